@@ -1,0 +1,271 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import Type, { type Static, type TSchema } from 'typebox';
+import Value from 'typebox/value';
+import { StoplineError } from './errors.ts';
+
+const MiB = 1024 * 1024;
+
+/** Every setting of Stopline: type, bounds, default and meaning. The command line, the docs and the checks are made from it. */
+export const configSchema = Type.Object(
+  {
+    profile: Type.Optional(Type.String({ minLength: 1, description: 'Profile file that images are judged against.' })),
+    host: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address the service listens on.' }),
+    port: Type.Integer({ minimum: 0, maximum: 65535, default: 8080, description: 'TCP port; 0 takes a free one.' }),
+    threads: Type.Integer({
+      minimum: 1,
+      maximum: 256,
+      default: availableParallelism(),
+      description: 'Worker threads that decode and measure images; the default is the number of cores.',
+    }),
+    maxWaitMs: Type.Integer({
+      minimum: 0,
+      maximum: 600_000,
+      default: 1000,
+      description: 'An image that would wait longer than this for a free worker is refused with 503.',
+    }),
+    headersTimeoutMs: Type.Integer({
+      minimum: 100,
+      maximum: 600_000,
+      default: 5000,
+      description: 'A connection that has not sent its headers by then gets 408.',
+    }),
+    requestTimeoutMs: Type.Integer({
+      minimum: 100,
+      maximum: 600_000,
+      default: 15_000,
+      description: 'A connection that has not sent its whole request by then gets 408.',
+    }),
+    bodyLimit: Type.Integer({
+      minimum: 1024,
+      maximum: 1024 * MiB,
+      default: 32 * MiB,
+      description: 'Largest request body in bytes.',
+    }),
+    bufferLimit: Type.Integer({
+      minimum: 1024,
+      maximum: 64 * 1024 * MiB,
+      default: 256 * MiB,
+      description: 'Most bytes of request bodies held in memory at once; beyond it requests are refused with 503.',
+    }),
+    maxPixels: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000_000,
+      default: 40_000_000,
+      description: 'Largest image in pixels.',
+    }),
+    maxSide: Type.Integer({
+      minimum: 1,
+      maximum: 65_535,
+      default: 16_384,
+      description: 'Longest side of an image in pixels.',
+    }),
+    drainTimeoutMs: Type.Integer({
+      minimum: 0,
+      maximum: 600_000,
+      default: 10_000,
+      description: 'Time that requests in flight have to finish after SIGTERM or SIGINT.',
+    }),
+    core: Type.Enum(['auto', 'native', 'wasm'], {
+      default: 'auto',
+      description: 'Build of the C core: the fastest that loads, or only the one named.',
+    }),
+    logLevel: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+      default: 'info',
+      description: 'Least severe level that is logged, as JSON lines on standard output.',
+    }),
+    trustedRequestId: Type.Boolean({
+      default: false,
+      description: 'Take the request id from the x-request-id header; only behind a proxy that sets it.',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+/** Settings in force. Durations in milliseconds, sizes in bytes. */
+export type Config = Static<typeof configSchema>;
+export type ConfigKey = keyof Config;
+export type ConfigSource = 'default' | 'file' | 'environment' | 'flag';
+
+/** One setting as the command line and the documentation show it. */
+export interface Setting {
+  key: ConfigKey;
+  /** Name in the environment, such as `STOPLINE_MAX_WAIT_MS`. */
+  env: string;
+  /** Name on the command line, such as `--max-wait-ms`. */
+  flag: string;
+  /** What a value must be, in words. */
+  expects: string;
+  description: string;
+  default: unknown;
+}
+
+const schemas = configSchema.properties as unknown as Record<ConfigKey, TSchema & Record<string, unknown>>;
+
+function expectation(schema: Record<string, unknown>): string {
+  if (Array.isArray(schema.enum)) return `one of ${schema.enum.join(', ')}`;
+  if (schema.type === 'integer') return `an integer from ${schema.minimum} to ${schema.maximum}`;
+  if (schema.type === 'boolean') return 'true or false';
+  return 'a text that is not empty';
+}
+
+function words(key: string, separator: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `${separator}${letter.toLowerCase()}`);
+}
+
+/** All settings in the order of the schema. */
+export const settings: readonly Setting[] = (Object.keys(schemas) as ConfigKey[]).map((key) => ({
+  key,
+  env: `STOPLINE_${words(key, '_').toUpperCase()}`,
+  flag: `--${words(key, '-')}`,
+  expects: expectation(schemas[key]),
+  description: String(schemas[key].description),
+  default: schemas[key].default,
+}));
+
+const byKey = new Map<string, Setting>(settings.map((setting) => [setting.key, setting]));
+const byEnv = new Map<string, Setting>(settings.map((setting) => [setting.env, setting]));
+
+/** Text from the environment or the command line to the type of the setting; text that does not fit is left for the check to name. */
+function parseText(key: ConfigKey, text: string): unknown {
+  const type = schemas[key].type;
+  if (type === 'integer' && /^-?\d{1,15}$/.test(text)) return Number(text);
+  if (type === 'boolean' && (text === 'true' || text === '1')) return true;
+  if (type === 'boolean' && (text === 'false' || text === '0')) return false;
+  return text;
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+}
+
+function unknownKey(received: string, where: string, known: Iterable<string>): StoplineError {
+  return new StoplineError(
+    'OPTION_INVALID',
+    `Expected a known setting ${where} (${[...known].join(', ')}) but received ${shown(received)}`,
+  );
+}
+
+function readConfigFile(file: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    throw new StoplineError('OPTION_INVALID', `Expected --config to name a readable file but ${file} gave ${code}`, {
+      cause,
+    });
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    const message = (cause as Error).message;
+    throw new StoplineError('OPTION_INVALID', `Expected JSON in the config file ${file} but received ${message}`, {
+      cause,
+    });
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected an object in the config file ${file} but received ${shown(json)}`,
+    );
+  }
+  return json as Record<string, unknown>;
+}
+
+/**
+ * Kubernetes puts the address of every Service into the environment of every pod: a Service called `stopline` sets
+ * STOPLINE_SERVICE_HOST, STOPLINE_PORT=tcp://10.0.0.1:8080 and others. They are not settings of ours.
+ */
+function isServiceLink(name: string, value: string): boolean {
+  return /^STOPLINE_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_\w+)$/.test(name) || /^(tcp|udp|sctp):\/\//.test(value);
+}
+
+export interface ConfigInput {
+  /** JSON config file (`--config`). */
+  file?: string;
+  /** Default: the environment of the process. */
+  env?: Record<string, string | undefined>;
+  /** Command-line options by key of the schema; `undefined` where none was given. */
+  flags?: Partial<Record<ConfigKey, unknown>>;
+}
+
+/** The settings in force, and where each came from. */
+export interface LoadedConfig {
+  config: Config;
+  sources: Record<ConfigKey, ConfigSource>;
+}
+
+/**
+ * Merges defaults < config file < environment < flags and checks the result. The only reader of `process.env`.
+ *
+ * @throws {StoplineError} OPTION_INVALID naming the key, what it expects, and the value that came
+ * @example
+ * const { config } = loadConfig({ file: 'stopline.json', flags: { port: '9000' } });
+ */
+export function loadConfig(input: ConfigInput = {}): LoadedConfig {
+  const values: Partial<Record<ConfigKey, unknown>> = {};
+  const sources = {} as Record<ConfigKey, ConfigSource>;
+  const names = {} as Record<ConfigKey, string>;
+  const put = (setting: Setting, value: unknown, source: ConfigSource, name: string) => {
+    values[setting.key] = typeof value === 'string' && source !== 'file' ? parseText(setting.key, value) : value;
+    sources[setting.key] = source;
+    names[setting.key] = name;
+  };
+
+  for (const setting of settings) {
+    sources[setting.key] = 'default';
+    if (setting.default !== undefined) put(setting, setting.default, 'default', setting.key);
+  }
+  if (input.file !== undefined) {
+    for (const [key, value] of Object.entries(readConfigFile(input.file))) {
+      const setting = byKey.get(key);
+      if (!setting) throw unknownKey(key, `in the config file ${input.file}`, byKey.keys());
+      put(setting, value, 'file', `${key} in ${input.file}`);
+    }
+  }
+  for (const [name, value] of Object.entries(input.env ?? process.env)) {
+    if (value === undefined || !name.startsWith('STOPLINE_') || isServiceLink(name, value)) continue;
+    const setting = byEnv.get(name);
+    if (!setting) throw unknownKey(name, 'in the environment', byEnv.keys());
+    put(setting, value, 'environment', name);
+  }
+  for (const [key, value] of Object.entries(input.flags ?? {})) {
+    if (value === undefined) continue;
+    const setting = byKey.get(key);
+    if (!setting) throw unknownKey(key, 'as an option', byKey.keys());
+    put(setting, value, 'flag', setting.flag);
+  }
+
+  for (const setting of settings) {
+    const value = values[setting.key];
+    if (value === undefined || Value.Check(schemas[setting.key], value)) continue;
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected ${names[setting.key]} to be ${setting.expects} but received ${shown(value)}`,
+    );
+  }
+  const config = values as Config;
+  // Node swaps the two silently when they come the wrong way round, and then neither does what its name says.
+  if (config.headersTimeoutMs >= config.requestTimeoutMs) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected headersTimeoutMs to be less than requestTimeoutMs but received ${config.headersTimeoutMs} and ${config.requestTimeoutMs}`,
+    );
+  }
+  return { config, sources };
+}
+
+/** The effective settings as text, one a line with where it came from: what `--print-config` shows. */
+export function describeConfig({ config, sources }: LoadedConfig): string {
+  const rows = settings.map((setting) => {
+    const value = config[setting.key];
+    return [setting.key, value === undefined ? '(none)' : JSON.stringify(value), `(${sources[setting.key]})`];
+  });
+  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows
+    .map(([key, value, source]) => `${key.padEnd(widths[0])}  ${value.padEnd(widths[1])}  ${source}`)
+    .join('\n');
+}

@@ -1,0 +1,171 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { describeConfig, loadConfig, settings } from '../src/config.ts';
+import { StoplineError } from '../src/errors.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'stopline-config-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function file(content: unknown): string {
+  const path = join(folder, `${Math.random()}.json`);
+  writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
+  return path;
+}
+
+function messageOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(StoplineError);
+    expect((error as StoplineError).code).toBe('STOPLINE_ERR_OPTION_INVALID');
+    return (error as StoplineError).message;
+  }
+  throw new Error('Expected an error');
+}
+
+describe('loadConfig', () => {
+  it('gives the documented defaults', () => {
+    const { config, sources } = loadConfig({ env: {} });
+    expect(config).toEqual({
+      host: '127.0.0.1',
+      port: 8080,
+      threads: availableParallelism(),
+      maxWaitMs: 1000,
+      headersTimeoutMs: 5000,
+      requestTimeoutMs: 15000,
+      bodyLimit: 33554432,
+      bufferLimit: 268435456,
+      maxPixels: 40000000,
+      maxSide: 16384,
+      drainTimeoutMs: 10000,
+      core: 'auto',
+      logLevel: 'info',
+      trustedRequestId: false,
+    });
+    expect(new Set(Object.values(sources))).toEqual(new Set(['default']));
+  });
+
+  it('lets flags win over the environment, the environment over the file, the file over defaults', () => {
+    const path = file({ port: 1, threads: 1, maxWaitMs: 1, core: 'wasm' });
+    const { config, sources } = loadConfig({
+      file: path,
+      env: { STOPLINE_PORT: '2', STOPLINE_THREADS: '2', OTHER: 'x' },
+      flags: { port: '3', host: undefined },
+    });
+    expect([config.port, config.threads, config.maxWaitMs, config.core, config.host]).toEqual([
+      3,
+      2,
+      1,
+      'wasm',
+      '127.0.0.1',
+    ]);
+    expect([sources.port, sources.threads, sources.maxWaitMs, sources.host]).toEqual([
+      'flag',
+      'environment',
+      'file',
+      'default',
+    ]);
+  });
+
+  it('reads every setting from its environment variable and from its flag', () => {
+    const other: Record<string, unknown> = {
+      profile: 'camera.stopline',
+      host: '0.0.0.0',
+      port: 9,
+      threads: 3,
+      maxWaitMs: 7,
+      headersTimeoutMs: 200,
+      requestTimeoutMs: 300,
+      bodyLimit: 2048,
+      bufferLimit: 4096,
+      maxPixels: 5,
+      maxSide: 6,
+      drainTimeoutMs: 0,
+      core: 'native',
+      logLevel: 'silent',
+      trustedRequestId: true,
+    };
+    expect(settings.map((setting) => setting.key).sort()).toEqual(Object.keys(other).sort());
+    const env = Object.fromEntries(settings.map((setting) => [setting.env, String(other[setting.key])]));
+    expect(loadConfig({ env }).config).toEqual(other);
+    const flags = Object.fromEntries(settings.map((setting) => [setting.key, String(other[setting.key])]));
+    expect(loadConfig({ env: {}, flags }).config).toEqual(other);
+    expect(settings.find((setting) => setting.key === 'maxWaitMs')).toMatchObject({
+      env: 'STOPLINE_MAX_WAIT_MS',
+      flag: '--max-wait-ms',
+      expects: 'an integer from 0 to 600000',
+    });
+  });
+
+  it.each([
+    [{ STOPLINE_PORT: 'http' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received "http"'],
+    [{ STOPLINE_PORT: '' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received ""'],
+    [{ STOPLINE_PORT: '1.5' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received "1.5"'],
+    [{ STOPLINE_PORT: '65536' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received 65536'],
+    [{ STOPLINE_CORE: 'gpu' }, 'Expected STOPLINE_CORE to be one of auto, native, wasm but received "gpu"'],
+    [
+      { STOPLINE_TRUSTED_REQUEST_ID: 'yes' },
+      'Expected STOPLINE_TRUSTED_REQUEST_ID to be true or false but received "yes"',
+    ],
+    [{ STOPLINE_PROFILE: '' }, 'Expected STOPLINE_PROFILE to be a text that is not empty but received ""'],
+    [
+      { STOPLINE_REQUEST_TIMEOUT_MS: '5000' },
+      'Expected headersTimeoutMs to be less than requestTimeoutMs but received 5000 and 5000',
+    ],
+  ])('names the variable, the expectation and the value: %j', (env, message) => {
+    expect(messageOf(() => loadConfig({ env }))).toBe(message);
+  });
+
+  it('refuses unknown keys wherever they stand', () => {
+    const path = file({ prot: 1 });
+    expect(messageOf(() => loadConfig({ env: {}, file: path }))).toMatch(
+      /^Expected a known setting in the config file .*\(profile, host, port, .*\) but received "prot"$/,
+    );
+    expect(messageOf(() => loadConfig({ env: { STOPLINE_PROT: '1' } }))).toMatch(/environment .*"STOPLINE_PROT"$/);
+    expect(messageOf(() => loadConfig({ env: {}, flags: { prot: 1 } as never }))).toMatch(/as an option .*"prot"$/);
+    expect(messageOf(() => loadConfig({ env: {}, file: file('{"__proto__": {"port": 1}}') }))).toMatch(/"__proto__"$/);
+    expect(({} as Record<string, unknown>).port).toBeUndefined();
+  });
+
+  it('does not turn text in the config file into numbers', () => {
+    expect(messageOf(() => loadConfig({ env: {}, file: file({ port: '80' }) }))).toMatch(
+      /port in .* to be an integer from 0 to 65535 but received "80"$/,
+    );
+  });
+
+  it('says what is wrong with a config file', () => {
+    expect(messageOf(() => loadConfig({ env: {}, file: join(folder, 'absent.json') }))).toMatch(
+      /readable file .*ENOENT/,
+    );
+    expect(messageOf(() => loadConfig({ env: {}, file: file('{"port": ') }))).toMatch(
+      /^Expected JSON in the config file/,
+    );
+    expect(messageOf(() => loadConfig({ env: {}, file: file([1]) }))).toMatch(/^Expected an object .* received \[1\]$/);
+  });
+
+  it('is not confused by the variables Kubernetes sets for a Service called stopline', () => {
+    const env = {
+      STOPLINE_SERVICE_HOST: '10.0.0.1',
+      STOPLINE_SERVICE_PORT: '8080',
+      STOPLINE_SERVICE_PORT_HTTP: '8080',
+      STOPLINE_PORT: 'tcp://10.0.0.1:8080',
+      STOPLINE_PORT_8080_TCP: 'tcp://10.0.0.1:8080',
+      STOPLINE_PORT_8080_TCP_PROTO: 'tcp',
+      STOPLINE_PORT_8080_TCP_ADDR: '10.0.0.1',
+    };
+    expect(loadConfig({ env }).config.port).toBe(8080);
+  });
+});
+
+describe('describeConfig', () => {
+  it('prints one line a setting with its value and source', () => {
+    const text = describeConfig(loadConfig({ env: { STOPLINE_CORE: 'wasm' }, flags: { port: '0' } }));
+    const lines = text.split('\n');
+    expect(lines).toHaveLength(settings.length);
+    expect(lines.find((line) => line.startsWith('core'))).toMatch(/^core +"wasm" +\(environment\)$/);
+    expect(lines.find((line) => line.startsWith('port'))).toMatch(/^port +0 +\(flag\)$/);
+    expect(lines.find((line) => line.startsWith('profile'))).toMatch(/^profile +\(none\) +\(default\)$/);
+  });
+});
