@@ -1,6 +1,7 @@
 import type { Container } from './container.ts';
 import type { Core } from './core/index.ts';
 import type { Frame } from './decode.ts';
+import { exposure } from './statistics/exposure.ts';
 
 export type StatisticGroup =
   | 'container'
@@ -39,5 +40,40 @@ export interface Statistic {
 /** Numbers measured on one image, in the order of `statistics`; NaN where one does not apply (no container, frame too small). */
 export type StatisticsVector = Float64Array;
 
-export declare const statistics: readonly Statistic[];
-export declare function measure(core: Core, frame: Frame, container?: Container): StatisticsVector;
+/** The same numbers by name; `null` where one does not apply, because JSON has no NaN. */
+export type ImageStatistics = Record<string, number | null>;
+
+/** Rows that are derived together, and how. `derive` returns one number per row, in the order of the rows. */
+export interface StatisticTable {
+  rows: readonly Statistic[];
+  /**
+   * @param out what the kernels wrote: sums, counts and histograms at the indices of core/layout.ts
+   * @param container what the encoded bytes say, where there are any
+   */
+  derive(out: Float64Array, container: Container | undefined): number[];
+}
+
+/** One line per table; their order is the order of the vector. */
+const tables: readonly StatisticTable[] = [exposure];
+
+/** Every statistic, in the order of the vector. */
+export const statistics: readonly Statistic[] = tables.flatMap((table) => table.rows);
+
+/**
+ * Measures every statistic on one frame.
+ * @returns one number per row of `statistics`; NaN where one does not apply
+ * @throws `FRAME_INVALID` when the sizes of the frame do not fit together
+ * @example
+ * const vector = measure(loadCore(), { data, width: 640, height: 480, channels: 3 });
+ */
+export function measure(core: Core, frame: Frame, container?: Container): StatisticsVector {
+  const out = core.measure(frame.data, frame.width, frame.height, frame.channels);
+  return Float64Array.from(tables.flatMap((table) => table.derive(out, container)));
+}
+
+/** Names the numbers of a vector. */
+export function toImageStatistics(vector: StatisticsVector): ImageStatistics {
+  return Object.fromEntries(
+    statistics.map(({ name }, index) => [name, Number.isFinite(vector[index]) ? vector[index] : null]),
+  );
+}

@@ -5,11 +5,93 @@
  * plain sums, counts and histograms into `out` (doubles; integers up to 2^53 are exact in them). Roots, logarithms and
  * ratios are taken in TypeScript (statistics.ts). Integer results are bit-identical in both builds; float kernels use an
  * explicit lane order (never a compiler-chosen reduction) and -ffp-contract=off, so that they agree too.
+ *
+ * No target attributes in the kernels: binding.gyp compiles every file once per instruction set and addon.c picks one at
+ * load (target_clones needs ifunc, which musl lacks). To add a kernel: its fields in STOPLINE_OUT, its prototype and one
+ * rename below, one line in measure.c, its file in binding.gyp, the same fields in layout.ts.
  */
 #ifndef STOPLINE_CORE_H
 #define STOPLINE_CORE_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* Native builds hold one copy of each kernel per instruction set: stopline_measure_avx2 and so on. */
+#ifdef STOPLINE_VARIANT
+#define STOPLINE_PASTE(name, variant) name##_##variant
+#define STOPLINE_EXPAND(name, variant) STOPLINE_PASTE(name, variant)
+#define STOPLINE_NAME(name) STOPLINE_EXPAND(name, STOPLINE_VARIANT)
+#define stopline_measure STOPLINE_NAME(stopline_measure)
+#define stopline_scratch_size STOPLINE_NAME(stopline_scratch_size)
+#define stopline_out_size STOPLINE_NAME(stopline_out_size)
+#define stopline_layout STOPLINE_NAME(stopline_layout)
+#define stopline_colour STOPLINE_NAME(stopline_colour)
+#define stopline_gradient STOPLINE_NAME(stopline_gradient)
+#define stopline_gradient_scratch STOPLINE_NAME(stopline_gradient_scratch)
+#define stopline_scales STOPLINE_NAME(stopline_scales)
+#define stopline_scales_scratch STOPLINE_NAME(stopline_scales_scratch)
+#define stopline_naturalness STOPLINE_NAME(stopline_naturalness)
+#define stopline_naturalness_scratch STOPLINE_NAME(stopline_naturalness_scratch)
+#define stopline_lattice STOPLINE_NAME(stopline_lattice)
+#define stopline_lattice_scratch STOPLINE_NAME(stopline_lattice_scratch)
+#endif
+
+#if defined(__wasm__)
+#define STOPLINE_EXPORT(name) __attribute__((export_name(#name), visibility("default")))
+#else
+#define STOPLINE_EXPORT(name)
+#endif
+
+/*
+ * Fields of `out`, in order, with their number of doubles. layout.ts holds the same list; the loader compares the two
+ * as text, so that a stale build is refused instead of misread. X(field, size)
+ */
+#define STOPLINE_OUT(X)                                                                                                \
+  X(pixels, 1)          /* width * height */                                                                           \
+  /* colour.c */                                                                                                       \
+  X(lumaHistogram, 256) /* counts of Y */                                                                              \
+  X(sumR, 1)                                                                                                           \
+  X(sumG, 1)                                                                                                           \
+  X(sumB, 1)
+
+#define STOPLINE_FIELD(field, size) AT_##field, AT_##field##_last = AT_##field + (size)-1,
+/* AT_<field> is the index of the first double of a field; OUT_SIZE the number of doubles in `out`. */
+enum stopline_field { STOPLINE_OUT(STOPLINE_FIELD) OUT_SIZE };
+
+/* Luma planes are readable this many bytes before and behind their pixels, so that vector loads may overhang. */
+#define STOPLINE_PAD 128
+
+/*
+ * Runs every kernel over one frame of interleaved 8-bit pixels: width * height * channels bytes, 1 (grey), 3 (RGB) or
+ * 4 (RGB and an ignored alpha) channels. `scratch` holds stopline_scratch_size() bytes aligned to 64, `out` OUT_SIZE
+ * doubles. A field that the frame is too small for is NaN or has a count of 0. Returns 0, or -1 for a frame without
+ * pixels or another number of channels (then `out` is untouched).
+ */
+int stopline_measure(const uint8_t *restrict data, size_t width, size_t height, size_t channels, void *restrict scratch,
+                     double *restrict out);
+size_t stopline_scratch_size(size_t width, size_t height);
+size_t stopline_out_size(void);
+/* "field:size,field:size,..." */
+const char *stopline_layout(void);
+
+/*
+ * Kernels. `luma` is the plane of Y = (19595 R + 38470 G + 7471 B + 32768) >> 16, rows of `width` bytes without gaps.
+ * `scratch` is theirs alone while they run, <kernel>_scratch() bytes aligned to 64; `out` is the whole of it, so that a
+ * kernel may read what an earlier one wrote (index with AT_<field>).
+ */
+void stopline_colour(const uint8_t *restrict data, size_t width, size_t height, size_t channels, uint8_t *restrict luma,
+                     double *restrict out);
+void stopline_gradient(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
+                       double *restrict out);
+size_t stopline_gradient_scratch(size_t width, size_t height);
+void stopline_scales(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
+                     double *restrict out);
+size_t stopline_scales_scratch(size_t width, size_t height);
+void stopline_naturalness(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
+                          double *restrict out);
+size_t stopline_naturalness_scratch(size_t width, size_t height);
+void stopline_lattice(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
+                      double *restrict out);
+size_t stopline_lattice_scratch(size_t width, size_t height);
 
 #endif

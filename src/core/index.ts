@@ -1,3 +1,7 @@
+import { StoplineError } from '../errors.ts';
+import { loadNative } from './native.ts';
+import { loadWasm } from './wasm.ts';
+
 /** Which build of the C core runs, and why not the faster one. */
 export interface CoreInfo {
   build: 'native' | 'wasm';
@@ -14,6 +18,36 @@ export interface Core {
    * Runs every kernel over one frame.
    * @param data interleaved 8-bit pixels, `width * height * channels` bytes
    * @returns the raw sums and histograms in the order of `core.h`; valid until the next call
+   * @throws `FRAME_INVALID` when the sizes do not fit together
    */
   measure(data: Uint8Array, width: number, height: number, channels: number): Float64Array;
+}
+
+const loaders = { native: loadNative, wasm: loadWasm } as const;
+
+/**
+ * Loads the C core: the native build where there is one, else WebAssembly. Never silently: `info` says which, and why
+ * not the native one.
+ * @param prefer the build to try first
+ * @throws `CORE_UNAVAILABLE` with the reasons of both when neither loads
+ * @example
+ * const core = loadCore();
+ * core.info; // { build: 'native', simd: 'avx2' }
+ */
+export function loadCore(prefer: CoreInfo['build'] = 'native'): Core {
+  const order = prefer === 'wasm' ? (['wasm', 'native'] as const) : (['native', 'wasm'] as const);
+  const reasons: string[] = prefer === 'wasm' ? ['the WebAssembly core was asked for'] : [];
+  for (const build of order) {
+    try {
+      const core = loaders[build]();
+      return build === 'native' ? core : { ...core, info: { ...core.info, reason: reasons.join('; ') } };
+    } catch (error) {
+      const [line] = (error instanceof Error ? error.message : String(error)).split('\n');
+      reasons.push(`${build}: ${line}`);
+    }
+  }
+  throw new StoplineError(
+    'CORE_UNAVAILABLE',
+    `Expected a native or a WebAssembly core but neither loads (${reasons.join('; ')}). Run npm run build:wasm, or npm run build:native where there is a C compiler`,
+  );
 }

@@ -1,0 +1,134 @@
+/*
+ * Node-API binding. Context-aware: all state hangs on the environment, so every worker thread has its own. It checks
+ * types and lengths only; what a frame means is checked in TypeScript.
+ */
+#include <node_api.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+typedef int measure_function(const uint8_t *restrict, size_t, size_t, size_t, void *restrict, double *restrict);
+
+typedef struct {
+  const char *simd;
+  measure_function *measure;
+  size_t (*scratch_size)(size_t, size_t);
+  size_t (*out_size)(void);
+  const char *(*layout)(void);
+} variant;
+
+#define DECLARE(name)                                                                                                  \
+  measure_function stopline_measure_##name;                                                                            \
+  size_t stopline_scratch_size_##name(size_t, size_t);                                                                 \
+  size_t stopline_out_size_##name(void);                                                                               \
+  const char *stopline_layout_##name(void);                                                                            \
+  static const variant name = {#name, stopline_measure_##name, stopline_scratch_size_##name,                           \
+                               stopline_out_size_##name, stopline_layout_##name};
+DECLARE(baseline)
+#if defined(__x86_64__)
+DECLARE(avx2)
+DECLARE(avx512)
+#endif
+
+/* Scratch memory is kept between calls: allocating and touching it costs as much as a kernel. */
+typedef struct {
+  void *block;
+  uint8_t *scratch;
+  size_t size;
+} state;
+
+static void release(napi_env env, void *data, void *hint) {
+  (void)env, (void)hint;
+  free(((state *)data)->block);
+  free(data);
+}
+
+static napi_value fail(napi_env env, const char *message) {
+  napi_throw_type_error(env, NULL, message);
+  return NULL;
+}
+
+/* measure(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): undefined */
+static napi_value measure(napi_env env, napi_callback_info info) {
+  size_t argc = 5;
+  napi_value argv[5];
+  void *data;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, &data) != napi_ok) return fail(env, "Expected a call");
+  const variant *chosen = data;
+  if (argc < 5) return fail(env, "Expected five arguments: data, width, height, channels, out");
+  napi_typedarray_type type;
+  size_t bytes, doubles;
+  void *pixels, *out;
+  if (napi_get_typedarray_info(env, argv[0], &type, &bytes, &pixels, NULL, NULL) != napi_ok ||
+      (type != napi_uint8_array && type != napi_uint8_clamped_array))
+    return fail(env, "Expected a Uint8Array for data");
+  uint32_t width, height, channels;
+  if (napi_get_value_uint32(env, argv[1], &width) != napi_ok || napi_get_value_uint32(env, argv[2], &height) != napi_ok ||
+      napi_get_value_uint32(env, argv[3], &channels) != napi_ok)
+    return fail(env, "Expected numbers for width, height and channels");
+  if (napi_get_typedarray_info(env, argv[4], &type, &doubles, &out, NULL, NULL) != napi_ok || type != napi_float64_array ||
+      doubles != chosen->out_size())
+    return fail(env, "Expected a Float64Array of outSize values for out");
+  uint64_t area = (uint64_t)width * height;
+  if (channels == 0 || channels > 4 || area == 0 || area > UINT64_C(1) << 40 || bytes != area * channels)
+    return fail(env, "Expected width * height * channels bytes of data");
+
+  void *kept;
+  if (napi_get_instance_data(env, &kept) != napi_ok || kept == NULL) return fail(env, "Expected a live environment");
+  state *own = kept;
+  size_t need = chosen->scratch_size(width, height);
+  if (own->size < need) {
+    int64_t ignored;
+    free(own->block);
+    own->block = malloc(need + 63);
+    napi_adjust_external_memory(env, (own->block ? (int64_t)need : 0) - (int64_t)own->size, &ignored);
+    own->size = own->block ? need : 0;
+    if (own->block == NULL) {
+      napi_throw_range_error(env, NULL, "Out of memory for the scratch of this frame");
+      return NULL;
+    }
+    own->scratch = (uint8_t *)(((uintptr_t)own->block + 63) & ~(uintptr_t)63);
+  }
+  if (chosen->measure(pixels, width, height, channels, own->scratch, out) != 0)
+    return fail(env, "Expected 1, 3 or 4 channels and at least one pixel");
+  return NULL;
+}
+
+static napi_value describe(napi_env env, const variant *chosen) {
+  napi_value object, value;
+  napi_create_object(env, &object);
+  napi_create_string_utf8(env, chosen->simd, NAPI_AUTO_LENGTH, &value);
+  napi_set_named_property(env, object, "simd", value);
+  napi_create_string_utf8(env, chosen->layout(), NAPI_AUTO_LENGTH, &value);
+  napi_set_named_property(env, object, "layout", value);
+  napi_create_double(env, (double)chosen->out_size(), &value);
+  napi_set_named_property(env, object, "outSize", value);
+  napi_create_function(env, "measure", NAPI_AUTO_LENGTH, measure, (void *)(uintptr_t)chosen, &value);
+  napi_set_named_property(env, object, "measure", value);
+  return object;
+}
+
+/* exports.variants: the builds that this processor can run, fastest first. */
+NAPI_MODULE_INIT() {
+  state *own = calloc(1, sizeof *own);
+  if (own == NULL || napi_set_instance_data(env, own, release, NULL) != napi_ok) {
+    free(own);
+    return fail(env, "Out of memory");
+  }
+  napi_value list;
+  uint32_t count = 0;
+  napi_create_array(env, &list);
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+                 __builtin_cpu_supports("popcnt");
+  if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    napi_set_element(env, list, count++, describe(env, &avx512));
+  if (has_avx2) napi_set_element(env, list, count++, describe(env, &avx2));
+#endif
+  napi_set_element(env, list, count++, describe(env, &baseline));
+  napi_set_named_property(env, exports, "variants", list);
+  return exports;
+}

@@ -1,0 +1,36 @@
+/**
+ * Fields of the kernels' result with their number of doubles: the same list, in the same order, as `STOPLINE_OUT` in
+ * core.h. The loader compares the two, so that a stale build is refused instead of misread.
+ */
+const sizes = {
+  pixels: 1,
+  lumaHistogram: 256,
+  sumR: 1,
+  sumG: 1,
+  sumB: 1,
+} as const;
+
+export type Field = keyof typeof sizes;
+
+const fields = Object.keys(sizes) as Field[];
+let next = 0;
+
+/** Index of the first double of each field. */
+export const at = Object.fromEntries(
+  fields.map((field) => {
+    const first = next;
+    next += sizes[field];
+    return [field, first];
+  }),
+) as Readonly<Record<Field, number>>;
+
+/** Number of doubles in a result. */
+export const outSize: number = next;
+
+/** What `stopline_layout()` of a matching build returns. */
+export const layoutText: string = fields.map((field) => `${field}:${sizes[field]}`).join(',');
+
+/** The doubles of one field, without copying. */
+export function slice(out: Float64Array, field: Field): Float64Array {
+  return out.subarray(at[field], at[field] + sizes[field]);
+}

@@ -1,0 +1,53 @@
+import { createRequire } from 'node:module';
+import { StoplineError } from '../errors.ts';
+import { checkFrame } from './check.ts';
+import type { Core } from './index.ts';
+import { layoutText, outSize } from './layout.ts';
+
+interface Variant {
+  simd: string;
+  layout: string;
+  outSize: number;
+  measure(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): void;
+}
+
+const require = createRequire(import.meta.url);
+
+function open(): readonly Variant[] {
+  // The path is the same from src/core and from dist/core, and literal, so that bundlers see it.
+  return (require('../../src/core/build/Release/stopline.node') as { variants: Variant[] }).variants;
+}
+
+/** Instruction sets of the native build that this processor runs, fastest first; throws when there is no native build. */
+export function nativeVariants(): string[] {
+  return open().map((variant) => variant.simd);
+}
+
+/**
+ * Loads the native build.
+ * @param simd instruction set to use instead of the fastest one
+ * @throws whatever Node says about the missing or foreign file; `CORE_UNAVAILABLE` when the build is stale
+ */
+export function loadNative(simd?: string): Core {
+  const variants = open();
+  const variant = simd === undefined ? variants[0] : variants.find((candidate) => candidate.simd === simd);
+  if (variant === undefined)
+    throw new StoplineError(
+      'CORE_UNAVAILABLE',
+      `Expected one of ${variants.map((v) => v.simd).join(', ')} for simd but received ${simd}`,
+    );
+  if (variant.layout !== layoutText)
+    throw new StoplineError(
+      'CORE_UNAVAILABLE',
+      'The native core was built from other sources: run npm run build:native',
+    );
+  const out = new Float64Array(outSize);
+  return {
+    info: { build: 'native', simd: variant.simd },
+    measure(data, width, height, channels) {
+      checkFrame(data, width, height, channels);
+      variant.measure(data, width, height, channels, out);
+      return out;
+    },
+  };
+}

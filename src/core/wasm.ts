@@ -1,0 +1,55 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { StoplineError } from '../errors.ts';
+import { checkFrame } from './check.ts';
+import type { Core } from './index.ts';
+import { layoutText, outSize } from './layout.ts';
+
+interface Exports {
+  memory: WebAssembly.Memory;
+  __heap_base: WebAssembly.Global;
+  stopline_layout(): number;
+  stopline_scratch_size(width: number, height: number): number;
+  stopline_measure(data: number, width: number, height: number, channels: number, scratch: number, out: number): number;
+}
+
+const pageBytes = 65536;
+/** Sizes are 32-bit inside the module; a frame near this limit would need more memory than a module can have. */
+const maxPixels = 2 ** 28;
+
+const align64 = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+
+/**
+ * Loads the WebAssembly SIMD build, which lies beside this file or, when only the TypeScript was compiled, in src/core.
+ * @throws when the file is missing or the runtime has no WASM SIMD; `CORE_UNAVAILABLE` when the build is stale
+ */
+export function loadWasm(): Core {
+  const beside = new URL('./stopline.wasm', import.meta.url);
+  const bytes = readFileSync(existsSync(beside) ? beside : new URL('../../src/core/stopline.wasm', import.meta.url));
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes));
+  const core = instance.exports as unknown as Exports;
+  const { memory } = core;
+  const text = new TextDecoder().decode(new Uint8Array(memory.buffer, core.stopline_layout(), layoutText.length + 1));
+  if (text !== `${layoutText}\0`)
+    throw new StoplineError('CORE_UNAVAILABLE', 'stopline.wasm was built from other sources: run npm run build:wasm');
+
+  // Memory: the module's own data and stack, then out, scratch and pixels, laid out anew for each frame.
+  const out = align64(core.__heap_base.value as number);
+  const scratch = align64(out + outSize * 8);
+  return {
+    info: { build: 'wasm', simd: 'simd128' },
+    measure(data, width, height, channels) {
+      checkFrame(data, width, height, channels);
+      if (width * height > maxPixels)
+        throw new StoplineError(
+          'FRAME_INVALID',
+          `Expected at most ${maxPixels} pixels for the WebAssembly core but received ${width} x ${height}`,
+        );
+      const pixels = align64(scratch + (core.stopline_scratch_size(width, height) >>> 0));
+      const end = pixels + data.length + 64;
+      if (end > memory.buffer.byteLength) memory.grow(Math.ceil((end - memory.buffer.byteLength) / pageBytes));
+      new Uint8Array(memory.buffer).set(data, pixels);
+      core.stopline_measure(pixels, width, height, channels, scratch, out);
+      return new Float64Array(memory.buffer, out, outSize);
+    },
+  };
+}
