@@ -1,13 +1,73 @@
-import type { Frame } from './decode.ts';
-import type { Profile } from './profile.ts';
-import type { Verdict } from './verdict.ts';
+import type { Core } from './core/index.ts';
+import { loadCore } from './core/index.ts';
+import { decodeRule, decoderVersion, type Frame, type Limits } from './decode.ts';
+import { StoplineError } from './errors.ts';
+import { type MeasuredImage, measureBytes, measureFrame } from './measure.ts';
+import { loadProfile, type Profile } from './profile.ts';
+import { createScorer } from './score.ts';
+import { statistics } from './statistics.ts';
+import { judge, type Verdict } from './verdict.ts';
 
+export interface InspectorOptions {
+  /** A loaded Profile, or the path of one. */
+  profile: Profile | string;
+  /** Bounds on what is decoded; see `defaultLimits`. */
+  limits?: Limits;
+  /** Which build of the core to load; default: the fastest that loads. */
+  core?: 'native' | 'wasm';
+}
+
+/** Judges images against one Profile. Holds no state between images, so one can serve many callers of its thread. */
 export interface Inspector {
   readonly profile: Profile;
+  readonly core: Core;
+  /** Things that make verdicts less certain than promised, such as a Profile fitted with another decoder version. */
+  readonly warnings: readonly string[];
   /** @throws {StoplineError} IMAGE_* when the bytes are not an image that can be judged */
   inspect(bytes: Uint8Array): Promise<Verdict>;
-  /** For callers who have already decoded. @throws {StoplineError} FRAME_INVALID */
+  /**
+   * For callers who have already decoded: 8-bit sRGB at native size, orientation applied. What only the encoded bytes
+   * tell (format, encoder, compression) is then not judged.
+   * @throws {StoplineError} FRAME_INVALID
+   */
   inspectFrame(frame: Frame): Verdict;
 }
 
-export declare function createInspector(options: { profile: Profile | string }): Promise<Inspector>;
+/**
+ * @example
+ * const inspector = await createInspector({ profile: 'camera.stopline' });
+ * const { verdict, reasons } = await inspector.inspect(await readFile('frame.jpg'));
+ * @throws {StoplineError} PROFILE_*, CORE_UNAVAILABLE
+ */
+export async function createInspector(options: InspectorOptions): Promise<Inspector> {
+  const profile = typeof options.profile === 'string' ? await loadProfile(options.profile) : options.profile;
+  if (profile.decode.rule !== decodeRule) {
+    throw new StoplineError(
+      'PROFILE_RULE',
+      `Expected a profile fitted under the decoding rule "${decodeRule}" but received one fitted under "${profile.decode.rule}". Fit it again: stopline fit <folder> --out FILE`,
+    );
+  }
+  const warnings: string[] = [];
+  if (profile.decode.decoder !== decoderVersion) {
+    warnings.push(
+      `The profile was fitted with ${profile.decode.decoder} and images are decoded with ${decoderVersion}: small differences in pixels are possible.`,
+    );
+  }
+  const core = loadCore(options.core);
+  const scorer = createScorer(
+    profile,
+    statistics.map(({ name }) => name),
+  );
+  const verdictOn = (image: MeasuredImage) => judge(profile, scorer, image);
+  return {
+    profile,
+    core,
+    warnings,
+    async inspect(bytes) {
+      return verdictOn(await measureBytes(core, bytes, options.limits));
+    },
+    inspectFrame(frame) {
+      return verdictOn(measureFrame(core, frame));
+    },
+  };
+}

@@ -1,5 +1,225 @@
-/** What the reference population looks like. The full schema is below. */
-export interface Profile {
-  name: string;
+import { createHash, randomBytes } from 'node:crypto';
+import { open, readFile, rename, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { type Static, Type } from 'typebox';
+import { Value } from 'typebox/value';
+import { StoplineError } from './errors.ts';
+import { decodeTensors, encodeTensors, type Tensor } from './safetensors.ts';
+
+/** Version of the file layout and of the meaning of every number in it. */
+export const profileVersion = 1;
+
+const size = Type.Integer({ minimum: 0 });
+const closed = { additionalProperties: false };
+
+/** The JSON part of a Profile; the numbers behind it are tensors of the same file. */
+const Description = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 128 }),
+    createdAt: Type.String({ maxLength: 40 }),
+    stopline: Type.String({ maxLength: 40 }),
+    decode: Type.Object({ rule: Type.String({ maxLength: 200 }), decoder: Type.String({ maxLength: 200 }) }, closed),
+    reference: Type.Object(
+      {
+        /** Distinct images measured, images used to fit, images held out to calibrate. */
+        images: size,
+        fitted: size,
+        calibrated: size,
+        skipped: size,
+        duplicates: size,
+        split: Type.Object(
+          { by: Type.String(), groups: size, heldOut: size, seed: Type.Integer(), holdout: Type.Number() },
+          closed,
+        ),
+        folders: Type.Array(Type.Object({ folder: Type.String(), images: size }, closed), { maxItems: 4096 }),
+      },
+      closed,
+    ),
+    falseAlarmRate: Type.Object(
+      {
+        asked: Type.Object({ warn: Type.Number(), block: Type.Number() }, closed),
+        promised: Type.Object({ warn: Type.Number(), block: Type.Number() }, closed),
+      },
+      closed,
+    ),
+    /** Every scored statistic, in the order of all tensors. */
+    statistics: Type.Array(
+      Type.Object({ name: Type.String(), logFloor: Type.Optional(Type.Number({ exclusiveMinimum: 0 })) }, closed),
+      {
+        minItems: 1,
+        maxItems: 1024,
+      },
+    ),
+    /** Statistics that had one value throughout the reference. */
+    constants: Type.Record(Type.String(), Type.Number()),
+    /** How often each container property had each value: the categorical part of the reference. */
+    categories: Type.Record(Type.String(), Type.Record(Type.String(), Type.Integer({ minimum: 1 }))),
+    /** What the combined score takes its maximum over. */
+    components: Type.Array(
+      Type.Object(
+        { name: Type.String(), members: Type.Array(size), median: Type.Number(), scale: Type.Number() },
+        closed,
+      ),
+      { minItems: 1, maxItems: 256 },
+    ),
+    warnings: Type.Array(Type.String()),
+  },
+  closed,
+);
+
+/** The JSON part of a Profile. */
+export type ProfileDescription = Static<typeof Description>;
+
+/** What the reference population looks like: everything needed to judge one image. */
+export interface Profile extends ProfileDescription {
+  /** Over the description and all tensors. */
   sha256: string;
+  tensors: Record<string, Tensor>;
+}
+
+/** Builds a Profile from its parts and gives it its checksum. */
+export function createProfile(description: ProfileDescription, tensors: Record<string, Tensor>): Profile {
+  return { ...description, sha256: checksum(JSON.stringify(description), tensors), tensors };
+}
+
+/** The bytes of a Profile file (safetensors layout, see `encodeTensors`). */
+export function encodeProfile(profile: Profile): Uint8Array {
+  const { sha256, tensors, ...description } = profile;
+  return encodeTensors(
+    { format: 'stopline-profile', version: String(profileVersion), sha256, profile: JSON.stringify(description) },
+    tensors,
+  );
+}
+
+/**
+ * Reads and checks the bytes of a Profile file.
+ * @throws {StoplineError} PROFILE_INVALID, PROFILE_TRUNCATED, PROFILE_CHECKSUM, PROFILE_VERSION
+ */
+export function decodeProfile(bytes: Uint8Array): Profile {
+  const { metadata, tensors } = decodeTensors(bytes);
+  if (metadata.format !== 'stopline-profile') {
+    throw new StoplineError('PROFILE_INVALID', 'Expected a Stopline profile but the file holds other tensors.');
+  }
+  if (metadata.version !== String(profileVersion)) {
+    throw new StoplineError(
+      'PROFILE_VERSION',
+      `Expected a profile of version ${profileVersion} but received version ${metadata.version}. ` +
+        'Fit it again with this version of Stopline: stopline fit <folder> --out FILE',
+    );
+  }
+  const text = metadata.profile ?? '';
+  if (checksum(text, tensors) !== metadata.sha256) {
+    throw new StoplineError(
+      'PROFILE_CHECKSUM',
+      `Expected the profile's contents to match its checksum ${metadata.sha256?.slice(0, 16)} but they do not: the file was changed or damaged.`,
+    );
+  }
+  let description: unknown;
+  try {
+    description = JSON.parse(text);
+  } catch {
+    description = undefined;
+  }
+  if (!Value.Check(Description, description)) {
+    const [first] = Value.Errors(Description, description);
+    throw new StoplineError(
+      'PROFILE_INVALID',
+      `Expected a profile description that fits the schema but ${first ? `${first.instancePath || 'it'} ${first.message}` : 'it does not'}.`,
+    );
+  }
+  checkTensors(description, tensors);
+  return { ...description, sha256: metadata.sha256, tensors };
+}
+
+/** Every tensor that scoring will index must be there, finite and of the right length. */
+function checkTensors({ statistics, components }: ProfileDescription, tensors: Record<string, Tensor>): void {
+  const count = statistics.length;
+  const expect = (name: string, length: number) => {
+    const tensor = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
+    if (tensor?.data.length !== length || !tensor.data.every(Number.isFinite)) {
+      throw new StoplineError(
+        'PROFILE_INVALID',
+        `Expected a tensor "${name}" of ${length} finite numbers but received ${tensor ? tensor.shape.join('x') : 'none'}.`,
+      );
+    }
+    return tensor.data;
+  };
+  const offsets = expect('knotOffsets', count + 1);
+  if (offsets.some((offset, i) => !Number.isSafeInteger(offset) || offset < (i === 0 ? 0 : offsets[i - 1] + 2))) {
+    throw new StoplineError('PROFILE_INVALID', 'Expected at least two knots for every statistic of the profile.');
+  }
+  expect('knotValues', offsets[count]);
+  expect('knotDeviations', offsets[count]);
+  expect('slopes', count);
+  if (!tensors.calibrationScores?.data.length) expect('calibrationScores', 1);
+  expect('calibrationScores', tensors.calibrationScores.data.length);
+  expect('calibrationValues', count * (tensors.calibrationValues?.shape[1] ?? 0));
+  for (const [i, { members }] of components.slice(0, -1).entries()) {
+    expect(`mean${i}`, members.length);
+    expect(`precision${i}`, members.length ** 2);
+    if (members.some((member) => member >= count)) {
+      throw new StoplineError('PROFILE_INVALID', `Expected members of component ${i} below ${count}.`);
+    }
+  }
+}
+
+/**
+ * Loads a Profile from a file or from its bytes.
+ * @throws {StoplineError} PROFILE_UNREADABLE and what `decodeProfile` throws
+ */
+export async function loadProfile(source: string | Uint8Array): Promise<Profile> {
+  if (typeof source !== 'string') return decodeProfile(source);
+  const bytes = await readFile(source).catch((cause) => {
+    throw new StoplineError(
+      'PROFILE_UNREADABLE',
+      `Expected a profile at "${source}" but it cannot be read: ${cause.code === 'ENOENT' ? 'it does not exist. Make one: stopline fit <folder> --out FILE' : cause.message}`,
+      { cause },
+    );
+  });
+  return decodeProfile(bytes);
+}
+
+/**
+ * Writes a Profile so that at every moment the file is either the old one or the new one: temporary file in the same
+ * folder, fsync, rename, fsync of the folder.
+ * @throws {StoplineError} OUTPUT_UNWRITABLE
+ */
+export async function saveProfile(profile: Profile, path: string): Promise<void> {
+  const folder = dirname(path);
+  const temporary = join(folder, `.${basename(path)}.${randomBytes(4).toString('hex')}.tmp`);
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      await file.writeFile(encodeProfile(profile));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    const directory = await open(folder, 'r');
+    await directory.sync().finally(() => directory.close());
+  } catch (cause) {
+    await unlink(temporary).catch(() => undefined);
+    throw new StoplineError(
+      'OUTPUT_UNWRITABLE',
+      `The profile cannot be written to "${path}": ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    );
+  }
+}
+
+/** The description without the numbers: what `GET /profile` and `stopline fit` show. */
+export function describeProfile(profile: Profile): ProfileDescription & { sha256: string } {
+  const { tensors: _, ...description } = profile;
+  return description;
+}
+
+function checksum(description: string, tensors: Record<string, Tensor>): string {
+  const hash = createHash('sha256').update(`stopline-profile ${profileVersion}\n`).update(description);
+  for (const name of Object.keys(tensors).sort()) {
+    const { shape, data } = tensors[name];
+    hash.update(`\n${name} ${shape.join('x')}\n`);
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest('hex');
 }

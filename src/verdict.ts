@@ -1,4 +1,8 @@
 import type { Container } from './container.ts';
+import { categoricalProperties, type MeasuredImage } from './measure.ts';
+import type { Profile } from './profile.ts';
+import { countBelow, type Score, type Scorer, twoSidedPValue } from './score.ts';
+import { type Statistic, statistics, toImageStatistics } from './statistics.ts';
 
 /** One statistic that makes an image strange, in plain words. */
 export interface Reason {
@@ -45,4 +49,124 @@ export interface Verdict {
   };
   profile: { name: string; sha256: string };
   timingMs: { decode: number; statistics: number; score: number; total: number };
+}
+
+/** More reasons than this are noise to a reader. */
+const maxReasons = 8;
+/** A statistic is named as a reason from this many deviations on; the combined p-value alone decides the verdict. */
+const reasonDeviations = 2;
+
+/** Compares one measured image with a Profile and puts the answer in words. */
+export function judge(profile: Profile, scorer: Scorer, image: MeasuredImage): Verdict {
+  const started = performance.now();
+  const properties = categoricalProperties(image, profile.constants);
+  const score = scorer.score(image.statistics, properties);
+  const { promised } = profile.falseAlarmRate;
+  const verdict = score.pValue <= promised.block ? 'block' : score.pValue <= promised.warn ? 'warn' : 'pass';
+  const reasons = [
+    ...newProperties(profile, properties, score.pValue),
+    ...strangeStatistics(profile, scorer, image, score),
+  ].slice(0, maxReasons);
+  const { decode, statistics: measured } = image.timingMs;
+  const scored = performance.now() - started;
+  return {
+    verdict,
+    pValue: score.pValue,
+    score: score.score,
+    falseAlarmRate: { ...promised },
+    reasons,
+    detectors: [{ name: 'statistics', pValue: score.pValue, score: score.score }],
+    statistics: toImageStatistics(image.statistics),
+    image: {
+      format: image.container?.format ?? 'frame',
+      width: image.width,
+      height: image.height,
+      bytes: image.bytes,
+      sha256: image.sha256,
+      ...(image.container && { container: image.container }),
+    },
+    profile: { name: profile.name, sha256: profile.sha256 },
+    timingMs: { decode, statistics: measured, score: scored, total: decode + measured + scored },
+  };
+}
+
+const propertyWords: Record<string, string> = {
+  size: 'size in pixels',
+  format: 'file format',
+  fingerprint: 'encoder setting',
+  colour: 'colour model',
+  bitDepth: 'bit depth',
+  orientation: 'EXIF orientation',
+};
+
+/** Container properties and constant statistics with a value that no reference image had. */
+function newProperties(profile: Profile, properties: Record<string, string>, pValue: number): Reason[] {
+  const reasons: Reason[] = [];
+  for (const [property, value] of Object.entries(properties)) {
+    const counts = profile.categories[property];
+    if (!counts || Object.hasOwn(counts, value)) continue;
+    const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    const [usual, times] = Object.entries(counts).sort((a, b) => b[1] - a[1])[0];
+    // Where most reference images had values of their own, a new one says nothing.
+    const singletons = Object.values(counts).filter((count) => count === 1).length;
+    if (singletons + 1 > 0.1 * total) continue;
+    const unit = statistics.find(({ name }) => name === property)?.unit ?? '';
+    const shown = unit ? number(Number(value), 3) : value;
+    const known = unit ? number(Number(usual), 3) : usual;
+    reasons.push({
+      statistic: property,
+      value: unit ? Number(value) : value,
+      unit,
+      direction: 'new',
+      pValue: Math.max((singletons + 1) / (total + 1), Math.min(pValue, 1)),
+      text: `${propertyWords[property] ?? labelOf(property)} ${shown}${unit && unit !== 'ratio' ? ` ${unit}` : ''} was never seen in ${total} reference images (${known} in ${percent(times / total)} of them)`,
+    });
+  }
+  return reasons;
+}
+
+/** Statistics far from the reference, farthest first. */
+function strangeStatistics(profile: Profile, scorer: Scorer, image: MeasuredImage, { z }: Score): Reason[] {
+  return profile.statistics
+    .map(({ name }, position) => ({ name, position, deviations: Math.abs(z[position]) }))
+    .filter(({ deviations }) => deviations >= reasonDeviations)
+    .sort((a, b) => b.deviations - a.deviations)
+    .slice(0, maxReasons)
+    .map(({ name, position }): Reason => {
+      const row = statistics.find((statistic) => statistic.name === name) as Statistic;
+      const value = image.statistics[statistics.indexOf(row)];
+      const sorted = scorer.calibration(position);
+      const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+      const reference = { p01: at(0.01), p50: at(0.5), p99: at(0.99) };
+      const direction = value >= reference.p50 ? 'high' : 'low';
+      const beyond =
+        direction === 'high' ? countBelow(sorted, value, false) : sorted.length - countBelow(sorted, value, true);
+      const unit = row.unit === 'ratio' || row.unit === 'share' ? '' : ` ${row.unit}`;
+      const amount =
+        beyond === sorted.length
+          ? `all ${sorted.length} reference images held out`
+          : `${percent(beyond / sorted.length)} of the reference`;
+      return {
+        statistic: name,
+        value,
+        unit: row.unit,
+        direction,
+        pValue: twoSidedPValue(sorted, value),
+        reference,
+        text: `${row.label} of ${number(value, row.digits)}${unit} is ${direction === 'high' ? 'above' : 'below'} ${amount} (${number(reference.p01, row.digits)} to ${number(reference.p99, row.digits)}): ${direction === 'high' ? row.high : row.low}`,
+      };
+    });
+}
+
+function labelOf(name: string): string {
+  return statistics.find((statistic) => statistic.name === name)?.label ?? name;
+}
+
+/** Enough digits to tell a value from the reference, without trailing zeros. */
+function number(value: number, digits: number): string {
+  return String(Number(value.toFixed(digits)));
+}
+
+function percent(share: number): string {
+  return `${String(Number((100 * share).toFixed(1)))} %`;
 }

@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+import type { Container } from './container.ts';
+import type { Core } from './core/index.ts';
+import { checkFrame, decode, type Frame, type Limits } from './decode.ts';
+import { measure, statistics } from './statistics.ts';
+
+/** Everything known of one image before it is compared with a Profile. */
+export interface MeasuredImage {
+  /** In the order of the statistics table. */
+  statistics: Float64Array;
+  /** Absent when the caller decoded the image. */
+  container?: Container;
+  /** Size of the decoded image in pixels, orientation applied, before any shrinking. */
+  width: number;
+  height: number;
+  bytes: number;
+  sha256: string;
+  timingMs: { decode: number; statistics: number };
+}
+
+/**
+ * Encoded bytes to statistics.
+ * @throws {StoplineError} IMAGE_*
+ */
+export async function measureBytes(core: Core, bytes: Uint8Array, limits?: Limits): Promise<MeasuredImage> {
+  const started = performance.now();
+  const { frame, container } = await decode(bytes, limits);
+  const decoded = performance.now();
+  const vector = measure(core, frame, container);
+  const turned = container.orientation >= 5;
+  return {
+    statistics: vector,
+    container,
+    width: turned ? container.height : container.width,
+    height: turned ? container.width : container.height,
+    bytes: bytes.length,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    timingMs: { decode: decoded - started, statistics: performance.now() - decoded },
+  };
+}
+
+/**
+ * A frame that the caller has decoded, by the same rule as `decode`, to statistics.
+ * @throws {StoplineError} FRAME_INVALID
+ */
+export function measureFrame(core: Core, frame: Frame): MeasuredImage {
+  checkFrame(frame);
+  const started = performance.now();
+  const vector = measure(core, frame);
+  return {
+    statistics: vector,
+    width: frame.width,
+    height: frame.height,
+    bytes: frame.data.length,
+    sha256: createHash('sha256').update(frame.data).digest('hex'),
+    timingMs: { decode: 0, statistics: performance.now() - started },
+  };
+}
+
+/**
+ * The properties of an image that are names rather than amounts. A value never seen in the reference is evidence by
+ * itself: another camera, another encoder, another setting.
+ */
+export function categoricalProperties(
+  image: MeasuredImage,
+  constants: Readonly<Record<string, number>> = {},
+): Record<string, string> {
+  const properties: Record<string, string> = { size: `${image.width}x${image.height}` };
+  if (image.container) {
+    const { format, fingerprint, colour, bitDepth, orientation } = image.container;
+    Object.assign(properties, { format, fingerprint, colour, bitDepth: `${bitDepth}`, orientation: `${orientation}` });
+  }
+  for (const [position, { name }] of statistics.entries()) {
+    const value = image.statistics[position];
+    if (name in constants && !Number.isNaN(value)) properties[name] = String(value);
+  }
+  return properties;
+}
