@@ -1,0 +1,268 @@
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import type { CoreInfo } from './core/index.ts';
+import type { DecodeLimits } from './decode.ts';
+import { reviveError, StoplineError } from './errors.ts';
+import type { MeasuredImage } from './measure.ts';
+import type { Verdict } from './verdict.ts';
+import type { WorkerSettings, WorkerTask } from './worker.ts';
+
+/** What a worker thread answers: errors lose their fields when they are cloned, so they travel as JSON. */
+export type WorkerAnswer<Value> = { value: Value } | { error: { code: string; message: string } };
+
+/** Assumed time of one task until the first has been timed: a 1080p JPEG takes 15 to 30 ms on one core. */
+const coldStartMs = 25;
+/** Weight of the newest task in the moving average of service time. */
+const newestWeight = 0.1;
+
+/** A first-in first-out line in front of a set of worker threads, bounded by the time a newcomer would wait. */
+export interface WorkerLine<Task> {
+  /**
+   * @throws {StoplineError} OVERLOADED at once when the wait would exceed `maxWaitMs`, CLOSED after `close`, INTERNAL
+   * when the worker died, and whatever coded error the worker answered
+   * @throws the reason of `signal` when it aborts; a task that has started runs on, and its result is dropped
+   */
+  run<Value>(task: Task, options?: RunOptions): Promise<Value>;
+  readonly threads: number;
+  /** Tasks that wait for a thread. */
+  readonly queued: number;
+  readonly running: number;
+  /** What a task that comes now would wait: 0 while a thread is free. */
+  readonly expectedWaitMs: number;
+  /** Takes no more tasks, finishes those accepted, then ends the threads. */
+  close(): Promise<void>;
+  /** Ends the threads at once; tasks not finished reject with CLOSED. */
+  destroy(): Promise<void>;
+}
+
+export interface RunOptions {
+  signal?: AbortSignal;
+  transfer?: ArrayBuffer[];
+  /** Left out of the moving average of service time, and never refused. */
+  isWarmUp?: boolean;
+}
+
+interface Waiting {
+  start(): void;
+  reject(reason: unknown): void;
+}
+
+/**
+ * Starts worker threads on `filename`, whose default export takes a task and returns a `WorkerAnswer`.
+ *
+ * Piscina is not given the queue: its abort kills a busy worker, so a client that hangs up would cost a restart, and with
+ * signals its order is last-in first-out. It gets a task only when a thread is free.
+ */
+export function createWorkerLine<Task>(options: {
+  filename: string;
+  workerData?: unknown;
+  threads: number;
+  maxWaitMs?: number;
+}): WorkerLine<Task> {
+  const { filename, workerData, threads, maxWaitMs = Number.POSITIVE_INFINITY } = options;
+  const piscina = new Piscina({ filename, workerData, minThreads: threads, maxThreads: threads });
+  const waiting = new Set<Waiting>();
+  let running = 0;
+  let serviceMs = coldStartMs;
+  let isClosed = false;
+  let failure: StoplineError | undefined;
+  let onIdle: (() => void) | undefined;
+
+  /** Piscina stops replacing workers that fail while they start; without this check tasks would wait for ever. */
+  const checkThreads = (cause: unknown) => {
+    if (failure || isClosed || piscina.threads.length > 0) return;
+    failure = new StoplineError('INTERNAL', `The worker threads cannot start: ${messageOf(cause)}`, { cause });
+    for (const entry of waiting) entry.reject(failure);
+    waiting.clear();
+    void piscina.destroy();
+  };
+  piscina.on('error', checkThreads);
+
+  const closedError = () =>
+    new StoplineError('CLOSED', 'Expected an open pool but it is closing; try another replica.');
+  const expectedWaitMs = () => (running < threads ? 0 : ((waiting.size + running) / threads) * serviceMs);
+
+  const startNext = () => {
+    while (running < threads && waiting.size > 0) {
+      const [next] = waiting;
+      waiting.delete(next);
+      next.start();
+    }
+    if (running === 0) onIdle?.();
+  };
+
+  const execute = async <Value>(task: Task, { transfer, isWarmUp }: RunOptions): Promise<Value> => {
+    running += 1;
+    const startedAt = performance.now();
+    try {
+      const answer: WorkerAnswer<Value> = await piscina.run(task, { transferList: transfer });
+      if (!isWarmUp) serviceMs += newestWeight * (performance.now() - startedAt - serviceMs);
+      if ('error' in answer) throw reviveError(answer.error);
+      return answer.value;
+    } catch (cause) {
+      if (cause instanceof StoplineError) throw cause;
+      if (isClosed) throw closedError();
+      checkThreads(cause);
+      throw failure ?? new StoplineError('INTERNAL', `The worker thread ended: ${messageOf(cause)}`, { cause });
+    } finally {
+      running -= 1;
+      startNext();
+    }
+  };
+
+  return {
+    threads,
+    get queued() {
+      return waiting.size;
+    },
+    get running() {
+      return running;
+    },
+    get expectedWaitMs() {
+      return expectedWaitMs();
+    },
+    async run<Value>(task: Task, runOptions: RunOptions = {}): Promise<Value> {
+      const { signal, isWarmUp } = runOptions;
+      if (isClosed) throw closedError();
+      if (failure) throw failure;
+      signal?.throwIfAborted();
+      const waitMs = expectedWaitMs();
+      if (!isWarmUp && waitMs > maxWaitMs) {
+        throw new StoplineError(
+          'OVERLOADED',
+          `Expected a wait of at most ${maxWaitMs} ms but ${waiting.size + running} images come first and take about ${Math.ceil(waitMs)} ms.`,
+        );
+      }
+      return new Promise<Value>((resolve, reject) => {
+        const entry: Waiting = {
+          start: () => execute<Value>(task, runOptions).then(resolve, reject).finally(forget),
+          reject,
+        };
+        const abort = () => {
+          waiting.delete(entry);
+          reject(signal?.reason);
+        };
+        const forget = () => signal?.removeEventListener('abort', abort);
+        signal?.addEventListener('abort', abort, { once: true });
+        waiting.add(entry);
+        startNext();
+      });
+    },
+    async close() {
+      isClosed = true;
+      if (running > 0 || waiting.size > 0) await new Promise<void>((resolve) => (onIdle = resolve));
+      await piscina.destroy();
+    },
+    async destroy() {
+      isClosed = true;
+      for (const entry of waiting) entry.reject(closedError());
+      waiting.clear();
+      await piscina.destroy();
+    },
+  };
+}
+
+export interface PoolOptions {
+  /** Profile file, read once: every worker, also one started later, judges by the same bytes. */
+  profilePath?: string;
+  profileBytes?: Uint8Array;
+  /** Default: number of cores. */
+  threads?: number;
+  /** Longest time an image may be expected to wait for a thread, in milliseconds; default: no bound (the caller paces itself). */
+  maxWaitMs?: number;
+  core?: 'auto' | 'native' | 'wasm';
+  /** What is refused before it is decoded; default: `decodeLimits`. */
+  limits?: Partial<DecodeLimits>;
+}
+
+/** Worker threads that decode, measure and judge images. */
+export interface Pool {
+  /**
+   * @param options.transfer hand the memory over to the worker instead of copying it: `bytes` is empty afterwards
+   * @throws {StoplineError} IMAGE_*, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
+   */
+  inspect(bytes: Uint8Array, options?: { signal?: AbortSignal; transfer?: boolean }): Promise<Verdict>;
+  /** @throws {StoplineError} INPUT_*, IMAGE_* */
+  inspectFile(path: string): Promise<Verdict>;
+  /** @throws {StoplineError} INPUT_*, IMAGE_* */
+  measureFile(path: string): Promise<MeasuredImage>;
+  /** Resolves when every worker has loaded the core and the profile. @throws {StoplineError} PROFILE_*, CORE_UNAVAILABLE */
+  ready(): Promise<void>;
+  /** `core` is known once `ready` has resolved. */
+  readonly info: { threads: number; core?: CoreInfo };
+  readonly queued: number;
+  readonly running: number;
+  readonly expectedWaitMs: number;
+  close(): Promise<void>;
+  destroy(): Promise<void>;
+}
+
+/**
+ * Starts the worker threads and warms them up. On N cores: N threads with `sharp.concurrency(1)` in each, since the main
+ * thread only moves bytes.
+ *
+ * @throws {StoplineError} PROFILE_UNREADABLE
+ * @example
+ * const pool = await createPool({ profilePath: 'front.stopline', maxWaitMs: 1000 });
+ * await pool.ready();
+ * const verdict = await pool.inspect(bytes);
+ */
+export async function createPool(options: PoolOptions = {}): Promise<Pool> {
+  const { profilePath, threads = availableParallelism(), maxWaitMs, core = 'auto', limits = {} } = options;
+  const profileBytes = options.profileBytes ?? (profilePath === undefined ? undefined : await readProfile(profilePath));
+  const workerData: WorkerSettings = { profileBytes, core, limits };
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const line = createWorkerLine<WorkerTask>({
+    filename: fileURLToPath(new URL(`./worker.${extension}`, import.meta.url)),
+    workerData,
+    threads,
+    maxWaitMs,
+  });
+
+  const info: Pool['info'] = { threads };
+  // As many tasks as threads, handed out at once: each thread gets one.
+  const warmUp = Promise.all(
+    Array.from({ length: threads }, () => line.run<CoreInfo>({ kind: 'warm' }, { isWarmUp: true })),
+  ).then(([first]) => {
+    info.core = first;
+  });
+  warmUp.catch(() => undefined); // reported by ready()
+
+  return {
+    info,
+    get queued() {
+      return line.queued;
+    },
+    get running() {
+      return line.running;
+    },
+    get expectedWaitMs() {
+      return line.expectedWaitMs;
+    },
+    ready: () => warmUp,
+    inspect(bytes, { signal, transfer } = {}) {
+      const isWhole = bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer;
+      // A view into a larger buffer would be cloned with all of that buffer, so it is copied first.
+      const owned = transfer && isWhole ? bytes : new Uint8Array(bytes);
+      return line.run({ kind: 'inspect', bytes: owned }, { signal, transfer: [owned.buffer as ArrayBuffer] });
+    },
+    inspectFile: (path) => line.run({ kind: 'inspectFile', path }),
+    measureFile: (path) => line.run({ kind: 'measureFile', path }),
+    close: () => line.close(),
+    destroy: () => line.destroy(),
+  };
+}
+
+async function readProfile(path: string): Promise<Uint8Array> {
+  return readFile(path).catch((cause) => {
+    throw new StoplineError('PROFILE_UNREADABLE', `Expected a profile file at ${path} but received ${cause.code}`, {
+      cause,
+    });
+  });
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

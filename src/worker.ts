@@ -1,0 +1,83 @@
+import { workerData } from 'node:worker_threads';
+import { type Core, type CoreInfo, loadCore } from './core/index.ts';
+import { type DecodeLimits, decodeLimits } from './decode.ts';
+import { asStoplineError, StoplineError } from './errors.ts';
+import { readImage } from './folder.ts';
+import { createInspector, type Inspector } from './inspector.ts';
+import { type MeasuredImage, measureBytes } from './measure.ts';
+import type { WorkerAnswer } from './pool.ts';
+import { loadProfile } from './profile.ts';
+import type { Verdict } from './verdict.ts';
+
+/** What every worker of a pool is started with. */
+export interface WorkerSettings {
+  /** A whole Profile file; absent in a pool that only measures. */
+  profileBytes?: Uint8Array;
+  core: 'auto' | 'native' | 'wasm';
+  limits: Partial<DecodeLimits>;
+}
+
+export type WorkerTask =
+  | { kind: 'warm' }
+  | { kind: 'inspect'; bytes: Uint8Array }
+  | { kind: 'inspectFile'; path: string }
+  | { kind: 'measureFile'; path: string };
+
+const settings = workerData as WorkerSettings;
+const maxBytes = settings.limits.bytes ?? decodeLimits.bytes;
+
+// Loaded once for the thread, by the warm-up or by the first task of a thread that replaces a dead one.
+let core: Core | undefined;
+let inspector: Promise<Inspector> | undefined;
+
+function requireCore(): Core {
+  if (core) return core;
+  const asked = settings.core;
+  const loaded = loadCore(asked === 'auto' ? undefined : asked);
+  if (asked !== 'auto' && loaded.info.build !== asked) {
+    const reason = loaded.info.reason ?? 'it does not load';
+    throw new StoplineError(
+      'CORE_UNAVAILABLE',
+      `Expected the ${asked} core but only ${loaded.info.build} loads: ${reason}`,
+    );
+  }
+  core = loaded;
+  return core;
+}
+
+async function openInspector(): Promise<Inspector> {
+  if (!settings.profileBytes) {
+    throw new StoplineError('OPTION_INVALID', 'Expected a pool with a profile, to judge images, but received none.');
+  }
+  const { build } = requireCore().info;
+  const profile = await loadProfile(settings.profileBytes);
+  return createInspector({ profile, core: build, limits: settings.limits });
+}
+
+function requireInspector(): Promise<Inspector> {
+  inspector ??= openInspector();
+  return inspector;
+}
+
+async function perform(task: WorkerTask): Promise<CoreInfo | Verdict | MeasuredImage> {
+  switch (task.kind) {
+    case 'warm':
+      if (settings.profileBytes) await requireInspector();
+      return requireCore().info;
+    case 'inspect':
+      return (await requireInspector()).inspect(task.bytes);
+    case 'inspectFile':
+      return (await requireInspector()).inspect(await readImage(task.path, maxBytes));
+    case 'measureFile':
+      return measureBytes(requireCore(), await readImage(task.path, maxBytes), settings.limits);
+  }
+}
+
+/** Entry of a worker thread: one task in, one answer out. Errors are answers too, because cloning would strip their code. */
+export default async function work(task: WorkerTask): Promise<WorkerAnswer<CoreInfo | Verdict | MeasuredImage>> {
+  try {
+    return { value: await perform(task) };
+  } catch (error) {
+    return { error: asStoplineError(error).toJSON() };
+  }
+}
