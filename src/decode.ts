@@ -1,3 +1,7 @@
+import sharp from 'sharp';
+import { type Container, readContainer } from './container.ts';
+import { StoplineError } from './errors.ts';
+
 /** Decoded pixels: 8-bit sRGB, interleaved, rows top to bottom without padding. */
 export interface Frame {
   data: Uint8Array;
@@ -5,4 +9,246 @@ export interface Frame {
   height: number;
   /** 3 when Stopline decoded it; `inspectFrame` also takes 1 (grey) and 4 (alpha is ignored). */
   channels: 1 | 3 | 4;
+}
+
+/** What is refused before a decoder sees it. Sides and pixels are those stored, before any shrinking. */
+export interface Limits {
+  /** Encoded bytes. */
+  maxBytes?: number;
+  /** Pixels of a sequential image. */
+  maxPixels?: number;
+  /** Pixels of a progressive JPEG or interlaced PNG, which a decoder must hold whole. */
+  maxProgressivePixels?: number;
+  /** Pixels times scans of a JPEG: each scan is a pass over all coefficients. */
+  maxScanPixels?: number;
+  /** Pixels on the shorter side. */
+  minSide?: number;
+  /** Pixels on the longer side. */
+  maxSide?: number;
+  /** Whole seconds after which libvips gives up, not counting the wait for a thread; 0 for no limit. */
+  maxSeconds?: number;
+}
+
+/** 40 megapixels are 120 MB of RGB: two decodes at once stay within a service of 512 MB. */
+export const defaultLimits: Readonly<Required<Limits>> = {
+  maxBytes: 32 * 1024 * 1024,
+  maxPixels: 40_000_000,
+  maxProgressivePixels: 24_000_000,
+  maxScanPixels: 400_000_000,
+  minSide: 16,
+  maxSide: 16_384,
+  maxSeconds: 10,
+};
+
+/** Largest number of pixels inspected as they are stored: 1920x1080 is 2,073,600. Part of the rule, so not a setting. */
+export const inspectionPixels = 2_100_000;
+
+/** How bytes become pixels; stored in every Profile, because numbers measured under another rule must not be compared. */
+export const decodeRule = `rgb8 orientation-applied alpha-dropped icc-ignored cmyk-managed shrink-pow2-linear<=${inspectionPixels}`;
+
+const { sharp: wrapper, vips, mozjpeg, png, webp } = sharp.versions as Record<string, string | undefined>;
+/** Stored in every Profile: another decoder may round differently. */
+export const decoderVersion = `sharp ${wrapper} libvips ${vips} mozjpeg ${mozjpeg} png ${png} webp ${webp}`;
+
+// libvips picks a loader by the bytes, whatever the name says: an SVG called .jpg is rendered by default, and unfuzzed
+// loaders have been a way to run code (CVE-2026-66066). So every loader is blocked, for the whole process and before
+// the first image, save the three that read JPEG, PNG and WebP from memory.
+sharp.block({ operation: ['VipsForeignLoad'] });
+sharp.unblock({
+  operation: ['VipsForeignLoadJpegBuffer', 'VipsForeignLoadPngBuffer', 'VipsForeignLoadWebpBuffer'],
+});
+// Inputs do not repeat, and the worker threads above libvips already use every core.
+sharp.cache(false);
+sharp.concurrency(1);
+
+/**
+ * Bytes to pixels, by one rule for every caller (`decodeRule`):
+ *
+ * - The stored EXIF orientation is applied.
+ * - Grey is replicated, palettes are expanded, 16 bit becomes 8 by dropping the low byte, alpha is dropped and not
+ *   blended, so transparent pixels keep the colour they are stored with.
+ * - Embedded ICC profiles are ignored: a classifier sees stored values. CMYK and YCCK have no such values and are
+ *   converted to sRGB through their profile, or through that of libvips where there is none.
+ * - Up to `inspectionPixels` an image is inspected as stored. A larger one is shrunk by the smallest power of two that
+ *   brings it within, to floor(side / factor). The last halving is a linear (1 3 3 1) reduction, halvings before it are
+ *   done by libjpeg in the DCT domain or by averaging 2x2 boxes. (sharp refuses libjpeg's scaling at exactly the factor
+ *   asked for, so it is never the last step.)
+ *
+ * Anything that a decoder warns about is refused, except for two oddities of JPEG headers that lose no pixel.
+ *
+ * @param bytes a whole JPEG, PNG or WebP; must not change until the promise settles
+ * @param container from `readContainer`, where the caller already has it
+ * @returns the Frame (3 channels) and what the container says
+ * @example
+ * const { frame, container } = await decode(await readFile('frame.jpg'));
+ *
+ * @throws {StoplineError} what `readContainer` throws, and IMAGE_TOO_LARGE, IMAGE_TOO_MANY_PIXELS, IMAGE_TOO_SMALL,
+ *   IMAGE_ANIMATED, IMAGE_UNSUPPORTED (12-bit JPEG), IMAGE_TOO_COMPLEX (time or scans), IMAGE_TRUNCATED, IMAGE_CORRUPT
+ */
+export async function decode(
+  bytes: Uint8Array,
+  limits: Limits = {},
+  container?: Container,
+): Promise<{ frame: Frame; container: Container }> {
+  const bounds = boundsFrom(limits);
+  if (bytes.length > bounds.maxBytes) {
+    throw new StoplineError(
+      'IMAGE_TOO_LARGE',
+      `Expected at most ${bounds.maxBytes} bytes but received ${bytes.length}.`,
+    );
+  }
+  const stored = container ?? readContainer(bytes);
+  checkContainer(stored, bounds);
+  const frame = await render(bytes, stored, bounds, 'warning').catch((error: unknown) => {
+    const words = decoderWords(error);
+    if (!harmless.test(words)) throw decodeError(words, error);
+    return render(bytes, stored, bounds, 'error').catch((second: unknown) => {
+      throw decodeError(decoderWords(second), second);
+    });
+  });
+  return { frame, container: stored };
+}
+
+/** Warnings of libjpeg about a header that some cameras write, and that say nothing about the pixels. */
+const harmless = /^(?:VipsJpeg: )?(?:Invalid SOS parameters for sequential JPEG|Unknown Adobe color transform code)/;
+
+/** The defaults with what was asked for; a key that is present but undefined must not lift its limit. */
+function boundsFrom(limits: Limits): Required<Limits> {
+  const asked = Object.entries(limits).filter(([, value]) => value !== undefined);
+  return { ...defaultLimits, ...Object.fromEntries(asked) };
+}
+
+function checkContainer(container: Container, limits: Required<Limits>): void {
+  const { format, width, height, bitDepth, frames, scans, progressive } = container;
+  const size = `${width}x${height}`;
+  if (format === 'jpeg' && bitDepth !== 8) {
+    throw new StoplineError('IMAGE_UNSUPPORTED', `Expected a JPEG of 8 bits per sample but received ${bitDepth}.`);
+  }
+  if (frames > 1) {
+    throw new StoplineError('IMAGE_ANIMATED', `Expected a still image but received an animation of ${frames} frames.`);
+  }
+  if (Math.min(width, height) < limits.minSide) {
+    throw new StoplineError('IMAGE_TOO_SMALL', `Expected sides of at least ${limits.minSide} but received ${size}.`);
+  }
+  if (Math.max(width, height) > limits.maxSide) {
+    throw new StoplineError(
+      'IMAGE_TOO_MANY_PIXELS',
+      `Expected sides of at most ${limits.maxSide} but received ${size}.`,
+    );
+  }
+  const most = progressive ? limits.maxProgressivePixels : limits.maxPixels;
+  if (width * height > most) {
+    const kind = progressive ? 'progressive or interlaced pixels' : 'pixels';
+    throw new StoplineError('IMAGE_TOO_MANY_PIXELS', `Expected at most ${most} ${kind} but received ${size}.`);
+  }
+  if (width * height * scans > limits.maxScanPixels) {
+    const message = `Expected at most ${limits.maxScanPixels} pixels times scans but received ${size} in ${scans} scans.`;
+    throw new StoplineError('IMAGE_TOO_COMPLEX', message);
+  }
+}
+
+/** Smallest power of two that brings floor(width / factor) x floor(height / factor) to at most `inspectionPixels`. */
+function shrinkFactor({ width, height }: Container): number {
+  let factor = 1;
+  while (Math.floor(width / factor) * Math.floor(height / factor) > inspectionPixels) factor *= 2;
+  return factor;
+}
+
+/** Mirror first, then turn clockwise: what undoes each EXIF orientation (index 1 to 8). */
+const turns: ReadonlyArray<{ mirror: boolean; degrees: 0 | 90 | 180 | 270 }> = [
+  { mirror: false, degrees: 0 },
+  { mirror: false, degrees: 0 },
+  { mirror: true, degrees: 0 },
+  { mirror: false, degrees: 180 },
+  { mirror: true, degrees: 180 },
+  { mirror: true, degrees: 270 },
+  { mirror: false, degrees: 90 },
+  { mirror: true, degrees: 90 },
+  { mirror: false, degrees: 270 },
+];
+
+async function render(
+  bytes: Uint8Array,
+  container: Container,
+  limits: Required<Limits>,
+  failOn: 'warning' | 'error',
+): Promise<Frame> {
+  const isManaged = container.colour === 'cmyk' || container.colour === 'ycck';
+  const input = { failOn, limitInputPixels: limits.maxPixels, limitInputChannels: 4, ignoreIcc: !isManaged };
+  const factor = shrinkFactor(container);
+  const width = Math.floor(container.width / factor);
+  const height = Math.floor(container.height / factor);
+  let image = sharp(bytes, input).timeout({ seconds: limits.maxSeconds }).removeAlpha().toColourspace('srgb');
+  if (factor > 1) {
+    if (container.hasAlpha) {
+      // sharp resizes premultiplied pixels, which would blend; so alpha is dropped in a pass of its own.
+      const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
+      image = sharp(data, { raw: { width: info.width, height: info.height, channels: info.channels as 3 } });
+    }
+    image = image.resize({ width, height, fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false });
+  }
+  // Not autoOrient: the orientation applied must be the one the Container reports, in all three formats.
+  const turn = turns[container.orientation]!;
+  if (turn.mirror) image = image.flop();
+  if (turn.degrees !== 0) image = image.rotate(turn.degrees);
+  const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
+  const [across, down] = turn.degrees % 180 === 0 ? [width, height] : [height, width];
+  if (info.channels !== 3 || info.width !== across || info.height !== down) {
+    const received = `${info.width}x${info.height} of ${info.channels} channels`;
+    throw new Error(`header promises ${across}x${down}, data decodes to ${received}`);
+  }
+  return { data, width: across, height: down, channels: 3 };
+}
+
+function decoderWords(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/\s+/g, ' ').trim().slice(0, 200);
+}
+
+function decodeError(words: string, cause: unknown): StoplineError {
+  const said = `but the decoder says: ${words}`;
+  if (/premature end|truncated/i.test(words)) {
+    return new StoplineError('IMAGE_TRUNCATED', `Expected a complete image ${said}`, { cause });
+  }
+  if (/^timeout/i.test(words)) {
+    return new StoplineError('IMAGE_TOO_COMPLEX', `Expected an image that decodes in time ${said}`, { cause });
+  }
+  if (/unsupported/i.test(words)) {
+    return new StoplineError('IMAGE_UNSUPPORTED', `Expected a JPEG, PNG or WebP that can be decoded ${said}`, {
+      cause,
+    });
+  }
+  return new StoplineError('IMAGE_CORRUPT', `Expected an intact image ${said}`, { cause });
+}
+
+/**
+ * Checks a Frame that a caller decoded, before any kernel reads it.
+ * @throws {StoplineError} FRAME_INVALID
+ */
+export function checkFrame(frame: Frame, limits: Limits = {}): void {
+  const { minSide, maxSide, maxPixels } = boundsFrom(limits);
+  const invalid = (what: string) => new StoplineError('FRAME_INVALID', `Expected ${what}.`);
+  const { data, width, height, channels } = frame ?? {};
+  if (!(data instanceof Uint8Array)) throw invalid(`frame.data to be a Uint8Array but received ${kindOf(data)}`);
+  if (channels !== 1 && channels !== 3 && channels !== 4) {
+    throw invalid(`frame.channels to be 1, 3 or 4 but received ${kindOf(channels)}`);
+  }
+  for (const [name, side] of Object.entries({ width, height })) {
+    if (!Number.isInteger(side) || side < minSide || side > maxSide) {
+      const range = `an integer from ${minSide} to ${maxSide}`;
+      throw invalid(`frame.${name} to be ${range} but received ${kindOf(side)}`);
+    }
+  }
+  if (width * height > maxPixels) {
+    throw invalid(`a frame of at most ${maxPixels} pixels but received ${width}x${height}`);
+  }
+  if (data.length !== width * height * channels) {
+    throw invalid(
+      `frame.data of width x height x channels = ${width * height * channels} bytes but received ${data.length}`,
+    );
+  }
+}
+
+function kindOf(value: unknown): string {
+  return typeof value === 'number' ? String(value) : value === null ? 'null' : typeof value;
 }
