@@ -39,10 +39,12 @@ export function encodeTensors(metadata: Record<string, string>, tensors: Record<
  * Reads what `encodeTensors` wrote; every length is checked before it is used.
  * @throws {StoplineError} PROFILE_INVALID, PROFILE_TRUNCATED
  */
-export function decodeTensors(bytes: Uint8Array): {
+export function decodeTensors(file: Uint8Array): {
   metadata: Record<string, string>;
   tensors: Record<string, Tensor>;
 } {
+  // A plain view: `slice` of a Buffer would share its memory instead of copying.
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.length);
   const invalid = (what: string) => new StoplineError('PROFILE_INVALID', `Expected a Stopline profile but ${what}.`);
   if (bytes.length < 8) throw invalid(`the file has only ${bytes.length} bytes`);
   const declared = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
@@ -65,7 +67,8 @@ export function decodeTensors(bytes: Uint8Array): {
   const { __metadata__: metadata, ...entries } = header;
   if (!isStringRecord(metadata)) throw invalid('its header has no metadata');
   const body = bytes.subarray(8 + headerLength);
-  const tensors: Record<string, Tensor> = {};
+  // Without a prototype: a tensor may be called anything.
+  const tensors: Record<string, Tensor> = Object.create(null);
   for (const [name, entry] of Object.entries(entries)) {
     const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
     const [begin, end] = Array.isArray(offsets) ? offsets : [];

@@ -153,13 +153,13 @@ function strangeStatistics(profile: Profile, scorer: Scorer, image: MeasuredImag
         direction,
         pValue: twoSidedPValue(sorted, value),
         reference,
-        text: `${row.label} of ${number(value, row.digits)}${unit} is ${direction === 'high' ? 'above' : 'below'} ${amount} (${number(reference.p01, row.digits)} to ${number(reference.p99, row.digits)}): ${direction === 'high' ? row.high : row.low}`,
+        text: `${labelOf(name)} of ${number(value, row.digits)}${unit} is ${direction === 'high' ? 'above' : 'below'} ${amount} (${number(reference.p01, row.digits)} to ${number(reference.p99, row.digits)}): ${direction === 'high' ? row.high : row.low}`,
       };
     });
 }
 
 function labelOf(name: string): string {
-  return statistics.find((statistic) => statistic.name === name)?.label ?? name;
+  return name.replace(/[A-Z0-9]+/g, (part) => ` ${part.toLowerCase()}`);
 }
 
 /** Enough digits to tell a value from the reference, without trailing zeros. */
