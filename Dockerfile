@@ -1,0 +1,41 @@
+# syntax=docker/dockerfile:1
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends gcc g++ make python3 \
+ && rm -rf /var/lib/apt/lists/*
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY tsconfig.json tsconfig.build.json ./
+COPY scripts ./scripts
+COPY src ./src
+# The base image's own Node builds and runs everything here: the devDependency `node` is for checkouts on older systems.
+RUN rm -f node_modules/.bin/node \
+ && npm run build:native \
+ && npm run build \
+ && npm prune --omit=dev --ignore-scripts
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production \
+    UV_THREADPOOL_SIZE=8 \
+    MALLOC_ARENA_MAX=2 \
+    LD_PRELOAD=libjemalloc.so.2 \
+    VIPS_BLOCK_UNTRUSTED=1 \
+    STOPLINE_HOST=0.0.0.0 \
+    STOPLINE_PORT=8080 \
+    STOPLINE_PROFILE=/profiles/profile.stopline
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends libjemalloc2 \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+COPY --from=build --chown=root:root /app/package.json ./package.json
+COPY --from=build --chown=root:root /app/node_modules ./node_modules
+COPY --from=build --chown=root:root /app/dist ./dist
+COPY --from=build --chown=root:root /app/src/core/build/Release/stopline.node ./src/core/build/Release/stopline.node
+# Nothing is written at run time: start the container with --read-only.
+USER node
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.STOPLINE_PORT || 8080) + '/health/ready').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "dist/cli/main.js"]
+CMD ["serve"]

@@ -1,0 +1,9 @@
+/** Builds what is published: `dist` from `src` with tsc, plus the files that are not TypeScript. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+rmSync(`${root}/dist`, { recursive: true, force: true });
+execFileSync('tsc', ['--project', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
+cpSync(`${root}/src/core/stopline.wasm`, `${root}/dist/core/stopline.wasm`);
