@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import type { CoreInfo } from './core/index.ts';
-import type { DecodeLimits } from './decode.ts';
+import type { Limits } from './decode.ts';
 import { reviveError, StoplineError } from './errors.ts';
 import type { MeasuredImage } from './measure.ts';
 import type { Verdict } from './verdict.ts';
@@ -173,8 +173,8 @@ export interface PoolOptions {
   /** Longest time an image may be expected to wait for a thread, in milliseconds; default: no bound (the caller paces itself). */
   maxWaitMs?: number;
   core?: 'auto' | 'native' | 'wasm';
-  /** What is refused before it is decoded; default: `decodeLimits`. */
-  limits?: Partial<DecodeLimits>;
+  /** What is refused before it is decoded; default: `defaultLimits`. */
+  limits?: Limits;
 }
 
 /** Worker threads that decode, measure and judge images. */

@@ -1,6 +1,6 @@
 import { workerData } from 'node:worker_threads';
 import { type Core, type CoreInfo, loadCore } from './core/index.ts';
-import { type DecodeLimits, decodeLimits } from './decode.ts';
+import { defaultLimits, type Limits } from './decode.ts';
 import { asStoplineError, StoplineError } from './errors.ts';
 import { readImage } from './folder.ts';
 import { createInspector, type Inspector } from './inspector.ts';
@@ -14,7 +14,7 @@ export interface WorkerSettings {
   /** A whole Profile file; absent in a pool that only measures. */
   profileBytes?: Uint8Array;
   core: 'auto' | 'native' | 'wasm';
-  limits: Partial<DecodeLimits>;
+  limits: Limits;
 }
 
 export type WorkerTask =
@@ -24,7 +24,7 @@ export type WorkerTask =
   | { kind: 'measureFile'; path: string };
 
 const settings = workerData as WorkerSettings;
-const maxBytes = settings.limits.bytes ?? decodeLimits.bytes;
+const maxBytes = settings.limits.maxBytes ?? defaultLimits.maxBytes;
 
 // Loaded once for the thread, by the warm-up or by the first task of a thread that replaces a dead one.
 let core: Core | undefined;
