@@ -34,6 +34,8 @@ const table = {
   REQUEST_INVALID: { status: 400, exit: 2 },
   REQUEST_TOO_LARGE: { status: 413, exit: 65 },
   REQUEST_TYPE: { status: 415, exit: 65 },
+  REQUEST_TIMEOUT: { status: 408, exit: 75 },
+  ROUTE_UNKNOWN: { status: 404, exit: 2 },
   // the machinery
   OVERLOADED: { status: 503, exit: 75 },
   CLOSED: { status: 503, exit: 75 },
