@@ -1,0 +1,349 @@
+import type { Random } from './random.ts';
+
+/** A floating-point image, interleaved. `channels` is 1 for masks and 3 for pixels. */
+export interface Plane {
+  data: Float32Array;
+  width: number;
+  height: number;
+  channels: number;
+}
+
+/** What every cause receives: three interleaved 8-bit channels. */
+export interface Pixels {
+  data: Uint8Array;
+  width: number;
+  height: number;
+}
+
+export const plane = (width: number, height: number, channels = 1): Plane => ({
+  data: new Float32Array(width * height * channels),
+  width,
+  height,
+  channels,
+});
+
+export function toPlane({ data, width, height }: Pixels): Plane {
+  return { data: Float32Array.from(data), width, height, channels: 3 };
+}
+
+/** Rounds and clips to 0..255. */
+export function toBytes(values: Float32Array): Uint8Array {
+  const out = new Uint8Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const v = values[i] + 0.5;
+    out[i] = v <= 0 ? 0 : Math.min(v, 255);
+  }
+  return out;
+}
+
+/** Each channel through its own 256-entry table. */
+export function mapChannels(data: Uint8Array, tables: readonly [Uint8Array, Uint8Array, Uint8Array]): Uint8Array {
+  const [red, green, blue] = tables;
+  const out = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i += 3) {
+    out[i] = red[data[i]];
+    out[i + 1] = green[data[i + 1]];
+    out[i + 2] = blue[data[i + 2]];
+  }
+  return out;
+}
+
+/** Tabulates a function of 0..255, rounded and clipped. */
+export function table(f: (v: number) => number): Uint8Array {
+  return toBytes(Float32Array.from({ length: 256 }, (_, v) => f(v)));
+}
+
+/** 8-bit sRGB to linear light in 0..1 (IEC 61966-2-1). */
+export const linearLight: Float32Array = Float32Array.from({ length: 256 }, (_, v) =>
+  v <= 10 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4,
+);
+
+/** Linear light in 0..1 back to sRGB in 0..255; clips. */
+export function encodeLight(x: number): number {
+  if (x <= 0) return 0;
+  if (x >= 1) return 255;
+  return 255 * (x <= 0.0031308 ? 12.92 * x : 1.055 * x ** (1 / 2.4) - 0.055);
+}
+
+/** One pass of the extended box filter along a line of `count` items that lie `step` apart in `source`. */
+function boxRow(
+  source: Float32Array,
+  target: Float32Array,
+  start: number,
+  count: number,
+  step: number,
+  box: Box,
+): void {
+  const { radius, edge, scale } = box;
+  const last = start + (count - 1) * step;
+  const first = source[start];
+  const final = source[last];
+  let sum = first * (radius + 1);
+  for (let k = 1; k <= radius; k++) sum += k < count ? source[start + k * step] : final;
+  let ahead = start + (radius + 1) * step;
+  let behind = start - (radius + 1) * step;
+  for (let i = start; i <= last; i += step) {
+    const next = ahead <= last ? source[ahead] : final;
+    const past = behind >= start ? source[behind] : first;
+    target[i] = scale * (sum + edge * (next + past));
+    const leave = behind + step >= start ? source[behind + step] : first;
+    sum += next - leave;
+    ahead += step;
+    behind += step;
+  }
+}
+
+/** The same pass down all columns at once, row by row, so that memory is read in order. */
+function boxColumns(source: Float32Array, target: Float32Array, stride: number, height: number, box: Box): void {
+  const { radius, edge, scale } = box;
+  const sums = new Float32Array(stride);
+  const row = (y: number) => stride * (y < 0 ? 0 : y >= height ? height - 1 : y);
+  for (let k = -radius; k <= radius; k++) {
+    const from = row(k);
+    for (let x = 0; x < stride; x++) sums[x] += source[from + x];
+  }
+  for (let y = 0; y < height; y++) {
+    const next = row(y + radius + 1);
+    const past = row(y - radius - 1);
+    const leave = row(y - radius);
+    const to = y * stride;
+    for (let x = 0; x < stride; x++) {
+      const ahead = source[next + x];
+      const sum = sums[x];
+      target[to + x] = scale * (sum + edge * (ahead + source[past + x]));
+      sums[x] = sum + ahead - source[leave + x];
+    }
+  }
+}
+
+interface Box {
+  radius: number;
+  /** Weight of the two fractional ends, 0..1. */
+  edge: number;
+  scale: number;
+}
+
+/**
+ * Gaussian blur as three extended boxes, whose variance is exact for every sigma (Gwosdek et al. 2011, "Theoretical
+ * foundations of Gaussian convolution by extended box filtering"); cost does not grow with sigma. Edges replicate.
+ */
+export function gaussianBlur(image: Plane, sigma: number): Plane {
+  if (sigma <= 0) return image;
+  const { width, height, channels } = image;
+  const variance = (sigma * sigma) / 3;
+  const radius = Math.floor((Math.sqrt(12 * variance + 1) - 1) / 2);
+  const size = 2 * radius + 1;
+  const edge = (size * (radius * (radius + 1) - 3 * variance)) / (6 * (variance - (radius + 1) ** 2));
+  const box = { radius, edge, scale: 1 / (size + 2 * edge) };
+  const stride = width * channels;
+  const rows = (from: Float32Array, to: Float32Array) => {
+    for (let y = 0; y < height; y++) {
+      for (let c = 0; c < channels; c++) boxRow(from, to, y * stride + c, width, channels, box);
+    }
+  };
+  const a = new Float32Array(image.data.length);
+  const b = new Float32Array(image.data.length);
+  rows(image.data, a);
+  rows(a, b);
+  rows(b, a);
+  boxColumns(a, b, stride, height, box);
+  boxColumns(b, a, stride, height, box);
+  boxColumns(a, b, stride, height, box);
+  return { data: b, width, height, channels };
+}
+
+/** Bilinear sample positions along one axis: `from` is the left neighbour, `weight` the share of the right one. */
+function samples(
+  count: number,
+  limit: number,
+  position: (i: number) => number,
+): { from: Int32Array; weight: Float32Array } {
+  const from = new Int32Array(count);
+  const weight = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    const p = Math.min(limit - 1, Math.max(0, position(i)));
+    const left = Math.min(Math.floor(p), Math.max(0, limit - 2));
+    from[i] = left;
+    weight[i] = limit > 1 ? p - left : 0;
+  }
+  return { from, weight };
+}
+
+/** Separable bilinear resampling; `x(i)` and `y(i)` give the source position of target column and row `i` (clamped). */
+export function resample(
+  image: Plane,
+  width: number,
+  height: number,
+  x: (i: number) => number,
+  y: (i: number) => number,
+): Plane {
+  const { channels } = image;
+  const across = samples(width, image.width, x);
+  const down = samples(height, image.height, y);
+  const right = image.width > 1 ? channels : 0;
+  const below = image.height > 1 ? image.width * channels : 0;
+  const line = new Float32Array(image.width * channels);
+  const out = plane(width, height, channels);
+  for (let j = 0; j < height; j++) {
+    const top = down.from[j] * image.width * channels;
+    const v = down.weight[j];
+    for (let i = 0; i < line.length; i++) {
+      const a = image.data[top + i];
+      line[i] = a + v * (image.data[top + below + i] - a);
+    }
+    let to = j * width * channels;
+    for (let i = 0; i < width; i++) {
+      const left = across.from[i] * channels;
+      const u = across.weight[i];
+      for (let c = 0; c < channels; c++) {
+        const a = line[left + c];
+        out.data[to++] = a + u * (line[left + c + right] - a);
+      }
+    }
+  }
+  return out;
+}
+
+/** Resizes with pixel centres aligned. */
+export function resize(image: Plane, width: number, height: number): Plane {
+  const sx = image.width / width;
+  const sy = image.height / height;
+  return resample(
+    image,
+    width,
+    height,
+    (i) => (i + 0.5) * sx - 0.5,
+    (i) => (i + 0.5) * sy - 0.5,
+  );
+}
+
+/** Reflects a coordinate into 0..limit-1 without repeating the edge. */
+export function reflect(value: number, limit: number): number {
+  if (limit === 1) return 0;
+  const period = 2 * (limit - 1);
+  const v = Math.abs(value) % period;
+  return v < limit ? v : period - v;
+}
+
+/** Bilinear warp: `source(x, y, out)` writes the source position of a target pixel; positions outside are mirrored. */
+export function warp(
+  { data, width, height }: Pixels,
+  source: (x: number, y: number, out: Float64Array) => void,
+): Uint8Array {
+  const out = new Uint8Array(data.length);
+  const at = new Float64Array(2);
+  const stride = width * 3;
+  let to = 0;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, to += 3) {
+      source(x, y, at);
+      let sx = at[0];
+      let sy = at[1];
+      if (sx < 0 || sx > width - 1) sx = reflect(sx, width);
+      if (sy < 0 || sy > height - 1) sy = reflect(sy, height);
+      const left = sx | 0;
+      const top = sy | 0;
+      const u = sx - left;
+      const v = sy - top;
+      const from = top * stride + left * 3;
+      const right = left + 1 < width ? from + 3 : from;
+      const down = top + 1 < height ? stride : 0;
+      const w11 = u * v;
+      const w10 = v - w11;
+      const w01 = u - w11;
+      const w00 = 1 - u - v + w11;
+      for (let c = 0; c < 3; c++) {
+        out[to + c] =
+          w00 * data[from + c] +
+          w01 * data[right + c] +
+          w10 * data[from + down + c] +
+          w11 * data[right + down + c] +
+          0.5;
+      }
+    }
+  }
+  return out;
+}
+
+/**
+ * Cloud-like noise in 0..1: octaves of bilinearly enlarged white noise, each `decay` times weaker than the one before
+ * (the spectrum of ImageNet-C's diamond-square plasma, but for any frame size).
+ */
+export function plasma(width: number, height: number, decay: number, random: Random, firstCells = 2): Plane {
+  const out = plane(width, height);
+  const longest = Math.max(width, height);
+  let amplitude = 1;
+  for (let cells = firstCells; cells < longest / 2 && amplitude > 0.02; cells *= 2, amplitude /= decay) {
+    const w = Math.max(2, Math.ceil((cells * width) / longest) + 1);
+    const h = Math.max(2, Math.ceil((cells * height) / longest) + 1);
+    const grid: Plane = { data: random.normals(w * h), width: w, height: h, channels: 1 };
+    const layer = resize(grid, width, height).data;
+    for (let i = 0; i < layer.length; i++) out.data[i] += amplitude * layer[i];
+  }
+  let low = Number.POSITIVE_INFINITY;
+  let high = Number.NEGATIVE_INFINITY;
+  for (const v of out.data) {
+    if (v < low) low = v;
+    if (v > high) high = v;
+  }
+  const scale = high > low ? 1 / (high - low) : 0;
+  for (let i = 0; i < out.data.length; i++) out.data[i] = (out.data[i] - low) * scale;
+  return out;
+}
+
+/** Draws a soft line of `alpha` into a mask (maximum, not sum); its width tapers from `radius` to `radiusEnd` pixels. */
+export function drawLine(
+  mask: Plane,
+  x0: number,
+  y0: number,
+  x1: number,
+  y1: number,
+  radius: number,
+  alpha: number,
+  radiusEnd = radius,
+): void {
+  const { data, width, height } = mask;
+  const dx = x1 - x0;
+  const dy = y1 - y0;
+  const length2 = dx * dx + dy * dy || 1e-6;
+  const reach = Math.max(radius, radiusEnd) + 1;
+  const top = Math.max(0, Math.floor(Math.min(y0, y1) - reach));
+  const bottom = Math.min(height - 1, Math.ceil(Math.max(y0, y1) + reach));
+  const steep = Math.abs(dy) > 1e-6;
+  const extent = steep ? (reach * Math.sqrt(length2)) / Math.abs(dy) : Number.POSITIVE_INFINITY;
+  const lowest = Math.min(x0, x1) - reach;
+  const highest = Math.max(x0, x1) + reach;
+  for (let y = top; y <= bottom; y++) {
+    const centre = steep ? x0 + (dx * (y - y0)) / dy : x0;
+    const left = Math.max(0, Math.floor(Math.max(lowest, centre - extent)));
+    const right = Math.min(width - 1, Math.ceil(Math.min(highest, centre + extent)));
+    for (let x = left; x <= right; x++) {
+      const t = Math.min(1, Math.max(0, ((x - x0) * dx + (y - y0) * dy) / length2));
+      const distance = Math.hypot(x - x0 - t * dx, y - y0 - t * dy);
+      const cover = radius + t * (radiusEnd - radius) + 0.5 - distance;
+      if (cover <= 0) continue;
+      const value = alpha * Math.min(1, cover);
+      const i = y * width + x;
+      if (value > data[i]) data[i] = value;
+    }
+  }
+}
+
+/** Hermite step from 0 at `low` to 1 at `high`. */
+export function smoothstep(low: number, high: number, v: number): number {
+  const t = Math.min(1, Math.max(0, (v - low) / (high - low)));
+  return t * t * (3 - 2 * t);
+}
+
+/** `frame * (1 - mask) + colour * mask`, mask of one channel in 0..1. */
+export function blend(data: Uint8Array, mask: Float32Array, colour: readonly [number, number, number]): Uint8Array {
+  const out = new Uint8Array(data.length);
+  const [red, green, blue] = colour;
+  for (let p = 0, i = 0; p < mask.length; p++, i += 3) {
+    const m = mask[p] < 0 ? 0 : Math.min(mask[p], 1);
+    out[i] = data[i] + m * (red - data[i]) + 0.5;
+    out[i + 1] = data[i + 1] + m * (green - data[i + 1]) + 0.5;
+    out[i + 2] = data[i + 2] + m * (blue - data[i + 2]) + 0.5;
+  }
+  return out;
+}

@@ -1,0 +1,110 @@
+import { gaussianBlur, type Pixels, type Plane, warp } from './filter.ts';
+import type { Random } from './random.ts';
+
+/** Degrees. */
+const rotationDegrees = [1, 2.5, 5, 10, 20] as const;
+/** Enlargement of the centre. */
+const zoomFactor = [1.05, 1.12, 1.25, 1.5, 2] as const;
+/** Horizontal skew from top to bottom as a share of the width, and the amplitude of the wobble. */
+const shutterSkew = [0.015, 0.035, 0.07, 0.12, 0.2] as const;
+/** Order of the channels: three wrong pairs, then the two cyclic orders. A swap has no degrees, so severities are kinds. */
+const orders = [
+  [1, 0, 2],
+  [0, 2, 1],
+  [2, 1, 0],
+  [1, 2, 0],
+  [2, 0, 1],
+] as const;
+/** ImageNet-C `elastic_transform` as shares of the frame's shorter side: strength, smoothness, affine jitter. */
+const elasticity = [
+  [2, 0.7, 0.1],
+  [2, 0.08, 0.2],
+  [0.05, 0.01, 0.02],
+  [0.07, 0.01, 0.02],
+  [0.12, 0.01, 0.02],
+] as const;
+
+/** A camera that hangs askew, either way by the seed; enlarged just enough to leave no empty corners. */
+export function rotation(pixels: Pixels, severity: number, random: Random): Uint8Array {
+  const { width, height } = pixels;
+  const angle = (random.sign() * rotationDegrees[severity - 1] * Math.PI) / 180;
+  const cos = Math.cos(angle);
+  const sin = Math.sin(angle);
+  const scale = cos + Math.abs(sin) * Math.max(width / height, height / width);
+  const cx = (width - 1) / 2;
+  const cy = (height - 1) / 2;
+  return warp(pixels, (x, y, out) => {
+    const dx = (x - cx) / scale;
+    const dy = (y - cy) / scale;
+    out[0] = cx + cos * dx - sin * dy;
+    out[1] = cy + sin * dx + cos * dy;
+  });
+}
+
+/** Another lens or a crop upstream: the centre, off by up to a fifth of the margin, enlarged. */
+export function cropZoom(pixels: Pixels, severity: number, random: Random): Uint8Array {
+  const { width, height } = pixels;
+  const zoom = zoomFactor[severity - 1];
+  const cx = ((width - 1) / 2) * (1 + (1 - 1 / zoom) * random.uniform(-0.2, 0.2));
+  const cy = ((height - 1) / 2) * (1 + (1 - 1 / zoom) * random.uniform(-0.2, 0.2));
+  return warp(pixels, (x, y, out) => {
+    out[0] = cx + (x - (width - 1) / 2) / zoom;
+    out[1] = cy + (y - (height - 1) / 2) / zoom;
+  });
+}
+
+/** Rows read one after the other while the camera pans (skew) and shakes (wobble); what was never seen is mirrored in. */
+export function rollingShutter(pixels: Pixels, severity: number, random: Random): Uint8Array {
+  const { width, height } = pixels;
+  const skew = random.sign() * shutterSkew[severity - 1] * width;
+  const wobble = 0.12 * skew;
+  const phase = random.uniform(0, 2 * Math.PI);
+  const turns = random.uniform(1.5, 3);
+  const shift = Float64Array.from(
+    { length: height },
+    (_, y) => skew * (y / height - 0.5) + wobble * Math.sin(phase + (2 * Math.PI * turns * y) / height),
+  );
+  return warp(pixels, (x, y, out) => {
+    out[0] = x + shift[y];
+    out[1] = y;
+  });
+}
+
+/** Channels in the wrong order; severity 3 is BGR read as RGB, the usual mistake. */
+export function channelSwap({ data }: Pixels, severity: number): Uint8Array {
+  const [red, green, blue] = orders[severity - 1];
+  const out = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i += 3) {
+    out[i] = data[i + red];
+    out[i + 1] = data[i + green];
+    out[i + 2] = data[i + blue];
+  }
+  return out;
+}
+
+/** A smooth random displacement on top of a small affine one: a warped windscreen. */
+export function elastic(pixels: Pixels, severity: number, random: Random): Uint8Array {
+  const { width, height } = pixels;
+  const side = Math.min(width, height);
+  const [strength, smoothness, jitter] = elasticity[severity - 1];
+  const displacement = () => {
+    const noise: Plane = { data: new Float32Array(width * height), width, height, channels: 1 };
+    const words = random.words(width * height);
+    for (let i = 0; i < words.length; i++) noise.data[i] = words[i] / 2147483648 - 1;
+    const smooth = gaussianBlur(noise, smoothness * side).data;
+    for (let i = 0; i < smooth.length; i++) smooth[i] *= strength * side;
+    return smooth;
+  };
+  const dx = displacement();
+  const dy = displacement();
+  // ImageNet-C moves three points of a square of a third of the side by up to `jitter`: the same spread of affine maps.
+  const slope = () => (random.uniform(-1, 1) * jitter) / (2 / 3);
+  const [xx, xy, yx, yy] = [1 + slope(), slope(), slope(), 1 + slope()];
+  const cx = width / 2;
+  const cy = height / 2;
+  return warp(pixels, (x, y, out) => {
+    const p = y * width + x;
+    out[0] = cx + xx * (x - cx) + xy * (y - cy) + dx[p];
+    out[1] = cy + yx * (x - cx) + yy * (y - cy) + dy[p];
+  });
+}

@@ -1,0 +1,183 @@
+import { encodeLight, linearLight, mapChannels, type Pixels, table } from './filter.ts';
+import { addNoise } from './noise.ts';
+import type { Random } from './random.ts';
+
+/** Exposure error in stops (factors of two of the light). */
+const stopsOver = [0.4, 0.8, 1.2, 1.8, 2.6] as const;
+const stopsUnder = [0.6, 1.1, 1.7, 2.4, 3.4] as const;
+/** ImageNet-C `brightness`: added to V of HSV. */
+const valueAdded = [0.1, 0.2, 0.3, 0.4, 0.5] as const;
+/** ImageNet-C `contrast`: factor about the channel means. */
+const contrastFactor = [0.4, 0.3, 0.2, 0.1, 0.05] as const;
+/** ImageNet-C `saturate`: S * mul + add. */
+const saturateHsv = [
+  [0.3, 0],
+  [0.1, 0],
+  [2, 0],
+  [5, 0.1],
+  [20, 0.2],
+] as const;
+/** Share of the colour removed. */
+const colourLost = [0.3, 0.5, 0.7, 0.85, 1] as const;
+/** Exponents of the tone curve. */
+const gammaLighterBy = [0.85, 0.7, 0.55, 0.45, 0.35] as const;
+const gammaDarkerBy = [1.2, 1.5, 1.8, 2.3, 3] as const;
+/** Gain of one channel and loss of the others. */
+const castBy = [0.05, 0.1, 0.16, 0.24, 0.36] as const;
+/** Error of the white balance in mired (millionths of a reciprocal kelvin). */
+const miredError = [18, 36, 60, 95, 140] as const;
+/** Share of daylight that is left, and the noise of the gain that makes up for some of it (DN at black, DN per root DN). */
+const nights = [
+  { light: 0.3, read: 2, shot: 0.3 },
+  { light: 0.17, read: 4, shot: 0.5 },
+  { light: 0.1, read: 6, shot: 0.8 },
+  { light: 0.06, read: 9, shot: 1.1 },
+  { light: 0.035, read: 12, shot: 1.5 },
+] as const;
+
+const same = (t: Uint8Array) => [t, t, t] as const;
+
+function expose({ data }: Pixels, stops: number): Uint8Array {
+  return mapChannels(data, same(table((v) => encodeLight(linearLight[v] * 2 ** stops))));
+}
+
+/** Gain in linear light; highlights clip. */
+export const overExposure = (pixels: Pixels, severity: number): Uint8Array => expose(pixels, stopsOver[severity - 1]);
+
+/** Loss in linear light; shadows are crushed by the 8 bits. */
+export const underExposure = (pixels: Pixels, severity: number): Uint8Array =>
+  expose(pixels, -stopsUnder[severity - 1]);
+
+/** HSV with V + c, clipped: scales each pixel, hue and saturation stay. */
+export function brightness({ data }: Pixels, severity: number): Uint8Array {
+  const add = 255 * valueAdded[severity - 1];
+  const out = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i += 3) {
+    const value = Math.max(data[i], data[i + 1], data[i + 2]);
+    const raised = Math.min(255, value + add);
+    if (value === 0) out.fill(raised + 0.5, i, i + 3);
+    else for (let c = i; c < i + 3; c++) out[c] = (data[c] * raised) / value + 0.5;
+  }
+  return out;
+}
+
+/** (x - mean) c + mean with the mean of each channel. */
+export function lowContrast({ data }: Pixels, severity: number): Uint8Array {
+  const factor = contrastFactor[severity - 1];
+  const sums = [0, 0, 0];
+  for (let i = 0; i < data.length; i += 3) {
+    sums[0] += data[i];
+    sums[1] += data[i + 1];
+    sums[2] += data[i + 2];
+  }
+  const [red, green, blue] = sums.map((sum) =>
+    table((v) => (v - (3 * sum) / data.length) * factor + (3 * sum) / data.length),
+  );
+  return mapChannels(data, [red, green, blue]);
+}
+
+/** HSV with S * mul + add, clipped; a grey pixel has hue 0, so `add` turns it red, as it does in ImageNet-C. */
+export function saturation({ data }: Pixels, severity: number): Uint8Array {
+  const [mul, add] = saturateHsv[severity - 1];
+  const out = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i += 3) {
+    const value = Math.max(data[i], data[i + 1], data[i + 2]);
+    const range = value - Math.min(data[i], data[i + 1], data[i + 2]);
+    if (range === 0) {
+      out[i] = value;
+      out[i + 1] = value * (1 - add) + 0.5;
+      out[i + 2] = value * (1 - add) + 0.5;
+      continue;
+    }
+    const ratio = Math.min(1, (range / value) * mul + add) / (range / value);
+    for (let c = i; c < i + 3; c++) out[c] = value - (value - data[c]) * ratio + 0.5;
+  }
+  return out;
+}
+
+/** Moves every pixel towards its BT.601 luma: what a grey or washed-out camera mode delivers. */
+export function desaturation({ data }: Pixels, severity: number): Uint8Array {
+  const lost = colourLost[severity - 1];
+  const out = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i += 3) {
+    const grey = 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2];
+    for (let c = i; c < i + 3; c++) out[c] = data[c] + lost * (grey - data[c]) + 0.5;
+  }
+  return out;
+}
+
+const gamma = ({ data }: Pixels, exponent: number): Uint8Array =>
+  mapChannels(data, same(table((v) => 255 * (v / 255) ** exponent)));
+
+/** A tone curve that lifts the shadows. */
+export const gammaLighter = (pixels: Pixels, severity: number): Uint8Array =>
+  gamma(pixels, gammaLighterBy[severity - 1]);
+
+/** A tone curve that sinks the mid-tones. */
+export const gammaDarker = (pixels: Pixels, severity: number): Uint8Array => gamma(pixels, gammaDarkerBy[severity - 1]);
+
+/** A tint of random hue: channel gains 1 + a cos(hue - 120 degrees * channel), which average to one. */
+export function colourCast({ data }: Pixels, severity: number, random: Random): Uint8Array {
+  const hue = random.uniform(0, 2 * Math.PI);
+  const [red, green, blue] = [0, 1, 2].map((channel) => {
+    const gain = 1 + castBy[severity - 1] * Math.cos(hue - (channel * 2 * Math.PI) / 3);
+    return table((v) => v * gain);
+  });
+  return mapChannels(data, [red, green, blue]);
+}
+
+/** Linear sRGB of a black body, green = 1: Planckian locus of Kang et al. 2002 (1667 K to 25000 K), then IEC 61966-2-1. */
+export function blackBody(kelvin: number): [number, number, number] {
+  const t = 1000 / kelvin;
+  const x =
+    kelvin < 4000
+      ? -0.2661239 * t ** 3 - 0.234358 * t ** 2 + 0.8776956 * t + 0.17991
+      : -3.0258469 * t ** 3 + 2.1070379 * t ** 2 + 0.2226347 * t + 0.24039;
+  const y =
+    kelvin < 2222
+      ? -1.1063814 * x ** 3 - 1.3481102 * x ** 2 + 2.18555832 * x - 0.20219683
+      : kelvin < 4000
+        ? -0.9549476 * x ** 3 - 1.37418593 * x ** 2 + 2.09137015 * x - 0.16748867
+        : 3.081758 * x ** 3 - 5.8733867 * x ** 2 + 3.75112997 * x - 0.37001483;
+  const X = x / y;
+  const Z = (1 - x - y) / y;
+  const green = -0.969266 * X + 1.8760108 + 0.041556 * Z;
+  return [(3.2404542 * X - 1.5371385 - 0.4985314 * Z) / green, 1, (0.0556434 * X - 0.2040259 + 1.0572252 * Z) / green];
+}
+
+/** White balanced for a wrong colour temperature, warm or cool by the seed, in linear light; the error is counted in mired from 6500 K. */
+export function whiteBalance({ data }: Pixels, severity: number, random: Random): Uint8Array {
+  const right = blackBody(6500);
+  // 25000 K, the end of the formula, is 114 mired away from 6500 K: the cool side is kept inside.
+  const shift = random.uniform() < 0.5 ? miredError[severity - 1] : -0.75 * miredError[severity - 1];
+  const wrong = blackBody(1e6 / (1e6 / 6500 + shift));
+  const [red, green, blue] = wrong.map((value, channel) =>
+    table((v) => encodeLight((linearLight[v] * value) / right[channel])),
+  );
+  return mapChannels(data, [red, green, blue]);
+}
+
+/**
+ * Little light (scaled in linear light), the bluish, less colourful look of night, and the noise of a high gain: standard
+ * deviation read + shot * sqrt(value), as in the low-light of ImageNet-3DCC (Kar et al. 2022), Poisson and gaussian.
+ */
+export function night({ data }: Pixels, severity: number, random: Random): Uint8Array {
+  const { light, read, shot } = nights[severity - 1];
+  const dark = new Uint8Array(data.length);
+  const encoded = Uint8Array.from({ length: 4096 }, (_, i) => encodeLight(i / 4095) + 0.5);
+  for (let i = 0; i < data.length; i += 3) {
+    const red = linearLight[data[i]];
+    const green = linearLight[data[i + 1]];
+    const blue = linearLight[data[i + 2]];
+    const grey = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    const scale = 4095 * light;
+    dark[i] = encoded[(scale * 0.78 * (0.65 * red + 0.35 * grey)) | 0];
+    dark[i + 1] = encoded[(scale * 0.9 * (0.65 * green + 0.35 * grey)) | 0];
+    dark[i + 2] = encoded[Math.min(4095, scale * 1.25 * (0.65 * blue + 0.35 * grey)) | 0];
+  }
+  return addNoise(
+    dark,
+    Float32Array.from({ length: 256 }, (_, v) => read + shot * Math.sqrt(v)),
+    random,
+  );
+}
