@@ -25,6 +25,7 @@ const compile = [
   '-ffreestanding',
   '-fno-builtin',
   '-ffp-contract=off',
+  '-fno-math-errno',
   '-fvisibility=hidden',
   '-msimd128',
   '-mbulk-memory',

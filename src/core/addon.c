@@ -12,19 +12,21 @@ typedef int measure_function(const uint8_t *restrict, size_t, size_t, size_t, vo
 
 typedef struct {
   const char *simd;
-  measure_function *measure;
+  measure_function *measure, *history;
   size_t (*scratch_size)(size_t, size_t);
-  size_t (*out_size)(void);
+  size_t (*out_size)(void), (*history_size)(void);
   const char *(*layout)(void);
 } variant;
 
 #define DECLARE(name)                                                                                                  \
-  measure_function stopline_measure_##name;                                                                            \
+  measure_function stopline_measure_##name, stopline_history_##name;                                                   \
   size_t stopline_scratch_size_##name(size_t, size_t);                                                                 \
   size_t stopline_out_size_##name(void);                                                                               \
+  size_t stopline_history_size_##name(void);                                                                           \
   const char *stopline_layout_##name(void);                                                                            \
-  static const variant name = {#name, stopline_measure_##name, stopline_scratch_size_##name,                           \
-                               stopline_out_size_##name, stopline_layout_##name};
+  static const variant name = {#name, stopline_measure_##name, stopline_history_##name,                                \
+                               stopline_scratch_size_##name, stopline_out_size_##name,                                 \
+                               stopline_history_size_##name, stopline_layout_##name};
 DECLARE(baseline)
 #if defined(__x86_64__)
 DECLARE(avx2)
@@ -49,8 +51,8 @@ static napi_value fail(napi_env env, const char *message) {
   return NULL;
 }
 
-/* measure(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): undefined */
-static napi_value measure(napi_env env, napi_callback_info info) {
+/* (data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): undefined */
+static napi_value run(napi_env env, napi_callback_info info, int is_history) {
   size_t argc = 5;
   napi_value argv[5];
   void *data;
@@ -68,8 +70,8 @@ static napi_value measure(napi_env env, napi_callback_info info) {
       napi_get_value_uint32(env, argv[3], &channels) != napi_ok)
     return fail(env, "Expected numbers for width, height and channels");
   if (napi_get_typedarray_info(env, argv[4], &type, &doubles, &out, NULL, NULL) != napi_ok || type != napi_float64_array ||
-      doubles != chosen->out_size())
-    return fail(env, "Expected a Float64Array of outSize values for out");
+      doubles != (is_history ? chosen->history_size() : chosen->out_size()))
+    return fail(env, "Expected a Float64Array of outSize (historySize) values for out");
   uint64_t area = (uint64_t)width * height;
   if (channels == 0 || channels > 4 || area == 0 || area > UINT64_C(1) << 40 || bytes != area * channels)
     return fail(env, "Expected width * height * channels bytes of data");
@@ -90,10 +92,15 @@ static napi_value measure(napi_env env, napi_callback_info info) {
     }
     own->scratch = (uint8_t *)(((uintptr_t)own->block + 63) & ~(uintptr_t)63);
   }
-  if (chosen->measure(pixels, width, height, channels, own->scratch, out) != 0)
+  measure_function *function = is_history ? chosen->history : chosen->measure;
+  if (function(pixels, width, height, channels, own->scratch, out) != 0)
     return fail(env, "Expected 1, 3 or 4 channels and at least one pixel");
   return NULL;
 }
+
+static napi_value measure(napi_env env, napi_callback_info info) { return run(env, info, 0); }
+
+static napi_value history(napi_env env, napi_callback_info info) { return run(env, info, 1); }
 
 static napi_value describe(napi_env env, const variant *chosen) {
   napi_value object, value;
@@ -106,6 +113,10 @@ static napi_value describe(napi_env env, const variant *chosen) {
   napi_set_named_property(env, object, "outSize", value);
   napi_create_function(env, "measure", NAPI_AUTO_LENGTH, measure, (void *)(uintptr_t)chosen, &value);
   napi_set_named_property(env, object, "measure", value);
+  napi_create_double(env, (double)chosen->history_size(), &value);
+  napi_set_named_property(env, object, "historySize", value);
+  napi_create_function(env, "history", NAPI_AUTO_LENGTH, history, (void *)(uintptr_t)chosen, &value);
+  napi_set_named_property(env, object, "history", value);
   return object;
 }
 

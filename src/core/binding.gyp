@@ -7,13 +7,16 @@
       'measure.c',
       'colour.c',
       'gradient.c',
+      'scales.c',
+      'naturalness.c',
+      'lattice.c',
     ],
   },
   'target_defaults': {
-    'cflags': ['-std=c11', '-O3', '-ffp-contract=off', '-fvisibility=hidden', '-Wall', '-Wextra'],
+    'cflags': ['-std=c11', '-O3', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden', '-Wall', '-Wextra'],
     'cflags!': ['-fno-omit-frame-pointer'],
     'xcode_settings': {
-      'OTHER_CFLAGS': ['-std=c11', '-O3', '-ffp-contract=off', '-fvisibility=hidden'],
+      'OTHER_CFLAGS': ['-std=c11', '-O3', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden'],
     },
   },
   'targets': [

@@ -34,6 +34,9 @@
 #define stopline_naturalness_scratch STOPLINE_NAME(stopline_naturalness_scratch)
 #define stopline_lattice STOPLINE_NAME(stopline_lattice)
 #define stopline_lattice_scratch STOPLINE_NAME(stopline_lattice_scratch)
+#define stopline_lattice_history STOPLINE_NAME(stopline_lattice_history)
+#define stopline_history STOPLINE_NAME(stopline_history)
+#define stopline_history_size STOPLINE_NAME(stopline_history_size)
 #endif
 
 #if defined(__wasm__)
@@ -48,15 +51,40 @@
  */
 #define STOPLINE_OUT(X)                                                                                                \
   X(pixels, 1)          /* width * height */                                                                           \
-  /* colour.c */                                                                                                       \
-  X(lumaHistogram, 256) /* counts of Y */                                                                              \
+  X(lumaHistogram, 256) /* colour.c: counts of Y */                                                                    \
   X(sumR, 1)                                                                                                           \
   X(sumG, 1)                                                                                                           \
-  X(sumB, 1)
+  X(sumB, 1)                                                                                                           \
+  X(sumRg2, 1)          /* (R - G)^2 */                                                                                \
+  X(sumYb2, 1)          /* (R + G - 2 B)^2 */                                                                          \
+  X(sumSaturation, 1)   /* (max - min) / max, in 1/4096 */                                                             \
+  X(clippedLow, 1)      /* pixels with max(R, G, B) <= 4 */                                                            \
+  X(clippedHigh, 1)     /* pixels with max(R, G, B) >= 251 */                                                          \
+  X(grey, 1)            /* pixels with max - min <= 2 */                                                               \
+  X(darkSum, 1)         /* least channel of each whole 8x8 block */                                                    \
+  X(darkBlocks, 1)                                                                                                     \
+  X(haarSquares, 12)    /* scales.c: squares of LH, HL and HH of each level, times 4 * 16^level */                     \
+  X(haarCounts, 4)      /* blocks of each level */                                                                     \
+  X(laplacianMoments, 12) /* samples, squares and fourth powers of each band, 1 DN = 16 */                             \
+  X(haarDiagonal, 512)  /* counts of |a - b - c + d| at level 0 */                                                     \
+  X(mscn, 24)           /* naturalness.c: n, |n|, n^2, sigma; for each of four products n, n < 0, |P|, P^2 < 0, P^2 >= 0 */\
+  X(mscnHalf, 24)       /* the same on 2x2 means */                                                                    \
+  X(latticeScore, 1)    /* lattice.c: largest mean cosine over the IJG qualities */                                    \
+  X(latticeQuality, 1)  /* and the quality it belongs to, 0 when there are too few coefficients */
 
 #define STOPLINE_FIELD(field, size) AT_##field, AT_##field##_last = AT_##field + (size)-1,
 /* AT_<field> is the index of the first double of a field; OUT_SIZE the number of doubles in `out`. */
 enum stopline_field { STOPLINE_OUT(STOPLINE_FIELD) OUT_SIZE };
+
+enum stopline_history_field {
+  HISTORY_PHASES = 0,        /* score of each of the 64 grid phases, x + 8 y, NaN without enough coefficients */
+  HISTORY_PHASE = 64,        /* the best of them */
+  HISTORY_USED = 65,         /* blocks that were sampled at the best phase */
+  HISTORY_SCORES = 66,       /* its score for each quality 0 to 100 */
+  HISTORY_BINS = 1024,       /* and counts of |coefficient| in quarters of a DN, */
+  HISTORY_MAGNITUDES = 167,  /* for each of the first 20 AC frequencies in zigzag order */
+  HISTORY_SIZE = HISTORY_MAGNITUDES + 20 * HISTORY_BINS
+};
 
 /* Luma planes are readable this many bytes before and behind their pixels, so that vector loads may overhang. */
 #define STOPLINE_PAD 128
@@ -71,6 +99,13 @@ int stopline_measure(const uint8_t *restrict data, size_t width, size_t height, 
                      double *restrict out);
 size_t stopline_scratch_size(size_t width, size_t height);
 size_t stopline_out_size(void);
+/*
+ * JPEG history of one frame, on demand: the same arguments, `out` holds stopline_history_size() doubles at the indices of
+ * enum stopline_history_field (src/forensics.ts has the same numbers).
+ */
+int stopline_history(const uint8_t *restrict data, size_t width, size_t height, size_t channels, void *restrict scratch,
+                     double *restrict out);
+size_t stopline_history_size(void);
 /* "field:size,field:size,..." */
 const char *stopline_layout(void);
 
@@ -93,5 +128,8 @@ size_t stopline_naturalness_scratch(size_t width, size_t height);
 void stopline_lattice(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
                       double *restrict out);
 size_t stopline_lattice_scratch(size_t width, size_t height);
+
+void stopline_lattice_history(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
+                              double *restrict out);
 
 #endif

@@ -21,6 +21,12 @@ export interface Core {
    * @throws `FRAME_INVALID` when the sizes do not fit together
    */
   measure(data: Uint8Array, width: number, height: number, channels: number): Float64Array;
+  /**
+   * What the pixels say about earlier JPEG compression, at the indices of `enum stopline_history_field` in core.h; on
+   * demand, it costs as much as a few measurements. src/forensics.ts reads it.
+   * @throws `FRAME_INVALID` when the sizes do not fit together
+   */
+  history(data: Uint8Array, width: number, height: number, channels: number): Float64Array;
 }
 
 const loaders = { native: loadNative, wasm: loadWasm } as const;

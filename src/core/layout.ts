@@ -8,6 +8,22 @@ const sizes = {
   sumR: 1,
   sumG: 1,
   sumB: 1,
+  sumRg2: 1,
+  sumYb2: 1,
+  sumSaturation: 1,
+  clippedLow: 1,
+  clippedHigh: 1,
+  grey: 1,
+  darkSum: 1,
+  darkBlocks: 1,
+  haarSquares: 12,
+  haarCounts: 4,
+  laplacianMoments: 12,
+  haarDiagonal: 512,
+  mscn: 24,
+  mscnHalf: 24,
+  latticeScore: 1,
+  latticeQuality: 1,
 } as const;
 
 export type Field = keyof typeof sizes;

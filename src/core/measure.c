@@ -4,9 +4,9 @@
 /* Kernels that read the luma plane, in the order in which they run. K(name) */
 #define STOPLINE_KERNELS(K)                                                                                            \
   K(gradient)                                                                                                          \
-  /* K(scales) */                                                                                                      \
-  /* K(naturalness) */                                                                                                 \
-  /* K(lattice) */
+  K(scales)                                                                                                            \
+  K(naturalness)                                                                                                       \
+  K(lattice)
 
 static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
@@ -45,5 +45,20 @@ int stopline_measure(const uint8_t *restrict data, size_t width, size_t height, 
   stopline_colour(data, width, height, channels, luma, out);
 #define RUN(name) stopline_##name(luma, width, height, rest, out);
   STOPLINE_KERNELS(RUN)
+  return 0;
+}
+
+STOPLINE_EXPORT(stopline_history_size)
+size_t stopline_history_size(void) { return HISTORY_SIZE; }
+
+STOPLINE_EXPORT(stopline_history)
+int stopline_history(const uint8_t *restrict data, size_t width, size_t height, size_t channels, void *restrict scratch,
+                     double *restrict out) {
+  if (width == 0 || height == 0 || (channels != 1 && channels != 3 && channels != 4)) return -1;
+  uint8_t *luma = (uint8_t *)scratch + STOPLINE_PAD;
+  double *rest = (double *)((uint8_t *)scratch + align64(width * height + 2 * STOPLINE_PAD));
+  for (size_t i = 0; i < OUT_SIZE; i++) rest[i] = 0;
+  stopline_colour(data, width, height, channels, luma, rest); /* its sums are not wanted here */
+  stopline_lattice_history(luma, width, height, rest, out);
   return 0;
 }

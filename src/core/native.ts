@@ -8,7 +8,9 @@ interface Variant {
   simd: string;
   layout: string;
   outSize: number;
+  historySize: number;
   measure(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): void;
+  history(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): void;
 }
 
 const require = createRequire(import.meta.url);
@@ -48,6 +50,12 @@ export function loadNative(simd?: string): Core {
       checkFrame(data, width, height, channels);
       variant.measure(data, width, height, channels, out);
       return out;
+    },
+    history(data, width, height, channels) {
+      checkFrame(data, width, height, channels);
+      const history = new Float64Array(variant.historySize);
+      variant.history(data, width, height, channels, history);
+      return history;
     },
   };
 }

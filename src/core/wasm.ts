@@ -34,22 +34,26 @@ export function loadWasm(): Core {
 
   // Memory: the module's own data and stack, then out, scratch and pixels, laid out anew for each frame.
   const out = align64(core.__heap_base.value as number);
-  const scratch = align64(out + outSize * 8);
+  const scratch = align64(out + Math.max(outSize, core.stopline_history_size()) * 8);
+  type Kernel = 'stopline_measure' | 'stopline_history';
+  function run(kernel: Kernel, data: Uint8Array, width: number, height: number, channels: number, size: number) {
+    checkFrame(data, width, height, channels);
+    if (width * height > maxPixels)
+      throw new StoplineError(
+        'FRAME_INVALID',
+        `Expected at most ${maxPixels} pixels for the WebAssembly core but received ${width} x ${height}`,
+      );
+    const pixels = align64(scratch + (core.stopline_scratch_size(width, height) >>> 0));
+    const end = pixels + data.length + 64;
+    if (end > memory.buffer.byteLength) memory.grow(Math.ceil((end - memory.buffer.byteLength) / pageBytes));
+    new Uint8Array(memory.buffer).set(data, pixels);
+    core[kernel](pixels, width, height, channels, scratch, out);
+    return new Float64Array(memory.buffer, out, size);
+  }
   return {
     info: { build: 'wasm', simd: 'simd128' },
-    measure(data, width, height, channels) {
-      checkFrame(data, width, height, channels);
-      if (width * height > maxPixels)
-        throw new StoplineError(
-          'FRAME_INVALID',
-          `Expected at most ${maxPixels} pixels for the WebAssembly core but received ${width} x ${height}`,
-        );
-      const pixels = align64(scratch + (core.stopline_scratch_size(width, height) >>> 0));
-      const end = pixels + data.length + 64;
-      if (end > memory.buffer.byteLength) memory.grow(Math.ceil((end - memory.buffer.byteLength) / pageBytes));
-      new Uint8Array(memory.buffer).set(data, pixels);
-      core.stopline_measure(pixels, width, height, channels, scratch, out);
-      return new Float64Array(memory.buffer, out, outSize);
-    },
+    measure: (data, width, height, channels) => run('stopline_measure', data, width, height, channels, outSize),
+    history: (data, width, height, channels) =>
+      run('stopline_history', data, width, height, channels, core.stopline_history_size()).slice(),
   };
 }

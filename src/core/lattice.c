@@ -1,0 +1,254 @@
+/*
+ * JPEG history from pixels. The orthonormal 8x8 DCT of a decoded JPEG lies near multiples of the quantiser steps, so for
+ * the right step s the mean of cos(2 pi c / s) over coefficients |c| > s / 2 is near 1, and near 0 for pixels that were
+ * never quantised (compare Fan and de Queiroz 2003). Summed over the first 20 AC frequencies for the luma table of every IJG
+ * quality, the largest mean names the quality. Needs 20 coefficients a frequency and 200 in all.
+ *
+ * Blocks are taken in a fixed pseudo-random order over the frame, leaving out flat ones (range below 4 DN, nothing to learn)
+ * and those that touch 0 or 255 (clipping moves them off the lattice).
+ */
+#include "core.h"
+
+enum {
+  FREQUENCIES = 20,
+  LANES = 8,
+  STANDARD_BLOCKS = 400,
+  SEARCH_BLOCKS = 400,
+  HISTORY_BLOCKS = 2000,
+  STANDARD_CANDIDATES = 1200,
+  HISTORY_CANDIDATES = 8000,
+  LOWEST_QUALITY = 5,
+  HIGHEST_QUALITY = 98,
+  QUALITIES = 101,
+  LEAST_RANGE = 4,
+  LEAST_SAMPLES = 20,
+  LEAST_TOTAL = 200,
+  STEPS_PER_DN = 4, /* resolution of coefficient magnitudes */
+  MAGNITUDES = 4224 /* above 4 * 1024, the largest orthonormal coefficient of luma */
+};
+
+typedef float v8f __attribute__((vector_size(32)));
+typedef int32_t v8i __attribute__((vector_size(32)));
+
+/* The first 20 AC frequencies in zigzag order: row, column, and the step of the IJG luma table at quality 50. */
+static const uint8_t zigzag[FREQUENCIES][3] = {
+    {0, 1, 11}, {1, 0, 12}, {2, 0, 14}, {1, 1, 12}, {0, 2, 10}, {0, 3, 16}, {1, 2, 14}, {2, 1, 13}, {3, 0, 14}, {4, 0, 18},
+    {3, 1, 17}, {2, 2, 16}, {1, 3, 19}, {0, 4, 24}, {0, 5, 40}, {1, 4, 26}, {2, 3, 24}, {3, 2, 22}, {4, 1, 22}, {5, 0, 24},
+};
+
+/* Orthonormal DCT-II, frequencies 0 to 5. */
+static const float basis[6][8] = {
+    {0.353553391f, 0.353553391f, 0.353553391f, 0.353553391f, 0.353553391f, 0.353553391f, 0.353553391f, 0.353553391f},
+    {0.49039264f, 0.415734806f, 0.277785117f, 0.097545161f, -0.097545161f, -0.277785117f, -0.415734806f, -0.49039264f},
+    {0.461939766f, 0.191341716f, -0.191341716f, -0.461939766f, -0.461939766f, -0.191341716f, 0.191341716f, 0.461939766f},
+    {0.415734806f, -0.097545161f, -0.49039264f, -0.277785117f, 0.277785117f, 0.49039264f, 0.097545161f, -0.415734806f},
+    {0.353553391f, -0.353553391f, -0.353553391f, 0.353553391f, 0.353553391f, -0.353553391f, -0.353553391f, 0.353553391f},
+    {0.277785117f, -0.49039264f, 0.097545161f, 0.415734806f, -0.415734806f, -0.097545161f, 0.49039264f, -0.277785117f},
+};
+
+typedef struct {
+  v8f pixels[64];                        /* eight blocks side by side, one lane each */
+  v8f rows[8][6];                        /* after the pass along the rows */
+  float magnitudes[FREQUENCIES][HISTORY_BLOCKS + LANES];
+  float values[HISTORY_BLOCKS + LANES];  /* distinct magnitudes of one frequency, largest first, */
+  float weights[HISTORY_BLOCKS + LANES]; /* and how often each occurs */
+  uint16_t counts[MAGNITUDES];           /* all zero between calls of score_qualities */
+  double sums[QUALITIES], totals[QUALITIES];
+} workspace;
+
+/* Quantiser step of the IJG luma table at a quality (libjpeg's jpeg_quality_scaling). */
+static int32_t ijg_step(int32_t base, int32_t quality) {
+  int32_t scale = quality < 50 ? 5000 / quality : 200 - 2 * quality;
+  int32_t step = (base * scale + 50) / 100;
+  return step < 1 ? 1 : step > 255 ? 255 : step;
+}
+
+static int is_usable(const uint8_t *block, size_t width) {
+  uint8_t low = 255, high = 0;
+  for (size_t y = 0; y < 8; y++) {
+    for (size_t x = 0; x < 8; x++) {
+      uint8_t value = block[y * width + x];
+      low = value < low ? value : low;
+      high = value > high ? value : high;
+    }
+  }
+  return high - low >= LEAST_RANGE && low > 0 && high < 255;
+}
+
+/* DCT of eight blocks at once; magnitudes of the 20 frequencies to column `at` on. */
+static void transform(workspace *w, size_t at) {
+  for (size_t y = 0; y < 8; y++) {
+    for (size_t u = 0; u < 6; u++) {
+      v8f sum = w->pixels[8 * y] * basis[u][0];
+      for (size_t x = 1; x < 8; x++) sum += w->pixels[8 * y + x] * basis[u][x];
+      w->rows[y][u] = sum;
+    }
+  }
+  const v8i magnitude = (v8i){0} + 0x7fffffff;
+  for (size_t f = 0; f < FREQUENCIES; f++) {
+    const float *column = basis[zigzag[f][0]];
+    v8f sum = w->rows[0][zigzag[f][1]] * column[0];
+    for (size_t y = 1; y < 8; y++) sum += w->rows[y][zigzag[f][1]] * column[y];
+    sum = (v8f)((v8i)sum & magnitude);
+    __builtin_memcpy(&w->magnitudes[f][at], &sum, sizeof sum);
+  }
+}
+
+static size_t common_divisor(size_t a, size_t b) {
+  while (b != 0) {
+    size_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
+/* Fills w->magnitudes from at most `most` usable blocks of the grid that starts at (x0, y0); returns their number. */
+static size_t sample_blocks(const uint8_t *luma, size_t width, size_t height, size_t x0, size_t y0, size_t most,
+                            size_t candidates, workspace *w) {
+  if (width < x0 + 8 || height < y0 + 8) return 0;
+  size_t columns = (width - x0) / 8, grid = columns * ((height - y0) / 8), found = 0;
+  size_t stride = grid * 5 / 8 | 1; /* near the golden section, coprime with the grid: a spread permutation */
+  while (common_divisor(stride, grid) != 1) stride += 2;
+  if (candidates > grid) candidates = grid;
+  for (size_t k = 0, at = 0; k < candidates && found < most; k++, at = (at + stride) % grid) {
+    const uint8_t *block = luma + (y0 + at / columns * 8) * width + x0 + at % columns * 8;
+    if (!is_usable(block, width)) continue;
+    float *lane = (float *)w->pixels + found % LANES;
+    for (size_t y = 0; y < 8; y++)
+      for (size_t x = 0; x < 8; x++) lane[(8 * y + x) * LANES] = (float)((int32_t)block[y * width + x] - 128);
+    if (++found % LANES == 0) transform(w, found - LANES);
+  }
+  if (found % LANES != 0) transform(w, found - found % LANES);
+  return found;
+}
+
+/* Distinct magnitudes of one frequency at a quarter DN, largest first, into w->values and w->weights; returns how many. */
+static size_t sort_magnitudes(workspace *w, size_t frequency, size_t blocks) {
+  size_t largest = 0, distinct = 0;
+  for (size_t k = 0; k < blocks; k++) {
+    size_t bin = (size_t)(int32_t)(w->magnitudes[frequency][k] * STEPS_PER_DN + 0.5f);
+    if (bin >= MAGNITUDES) bin = MAGNITUDES - 1;
+    if (bin > largest) largest = bin;
+    w->counts[bin]++;
+  }
+  for (size_t bin = largest + 1; bin-- > STEPS_PER_DN;) { /* |c| <= 1 says nothing about any step of 2 or more */
+    if (w->counts[bin] == 0) continue;
+    w->values[distinct] = (float)(int32_t)bin / STEPS_PER_DN;
+    w->weights[distinct++] = (float)(int32_t)w->counts[bin];
+    w->counts[bin] = 0;
+  }
+  for (size_t bin = 0; bin <= STEPS_PER_DN; bin++) w->counts[bin] = 0;
+  for (size_t k = 0; k < LANES; k++) w->values[distinct + k] = w->weights[distinct + k] = 0;
+  return distinct;
+}
+
+/* Sum of cos(2 pi c / step) over the sorted magnitudes above step / 2, and their number. */
+static void add_step(const workspace *w, size_t distinct, int32_t step, double *sum, double *total) {
+  const float half = (float)step / 2, inverse = 1 / (float)step, round = 12582912.0f; /* 1.5 * 2^23 */
+  v8f cosines = {0}, used = {0};
+  for (size_t k = 0; k < distinct && w->values[k] > half; k += LANES) {
+    v8f value, weight;
+    __builtin_memcpy(&value, w->values + k, sizeof value);
+    __builtin_memcpy(&weight, w->weights + k, sizeof weight);
+    weight = (v8f)((v8i)weight & (v8i)(value > half));
+    v8f turns = value * inverse;
+    turns -= (turns + round) - round; /* -0.5 to 0.5 */
+    /* cos(2 pi t) = 1 - 2 sin^2(pi t), the sine by its series to x^9: error below 1e-5 */
+    v8f x = turns * 3.14159265f, square = x * x;
+    v8f sine = x * (1 + square * (square * (1 / 120.0f + square * (square * (1 / 362880.0f) - 1 / 5040.0f)) - 1 / 6.0f));
+    cosines += weight * (1 - 2 * sine * sine);
+    used += weight;
+  }
+  double cosine = 0, count = 0;
+  for (size_t k = 0; k < LANES; k++) {
+    cosine += (double)cosines[k];
+    count += (double)used[k];
+  }
+  *sum = count < LEAST_SAMPLES ? 0 : cosine;
+  *total = count < LEAST_SAMPLES ? 0 : count;
+}
+
+/* Fills w->sums and w->totals for every `stride`-th quality. */
+static void score_qualities(workspace *w, size_t blocks, int32_t lowest, int32_t stride) {
+  for (size_t q = 0; q < QUALITIES; q++) w->sums[q] = w->totals[q] = 0;
+  if (blocks < LEAST_SAMPLES) return;
+  for (size_t f = 0; f < FREQUENCIES; f++) {
+    size_t distinct = sort_magnitudes(w, f, blocks);
+    int32_t previous = 0;
+    double sum = 0, total = 0;
+    for (int32_t q = lowest; q <= HIGHEST_QUALITY; q += stride) {
+      int32_t step = ijg_step(zigzag[f][2], q);
+      if (step < 2) break;
+      if (step != previous) add_step(w, distinct, step, &sum, &total);
+      previous = step;
+      w->sums[q] += sum;
+      w->totals[q] += total;
+    }
+  }
+}
+
+/* The quality with the largest mean cosine, 0 when none has enough coefficients. */
+static int32_t best_quality(const workspace *w, double *score) {
+  int32_t best = 0;
+  *score = __builtin_nan("");
+  for (int32_t q = 1; q < QUALITIES; q++) {
+    if (w->totals[q] < LEAST_TOTAL) continue;
+    double mean = w->sums[q] / w->totals[q];
+    if (best == 0 || mean > *score) {
+      best = q;
+      *score = mean;
+    }
+  }
+  return best;
+}
+
+static workspace *prepare(void *scratch) {
+  workspace *w = scratch;
+  for (size_t k = 0; k < 64; k++) w->pixels[k] = (v8f){0};
+  for (size_t k = 0; k < MAGNITUDES; k++) w->counts[k] = 0;
+  return w;
+}
+
+size_t stopline_lattice_scratch(size_t width, size_t height) {
+  (void)width, (void)height;
+  return sizeof(workspace);
+}
+
+void stopline_lattice(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
+                      double *restrict out) {
+  workspace *w = prepare(scratch);
+  size_t blocks = sample_blocks(luma, width, height, 0, 0, STANDARD_BLOCKS, STANDARD_CANDIDATES, w);
+  score_qualities(w, blocks, LOWEST_QUALITY, 1);
+  out[AT_latticeQuality] = best_quality(w, &out[AT_latticeScore]);
+}
+
+/*
+ * The whole history: the score of each of the 64 grid phases (every third quality from 20 on), then for the best phase the
+ * score of every quality and the magnitudes of every frequency.
+ */
+void stopline_lattice_history(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
+                              double *restrict out) {
+  workspace *w = prepare(scratch);
+  size_t best = 0;
+  for (size_t phase = 0; phase < 64; phase++) {
+    size_t blocks = sample_blocks(luma, width, height, phase % 8, phase / 8, SEARCH_BLOCKS, STANDARD_CANDIDATES, w);
+    score_qualities(w, blocks, 20, 3);
+    best_quality(w, &out[HISTORY_PHASES + phase]);
+    if (out[HISTORY_PHASES + phase] > out[HISTORY_PHASES + best]) best = phase;
+  }
+  size_t blocks = sample_blocks(luma, width, height, best % 8, best / 8, HISTORY_BLOCKS, HISTORY_CANDIDATES, w);
+  score_qualities(w, blocks, LOWEST_QUALITY, 1);
+  out[HISTORY_PHASE] = (double)best;
+  out[HISTORY_USED] = (double)blocks;
+  for (size_t q = 0; q < QUALITIES; q++)
+    out[HISTORY_SCORES + q] = w->totals[q] < LEAST_TOTAL ? __builtin_nan("") : w->sums[q] / w->totals[q];
+  double *bins = out + HISTORY_MAGNITUDES;
+  for (size_t k = 0; k < FREQUENCIES * HISTORY_BINS; k++) bins[k] = 0;
+  for (size_t f = 0; f < FREQUENCIES; f++) {
+    for (size_t k = 0; k < blocks; k++) {
+      size_t bin = (size_t)(int32_t)(w->magnitudes[f][k] * STEPS_PER_DN + 0.5f);
+      if (bin < HISTORY_BINS) bins[f * HISTORY_BINS + bin]++;
+    }
+  }
+}

@@ -1,0 +1,183 @@
+/*
+ * Natural-scene statistics (Mittal et al. 2012; NIQE 2013): MSCN coefficients n = (Y - mu) / (sigma + 1) under a 7x7 gaussian
+ * window of standard deviation 7/6, at full scale and on the 2x2 means, and the products of neighbouring coefficients.
+ *
+ * Only positions whose whole window lies inside the frame count, so no border rule is needed. The maps are element-wise
+ * float arithmetic; the sums run in eight explicit lanes, one row at a time, so every build adds in the same order.
+ * On frames of more than DENSE_PIXELS pixels full scale is sampled in bands: BAND rows of every PERIOD.
+ */
+#include "core.h"
+
+enum { WINDOW = 7, BORDER = 3, RING = 8, BAND = 8, PERIOD = 16, DENSE_PIXELS = 1 << 18, PAD = 32 };
+
+typedef float v8f __attribute__((vector_size(32)));
+typedef int32_t v8i __attribute__((vector_size(32)));
+
+/* Gaussian, standard deviation 7/6, 7 taps, sum 1. */
+static const float G0 = 0.01256f, G1 = 0.078828f, G2 = 0.237296f, G3 = 0.342632f;
+
+/* Luma minus 128: small numbers keep E[Y^2] - mu^2 exact to about 0.001 DN^2 in float. */
+static void load_full(const uint8_t *restrict row, size_t n, float *restrict to) {
+  for (size_t x = 0; x < n; x++) to[x] = (float)((int32_t)row[x] - 128);
+}
+
+static void load_half(const uint8_t *restrict upper, const uint8_t *restrict lower, size_t n,
+                                      float *restrict to) {
+  for (size_t x = 0; x < n; x++) {
+    uint16_t p, q;
+    __builtin_memcpy(&p, upper + 2 * x, 2);
+    __builtin_memcpy(&q, lower + 2 * x, 2);
+    uint16_t sum = (uint16_t)((p & 255) + (p >> 8) + (q & 255) + (q >> 8));
+    to[x] = (float)(int32_t)sum * 0.25f - 128.0f;
+  }
+}
+
+/* The window down the columns of seven rows: mean and mean square. */
+static void window_columns(const float *const rows[WINDOW], size_t n, float *restrict mean,
+                                           float *restrict square) {
+  const float *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3], *e = rows[4], *f = rows[5], *g = rows[6];
+  for (size_t x = 0; x < n; x++) {
+    mean[x] = (a[x] + g[x]) * G0 + (b[x] + f[x]) * G1 + ((c[x] + e[x]) * G2 + d[x] * G3);
+    square[x] = (a[x] * a[x] + g[x] * g[x]) * G0 + (b[x] * b[x] + f[x] * f[x]) * G1 +
+          ((c[x] * c[x] + e[x] * e[x]) * G2 + d[x] * d[x] * G3);
+  }
+}
+
+/* The window along the row, then the coefficient and the standard deviation at each of n positions. */
+static void normalise_row(const float *restrict mean, const float *restrict square,
+                                          const float *restrict luma, size_t n, float *restrict coefficient,
+                                          float *restrict deviation) {
+  for (size_t x = 0; x < n; x++) {
+    float mu = (mean[x] + mean[x + 6]) * G0 + (mean[x + 1] + mean[x + 5]) * G1 +
+                   ((mean[x + 2] + mean[x + 4]) * G2 + mean[x + 3] * G3);
+    float sq = (square[x] + square[x + 6]) * G0 + (square[x + 1] + square[x + 5]) * G1 +
+                   ((square[x + 2] + square[x + 4]) * G2 + square[x + 3] * G3);
+    float variance = sq - mu * mu;
+    float sigma = __builtin_sqrtf(__builtin_fabsf(variance)); /* rounding can leave -0.001 where the truth is 0 */
+    deviation[x] = sigma;
+    coefficient[x] = (luma[x] - mu) / (sigma + 1.0f);
+  }
+}
+
+/* sums: |n|, n^2, sigma. Rows are padded with zeros to a multiple of eight. */
+static void add_row(const float *coefficient, const float *deviation, size_t n, double sums[3]) {
+  v8f absolute = {0}, square = {0}, sigma = {0};
+  const v8i magnitude = {0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff};
+  for (size_t x = 0; x < n; x += 8) {
+    v8f a, s;
+    __builtin_memcpy(&a, coefficient + x, sizeof a);
+    __builtin_memcpy(&s, deviation + x, sizeof s);
+    absolute += (v8f)((v8i)a & magnitude);
+    square += a * a;
+    sigma += s;
+  }
+  for (size_t k = 0; k < 8; k++) {
+    sums[0] += (double)absolute[k];
+    sums[1] += (double)square[k];
+    sums[2] += (double)sigma[k];
+  }
+}
+
+/* sums of the products P = a b: number below zero, |P|, P^2 below zero, P^2. */
+static void add_products(const float *a, const float *b, size_t n, double sums[4]) {
+  v8f absolute = {0}, square = {0}, left = {0};
+  v8i negative = {0};
+  const v8i magnitude = {0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff};
+  const v8f zero = {0};
+  for (size_t x = 0; x < n; x += 8) {
+    v8f p, q;
+    __builtin_memcpy(&p, a + x, sizeof p);
+    __builtin_memcpy(&q, b + x, sizeof q);
+    v8f product = p * q, power = product * product;
+    v8i below = product < zero;
+    negative -= below;
+    absolute += (v8f)((v8i)product & magnitude);
+    square += power;
+    left += (v8f)((v8i)power & below);
+  }
+  for (size_t k = 0; k < 8; k++) {
+    sums[0] += (double)negative[k];
+    sums[1] += (double)absolute[k];
+    sums[2] += (double)left[k];
+    sums[3] += (double)square[k];
+  }
+}
+
+typedef struct {
+  float *ring[RING];
+  float *mean, *square, *deviation, *coefficients[2];
+} rows;
+
+static void load_row(const uint8_t *luma, size_t stride, int half, size_t y, size_t n, float *to) {
+  if (half) load_half(luma + 2 * y * stride, luma + (2 * y + 1) * stride, n, to);
+  else load_full(luma + y * stride, n, to);
+}
+
+static void measure_scale(const uint8_t *luma, size_t stride, size_t width, size_t height, int half, rows r, double *out) {
+  size_t n = width - 2 * BORDER, last = height - BORDER, loaded = 0;
+  int sparse = !half && width * height > DENSE_PIXELS;
+  double sums[3] = {0}, products[4][4] = {{0}};
+  double positions = 0, pairs_in_row = 0, pairs_in_column = 0, pairs_diagonal = 0;
+  float *previous = 0;
+  for (size_t y = BORDER; y < last; y++) {
+    if (sparse && (y - BORDER) % PERIOD >= BAND) {
+      previous = 0;
+      continue;
+    }
+    if (loaded < y - BORDER) loaded = y - BORDER;
+    for (; loaded <= y + BORDER; loaded++) load_row(luma, stride, half, loaded, width, r.ring[loaded % RING]);
+    const float *window[WINDOW];
+    for (size_t k = 0; k < WINDOW; k++) window[k] = r.ring[(y - BORDER + k) % RING];
+    float *current = r.coefficients[y % 2];
+    window_columns(window, width, r.mean, r.square);
+    normalise_row(r.mean, r.square, window[BORDER] + BORDER, n, current, r.deviation);
+    __builtin_memset(current + n, 0, 16 * sizeof *current);
+    __builtin_memset(r.deviation + n, 0, 16 * sizeof *current);
+    add_row(current, r.deviation, n, sums);
+    add_products(current, current + 1, n, products[0]);
+    positions += (double)n;
+    pairs_in_row += (double)n - 1;
+    if (previous) {
+      add_products(previous, current, n, products[1]);
+      add_products(previous, current + 1, n, products[2]);
+      add_products(previous + 1, current, n, products[3]);
+      pairs_in_column += (double)n;
+      pairs_diagonal += (double)n - 1;
+    }
+    previous = current;
+  }
+  out[0] = positions;
+  for (size_t k = 0; k < 3; k++) out[1 + k] = sums[k];
+  for (size_t k = 0; k < 4; k++) {
+    double count = k == 0 ? pairs_in_row : k == 1 ? pairs_in_column : pairs_diagonal;
+    double *segment = out + 4 + 5 * k;
+    segment[0] = count;
+    segment[1] = products[k][0];
+    segment[2] = products[k][1];
+    segment[3] = products[k][2];
+    segment[4] = products[k][3] - products[k][2];
+  }
+}
+
+size_t stopline_naturalness_scratch(size_t width, size_t height) {
+  (void)height;
+  return (RING + 5) * (width + PAD) * sizeof(float);
+}
+
+/* A scale without two whole windows in either direction keeps a count of 0. */
+void stopline_naturalness(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
+                          double *restrict out) {
+  rows r;
+  float *at = scratch;
+  for (size_t k = 0; k < RING; k++, at += width + PAD) r.ring[k] = at;
+  r.mean = at;
+  r.square = at + (width + PAD);
+  r.deviation = at + 2 * (width + PAD);
+  r.coefficients[0] = at + 3 * (width + PAD);
+  r.coefficients[1] = at + 4 * (width + PAD);
+  for (int half = 0; half < 2; half++) {
+    size_t columns = half ? width / 2 : width, lines = half ? height / 2 : height;
+    if (columns <= 2 * BORDER + 1 || lines <= 2 * BORDER + 1) return;
+    measure_scale(luma, width, columns, lines, half, r, out + (half ? AT_mscnHalf : AT_mscn));
+  }
+}
