@@ -1,0 +1,116 @@
+/**
+ * What one image and many images cost, against the floor: a bare sharp decode of the same bytes.
+ *
+ *     npm run bench:pipeline
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+import { encodeFrame, renderFrame } from '../src/cli/camera.ts';
+import { createInspector } from '../src/inspector.ts';
+import { clopperPearson } from '../src/intervals.ts';
+import { fit } from '../src/fit.ts';
+import { median, printTable } from './table.ts';
+
+const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'stopline-bench-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+const frames = join(folder, 'frames');
+mkdirSync(frames);
+const distinct = 500;
+const copies = 10;
+for (let i = 0; i < distinct; i++) {
+  const frame = renderFrame(i, { width: 480, height: 270 });
+  for (let copy = 0; copy < copies; copy++) {
+    // Copies differ in quality, so that no two files are equal: memory is what is measured here, not detection.
+    const name = `${copy === 0 ? 'a' : 'b'}/${String(copy).padStart(2, '0')}-${String(i).padStart(5, '0')}.jpg`;
+    mkdirSync(join(frames, name, '..'), { recursive: true });
+    writeFileSync(join(frames, name), await encodeFrame(frame, { quality: 95 - copy }));
+  }
+}
+
+// One image: inspect against a bare decode of the same 1920x1080 JPEG, one thread, interleaved.
+const { profile } = await fit({ paths: [join(frames, 'a')], threads: 2 });
+const big = await encodeFrame(renderFrame(1, { width: 1920, height: 1080 }), { quality: 85 });
+const one: (string | number)[][] = [];
+for (const core of ['native', 'wasm'] as const) {
+  const inspector = await createInspector({ profile, core }).catch(() => undefined);
+  if (inspector?.core.info.build !== core) continue;
+  const bare: number[] = [];
+  const inspect: number[] = [];
+  for (let round = -3; round < 40; round++) {
+    const start = performance.now();
+    await sharp(big).raw().toBuffer();
+    const middle = performance.now();
+    await inspector.inspect(big);
+    const end = performance.now();
+    if (round < 0) continue;
+    bare.push(middle - start);
+    inspect.push(end - middle);
+  }
+  one.push([core, median(bare).toFixed(1), median(inspect).toFixed(1), (median(inspect) / median(bare)).toFixed(2)]);
+}
+console.log(`inspect on a 1920x1080 JPEG of ${(big.length / 1000).toFixed(0)} kB, one thread, medians of 40`);
+printTable(['core', 'bare sharp decode, ms', 'inspect, ms', 'ratio'], one);
+
+// Many images: fit and score with one and two workers, and the peak memory over ten times as many images.
+const run = (...args: string[]) => {
+  const started = performance.now();
+  const result = spawnSync('/usr/bin/env', ['time', '-f', '%M', process.execPath, main, ...args], { encoding: 'utf8' });
+  if (result.status !== 0) throw new Error(result.stderr);
+  const memory = Number(result.stderr.trim().split('\n').at(-1)) / 1024;
+  return { seconds: (performance.now() - started) / 1000, memory };
+};
+const profilePath = join(folder, 'bench.stopline');
+const many: (string | number)[][] = [];
+for (const command of ['fit', 'score'] as const) {
+  const outcome = (threads: number, path: string) =>
+    command === 'fit'
+      ? run('fit', path, '--out', profilePath, '--threads', String(threads))
+      : run('score', path, '--profile', profilePath, '--out', join(folder, 'rows.jsonl'), '--threads', String(threads));
+  const count = distinct * copies;
+  const small = outcome(2, join(frames, 'a'));
+  const two = outcome(2, frames);
+  const single = outcome(1, frames);
+  many.push([
+    command,
+    (count / single.seconds).toFixed(0),
+    (count / two.seconds).toFixed(0),
+    (single.seconds / two.seconds).toFixed(2),
+    small.memory.toFixed(0),
+    two.memory.toFixed(0),
+    (two.memory / small.memory).toFixed(2),
+  ]);
+}
+console.log(`\nfit and score of ${distinct * copies} JPEGs of 480x270, whole processes`);
+printTable(
+  ['command', 'images/s, 1 worker', '2 workers', 'ratio', `MB, ${distinct} images`, `MB, ${distinct * copies}`, 'ratio'],
+  many,
+);
+
+// The promise: false alarms on images of the same population that were not used to fit.
+const fresh = 2000;
+const inspector = await createInspector({ profile: profilePathOf() });
+function profilePathOf(): string {
+  const out = join(folder, 'promise.stopline');
+  run('fit', join(frames, 'a'), '--out', out, '--holdout', '0.5');
+  return out;
+}
+const pValues: number[] = [];
+for (let i = 0; i < fresh; i++) {
+  const bytes = await encodeFrame(renderFrame(100_000 + i, { width: 480, height: 270 }), { quality: 95 });
+  pValues.push((await inspector.inspect(bytes)).pValue);
+}
+console.log(`\nfalse alarms on ${fresh} fresh frames; the interval is Clopper-Pearson, 95 %`);
+printTable(
+  ['promised', 'achieved', 'interval'],
+  [0.01, 0.05].map((rate) => {
+    const hits = pValues.filter((p) => p <= rate).length;
+    const [low, high] = clopperPearson(hits, fresh, 0.95);
+    return [rate, (hits / fresh).toFixed(4), `${low.toFixed(4)} to ${high.toFixed(4)}`];
+  }),
+);
