@@ -1,16 +1,169 @@
+/*
+ * One pass over the pixels: the luma plane, its histogram, and everything that needs all three channels (exposure and
+ * colour, science sections 2.1 and 2.2). Tiles of 8 rows by CHUNK columns are split into planes that stay in the first
+ * cache; each loop then reads planes, which is what compilers vectorise well.
+ */
 #include "core.h"
+#include "vector.h"
+
+enum { CHUNK = 1024, BLOCK = 8 };
+
+typedef struct {
+  _Alignas(64) uint8_t r[CHUNK + 64], g[CHUNK + 64], b[CHUNK + 64];
+  _Alignas(64) uint8_t luma[CHUNK], largest[CHUNK], chroma[CHUNK];
+  /* Smallest channel of the rows of this tile so far. */
+  _Alignas(64) uint8_t dark[CHUNK];
+} planes;
+
+typedef struct {
+  uint64_t r, g, b, rg2, yb2, saturation, low, high, grey, dark, blocks;
+} sums;
+
+#if defined(__SSSE3__) || defined(__wasm_simd128__) || defined(__ARM_NEON)
+typedef uint8_t u8x16 __attribute__((vector_size(16)));
+
+/* 16 interleaved RGB pixels to three planes: bytes from the first two loads, then those of the third. */
+INLINE void split16(const uint8_t *p, uint8_t *r, uint8_t *g, uint8_t *b) {
+  u8x16 a, m, z;
+  __builtin_memcpy(&a, p, 16);
+  __builtin_memcpy(&m, p + 16, 16);
+  __builtin_memcpy(&z, p + 32, 16);
+  u8x16 red = __builtin_shufflevector(a, m, 0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 0, 0, 0, 0, 0);
+  u8x16 green = __builtin_shufflevector(a, m, 1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 0, 0, 0, 0, 0);
+  u8x16 blue = __builtin_shufflevector(a, m, 2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 0, 0, 0, 0, 0, 0);
+  red = __builtin_shufflevector(red, z, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29);
+  green = __builtin_shufflevector(green, z, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18, 21, 24, 27, 30);
+  blue = __builtin_shufflevector(blue, z, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31);
+  __builtin_memcpy(r, &red, 16);
+  __builtin_memcpy(g, &green, 16);
+  __builtin_memcpy(b, &blue, 16);
+}
+#define HAS_SPLIT16
+#endif
+
+/* Interleaved pixels to planes; behind them black up to a multiple of 64, so that the loops need no tail. */
+static void split(planes *restrict to, const uint8_t *restrict p, size_t n, size_t channels) {
+  size_t i = 0;
+  if (channels == 1) {
+    __builtin_memcpy(to->r, p, n);
+    __builtin_memcpy(to->g, p, n);
+    __builtin_memcpy(to->b, p, n);
+    i = n;
+  } else if (channels == 3) {
+#ifdef HAS_SPLIT16
+    for (; i + 16 <= n; i += 16) split16(p + 3 * i, to->r + i, to->g + i, to->b + i);
+#endif
+    for (; i < n; i++) to->r[i] = p[3 * i], to->g[i] = p[3 * i + 1], to->b[i] = p[3 * i + 2];
+  } else {
+    for (; i < n; i++) to->r[i] = p[4 * i], to->g[i] = p[4 * i + 1], to->b[i] = p[4 * i + 2];
+  }
+  for (size_t end = (n + 63) & ~(size_t)63; i < end; i++) to->r[i] = to->g[i] = to->b[i] = 0;
+}
+
+/*
+ * Luma and the sums of colours. With the coefficients split into high and low bytes, luma is exact in 16 bits:
+ * 256 (76 R + 150 G + 29 B) + (139 R + 70 G + 47 B) = 19595 R + 38470 G + 7471 B, and neither bracket exceeds 65,280.
+ */
+static void add_colours(planes *restrict at, size_t padded, sums *restrict total) {
+  u16v r16 = {0}, g16 = {0}, b16 = {0};
+  i32v rg2 = {0}, yb2 = {0};
+  for (size_t i = 0; i < padded; i += LANES16) {
+    i16v r = widen(at->r + i), g = widen(at->g + i), b = widen(at->b + i);
+    u16v high = (u16v)r * 76 + (u16v)g * 150 + (u16v)b * 29;
+    u16v low = (u16v)r * 139 + (u16v)g * 70 + (u16v)b * 47;
+    u16v y = (high + (low >> 8) + 128) >> 8;
+    u8half bytes = __builtin_convertvector(y, u8half);
+    __builtin_memcpy(at->luma + i, &bytes, sizeof bytes);
+    /* At most CHUNK / 8 = 128 additions of 255 to a lane. */
+    r16 += (u16v)r, g16 += (u16v)g, b16 += (u16v)b;
+    i16v rg = r - g, yb = r + g - b - b;
+    /* At most 128 additions of 2 * 510^2 to a lane. */
+    rg2 += pair_dot(rg, rg);
+    yb2 += pair_dot(yb, yb);
+  }
+  total->r += sum_lanes_u16(r16), total->g += sum_lanes_u16(g16), total->b += sum_lanes_u16(b16);
+  total->rg2 += (uint64_t)sum_lanes(rg2), total->yb2 += (uint64_t)sum_lanes(yb2);
+}
+
+/* Counts of clipped and grey pixels, the dark channel, and what the saturation needs. */
+static void add_extremes(planes *restrict at, size_t padded, sums *restrict total) {
+  for (size_t first = 0; first < padded; first += 64) {
+    uint8_t low = 0, high = 0, grey = 0;
+    const uint8_t *restrict r = at->r + first, *restrict g = at->g + first, *restrict b = at->b + first;
+    uint8_t *restrict largest = at->largest + first, *restrict chroma = at->chroma + first, *restrict dark = at->dark + first;
+    for (size_t i = 0; i < 64; i++) {
+      uint8_t up = r[i] > g[i] ? r[i] : g[i], down = r[i] > g[i] ? g[i] : r[i];
+      up = up > b[i] ? up : b[i], down = down < b[i] ? down : b[i];
+      dark[i] = dark[i] < down ? dark[i] : down;
+      uint8_t difference = (uint8_t)(up - down);
+      largest[i] = up, chroma[i] = difference;
+      low = (uint8_t)(low + (up <= 4)), high = (uint8_t)(high + (up >= 251)), grey = (uint8_t)(grey + (difference <= 2));
+    }
+    total->low += low, total->high += high, total->grey += grey;
+  }
+}
+
+/* (max - min) / max in 1/4096: the division is exact IEEE and the result whole, so every build agrees. */
+static uint32_t saturation(const planes *restrict at, size_t padded) {
+  int32_t sum = 0;
+  for (size_t i = 0; i < padded; i++) {
+    int32_t up = at->largest[i], difference = at->chroma[i];
+    sum += (int32_t)((float)(difference << 12) / (float)(up + (up == 0)) + 0.5f);
+  }
+  return (uint32_t)sum;
+}
+
+static void count(uint32_t histogram[4][256], const uint8_t *restrict luma, size_t n) {
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint64_t word;
+    __builtin_memcpy(&word, luma + i, 8);
+    /* Four tables: equal neighbours would otherwise wait for each other's store. */
+    histogram[0][word & 255]++, histogram[1][word >> 8 & 255]++;
+    histogram[2][word >> 16 & 255]++, histogram[3][word >> 24 & 255]++;
+    histogram[0][word >> 32 & 255]++, histogram[1][word >> 40 & 255]++;
+    histogram[2][word >> 48 & 255]++, histogram[3][word >> 56]++;
+  }
+  for (; i < n; i++) histogram[0][luma[i]]++;
+}
+
+static void add_dark(const uint8_t *restrict dark, size_t n, sums *restrict total) {
+  for (size_t i = 0; i + BLOCK <= n; i += BLOCK, total->blocks++) {
+    uint8_t least = dark[i];
+    for (size_t k = 1; k < BLOCK; k++) least = least < dark[i + k] ? least : dark[i + k];
+    total->dark += least;
+  }
+}
+
 void stopline_colour(const uint8_t *restrict data, size_t width, size_t height, size_t channels, uint8_t *restrict luma,
                      double *restrict out) {
-  uint64_t sr = 0, sg = 0, sb = 0;
-  uint32_t histogram[256] = {0};
-  for (size_t i = 0; i < width * height; i++) {
-    const uint8_t *p = data + i * channels;
-    uint32_t r = p[0], g = channels == 1 ? r : p[1], b = channels == 1 ? r : p[2];
-    uint32_t y = (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
-    luma[i] = (uint8_t)y;
-    histogram[y]++;
-    sr += r, sg += g, sb += b;
+  planes tile;
+  sums total = {0};
+  uint32_t histogram[4][256] = {{0}};
+  for (size_t top = 0; top < height; top += BLOCK) {
+    size_t rows = height - top < BLOCK ? height - top : BLOCK;
+    for (size_t left = 0; left < width; left += CHUNK) {
+      size_t n = width - left < CHUNK ? width - left : CHUNK, padded = (n + 63) & ~(size_t)63;
+      for (size_t i = 0; i < padded; i++) tile.dark[i] = 255;
+      for (size_t y = top; y < top + rows; y++) {
+        size_t start = y * width + left;
+        split(&tile, data + start * channels, n, channels);
+        add_colours(&tile, padded, &total);
+        add_extremes(&tile, padded, &total);
+        total.saturation += saturation(&tile, padded);
+        /* The padding is black, and so counted as clipped and as grey. */
+        total.low -= padded - n, total.grey -= padded - n;
+        count(histogram, tile.luma, n);
+        __builtin_memcpy(luma + start, tile.luma, n);
+      }
+      if (rows == BLOCK) add_dark(tile.dark, n, &total);
+    }
   }
-  for (int i = 0; i < 256; i++) out[AT_lumaHistogram + i] = histogram[i];
-  out[AT_sumR] = (double)sr, out[AT_sumG] = (double)sg, out[AT_sumB] = (double)sb;
+  for (int i = 0; i < 256; i++)
+    out[AT_lumaHistogram + i] = (double)histogram[0][i] + histogram[1][i] + histogram[2][i] + histogram[3][i];
+  out[AT_sumR] = (double)total.r, out[AT_sumG] = (double)total.g, out[AT_sumB] = (double)total.b;
+  out[AT_sumRg2] = (double)total.rg2, out[AT_sumYb2] = (double)total.yb2;
+  out[AT_sumSaturation] = (double)total.saturation;
+  out[AT_clippedLow] = (double)total.low, out[AT_clippedHigh] = (double)total.high, out[AT_grey] = (double)total.grey;
+  out[AT_darkSum] = (double)total.dark, out[AT_darkBlocks] = (double)total.blocks;
 }

@@ -50,27 +50,54 @@
  * as text, so that a stale build is refused instead of misread. X(field, size)
  */
 #define STOPLINE_OUT(X)                                                                                                \
-  X(pixels, 1)          /* width * height */                                                                           \
-  X(lumaHistogram, 256) /* colour.c: counts of Y */                                                                    \
+  X(pixels, 1)              /* width * height */                                                                       \
+  X(width, 1)                                                                                                          \
+  X(height, 1)                                                                                                         \
+  X(lumaHistogram, 256)     /* colour.c: counts of Y */                                                                \
   X(sumR, 1)                                                                                                           \
   X(sumG, 1)                                                                                                           \
   X(sumB, 1)                                                                                                           \
-  X(sumRg2, 1)          /* (R - G)^2 */                                                                                \
-  X(sumYb2, 1)          /* (R + G - 2 B)^2 */                                                                          \
-  X(sumSaturation, 1)   /* (max - min) / max, in 1/4096 */                                                             \
-  X(clippedLow, 1)      /* pixels with max(R, G, B) <= 4 */                                                            \
-  X(clippedHigh, 1)     /* pixels with max(R, G, B) >= 251 */                                                          \
-  X(grey, 1)            /* pixels with max - min <= 2 */                                                               \
-  X(darkSum, 1)         /* least channel of each whole 8x8 block */                                                    \
+  X(sumRg2, 1)              /* (R - G)^2 */                                                                            \
+  X(sumYb2, 1)              /* (R + G - 2 B)^2 */                                                                      \
+  X(sumSaturation, 1)       /* (max - min) / max, in 1/4096 */                                                         \
+  X(clippedLow, 1)          /* pixels with max(R, G, B) <= 4 */                                                        \
+  X(clippedHigh, 1)         /* pixels with max(R, G, B) >= 251 */                                                      \
+  X(grey, 1)                /* pixels with max - min <= 2 */                                                           \
+  X(darkSum, 1)             /* least channel of each whole 8x8 block */                                                \
   X(darkBlocks, 1)                                                                                                     \
-  X(haarSquares, 12)    /* scales.c: squares of LH, HL and HH of each level, times 4 * 16^level */                     \
-  X(haarCounts, 4)      /* blocks of each level */                                                                     \
-  X(laplacianMoments, 12) /* samples, squares and fourth powers of each band, 1 DN = 16 */                             \
-  X(haarDiagonal, 512)  /* counts of |a - b - c + d| at level 0 */                                                     \
-  X(mscn, 24)           /* naturalness.c: n, |n|, n^2, sigma; for each of four products n, n < 0, |P|, P^2 < 0, P^2 >= 0 */\
-  X(mscnHalf, 24)       /* the same on 2x2 means */                                                                    \
-  X(latticeScore, 1)    /* lattice.c: largest mean cosine over the IJG qualities */                                    \
-  X(latticeQuality, 1)  /* and the quality it belongs to, 0 when there are too few coefficients */
+  X(sumLaplacian, 1)        /* gradient.c, over the (width - 2) (height - 2) interior pixels */                        \
+  X(sumLaplacian2, 1)       /* 4-neighbour Laplacian */                                                                \
+  X(jxx, 1)                 /* (Y[x+1] - Y[x-1])^2 */                                                                  \
+  X(jyy, 1)                                                                                                            \
+  X(jxy, 1)                                                                                                            \
+  X(residualHistogram, 2041)/* counts of |Y * [1 -2 1]' [1 -2 1]| */                                                   \
+  X(stepsX, 8)              /* sum of |Y[x+1] - Y[x]| by (x + 1) mod 8 */                                              \
+  X(stepsY, 8)              /* the same downwards */                                                                   \
+  X(stepsY2, 1)             /* sum of |Y[y+1] - Y[y-1]| */                                                             \
+  X(movingX, 1)             /* pixels that differ from the one on their right */                                       \
+  X(movingY, 1)             /* pixels that differ from the one below */                                                \
+  X(impulses, 1)            /* pixels over 40 away from their 3x3 median */                                            \
+  X(deadRows, 1)            /* rows that are constant or equal the next */                                             \
+  X(deadColumns, 1)                                                                                                    \
+  X(rowBanding, 1)          /* sum of (2 S[y] - S[y-1] - S[y+1])^2 over row sums S */                                  \
+  X(columnBanding, 1)                                                                                                  \
+  X(noiseEnergy, 1)         /* tenth percentile of the squared residual of unclipped 8x8 blocks */                     \
+  X(noiseBlocks, 1)                                                                                                    \
+  X(sharpRatio, 1)          /* Laplacian to gradient energy, summed over textured 16x16 blocks */                      \
+  X(sharpBlocks, 1)                                                                                                    \
+  X(flatResidual2, 1)       /* squared residual over the flattest tenth of 16x16 blocks */                             \
+  X(flatPixels, 1)                                                                                                     \
+  X(tileGradient2, 48)      /* 4 (gx^2 + gy^2) on 8 x 6 tiles, row by row */                                           \
+  X(tileLuma, 48)                                                                                                      \
+  X(tilePixels, 48)                                                                                                    \
+  X(haarSquares, 12)        /* scales.c: squares of LH, HL and HH of each level, times 4 * 16^level */                 \
+  X(haarCounts, 4)          /* blocks of each level */                                                                 \
+  X(laplacianMoments, 12)   /* samples, squares and fourth powers of each band, 1 DN = 16 */                           \
+  X(haarDiagonal, 512)      /* counts of |a - b - c + d| at level 0 */                                                 \
+  X(mscn, 24) /* naturalness.c: n, |n|, n^2, sigma; for each of four products n, n < 0, |P|, P^2 < 0, P^2 >= 0 */      \
+  X(mscnHalf, 24)           /* the same on 2x2 means */                                                                \
+  X(latticeScore, 1)        /* lattice.c: largest mean cosine over the IJG qualities */                                \
+  X(latticeQuality, 1)      /* and the quality it belongs to, 0 when there are too few coefficients */
 
 #define STOPLINE_FIELD(field, size) AT_##field, AT_##field##_last = AT_##field + (size)-1,
 /* AT_<field> is the index of the first double of a field; OUT_SIZE the number of doubles in `out`. */

@@ -1,6 +1,359 @@
+/*
+ * One pass over the luma plane: everything that needs a pixel and its 8 neighbours (science sections 2.3 to 2.5). The
+ * one-pixel border is left out; "interior" is the rest, and its 8x8 blocks start at pixel (1, 1).
+ *
+ * Bands of 8 rows are walked in columns one vector wide, so that each row is loaded once and block sums stay in
+ * registers; what only needs bytes is then walked row by row while the band is in the first cache.
+ */
 #include "core.h"
-size_t stopline_gradient_scratch(size_t width, size_t height) { return width + height; }
+#include "vector.h"
+
+enum {
+  BLOCK = 8,
+  /* Columns between flushes: 32 * 8 rows * 255 fits the 16-bit sums, 32 * 8 rows * 2 * 1020^2 the 32-bit ones. */
+  COLUMNS = 32,
+  CHUNK = COLUMNS * LANES16,
+  RESIDUALS = 2041, /* |r| <= 8 * 255 */
+  TILES_X = 8,
+  TILES_Y = 6,
+  IMPULSE = 40
+};
+
+/* Sums over the 8x8 blocks, one array per quantity, in scratch. */
+typedef struct {
+  size_t across, down;
+  uint32_t *residual2, *gradient2, *laplacian2, *luma;
+  uint8_t *clipped;
+} blocks;
+
+typedef struct {
+  blocks of;
+  /* Per interior column: sum of luma; whether a pixel differs from the one on its right, or below. */
+  uint32_t *column_sum;
+  uint16_t *differs_right, *differs_below;
+  uint32_t *row_sum;
+  /* Columns of three pixels, sorted, for the median of nine. */
+  uint8_t *least, *middle, *most;
+  /* Room for a selection over blocks. */
+  uint32_t *pick, *order;
+} room;
+
+typedef struct {
+  int64_t laplacian, laplacian2, jxx, jxy, gradient2;
+  uint64_t x[8], y[8], y2, moving_x, moving_y, impulses, dead_rows;
+  uint32_t residual[4][RESIDUALS + 7];
+} sums;
+
+static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+
+/* Hands out the arrays; with base NULL it only measures them. */
+static size_t lay_out(room *at, uint8_t *base, size_t width, size_t height) {
+  size_t used = 0, across = width / BLOCK, count = across * (height / BLOCK), wide = width + CHUNK;
+#define TAKE(pointer, type, n) (pointer = (type *)(base + used), used += align64((n) * sizeof(type)))
+  at->of.across = across;
+  at->of.down = height / BLOCK;
+  TAKE(at->of.residual2, uint32_t, count);
+  TAKE(at->of.gradient2, uint32_t, count);
+  TAKE(at->of.laplacian2, uint32_t, count);
+  TAKE(at->of.luma, uint32_t, count);
+  TAKE(at->of.clipped, uint8_t, count);
+  TAKE(at->column_sum, uint32_t, wide);
+  TAKE(at->differs_right, uint16_t, wide);
+  TAKE(at->differs_below, uint16_t, wide);
+  TAKE(at->row_sum, uint32_t, height);
+  TAKE(at->least, uint8_t, wide);
+  TAKE(at->middle, uint8_t, wide);
+  TAKE(at->most, uint8_t, wide);
+  TAKE(at->pick, uint32_t, count);
+  TAKE(at->order, uint32_t, count);
+  return used;
+}
+
+size_t stopline_gradient_scratch(size_t width, size_t height) {
+  room ignored;
+  return lay_out(&ignored, (uint8_t *)64, width, height);
+}
+
+/* |r| of one chunk of a band, to be counted. */
+typedef struct {
+  _Alignas(64) uint16_t residual[BLOCK][CHUNK];
+} pending;
+
+/* Totals of one chunk that stay in registers. */
+typedef struct {
+  i16v laplacian;
+  i32v laplacian2, jxx, jxy, gradient2;
+  u16v x;
+} lanes;
+
+/*
+ * One column of a band: LANES16 pixels wide, `rows` high. `centre` points at its first pixel; `mask` clears the lanes
+ * behind the interior, which then add nothing anywhere.
+ */
+INLINE void walk_column(const uint8_t *centre, size_t stride, size_t rows, i16v mask, size_t i, lanes *restrict sum,
+                        pending *restrict to, size_t x, size_t band, room *restrict at) {
+  i16v first = {0};
+  i16v laplacian = first, clipped = first;
+  i32v residual2 = {0}, gradient2 = {0}, laplacian2 = {0};
+  u16v luma = {0}, right = {0}, below = {0};
+  i16v c0 = widen(centre - stride) & mask, s0 = (widen(centre - stride - 1) + widen(centre - stride + 1)) & mask;
+  i16v c1 = widen(centre) & mask, l1 = widen(centre - 1) & mask, r1 = widen(centre + 1) & mask;
+  for (size_t j = 0; j < rows; j++) {
+    const uint8_t *next = centre + (j + 1) * stride;
+    i16v c2 = widen(next) & mask, l2 = widen(next - 1) & mask, r2 = widen(next + 1) & mask;
+    i16v s2 = l2 + r2, near = c0 + c2 + l1 + r1, lap = near - (c1 << 2);
+    /* r = corners - 2 near + 4 centre */
+    i16v r = s0 + s2 - near - lap;
+    i16v gx = r1 - l1, gy = c2 - c0;
+    laplacian += lap;
+    laplacian2 += pair_dot(lap, lap);
+    residual2 += pair_dot(r, r);
+    i32v gx2 = pair_dot(gx, gx);
+    sum->jxx += gx2;
+    sum->jxy += pair_dot(gx, gy);
+    gradient2 += gx2 + pair_dot(gy, gy);
+    luma += (u16v)c1;
+    right += (u16v)abs16(r1 - c1);
+    below |= (u16v)(c2 ^ c1);
+    clipped |= (c1 - 5) | (250 - c1);
+    i16v size = abs16(r);
+    __builtin_memcpy(to->residual[j] + i, &size, sizeof size);
+    c0 = c1, s0 = l1 + r1, c1 = c2, l1 = l2, r1 = r2;
+  }
+  sum->laplacian2 += laplacian2;
+  sum->gradient2 += gradient2;
+  sum->laplacian += laplacian;
+  sum->x += right;
+  for (int k = 0; k < LANES16; k++) at->column_sum[x + k] += luma[k];
+  u16v old;
+  __builtin_memcpy(&old, at->differs_right + x, sizeof old);
+  old |= right;
+  __builtin_memcpy(at->differs_right + x, &old, sizeof old);
+  __builtin_memcpy(&old, at->differs_below + x, sizeof old);
+  old |= below;
+  __builtin_memcpy(at->differs_below + x, &old, sizeof old);
+  if (rows < BLOCK) return;
+  for (size_t k = 0; k < LANES16 / BLOCK && x / BLOCK + k < at->of.across; k++) {
+    size_t b = band * at->of.across + x / BLOCK + k, w = 4 * k, h = 8 * k;
+    at->of.residual2[b] = (uint32_t)(residual2[w] + residual2[w + 1] + residual2[w + 2] + residual2[w + 3]);
+    at->of.gradient2[b] = (uint32_t)(gradient2[w] + gradient2[w + 1] + gradient2[w + 2] + gradient2[w + 3]);
+    at->of.laplacian2[b] = (uint32_t)(laplacian2[w] + laplacian2[w + 1] + laplacian2[w + 2] + laplacian2[w + 3]);
+    uint32_t bright = 0;
+    int flags = 0;
+    for (size_t m = h; m < h + 8; m++) bright += luma[m], flags |= clipped[m];
+    at->of.luma[b] = bright;
+    at->of.clipped[b] = flags < 0;
+  }
+}
+
+static void count(const pending *restrict at, size_t rows, size_t n, sums *restrict total) {
+  for (size_t j = 0; j < rows; j++) {
+    const uint16_t *residual = at->residual[j];
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+      uint64_t word;
+      __builtin_memcpy(&word, residual + i, 8);
+      total->residual[0][word & 65535]++, total->residual[1][word >> 16 & 65535]++;
+      total->residual[2][word >> 32 & 65535]++, total->residual[3][word >> 48]++;
+    }
+    for (; i < n; i++) total->residual[0][residual[i]]++;
+  }
+}
+
+/* What needs only bytes: one interior row of n pixels, `row` pointing at the pixel left of the first. */
+static void walk_row(const uint8_t *restrict row, size_t stride, size_t n, size_t y, room *restrict at,
+                     sums *restrict total) {
+  for (size_t x = 0; x < n + 2; x += VECTOR_BYTES) {
+    u8v up = load8(row + x - stride), mid = load8(row + x), down = load8(row + x + stride);
+    u8v low = min8(up, mid), high = max8(up, mid), rest = max8(low, down);
+    low = min8(low, down);
+    u8v middle = min8(high, rest);
+    high = max8(high, rest);
+    __builtin_memcpy(at->least + x, &low, sizeof low);
+    __builtin_memcpy(at->middle + x, &middle, sizeof middle);
+    __builtin_memcpy(at->most + x, &high, sizeof high);
+  }
+  u32v luma = {0}, step = {0}, step2 = {0}, moving_x = {0}, moving_y = {0}, impulses = {0};
+  const u8v zero = {0}, one = zero + 1, limit = zero + IMPULSE;
+  for (size_t x = 0; x < n; x += VECTOR_BYTES) {
+    u8v mask = zero - 1;
+    if (n - x < VECTOR_BYTES)
+      for (size_t k = n - x; k < VECTOR_BYTES; k++) mask[k] = 0;
+    const uint8_t *p = row + 1 + x;
+    u8v e = load8(p) & mask, f = load8(p + 1) & mask, b = load8(p - stride) & mask, h = load8(p + stride) & mask;
+    u8v below = distance8(e, h);
+    luma = add_bytes(luma, e);
+    step = add_bytes(step, below);
+    step2 = add_bytes(step2, distance8(b, h));
+    moving_x = add_bytes(moving_x, min8(distance8(e, f), one));
+    moving_y = add_bytes(moving_y, min8(below, one));
+    /* Median of nine: the middle of (largest least, middle middle, smallest most) over three sorted columns. */
+    u8v l0 = load8(at->least + x), l1 = load8(at->least + x + 1), l2 = load8(at->least + x + 2);
+    u8v m0 = load8(at->middle + x), m1 = load8(at->middle + x + 1), m2 = load8(at->middle + x + 2);
+    u8v h0 = load8(at->most + x), h1 = load8(at->most + x + 1), h2 = load8(at->most + x + 2);
+    u8v l = max8(l0, max8(l1, l2)), t = min8(h0, min8(h1, h2));
+    u8v m = max8(min8(m0, m1), min8(max8(m0, m1), m2));
+    u8v median = max8(min8(l, t), min8(max8(l, t), m)) & mask;
+    impulses = add_bytes(impulses, min8(subs8(distance8(e, median), limit), one));
+  }
+  at->row_sum[y - 1] = (uint32_t)sum_lanes_u32(luma);
+  /* A step between rows y and y + 1 belongs to the grid whose lines lie before row y + 1. */
+  total->y[(y + 1) & 7] += sum_lanes_u32(step);
+  total->y2 += sum_lanes_u32(step2);
+  uint64_t in_x = sum_lanes_u32(moving_x), in_y = sum_lanes_u32(moving_y);
+  total->moving_x += in_x, total->moving_y += in_y;
+  total->dead_rows += in_x == 0 || in_y == 0;
+  total->impulses += sum_lanes_u32(impulses);
+}
+
+/* The k-th smallest of n values, k from 0: three rounds of counting on 11, 11 and 10 bits. */
+static uint32_t kth(const uint32_t *restrict values, size_t n, size_t k) {
+  uint32_t prefix = 0, known = 0;
+  static const int shifts[3] = {21, 10, 0};
+  for (int round = 0; round < 3; round++) {
+    uint32_t counts[2048] = {0};
+    int shift = shifts[round];
+    uint32_t digits = round == 2 ? 1023 : 2047;
+    for (size_t i = 0; i < n; i++)
+      if ((values[i] & known) == prefix) counts[values[i] >> shift & digits]++;
+    uint32_t digit = 0;
+    while (k >= counts[digit]) k -= counts[digit++];
+    prefix |= digit << shift;
+    known |= digits << shift;
+  }
+  return prefix;
+}
+
+/* sigQ10: the tenth percentile of the residual energy of the 8x8 blocks in which nothing is clipped. */
+static double noise_energy(const room *at, double *restrict out) {
+  size_t count = at->of.across * at->of.down, n = 0;
+  for (size_t b = 0; b < count; b++) {
+    at->pick[n] = at->of.residual2[b];
+    n += !at->of.clipped[b];
+  }
+  out[AT_noiseBlocks] = (double)n;
+  if (n == 0) return 0;
+  size_t k = (n - 1) / 10, tenths = (n - 1) % 10;
+  double low = kth(at->pick, n, k), high = tenths ? kth(at->pick, n, k + 1) : low;
+  return low + (high - low) * ((double)tenths / 10);
+}
+
+/* Four 8x8 blocks make one of 16x16. */
+static uint32_t four(const uint32_t *restrict of, size_t b, size_t across) {
+  return of[b] + of[b + 1] + of[b + across] + of[b + across + 1];
+}
+
+/* Sharpness of the 16x16 blocks with most gradient, and noise of those with least. */
+static void textured_and_flat(const room *at, double noise2, double *restrict out) {
+  size_t across = at->of.across, n = 0;
+  for (size_t y = 0; y + 2 <= at->of.down; y += 2)
+    for (size_t x = 0; x + 2 <= across; x += 2, n++) {
+      at->order[n] = (uint32_t)(y * across + x);
+      at->pick[n] = four(at->of.gradient2, y * across + x, across);
+    }
+  if (n == 0) return;
+  uint32_t textured = kth(at->pick, n, (n - 1) - (n - 1) / 5);
+  double ratios = 0, blocks16 = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (at->pick[i] < textured) continue;
+    /* White noise of variance s2 adds 20 s2 to the squared Laplacian and s2 to the squared central differences. */
+    double laplacian2 = four(at->of.laplacian2, at->order[i], across) / 256.0 - 20 * noise2;
+    double gradient2 = at->pick[i] / 1024.0 - noise2;
+    ratios += (laplacian2 > .01 ? laplacian2 : .01) / (gradient2 > .01 ? gradient2 : .01);
+    blocks16++;
+  }
+  out[AT_sharpRatio] = ratios, out[AT_sharpBlocks] = blocks16;
+
+  size_t open = 0;
+  for (size_t i = 0; i < n; i++) {
+    size_t b = at->order[i];
+    const uint8_t *c = at->of.clipped + b;
+    at->pick[open] = at->pick[i], at->order[open] = at->order[i];
+    open += !(c[0] | c[1] | c[across] | c[across + 1]);
+  }
+  if (open == 0) return;
+  uint32_t flat = kth(at->pick, open, (open - 1) / 10);
+  double residual2 = 0, pixels = 0;
+  for (size_t i = 0; i < open; i++)
+    if (at->pick[i] <= flat) residual2 += four(at->of.residual2, at->order[i], across), pixels += 256;
+  out[AT_flatResidual2] = residual2, out[AT_flatPixels] = pixels;
+}
+
+/* Gradient energy and luma on a grid of tiles; a frame with fewer blocks than tiles has none. */
+static void add_tiles(const blocks *of, double *restrict out) {
+  if (of->across < TILES_X || of->down < TILES_Y) return;
+  for (size_t y = 0; y < of->down; y++)
+    for (size_t x = 0; x < of->across; x++) {
+      size_t tile = y * TILES_Y / of->down * TILES_X + x * TILES_X / of->across, b = y * of->across + x;
+      out[AT_tileGradient2 + tile] += of->gradient2[b];
+      out[AT_tileLuma + tile] += of->luma[b];
+      out[AT_tilePixels + tile] += BLOCK * BLOCK;
+    }
+}
+
+/* Sum of squares of the second difference of neighbouring sums. */
+static double banding(const uint32_t *restrict sum, size_t n) {
+  double energy = 0;
+  for (size_t i = 1; i + 1 < n; i++) {
+    double bend = 2.0 * sum[i] - sum[i - 1] - sum[i + 1];
+    energy += bend * bend;
+  }
+  return energy;
+}
+
 void stopline_gradient(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
                        double *restrict out) {
-  (void)luma, (void)width, (void)height, (void)scratch, (void)out;
+  if (width < 3 || height < 3) return;
+  size_t n = width - 2, m = height - 2;
+  room at;
+  lay_out(&at, scratch, width, height);
+  at.of.across = n / BLOCK, at.of.down = m / BLOCK;
+  for (size_t x = 0; x < width + CHUNK; x++) at.column_sum[x] = 0, at.differs_right[x] = 0, at.differs_below[x] = 0;
+
+  sums total;
+  __builtin_memset(&total, 0, sizeof total);
+  pending chunk;
+  for (size_t top = 0; top < m; top += BLOCK) {
+    size_t rows = m - top < BLOCK ? m - top : BLOCK;
+    for (size_t left = 0; left < n; left += CHUNK) {
+      size_t wide = n - left < CHUNK ? n - left : CHUNK;
+      lanes sum = {0};
+      for (size_t i = 0; i < wide; i += LANES16) {
+        i16v mask = ~(i16v){0};
+        if (wide - i < LANES16)
+          for (size_t k = wide - i; k < LANES16; k++) mask[k] = 0;
+        const uint8_t *centre = luma + (top + 1) * width + 1 + left + i;
+        if (rows == BLOCK) walk_column(centre, width, BLOCK, mask, i, &sum, &chunk, left + i, top / BLOCK, &at);
+        else walk_column(centre, width, rows, mask, i, &sum, &chunk, left + i, top / BLOCK, &at);
+      }
+      const i16v ones = (i16v){0} + 1;
+      total.laplacian += sum_lanes(pair_dot(sum.laplacian, ones));
+      total.laplacian2 += sum_lanes(sum.laplacian2);
+      total.jxx += sum_lanes(sum.jxx), total.jxy += sum_lanes(sum.jxy), total.gradient2 += sum_lanes(sum.gradient2);
+      /* Lane k is at x = 1 + k (mod 8); its step to x + 1 belongs to the grid whose lines lie before x + 1. */
+      for (size_t k = 0; k < LANES16; k++) total.x[(k + 2) & 7] += sum.x[k];
+      count(&chunk, rows, wide, &total);
+    }
+    for (size_t y = top + 1; y <= top + rows; y++) walk_row(luma + y * width, width, n, y, &at, &total);
+  }
+
+  out[AT_sumLaplacian] = (double)total.laplacian, out[AT_sumLaplacian2] = (double)total.laplacian2;
+  out[AT_jxx] = (double)total.jxx, out[AT_jyy] = (double)(total.gradient2 - total.jxx), out[AT_jxy] = (double)total.jxy;
+  for (size_t i = 0; i < RESIDUALS; i++)
+    out[AT_residualHistogram + i] =
+        (double)total.residual[0][i] + total.residual[1][i] + total.residual[2][i] + total.residual[3][i];
+  for (size_t i = 0; i < 8; i++) out[AT_stepsX + i] = (double)total.x[i], out[AT_stepsY + i] = (double)total.y[i];
+  out[AT_stepsY2] = (double)total.y2;
+  out[AT_movingX] = (double)total.moving_x, out[AT_movingY] = (double)total.moving_y;
+  out[AT_impulses] = (double)total.impulses;
+  out[AT_deadRows] = (double)total.dead_rows;
+  double dead = 0;
+  for (size_t x = 0; x < n; x++) dead += at.differs_right[x] == 0 || at.differs_below[x] == 0;
+  out[AT_deadColumns] = dead;
+  out[AT_rowBanding] = banding(at.row_sum, m), out[AT_columnBanding] = banding(at.column_sum, n);
+  double energy = noise_energy(&at, out);
+  out[AT_noiseEnergy] = energy;
+  /* sigma^2 = energy / (64 pixels * 36) / 0.7914^2 (science 2.4). */
+  textured_and_flat(&at, energy / (64.0 * 36.0 * 0.7914 * 0.7914), out);
+  add_tiles(&at.of, out);
 }
