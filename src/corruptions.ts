@@ -180,5 +180,7 @@ export async function corrupt(frame: Frame, cause: string, severity: Severity, s
     );
   }
   const random = new Random(Math.trunc(seed) ^ hash(cause));
-  return { data: await apply({ data, width, height }, severity, random), width, height, channels: 3 };
+  // A frame from sharp holds a Buffer, whose `slice` shares memory: causes that start from a copy would change the frame.
+  const pixels = { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height };
+  return { data: await apply(pixels, severity, random), width, height, channels: 3 };
 }

@@ -51,7 +51,7 @@ function prefixSums({ data, width, height }: Pixels, pad: number): Int32Array {
   return out;
 }
 
-/** A disk, row by row: each row of the disk is one difference of prefix sums. */
+/** A disk, row by row: each row of the disk is one difference of prefix sums, and the rows k above and below go together. */
 export function defocusBlur(pixels: Pixels, severity: number): Uint8Array {
   const { data, width, height } = pixels;
   const [radius, alias] = defocus[severity - 1];
@@ -60,18 +60,19 @@ export function defocusBlur(pixels: Pixels, severity: number): Uint8Array {
   const samples = width * 3;
   const out = new Float32Array(data.length);
   const line = new Int32Array(samples);
-  const halves = Array.from({ length: 2 * radius + 1 }, (_, k) =>
-    Math.floor(Math.sqrt(radius ** 2 - (k - radius) ** 2)),
-  );
-  const area = halves.reduce((sum, half) => sum + 2 * half + 1, 0);
+  const halves = Array.from({ length: radius + 1 }, (_, k) => Math.floor(Math.sqrt(radius ** 2 - k ** 2)));
+  const area = halves.reduce((sum, half, k) => sum + (k === 0 ? 1 : 2) * (2 * half + 1), 0);
   for (let y = 0; y < height; y++) {
-    line.fill(0);
-    for (let k = -radius; k <= radius; k++) {
-      const row = stride * Math.min(height - 1, Math.max(0, y + k));
-      const half = halves[k + radius];
-      const right = row + (radius + half + 1) * 3;
-      const left = row + (radius - half) * 3;
-      for (let i = 0; i < samples; i++) line[i] += sums[right + i] - sums[left + i];
+    const centre = y * stride;
+    for (let i = 0; i < samples; i++) line[i] = sums[centre + i + (2 * radius + 1) * 3] - sums[centre + i];
+    for (let k = 1; k <= radius; k++) {
+      const left = (radius - halves[k]) * 3;
+      const span = (2 * halves[k] + 1) * 3;
+      const above = stride * Math.max(0, y - k) + left;
+      const below = stride * Math.min(height - 1, y + k) + left;
+      for (let i = 0; i < samples; i++) {
+        line[i] += sums[above + span + i] - sums[above + i] + sums[below + span + i] - sums[below + i];
+      }
     }
     for (let i = 0; i < samples; i++) out[y * samples + i] = line[i] / area;
   }
@@ -88,6 +89,24 @@ export function motionBlur({ data, width, height }: Pixels, severity: number, ra
   return toBytes(trail(Float32Array.from(data), width, height, 3, angle, 2 * radius + 1, sigma));
 }
 
+/** Copies an image into the middle of a larger one; the margin of `pad` pixels repeats the edge. */
+function padded(data: Float32Array, width: number, height: number, channels: number, pad: number): Float32Array {
+  const stride = (width + 2 * pad) * channels;
+  const out = new Float32Array(stride * (height + 2 * pad));
+  for (let y = 0; y < height + 2 * pad; y++) {
+    const from = Math.min(height - 1, Math.max(0, y - pad)) * width * channels;
+    const to = y * stride;
+    const inner = to + pad * channels;
+    out.set(data.subarray(from, from + width * channels), inner);
+    const last = inner + (width - 1) * channels;
+    for (let i = 0; i < pad * channels; i++) {
+      out[to + i] = out[inner + (i % channels)];
+      out[last + channels + i] = out[last + (i % channels)];
+    }
+  }
+  return out;
+}
+
 /** Weighted sum of copies shifted by 0, 1, ... `length` - 1 pixels along `angle`; edges replicate. */
 export function trail(
   data: Float32Array,
@@ -98,26 +117,34 @@ export function trail(
   length: number,
   sigma: number,
 ): Float32Array {
-  const weights = Array.from({ length }, (_, i) => Math.exp(-(i * i) / (2 * sigma * sigma)));
+  const weights = Array.from({ length }, (_, i) => Math.exp(-(i * i) / (2 * sigma * sigma))).filter((w) => w > 1e-3);
   const total = weights.reduce((sum, w) => sum + w, 0);
+  const pad = weights.length;
+  const source = padded(data, width, height, channels, pad);
+  const stride = (width + 2 * pad) * channels;
+  // Four copies in one sweep, so that the sum is loaded and stored a quarter as often; the last group is filled up with zeros.
+  while (weights.length % 4 > 0) weights.push(0);
+  const taps = weights.map((weight, k) => {
+    const reach = Math.min(k, pad - 1);
+    return {
+      weight: weight / total,
+      offset: Math.round(reach * Math.sin(angle)) * stride + Math.round(reach * Math.cos(angle)) * channels,
+    };
+  });
   const out = new Float32Array(data.length);
-  const stride = width * channels;
+  const samples = width * channels;
   for (let y = 0; y < height; y++) {
-    const to = y * stride;
-    for (let k = 0; k < length; k++) {
-      const weight = weights[k] / total;
-      if (weight < 1e-3) break;
-      const dx = Math.round(k * Math.cos(angle));
-      const dy = Math.round(k * Math.sin(angle));
-      const from = stride * Math.min(height - 1, Math.max(0, y + dy));
-      // Columns whose source lies inside the row; the rest repeat the edge pixel.
-      const first = Math.min(width, Math.max(0, -dx)) * channels;
-      const last = Math.max(first, Math.min(width, width - dx) * channels);
-      const shift = dx * channels;
-      for (let i = 0; i < first; i++) out[to + i] += weight * data[from + (i % channels)];
-      for (let i = first; i < last; i++) out[to + i] += weight * data[from + i + shift];
-      const edge = from + stride - channels;
-      for (let i = last; i < stride; i++) out[to + i] += weight * data[edge + (i % channels)];
+    const to = y * samples;
+    const from = (y + pad) * stride + pad * channels;
+    for (let k = 0; k < taps.length; k += 4) {
+      const { weight: wa, offset: a } = taps[k];
+      const { weight: wb, offset: b } = taps[k + 1];
+      const { weight: wc, offset: c } = taps[k + 2];
+      const { weight: wd, offset: d } = taps[k + 3];
+      for (let i = 0; i < samples; i++) {
+        const at = from + i;
+        out[to + i] += wa * source[at + a] + wb * source[at + b] + wc * source[at + c] + wd * source[at + d];
+      }
     }
   }
   return out;
@@ -161,8 +188,8 @@ export function glassBlur(pixels: Pixels, severity: number, random: Random): Uin
       for (let x = width - 1; x >= 0; x--) {
         const word = words[y * width + x];
         // ImageNet-C draws from -delta..delta - 1.
-        const dx = ((word & 0xffff) % span) - delta;
-        const dy = ((word >>> 16) % span) - delta;
+        const dx = (((word & 0xffff) * span) >>> 16) - delta;
+        const dy = (((word >>> 16) * span) >>> 16) - delta;
         const nx = x + dx;
         const ny = y + dy;
         if (nx < 0 || ny < 0 || nx >= width || ny >= height) continue;

@@ -318,8 +318,11 @@ export function drawLine(
     const left = Math.max(0, Math.floor(Math.max(lowest, centre - extent)));
     const right = Math.min(width - 1, Math.ceil(Math.min(highest, centre + extent)));
     for (let x = left; x <= right; x++) {
-      const t = Math.min(1, Math.max(0, ((x - x0) * dx + (y - y0) * dy) / length2));
-      const distance = Math.hypot(x - x0 - t * dx, y - y0 - t * dy);
+      let t = ((x - x0) * dx + (y - y0) * dy) / length2;
+      t = t < 0 ? 0 : Math.min(t, 1);
+      const ex = x - x0 - t * dx;
+      const ey = y - y0 - t * dy;
+      const distance = Math.sqrt(ex * ex + ey * ey);
       const cover = radius + t * (radiusEnd - radius) + 0.5 - distance;
       if (cover <= 0) continue;
       const value = alpha * Math.min(1, cover);

@@ -116,7 +116,7 @@ export function lensDrops(pixels: Pixels, severity: number, random: Random): Uin
         const dy = (y - cy) / (radius * stretch);
         const angle = Math.atan2(dy, dx);
         const outline = 1 + wobble[0] * Math.sin(2 * angle + wobble[1]) + wobble[2] * Math.sin(3 * angle + wobble[3]);
-        const r = Math.hypot(dx, dy) / outline;
+        const r = Math.sqrt(dx * dx + dy * dy) / outline;
         if (r >= 1) continue;
         const alpha = 1 - smoothstep(0.8, 1, r);
         // Refraction grows towards the rim, so the scene is squeezed there.
@@ -204,7 +204,7 @@ function growCrystal(
   const ey = y + length * Math.sin(bent);
   drawLine(mask, x, y, ex, ey, (0.35 + 0.45 * depth) * unit, alpha, 0.1 * unit);
   if (depth === 0 || length < 6 * unit) return;
-  const twigs = Math.min(9, Math.max(2, Math.round(length / (9 * unit))));
+  const twigs = Math.min(depth === 2 ? 9 : 4, Math.max(2, Math.round(length / (9 * unit))));
   for (let k = 1; k <= twigs; k++) {
     const t = (k - random.uniform(0, 0.6)) / (twigs + 1);
     for (const side of [-1, 1]) {
@@ -258,7 +258,7 @@ export function frost(pixels: Pixels, severity: number, random: Random): Uint8Ar
 }
 
 /** Meteorological visibility in metres. */
-const visibility = [500, 250, 140, 80, 45] as const;
+const visibility = [500, 280, 170, 105, 60] as const;
 
 /**
  * Koschmieder's law, x t + airlight (1 - t) with t = exp(-3.912 d / visibility). The depth d is that of a street: 8 m at the
@@ -354,7 +354,7 @@ export function dirt({ data, width, height }: Pixels, severity: number, random: 
 }
 
 /** Brightness of the sun's glare relative to full scale. */
-const glare = [0.25, 0.42, 0.65, 0.95, 1.4] as const;
+const glare = [0.16, 0.32, 0.56, 0.9, 1.4] as const;
 
 /** Ghosts of the lens: place on the line from the sun (0) through the centre (1), radius (heights), opacity, colour. */
 const ghosts = [
@@ -374,8 +374,11 @@ export function sunGlare({ data, width, height }: Pixels, severity: number, rand
   const sunX = random.uniform(0.15, 0.85) * width;
   const sunY = random.uniform(0.06, 0.32) * height;
   const turn = random.uniform(0, Math.PI / 3);
+  const rayX = Math.cos(turn);
+  const rayY = Math.sin(turn);
   const bins = 2048;
   const longest = Math.hypot(width, height) / height;
+  const binsPerPixel = bins / (longest * height);
   const bloom = new Float32Array(bins);
   const ray = new Float32Array(bins);
   for (let i = 0; i < bins; i++) {
@@ -388,9 +391,13 @@ export function sunGlare({ data, width, height }: Pixels, severity: number, rand
     for (let x = 0; x < width; x++) {
       const dx = x - sunX;
       const dy = y - sunY;
-      const bin = Math.min(bins - 1, ((Math.sqrt(dx * dx + dy * dy) / height / longest) * bins) | 0);
-      let amount = bloom[bin];
-      if (ray[bin] > 0.01) amount += ray[bin] * Math.abs(Math.cos(3 * (Math.atan2(dy, dx) + turn))) ** 24;
+      const r = Math.sqrt(dx * dx + dy * dy) || 1;
+      const bin = Math.min(bins - 1, (r * binsPerPixel) | 0);
+      // cos(3a)^24 of the angle a between pixel and ray, by cos(3a) = 4 cos(a)^3 - 3 cos(a).
+      const cos = (dx * rayX + dy * rayY) / r;
+      const triple = ((4 * cos * cos - 3) * cos) ** 2;
+      const fourth = triple * triple;
+      const amount = bloom[bin] + ray[bin] * fourth * fourth * fourth * fourth * fourth * fourth;
       const i = (y * width + x) * 3;
       light.data[i] = 255 * amount;
       light.data[i + 1] = 244 * amount;

@@ -1,0 +1,153 @@
+import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, extname, join, relative } from 'node:path';
+import { Command } from 'commander';
+import sharp from 'sharp';
+import { corrupt, corruptions, type Severity } from '../corruptions.ts';
+import { decode, defaultLimits, type Frame } from '../decode.ts';
+import { asStoplineError, StoplineError } from '../errors.ts';
+import { listImages, readImage } from '../folder.ts';
+import { drawSheet } from '../sheet.ts';
+import { numberOption } from './options.ts';
+import { commandLine, count, note, print, printable, table } from './terminal.ts';
+
+interface Flags {
+  cause?: string;
+  severity?: number;
+  out?: string;
+  seed: number;
+  all?: boolean;
+  list?: boolean;
+}
+
+export function corruptCommand(): Command {
+  return new Command('corrupt')
+    .summary('simulate a cause (rain, blur, JPEG...) on images, or draw all of them on one sheet')
+    .description(
+      'Simulates one cause on an image or on every image of a folder and writes PNG files, or draws every cause on one contact\n' +
+        'sheet. These are the causes that fit learns to name and that its power report lists. The same seed gives the same pixels.',
+    )
+    .argument('[path]', 'a JPEG, PNG or WebP file, or a folder (with --cause)')
+    .option('--cause <NAME>', 'what to simulate; --list shows the names')
+    .addOption(numberOption('--severity <N>', '1 (mild) to 5 (severe); default 3, and 1, 3 and 5 on a sheet'))
+    .option('--all', 'draw a contact sheet of all causes')
+    .option('--out <PATH>', 'a folder for --cause, a PNG file for --all')
+    .addOption(numberOption('--seed <N>', 'where drops sit and which way rain falls').default(1))
+    .option('--list', 'list the causes and end')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  ${commandLine('corrupt', '--list')}
+  ${commandLine('corrupt', 'frame.jpg', '--cause', 'rain', '--severity', '3', '--out', 'rainy/')}
+  ${commandLine('corrupt', 'frame.jpg', '--all', '--out', 'sheet.png')}
+
+Images above the inspection size are written at the size at which Stopline inspects them. In a folder the seed grows by one
+from image to image.`,
+    )
+    .action(runCorrupt);
+}
+
+async function runCorrupt(path: string | undefined, flags: Flags): Promise<void> {
+  if (flags.list) {
+    print(table(corruptions.map(({ name, family, meaning }) => [name, family, meaning])));
+    return;
+  }
+  const { cause, out, all } = flags;
+  if (path === undefined) throw new StoplineError('OPTION_INVALID', 'Expected an image or a folder but received none.');
+  if (out === undefined) throw new StoplineError('OPTION_INVALID', 'Expected --out PATH but received none.');
+  if ((cause === undefined) === !all) {
+    throw new StoplineError('OPTION_INVALID', 'Expected either --cause NAME or --all but received both or neither.');
+  }
+  const severity = flags.severity === undefined ? undefined : checkSeverity(flags.severity);
+  if (!Number.isSafeInteger(flags.seed)) {
+    throw new StoplineError('OPTION_INVALID', `Expected a whole number for --seed but received ${flags.seed}.`);
+  }
+  if (cause === undefined) await writeSheet(path, out, severity, flags.seed);
+  else await writeImages(path, cause, severity ?? 3, out, flags.seed);
+}
+
+function checkSeverity(value: number): Severity {
+  if (![1, 2, 3, 4, 5].includes(value)) {
+    throw new StoplineError('OPTION_INVALID', `Expected --severity 1, 2, 3, 4 or 5 but received ${value}.`);
+  }
+  return value as Severity;
+}
+
+async function readFrame(path: string): Promise<Frame> {
+  return (await decode(await readImage(path, defaultLimits.maxBytes))).frame;
+}
+
+async function write(path: string, bytes: Uint8Array): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, bytes);
+  } catch (error) {
+    throw new StoplineError(
+      'OUTPUT_UNWRITABLE',
+      `Expected to write "${path}" but could not: ${(error as Error).message}.`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** One PNG for each image, in the same sub-folders; what cannot be decoded is named and skipped, as everywhere. */
+async function writeImages(path: string, cause: string, severity: Severity, out: string, seed: number): Promise<void> {
+  if (!corruptions.some(({ name }) => name === cause)) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected --cause to be one of ${corruptions.map(({ name }) => name).join(', ')} but received ${cause}.`,
+    );
+  }
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+  const written = new Set<string>();
+  let skipped = 0;
+  let index = 0;
+  for await (const image of listImages([path])) {
+    try {
+      const { data, width, height } = await corrupt(await readFrame(image.path), cause, severity, seed + index);
+      const folder = isFolder ? join(out, relative(path, dirname(image.path))) : out;
+      const stem = basename(image.path, extname(image.path));
+      let target = join(folder, `${stem}-${cause}-${severity}.png`);
+      // frame.jpg and frame.png of one folder.
+      if (written.has(target)) target = join(folder, `${basename(image.path)}-${cause}-${severity}.png`);
+      written.add(target);
+      await write(
+        target,
+        await sharp(data, { raw: { width, height, channels: 3 } })
+          .png()
+          .toBuffer(),
+      );
+    } catch (error) {
+      const coded = asStoplineError(error);
+      if (!isFolder || !/_IMAGE_|_INPUT_UNREADABLE$/.test(coded.code)) throw coded;
+      note(`stopline: ${coded.code}: ${printable(image.path)}: ${printable(coded.message)}`);
+      process.exitCode = coded.exit;
+      skipped++;
+    }
+    index++;
+  }
+  if (written.size === 0)
+    throw new StoplineError('INPUT_NO_IMAGES', `Expected images in "${path}" but found none to decode.`);
+  const left = skipped === 0 ? '' : `, ${skipped} skipped`;
+  print(`${count(written.size, 'image')} with ${cause} at severity ${severity} in ${printable(out)}${left}`);
+}
+
+/** All causes: two to a row at severities 1, 3 and 5, or a grid at one severity that starts with the original. */
+async function writeSheet(path: string, out: string, severity: Severity | undefined, seed: number): Promise<void> {
+  const frame = await readFrame(path);
+  const severities: readonly Severity[] = severity === undefined ? [1, 3, 5] : [severity];
+  const cells = severity === undefined ? [] : [{ frame, label: 'original' }];
+  for (const { name } of corruptions) {
+    for (const level of severities) {
+      cells.push({
+        frame: await corrupt(frame, name, level, seed),
+        label: severity === undefined ? `${name} ${level}` : name,
+      });
+    }
+  }
+  const title = `${basename(path)} ${severity === undefined ? '' : `at severity ${severity}`}`;
+  await write(out, await drawSheet({ title, columns: 6, thumbnailWidth: 240, cells }));
+  print(`${count(corruptions.length, 'cause')} on ${printable(out)}`);
+}
