@@ -1,7 +1,13 @@
 import type { Container } from './container.ts';
 import type { Core } from './core/index.ts';
 import type { Frame } from './decode.ts';
+import { colour } from './statistics/colour.ts';
+import { compression } from './statistics/compression.ts';
+import { container } from './statistics/container.ts';
 import { exposure } from './statistics/exposure.ts';
+import { noise } from './statistics/noise.ts';
+import { sharpness } from './statistics/sharpness.ts';
+import { structure } from './statistics/structure.ts';
 
 export type StatisticGroup =
   | 'container'
@@ -54,7 +60,7 @@ export interface StatisticTable {
 }
 
 /** One line per table; their order is the order of the vector. */
-const tables: readonly StatisticTable[] = [exposure];
+const tables: readonly StatisticTable[] = [container, exposure, colour, sharpness, noise, compression, structure];
 
 /** Every statistic, in the order of the vector. */
 export const statistics: readonly Statistic[] = tables.flatMap((table) => table.rows);
@@ -66,9 +72,9 @@ export const statistics: readonly Statistic[] = tables.flatMap((table) => table.
  * @example
  * const vector = measure(loadCore(), { data, width: 640, height: 480, channels: 3 });
  */
-export function measure(core: Core, frame: Frame, container?: Container): StatisticsVector {
+export function measure(core: Core, frame: Frame, source?: Container): StatisticsVector {
   const out = core.measure(frame.data, frame.width, frame.height, frame.channels);
-  return Float64Array.from(tables.flatMap((table) => table.derive(out, container)));
+  return Float64Array.from(tables.flatMap((table) => table.derive(out, source)));
 }
 
 /** Names the numbers of a vector. */
