@@ -269,3 +269,9 @@ export function describeConfig({ config, sources }: LoadedConfig): string {
     .map(([key, value, source]) => `${key.padEnd(widths[0])}  ${value.padEnd(widths[1])}  ${source}`)
     .join('\n');
 }
+
+/** What the environment tells libuv and the C library: not settings of ours, but `stopline doctor` shows them. */
+export function runtimeEnvironment(): { UV_THREADPOOL_SIZE?: string; MALLOC_ARENA_MAX?: string } {
+  const { UV_THREADPOOL_SIZE, MALLOC_ARENA_MAX } = process.env;
+  return { UV_THREADPOOL_SIZE, MALLOC_ARENA_MAX };
+}

@@ -1,0 +1,184 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { Command } from 'commander';
+import sharp from 'sharp';
+import { loadConfig, runtimeEnvironment } from '../config.ts';
+import { type Core, type CoreInfo, loadCore } from '../core/index.ts';
+import { loadNative, nativeVariants } from '../core/native.ts';
+import { loadWasm } from '../core/wasm.ts';
+import { decode, decodeRule, decoderVersion } from '../decode.ts';
+import { asStoplineError } from '../errors.ts';
+import { encodeFrame, renderFrame } from './camera.ts';
+import { commandLine, print, printable, printJson, styled, table } from './terminal.ts';
+
+/** One thing that was tried. */
+interface Check {
+  name: string;
+  ok: boolean;
+  text: string;
+}
+
+interface Findings {
+  usable: boolean;
+  versions: Record<string, string>;
+  decode: { rule: string; decoder: string };
+  core: CoreInfo | { error: { code: string; message: string } };
+  /** Instruction sets of the native build that this processor runs, fastest first. */
+  nativeVariants: string[];
+  threads: { cores: number; workers: number; decoding: number };
+  allocator: string;
+  checks: Check[];
+  /** What would make it faster or leaner, with the command to type. */
+  hints: string[];
+}
+
+/** Native and WASM agree on integers exactly; roots and sums of floats may differ in the last bits. */
+const coreTolerance = 1e-6;
+
+export function doctorCommand(): Command {
+  return new Command('doctor')
+    .summary('say what runs here, and whether it works')
+    .description('Prints versions, which build of the C core runs and why not the faster one, and runs a self-test.')
+    .option('--json', 'print the findings as JSON')
+    .addHelpText('after', `\nExamples:\n  ${commandLine('doctor')}\n\nExit status: 0 when Stopline is usable, else 70.`)
+    .action(async (flags: { json?: boolean }) => {
+      const findings = await examine();
+      if (!findings.usable) process.exitCode = 70;
+      if (flags.json) printJson(findings);
+      else print(describe(findings));
+    });
+}
+
+async function examine(): Promise<Findings> {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const hints: string[] = [];
+  let core: Findings['core'];
+  try {
+    core = loadCore().info;
+    if (core.build === 'wasm') hints.push('Build the native core, which is faster: npm run build:native');
+  } catch (error) {
+    core = { error: asStoplineError(error).toJSON() };
+  }
+  const cores = availableParallelism();
+  const { UV_THREADPOOL_SIZE, MALLOC_ARENA_MAX } = runtimeEnvironment();
+  const { threads } = loadConfig().config;
+  const decoding = Number(UV_THREADPOOL_SIZE ?? 4);
+  if (decoding < threads) {
+    hints.push(`Images are decoded on ${decoding} threads for ${threads} workers: set UV_THREADPOOL_SIZE=${threads}`);
+  }
+  const allocator = describeAllocator(MALLOC_ARENA_MAX);
+  if (allocator.hint) hints.push(allocator.hint);
+  const checks = [check('core', compareCores), await checkAsync('decode', decodeGenerated)];
+  return {
+    usable: !('error' in core) && checks.every(({ ok }) => ok),
+    versions: { stopline: version, node: process.versions.node, ...codecVersions() },
+    decode: { rule: decodeRule, decoder: decoderVersion },
+    core,
+    nativeVariants: variants(),
+    threads: { cores, workers: threads, decoding },
+    allocator: allocator.text,
+    checks,
+    hints,
+  };
+}
+
+/** sharp, libvips and the codecs that Stopline lets it use. */
+function codecVersions(): Record<string, string> {
+  const versions = sharp.versions as Record<string, string | undefined>;
+  const known = ['sharp', 'vips', 'mozjpeg', 'png', 'webp'].filter((name) => versions[name] !== undefined);
+  return Object.fromEntries(known.map((name) => [name === 'vips' ? 'libvips' : name, versions[name] as string]));
+}
+
+function variants(): string[] {
+  try {
+    return nativeVariants();
+  } catch {
+    return [];
+  }
+}
+
+/** glibc keeps an arena of freed memory for each thread, which under image loads grows without bound. */
+function describeAllocator(arenas: string | undefined): { text: string; hint?: string } {
+  const report = process.report.getReport() as unknown as {
+    header: { glibcVersionRuntime?: string };
+    sharedObjects: string[];
+  };
+  const other = report.sharedObjects.map((path) => /jemalloc|tcmalloc|mimalloc/.exec(path)?.[0]).find(Boolean);
+  if (other) return { text: other };
+  const glibc = report.header.glibcVersionRuntime;
+  if (!glibc) return { text: `that of ${process.platform}` };
+  if (arenas !== undefined) return { text: `glibc ${glibc} with MALLOC_ARENA_MAX=${arenas}` };
+  return {
+    text: `glibc ${glibc}`,
+    hint: 'For a long-running service, keep memory flat: set MALLOC_ARENA_MAX=2, or preload jemalloc',
+  };
+}
+
+function check(name: string, test: () => string): Check {
+  try {
+    return { name, ok: true, text: test() };
+  } catch (error) {
+    return { name, ok: false, text: (error as Error).message };
+  }
+}
+
+async function checkAsync(name: string, test: () => Promise<string>): Promise<Check> {
+  try {
+    return { name, ok: true, text: await test() };
+  } catch (error) {
+    return { name, ok: false, text: (error as Error).message };
+  }
+}
+
+/** The same frame, of a size that no vector width divides, through both builds. */
+function compareCores(): string {
+  const frame = renderFrame(0, { width: 131, height: 77 });
+  const run = (core: Core) => core.measure(frame.data, frame.width, frame.height, frame.channels).slice();
+  const wasm = run(loadWasm());
+  if (variants().length === 0) return `WASM measures ${wasm.length} numbers on a generated frame; no native build`;
+  const native = run(loadNative());
+  const worst = native.reduce((most, value, i) => Math.max(most, relativeDifference(value, wasm[i])), 0);
+  if (!(worst <= coreTolerance)) throw new Error(`native and WASM differ by ${worst.toExponential(1)} on one frame`);
+  return `native and WASM agree on ${native.length} numbers of a generated frame (worst difference ${worst.toExponential(0)})`;
+}
+
+function relativeDifference(a: number, b: number): number {
+  if (Object.is(a, b) || a === b) return 0;
+  return Math.abs(a - b) / Math.max(Math.abs(a), Math.abs(b));
+}
+
+/** What is encoded must come back: same size, and nearly the same mean. */
+async function decodeGenerated(): Promise<string> {
+  const frame = renderFrame(0, { width: 160, height: 90 });
+  const { frame: decoded } = await decode(await encodeFrame(frame));
+  const mean = (data: Uint8Array) => data.reduce((sum, value) => sum + value, 0) / data.length;
+  const off = Math.abs(mean(frame.data) - mean(decoded.data));
+  if (decoded.width !== 160 || decoded.height !== 90) {
+    throw new Error(`expected 160x90 pixels from a generated JPEG but received ${decoded.width}x${decoded.height}`);
+  }
+  if (!(off < 2)) throw new Error(`a generated JPEG comes back ${off.toFixed(1)} DN off on average`);
+  return `a generated JPEG comes back within ${off.toFixed(2)} DN on average`;
+}
+
+function describe(findings: Findings): string {
+  const { core, threads, checks, hints, versions } = findings;
+  const rows = [
+    ...Object.entries(versions),
+    ['core', 'error' in core ? printable(core.error.message) : `${core.build}, ${core.simd}`],
+  ];
+  if ('reason' in core && core.reason) rows.push(['', `not the native one: ${printable(core.reason)}`]);
+  if (findings.nativeVariants.length > 0) rows.push(['', `native runs here as ${findings.nativeVariants.join(', ')}`]);
+  rows.push(
+    ['threads', `${threads.workers} workers on ${threads.cores} cores, ${threads.decoding} for decoding`],
+    ['allocator', findings.allocator],
+  );
+  for (const { name, ok, text } of checks) {
+    rows.push([`test ${name}`, `${ok ? styled('green', 'ok') : styled('red', 'FAILED')}: ${printable(text)}`]);
+  }
+  const lines = [table(rows)];
+  for (const hint of hints) lines.push(`${styled('yellow', 'hint:')} ${hint}`);
+  lines.push(
+    findings.usable ? styled('green', 'Stopline is usable here.') : styled('red', 'Stopline is not usable here.'),
+  );
+  return lines.join('\n');
+}

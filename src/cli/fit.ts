@@ -1,0 +1,144 @@
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Command } from 'commander';
+import { loadConfig } from '../config.ts';
+import { StoplineError } from '../errors.ts';
+import { type FitResult, fit } from '../fit.ts';
+import { describeProfile, saveProfile } from '../profile.ts';
+import { interruptible } from './interrupt.ts';
+import { numberOption, settingOption } from './options.ts';
+import { startProgress } from './progress.ts';
+import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
+
+interface FitFlags {
+  out: string;
+  name?: string;
+  seed?: number;
+  holdout?: number;
+  groupBy?: string;
+  threads?: string;
+  warn?: number;
+  block?: number;
+  json?: boolean;
+}
+
+/** More skipped files than this are counted, not listed. */
+const listed = 5;
+
+export function fitCommand(): Command {
+  return new Command('fit')
+    .summary('learn what the reference images look like: images -> Profile')
+    .description(
+      'Measures every image under the paths and writes one Profile file. Part of the images is held out, by whole groups, ' +
+        'to calibrate: that part decides which false-alarm rates can be promised. Bad images are listed and skipped.',
+    )
+    .argument('<paths...>', 'image files and folders (searched recursively)')
+    .requiredOption('-o, --out <FILE>', 'Profile file to write, such as camera.stopline')
+    .option('--name <NAME>', 'name of the reference, shown in every verdict (default: reference)')
+    .addOption(numberOption('--seed <N>', 'decides which groups are held out (default: 1)'))
+    .addOption(numberOption('--holdout <SHARE>', 'share of the images held out to calibrate (default: 0.3)'))
+    .option(
+      '--group-by <WHAT>',
+      'what is held out together: folder, none, or a regular expression on the path (default: folder)',
+    )
+    .addOption(settingOption('threads'))
+    .addOption(numberOption('--warn <RATE>', 'false-alarm rate to promise for warn (default: 0.01)'))
+    .addOption(numberOption('--block <RATE>', 'false-alarm rate to promise for block (default: 0.001)'))
+    .option('--json', 'print the result as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  ${commandLine('fit', 'frames/', '--out', 'camera.stopline', '--name', 'front-camera')}
+  ${commandLine('fit', 'drives/', '--out', 'camera.stopline', '--group-by', 'drive(\\d+)')}
+
+Consecutive frames of a recording resemble each other. Keep each recording in a folder of its own, or name it with
+--group-by, so that a recording is either fitted or held out but never both.`,
+    )
+    .action(runFit);
+}
+
+async function runFit(paths: string[], flags: FitFlags): Promise<void> {
+  const { threads } = loadConfig({ flags: { threads: flags.threads } }).config;
+  await checkWritable(flags.out);
+  const progress = startProgress('fit');
+  const { warn = 0.01, block = Math.min(0.001, warn) } = flags;
+  const result = await interruptible((signal) =>
+    fit({
+      paths,
+      name: flags.name,
+      seed: flags.seed,
+      holdout: flags.holdout,
+      groupBy: flags.groupBy,
+      threads,
+      falseAlarmRate: { warn, block },
+      onProgress: (state) => progress.update(state),
+      signal,
+    }),
+  ).finally(() => progress.stop());
+  await saveProfile(result.profile, flags.out);
+  if (flags.json) {
+    const { skipped, warnings } = result;
+    printJson({ file: flags.out, profile: describeProfile(result.profile), skipped, warnings });
+  } else {
+    print(summary(result, flags.out));
+  }
+}
+
+/**
+ * Found out before an hour of measuring, not after it.
+ * @throws {StoplineError} OUTPUT_UNWRITABLE
+ */
+export async function checkWritable(file: string): Promise<void> {
+  try {
+    await access(dirname(file), constants.W_OK);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const reason = code === 'ENOENT' ? 'its folder does not exist' : `its folder is not writable (${code})`;
+    throw new StoplineError('OUTPUT_UNWRITABLE', `Expected to write "${file}" but ${reason}.`, { cause });
+  }
+  const kind = await stat(file).catch(() => undefined);
+  if (kind && !kind.isFile()) {
+    throw new StoplineError('OUTPUT_UNWRITABLE', `Expected a file to write but "${file}" is not a regular file.`);
+  }
+}
+
+function summary({ profile, skipped, warnings }: FitResult, file: string): string {
+  const { reference, falseAlarmRate } = profile;
+  const { split } = reference;
+  const rows = [
+    ['file', printable(file)],
+    ['sha256', profile.sha256],
+    ['name', printable(profile.name)],
+    [
+      'images',
+      `${count(reference.images, 'distinct image')}: ${reference.fitted} fitted, ${reference.calibrated} held out to calibrate`,
+    ],
+    [
+      'split',
+      `by ${split.by}: ${split.heldOut} of ${count(split.groups, split.by)} held out (seed ${split.seed}, from ${count(reference.folders.length, 'folder')})`,
+    ],
+    ['statistics', `${profile.statistics.length} scored, ${Object.keys(profile.constants).length} constant`],
+    ...(['warn', 'block'] as const).map((level) => {
+      const { asked, promised } = falseAlarmRate;
+      const instead = promised[level] > asked[level] ? ` (asked: ${percent(asked[level])})` : '';
+      return [level, `at most ${percent(promised[level])} false alarms promised${instead}`];
+    }),
+  ];
+  const lines = [styled('bold', 'Profile written'), indent(table(rows))];
+  if (skipped.length > 0) {
+    lines.push(styled('yellow', `${count(skipped.length, 'file')} skipped`));
+    for (const { path, error } of skipped.slice(0, listed)) {
+      lines.push(`  ${printable(path)}\n    ${error.code}: ${printable(error.message)}`);
+    }
+    if (skipped.length > listed) lines.push(`  and ${skipped.length - listed} more (--json lists all)`);
+  }
+  for (const warning of warnings) lines.push(`${styled('yellow', 'warning:')} ${printable(warning)}`);
+  lines.push('Next:', `  ${commandLine('inspect', '<image>', '--profile', file)}`);
+  return lines.join('\n');
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, '  ');
+}

@@ -1,0 +1,82 @@
+import { Command } from 'commander';
+import { defaultLimits } from '../decode.ts';
+import { readImage } from '../folder.ts';
+import { createInspector } from '../inspector.ts';
+import { statistics } from '../statistics.ts';
+import type { Verdict } from '../verdict.ts';
+import { configWithProfile, inspectionOptions, settingOption } from './options.ts';
+import {
+  bytesText,
+  commandLine,
+  note,
+  percent,
+  print,
+  printable,
+  printJson,
+  rangeBar,
+  styled,
+  table,
+  verdictText,
+} from './terminal.ts';
+
+/** What `inspect` exits with. */
+export const verdictExit = { pass: 0, warn: 3, block: 4 } as const;
+
+export function inspectCommand(): Command {
+  return new Command('inspect')
+    .summary('judge one image against a Profile')
+    .description('Prints the verdict on one image, with the reasons in plain words.')
+    .argument('<image>', 'a JPEG, PNG or WebP file')
+    .addOption(settingOption('profile'))
+    .addOption(settingOption('core'))
+    .option('--json', 'print the verdict as JSON, as HTTP and score give it')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  ${commandLine('inspect', 'frame.jpg', '--profile', 'camera.stopline')}
+  ${commandLine('inspect', 'frame.jpg', '--profile', 'camera.stopline', '--json')} | jq .reasons[].text
+
+Exit status: 0 pass, 3 warn, 4 block; 2 usage, 65 not an image that can be judged, 66 no such file, 78 bad Profile.`,
+    )
+    .action(runInspect);
+}
+
+async function runInspect(path: string, flags: { profile?: string; core?: string; json?: boolean }): Promise<void> {
+  const { config } = configWithProfile({ profile: flags.profile, core: flags.core });
+  const inspector = await createInspector({ profile: config.profile, ...inspectionOptions(config) });
+  for (const warning of inspector.warnings) note(`stopline: warning: ${printable(warning)}`);
+  const verdict = await inspector.inspect(await readImage(path, defaultLimits.maxBytes));
+  process.exitCode = verdictExit[verdict.verdict];
+  if (flags.json) printJson(verdict);
+  else print(describe(verdict, path));
+}
+
+function describe(verdict: Verdict, path: string): string {
+  const { image, falseAlarmRate, reasons } = verdict;
+  const rates = `false alarms promised: warn ${percent(falseAlarmRate.warn)}, block ${percent(falseAlarmRate.block)}`;
+  const lines = [
+    `${verdictText(verdict.verdict, verdict.verdict.toUpperCase())}  ${printable(path)}`,
+    `  p-value ${Number(verdict.pValue.toPrecision(3))} (${rates})`,
+    `  score ${verdict.score.toFixed(2)}, ${image.format} ${image.width}x${image.height}, ${bytesText(image.bytes)}; ` +
+      `Profile "${printable(verdict.profile.name)}" ${verdict.profile.sha256.slice(0, 12)}; ${verdict.timingMs.total.toFixed(0)} ms`,
+  ];
+  if (reasons.length === 0) lines.push('No single statistic stands out.');
+  else
+    lines.push(styled('bold', verdict.verdict === 'pass' ? 'What stands out, though not enough to warn' : 'Reasons'));
+  for (const [i, { text }] of reasons.entries()) lines.push(`  ${i + 1}. ${printable(text)}`);
+
+  const rows = reasons.flatMap(({ statistic, value, unit, reference }) => {
+    if (!reference || typeof value !== 'number') return [];
+    const digits = statistics.find(({ name }) => name === statistic)?.digits ?? 2;
+    const { p01, p99 } = reference;
+    return [
+      [statistic, value.toFixed(digits), unit, p01.toFixed(digits), rangeBar(value, reference), p99.toFixed(digits)],
+    ];
+  });
+  if (rows.length > 0) {
+    const header = ['statistic', 'value', 'unit', 'p01', 'reference'.padStart(20), 'p99'];
+    lines.push('', table([header, ...rows], [1, 3]));
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,25 @@
+/** The user (130) or the system (143) asked the command to stop. */
+export class Interruption extends Error {
+  readonly exit: 130 | 143;
+
+  constructor(exit: 130 | 143, message = 'interrupted') {
+    super(message);
+    this.exit = exit;
+  }
+}
+
+/**
+ * Runs `work` so that SIGINT and SIGTERM abort its signal with an `Interruption`, and it can leave things in order.
+ * A second signal ends the process at once.
+ */
+export async function interruptible<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+  const controller = new AbortController();
+  const onInterrupt = () => controller.abort(new Interruption(130));
+  const onTerminate = () => controller.abort(new Interruption(143));
+  process.once('SIGINT', onInterrupt).once('SIGTERM', onTerminate);
+  try {
+    return await work(controller.signal);
+  } finally {
+    process.off('SIGINT', onInterrupt).off('SIGTERM', onTerminate);
+  }
+}

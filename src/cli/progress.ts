@@ -1,0 +1,70 @@
+import { SingleBar } from 'cli-progress';
+import { duration, note } from './terminal.ts';
+
+/** Shows on standard error how far a command is, how fast, and how long it will still take. */
+export interface Progress {
+  update(state: { done: number; total: number; failed?: number }): void;
+  /** Ends the bar, so that what is printed next starts on a line of its own. */
+  stop(): void;
+}
+
+/** Without a terminal a line is written for each tenth of the work, but not more often than this. */
+const plainIntervalMs = 2000;
+
+/**
+ * @param label what is being done, one word
+ * @param unit what is counted
+ */
+export function startProgress(label: string, unit = 'images'): Progress {
+  const startedAt = performance.now();
+  const pace = (done: number, total: number) => {
+    const rate = done / ((performance.now() - startedAt) / 1000);
+    return { rate: rate.toPrecision(3).replace(/\.$/, ''), left: duration((total - done) / rate) };
+  };
+  if (process.stderr.isTTY) return terminalBar(label, unit, pace);
+
+  let shownAt = startedAt;
+  let tenth = 0;
+  return {
+    update({ done, total, failed = 0 }) {
+      const now = performance.now();
+      const reached = Math.floor((done * 10) / total);
+      if (done < total && (reached === tenth || now - shownAt < plainIntervalMs)) return;
+      tenth = reached;
+      shownAt = now;
+      const { rate, left } = pace(done, total);
+      const skipped = failed > 0 ? `, ${failed} skipped` : '';
+      const rest = done < total ? `, ${left} left` : '';
+      note(`${label}: ${done}/${total} ${unit} (${Math.floor((100 * done) / total)} %), ${rate}/s${rest}${skipped}`);
+    },
+    stop() {},
+  };
+}
+
+function terminalBar(
+  label: string,
+  unit: string,
+  pace: (done: number, total: number) => { rate: string; left: string },
+): Progress {
+  const bar = new SingleBar({
+    format: `${label} [{bar}] {percentage} % | {value}/{total} ${unit} | {rate}/s | {left} left{skipped}`,
+    stream: process.stderr,
+    barsize: 28,
+    barCompleteChar: '=',
+    barIncompleteChar: ' ',
+    hideCursor: null,
+    gracefulExit: false,
+  });
+  let isStarted = false;
+  return {
+    update({ done, total, failed = 0 }) {
+      const payload = { ...pace(done, total), skipped: failed > 0 ? ` | ${failed} skipped` : '' };
+      if (!isStarted) bar.start(total, 0, payload);
+      isStarted = true;
+      bar.update(done, payload);
+    },
+    stop() {
+      if (isStarted) bar.stop();
+    },
+  };
+}

@@ -1,0 +1,72 @@
+import { statistics } from '../statistics.ts';
+import type { Reason, Verdict } from '../verdict.ts';
+import type { Row } from './rows.ts';
+
+/** Counts over many images, in memory that does not grow with them. */
+export interface Tally {
+  readonly images: number;
+  readonly failed: number;
+  add(row: Row): void;
+  toJSON(): {
+    images: number;
+    failed: number;
+    verdicts: Record<Verdict['verdict'], number>;
+    /** How often each was the first reason of a verdict other than pass, most frequent first. */
+    reasons: { statistic: string; direction: Reason['direction']; count: number; text: string }[];
+    /** By code, most frequent first, with the first file that had it. */
+    errors: { code: string; count: number; example: string }[];
+  };
+}
+
+export function createTally(): Tally {
+  let images = 0;
+  let failed = 0;
+  const verdicts: Record<Verdict['verdict'], number> = { pass: 0, warn: 0, block: 0 };
+  const reasons = new Map<string, { statistic: string; direction: Reason['direction']; count: number; text: string }>();
+  const errors = new Map<string, { code: string; count: number; example: string }>();
+  const byCount = (a: { count: number }, b: { count: number }) => b.count - a.count;
+  return {
+    get images() {
+      return images;
+    },
+    get failed() {
+      return failed;
+    },
+    add(row) {
+      images++;
+      if ('error' in row) {
+        failed++;
+        const { code } = row.error;
+        const entry = errors.get(code) ?? { code, count: 0, example: row.path };
+        entry.count++;
+        errors.set(code, entry);
+        return;
+      }
+      verdicts[row.verdict]++;
+      const [first] = row.reasons;
+      if (row.verdict === 'pass' || !first) return;
+      const { statistic, direction } = first;
+      const key = `${statistic} ${direction}`;
+      const entry = reasons.get(key) ?? { statistic, direction, count: 0, text: reasonInWords(first) };
+      entry.count++;
+      reasons.set(key, entry);
+    },
+    toJSON() {
+      return {
+        images,
+        failed,
+        verdicts: { ...verdicts },
+        reasons: [...reasons.values()].sort(byCount),
+        errors: [...errors.values()].sort(byCount),
+      };
+    },
+  };
+}
+
+/** What many images with the same reason have in common: the reason without their values. */
+export function reasonInWords({ statistic, direction }: Pick<Reason, 'statistic' | 'direction'>): string {
+  if (direction === 'new') return `${statistic} never seen in the reference`;
+  const row = statistics.find(({ name }) => name === statistic);
+  const words = direction === 'high' ? row?.high : row?.low;
+  return `${words ?? `${direction}er than`} the reference (${statistic} ${direction})`;
+}

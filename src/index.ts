@@ -1,0 +1,17 @@
+export type { Container } from './container.ts';
+export type { Core, CoreInfo } from './core/index.ts';
+export { defaultLimits, type Frame, type Limits } from './decode.ts';
+export { type ErrorCode, errorTable, StoplineError } from './errors.ts';
+export { type FitOptions, type FitResult, fit } from './fit.ts';
+export { createInspector, type Inspector, type InspectorOptions } from './inspector.ts';
+export { createPool, type Pool, type PoolOptions } from './pool.ts';
+export {
+  describeProfile,
+  loadProfile,
+  type Profile,
+  type ProfileDescription,
+  profileVersion,
+  saveProfile,
+} from './profile.ts';
+export { type Statistic, type StatisticGroup, statistics } from './statistics.ts';
+export type { DetectorScore, Reason, Verdict } from './verdict.ts';
