@@ -104,13 +104,14 @@
 enum stopline_field { STOPLINE_OUT(STOPLINE_FIELD) OUT_SIZE };
 
 enum stopline_history_field {
-  HISTORY_PHASES = 0,        /* score of each of the 64 grid phases, x + 8 y, NaN without enough coefficients */
-  HISTORY_PHASE = 64,        /* the best of them */
-  HISTORY_USED = 65,         /* blocks that were sampled at the best phase */
-  HISTORY_SCORES = 66,       /* its score for each quality 0 to 100 */
-  HISTORY_BINS = 1024,       /* and counts of |coefficient| in quarters of a DN, */
-  HISTORY_MAGNITUDES = 167,  /* for each of the first 20 AC frequencies in zigzag order */
-  HISTORY_SIZE = HISTORY_MAGNITUDES + 20 * HISTORY_BINS
+  HISTORY_PHASE = 0,       /* grid phase x + 8 y whose lattice is the most significant */
+  HISTORY_SCORE = 1,       /* mean cosine of the best quality there, NaN without enough coefficients */
+  HISTORY_QUALITY = 2,     /* that quality, or 0 */
+  HISTORY_USED = 3,        /* blocks that were sampled */
+  HISTORY_BINS = 1024,     /* counts of |coefficient| in quarters of a DN, */
+  HISTORY_MAGNITUDES = 4,  /* for each of the first 20 AC frequencies in zigzag order, */
+  HISTORY_REFERENCE = HISTORY_MAGNITUDES + 20 * HISTORY_BINS, /* and half a block away from the grid */
+  HISTORY_SIZE = HISTORY_REFERENCE + 20 * HISTORY_BINS
 };
 
 /* Luma planes are readable this many bytes before and behind their pixels, so that vector loads may overhang. */

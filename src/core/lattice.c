@@ -13,7 +13,6 @@ enum {
   FREQUENCIES = 20,
   LANES = 8,
   STANDARD_BLOCKS = 400,
-  SEARCH_BLOCKS = 400,
   HISTORY_BLOCKS = 2000,
   STANDARD_CANDIDATES = 4000,
   HISTORY_CANDIDATES = 20000,
@@ -228,27 +227,7 @@ void stopline_lattice(const uint8_t *restrict luma, size_t width, size_t height,
   out[AT_latticeQuality] = best_quality(w, &out[AT_latticeScore]);
 }
 
-/*
- * The whole history: the score of each of the 64 grid phases (every third quality from 20 on), then for the best phase the
- * score of every quality and the magnitudes of every frequency.
- */
-void stopline_lattice_history(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
-                              double *restrict out) {
-  workspace *w = prepare(scratch);
-  size_t best = 0;
-  for (size_t phase = 0; phase < 64; phase++) {
-    size_t blocks = sample_blocks(luma, width, height, phase % 8, phase / 8, SEARCH_BLOCKS, STANDARD_CANDIDATES, w);
-    score_qualities(w, blocks, 20, 3);
-    best_quality(w, &out[HISTORY_PHASES + phase]);
-    if (out[HISTORY_PHASES + phase] > out[HISTORY_PHASES + best]) best = phase;
-  }
-  size_t blocks = sample_blocks(luma, width, height, best % 8, best / 8, HISTORY_BLOCKS, HISTORY_CANDIDATES, w);
-  score_qualities(w, blocks, LOWEST_QUALITY, 1);
-  out[HISTORY_PHASE] = (double)best;
-  out[HISTORY_USED] = (double)blocks;
-  for (size_t q = 0; q < QUALITIES; q++)
-    out[HISTORY_SCORES + q] = w->totals[q] < LEAST_TOTAL ? __builtin_nan("") : w->sums[q] / w->totals[q];
-  double *bins = out + HISTORY_MAGNITUDES;
+static void count_bins(const workspace *w, size_t blocks, double *bins) {
   for (size_t k = 0; k < FREQUENCIES * HISTORY_BINS; k++) bins[k] = 0;
   for (size_t f = 0; f < FREQUENCIES; f++) {
     for (size_t k = 0; k < blocks; k++) {
@@ -256,4 +235,35 @@ void stopline_lattice_history(const uint8_t *restrict luma, size_t width, size_t
       if (bin < HISTORY_BINS) bins[f * HISTORY_BINS + bin]++;
     }
   }
+}
+
+/*
+ * The whole history: the grid phase of 64 with the most significant lattice (every third quality from 20 on), then its
+ * quality and histograms from more blocks, and as a reference the histograms half a block away, where an earlier
+ * compression on the same grid leaves no trace.
+ */
+void stopline_lattice_history(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
+                              double *restrict out) {
+  workspace *w = prepare(scratch);
+  size_t best = 0;
+  double most = 0, score;
+  for (size_t phase = 0; phase < 64; phase++) {
+    size_t blocks = sample_blocks(luma, width, height, phase % 8, phase / 8, STANDARD_BLOCKS, STANDARD_CANDIDATES, w);
+    score_qualities(w, blocks, 20, 3);
+    int32_t quality = best_quality(w, &score);
+    double significance = quality == 0 ? 0 : score * w->sums[quality];
+    if (score > 0 && significance > most) {
+      best = phase;
+      most = significance;
+    }
+  }
+  size_t x = best % 8, y = best / 8;
+  size_t blocks = sample_blocks(luma, width, height, x, y, HISTORY_BLOCKS, HISTORY_CANDIDATES, w);
+  score_qualities(w, blocks, LOWEST_QUALITY, 1);
+  out[HISTORY_PHASE] = (double)best;
+  out[HISTORY_QUALITY] = best_quality(w, &out[HISTORY_SCORE]);
+  out[HISTORY_USED] = (double)blocks;
+  count_bins(w, blocks, out + HISTORY_MAGNITUDES);
+  blocks = sample_blocks(luma, width, height, (x + 4) % 8, (y + 4) % 8, HISTORY_BLOCKS, HISTORY_CANDIDATES, w);
+  count_bins(w, blocks, out + HISTORY_REFERENCE);
 }
