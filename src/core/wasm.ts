@@ -9,6 +9,8 @@ interface Exports {
   __heap_base: WebAssembly.Global;
   stopline_layout(): number;
   stopline_scratch_size(width: number, height: number): number;
+  stopline_history_size(): number;
+  stopline_history(data: number, width: number, height: number, channels: number, scratch: number, out: number): number;
   stopline_measure(data: number, width: number, height: number, channels: number, scratch: number, out: number): number;
 }
 
@@ -40,7 +42,7 @@ export function loadWasm(): Core {
     checkFrame(data, width, height, channels);
     if (width * height > maxPixels)
       throw new StoplineError(
-        'FRAME_INVALID',
+        'IMAGE_TOO_MANY_PIXELS',
         `Expected at most ${maxPixels} pixels for the WebAssembly core but received ${width} x ${height}`,
       );
     const pixels = align64(scratch + (core.stopline_scratch_size(width, height) >>> 0));
