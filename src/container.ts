@@ -67,6 +67,8 @@ const otherTypes: ReadonlyArray<readonly [name: string, offset: number, magic: s
   ['ZIP archive', 0, 'PK\x03\x04'],
   ['gzip archive', 0, '\x1f\x8b'],
   ['WAV or AVI', 0, 'RIFF'],
+  ['PNG with a damaged signature', 1, 'PNG'],
+  ['JPEG with a damaged start', 0, '\xff\xd8'],
 ];
 
 /**

@@ -207,7 +207,7 @@ function decoderWords(error: unknown): string {
 
 function decodeError(words: string, cause: unknown): StoplineError {
   const said = `but the decoder says: ${words}`;
-  if (/premature end|truncated/i.test(words)) {
+  if (/premature end of jpeg|truncated/i.test(words)) {
     return new StoplineError('IMAGE_TRUNCATED', `Expected a complete image ${said}`, { cause });
   }
   if (/^timeout/i.test(words)) {
