@@ -1,3 +1,4 @@
+import { realpath } from 'node:fs/promises';
 import { Command } from 'commander';
 import { defaultLimits } from '../decode.ts';
 import { readImage } from '../folder.ts';
@@ -46,7 +47,9 @@ async function runInspect(path: string, flags: { profile?: string; core?: string
   const { config } = configWithProfile({ profile: flags.profile, core: flags.core });
   const inspector = await createInspector({ profile: config.profile, ...inspectionOptions(config) });
   for (const warning of inspector.warnings) note(`stopline: warning: ${printable(warning)}`);
-  const verdict = await inspector.inspect(await readImage(path, defaultLimits.maxBytes));
+  // In a folder links are not followed, but a user who names one means the image behind it.
+  const file = await realpath(path).catch(() => path);
+  const verdict = await inspector.inspect(await readImage(file, defaultLimits.maxBytes));
   process.exitCode = verdictExit[verdict.verdict];
   if (flags.json) printJson(verdict);
   else print(describe(verdict, path));
