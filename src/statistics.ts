@@ -5,7 +5,10 @@ import { colour } from './statistics/colour.ts';
 import { compression } from './statistics/compression.ts';
 import { container } from './statistics/container.ts';
 import { exposure } from './statistics/exposure.ts';
+import { lattice } from './statistics/lattice.ts';
+import { naturalness } from './statistics/naturalness.ts';
 import { noise } from './statistics/noise.ts';
+import { scales } from './statistics/scales.ts';
 import { sharpness } from './statistics/sharpness.ts';
 import { structure } from './statistics/structure.ts';
 
@@ -60,7 +63,18 @@ export interface StatisticTable {
 }
 
 /** One line per table; their order is the order of the vector. */
-const tables: readonly StatisticTable[] = [container, exposure, colour, sharpness, noise, compression, structure];
+const tables: readonly StatisticTable[] = [
+  container,
+  exposure,
+  colour,
+  sharpness,
+  noise,
+  compression,
+  lattice,
+  structure,
+  scales,
+  naturalness,
+];
 
 /** Every statistic, in the order of the vector. */
 export const statistics: readonly Statistic[] = tables.flatMap((table) => table.rows);
