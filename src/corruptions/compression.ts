@@ -1,5 +1,5 @@
 import sharp, { type Sharp } from 'sharp';
-import { gaussianBlur, mapChannels, type Pixels, table, toBytes, toPlane } from './filter.ts';
+import { gaussianBlur, mapChannels, type Pixels, resize, table, toBytes, toPlane } from './filter.ts';
 import type { Random } from './random.ts';
 
 /** ImageNet-C `jpeg_compression`: libjpeg quality. */
@@ -67,13 +67,13 @@ export async function webp(pixels: Pixels, severity: number): Promise<Uint8Array
   );
 }
 
-/** Sent small and enlarged again: reduced with Lanczos, enlarged with Catmull-Rom. */
+/** Sent small and enlarged again: reduced with Lanczos, enlarged bilinearly (libvips' own enlargement is half a pixel off). */
 export async function downUp(pixels: Pixels, severity: number): Promise<Uint8Array> {
   const { width, height } = pixels;
   const w = Math.max(1, Math.round(width * downFactor[severity - 1]));
   const h = Math.max(1, Math.round(height * downFactor[severity - 1]));
   const small = await raw(image(pixels).resize(w, h, { fit: 'fill' }));
-  return raw(image({ data: small, width: w, height: h }).resize(width, height, { fit: 'fill', kernel: 'cubic' }));
+  return toBytes(resize(toPlane({ data: small, width: w, height: h }), width, height).data);
 }
 
 /** Pillow's BOX filter down (mean of whole pixels) and BOX up (copies), as ImageNet-C does. */
