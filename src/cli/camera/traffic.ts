@@ -1,0 +1,282 @@
+import {
+  board,
+  type Drawing,
+  disc,
+  fill,
+  hazy,
+  light,
+  mix,
+  outline,
+  type Point,
+  pick,
+  plus,
+  project,
+  type Rgb,
+  type Scene,
+  scale,
+  through,
+  times,
+} from './canvas.ts';
+import { castBox } from './street.ts';
+
+export interface Car {
+  length: number;
+  width: number;
+  height: number;
+  /** Heights of boot and bonnet, and the cabin along the car: rear foot, rear roof, front roof, front foot. */
+  boot: number;
+  bonnet: number;
+  cabin: readonly [number, number, number, number];
+}
+
+export const models: readonly Car[] = [
+  { length: 4.5, width: 1.8, height: 1.46, boot: 0.98, bonnet: 0.86, cabin: [0.45, 1.25, 2.55, 3.3] },
+  { length: 4.1, width: 1.78, height: 1.5, boot: 0.95, bonnet: 0.88, cabin: [0.08, 0.6, 2.3, 3.1] },
+  { length: 4.6, width: 1.9, height: 1.72, boot: 1.08, bonnet: 1.02, cabin: [0.08, 0.5, 2.6, 3.35] },
+  { length: 5.2, width: 2, height: 2.3, boot: 1.15, bonnet: 1.15, cabin: [0.03, 0.12, 3.7, 4.5] },
+];
+export const paints: readonly Rgb[] = [
+  [0.62, 0.62, 0.6],
+  [0.32, 0.33, 0.35],
+  [0.02, 0.02, 0.024],
+  [0.1, 0.105, 0.11],
+  [0.34, 0.02, 0.02],
+  [0.03, 0.07, 0.26],
+  [0.48, 0.48, 0.47],
+  [0.6, 0.4, 0.03],
+  [0.03, 0.1, 0.07],
+  [0.28, 0.22, 0.15],
+];
+
+/** Turns (along, up, across) of a car into the world. `heading`: 0 away, 2 towards the camera, 1 right, 3 left. */
+export const placed =
+  (x: number, z: number, heading: number) =>
+  (along: number, up: number, across: number): Point => {
+    const [c, s] = [[1, 0, -1, 0][heading], [0, 1, 0, -1][heading]];
+    return [x + along * s + across * c, up, z + along * c - across * s];
+  };
+
+/** A car whose middle stands at (x, z). */
+export function drive(scene: Scene, x: number, z: number, heading: number, drawings: Drawing[]): void {
+  const { random } = scene;
+  const car = models[Math.floor(random() ** 1.3 * models.length)];
+  const paint = pick(random, paints);
+  const braking = random() < 0.5;
+  const at = placed(x, z, heading);
+  const [l, w] = heading & 1 ? [car.width / 2, car.length / 2] : [car.length / 2, car.width / 2];
+  castBox(scene, x - w + 0.1, x + w - 0.1, z - l + 0.1, z + l - 0.1, car.height * 0.92);
+  drawings.push([
+    z - l,
+    () => {
+      // The dark under the car: no sun and little sky gets there.
+      const ring = [-1, 1].flatMap((a) => [-1, 1].map((b) => [x + w * a, z + l * a * b] as const));
+      const under = [ring[0], ring[1], ring[3], ring[2]];
+      fill(scene, outline(scene, under.map(([px, pz]): Point => [px, 0, pz])), [0, 0, 0], 0, 0.6); // biome-ignore format: one thought
+      paintCar(scene, car, paint, braking, at);
+    },
+  ]);
+}
+
+export function paintCar(scene: Scene, car: Car, paint: Rgb, braking: boolean, at: ReturnType<typeof placed>): void {
+  const { length, width, height, boot, bonnet, cabin } = car;
+  const [half, roof] = [width / 2, width * 0.4];
+  const eye: Point = [scene.eyeX, scene.eyeY, 0];
+  const middle = at(0, 0.6, 0);
+  const keep = through(scene, middle[2]);
+  const detailed = middle[2] < 60;
+  const seen = (along: number, up: number, across: number) => {
+    const here = at(0, 0, 0);
+    const there = at(along, up, across);
+    const normal: Point = [there[0] - here[0], there[1], there[2] - here[2]];
+    return normal;
+  };
+  const face = (corners: readonly Point[], normal: Point, albedo: Rgb, shine = 0, slope = 0) => {
+    const [x, y, z] = corners[0];
+    if ((eye[0] - x) * normal[0] + (eye[1] - y) * normal[1] + (eye[2] - z) * normal[2] <= 0) return;
+    const colour = plus(times(albedo, light(scene, normal)), scale(scene.haze, shine));
+    fill(scene, outline(scene, corners), mix(scene.haze, colour, keep), slope);
+  };
+  const glow = (corners: readonly Point[], normal: Point, colour: Rgb) => {
+    const [x, , z] = corners[0];
+    if ((eye[0] - x) * normal[0] + (eye[2] - z) * normal[2] > 0)
+      fill(scene, outline(scene, corners), mix(scene.haze, colour, keep));
+  };
+  const glass: Rgb = [0.02, 0.024, 0.027];
+  const [rear, front] = [-length / 2, length / 2];
+  const [footRear, roofRear, roofFront, footFront] = cabin.map((a) => a - length / 2);
+  const across = (along: number, low: number, high: number, from: number, to: number) => [
+    at(along, low, from),
+    at(along, high, from),
+    at(along, high, to),
+    at(along, low, to),
+  ];
+  const panel = (a: number, b: number, p: number, q: number, wa: number, wb: number) => [
+    at(a, p, -wa),
+    at(a, p, wa),
+    at(b, q, wb),
+    at(b, q, -wb),
+  ];
+  for (const flank of [-1, 1]) {
+    const out = seen(0, 0, flank);
+    const s = flank * half;
+    const body = [at(rear, 0.28, s), at(rear, boot, s), at(footFront, bonnet + 0.06, s), at(front, bonnet - 0.12, s)];
+    face([...body, at(front, 0.28, s)], out, paint, 0.02, 0.15);
+    for (const wheel of detailed ? [rear + 0.85, front - 0.85] : [])
+      for (const [size, albedo] of [
+        [0.33, [0.015, 0.015, 0.015]],
+        [0.19, [0.22, 0.22, 0.23]],
+      ] as const) {
+        const ring = disc(0, 0.33, size, size, 14);
+        const rim = ring.flatMap((_, i) => (i & 1 ? [] : [at(wheel + ring[i], ring[i + 1], s * 1.005)]));
+        face(rim, out, albedo);
+      }
+  }
+  for (const [end, belt, isFront] of [
+    [rear, boot, false],
+    [front, bonnet - 0.1, true],
+  ] as const) {
+    const out = seen(isFront ? 1 : -1, 0, 0);
+    face(across(end, 0.25, belt, -half, half), out, paint, 0.015, 0.12);
+    if (middle[2] > 90) continue;
+    face(across(end, 0.22, 0.42, -half, half), out, [0.03, 0.03, 0.03]);
+    if (isFront) face(across(end, 0.45, 0.66, -half * 0.5, half * 0.5), out, [0.015, 0.015, 0.016]);
+    face(across(end, 0.48, 0.6, -0.26, 0.26), out, [0.55, 0.55, 0.5]);
+    for (const flank of [-1, 1]) {
+      const lamp = across(end, belt - 0.26, belt - 0.08, flank * half * 0.96, flank * half * 0.64);
+      if (isFront) glow(lamp, out, scale(scene.haze, 1.1));
+      else glow(lamp, out, braking ? [1.6, 0.06, 0.04] : [0.2, 0.012, 0.012]);
+    }
+    const wheels = across(end, 0, 0.27, -half * 0.95, -half * 0.7);
+    face(wheels, out, [0.01, 0.01, 0.01]);
+    face(across(end, 0, 0.27, half * 0.95, half * 0.7), out, [0.01, 0.01, 0.01]);
+  }
+  face(panel(footFront, front, bonnet + 0.06, bonnet - 0.1, half * 0.96, half * 0.9), seen(0.1, 1, 0), paint, 0.06);
+  face(panel(rear, footRear, boot, boot, half * 0.92, half * 0.92), seen(0, 1, 0), paint, 0.06);
+  for (const flank of [-1, 1]) {
+    const out = seen(0, 0.3, flank * 0.95);
+    const corners = (inset: number, low: number) => [
+      at(footRear + inset, boot + low, flank * half * 0.96),
+      at(roofRear + inset * 0.6, height - low * 1.4, flank * roof),
+      at(roofFront - inset * 0.6, height - low * 1.4, flank * roof),
+      at(footFront - inset * 2, bonnet + 0.06 + low, flank * half * 0.96),
+    ];
+    face(corners(0, 0), out, paint, 0.02);
+    face(corners(0.16, 0.06), out, glass, 0.05);
+  }
+  const slant = (rise: number, run: number) => [rise / Math.hypot(rise, run), run / Math.hypot(rise, run)];
+  const [backUp, backOut] = slant(roofRear - footRear, height - boot);
+  const [frontUp, frontOut] = slant(footFront - roofFront, height - bonnet);
+  face(panel(footRear, roofRear, boot, height, half * 0.96, roof), seen(-backOut, backUp, 0), paint, 0.02);
+  face(
+    panel(footRear, roofRear, boot + 0.05, height - 0.06, half * 0.84, roof * 0.9),
+    seen(-backOut, backUp, 0),
+    glass,
+    0.1,
+    0.4,
+  );
+  face(panel(footFront, roofFront, bonnet + 0.06, height, half * 0.96, roof), seen(frontOut, frontUp, 0), paint, 0.02);
+  face(
+    panel(footFront, roofFront, bonnet + 0.1, height - 0.05, half * 0.88, roof * 0.93),
+    seen(frontOut, frontUp, 0),
+    glass,
+    0.12,
+    0.4,
+  );
+  face(panel(roofRear, roofFront, height, height, roof, roof), seen(0, 1, 0), paint, 0.06);
+}
+
+export function walk(scene: Scene, x: number, z: number, drawings: Drawing[]): void {
+  const { random } = scene;
+  const tall = 1.55 + 0.3 * random();
+  const [coat, legs] = [pick(random, paints), scale(pick(random, paints), 0.35)];
+  const stride = 0.28 * random();
+  castBox(scene, x - 0.2, x + 0.2, z, z + 0.25, tall, 0.9);
+  drawings.push([
+    z,
+    () => {
+      const lit = (albedo: Rgb) =>
+        hazy(scene, times(albedo, light(scene, [0.4 * Math.sign(scene.sun[0]), 0.2, -0.8])), z);
+      const shape = (points: readonly (readonly [number, number])[], albedo: Rgb) => {
+        const world = points.map(([dx, dy]): Point => [x + dx, dy * tall, z]);
+        fill(scene, outline(scene, world), lit(albedo), 0.1);
+      };
+      for (const foot of [-stride, stride]) {
+        const [hip, toe] = [foot > 0 ? 0.08 : -0.08, foot];
+        const points = [[hip - 0.08, 0.5], [hip + 0.08, 0.5], [toe + 0.06, 0], [toe - 0.06, 0]] as const; // biome-ignore format: one limb
+        shape(points, legs);
+      }
+      shape([[-0.19, 0.82], [-0.1, 0.86], [0.1, 0.86], [0.19, 0.82], [0.24, 0.5], [0.15, 0.44], [-0.15, 0.44], [-0.24, 0.5]], coat); // biome-ignore format: one body
+      const [hx, hy] = project(scene, [x, tall * 0.93, z]);
+      fill(scene, disc(hx, hy, (0.1 * scene.focal) / z, (0.125 * scene.focal) / z, 10), lit([0.3, 0.19, 0.13]));
+    },
+  ]);
+}
+
+export type Aspect = 'red' | 'amber' | 'green';
+export const lamps: readonly (readonly [Aspect, Rgb])[] = [
+  ['red', [2.6, 0.1, 0.05]],
+  ['amber', [2.6, 1.1, 0.06]],
+  ['green', [0.12, 2.1, 0.9]],
+];
+
+/** A head whose lowest edge hangs at `bottom` metres; 0.38 m by 1.14 m with lenses of 300 mm (EN 12368). */
+export function paintHead(scene: Scene, x: number, bottom: number, z: number, aspect: Aspect): void {
+  const black: Rgb = [0.018, 0.018, 0.02];
+  board(scene, x - 0.36, x + 0.36, bottom - 0.18, bottom + 1.32, z, [0.4, 0.4, 0.4]);
+  board(scene, x - 0.32, x + 0.32, bottom - 0.14, bottom + 1.28, z, black);
+  board(scene, x - 0.2, x + 0.2, bottom, bottom + 1.14, z, [0.04, 0.042, 0.042], 0.2);
+  for (const [place, [name, colour]] of lamps.entries()) {
+    const [cx, cy] = project(scene, [x, bottom + 0.95 - 0.38 * place, z]);
+    const r = (0.165 * scene.focal) / z;
+    fill(scene, disc(cx, cy - 0.22 * r, r * 1.1), scale(black, 0.5));
+    const on = name === aspect;
+    fill(
+      scene,
+      disc(cx, cy, r),
+      hazy(scene, on ? colour : times(scale(colour, 0.025), scene.ambient), z),
+      on ? 0.15 : 0.4,
+    );
+    if (!on) continue;
+    fill(scene, disc(cx, cy, r * 0.5), plus(colour, [0.5, 0.5, 0.25]), 0, 0.6);
+    for (let halo = 1; halo < 4; halo++) fill(scene, disc(cx, cy, r * (1 + 0.5 * halo)), colour, 0, 0.05);
+  }
+}
+
+export const steel: Rgb = [0.16, 0.17, 0.17];
+
+export function signal(
+  scene: Scene,
+  foot: number,
+  heads: readonly number[],
+  z: number,
+  aspect: Aspect,
+  drawings: Drawing[],
+): void {
+  const tall = heads.some((x) => Math.abs(x - foot) > 0.5) ? 6.6 : 3.6;
+  castBox(scene, foot - 0.12, foot + 0.12, z, z + 0.2, tall);
+  drawings.push([
+    z,
+    () => {
+      board(scene, foot - 0.11, foot + 0.11, 0, tall + 0.2, z, steel);
+      board(scene, foot - 0.2, foot + 0.2, 0, 0.5, z, scale(steel, 0.7));
+      for (const x of heads) {
+        const arm = Math.abs(x - foot) > 0.5;
+        if (arm) board(scene, Math.min(x, foot), Math.max(x, foot), tall - 0.16, tall, z, steel, 0.3);
+      }
+      for (const x of heads) paintHead(scene, x, Math.abs(x - foot) > 0.5 ? 5.2 : 2.5, z - 0.3, aspect);
+    },
+  ]);
+}
+
+export function lampPost(scene: Scene, x: number, z: number, drawings: Drawing[]): void {
+  const reach = -Math.sign(x) * 1.8;
+  castBox(scene, x - 0.1, x + 0.1, z, z + 0.2, 8.5);
+  drawings.push([
+    z,
+    () => {
+      board(scene, x - 0.08, x + 0.08, 0, 8.5, z, steel);
+      board(scene, Math.min(x, x + reach), Math.max(x, x + reach), 8.42, 8.54, z, steel);
+      board(scene, x + reach - 0.4, x + reach + 0.4, 8.34, 8.54, z, [0.3, 0.3, 0.3]);
+    },
+  ]);
+}
