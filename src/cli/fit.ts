@@ -1,13 +1,10 @@
-import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { Command } from 'commander';
 import { loadConfig } from '../config.ts';
-import { StoplineError } from '../errors.ts';
 import { type FitResult, fit } from '../fit.ts';
 import { describeProfile, saveProfile } from '../profile.ts';
 import { interruptible } from './interrupt.ts';
 import { numberOption, settingOption } from './options.ts';
+import { checkWritable } from './output.ts';
 import { startProgress } from './progress.ts';
 import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
 
@@ -83,24 +80,6 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
     printJson({ file: flags.out, profile: describeProfile(result.profile), skipped, warnings });
   } else {
     print(summary(result, flags.out));
-  }
-}
-
-/**
- * Found out before an hour of measuring, not after it.
- * @throws {StoplineError} OUTPUT_UNWRITABLE
- */
-export async function checkWritable(file: string): Promise<void> {
-  try {
-    await access(dirname(file), constants.W_OK);
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    const reason = code === 'ENOENT' ? 'its folder does not exist' : `its folder is not writable (${code})`;
-    throw new StoplineError('OUTPUT_UNWRITABLE', `Expected to write "${file}" but ${reason}.`, { cause });
-  }
-  const kind = await stat(file).catch(() => undefined);
-  if (kind && !kind.isFile()) {
-    throw new StoplineError('OUTPUT_UNWRITABLE', `Expected a file to write but "${file}" is not a regular file.`);
   }
 }
 

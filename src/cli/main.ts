@@ -1,20 +1,28 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { enableCompileCache } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { asStoplineError, StoplineError } from '../errors.ts';
-import { corruptCommand } from './corrupt.ts';
-import { demoCommand } from './demo.ts';
-import { doctorCommand } from './doctor.ts';
-import { fitCommand } from './fit.ts';
-import { inspectCommand } from './inspect.ts';
 import { Interruption } from './interrupt.ts';
-import { scoreCommand } from './score.ts';
-import { serveCommand } from './serve.ts';
 import { commandLine, note, printable, printJson } from './terminal.ts';
+
+// Half of the start of a short command is compiling; Node keeps the result in the temporary folder of the user.
+enableCompileCache?.();
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 
-function createProgram(): Command {
+/** Loaded when needed: the service and the camera of the demo would triple the start of `inspect`. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  fit: async () => (await import('./fit.ts')).fitCommand(),
+  inspect: async () => (await import('./inspect.ts')).inspectCommand(),
+  score: async () => (await import('./score.ts')).scoreCommand(),
+  serve: async () => (await import('./serve.ts')).serveCommand(),
+  doctor: async () => (await import('./doctor.ts')).doctorCommand(),
+  demo: async () => (await import('./demo.ts')).demoCommand(),
+  corrupt: async () => (await import('./corrupt.ts')).corruptCommand(),
+};
+
+async function createProgram(named: string | undefined): Promise<Command> {
   const program = new Command('stopline')
     .description(
       'Is this image still like the ones the classifier was trained on? Learns a Profile from reference images, then judges ' +
@@ -23,7 +31,7 @@ function createProgram(): Command {
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help; also after a command')
     .exitOverride()
-    // Errors are printed once, by `report`; what commander would write is its message again.
+    // Errors are printed once, by `report`.
     .configureOutput({ outputError: () => {} })
     .addHelpText(
       'after',
@@ -36,16 +44,9 @@ First steps:
   ${commandLine('serve', '--profile', 'camera.stopline')}
   ${commandLine('help', 'fit')}`,
     );
-  const commands = [
-    fitCommand(),
-    inspectCommand(),
-    scoreCommand(),
-    serveCommand(),
-    doctorCommand(),
-    demoCommand(),
-    corruptCommand(),
-  ];
-  for (const command of commands) {
+  const names = named === undefined ? Object.keys(commands) : [named];
+  for (const name of names) {
+    const command = await commands[name]();
     command.copyInheritedSettings(program);
     program.addCommand(command);
   }
@@ -53,7 +54,7 @@ First steps:
 }
 
 /** Prints an error where a person and a program will look for it, and says what to exit with. */
-function report(error: unknown, isJson: boolean): number {
+function report(error: unknown, named: string | undefined): number {
   if (error instanceof Interruption) {
     note(`stopline: ${error.message}`);
     return error.exit;
@@ -62,22 +63,17 @@ function report(error: unknown, isJson: boolean): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0; // help or version was asked for
     if (error.code === 'commander.help') return 2; // no command: its help was printed
-    const message = error.message.replace(/^error: /, '').replace('\n', ' ');
-    const hint = commandLine(...(subcommand() ? ['help', subcommand() as string] : ['--help']));
+    const message = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
+    const hint = named === undefined ? commandLine('--help') : commandLine('help', named);
     coded = new StoplineError('OPTION_INVALID', `${message}. See: ${hint}`);
   } else {
     coded = asStoplineError(error);
-    if (coded !== error && error instanceof Error) note(printable(error.stack ?? '').replaceAll('\ufffd', '\n'));
+    // Not raised on purpose, so a fault of ours: where it happened belongs in the report.
+    if (coded !== error && error instanceof Error) note((error.stack ?? '').split('\n').map(printable).join('\n'));
   }
   note(`stopline: ${coded.code}: ${printable(coded.message)}`);
-  if (isJson) printJson({ error: coded });
+  if (process.argv.includes('--json')) printJson({ error: coded });
   return coded.exit;
-}
-
-function subcommand(): string | undefined {
-  return createProgram()
-    .commands.find((command) => command.name() === process.argv[2])
-    ?.name();
 }
 
 // A reader that has seen enough (`| head`) is no error.
@@ -87,8 +83,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 process.stderr.on('error', () => {});
 
+const [first] = process.argv.slice(2);
+const named = first !== undefined && Object.hasOwn(commands, first) ? first : undefined;
 try {
-  await createProgram().parseAsync();
+  await (await createProgram(named)).parseAsync();
 } catch (error) {
-  process.exitCode = report(error, process.argv.includes('--json'));
+  process.exitCode = report(error, named);
 }

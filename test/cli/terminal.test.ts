@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+import { csvCell, formatHeader, formatRow } from '../../src/cli/rows.ts';
+import { createTally } from '../../src/cli/tally.ts';
+import { bar, bytesText, duration, percent, printable, rangeBar, styled, table } from '../../src/cli/terminal.ts';
+import { statistics } from '../../src/statistics.ts';
+
+describe('printable', () => {
+  it.each([
+    ['escape sequences', 'a\u001b[31mred', 'a\ufffd[31mred'],
+    ['line breaks', 'a\r\nb', 'a\ufffd\ufffdb'],
+    ['C1 controls', 'a\u009b31mb', 'a\ufffd31mb'],
+    ['text direction', 'gpj.\u202eexe', 'gpj.\ufffdexe'],
+    ['Unicode line separators', 'a\u2028b', 'a\ufffdb'],
+    ['lone surrogates', 'a\ud800b', 'a\ufffdb'],
+  ])('replaces %s', (_, text, expected) => {
+    expect(printable(text)).toBe(expected);
+  });
+
+  it('leaves names in other scripts alone', () => {
+    expect(printable('Straße 交差点 🚦.jpg')).toBe('Straße 交差点 🚦.jpg');
+  });
+});
+
+describe('rangeBar', () => {
+  const reference = { p01: 10, p50: 20, p99: 40 };
+
+  it('places p01, the median and p99 on the middle third, to scale', () => {
+    // 31 cells for 10 - 30 to 40 + 30: p01 at 10, p50 at 13.3, p99 at 20.
+    expect(rangeBar(-20, reference)).toBe('o         [--|------]          ');
+  });
+
+  it.each([
+    ['inside', 30, '          [--|---o--]          '],
+    ['above', 55, '          [--|------]    o     '],
+    ['far above', 1e9, '          [--|------]         >'],
+    ['far below', -1e9, '<         [--|------]          '],
+  ])('shows a value %s', (_, value, expected) => {
+    expect(rangeBar(value, reference)).toBe(expected);
+  });
+
+  it('has its width also where the reference has none', () => {
+    expect(rangeBar(3, { p01: 2, p50: 2, p99: 2 })).toHaveLength(31);
+    expect(rangeBar(0, { p01: 0, p50: 0, p99: 0 })).toHaveLength(31);
+  });
+});
+
+describe('numbers and tables', () => {
+  it('shows shares, sizes and times in units that people read', () => {
+    expect([percent(0.01), percent(0.00826), percent(1)]).toEqual(['1 %', '0.826 %', '100 %']);
+    expect([bytesText(999), bytesText(204_311), bytesText(2_697_384)]).toEqual(['999 B', '204 kB', '2.7 MB']);
+    expect([duration(5.2), duration(600), duration(7500)]).toEqual(['5 s', '10 min', '2 h 5 min']);
+  });
+
+  it('never draws an empty bar for a share above 0', () => {
+    expect([bar(0, 10), bar(0.001, 10), bar(0.5, 10), bar(1, 10)]).toEqual(['', '#', '#####', '##########']);
+  });
+
+  it('aligns columns by what is seen, not by escape sequences', () => {
+    const rows = [
+      ['\u001b[31mab\u001b[39m', '1', 'x'],
+      ['abcd', '100', 'y'],
+    ];
+    expect(table(rows, [1])).toBe('\u001b[31mab\u001b[39m      1  x\nabcd  100  y');
+  });
+
+  it('leaves text plain where standard output is no terminal', () => {
+    if (process.stdout.isTTY) return expect(styled('red', 'a')).toContain('a');
+    expect(styled('red', 'a')).toBe('a');
+  });
+});
+
+describe('rows', () => {
+  it.each([
+    ['a formula', '=HYPERLINK("http://x")', '"\'=HYPERLINK(""http://x"")"'],
+    ['a plus sign', '+1+1', "'+1+1"],
+    ['a minus sign in text', '-1+1', "'-1+1"],
+    ['an at sign', '@SUM(A1)', "'@SUM(A1)"],
+    ['a tab', '\t=1', "'\t=1"],
+    ['a comma', 'a,b', '"a,b"'],
+    ['a quote', 'a"b', '"a""b"'],
+    ['a line break', 'a\nb', '"a\nb"'],
+    ['plain text', 'a b', 'a b'],
+  ])('writes %s so that it is read back as text', (_, cell, expected) => {
+    expect(csvCell(cell)).toBe(expected);
+  });
+
+  it('leaves negative numbers numbers', () => {
+    expect(csvCell(-1.5)).toBe('-1.5');
+  });
+
+  it('gives a row with an error as many cells as the header', () => {
+    const row = { path: 'a.jpg', error: { code: 'STOPLINE_ERR_IMAGE_EMPTY', message: 'Expected, but' } };
+    const header = formatHeader('csv').trimEnd().split(',');
+    expect(header).toHaveLength(10 + statistics.length);
+    expect(formatRow('csv', row)).toBe(
+      `a.jpg,,,,STOPLINE_ERR_IMAGE_EMPTY,"Expected, but"${','.repeat(header.length - 6)}\r\n`,
+    );
+    expect(formatHeader('jsonl')).toBe('');
+    expect(JSON.parse(formatRow('jsonl', row))).toEqual(row);
+  });
+});
+
+describe('createTally', () => {
+  it('counts errors by code with the first file that had each', () => {
+    const tally = createTally();
+    const fail = (path: string, code: string) => tally.add({ path, error: { code, message: '' } });
+    fail('a', 'X');
+    fail('b', 'Y');
+    fail('c', 'Y');
+    expect([tally.images, tally.failed]).toEqual([3, 3]);
+    expect(tally.toJSON().errors).toEqual([
+      { code: 'Y', count: 2, example: 'b' },
+      { code: 'X', count: 1, example: 'a' },
+    ]);
+  });
+});
