@@ -1,0 +1,252 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import multipart from '@fastify/multipart';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
+import Type from 'typebox';
+import type { Config } from '../config.ts';
+import { StoplineError } from '../errors.ts';
+import type { Pool } from '../pool.ts';
+import { describeProfile, type Profile } from '../profile.ts';
+import { statistics } from '../statistics.ts';
+import type { Verdict } from '../verdict.ts';
+import { type BufferBudget, multipartLimits } from './body.ts';
+import { registerHealth, type ServerState } from './health.ts';
+import { registerInspect } from './inspect.ts';
+import { createMetrics } from './metrics.ts';
+import { refuse } from './refusal.ts';
+import { readinessSchema, refusalSchema, refusals, statisticSchema, verdictSchema } from './schemas.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** For the log line and the metrics of this request. */
+    verdict: Verdict | null;
+    errorCode: string | null;
+    /** The client waits for `100 Continue` before it sends the body. */
+    awaitsContinue: boolean;
+  }
+}
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+
+/** Node looks for late connections this often; its default of 30 s makes every shorter timeout a promise not kept. */
+const connectionsCheckingIntervalMs = 500;
+/** A socket on which nothing moves for this long after its request should have been answered is closed. */
+const idleAllowanceMs = 10_000;
+
+/**
+ * The HTTP service, not yet listening.
+ *
+ * @param pool starts warming up at once; GET /health/ready says when it is ready
+ * @param profile the one the pool judges by; shown at GET /profile
+ * @example
+ * const app = await buildApp(config, pool, profile);
+ * await app.listen({ host: config.host, port: config.port });
+ */
+export async function buildApp(config: Config, pool: Pool, profile: Profile): Promise<FastifyInstance> {
+  const state: ServerState = { phase: 'starting' };
+  const budget: BufferBudget = { limit: config.bufferLimit, used: 0 };
+  const metrics = createMetrics(pool, budget, profile, version);
+  const expecting = new WeakSet<IncomingMessage>();
+
+  const answerError = (request: FastifyRequest, reply: FastifyReply, error: unknown) =>
+    refuse(request, reply, error, {
+      retryAfterSeconds: Math.max(1, Math.ceil(pool.expectedWaitMs / 1000)),
+      isClosing: state.phase === 'draining',
+    });
+
+  const app: FastifyInstance = Fastify({
+    logger: { level: config.logLevel },
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: (request) => requestId(request as IncomingMessage, config.trustedRequestId),
+    bodyLimit: config.bodyLimit,
+    requestTimeout: config.requestTimeoutMs,
+    connectionTimeout: config.requestTimeoutMs + config.maxWaitMs + idleAllowanceMs,
+    http: {
+      headersTimeout: config.headersTimeoutMs,
+      connectionsCheckingInterval: connectionsCheckingIntervalMs,
+    },
+    // Ours has the shape and the code that clients know.
+    return503OnClosing: false,
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, request, reply) => {
+      void answerError(request, reply as FastifyReply, error);
+    },
+  });
+
+  app.decorateRequest('verdict', null);
+  app.decorateRequest('errorCode', null);
+  app.decorateRequest('awaitsContinue', false);
+  for (const schema of [verdictSchema, refusalSchema, statisticSchema, readinessSchema]) app.addSchema(schema);
+
+  // One way to JSON for HTTP, command line and files: no schema may drop a field or round a number.
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  app.setErrorHandler((error, request, reply) => answerError(request, reply, error));
+  app.setNotFoundHandler((request, reply) => {
+    const received = `${request.method} ${request.url.slice(0, 200)}`;
+    return answerError(
+      request,
+      reply,
+      new StoplineError('ROUTE_UNKNOWN', `Expected a route listed at /docs but received ${received}.`),
+    );
+  });
+
+  // Bodies are read by the route, which counts them while they arrive; Fastify's parsers would buffer them first.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  await app.register(multipart, { limits: { ...multipartLimits, fileSize: config.bodyLimit } });
+
+  app.addHook('onRequest', async (request, reply) => {
+    request.awaitsContinue = expecting.has(request.raw);
+    reply.header('x-request-id', request.id);
+    reply.header('x-content-type-options', 'nosniff');
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const { verdict, errorCode } = request;
+    const durationMs = Math.round(reply.elapsedTime * 10) / 10;
+    metrics.observeRequest(request.routeOptions.url ?? 'unknown', reply.statusCode, reply.elapsedTime / 1000);
+    if (errorCode) metrics.observeRefusal(errorCode);
+    const line = {
+      method: request.method,
+      route: request.routeOptions.url ?? null,
+      status: reply.statusCode,
+      durationMs,
+      ...(errorCode && { code: errorCode }),
+      ...(verdict && {
+        verdict: verdict.verdict,
+        pValue: verdict.pValue,
+        reason: verdict.reasons[0]?.statistic,
+        sha256: verdict.image.sha256,
+      }),
+    };
+    if (request.routeOptions.url?.startsWith('/health/')) request.log.debug(line, 'request');
+    else request.log.info(line, 'request');
+  });
+  app.addHook('preClose', async () => {
+    state.phase = 'draining';
+  });
+  // Without a listener Node says "100 Continue" to every body, also to those about to be refused.
+  app.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    expecting.add(request);
+    app.routing(request, response);
+  });
+
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Stopline',
+        version,
+        description: 'Is this image still like the ones the classifier was trained on?',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      tags: [
+        { name: 'images', description: 'Judging images' },
+        { name: 'reference', description: 'What images are judged against' },
+        { name: 'operation', description: 'Running the service' },
+      ],
+    },
+    refResolver: { buildLocalReference: (schema, _baseUri, _fragment, i) => String(schema.$id ?? `schema-${i}`) },
+  });
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' } });
+
+  registerInspect(app, { config, pool, state, budget, metrics });
+  registerHealth(app, pool, state, config.maxWaitMs);
+  registerReference(app, profile);
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        operationId: 'metrics',
+        tags: ['operation'],
+        summary: 'Metrics in the Prometheus text format.',
+        response: {
+          200: { description: 'Metrics.', content: { 'text/plain': { schema: Type.String() } } },
+          ...refusals(500),
+        },
+      },
+    },
+    async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()),
+  );
+
+  pool.ready().then(
+    () => {
+      if (state.phase === 'starting') state.phase = 'serving';
+      if (pool.info.core) metrics.announceBuild(pool.info.core);
+      app.log.info({ core: pool.info.core, threads: pool.info.threads, profile: profile.sha256 }, 'ready');
+    },
+    (error) => {
+      state.phase = 'failed';
+      app.log.fatal({ err: error }, 'workers cannot start');
+    },
+  );
+  return app;
+}
+
+function registerReference(app: FastifyInstance, profile: Profile): void {
+  app.get(
+    '/profile',
+    {
+      schema: {
+        operationId: 'profile',
+        tags: ['reference'],
+        summary: 'What the reference population was.',
+        response: {
+          200: Type.Object(
+            { name: Type.String(), sha256: Type.String() },
+            { description: 'The Profile without its tensors.', additionalProperties: true },
+          ),
+          ...refusals(500),
+        },
+      },
+    },
+    async () => describeProfile(profile),
+  );
+  app.get(
+    '/statistics',
+    {
+      schema: {
+        operationId: 'statistics',
+        tags: ['reference'],
+        summary: 'Every measured number: name, unit and what it means.',
+        response: {
+          200: {
+            description: 'In the order in which they are measured.',
+            content: { 'application/json': { schema: Type.Array(Type.Ref('Statistic#')) } },
+          },
+          ...refusals(500),
+        },
+      },
+    },
+    async () => statistics,
+  );
+}
+
+function requestId(request: IncomingMessage, isTrusted: boolean): string {
+  const given = request.headers['x-request-id'];
+  return isTrusted && typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
+}
+
+/** What Node refuses before there is a request: late headers or bodies, broken HTTP. */
+function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const refusal =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? new StoplineError('REQUEST_TIMEOUT', 'Expected the whole request in time but it did not arrive.')
+      : new StoplineError(
+          'REQUEST_INVALID',
+          `Expected a valid HTTP request but received ${error.code ?? error.message}.`,
+        );
+  const body = JSON.stringify({ error: refusal.toJSON() });
+  const status = refusal.status === 408 ? '408 Request Timeout' : '400 Bad Request';
+  socket.end(
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    () => socket.destroy(),
+  );
+}

@@ -1,0 +1,128 @@
+import { finished, type Readable } from 'node:stream';
+import type { FastifyRequest } from 'fastify';
+import Value from 'typebox/value';
+import { StoplineError } from '../errors.ts';
+import { jsonImageSchema } from './schemas.ts';
+
+/** Bytes of request bodies in memory, over all requests of one server. */
+export interface BufferBudget {
+  readonly limit: number;
+  used: number;
+}
+
+/** Bounds of one multipart request; the file itself is bounded by the body limit (GHSA-3pm6-wjfr-3v47). */
+export const multipartLimits = { files: 1, fields: 8, parts: 9, fieldSize: 4096, fieldNameSize: 100, headerPairs: 32 };
+
+/**
+ * A stream to one array, counting every byte against the limit and the budget while it arrives. Not `for await`, which
+ * would destroy the stream, and with it the connection, when a limit is passed.
+ */
+function collect(stream: Readable, limit: number, hold: (bytes: number) => void): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const take = (chunk: Buffer) => {
+      length += chunk.length;
+      try {
+        if (length > limit) throw tooLarge(limit, `more than ${limit}`);
+        hold(chunk.length);
+        chunks.push(chunk);
+      } catch (error) {
+        forget();
+        stream.off('data', take);
+        reject(error);
+      }
+    };
+    // Also notices a stream that had failed before it was looked at.
+    const forget = finished(stream, { writable: false }, (error) => {
+      if (!error) resolve(Buffer.concat(chunks, length));
+      else reject(new StoplineError('REQUEST_INVALID', `Expected the whole body but received: ${error.message}.`));
+    });
+    stream.on('data', take);
+  });
+}
+
+export function tooLarge(limit: number, received: string): StoplineError {
+  return new StoplineError('REQUEST_TOO_LARGE', `Expected at most ${limit} bytes but received ${received}.`);
+}
+
+function mediaType(request: FastifyRequest): string {
+  return (request.headers['content-type'] ?? '').split(';', 1)[0].trim().toLowerCase();
+}
+
+async function readMultipart(request: FastifyRequest, limit: number, hold: (bytes: number) => void): Promise<Buffer> {
+  let image: Buffer | undefined;
+  try {
+    for await (const part of request.parts()) {
+      if (part.type === 'file') image = await collect(part.file, limit, hold);
+    }
+  } catch (error) {
+    if (error instanceof StoplineError) throw error;
+    const { code, message } = error as { code?: string; message: string };
+    if (code === 'FST_REQ_FILE_TOO_LARGE') throw tooLarge(limit, `more than ${limit}`);
+    throw new StoplineError('REQUEST_INVALID', `Expected multipart form data with one file but received: ${message}.`, {
+      cause: error,
+    });
+  }
+  if (!image) {
+    throw new StoplineError('REQUEST_INVALID', 'Expected one file in the multipart form but received none.');
+  }
+  return image;
+}
+
+function parseJsonImage(body: Buffer): Buffer {
+  const expected = 'Expected JSON of the form {"image": "<base64>"}';
+  let json: unknown;
+  try {
+    json = JSON.parse(body.toString('utf8'));
+  } catch (cause) {
+    throw new StoplineError('REQUEST_INVALID', `${expected} but received ${(cause as Error).message}.`, { cause });
+  }
+  if (!Value.Check(jsonImageSchema, json)) {
+    const [first] = Value.Errors(jsonImageSchema, json);
+    throw new StoplineError(
+      'REQUEST_INVALID',
+      `${expected} but received ${first.instancePath || 'a body that'} ${first.message}.`,
+    );
+  }
+  const text = json.image.replace(/^data:[\w.+/-]*;base64,/, '').replace(/\s+/g, '');
+  const bytes = Buffer.from(text, 'base64');
+  // Buffer skips what is not base64, so text that holds anything else gives fewer bytes than its length promises.
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
+  if (bytes.length !== Math.floor(((text.length - padding) * 3) / 4)) {
+    throw new StoplineError('REQUEST_INVALID', `${expected} but "image" holds characters that are not base64.`);
+  }
+  return bytes;
+}
+
+/**
+ * The encoded image of a request, whichever way it came. What the bytes are is decided later by the bytes themselves; the
+ * Content-Type only says how they are wrapped.
+ *
+ * @param hold called with the size of each piece before it is kept; throws when too much is held
+ * @throws {StoplineError} REQUEST_TYPE, REQUEST_INVALID, REQUEST_TOO_LARGE, IMAGE_EMPTY, and what `hold` throws
+ */
+export async function readImageBody(
+  request: FastifyRequest,
+  limit: number,
+  hold: (bytes: number) => void,
+): Promise<Uint8Array> {
+  const type = mediaType(request);
+  let bytes: Buffer;
+  if (type === '' || type.startsWith('image/') || type === 'application/octet-stream') {
+    bytes = await collect(request.raw, limit, hold);
+  } else if (type === 'multipart/form-data') {
+    bytes = await readMultipart(request, limit, hold);
+  } else if (type === 'application/json') {
+    const body = await collect(request.raw, limit, hold);
+    if (body.length > 0) bytes = parseJsonImage(body);
+    else bytes = body;
+  } else {
+    throw new StoplineError(
+      'REQUEST_TYPE',
+      `Expected Content-Type image/*, application/octet-stream, multipart/form-data or application/json but received ${type.slice(0, 100)}.`,
+    );
+  }
+  if (bytes.length === 0) throw new StoplineError('IMAGE_EMPTY', 'Expected the bytes of an image but received none.');
+  return bytes;
+}

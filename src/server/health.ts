@@ -1,0 +1,49 @@
+import type { FastifyInstance } from 'fastify';
+import Type from 'typebox';
+import type { Pool } from '../pool.ts';
+
+/** Where a server is in its life; only `serving` takes requests. */
+export interface ServerState {
+  phase: 'starting' | 'serving' | 'draining' | 'failed';
+}
+
+/** Probes: `live` says that the process answers, `ready` that it should get requests. */
+export function registerHealth(app: FastifyInstance, pool: Pool, state: ServerState, maxWaitMs: number): void {
+  app.get(
+    '/health/live',
+    {
+      schema: {
+        operationId: 'live',
+        tags: ['operation'],
+        summary: 'The process answers.',
+        response: { 200: Type.Object({ live: Type.Boolean() }, { description: 'It does.' }) },
+      },
+    },
+    async () => ({ live: true }),
+  );
+
+  const readiness = Type.Ref('Readiness#');
+  app.get(
+    '/health/ready',
+    {
+      schema: {
+        operationId: 'ready',
+        tags: ['operation'],
+        summary: 'The workers have loaded the core and the profile, and there is room for requests.',
+        response: {
+          200: { description: 'Send requests.', content: { 'application/json': { schema: readiness } } },
+          503: {
+            description: 'Send none, for the reason given.',
+            content: { 'application/json': { schema: readiness } },
+          },
+        },
+      },
+    },
+    async (_request, reply) => {
+      const isOverloaded = pool.expectedWaitMs > maxWaitMs;
+      const reason = state.phase !== 'serving' ? state.phase : isOverloaded ? 'overloaded' : undefined;
+      if (reason === undefined) return { ready: true };
+      return reply.code(503).send({ ready: false, reason });
+    },
+  );
+}

@@ -1,0 +1,108 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import Type from 'typebox';
+import type { Config } from '../config.ts';
+import { StoplineError } from '../errors.ts';
+import type { Pool } from '../pool.ts';
+import { type BufferBudget, readImageBody, tooLarge } from './body.ts';
+import type { ServerState } from './health.ts';
+import type { Metrics } from './metrics.ts';
+import { jsonImageSchema, refusals } from './schemas.ts';
+
+const binary = { type: 'string', format: 'binary' };
+
+const inspectSchema = {
+  operationId: 'inspect',
+  tags: ['images'],
+  summary: 'Judge one image.',
+  description:
+    'Takes the bytes of a JPEG, PNG or WebP as the body, as the one file of a multipart form, or in base64 in JSON. What the bytes are is decided by the bytes, not by the content type.',
+  body: {
+    content: {
+      'image/*': { schema: binary },
+      'application/octet-stream': { schema: binary },
+      'multipart/form-data': {
+        schema: { type: 'object', properties: { image: binary }, required: ['image'] },
+      },
+      'application/json': { schema: jsonImageSchema },
+    },
+  },
+  response: {
+    200: {
+      description: 'The image was judged, whatever the verdict.',
+      headers: { 'x-stopline-verdict': { type: 'string', description: 'pass, warn or block' } },
+      content: { 'application/json': { schema: Type.Ref('Verdict#') } },
+    },
+    ...refusals(400, 408, 413, 415, 422, 500, 503),
+  },
+};
+
+/** What can be refused by the headers alone, before a byte of the body is read. */
+function admit(request: FastifyRequest, config: Config, pool: Pool, state: ServerState): void {
+  const { 'content-encoding': encoding = 'identity', 'content-length': length } = request.headers;
+  if (state.phase === 'draining') {
+    throw new StoplineError('CLOSED', 'Expected a serving replica but this one is shutting down.');
+  }
+  if (encoding.toLowerCase() !== 'identity') {
+    throw new StoplineError(
+      'REQUEST_TYPE',
+      `Expected a body without Content-Encoding but received ${encoding.slice(0, 50)}.`,
+    );
+  }
+  if (Number(length) > config.bodyLimit) throw tooLarge(config.bodyLimit, String(length));
+  if (pool.expectedWaitMs > config.maxWaitMs) {
+    const { queued, running, expectedWaitMs } = pool;
+    throw new StoplineError(
+      'OVERLOADED',
+      `Expected a wait of at most ${config.maxWaitMs} ms but ${queued + running} images come first and take about ${Math.ceil(expectedWaitMs)} ms.`,
+    );
+  }
+}
+
+/** POST /inspect: one image in, one Verdict out. */
+export function registerInspect(
+  app: FastifyInstance,
+  parts: { config: Config; pool: Pool; state: ServerState; budget: BufferBudget; metrics: Metrics },
+): void {
+  const { config, pool, state, budget, metrics } = parts;
+  app.post(
+    '/inspect',
+    {
+      schema: inspectSchema,
+      // The schema documents the body; `readImageBody` reads and checks it.
+      validatorCompiler: () => () => true,
+      onRequest: async (request) => admit(request, config, pool, state),
+    },
+    async (request, reply) => {
+      const gone = new AbortController();
+      reply.raw.once('close', () => {
+        if (!reply.raw.writableFinished) gone.abort(new StoplineError('CLOSED', 'The client closed the connection.'));
+      });
+      if (request.awaitsContinue) {
+        request.awaitsContinue = false;
+        reply.raw.writeContinue();
+      }
+
+      let held = 0;
+      const hold = (bytes: number) => {
+        if (budget.used + bytes > budget.limit) {
+          throw new StoplineError(
+            'OVERLOADED',
+            `Expected at most ${budget.limit} bytes of bodies at once but received more.`,
+          );
+        }
+        budget.used += bytes;
+        held += bytes;
+      };
+      try {
+        const bytes = await readImageBody(request, config.bodyLimit, hold);
+        const verdict = await pool.inspect(bytes, { signal: gone.signal, transfer: true });
+        metrics.observeVerdict(verdict);
+        request.verdict = verdict;
+        reply.header('x-stopline-verdict', verdict.verdict);
+        return reply.send(verdict);
+      } finally {
+        budget.used -= held;
+      }
+    },
+  );
+}

@@ -1,0 +1,129 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client';
+import type { CoreInfo } from '../core/index.ts';
+import type { Pool } from '../pool.ts';
+import type { Profile } from '../profile.ts';
+import type { Verdict } from '../verdict.ts';
+import type { BufferBudget } from './body.ts';
+
+export interface Metrics {
+  /** One judged image. */
+  observeVerdict(verdict: Verdict): void;
+  /** One refused image or request. */
+  observeRefusal(code: string): void;
+  observeRequest(route: string, status: number, seconds: number): void;
+  /** Called when the workers have loaded their core. */
+  announceBuild(core: CoreInfo): void;
+  readonly contentType: string;
+  /** The Prometheus text format. */
+  text(): Promise<string>;
+}
+
+/** Doubling steps from 1 ms to 8 s: one 1080p frame takes about 20 ms, a full queue a second. */
+const durationBuckets = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 4, 8];
+/** Under the reference a p-value is uniform, so each bucket's expected share is its width. */
+const pValueBuckets = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1];
+const scoreBuckets = [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+
+/**
+ * The metrics of one server, in a registry of its own. Labels come only from bounded sets: verdicts, statistics, detectors,
+ * error codes, routes of ours.
+ */
+export function createMetrics(pool: Pool, budget: BufferBudget, profile: Profile, version: string): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const inspections = new Counter({
+    name: 'stopline_inspections_total',
+    help: 'Images judged, by verdict.',
+    labelNames: ['verdict'],
+    registers,
+  });
+  const reasons = new Counter({
+    name: 'stopline_reasons_total',
+    help: 'Images with a verdict of warn or block, by their strongest reason.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const refusals = new Counter({
+    name: 'stopline_refusals_total',
+    help: 'Requests answered with an error, by its code.',
+    labelNames: ['code'],
+    registers,
+  });
+  const stages = new Histogram({
+    name: 'stopline_stage_duration_seconds',
+    help: 'Time of one image in one stage, in a worker thread.',
+    labelNames: ['stage'],
+    buckets: durationBuckets,
+    registers,
+  });
+  const requests = new Histogram({
+    name: 'stopline_request_duration_seconds',
+    help: 'Time from the headers of a request to the end of its answer.',
+    labelNames: ['route', 'status'],
+    buckets: durationBuckets,
+    registers,
+  });
+  const pValues = new Histogram({
+    name: 'stopline_p_value',
+    help: 'p-values of judged images; uniform while the images are like the reference.',
+    labelNames: ['detector'],
+    buckets: pValueBuckets,
+    registers,
+  });
+  const scores = new Histogram({
+    name: 'stopline_score',
+    help: 'Scores of judged images; larger is stranger.',
+    labelNames: ['detector'],
+    buckets: scoreBuckets,
+    registers,
+  });
+  const build = new Gauge({
+    name: 'stopline_build_info',
+    help: 'Always 1; the labels say what runs.',
+    labelNames: ['version', 'core', 'simd', 'profile'],
+    registers,
+  });
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  gauge('stopline_buffered_bytes', 'Bytes of request bodies held in memory.', () => budget.used);
+  gauge('stopline_pool_queue_size', 'Images that wait for a worker thread.', () => pool.queued);
+  gauge('stopline_pool_running', 'Images in worker threads.', () => pool.running);
+  gauge('stopline_pool_threads', 'Worker threads.', () => pool.info.threads);
+  gauge(
+    'stopline_pool_expected_wait_seconds',
+    'What an image that comes now would wait.',
+    () => pool.expectedWaitMs / 1000,
+  );
+
+  for (const verdict of ['pass', 'warn', 'block']) inspections.inc({ verdict }, 0);
+
+  return {
+    observeVerdict(verdict) {
+      inspections.inc({ verdict: verdict.verdict });
+      const [strongest] = verdict.reasons;
+      if (verdict.verdict !== 'pass' && strongest) reasons.inc({ reason: strongest.statistic });
+      for (const stage of ['decode', 'statistics', 'score'] as const) {
+        stages.observe({ stage }, verdict.timingMs[stage] / 1000);
+      }
+      for (const { name, pValue, score } of [{ ...verdict, name: 'combined' }, ...verdict.detectors]) {
+        pValues.observe({ detector: name }, pValue);
+        scores.observe({ detector: name }, score);
+      }
+    },
+    observeRefusal: (code) => refusals.inc({ code }),
+    observeRequest: (route, status, seconds) => requests.observe({ route, status: String(status) }, seconds),
+    announceBuild: ({ build: core, simd }) =>
+      build.set({ version, core, simd, profile: profile.sha256.slice(0, 12) }, 1),
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+  };
+}
