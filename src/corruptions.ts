@@ -2,6 +2,7 @@ import * as blur from './corruptions/blur.ts';
 import * as compression from './corruptions/compression.ts';
 import type { Pixels } from './corruptions/filter.ts';
 import * as geometry from './corruptions/geometry.ts';
+import * as lens from './corruptions/lens.ts';
 import * as light from './corruptions/light.ts';
 import * as noise from './corruptions/noise.ts';
 import { Random } from './corruptions/random.ts';
@@ -64,10 +65,10 @@ const table: readonly (readonly [string, CorruptionFamily, string, string, Apply
     'weather',
     'Water drops on the lens or windscreen.',
     `${own}, after Halimeh and Roser 2009`,
-    weather.lensDrops,
+    lens.lensDrops,
   ],
   ['snow', 'weather', 'Falling snow and a whitened scene.', imageNetC, weather.snow],
-  ['frost', 'weather', 'Ice on the glass, growing in from the border.', `${own}, weights of ImageNet-C`, weather.frost],
+  ['frost', 'weather', 'Ice on the glass, growing in from the border.', `${own}, weights of ImageNet-C`, lens.frost],
   [
     'fog',
     'weather',
@@ -75,13 +76,13 @@ const table: readonly (readonly [string, CorruptionFamily, string, string, Apply
     `${own}, Koschmieder, after Sakaridis et al. 2018`,
     weather.fog,
   ],
-  ['spatter', 'weather', 'Water or mud splashed onto the lens.', `${imageNetC}, shading simplified`, weather.spatter],
+  ['spatter', 'weather', 'Water or mud splashed onto the lens.', `${imageNetC}, shading simplified`, lens.spatter],
   [
     'dirt',
     'weather',
     'Dried dirt on the lens, out of focus.',
     `${own}, after WoodScape (Yogamani et al. 2019)`,
-    weather.dirt,
+    lens.dirt,
   ],
   ['sunGlare', 'weather', 'Low sun in the frame: bloom, rays, flare.', `${own}, after Vos 1984`, weather.sunGlare],
 

@@ -2,9 +2,10 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { gaussianBlur, plane, plasma } from '../src/corruptions/filter.ts';
+import { gaussianBlur, plane } from '../src/corruptions/filter.ts';
 import { blackBody } from '../src/corruptions/light.ts';
 import { Random } from '../src/corruptions/random.ts';
+import { plasma } from '../src/corruptions/texture.ts';
 import { corrupt, corruptions, type Severity } from '../src/corruptions.ts';
 import { decode, type Frame } from '../src/decode.ts';
 

@@ -1,5 +1,6 @@
-import { blend, type Pixels, plane, smoothstep } from './filter.ts';
+import { type Pixels, plane } from './filter.ts';
 import type { Random } from './random.ts';
+import { blend, smoothstep } from './texture.ts';
 
 /** Share of the rows. */
 const stuckShare = [0.005, 0.012, 0.03, 0.06, 0.12] as const;
@@ -156,7 +157,7 @@ const blanks = [
   [0, 135, 0],
 ] as const;
 
-/** One colour everywhere: the mean of the frame at severity 1 (a shutter that never opened to focus), no signal at 5. */
+/** One colour everywhere, from the mean of the frame at severity 1 to one of the colours of "no signal" at 5. */
 export function blankFrame({ data }: Pixels, severity: number, random: Random): Uint8Array {
   const target = blanks[random.integer(blanks.length)];
   const out = new Uint8Array(data.length);
