@@ -123,7 +123,11 @@ function neighbourhoods(luma: Uint8Array, width: number, height: number): Refere
 function blocks(luma: Uint8Array, width: number, height: number): Reference {
   const Y = (x: number, y: number): number => luma[y * width + x];
   const [across, down] = [Math.floor((width - 2) / 8), Math.floor((height - 2) / 8)];
-  const tile = { tileGradient2: new Array(48).fill(0), tileLuma: new Array(48).fill(0), tilePixels: new Array(48).fill(0) };
+  const tile = {
+    tileGradient2: new Array(48).fill(0),
+    tileLuma: new Array(48).fill(0),
+    tilePixels: new Array(48).fill(0),
+  };
   const all = Array.from({ length: across * down }, (_, b) => {
     const [bx, by] = [b % across, Math.floor(b / across)];
     const block = { r2: 0, g2: 0, l2: 0, luma: 0, clipped: false };
@@ -150,8 +154,7 @@ function blocks(luma: Uint8Array, width: number, height: number): Reference {
   open.sort((a, b) => a - b);
   const position = (open.length - 1) / 10;
   const low = open[Math.floor(position)];
-  const noiseEnergy =
-    open.length === 0 ? 0 : low + ((open[Math.ceil(position)] - low) * ((open.length - 1) % 10)) / 10;
+  const noiseEnergy = open.length === 0 ? 0 : low + ((open[Math.ceil(position)] - low) * ((open.length - 1) % 10)) / 10;
 
   const noise2 = noiseEnergy / (64 * 36 * 0.7914 * 0.7914);
   const large: typeof all = [];
@@ -222,7 +225,9 @@ for (const core of everyCore())
 
 it('squares do not overflow on a wide frame of the largest Laplacians', () => {
   const [width, height] = [5000, 18];
-  const data = Uint8Array.from({ length: width * height }, (_, i) => (((i % width) + Math.floor(i / width)) & 1 ? 255 : 0));
+  const data = Uint8Array.from({ length: width * height }, (_, i) =>
+    ((i % width) + Math.floor(i / width)) & 1 ? 255 : 0,
+  );
   for (const core of everyCore()) {
     const out = core.measure(data, width, height, 1);
     const n = (width - 2) * (height - 2);

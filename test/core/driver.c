@@ -1,0 +1,41 @@
+/*
+ * Runs every kernel over frames of many sizes with exactly as much memory as it asks for; built with
+ * -fsanitize=address,undefined by sanitize.test.ts, which turns one byte too far or one overflow into a failure.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+static uint32_t state = 1;
+static uint8_t any(void) { return (uint8_t)((state = state * 1664525u + 1013904223u) >> 24); }
+
+int main(void) {
+  static const size_t sides[] = {1, 2, 3, 4, 7, 8, 9, 10, 15, 16, 17, 18, 31, 33, 63, 64, 65, 66, 67, 130, 257, 1030, 2051};
+  const size_t count = sizeof sides / sizeof *sides;
+  size_t frames = 0;
+  double *out = malloc(stopline_out_size() * sizeof *out);
+  for (size_t i = 0; i < count; i++)
+    for (size_t j = 0; j < count; j++) {
+      size_t width = sides[i], height = sides[j];
+      if (width * height > 40000) continue;
+      size_t size = stopline_scratch_size(width, height), wanted = (size + 63) & ~(size_t)63;
+      for (size_t channels = 1; channels <= 4; channels++) {
+        uint8_t *data = malloc(width * height * channels), *scratch = aligned_alloc(64, wanted);
+        size_t kind = (i + j + channels) % 3;
+        for (size_t k = 0; k < width * height * channels; k++)
+          data[k] = kind == 0 ? any() : kind == 1 ? (any() & 1 ? 255 : 0) : 200;
+        memset(scratch, 0xa5, wanted);
+        int code = stopline_measure(data, width, height, channels, scratch, out);
+        if (code != (channels == 2 ? -1 : 0)) return 1;
+        frames++;
+        free(data);
+        free(scratch);
+      }
+    }
+  if (stopline_measure(NULL, 0, 5, 3, NULL, out) != -1 || stopline_measure(NULL, 5, 0, 3, NULL, out) != -1) return 1;
+  free(out);
+  printf("%zu frames\n", frames);
+  return 0;
+}
