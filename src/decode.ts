@@ -1,3 +1,5 @@
+import { setTimeout } from 'node:timers/promises';
+import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads';
 import sharp from 'sharp';
 import { type Container, readContainer } from './container.ts';
 import { StoplineError } from './errors.ts';
@@ -52,11 +54,16 @@ export const decoderVersion = `sharp ${wrapper} libvips ${vips} mozjpeg ${mozjpe
 
 // libvips picks a loader by the bytes, whatever the name says: an SVG called .jpg is rendered by default, and unfuzzed
 // loaders have been a way to run code (CVE-2026-66066). So every loader is blocked, for the whole process and before
-// the first image, save the three that read JPEG, PNG and WebP from memory.
-sharp.block({ operation: ['VipsForeignLoad'] });
-sharp.unblock({
-  operation: ['VipsForeignLoadJpegBuffer', 'VipsForeignLoadPngBuffer', 'VipsForeignLoadWebpBuffer'],
-});
+// the first image, save the three that read JPEG, PNG and WebP from memory. Between the two calls (0.1 ms) nothing can
+// be decoded, so threads started by one that has made them do not make them again.
+const allowList = 'stopline: loaders of libvips';
+if (getEnvironmentData(allowList) !== 'set') {
+  sharp.block({ operation: ['VipsForeignLoad'] });
+  sharp.unblock({
+    operation: ['VipsForeignLoadJpegBuffer', 'VipsForeignLoadPngBuffer', 'VipsForeignLoadWebpBuffer'],
+  });
+  setEnvironmentData(allowList, 'set');
+}
 // Inputs do not repeat, and the worker threads above libvips already use every core.
 sharp.cache(false);
 sharp.concurrency(1);
@@ -99,15 +106,25 @@ export async function decode(
   }
   const stored = container ?? readContainer(bytes);
   checkContainer(stored, bounds);
-  const frame = await render(bytes, stored, bounds, 'warning').catch((error: unknown) => {
-    const words = decoderWords(error);
-    if (!harmless.test(words)) throw decodeError(words, error);
-    return render(bytes, stored, bounds, 'error').catch((second: unknown) => {
-      throw decodeError(decoderWords(second), second);
-    });
-  });
-  return { frame, container: stored };
+  let failOn: 'warning' | 'error' = 'warning';
+  for (let tries = 1; ; tries++) {
+    try {
+      return { frame: await render(bytes, stored, bounds, failOn), container: stored };
+    } catch (error) {
+      const words = decoderWords(error);
+      if (notRecognised.test(words) && tries < 4) await setTimeout(2 ** (tries - 1));
+      else if (failOn === 'warning' && harmless.test(words)) failOn = 'error';
+      else throw decodeError(words, error);
+    }
+  }
 }
+
+/**
+ * What libvips says of a format it does not know, or that is blocked. The magic bytes were right, so either the header
+ * behind them is broken, or a thread that does not know of this one has just loaded this module and is between blocking
+ * and unblocking. So it is worth asking again.
+ */
+const notRecognised = /contains unsupported image format|not in a known format|operation is blocked/;
 
 /** Warnings of libjpeg about a header that some cameras write, and that say nothing about the pixels. */
 const harmless = /^(?:VipsJpeg: )?(?:Invalid SOS parameters for sequential JPEG|Unknown Adobe color transform code)/;
@@ -213,7 +230,7 @@ function decodeError(words: string, cause: unknown): StoplineError {
   if (/^timeout/i.test(words)) {
     return new StoplineError('IMAGE_TOO_COMPLEX', `Expected an image that decodes in time ${said}`, { cause });
   }
-  if (/unsupported/i.test(words)) {
+  if (/unsupported/i.test(words) && !notRecognised.test(words)) {
     return new StoplineError('IMAGE_UNSUPPORTED', `Expected a JPEG, PNG or WebP that can be decoded ${said}`, {
       cause,
     });
