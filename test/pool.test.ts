@@ -1,7 +1,10 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
-import { createWorkerLine, type WorkerLine } from '../src/pool.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createPool, createWorkerLine, type Pool, type WorkerLine } from '../src/pool.ts';
+import { statistics } from '../src/statistics.ts';
 import type { ProbeTask } from './pool.worker.ts';
+import { fitReference, type Reference } from './server/reference.ts';
 
 const filename = fileURLToPath(new URL('./pool.worker.ts', import.meta.url));
 const open: { line: WorkerLine<ProbeTask>; cells: Int32Array[] }[] = [];
@@ -194,5 +197,98 @@ describe('createWorkerLine', () => {
     await line.destroy();
     expect(await running).toMatchObject({ code: 'STOPLINE_ERR_CLOSED' });
     expect(await waiting).toMatchObject({ code: 'STOPLINE_ERR_CLOSED' });
+  });
+});
+
+describe('createPool', () => {
+  let reference: Reference;
+  let pool: Pool;
+  let path: string;
+
+  beforeAll(async () => {
+    reference = await fitReference();
+    path = `${reference.profilePath}.jpg`;
+    await writeFile(path, reference.frame);
+    pool = await createPool({ profilePath: reference.profilePath, threads: 2 });
+    await pool.ready();
+  });
+  afterAll(async () => {
+    await pool.close();
+    await reference.remove();
+  });
+
+  it('says which core its workers run', () => {
+    expect(pool.info).toEqual({ threads: 2, core: expect.objectContaining({ build: expect.any(String) }) });
+  });
+
+  it('judges bytes and files alike, on every thread', async () => {
+    const { timingMs: _, ...fromFile } = await pool.inspectFile(path);
+    const verdicts = await Promise.all(Array.from({ length: 6 }, () => pool.inspect(reference.frame)));
+    for (const { timingMs, ...verdict } of verdicts) expect(verdict).toEqual(fromFile);
+    expect(fromFile.profile.sha256).toBe(reference.profile.sha256);
+  });
+
+  it('leaves the bytes to the caller unless they are handed over', async () => {
+    const kept = Uint8Array.from(reference.frame);
+    await pool.inspect(kept);
+    expect(kept).toEqual(Uint8Array.from(reference.frame));
+
+    const given = Uint8Array.from(reference.frame);
+    const verdict = pool.inspect(given, { transfer: true });
+    expect(given.byteLength).toBe(0);
+    expect((await verdict).image.bytes).toBe(reference.frame.length);
+
+    // A view into a larger buffer is copied: its neighbours must neither be lost nor travel along.
+    const shared = new Uint8Array(reference.frame.length + 100);
+    shared.set(reference.frame, 50);
+    const view = shared.subarray(50, 50 + reference.frame.length);
+    expect((await pool.inspect(view, { transfer: true })).image.bytes).toBe(reference.frame.length);
+    expect(view).toEqual(Uint8Array.from(reference.frame));
+  });
+
+  it('measures a file without judging it', async () => {
+    const image = await pool.measureFile(path);
+    expect(image.statistics).toBeInstanceOf(Float64Array);
+    expect(image.statistics).toHaveLength(statistics.length);
+    expect(image).toMatchObject({ width: 320, height: 180, bytes: reference.frame.length });
+    expect(image.container?.format).toBe('jpeg');
+    expect(image.sha256).toBe((await pool.inspectFile(path)).image.sha256);
+  });
+
+  it('passes on the errors of images and files', async () => {
+    await expect(pool.inspect(new Uint8Array(10))).rejects.toMatchObject({ code: 'STOPLINE_ERR_IMAGE_UNSUPPORTED' });
+    await expect(pool.inspect(new Uint8Array())).rejects.toMatchObject({ code: 'STOPLINE_ERR_IMAGE_EMPTY' });
+    await expect(pool.inspectFile(`${path}.absent`)).rejects.toMatchObject({ code: 'STOPLINE_ERR_INPUT_NOT_FOUND' });
+    await expect(pool.measureFile('/')).rejects.toMatchObject({ code: 'STOPLINE_ERR_INPUT_UNREADABLE' });
+  });
+
+  it('keeps the profile it was opened with when the file changes', async () => {
+    const bytes = await readFile(reference.profilePath);
+    const opened = createPool({ profilePath: reference.profilePath, threads: 1 });
+    const changing = await opened;
+    await writeFile(reference.profilePath, 'no profile any more');
+    await expect(changing.inspect(reference.frame)).resolves.toHaveProperty('verdict');
+    await writeFile(reference.profilePath, bytes);
+    await changing.close();
+  });
+
+  it('needs no profile to measure, and asks for one to judge', async () => {
+    const measuring = await createPool({ threads: 1 });
+    await measuring.ready();
+    await expect(measuring.measureFile(path)).resolves.toHaveProperty('statistics');
+    await expect(measuring.inspectFile(path)).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
+    await measuring.close();
+  });
+
+  it('does not become ready with a profile that is missing or damaged', async () => {
+    await expect(createPool({ profilePath: `${path}.absent` })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_PROFILE_UNREADABLE',
+    });
+    const bytes = await readFile(reference.profilePath);
+    bytes[bytes.length - 1] ^= 1;
+    const damaged = await createPool({ profileBytes: bytes, threads: 2 });
+    await expect(damaged.ready()).rejects.toMatchObject({ code: 'STOPLINE_ERR_PROFILE_CHECKSUM', exit: 78 });
+    await expect(damaged.inspect(reference.frame)).rejects.toMatchObject({ code: 'STOPLINE_ERR_PROFILE_CHECKSUM' });
+    await damaged.close();
   });
 });
