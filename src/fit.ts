@@ -118,6 +118,14 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     return { ...sample, group: groupOf(listed, pattern, folders.size) };
   });
   const split = splitByGroup(samples, { seed, holdout, byImage: groupBy === 'none' });
+  // Clean scores come from models that have not seen a group, so there must be another group to fit them on.
+  const fittedGroups = split.groups - split.heldOut;
+  if (fittedGroups < 2 || split.fitted.length < minImages / 2) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected at least three groups of similar size, but with ${split.heldOut} of ${split.groups} held out ${split.fitted.length} of ${samples.length} images in ${fittedGroups} are left to fit. Use another pattern for group-by, or none.`,
+    );
+  }
   const { description, tensors } = fitModel(split.fitted, split.calibrated);
   const smallest = 1 / (split.calibrated.length + 1);
   const promised = { warn: Math.max(asked.warn, smallest), block: Math.max(asked.block, smallest) };

@@ -1,0 +1,164 @@
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadProfile } from '../../src/profile.ts';
+import { errorOf, jpegFrame, type Run, renderFolder, stopline, temporaryFolder } from './stopline.ts';
+
+const folder = temporaryFolder();
+const reference = join(folder, 'reference');
+const out = join(folder, 'camera.stopline');
+let run: Run;
+
+beforeAll(async () => {
+  const paths = await renderFolder(reference, 60);
+  writeFileSync(join(reference, 'cut.jpg'), readFileSync(paths[0]).subarray(0, 2000));
+  writeFileSync(join(reference, 'empty.png'), '');
+  writeFileSync(join(reference, 'zcopy.jpg'), readFileSync(paths[1]));
+  run = await stopline(['fit', reference, '--out', out, '--name', 'front camera']);
+});
+
+describe('stopline fit', () => {
+  it('writes a Profile and says what is in it', async () => {
+    expect(run.code).toBe(0);
+    const profile = await loadProfile(out);
+    expect(profile.name).toBe('front camera');
+    expect(profile.reference).toMatchObject({ images: 60, skipped: 2, duplicates: 1 });
+    const { fitted, calibrated, split } = profile.reference;
+    expect(fitted + calibrated).toBe(60);
+    expect(run.stdout).toContain(profile.sha256);
+    expect(run.stdout).toContain(`60 distinct images: ${fitted} fitted, ${calibrated} held out`);
+    expect(run.stdout).toContain(`${split.heldOut} of ${split.groups} groups held out (seed 1`);
+    expect(run.stdout).toContain('2 files skipped');
+    expect(run.stdout).toMatch(/cut\.jpg\n {4}STOPLINE_ERR_IMAGE_TRUNCATED: /);
+    expect(run.stdout).toMatch(/empty\.png\n {4}STOPLINE_ERR_IMAGE_EMPTY: /);
+    expect(run.stdout).toContain(`inspect <image> --profile ${out}`);
+  });
+
+  it('says which rate it can promise where the one asked for needs more images', async () => {
+    const { promised } = (await loadProfile(out)).falseAlarmRate;
+    const text = `${Number((promised.block * 100).toPrecision(3))} %`;
+    expect(run.stdout).toMatch(new RegExp(`block +at most ${text} false alarms promised \\(asked: 0.1 %\\)`));
+    expect(run.stdout).toContain('warning: A false-alarm rate of 0.001 for block needs');
+  });
+
+  it('shows progress on standard error as plain lines, because that is no terminal here', () => {
+    expect(run.stderr).toMatch(/^fit: 63\/63 images \(100 %\), [\d.]+\/s, 2 skipped$/m);
+    expect(run.stderr).not.toContain('\u001b');
+  });
+
+  it('gives the same file for a seed whatever the number of threads, and another for another seed', async () => {
+    const fitWith = async (...args: string[]) => {
+      const file = join(folder, 'other.stopline');
+      const { code, stdout } = await stopline(['fit', reference, '--out', file, '--json', ...args]);
+      expect(code).toBe(0);
+      const { createdAt: _, sha256: __, ...description } = JSON.parse(stdout).profile;
+      return { description, tensors: (await loadProfile(file)).tensors };
+    };
+    const one = await fitWith('--threads', '1', '--seed', '5');
+    const three = await fitWith('--threads', '3', '--seed', '5');
+    expect(three).toEqual(one);
+    expect((await fitWith('--seed', '6')).tensors).not.toEqual(one.tensors);
+  });
+
+  it('prints the Profile, skipped files and warnings as JSON', async () => {
+    const file = join(folder, 'json.stopline');
+    const { stdout, code } = await stopline([
+      ...['fit', reference, '--out', file, '--json', '--holdout', '0.5', '--warn', '0.1', '--block', '0.05'],
+      ...['--group-by', '(\\d)\\.jpg$'],
+    ]);
+    expect(code).toBe(0);
+    const { profile, skipped, warnings, file: named } = JSON.parse(stdout);
+    expect(named).toBe(file);
+    expect(profile.falseAlarmRate).toEqual({
+      asked: { warn: 0.1, block: 0.05 },
+      promised: { warn: 0.1, block: 0.05 },
+    });
+    // The last digits are the groups; `zcopy.jpg` has none, but it is a copy.
+    expect(profile.reference.split).toMatchObject({ groups: 10, holdout: 0.5 });
+    expect(skipped.map(({ error }: { error: { code: string } }) => error.code).sort()).toEqual([
+      'STOPLINE_ERR_IMAGE_EMPTY',
+      'STOPLINE_ERR_IMAGE_TRUNCATED',
+    ]);
+    expect(warnings.length).toBeGreaterThan(0);
+  });
+
+  it('keeps control characters of file names out of the terminal', async () => {
+    const hostile = join(folder, 'hostile');
+    await renderFolder(hostile, 50);
+    writeFileSync(join(hostile, 'a\u001b]0;owned\u0007\n.jpg'), 'no image');
+    const { code, stdout, stderr } = await stopline(['fit', hostile, '--out', join(folder, 'h.stopline')]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('a\ufffd]0;owned\ufffd\ufffd.jpg');
+    expect(stdout + stderr).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
+  });
+});
+
+describe('stopline fit refuses, and leaves no file', () => {
+  const target = join(folder, 'never', 'x.stopline');
+  const refused = join(folder, 'refused.stopline');
+
+  const cases: [string, () => string[], number, string, RegExp][] = [
+    ['a path that does not exist', () => [join(folder, 'none'), '--out', refused], 66, 'INPUT_NOT_FOUND', /does not exist/],
+    ['a folder without images', () => [emptyFolder(), '--out', refused], 66, 'INPUT_NO_IMAGES', /found none/],
+    ['too few images', () => [fewImages(), '--out', refused], 65, 'FIT_TOO_FEW_IMAGES', /at least 50.*330 to promise.*received 3/],
+    ['an output folder that does not exist', () => [reference, '--out', target], 73, 'OUTPUT_UNWRITABLE', /folder does not exist/],
+    ['an output that is a folder', () => [reference, '--out', reference], 73, 'OUTPUT_UNWRITABLE', /not a regular file/],
+    ['a holdout of nothing', () => [reference, '--out', refused, '--holdout', '0'], 2, 'OPTION_INVALID', /holdout/],
+    ['a rate above a half', () => [reference, '--out', refused, '--warn', '0.7'], 2, 'OPTION_INVALID', /0\.7/],
+    ['a block rate above the warn rate', () => [reference, '--out', refused, '--warn', '0.01', '--block', '0.02'], 2, 'OPTION_INVALID', /block/],
+    ['a pattern that is no regular expression', () => [reference, '--out', refused, '--group-by', '('], 2, 'OPTION_INVALID', /group-by/],
+    ['a pattern that puts all images into one group', () => [reference, '--out', refused, '--group-by', 'frame'], 2, 'OPTION_INVALID', /two groups/],
+    ['groups of which one has nearly all images', () => [reference, '--out', refused, '--group-by', 'frame5\\.|me'], 2, 'OPTION_INVALID', /three groups.*left to fit/],
+  ]; // biome-ignore format: a table
+  it.each(cases)('%s', async (_, args, code, name, message) => {
+    const result = await stopline(['fit', ...args(), '--json']);
+    expect(result.code).toBe(code);
+    expect(errorOf(result)).toEqual({ code: `STOPLINE_ERR_${name}`, message: expect.stringMatching(message) });
+    expect(result.stderr).toContain(`stopline: STOPLINE_ERR_${name}: `);
+    expect(existsSync(refused)).toBe(false);
+    expect(readdirSync(folder).filter((entry) => entry.endsWith('.tmp'))).toEqual([]);
+  });
+
+  function emptyFolder(): string {
+    const empty = join(folder, 'empty');
+    mkdirSync(empty, { recursive: true });
+    writeFileSync(join(empty, 'notes.txt'), 'no image');
+    return empty;
+  }
+
+  function fewImages(): string {
+    const few = join(folder, 'few');
+    mkdirSync(few, { recursive: true });
+    for (const name of readdirSync(reference).slice(5, 8)) {
+      writeFileSync(join(few, name), readFileSync(join(reference, name)));
+    }
+    return few;
+  }
+
+  it('a folder that may not be read', async (test) => {
+    const closed = join(folder, 'closed');
+    mkdirSync(closed);
+    writeFileSync(join(closed, 'a.jpg'), await jpegFrame(0));
+    chmodSync(closed, 0o000);
+    // Root reads everything, so the command runs as another user where the tests run as root.
+    const isRoot = process.getuid?.() === 0;
+    if (isRoot && !(await canRunAs(65534)))
+      return test.skip('root reads everything, and another user cannot run node here');
+    const result = await stopline(['fit', closed, '--out', refused, '--json'], isRoot ? { uid: 65534, cwd: '/' } : {});
+    chmodSync(closed, 0o755);
+    // For another user the output folder is closed as well; either way, nothing was read and nothing written.
+    expect(isRoot ? [66, 73] : [66]).toContain(result.code);
+  });
+
+  async function canRunAs(uid: number): Promise<boolean> {
+    const result = await stopline(['--version'], { uid, cwd: '/' }).catch(() => undefined);
+    return result?.code === 0;
+  }
+
+  it('a Profile that cannot be replaced stays what it was', async () => {
+    const before = { bytes: readFileSync(out), inode: statSync(out).ino };
+    const result = await stopline(['fit', fewImages(), '--out', out]);
+    expect(result.code).toBe(65);
+    expect({ bytes: readFileSync(out), inode: statSync(out).ino }).toEqual(before);
+  });
+});
