@@ -19,26 +19,29 @@ typedef struct {
   uint64_t r, g, b, rg2, yb2, saturation, low, high, grey, dark, blocks;
 } sums;
 
-#if defined(__SSSE3__) || defined(__wasm_simd128__) || defined(__ARM_NEON)
-typedef uint8_t u8x16 __attribute__((vector_size(16)));
+#ifdef HAS_LOOKUP
+/* Where the bytes of one channel go: from the first, second and third 16 of every 48; 16 pixels a lane. */
+#define NONE 128
+static const uint8_t places[3][3][16] = {
+    {{0, 3, 6, 9, 12, 15, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE},
+     {NONE, NONE, NONE, NONE, NONE, NONE, 2, 5, 8, 11, 14, NONE, NONE, NONE, NONE, NONE},
+     {NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 1, 4, 7, 10, 13}},
+    {{1, 4, 7, 10, 13, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE},
+     {NONE, NONE, NONE, NONE, NONE, 0, 3, 6, 9, 12, 15, NONE, NONE, NONE, NONE, NONE},
+     {NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 2, 5, 8, 11, 14}},
+    {{2, 5, 8, 11, 14, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE},
+     {NONE, NONE, NONE, NONE, NONE, 1, 4, 7, 10, 13, NONE, NONE, NONE, NONE, NONE, NONE},
+     {NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 0, 3, 6, 9, 12, 15}}};
 
-/* 16 interleaved RGB pixels to three planes: bytes from the first two loads, then those of the third. */
-INLINE void split16(const uint8_t *p, uint8_t *r, uint8_t *g, uint8_t *b) {
-  u8x16 a, m, z;
-  __builtin_memcpy(&a, p, 16);
-  __builtin_memcpy(&m, p + 16, 16);
-  __builtin_memcpy(&z, p + 32, 16);
-  u8x16 red = __builtin_shufflevector(a, m, 0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 0, 0, 0, 0, 0);
-  u8x16 green = __builtin_shufflevector(a, m, 1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 0, 0, 0, 0, 0);
-  u8x16 blue = __builtin_shufflevector(a, m, 2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 0, 0, 0, 0, 0, 0);
-  red = __builtin_shufflevector(red, z, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29);
-  green = __builtin_shufflevector(green, z, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18, 21, 24, 27, 30);
-  blue = __builtin_shufflevector(blue, z, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31);
-  __builtin_memcpy(r, &red, 16);
-  __builtin_memcpy(g, &green, 16);
-  __builtin_memcpy(b, &blue, 16);
+/* VECTOR_BYTES interleaved RGB pixels to three planes. */
+INLINE void split_vector(const uint8_t *p, uint8_t *r, uint8_t *g, uint8_t *b) {
+  u8v first = load_lanes48(p), second = load_lanes48(p + 16), third = load_lanes48(p + 32);
+  uint8_t *to[3] = {r, g, b};
+  for (int k = 0; k < 3; k++) {
+    u8v plane = lookup(first, places[k][0]) | lookup(second, places[k][1]) | lookup(third, places[k][2]);
+    __builtin_memcpy(to[k], &plane, sizeof plane);
+  }
 }
-#define HAS_SPLIT16
 #endif
 
 /* Interleaved pixels to planes; behind them black up to a multiple of 64, so that the loops need no tail. */
@@ -50,8 +53,8 @@ static void split(planes *restrict to, const uint8_t *restrict p, size_t n, size
     __builtin_memcpy(to->b, p, n);
     i = n;
   } else if (channels == 3) {
-#ifdef HAS_SPLIT16
-    for (; i + 16 <= n; i += 16) split16(p + 3 * i, to->r + i, to->g + i, to->b + i);
+#ifdef HAS_LOOKUP
+    for (; i + VECTOR_BYTES <= n; i += VECTOR_BYTES) split_vector(p + 3 * i, to->r + i, to->g + i, to->b + i);
 #endif
     for (; i < n; i++) to->r[i] = p[3 * i], to->g[i] = p[3 * i + 1], to->b[i] = p[3 * i + 2];
   } else {

@@ -18,6 +18,8 @@
 #include <immintrin.h>
 #elif defined(__wasm_simd128__)
 #include <wasm_simd128.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define LANES16 (VECTOR_BYTES / 2)
@@ -100,6 +102,41 @@ INLINE u32v add_bytes(u32v sum, u8v v) {
   return sum;
 #endif
 }
+
+/*
+ * Bytes of each 16-byte lane in the order of a table; entries of 128 and more give 0. A table is 16 bytes, and the same
+ * for all lanes. Without such an instruction HAS_LOOKUP is not defined.
+ */
+#if defined(__AVX512BW__)
+#define HAS_LOOKUP
+INLINE u8v lookup(u8v v, const uint8_t table[16]) {
+  return (u8v)_mm512_shuffle_epi8((__m512i)v, _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table)));
+}
+/* 16 bytes from each of p, p + 48, p + 96, ... */
+INLINE u8v load_lanes48(const uint8_t *p) {
+  __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)p));
+  v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(p + 48)), 1);
+  v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(p + 96)), 2);
+  return (u8v)_mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(p + 144)), 3);
+}
+#elif defined(__AVX2__)
+#define HAS_LOOKUP
+INLINE u8v lookup(u8v v, const uint8_t table[16]) {
+  return (u8v)_mm256_shuffle_epi8((__m256i)v, _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table)));
+}
+INLINE u8v load_lanes48(const uint8_t *p) {
+  __m256i v = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)p));
+  return (u8v)_mm256_inserti128_si256(v, _mm_loadu_si128((const __m128i *)(p + 48)), 1);
+}
+#elif defined(__wasm_simd128__)
+#define HAS_LOOKUP
+INLINE u8v lookup(u8v v, const uint8_t table[16]) { return (u8v)wasm_i8x16_swizzle((v128_t)v, wasm_v128_load(table)); }
+INLINE u8v load_lanes48(const uint8_t *p) { return load8(p); }
+#elif defined(__aarch64__)
+#define HAS_LOOKUP
+INLINE u8v lookup(u8v v, const uint8_t table[16]) { return (u8v)vqtbl1q_u8((uint8x16_t)v, vld1q_u8(table)); }
+INLINE u8v load_lanes48(const uint8_t *p) { return load8(p); }
+#endif
 
 INLINE i16v abs16(i16v v) {
   i16v sign = v >> 15;
