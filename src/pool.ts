@@ -20,8 +20,14 @@ const newestWeight = 0.1;
 /** A first-in first-out line in front of a set of worker threads, bounded by the time a newcomer would wait. */
 export interface WorkerLine<Task> {
   /**
-   * @throws {StoplineError} OVERLOADED at once when the wait would exceed `maxWaitMs`, CLOSED after `close`, INTERNAL
-   * when the worker died, and whatever coded error the worker answered
+   * Whether a task that comes now would be taken: lets a server refuse a request before it reads the body.
+   * @throws {StoplineError} OVERLOADED when the wait would exceed `maxWaitMs`, CLOSED after `close`, INTERNAL when the
+   * worker threads cannot start
+   */
+  admit(): void;
+  /**
+   * @throws {StoplineError} at once what `admit` throws; later INTERNAL when the worker died, and whatever coded error the
+   * worker answered
    * @throws the reason of `signal` when it aborts; a task that has started runs on, and its result is dropped
    */
   run<Value>(task: Task, options?: RunOptions): Promise<Value>;
@@ -40,7 +46,7 @@ export interface WorkerLine<Task> {
 export interface RunOptions {
   signal?: AbortSignal;
   transfer?: ArrayBuffer[];
-  /** Left out of the moving average of service time, and never refused. */
+  /** Left out of the moving average of service time. */
   isWarmUp?: boolean;
 }
 
@@ -84,6 +90,17 @@ export function createWorkerLine<Task>(options: {
     new StoplineError('CLOSED', 'Expected an open pool but it is closing; try another replica.');
   const expectedWaitMs = () => (running < threads ? 0 : ((waiting.size + running) / threads) * serviceMs);
 
+  const admit = () => {
+    if (isClosed) throw closedError();
+    if (failure) throw failure;
+    const waitMs = expectedWaitMs();
+    if (waitMs <= maxWaitMs) return;
+    throw new StoplineError(
+      'OVERLOADED',
+      `Expected a wait of at most ${maxWaitMs} ms but ${waiting.size + running} images come first and take about ${Math.ceil(waitMs)} ms.`,
+    );
+  };
+
   const startNext = () => {
     while (running < threads && waiting.size > 0) {
       const [next] = waiting;
@@ -114,6 +131,7 @@ export function createWorkerLine<Task>(options: {
 
   return {
     threads,
+    admit,
     get queued() {
       return waiting.size;
     },
@@ -124,25 +142,20 @@ export function createWorkerLine<Task>(options: {
       return expectedWaitMs();
     },
     async run<Value>(task: Task, runOptions: RunOptions = {}): Promise<Value> {
-      const { signal, isWarmUp } = runOptions;
-      if (isClosed) throw closedError();
-      if (failure) throw failure;
+      const { signal } = runOptions;
+      admit();
       signal?.throwIfAborted();
-      const waitMs = expectedWaitMs();
-      if (!isWarmUp && waitMs > maxWaitMs) {
-        throw new StoplineError(
-          'OVERLOADED',
-          `Expected a wait of at most ${maxWaitMs} ms but ${waiting.size + running} images come first and take about ${Math.ceil(waitMs)} ms.`,
-        );
-      }
       return new Promise<Value>((resolve, reject) => {
         const entry: Waiting = {
           start: () => execute<Value>(task, runOptions).then(resolve, reject).finally(forget),
-          reject,
+          reject: (reason) => {
+            forget();
+            reject(reason);
+          },
         };
         const abort = () => {
           waiting.delete(entry);
-          reject(signal?.reason);
+          reject(signal?.reason); // a task that has started runs on
         };
         const forget = () => signal?.removeEventListener('abort', abort);
         signal?.addEventListener('abort', abort, { once: true });
@@ -179,6 +192,8 @@ export interface PoolOptions {
 
 /** Worker threads that decode, measure and judge images. */
 export interface Pool {
+  /** See `WorkerLine`. @throws {StoplineError} OVERLOADED, CLOSED, INTERNAL */
+  admit(): void;
   /**
    * @param options.transfer hand the memory over to the worker instead of copying it: `bytes` is empty afterwards
    * @throws {StoplineError} IMAGE_*, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
@@ -241,6 +256,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     get expectedWaitMs() {
       return line.expectedWaitMs;
     },
+    admit: () => line.admit(),
     ready: () => warmUp,
     inspect(bytes, { signal, transfer } = {}) {
       const isWhole = bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer;

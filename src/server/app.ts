@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
@@ -71,7 +71,10 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
     },
     // Ours has the shape and the code that clients know.
     return503OnClosing: false,
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: (error: Error & { code?: string }, socket) => {
+      const refusal = answerClientError(error, socket);
+      if (refusal) metrics.observeRefusal(refusal.code);
+    },
     frameworkErrors: (error, request, reply) => {
       void answerError(request, reply as FastifyReply, error);
     },
@@ -154,7 +157,7 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' } });
 
   registerInspect(app, { config, pool, state, budget, metrics });
-  registerHealth(app, pool, state, config.maxWaitMs);
+  registerHealth(app, pool, state);
   registerReference(app, profile);
   app.get(
     '/metrics',
@@ -230,11 +233,11 @@ function requestId(request: IncomingMessage, isTrusted: boolean): string {
   return isTrusted && typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
 }
 
-/** What Node refuses before there is a request: late headers or bodies, broken HTTP. */
-function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+/** Answers what Node refuses before there is a request: late headers or bodies, broken HTTP. */
+function answerClientError(error: Error & { code?: string }, socket: Socket): StoplineError | undefined {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
     socket.destroy();
-    return;
+    return undefined;
   }
   const refusal =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
@@ -244,9 +247,12 @@ function answerClientError(error: Error & { code?: string }, socket: Socket): vo
           `Expected a valid HTTP request but received ${error.code ?? error.message}.`,
         );
   const body = JSON.stringify({ error: refusal.toJSON() });
-  const status = refusal.status === 408 ? '408 Request Timeout' : '400 Bad Request';
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    () => socket.destroy(),
-  );
+  const lines = [
+    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}`,
+    'connection: close',
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+  return refusal;
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
+import { asStoplineError } from '../errors.ts';
 import type { Pool } from '../pool.ts';
 
 /** Where a server is in its life; only `serving` takes requests. */
@@ -7,8 +8,18 @@ export interface ServerState {
   phase: 'starting' | 'serving' | 'draining' | 'failed';
 }
 
+function reasonNotReady(pool: Pool, state: ServerState): string | undefined {
+  if (state.phase !== 'serving') return state.phase;
+  try {
+    pool.admit();
+    return undefined;
+  } catch (error) {
+    return asStoplineError(error).code === 'STOPLINE_ERR_OVERLOADED' ? 'overloaded' : 'failed';
+  }
+}
+
 /** Probes: `live` says that the process answers, `ready` that it should get requests. */
-export function registerHealth(app: FastifyInstance, pool: Pool, state: ServerState, maxWaitMs: number): void {
+export function registerHealth(app: FastifyInstance, pool: Pool, state: ServerState): void {
   app.get(
     '/health/live',
     {
@@ -40,8 +51,7 @@ export function registerHealth(app: FastifyInstance, pool: Pool, state: ServerSt
       },
     },
     async (_request, reply) => {
-      const isOverloaded = pool.expectedWaitMs > maxWaitMs;
-      const reason = state.phase !== 'serving' ? state.phase : isOverloaded ? 'overloaded' : undefined;
+      const reason = reasonNotReady(pool, state);
       if (reason === undefined) return { ready: true };
       return reply.code(503).send({ ready: false, reason });
     },

@@ -49,13 +49,7 @@ function admit(request: FastifyRequest, config: Config, pool: Pool, state: Serve
     );
   }
   if (Number(length) > config.bodyLimit) throw tooLarge(config.bodyLimit, String(length));
-  if (pool.expectedWaitMs > config.maxWaitMs) {
-    const { queued, running, expectedWaitMs } = pool;
-    throw new StoplineError(
-      'OVERLOADED',
-      `Expected a wait of at most ${config.maxWaitMs} ms but ${queued + running} images come first and take about ${Math.ceil(expectedWaitMs)} ms.`,
-    );
-  }
+  pool.admit();
 }
 
 /** POST /inspect: one image in, one Verdict out. */
