@@ -81,7 +81,9 @@ sharp.concurrency(1);
  *   done by libjpeg in the DCT domain or by averaging 2x2 boxes. (sharp refuses libjpeg's scaling at exactly the factor
  *   asked for, so it is never the last step.)
  *
- * Anything that a decoder warns about is refused, except for two oddities of JPEG headers that lose no pixel.
+ * Anything that a decoder warns about is refused, except for two oddities of JPEG headers that lose no pixel. Not every
+ * damage makes it warn: flipped bits that still are valid codes decode to wrong pixels, data that is left over is not
+ * read, and libvips checks before each eight rows, so that damage to the last ones passes.
  *
  * @param bytes a whole JPEG, PNG or WebP; must not change until the promise settles
  * @param container from `readContainer`, where the caller already has it
