@@ -1,0 +1,173 @@
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { corrupt } from '../../src/corruptions.ts';
+import { decode } from '../../src/decode.ts';
+import { encodeLike } from '../../src/encode.ts';
+import { createInspector } from '../../src/inspector.ts';
+import { decodeTensors, encodeTensors } from '../../src/safetensors.ts';
+import type { Verdict } from '../../src/verdict.ts';
+import { errorOf, jpegFrame, renderFolder, stopline, temporaryFolder } from './stopline.ts';
+
+const folder = temporaryFolder();
+const profile = join(folder, 'camera.stopline');
+const at = (name: string) => join(folder, name);
+
+beforeAll(async () => {
+  await renderFolder(at('reference'), 60);
+  // 18 images are held out: the smallest rate they can promise is 1/19, so 0.2 leaves room for a warning below it.
+  const rates = ['--warn', '0.3', '--block', '0.06'];
+  const { code } = await stopline(['fit', at('reference'), '--out', profile, '--name', 'test camera', ...rates]);
+  expect(code).toBe(0);
+  const clean = await frameWith('pass');
+  writeFileSync(at('clean.jpg'), clean);
+  writeFileSync(at('some.jpg'), await frameWith('warn'));
+  symlinkSync(at('clean.jpg'), at('link.jpg'));
+  const { frame, container } = await decode(clean);
+  writeFileSync(at('night.jpg'), await encodeLike(await corrupt(frame, 'night', 3, 1), container));
+  writeFileSync(at('cut.jpg'), clean.subarray(0, clean.length >> 1));
+  writeFileSync(at('zeros.jpg'), new Uint8Array(1000));
+  writeFileSync(at('empty.jpg'), '');
+  const flipped = Uint8Array.from(clean);
+  flipped[3] ^= 0xff;
+  writeFileSync(at('flipped.jpg'), flipped);
+  writeFileSync(at('svg.jpg'), '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>');
+});
+
+/** A frame that was not fitted and gets this verdict: at these rates one in four is warned, and two in three pass. */
+async function frameWith(verdict: Verdict['verdict']): Promise<Uint8Array> {
+  const inspector = await createInspector({ profile });
+  for (let index = 100; index < 160; index++) {
+    const bytes = await jpegFrame(index);
+    if ((await inspector.inspect(bytes)).verdict === verdict) return bytes;
+  }
+  throw new Error(`none of 60 frames got ${verdict}`);
+}
+
+describe('stopline inspect', () => {
+  it('exits with 0 for an image like the reference and says so', async () => {
+    const { code, stdout, stderr } = await stopline(['inspect', at('clean.jpg'), '--profile', profile]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(
+      /^PASS {2}.*clean\.jpg\n {2}p-value 0?\.\d+ \(false alarms promised: warn 30 %, block 6 %\)/,
+    );
+    expect(stdout).toContain('Profile "test camera"');
+    expect(stdout).not.toContain('\u001b');
+  });
+
+  it('exits with 4 for a frame at night, with reasons in words and bars', async () => {
+    const { code, stdout } = await stopline(['inspect', at('night.jpg'), '--profile', profile]);
+    expect(code).toBe(4);
+    expect(stdout).toMatch(/^BLOCK /);
+    expect(stdout).toMatch(/^ {2}1\. \w/m);
+    // The median is far below the reference: the value lies left of its bar.
+    expect(stdout).toMatch(/^\w+ +[\d.-]+ .*(?:[<o] *\[|\] *[>o])/m);
+  });
+
+  it('exits with 3 for an image between the two rates', async () => {
+    const { code, stdout } = await stopline(['inspect', at('some.jpg'), '--profile', profile]);
+    expect(code).toBe(3);
+    expect(stdout).toMatch(/^WARN /);
+  });
+
+  it('prints the verdict as JSON in the promised shape', async () => {
+    const { stdout } = await stopline(['inspect', at('night.jpg'), '--profile', profile, '--json']);
+    const verdict = JSON.parse(stdout);
+    const bytes = readFileSync(at('night.jpg'));
+    expect(verdict).toMatchObject({
+      verdict: 'block',
+      pValue: expect.any(Number),
+      score: expect.any(Number),
+      falseAlarmRate: { warn: 0.3, block: 0.06 },
+      detectors: expect.arrayContaining([expect.objectContaining({ name: 'statistics', score: expect.any(Number) })]),
+      image: { format: 'jpeg', width: 160, height: 90, bytes: bytes.length },
+      profile: { name: 'test camera' },
+      timingMs: { total: expect.any(Number) },
+    });
+    expect(verdict.image.sha256).toMatch(/^[0-9a-f]{64}$/);
+    const measured = verdict.reasons.find((reason: { reference?: unknown }) => reason.reference);
+    expect(measured).toEqual({
+      statistic: expect.any(String),
+      value: expect.any(Number),
+      unit: expect.any(String),
+      direction: expect.stringMatching(/^(high|low)$/),
+      pValue: expect.any(Number),
+      reference: { p01: expect.any(Number), p50: expect.any(Number), p99: expect.any(Number) },
+      text: expect.any(String),
+    });
+    expect(verdict.statistics[measured.statistic]).toBe(measured.value);
+  });
+
+  it('takes the Profile from the environment, and measures the same with either core', async () => {
+    const env = { STOPLINE_PROFILE: profile };
+    const run = async (...args: string[]) => {
+      const { timingMs: _, ...rest } = JSON.parse(
+        (await stopline(['inspect', at('clean.jpg'), '--json', ...args], { env })).stdout,
+      );
+      return rest;
+    };
+    const [automatic, wasm] = [await run(), await run('--core', 'wasm')];
+    expect(wasm.verdict).toBe(automatic.verdict);
+    for (const [name, value] of Object.entries(automatic.statistics)) {
+      if (value === null) expect(wasm.statistics[name]).toBeNull();
+      else expect(wasm.statistics[name]).toBeCloseTo(value as number, 6);
+    }
+  });
+
+  it('follows a link that the user names', async () => {
+    expect((await stopline(['inspect', at('link.jpg'), '--profile', profile])).code).toBe(0);
+  });
+});
+
+describe('stopline inspect refuses', () => {
+  const truncated = () => readFileSync(profile).subarray(0, 5000);
+  const bitFlipped = () => {
+    const bytes = Uint8Array.from(readFileSync(profile));
+    bytes[bytes.length - 100] ^= 1;
+    return bytes;
+  };
+  const newer = () => {
+    const { metadata, tensors } = decodeTensors(readFileSync(profile));
+    return encodeTensors({ ...metadata, version: '2' }, tensors);
+  };
+
+  const cases: [string, string, (() => Uint8Array | string) | undefined, number, string][] = [
+    ['an image that does not exist', 'none.jpg', undefined, 66, 'INPUT_NOT_FOUND'],
+    ['a folder', 'reference', undefined, 66, 'INPUT_UNREADABLE'],
+    ['a truncated image', 'cut.jpg', undefined, 65, 'IMAGE_TRUNCATED'],
+    ['a corrupted image', 'flipped.jpg', undefined, 65, 'IMAGE_'],
+    ['an empty image', 'empty.jpg', undefined, 65, 'IMAGE_EMPTY'],
+    ['zeros', 'zeros.jpg', undefined, 65, 'IMAGE_UNSUPPORTED'],
+    ['an SVG named .jpg', 'svg.jpg', undefined, 65, 'IMAGE_UNSUPPORTED'],
+    ['a truncated Profile', 'clean.jpg', truncated, 78, 'PROFILE_TRUNCATED'],
+    ['a Profile with a flipped bit', 'clean.jpg', bitFlipped, 78, 'PROFILE_CHECKSUM'],
+    ['a Profile of a newer version', 'clean.jpg', newer, 78, 'PROFILE_VERSION'],
+    ['an empty Profile', 'clean.jpg', () => '', 78, 'PROFILE_'],
+    ['a Profile that is an image', 'clean.jpg', () => readFileSync(at('clean.jpg')), 78, 'PROFILE_'],
+  ]; // biome-ignore format: a table
+  it.each(cases)('%s', async (_, image, bytes, code, name) => {
+    if (bytes) writeFileSync(at('bad.stopline'), bytes());
+    const args = ['inspect', at(image), '--profile', bytes ? at('bad.stopline') : profile];
+    const run = await stopline(args);
+    expect(run.code).toBe(code);
+    expect(run.stdout).toBe('');
+    expect(run.stderr).toMatch(new RegExp(`^stopline: STOPLINE_ERR_${name}\\w*: .+\n$`));
+    const asJson = await stopline([...args, '--json']);
+    expect(asJson.code).toBe(code);
+    const { message } = errorOf(asJson);
+    expect(run.stderr).toContain(message);
+  });
+
+  it('a Profile that does not exist, and says how to make one', async () => {
+    const run = await stopline(['inspect', at('clean.jpg'), '--profile', at('none.stopline')]);
+    expect(run).toMatchObject({ code: 78, stdout: '' });
+    expect(run.stderr).toMatch(/PROFILE_UNREADABLE.*stopline fit/);
+  });
+
+  it('a file name with escape sequences without printing them', async () => {
+    const run = await stopline(['inspect', at('\u001b[2J.jpg'), '--profile', profile]);
+    expect(run.code).toBe(66);
+    expect(run.stderr).toContain('\ufffd[2J.jpg');
+    expect(run.stderr).not.toContain('\u001b');
+  });
+});
