@@ -45,7 +45,7 @@ export const configSchema = Type.Object(
     bufferLimit: Type.Integer({
       minimum: 1024,
       maximum: 64 * 1024 * MiB,
-      default: 256 * MiB,
+      default: 96 * MiB,
       description: 'Most bytes of request bodies held in memory at once; beyond it requests are refused with 503.',
     }),
     maxPixels: Type.Integer({

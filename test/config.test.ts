@@ -36,7 +36,7 @@ describe('loadConfig', () => {
       headersTimeoutMs: 5000,
       requestTimeoutMs: 15000,
       bodyLimit: 33554432,
-      bufferLimit: 268435456,
+      bufferLimit: 100663296,
       maxPixels: 40000000,
       maxSide: 16384,
       drainTimeoutMs: 10000,
