@@ -1,0 +1,232 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Row } from '../../src/cli/rows.ts';
+import { loadProfile } from '../../src/profile.ts';
+import { statistics } from '../../src/statistics.ts';
+import { errorOf, jpegFrame, main, type Run, renderFolder, stopline, temporaryFolder } from './stopline.ts';
+
+const folder = temporaryFolder();
+const at = (...names: string[]) => join(folder, ...names);
+const profile = at('camera.stopline');
+const incoming = at('incoming');
+const jsonl = at('verdicts.jsonl');
+let run: Run;
+
+beforeAll(async () => {
+  await renderFolder(at('reference'), 60);
+  expect((await stopline(['fit', at('reference'), '--out', profile])).code).toBe(0);
+  const [first] = await renderFolder(incoming, 12, 100);
+  await renderFolder(at('incoming', 'b'), 3, 200);
+  writeFileSync(at('incoming', 'bad.jpg'), readFileSync(first).subarray(0, 1500));
+  writeFileSync(at('incoming', '=1+1, "quoted".png'), '');
+  writeFileSync(at('incoming', 'notes.txt'), 'not looked at');
+  run = await stopline(['score', incoming, '--profile', profile, '--out', jsonl]);
+});
+
+const readRows = (text: string): Row[] =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+/** RFC 4180, the other way round: an independent reader for what `score` writes. */
+function parseCsv(text: string): string[][] {
+  const rows: string[][] = [[]];
+  for (const [, quoted, plain, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n)/g)) {
+    rows.at(-1)?.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
+    if (end === '\r\n') rows.push([]);
+  }
+  rows.pop();
+  return rows;
+}
+
+describe('stopline score', () => {
+  it('writes one row an image in the order of the files, bad images as rows with an error', () => {
+    expect(run.code).toBe(0);
+    const rows = readRows(readFileSync(jsonl, 'utf8'));
+    expect(rows.map(({ path }) => path)).toEqual([
+      at('incoming', '=1+1, "quoted".png'),
+      at('incoming', 'bad.jpg'),
+      ...Array.from({ length: 12 }, (_, i) => at('incoming', `frame${100 + i}.jpg`)),
+      ...Array.from({ length: 3 }, (_, i) => at('incoming', 'b', `frame${200 + i}.jpg`)),
+    ]);
+    expect(rows[0]).toEqual({
+      path: at('incoming', '=1+1, "quoted".png'),
+      error: { code: 'STOPLINE_ERR_IMAGE_EMPTY', message: expect.stringContaining('0 bytes') },
+    });
+    expect(rows[1]).toMatchObject({ error: { code: 'STOPLINE_ERR_IMAGE_TRUNCATED' } });
+    expect(existsSync(`${jsonl}.partial`)).toBe(false);
+  });
+
+  it('gives each image the verdict that inspect gives it', async () => {
+    const rows = readRows(readFileSync(jsonl, 'utf8'));
+    const row = rows.at(-1) as Row & { timingMs?: unknown };
+    const { stdout } = await stopline(['inspect', row.path, '--profile', profile, '--json']);
+    const { timingMs: _, ...verdict } = JSON.parse(stdout);
+    const { timingMs: __, ...scored } = row;
+    expect(scored).toEqual({ path: row.path, ...verdict });
+  });
+
+  it('sums up verdicts, shares and errors', () => {
+    const rows = readRows(readFileSync(jsonl, 'utf8'));
+    const passed = rows.filter((row) => 'verdict' in row && row.verdict === 'pass').length;
+    expect(run.stdout).toContain(`17 rows written to ${jsonl} (jsonl)`);
+    expect(run.stdout).toMatch(
+      new RegExp(`^ {2}pass +${passed} +${Number((100 * (passed / 15)).toPrecision(3))} % +#+$`, 'm'),
+    );
+    expect(run.stdout).toMatch(/% warned or blocked; [\d.]+ % is promised/);
+    expect(run.stdout).toContain('2 images could not be judged');
+    expect(run.stdout).toMatch(/1 {2}STOPLINE_ERR_IMAGE_TRUNCATED {2}.*bad\.jpg/);
+    expect(run.stderr).toMatch(/^score: 17\/17 images \(100 %\), [\d.]+\/s, 2 skipped$/m);
+  });
+
+  it('sums up as JSON, whatever the number of threads', async () => {
+    const out = at('threads.jsonl');
+    const { code, stdout } = await stopline([
+      'score',
+      incoming,
+      '--profile',
+      profile,
+      '--out',
+      out,
+      '--json',
+      '--threads',
+      '1',
+    ]);
+    expect(code).toBe(0);
+    const summary = JSON.parse(stdout);
+    const { promised } = (await loadProfile(profile)).falseAlarmRate;
+    expect(summary).toMatchObject({ file: out, format: 'jsonl', images: 17, failed: 2, falseAlarmRate: promised });
+    expect(summary.verdicts.pass + summary.verdicts.warn + summary.verdicts.block).toBe(15);
+    expect(summary.errors.map(({ code, count }: { code: string; count: number }) => [code, count]).sort()).toEqual([
+      ['STOPLINE_ERR_IMAGE_EMPTY', 1],
+      ['STOPLINE_ERR_IMAGE_TRUNCATED', 1],
+    ]);
+    const withoutTime = (text: string) => text.replace(/"timingMs":\{[^}]*\}/g, '');
+    expect(withoutTime(readFileSync(out, 'utf8'))).toBe(withoutTime(readFileSync(jsonl, 'utf8')));
+  });
+
+  it('writes the same values as CSV, by the ending of the file', async () => {
+    const out = at('verdicts.csv');
+    expect((await stopline(['score', incoming, '--profile', profile, '--out', out])).code).toBe(0);
+    const [header, ...cells] = parseCsv(readFileSync(out, 'utf8'));
+    expect(header.slice(0, 10)).toEqual(
+      'path verdict pValue score errorCode errorMessage reason format width height'.split(' '),
+    );
+    expect(header.slice(10)).toEqual(statistics.map(({ name }) => name));
+    const rows = readRows(readFileSync(jsonl, 'utf8'));
+    expect(cells).toHaveLength(rows.length);
+    for (const [i, row] of rows.entries()) {
+      const cell = Object.fromEntries(header.map((name, column) => [name, cells[i][column]]));
+      expect(cells[i]).toHaveLength(header.length);
+      expect(cell.path).toBe(row.path);
+      if ('error' in row) {
+        expect([cell.verdict, cell.errorCode, cell.errorMessage]).toEqual(['', row.error.code, row.error.message]);
+        continue;
+      }
+      expect([cell.verdict, cell.format]).toEqual([row.verdict, row.image.format]);
+      expect([cell.pValue, cell.score, cell.width, cell.height].map(Number)).toEqual([
+        ...[row.pValue, row.score, row.image.width, row.image.height],
+      ]);
+      expect(cell.reason).toBe(row.reasons[0]?.text ?? '');
+      for (const { name } of statistics) {
+        expect(cell[name] === '' ? null : Number(cell[name])).toBe(row.statistics[name]);
+      }
+    }
+  });
+
+  it('writes a path that a spreadsheet would run as a formula as text', async () => {
+    const { code, stdout } = await stopline(
+      ['score', '=1+1, "quoted".png', '--profile', profile, '--out', '-', '--format', 'csv'],
+      { cwd: incoming },
+    );
+    expect(code).toBe(0);
+    expect(stdout.split('\r\n')[1]).toMatch(/^"'=1\+1, ""quoted"".png",,,,STOPLINE_ERR_IMAGE_EMPTY,/);
+  });
+
+  it('writes only rows to standard output with --out -', async () => {
+    const { code, stdout, stderr } = await stopline(['score', incoming, '--profile', profile, '--out', '-']);
+    expect(code).toBe(0);
+    expect(readRows(stdout)).toHaveLength(17);
+    expect(stderr).toContain('17 rows written to standard output');
+  });
+
+  it('ends quietly when its reader has seen enough', async () => {
+    const child = spawn(process.execPath, [main, 'score', incoming, '--profile', profile, '--out', '-']);
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.stdout.once('data', () => child.stdout.destroy());
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    expect(code).toBe(0);
+    expect(stderr).not.toMatch(/EPIPE|Error/);
+  });
+
+  it('keeps the rows so far under .partial when it is interrupted, and says so', async () => {
+    const many = at('many');
+    mkdirSync(many);
+    const bytes = await jpegFrame(300);
+    for (let i = 0; i < 1500; i++) writeFileSync(join(many, `${i}.jpg`), bytes);
+    const out = at('interrupted.jsonl');
+    // The file appears before the first image is judged, and 1500 images take seconds.
+    const { code, stderr } = await stopline(['score', many, '--profile', profile, '--out', out], {
+      onSpawn(child) {
+        const watcher = watch(folder, (_, name) => {
+          if (name !== 'interrupted.jsonl.partial') return;
+          watcher.close();
+          child.kill('SIGINT');
+        });
+      },
+    });
+    expect(code).toBe(130);
+    const [, rows] =
+      /interrupted after (\d+) of 1500 images; their rows are in .*interrupted\.jsonl\.partial/.exec(stderr) ?? [];
+    expect(Number(rows)).toBeLessThan(1500);
+    expect(existsSync(out)).toBe(false);
+    const text = readFileSync(`${out}.partial`, 'utf8');
+    expect(text.split('\n').length - 1).toBe(Number(rows));
+    if (text) expect(readRows(text)).toHaveLength(Number(rows));
+  });
+});
+
+describe('stopline score refuses, and leaves no file', () => {
+  const out = at('refused.jsonl');
+  const cases: [string, () => string[], number, string][] = [
+    ['a path that does not exist', () => [at('none'), '--profile', profile, '--out', out], 66, 'INPUT_NOT_FOUND'],
+    ['a folder without images', () => [emptyFolder(), '--profile', profile, '--out', out], 66, 'INPUT_NO_IMAGES'],
+    ['one good and one missing path', () => [incoming, at('none'), '--profile', profile, '--out', out], 66, 'INPUT_NOT_FOUND'],
+    ['a Profile that does not exist', () => [incoming, '--profile', at('none'), '--out', out], 78, 'PROFILE_UNREADABLE'],
+    ['a Profile that is none', () => [incoming, '--profile', jsonl, '--out', out], 78, 'PROFILE_'],
+    ['an output folder that does not exist', () => [incoming, '--profile', profile, '--out', at('no', 'x')], 73, 'OUTPUT_UNWRITABLE'],
+    ['an output that is a folder', () => [incoming, '--profile', profile, '--out', folder], 73, 'OUTPUT_UNWRITABLE'],
+  ]; // biome-ignore format: a table
+  it.each(cases)('%s', async (_, args, code, name) => {
+    const result = await stopline(['score', ...args(), '--json']);
+    expect(result.code).toBe(code);
+    expect(errorOf(result).code).toMatch(`STOPLINE_ERR_${name}`);
+    expect(readdirSync(folder).filter((entry) => entry.startsWith('refused'))).toEqual([]);
+  });
+
+  it('a disk that is full', async () => {
+    // A file size limit of the shell stands in for a full disk: the write fails with EFBIG where a disk gives ENOSPC.
+    const command = `trap '' XFSZ; ulimit -f 4; exec "$0" "$@"`;
+    const args = ['-c', command, process.execPath, main, 'score', incoming, '--profile', profile, '--out', out];
+    const child = spawn('bash', args);
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    expect(stderr).toContain('stopline: STOPLINE_ERR_OUTPUT_UNWRITABLE: ');
+    expect(code).toBe(73);
+    expect(readdirSync(folder).filter((entry) => entry.startsWith('refused'))).toEqual([]);
+  });
+
+  function emptyFolder(): string {
+    mkdirSync(at('empty'), { recursive: true });
+    return at('empty');
+  }
+});
