@@ -3,8 +3,9 @@
  *
  * The Haar sums are exact integers. The Laplacian pyramid is built in 16-bit integers at a scale of 16 (1 DN = 16), rounded
  * after each separable pass; its moments are summed in eight explicit float lanes, one row at a time, so every build adds
- * in the same order. On frames of more than SCALES_DENSE pixels the diagonal histogram takes every second row of blocks and
- * the finest Laplacian band every second pair of rows (1920x1080 photographs: energy moves by < 0.3 %, kurtosis by < 2 %).
+ * in the same order. On frames of more than DENSE_PIXELS pixels the diagonal histogram takes every second row of blocks: on
+ * 21 photographs of 0.8 to 3 megapixels its median moves by 0.2 % (at most 0.8 %). Sampling the finest band the same way
+ * would halve its energy on single frames, so every row counts.
  */
 #include "core.h"
 
@@ -210,10 +211,8 @@ static void band_moments(const plane *fine, const uint16_t *coarse, size_t colum
   uint16_t *expanded = row + PAD;
   int16_t *even = (int16_t *)(row + columns + 3 * PAD), *odd = even + columns + 2 * PAD;
   size_t half = fine->width / 2, counted = 0;
-  int sparse = fine->bytes && fine->width * fine->height > DENSE_PIXELS;
   double moments[2] = {0, 0};
   for (size_t y = 0; y < fine->height; y++) {
-    if (sparse && (y & 2)) continue;
     size_t middle = y / 2;
     expand_column(coarse + clamp_row((ptrdiff_t)middle - 1, rows) * columns, coarse + middle * columns,
                       coarse + clamp_row((ptrdiff_t)middle + 1, rows) * columns, (int)(y & 1), columns, expanded);
