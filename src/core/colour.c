@@ -10,7 +10,9 @@ enum { CHUNK = 1024, BLOCK = 8 };
 
 typedef struct {
   _Alignas(64) uint8_t r[CHUNK + 64], g[CHUNK + 64], b[CHUNK + 64];
-  _Alignas(64) uint8_t luma[CHUNK], largest[CHUNK], chroma[CHUNK];
+  _Alignas(64) uint8_t luma[CHUNK];
+  /* max and max - min of 64 pixels. */
+  _Alignas(64) uint8_t largest[64], chroma[64];
   /* Smallest channel of the rows of this tile so far. */
   _Alignas(64) uint8_t dark[CHUNK];
 } planes;
@@ -88,35 +90,33 @@ static void add_colours(planes *restrict at, size_t padded, sums *restrict total
   total->rg2 += (uint64_t)sum_lanes(rg2), total->yb2 += (uint64_t)sum_lanes(yb2);
 }
 
-/* Counts of clipped and grey pixels, the dark channel, and what the saturation needs. */
-static void add_extremes(planes *restrict at, size_t padded, sums *restrict total) {
-  for (size_t first = 0; first < padded; first += 64) {
-    uint8_t low = 0, high = 0, grey = 0;
-    const uint8_t *restrict r = at->r + first, *restrict g = at->g + first, *restrict b = at->b + first;
-    uint8_t *restrict largest = at->largest + first, *restrict chroma = at->chroma + first, *restrict dark = at->dark + first;
-    for (size_t i = 0; i < 64; i++) {
-      uint8_t up = r[i] > g[i] ? r[i] : g[i], down = r[i] > g[i] ? g[i] : r[i];
-      up = up > b[i] ? up : b[i], down = down < b[i] ? down : b[i];
-      dark[i] = dark[i] < down ? dark[i] : down;
-      uint8_t difference = (uint8_t)(up - down);
-      largest[i] = up, chroma[i] = difference;
-      low = (uint8_t)(low + (up <= 4)), high = (uint8_t)(high + (up >= 251)), grey = (uint8_t)(grey + (difference <= 2));
-    }
-    total->low += low, total->high += high, total->grey += grey;
+/* Counts of clipped and grey pixels and the dark channel of 64 pixels; leaves what their saturation needs. */
+INLINE void add_extremes(planes *restrict at, size_t first, sums *restrict total) {
+  uint8_t low = 0, high = 0, grey = 0;
+  const uint8_t *restrict r = at->r + first, *restrict g = at->g + first, *restrict b = at->b + first;
+  uint8_t *restrict dark = at->dark + first;
+  for (size_t i = 0; i < 64; i++) {
+    uint8_t up = r[i] > g[i] ? r[i] : g[i], down = r[i] > g[i] ? g[i] : r[i];
+    up = up > b[i] ? up : b[i], down = down < b[i] ? down : b[i];
+    dark[i] = dark[i] < down ? dark[i] : down;
+    uint8_t difference = (uint8_t)(up - down);
+    at->largest[i] = up, at->chroma[i] = difference;
+    low = (uint8_t)(low + (up <= 4)), high = (uint8_t)(high + (up >= 251)), grey = (uint8_t)(grey + (difference <= 2));
   }
+  total->low += low, total->high += high, total->grey += grey;
 }
 
 /* (max - min) / max in 1/4096: the division is exact IEEE and the result whole, so every build agrees. */
-static uint32_t saturation(const planes *restrict at, size_t padded) {
+INLINE uint32_t saturation(const planes *restrict at) {
   int32_t sum = 0;
-  for (size_t i = 0; i < padded; i++) {
+  for (size_t i = 0; i < 64; i++) {
     int32_t up = at->largest[i], difference = at->chroma[i];
     sum += (int32_t)((float)(difference << 12) / (float)(up + (up == 0)) + 0.5f);
   }
   return (uint32_t)sum;
 }
 
-static void count(uint32_t histogram[4][256], const uint8_t *restrict luma, size_t n) {
+INLINE void count(uint32_t histogram[4][256], const uint8_t *restrict luma, size_t n) {
   size_t i = 0;
   for (; i + 8 <= n; i += 8) {
     uint64_t word;
@@ -152,11 +152,14 @@ void stopline_colour(const uint8_t *restrict data, size_t width, size_t height, 
         size_t start = y * width + left;
         split(&tile, data + start * channels, n, channels);
         add_colours(&tile, padded, &total);
-        add_extremes(&tile, padded, &total);
-        total.saturation += saturation(&tile, padded);
+        /* By turns, so that the processor counts (stores) while it divides (vectors). */
+        for (size_t i = 0; i < n; i += 64) {
+          add_extremes(&tile, i, &total);
+          count(histogram, tile.luma + i, n - i < 64 ? n - i : 64);
+          total.saturation += saturation(&tile);
+        }
         /* The padding is black, and so counted as clipped and as grey. */
         total.low -= padded - n, total.grey -= padded - n;
-        count(histogram, tile.luma, n);
         __builtin_memcpy(luma + start, tile.luma, n);
       }
       if (rows == BLOCK) add_dark(tile.dark, n, &total);
