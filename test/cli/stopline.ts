@@ -76,3 +76,37 @@ export async function jpegFrame(index: number, quality?: number): Promise<Uint8A
 export function errorOf(run: Run): { code: string; message: string } {
   return JSON.parse(run.stdout).error;
 }
+
+/** A service in a process of its own, on a free port. */
+export async function startService(args: readonly string[]) {
+  let child: ReturnType<typeof spawn> | undefined;
+  let seen = '';
+  let ready: (url: string) => void;
+  const listening = new Promise<string>((resolve) => {
+    ready = resolve;
+  });
+  const ended = stopline(['serve', '--port', '0', ...args], {
+    onSpawn(spawned) {
+      child = spawned;
+      spawned.stderr?.on('data', (text: string) => {
+        seen += text;
+        const [url] = /http:\/\/[\w.:]+/.exec(seen) ?? [];
+        if (url) ready(url);
+      });
+    },
+  });
+  const failed = ended.then((run) => {
+    throw new Error(`the service ended with ${run.code}: ${run.stderr}`);
+  });
+  const url = await Promise.race([listening, failed]);
+  failed.catch(() => undefined); // the end of a service that has listened is what `stop` waits for
+  return {
+    url,
+    post: (bytes: Uint8Array, type = 'application/octet-stream') =>
+      fetch(`${url}/inspect`, { method: 'POST', headers: { 'content-type': type }, body: new Uint8Array(bytes) }),
+    stop(signal: 'SIGTERM' | 'SIGINT' = 'SIGTERM') {
+      child?.kill(signal);
+      return ended;
+    },
+  };
+}

@@ -1,0 +1,71 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readContainer } from '../../src/container.ts';
+import { clopperPearson } from '../../src/intervals.ts';
+import { loadProfile } from '../../src/profile.ts';
+import { errorOf, stopline, temporaryFolder } from './stopline.ts';
+
+const folder = temporaryFolder();
+
+describe('stopline demo', () => {
+  it('needs no files: fits, serves, judges and leaves a Profile, a sheet and a page', async () => {
+    const out = join(folder, 'demo');
+    const { code, stdout, stderr } = await stopline(['demo', '--frames', '60', '--out', out, '--json']);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^render: 60\/60 frames/m);
+    expect(stderr).toMatch(/^fit: 60\/60 images/m);
+    expect(stderr).toMatch(/^service: listening at http:\/\/127\.0\.0\.1:\d+$/m);
+
+    const { files, conditions, falseAlarms } = JSON.parse(stdout);
+    const profile = await loadProfile(files.profile);
+    expect(profile.reference.images).toBe(60);
+    expect(conditions.map(({ label, images }: { label: string; images: number }) => [label, images])).toEqual([
+      ['clean', 30],
+      ...['rain', 'JPEG compression', 'blur', 'night', 'fog'].flatMap((cause) => [
+        [`${cause} 1`, 6],
+        [`${cause} 3`, 6],
+      ]),
+    ]);
+    for (const { images, failed, verdicts } of conditions) {
+      expect(failed).toBe(0);
+      expect(verdicts.pass + verdicts.warn + verdicts.block).toBe(images);
+    }
+    // What nobody would call clean must not pass.
+    const stopped = conditions.filter(({ label }: { label: string }) =>
+      /^(blur|night|fog|JPEG compression) 3/.test(label),
+    );
+    for (const { verdicts } of stopped) expect(verdicts.pass).toBe(0);
+    const [clean] = conditions;
+    for (const { level, alarms, images, interval, promised, isKept } of falseAlarms) {
+      expect(alarms).toBe(clean.verdicts.block + (level === 'warn' ? clean.verdicts.warn : 0));
+      expect(interval).toEqual(clopperPearson(alarms, images));
+      expect(isKept).toBe(interval.low <= promised);
+    }
+
+    const sheet = readContainer(readFileSync(files.sheet));
+    expect(sheet).toMatchObject({ format: 'png' });
+    expect(sheet.width).toBeGreaterThan(1000);
+    const page = readFileSync(files.page, 'utf8');
+    const images = [...page.matchAll(/src="([^"]+)"/g)].map(([, path]) => path);
+    expect(images).toHaveLength(11);
+    for (const path of images) expect(existsSync(join(out, path))).toBe(true);
+    expect(page).not.toMatch(/<script|https?:/);
+
+    // The next commands that it names work.
+    const next = await stopline(['inspect', join(out, 'frames', 'fog-3.jpg'), '--profile', files.profile]);
+    expect([3, 4]).toContain(next.code);
+  });
+
+  it('says how many frames a Profile needs', async () => {
+    const run = await stopline(['demo', '--frames', '20', '--out', join(folder, 'few'), '--json']);
+    expect(run.code).toBe(65);
+    expect(errorOf(run).code).toBe('STOPLINE_ERR_FIT_TOO_FEW_IMAGES');
+  });
+
+  it('refuses a number of frames that is none', async () => {
+    const run = await stopline(['demo', '--frames', '0', '--out', join(folder, 'none'), '--json']);
+    expect(run.code).toBe(2);
+    expect(existsSync(join(folder, 'none'))).toBe(false);
+  });
+});

@@ -1,0 +1,114 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { renderFrame } from '../../src/cli/camera.ts';
+import { corrupt } from '../../src/corruptions.ts';
+import { createInspector, fit, type Inspector, loadProfile, StoplineError, saveProfile } from '../../src/index.ts';
+import { jpegFrame, renderFolder, startService, stopline, temporaryFolder } from '../cli/stopline.ts';
+
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+const profile = at('camera.stopline');
+const frame = renderFrame(100, { width: 160, height: 90 });
+let inspector: Inspector;
+let service: Awaited<ReturnType<typeof startService>>;
+
+beforeAll(async () => {
+  await renderFolder(at('reference'), 60);
+  const result = await fit({ paths: [at('reference')], name: 'everywhere' });
+  await saveProfile(result.profile, profile);
+  inspector = await createInspector({ profile: await loadProfile(profile) });
+  service = await startService(['--profile', profile]);
+});
+
+afterAll(async () => {
+  const run = await service?.stop();
+  expect(run?.code).toBe(0);
+});
+
+/** What the wall clock adds to a verdict is the only thing that may differ. */
+function withoutTime(verdict: object): object {
+  const { timingMs: _, ...rest } = JSON.parse(JSON.stringify(verdict));
+  return rest;
+}
+
+async function encode(name: string): Promise<Uint8Array> {
+  const raw = { width: frame.width, height: frame.height, channels: 3 } as const;
+  if (name === 'clean.jpg') return jpegFrame(100);
+  if (name === 'compressed.jpg') return jpegFrame(100, 30);
+  if (name === 'lossless.png') return sharp(frame.data, { raw }).png().toBuffer();
+  if (name === 'lossy.webp') return sharp(frame.data, { raw }).webp().toBuffer();
+  const { data } = await corrupt(frame, 'night', 3, 1);
+  return sharp(data, { raw }).jpeg({ quality: 92 }).toBuffer();
+}
+
+describe('library, command line, rows and HTTP give the same verdict', () => {
+  const names = ['clean.jpg', 'compressed.jpg', 'night.jpg', 'lossless.png', 'lossy.webp'];
+
+  it.each(names)('%s', async (name) => {
+    const bytes = await encode(name);
+    writeFileSync(at(name), bytes);
+    const expected = withoutTime(await inspector.inspect(bytes));
+    const inspected = await stopline(['inspect', at(name), '--profile', profile, '--json']);
+    expect(withoutTime(JSON.parse(inspected.stdout))).toEqual(expected);
+    const scored = await stopline(['score', at(name), '--profile', profile, '--out', '-']);
+    expect(withoutTime(JSON.parse(scored.stdout))).toEqual({ path: at(name), ...expected });
+    const answer = await service.post(bytes);
+    expect(answer.status).toBe(200);
+    expect(withoutTime((await answer.json()) as object)).toEqual(expected);
+  });
+
+  it('and not the same numbers for every image', async () => {
+    const numbers = names.map(async (name) => (await inspector.inspect(await encode(name))).statistics);
+    expect(new Set((await Promise.all(numbers)).map((measured) => JSON.stringify(measured))).size).toBe(names.length);
+  });
+});
+
+describe('library, command line, rows and HTTP give the same error code', () => {
+  const clean = () => jpegFrame(100);
+  const images: [string, () => Promise<Uint8Array>][] = [
+    ['empty', async () => new Uint8Array()],
+    ['text', async () => Buffer.from('no image at all')],
+    ['truncated', async () => (await clean()).subarray(0, 2500)],
+    ['an SVG', async () => Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"/>')],
+    [
+      'too small',
+      () =>
+        sharp({ create: { width: 4, height: 4, channels: 3, background: 'red' } })
+          .png()
+          .toBuffer(),
+    ],
+  ];
+
+  it.each(images)('%s', async (name, make) => {
+    const bytes = await make();
+    const file = at(`${name}.jpg`);
+    writeFileSync(file, bytes);
+    const error = await inspector.inspect(bytes).then(
+      () => expect.fail('expected an error'),
+      (error: StoplineError) => error,
+    );
+    expect(error).toBeInstanceOf(StoplineError);
+    const inspected = await stopline(['inspect', file, '--profile', profile, '--json']);
+    expect(inspected.code).toBe(65);
+    expect(JSON.parse(inspected.stdout).error.code).toBe(error.code);
+    const scored = await stopline(['score', file, '--profile', profile, '--out', '-']);
+    expect(scored.code).toBe(0);
+    expect(JSON.parse(scored.stdout).error.code).toBe(error.code);
+    const answer = await service.post(bytes);
+    expect(answer.status).toBe(error.status);
+    expect(await answer.json()).toMatchObject({ error: { code: error.code } });
+  });
+});
+
+describe('the Profile', () => {
+  it('is the same whether fitted by the library or by the command line', async () => {
+    const out = at('cli.stopline');
+    const args = ['fit', at('reference'), '--out', out, '--name', 'everywhere'];
+    expect((await stopline(args)).code).toBe(0);
+    const [mine, theirs] = [await loadProfile(profile), await loadProfile(out)];
+    expect({ ...theirs, createdAt: '', sha256: '' }).toEqual({ ...mine, createdAt: '', sha256: '' });
+    expect(readFileSync(out).length).toBe(readFileSync(profile).length);
+  });
+});
