@@ -52,7 +52,7 @@ export const configSchema = Type.Object(
       minimum: 1,
       maximum: 1_000_000_000,
       default: 40_000_000,
-      description: 'Largest image in pixels.',
+      description: 'Largest image in pixels; a progressive or interlaced one may never have more than 24 million.',
     }),
     maxSide: Type.Integer({
       minimum: 1,

@@ -10,13 +10,13 @@ import Type from 'typebox';
 import type { Config } from '../config.ts';
 import { StoplineError } from '../errors.ts';
 import type { Pool } from '../pool.ts';
-import { describeProfile, type Profile } from '../profile.ts';
-import { statistics } from '../statistics.ts';
+import type { Profile } from '../profile.ts';
 import type { Verdict } from '../verdict.ts';
 import { type BufferBudget, multipartLimits } from './body.ts';
 import { registerHealth, type ServerState } from './health.ts';
 import { registerInspect } from './inspect.ts';
 import { createMetrics } from './metrics.ts';
+import { registerReference } from './reference.ts';
 import { refuse } from './refusal.ts';
 import { readinessSchema, refusalSchema, refusals, statisticSchema, verdictSchema } from './schemas.ts';
 
@@ -187,45 +187,6 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
     },
   );
   return app;
-}
-
-function registerReference(app: FastifyInstance, profile: Profile): void {
-  app.get(
-    '/profile',
-    {
-      schema: {
-        operationId: 'profile',
-        tags: ['reference'],
-        summary: 'What the reference population was.',
-        response: {
-          200: Type.Object(
-            { name: Type.String(), sha256: Type.String() },
-            { description: 'The Profile without its tensors.', additionalProperties: true },
-          ),
-          ...refusals(500),
-        },
-      },
-    },
-    async () => describeProfile(profile),
-  );
-  app.get(
-    '/statistics',
-    {
-      schema: {
-        operationId: 'statistics',
-        tags: ['reference'],
-        summary: 'Every measured number: name, unit and what it means.',
-        response: {
-          200: {
-            description: 'In the order in which they are measured.',
-            content: { 'application/json': { schema: Type.Array(Type.Ref('Statistic#')) } },
-          },
-          ...refusals(500),
-        },
-      },
-    },
-    async () => statistics,
-  );
 }
 
 function requestId(request: IncomingMessage, isTrusted: boolean): string {

@@ -118,9 +118,11 @@ export async function readImageBody(
     if (body.length > 0) bytes = parseJsonImage(body);
     else bytes = body;
   } else {
+    // What curl sends unless told otherwise, so the most common first mistake.
+    const hint = type === 'application/x-www-form-urlencoded' ? " With curl add: -H 'content-type: image/jpeg'" : '';
     throw new StoplineError(
       'REQUEST_TYPE',
-      `Expected Content-Type image/*, application/octet-stream, multipart/form-data or application/json but received ${type.slice(0, 100)}.`,
+      `Expected Content-Type image/*, application/octet-stream, multipart/form-data or application/json but received ${type.slice(0, 100)}.${hint}`,
     );
   }
   if (bytes.length === 0) throw new StoplineError('IMAGE_EMPTY', 'Expected the bytes of an image but received none.');

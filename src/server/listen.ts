@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config.ts';
+import { defaultLimits } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
 import { createPool, type Pool } from '../pool.ts';
-import { loadProfile } from '../profile.ts';
+import { encodeProfile, loadProfile } from '../profile.ts';
 import { buildApp } from './app.ts';
 
 /** A running service. */
@@ -30,11 +31,17 @@ export async function serve(config: Config): Promise<Service> {
   }
   const profile = await loadProfile(config.profile);
   const pool = await createPool({
-    profilePath: config.profile,
+    // Not the path again: the file may have changed since, and GET /profile must show what the workers judge by.
+    profileBytes: encodeProfile(profile),
     threads: config.threads,
     maxWaitMs: config.maxWaitMs,
     core: config.core,
-    limits: { maxBytes: config.bodyLimit, maxPixels: config.maxPixels, maxSide: config.maxSide },
+    limits: {
+      maxBytes: config.bodyLimit,
+      maxPixels: config.maxPixels,
+      maxProgressivePixels: Math.min(config.maxPixels, defaultLimits.maxProgressivePixels),
+      maxSide: config.maxSide,
+    },
   });
   try {
     const app = await buildApp(config, pool, profile);

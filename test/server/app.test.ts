@@ -176,6 +176,13 @@ describe('POST /inspect', () => {
     expect(response.statusCode).toBe(status);
   });
 
+  it('tells users of curl what to add', async () => {
+    const { error } = (await post('a=b', { 'content-type': 'application/x-www-form-urlencoded' })).json();
+    expect(error.message).toMatch(
+      /received application\/x-www-form-urlencoded\. With curl add: -H 'content-type: image\/jpeg'$/,
+    );
+  });
+
   it('goes on judging after all of that', async () => {
     expect((await post(reference.frame)).statusCode).toBe(200);
   });

@@ -249,6 +249,34 @@ describe('serve', () => {
     other.close();
   });
 
+  it('refuses images above the pixels and the side it was told, progressive ones too', async () => {
+    const { url } = await start({ maxPixels: 100_000, maxSide: 400 });
+    const sizes = { fits: [320, 180], tooMany: [400, 300], tooLong: [401, 100] };
+    for (const [name, [width, height]] of Object.entries(sizes)) {
+      for (const progressive of [false, true]) {
+        const image = sharp({ create: { width, height, channels: 3, background: 'grey' } });
+        const body = new Uint8Array(await image.jpeg({ progressive }).toBuffer());
+        const response = await fetch(`${url}/inspect`, {
+          method: 'POST',
+          body,
+          headers: { 'content-type': 'image/jpeg' },
+        });
+        const { error } = (await response.json()) as Answer['json'];
+        const expected = name === 'fits' ? [200, undefined] : [422, 'STOPLINE_ERR_IMAGE_TOO_MANY_PIXELS'];
+        expect([response.status, error?.code], `${name}, progressive ${progressive}`).toEqual(expected);
+      }
+    }
+  });
+
+  it('shows at /profile what it judges by', async () => {
+    const { url } = usual;
+    const { sha256 } = (await (await fetch(`${url}/profile`)).json()) as { sha256: string };
+    expect(sha256).toBe(reference.profile.sha256);
+    const agent = oneConnection();
+    expect((await post(url, agent, reference.frame)).json).toMatchObject({ profile: { sha256 } });
+    agent.destroy();
+  });
+
   it('runs the core it was told to', async () => {
     const { url, pool } = await start({ core: 'wasm' });
     expect(pool.info.core?.build).toBe('wasm');

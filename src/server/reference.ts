@@ -1,0 +1,45 @@
+import type { FastifyInstance } from 'fastify';
+import Type from 'typebox';
+import { describeProfile, type Profile } from '../profile.ts';
+import { statistics } from '../statistics.ts';
+import { refusals } from './schemas.ts';
+
+/** What images are judged against: the Profile without its numbers, and the table of statistics. */
+export function registerReference(app: FastifyInstance, profile: Profile): void {
+  app.get(
+    '/profile',
+    {
+      schema: {
+        operationId: 'profile',
+        tags: ['reference'],
+        summary: 'What the reference population was.',
+        response: {
+          200: Type.Object(
+            { name: Type.String(), sha256: Type.String() },
+            { description: 'The Profile without its tensors.', additionalProperties: true },
+          ),
+          ...refusals(500),
+        },
+      },
+    },
+    async () => describeProfile(profile),
+  );
+  app.get(
+    '/statistics',
+    {
+      schema: {
+        operationId: 'statistics',
+        tags: ['reference'],
+        summary: 'Every measured number: name, unit and what it means.',
+        response: {
+          200: {
+            description: 'In the order in which they are measured.',
+            content: { 'application/json': { schema: Type.Array(Type.Ref('Statistic#')) } },
+          },
+          ...refusals(500),
+        },
+      },
+    },
+    async () => statistics,
+  );
+}
