@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
 import type { Static } from 'typebox';
 import Value from 'typebox/value';
@@ -174,6 +175,27 @@ describe('POST /inspect', () => {
     const response = await post(body, headers);
     expect(response.json().error?.code).toBe(`STOPLINE_ERR_${name}`);
     expect(response.statusCode).toBe(status);
+  });
+
+  it('answers any bytes under any content type with a coded refusal of the 4xx kind', async () => {
+    const types = fc.oneof(
+      fc.constantFrom('image/jpeg', 'application/json', 'multipart/form-data; boundary=x', 'multipart/form-data'),
+      fc.string({ maxLength: 40 }).map((text) => text.replace(/[^\x21-\x7e]/g, '-') || 'x'),
+    );
+    const bodies = fc.oneof(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.json().map((text) => Buffer.from(text)),
+      fc.base64String().map((image) => Buffer.from(JSON.stringify({ image }))),
+      fc.string().map((text) => Buffer.from(`--x\r\nContent-Disposition: form-data; ${text}\r\n\r\n${text}\r\n--x--`)),
+    );
+    await fc.assert(
+      fc.asyncProperty(types, bodies, async (type, body) => {
+        const response = await post(body, { 'content-type': type });
+        expect([400, 413, 415, 422]).toContain(response.statusCode);
+        expect(response.json().error.code).toMatch(/^STOPLINE_ERR_(IMAGE|REQUEST)_/);
+      }),
+      { numRuns: 300 },
+    );
   });
 
   it('tells users of curl what to add', async () => {
