@@ -47,7 +47,16 @@ export function loadWasm(): Core {
       );
     const pixels = align64(scratch + (core.stopline_scratch_size(width, height) >>> 0));
     const end = pixels + data.length + 64;
-    if (end > memory.buffer.byteLength) memory.grow(Math.ceil((end - memory.buffer.byteLength) / pageBytes));
+    if (end > memory.buffer.byteLength)
+      try {
+        memory.grow(Math.ceil((end - memory.buffer.byteLength) / pageBytes));
+      } catch (cause) {
+        throw new StoplineError(
+          'IMAGE_TOO_MANY_PIXELS',
+          `Expected a frame that fits the memory of the WebAssembly core but received ${width} x ${height}`,
+          { cause },
+        );
+      }
     new Uint8Array(memory.buffer).set(data, pixels);
     core[kernel](pixels, width, height, channels, scratch, out);
     return new Float64Array(memory.buffer, out, size);
