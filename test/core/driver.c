@@ -15,7 +15,7 @@ int main(void) {
   static const size_t sides[] = {1, 2, 3, 4, 8, 9, 10, 16, 17, 18, 33, 64, 66, 67, 130, 257, 1030};
   const size_t count = sizeof sides / sizeof *sides;
   size_t frames = 0;
-  double *out = malloc(stopline_out_size() * sizeof *out);
+  double *out = malloc(stopline_out_size() * sizeof *out), *history = malloc(stopline_history_size() * sizeof *history);
   for (size_t i = 0; i < count; i++)
     for (size_t j = 0; j < count; j++) {
       size_t width = sides[i], height = sides[j];
@@ -29,6 +29,7 @@ int main(void) {
         memset(scratch, 0xa5, wanted);
         int code = stopline_measure(data, width, height, channels, scratch, out);
         if (code != (channels == 2 ? -1 : 0)) return 1;
+        if (stopline_history(data, width, height, channels, scratch, history) != code) return 1;
         frames++;
         free(data);
         free(scratch);
@@ -36,6 +37,7 @@ int main(void) {
     }
   if (stopline_measure(NULL, 0, 5, 3, NULL, out) != -1 || stopline_measure(NULL, 5, 0, 3, NULL, out) != -1) return 1;
   free(out);
+  free(history);
   printf("%zu frames\n", frames);
   return 0;
 }
