@@ -4,7 +4,10 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // Many tests start processes and threads of their own: more files at once than this only wait for each other.
+    maxWorkers: 2,
+    // Not a measure of speed: a loaded machine with one core must pass, too.
+    testTimeout: 120_000,
+    hookTimeout: 240_000,
   },
 });

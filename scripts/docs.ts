@@ -1,15 +1,22 @@
 /** Writes the documents that are generated from tables in the code; `--check` fails when one is out of date. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { settings } from '../src/config.ts';
 import { corruptions } from '../src/corruptions.ts';
 import { errorTable } from '../src/errors.ts';
 import { statistics } from '../src/statistics.ts';
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+const code = (text: string) => `\`${text}\``;
 
 function table(head: string[], rows: (string | number)[][]): string {
   const line = (cells: (string | number)[]) => `| ${cells.map((text) => cell(String(text))).join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+function page(title: string, source: string, text: string, ...sections: string[]): string {
+  const origin = `Generated from ${code(source)} by ${code('npm run docs')}.`;
+  return `${[`# ${title}`, `${text} ${origin}`, ...sections].join('\n\n')}\n`;
 }
 
 function statisticsPage(): string {
@@ -18,35 +25,84 @@ function statisticsPage(): string {
     const rows = statistics
       .filter((statistic) => statistic.group === group)
       .map(({ name, unit, meaning, high, low, scored, logFloor, source }) => [
-        `\`${name}\``,
+        code(name),
         unit,
         meaning,
-        `${high} / ${low}`,
-        scored ? (logFloor === undefined ? 'yes' : `ln(x + ${logFloor})`) : 'no',
+        high,
+        low,
+        scored ? (logFloor === undefined ? 'x' : `ln(x + ${logFloor})`) : 'not',
         source,
       ]);
-    return `## ${group}\n\n${table(['name', 'unit', 'meaning', 'a high / low value', 'scored', 'source'], rows)}\n`;
+    return `## ${group}\n\n${table(['name', 'unit', 'meaning', 'high: the image is ...', 'low: the image is ...', 'scored as', 'source'], rows)}`;
   });
-  return `# Statistics\n\nThe ${statistics.length} numbers measured on every image, in the order of \`GET /statistics\`. Generated from \`src/statistics.ts\` by \`npm run docs\`.\n\nA statistic that is scored as ln(x + floor) has heavy tails; the value shown is always x itself.\n\n${sections.join('\n')}`;
+  return page(
+    'Statistics',
+    'src/statistics.ts',
+    `The ${statistics.length} numbers measured on every image, in the order of ${code('GET /statistics')}. A heavy-tailed one is scored as a logarithm; what is shown to people is always x itself. A statistic that does not apply to an image is ${code('null')}. The phrases under high and low end with the reference: "brighter than" the reference.`,
+    ...sections,
+  );
 }
 
 function errorsPage(): string {
-  const rows = errorTable.map(({ code, status, exit }) => [`\`${code}\``, status, exit]);
-  return `# Errors\n\nEvery error that Stopline raises on purpose. Match on the code; the message may change between versions. Generated from \`src/errors.ts\` by \`npm run docs\`.\n\n${table(['code', 'HTTP status', 'exit code'], rows)}\n`;
+  return page(
+    'Errors',
+    'src/errors.ts',
+    'Every error that Stopline raises on purpose. Match on the code; the message says what was expected and what came, and may change between versions.',
+    table(
+      ['code', 'meaning', 'HTTP status', 'exit code'],
+      errorTable.map((row) => [code(row.code), row.meaning, row.status, row.exit]),
+    ),
+  );
 }
 
 function causesPage(): string {
-  const rows = corruptions.map(({ name, family, meaning, source }) => [`\`${name}\``, family, meaning, source]);
-  return `# Simulated causes\n\nThe ${corruptions.length} causes that \`stopline corrupt\` can put an image through, each with severities 1 (mild) to 5 (severe). Generated from \`src/corruptions.ts\` by \`npm run docs\`.\n\n${table(['cause', 'family', 'meaning', 'source of the parameters'], rows)}\n`;
+  return page(
+    'Simulated causes',
+    'src/corruptions.ts',
+    `The ${corruptions.length} causes that ${code('stopline corrupt')} can put an image through, each with severities 1 (mild) to 5 (severe).`,
+    table(
+      ['cause', 'family', 'meaning', 'source of the parameters'],
+      corruptions.map(({ name, family, meaning, source }) => [code(name), family, meaning, source]),
+    ),
+  );
 }
 
-const pages = { 'statistics.md': statisticsPage(), 'errors.md': errorsPage(), 'causes.md': causesPage() };
-const check = process.argv.includes('--check');
-for (const [name, text] of Object.entries(pages)) {
-  const path = fileURLToPath(new URL(`../docs/${name}`, import.meta.url));
-  if (!check) writeFileSync(path, text);
-  else if (readFileSync(path, 'utf8') !== text) {
-    console.error(`docs/${name} is out of date: run npm run docs`);
-    process.exitCode = 1;
-  }
+function settingsPage(): string {
+  // Depends on the machine, so it cannot stand in a document.
+  const shown = (key: string, value: unknown) =>
+    key === 'threads' ? 'cores' : value === undefined ? 'none' : code(String(value));
+  return page(
+    'Settings',
+    'src/config.ts',
+    `Everything that ${code('stopline serve')} can be told. Defaults < JSON file (${code('--config')}, keys as in the first column) < environment < options; ${code('--print-config')} shows what is in force and where it came from. An unknown ${code('STOPLINE_*')} variable is an error.`,
+    table(
+      ['setting', 'option', 'environment', 'expects', 'default', 'meaning'],
+      settings.map(({ key, flag, env, expects, description, default: value }) => [
+        code(key),
+        code(flag),
+        code(env),
+        expects,
+        shown(key, value),
+        description,
+      ]),
+    ),
+  );
+}
+
+const pages = {
+  'statistics.md': statisticsPage(),
+  'errors.md': errorsPage(),
+  'causes.md': causesPage(),
+  'settings.md': settingsPage(),
+};
+const folder = fileURLToPath(new URL('../docs/', import.meta.url));
+if (process.argv.includes('--check')) {
+  const stale = Object.entries(pages).filter(([name, text]) => {
+    return !existsSync(folder + name) || readFileSync(folder + name, 'utf8') !== text;
+  });
+  for (const [name] of stale) console.error(`docs/${name} is out of date: run npm run docs`);
+  if (stale.length > 0) process.exitCode = 1;
+} else {
+  mkdirSync(folder, { recursive: true });
+  for (const [name, text] of Object.entries(pages)) writeFileSync(folder + name, text);
 }

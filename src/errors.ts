@@ -4,43 +4,83 @@
  */
 const table = {
   // images
-  IMAGE_EMPTY: { status: 400, exit: 65 },
-  IMAGE_UNSUPPORTED: { status: 415, exit: 65 },
-  IMAGE_CORRUPT: { status: 422, exit: 65 },
-  IMAGE_TRUNCATED: { status: 422, exit: 65 },
-  IMAGE_TOO_LARGE: { status: 413, exit: 65 },
-  IMAGE_TOO_MANY_PIXELS: { status: 422, exit: 65 },
-  IMAGE_TOO_SMALL: { status: 422, exit: 65 },
-  IMAGE_ANIMATED: { status: 422, exit: 65 },
-  IMAGE_TOO_COMPLEX: { status: 422, exit: 65 },
-  FRAME_INVALID: { status: 400, exit: 65 },
+  IMAGE_EMPTY: { status: 400, exit: 65, meaning: 'There are no bytes.' },
+  IMAGE_UNSUPPORTED: {
+    status: 415,
+    exit: 65,
+    meaning: 'The bytes are not a JPEG, PNG or WebP, or a kind of it that is not decoded, such as a 12-bit JPEG.',
+  },
+  IMAGE_CORRUPT: { status: 422, exit: 65, meaning: 'The decoder found the image damaged.' },
+  IMAGE_TRUNCATED: { status: 422, exit: 65, meaning: 'The image ends too early.' },
+  IMAGE_TOO_LARGE: { status: 413, exit: 65, meaning: 'More encoded bytes than allowed.' },
+  IMAGE_TOO_MANY_PIXELS: { status: 422, exit: 65, meaning: 'More pixels, or a longer side, than allowed.' },
+  IMAGE_TOO_SMALL: { status: 422, exit: 65, meaning: 'A side is shorter than 16 pixels.' },
+  IMAGE_ANIMATED: { status: 422, exit: 65, meaning: 'The file holds more than one frame.' },
+  IMAGE_TOO_COMPLEX: {
+    status: 422,
+    exit: 65,
+    meaning: 'Decoding would take too long: too many scans for the size, or the time limit passed.',
+  },
+  FRAME_INVALID: {
+    status: 400,
+    exit: 65,
+    meaning: 'The pixels, width, height and channels of a decoded frame do not fit together.',
+  },
   // profiles
-  PROFILE_UNREADABLE: { status: 500, exit: 78 },
-  PROFILE_INVALID: { status: 500, exit: 78 },
-  PROFILE_TRUNCATED: { status: 500, exit: 78 },
-  PROFILE_CHECKSUM: { status: 500, exit: 78 },
-  PROFILE_VERSION: { status: 500, exit: 78 },
-  PROFILE_RULE: { status: 500, exit: 78 },
+  PROFILE_UNREADABLE: { status: 500, exit: 78, meaning: 'The Profile file is missing or may not be read.' },
+  PROFILE_INVALID: {
+    status: 500,
+    exit: 78,
+    meaning: 'The file is not a Profile, or its contents do not fit the schema.',
+  },
+  PROFILE_TRUNCATED: { status: 500, exit: 78, meaning: 'The Profile file ends too early.' },
+  PROFILE_CHECKSUM: { status: 500, exit: 78, meaning: 'The Profile was changed or damaged after it was written.' },
+  PROFILE_VERSION: {
+    status: 500,
+    exit: 78,
+    meaning: 'The Profile was written by a version of Stopline that this one does not read; fit it again.',
+  },
+  PROFILE_RULE: { status: 500, exit: 78, meaning: 'The Profile was fitted under another decoding rule; fit it again.' },
   // fitting
-  FIT_TOO_FEW_IMAGES: { status: 400, exit: 65 },
-  FIT_NO_VARIATION: { status: 400, exit: 65 },
+  FIT_TOO_FEW_IMAGES: {
+    status: 400,
+    exit: 65,
+    meaning: 'Too few distinct images to describe a population; the message says how many are needed.',
+  },
+  FIT_NO_VARIATION: { status: 400, exit: 65, meaning: 'The reference images are all alike.' },
   // files and folders
-  INPUT_NOT_FOUND: { status: 400, exit: 66 },
-  INPUT_UNREADABLE: { status: 400, exit: 66 },
-  INPUT_NO_IMAGES: { status: 400, exit: 66 },
-  OUTPUT_UNWRITABLE: { status: 500, exit: 73 },
+  INPUT_NOT_FOUND: { status: 400, exit: 66, meaning: 'A path does not exist.' },
+  INPUT_UNREADABLE: {
+    status: 400,
+    exit: 66,
+    meaning: 'A path may not be read, or is a symbolic link, pipe or device.',
+  },
+  INPUT_NO_IMAGES: { status: 400, exit: 66, meaning: 'No image files under the paths.' },
+  OUTPUT_UNWRITABLE: {
+    status: 500,
+    exit: 73,
+    meaning: 'The output cannot be written; whatever stood there before is left as it was.',
+  },
   // settings and requests
-  OPTION_INVALID: { status: 400, exit: 2 },
-  REQUEST_INVALID: { status: 400, exit: 2 },
-  REQUEST_TOO_LARGE: { status: 413, exit: 65 },
-  REQUEST_TYPE: { status: 415, exit: 65 },
-  REQUEST_TIMEOUT: { status: 408, exit: 75 },
-  ROUTE_UNKNOWN: { status: 404, exit: 2 },
+  OPTION_INVALID: { status: 400, exit: 2, meaning: 'A setting, option or argument has a value that it cannot have.' },
+  REQUEST_INVALID: {
+    status: 400,
+    exit: 2,
+    meaning: 'The request is not what its Content-Type says: broken JSON, base64 or multipart, or no file.',
+  },
+  REQUEST_TOO_LARGE: { status: 413, exit: 65, meaning: 'The body is larger than the limit of the service.' },
+  REQUEST_TYPE: { status: 415, exit: 65, meaning: 'The Content-Type is none that is taken.' },
+  REQUEST_TIMEOUT: { status: 408, exit: 75, meaning: 'The request did not arrive whole in time.' },
+  ROUTE_UNKNOWN: { status: 404, exit: 2, meaning: 'No such route, or not with this method.' },
   // the machinery
-  OVERLOADED: { status: 503, exit: 75 },
-  CLOSED: { status: 503, exit: 75 },
-  CORE_UNAVAILABLE: { status: 500, exit: 70 },
-  INTERNAL: { status: 500, exit: 70 },
+  OVERLOADED: {
+    status: 503,
+    exit: 75,
+    meaning: 'An image would have to wait too long, or too many bytes are held already; come back after Retry-After.',
+  },
+  CLOSED: { status: 503, exit: 75, meaning: 'The service or pool is shutting down.' },
+  CORE_UNAVAILABLE: { status: 500, exit: 70, meaning: 'No build of the C core loads, or not the one asked for.' },
+  INTERNAL: { status: 500, exit: 70, meaning: 'A fault of Stopline, or a worker thread that died.' },
 } as const;
 
 export type ErrorName = keyof typeof table;
@@ -72,10 +112,9 @@ export class StoplineError extends Error {
   }
 }
 
-/** All codes with their status and exit code, for the documentation and the OpenAPI description. */
-export const errorTable: ReadonlyArray<{ code: ErrorCode; status: number; exit: number }> = Object.entries(table).map(
-  ([name, entry]) => ({ code: `STOPLINE_ERR_${name as ErrorName}`, ...entry }),
-);
+/** All codes with their status, exit code and meaning, for the documentation and the OpenAPI description. */
+export const errorTable: ReadonlyArray<{ code: ErrorCode; status: number; exit: number; meaning: string }> =
+  Object.entries(table).map(([name, entry]) => ({ code: `STOPLINE_ERR_${name as ErrorName}`, ...entry }));
 
 /** Rebuilds an error that crossed a thread or process border, where only its JSON arrives. */
 export function reviveError(json: { code: string; message: string }): StoplineError {
