@@ -6,11 +6,13 @@ import { compression } from './statistics/compression.ts';
 import { container } from './statistics/container.ts';
 import { exposure } from './statistics/exposure.ts';
 import { lattice } from './statistics/lattice.ts';
+import { local } from './statistics/local.ts';
 import { naturalness } from './statistics/naturalness.ts';
 import { noise } from './statistics/noise.ts';
 import { scales } from './statistics/scales.ts';
 import { sharpness } from './statistics/sharpness.ts';
 import { structure } from './statistics/structure.ts';
+import { tint } from './statistics/tint.ts';
 
 export type StatisticGroup =
   | 'container'
@@ -67,11 +69,13 @@ const tables: readonly StatisticTable[] = [
   container,
   exposure,
   colour,
+  tint,
   sharpness,
   noise,
   compression,
   lattice,
   structure,
+  local,
   scales,
   naturalness,
 ];

@@ -10,6 +10,8 @@
       'scales.c',
       'naturalness.c',
       'lattice.c',
+      'local.c',
+      'tint.c',
     ],
   },
   'target_defaults': {

@@ -33,6 +33,9 @@
 #define stopline_naturalness STOPLINE_NAME(stopline_naturalness)
 #define stopline_naturalness_scratch STOPLINE_NAME(stopline_naturalness_scratch)
 #define stopline_lattice STOPLINE_NAME(stopline_lattice)
+#define stopline_local STOPLINE_NAME(stopline_local)
+#define stopline_local_scratch STOPLINE_NAME(stopline_local_scratch)
+#define stopline_tint STOPLINE_NAME(stopline_tint)
 #define stopline_lattice_scratch STOPLINE_NAME(stopline_lattice_scratch)
 #define stopline_lattice_history STOPLINE_NAME(stopline_lattice_history)
 #define stopline_history STOPLINE_NAME(stopline_history)
@@ -97,7 +100,20 @@
   X(mscn, 24) /* naturalness.c: n, |n|, n^2, sigma; for each of four products n, n < 0, |P|, P^2 < 0, P^2 >= 0 */      \
   X(mscnHalf, 24)           /* the same on 2x2 means */                                                                \
   X(latticeScore, 1)        /* lattice.c: largest mean cosine over the IJG qualities */                                \
-  X(latticeQuality, 1)      /* and the quality it belongs to, 0 when there are too few coefficients */
+  X(latticeQuality, 1)      /* and the quality it belongs to, 0 when there are too few coefficients */                 \
+  X(aloneBright, 1) /* local.c: pixels above all 8 neighbours by more than their range */                              \
+  X(aloneDark, 1) /* and below */                                                                                      \
+  X(rowSigns, 2) /* |sum of signs of second differences| along interior rows: total and largest */                     \
+  X(columnSigns, 2) /* and columns */                                                                                  \
+  X(blockHoles, 3) /* 8x8 blocks with less than 1/2, 1/4, 1/8 of the energy around them */                             \
+  X(blockPeaks, 3) /* more than 2, 4, 8 times */                                                                       \
+  X(blockBright, 3) /* brighter than all around by more than 12, 24, 48 DN */                                          \
+  X(blockDark, 3) /* darker */                                                                                         \
+  X(blocksCompared, 1)                                                                                                 \
+  X(tintTop, 4) /* tint.c: upper half: pixels, Y, R - G, R + G - 2 B */                                                \
+  X(tintBottom, 4) /* lower half */                                                                                    \
+  X(tintProducts, 6) /* Y Y, rg rg, yb yb, Y rg, Y yb, rg yb */                                                        \
+  X(saturationHistogram, 16) /* 16 (max - min) / (max + 1) */
 
 #define STOPLINE_FIELD(field, size) AT_##field, AT_##field##_last = AT_##field + (size)-1,
 /* AT_<field> is the index of the first double of a field; OUT_SIZE the number of doubles in `out`. */
@@ -144,6 +160,11 @@ const char *stopline_layout(void);
  */
 void stopline_colour(const uint8_t *restrict data, size_t width, size_t height, size_t channels, uint8_t *restrict luma,
                      double *restrict out);
+void stopline_tint(const uint8_t *restrict data, size_t width, size_t height, size_t channels,
+                   const uint8_t *restrict luma, double *restrict out);
+void stopline_local(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
+                    double *restrict out);
+size_t stopline_local_scratch(size_t width, size_t height);
 void stopline_gradient(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
                        double *restrict out);
 size_t stopline_gradient_scratch(size_t width, size_t height);

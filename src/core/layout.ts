@@ -51,6 +51,19 @@ const sizes = {
   mscnHalf: 24,
   latticeScore: 1,
   latticeQuality: 1,
+  aloneBright: 1,
+  aloneDark: 1,
+  rowSigns: 2,
+  columnSigns: 2,
+  blockHoles: 3,
+  blockPeaks: 3,
+  blockBright: 3,
+  blockDark: 3,
+  blocksCompared: 1,
+  tintTop: 4,
+  tintBottom: 4,
+  tintProducts: 6,
+  saturationHistogram: 16,
 } as const;
 
 export type Field = keyof typeof sizes;

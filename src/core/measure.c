@@ -5,6 +5,7 @@
 #define STOPLINE_KERNELS(K)                                                                                            \
   K(gradient)                                                                                                          \
   K(scales)                                                                                                            \
+  K(local)                                                                                                             \
   K(naturalness)                                                                                                       \
   K(lattice)
 
@@ -44,6 +45,7 @@ int stopline_measure(const uint8_t *restrict data, size_t width, size_t height, 
   out[AT_pixels] = (double)width * (double)height;
   out[AT_width] = (double)width, out[AT_height] = (double)height;
   stopline_colour(data, width, height, channels, luma, out);
+  stopline_tint(data, width, height, channels, luma, out);
 #define RUN(name) stopline_##name(luma, width, height, rest, out);
   STOPLINE_KERNELS(RUN)
   return 0;

@@ -172,8 +172,8 @@ static void add_moments(const int16_t *samples, size_t n, double moments[2]) {
   for (size_t x = 0; x < n; x += 8) {
     v8s words;
     __builtin_memcpy(&words, samples + x, sizeof words);
-    v8f value = __builtin_convertvector(words, v8f);
-    v8f square = value * value; /* below 2^24: exact */
+    v8i value = __builtin_convertvector(words, v8i);
+    v8f square = __builtin_convertvector(value * value, v8f); /* below 2^24: exact */
     second += square;
     fourth += square * square;
   }
