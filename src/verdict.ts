@@ -119,7 +119,7 @@ function newProperties(profile: Profile, properties: Record<string, string>, pVa
       unit,
       direction: 'new',
       pValue: Math.max((singletons + 1) / (total + 1), Math.min(pValue, 1)),
-      text: `${propertyWords[property] ?? labelOf(property)} ${shown}${unit && unit !== 'ratio' ? ` ${unit}` : ''} was never seen in ${total} reference images (${known} in ${percent(times / total)} of them)`,
+      text: `${propertyLabel(property)} ${shown}${unit && unit !== 'ratio' ? ` ${unit}` : ''} was never seen in ${total} reference images (${known} in ${percent(times / total)} of them)`,
     });
   }
   return reasons;
@@ -156,6 +156,11 @@ function strangeStatistics(profile: Profile, scorer: Scorer, image: MeasuredImag
         text: `${labelOf(name)} of ${number(value, row.digits)}${unit} is ${direction === 'high' ? 'above' : 'below'} ${amount} (${number(reference.p01, row.digits)} to ${number(reference.p99, row.digits)}): ${direction === 'high' ? row.high : row.low}`,
       };
     });
+}
+
+/** A property or statistic in words: `encoder setting`, `dead columns`. */
+export function propertyLabel(name: string): string {
+  return propertyWords[name] ?? labelOf(name);
 }
 
 function labelOf(name: string): string {

@@ -1,5 +1,5 @@
 import { statistics } from '../statistics.ts';
-import type { Reason, Verdict } from '../verdict.ts';
+import { propertyLabel, type Reason, type Verdict } from '../verdict.ts';
 import type { Row } from './rows.ts';
 
 /** Counts over many images, in memory that does not grow with them. */
@@ -65,7 +65,7 @@ export function createTally(): Tally {
 
 /** What many images with the same reason have in common: the reason without their values. */
 export function reasonInWords({ statistic, direction }: Pick<Reason, 'statistic' | 'direction'>): string {
-  if (direction === 'new') return `${statistic} never seen in the reference`;
+  if (direction === 'new') return `${propertyLabel(statistic)} never seen in the reference (${statistic})`;
   const row = statistics.find(({ name }) => name === statistic);
   const words = direction === 'high' ? row?.high : row?.low;
   return `${words ?? `${direction}er than`} the reference (${statistic} ${direction})`;

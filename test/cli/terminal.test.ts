@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { csvCell, formatHeader, formatRow } from '../../src/cli/rows.ts';
-import { createTally } from '../../src/cli/tally.ts';
+import { createTally, reasonInWords } from '../../src/cli/tally.ts';
 import { bar, bytesText, duration, percent, printable, rangeBar, styled, table } from '../../src/cli/terminal.ts';
 import { statistics } from '../../src/statistics.ts';
 
@@ -101,6 +101,18 @@ describe('rows', () => {
 });
 
 describe('createTally', () => {
+  it('says what many images have in common without the values of one', () => {
+    expect(reasonInWords({ statistic: 'noiseSigma', direction: 'high' })).toBe(
+      'noisier than the reference (noiseSigma high)',
+    );
+    expect(reasonInWords({ statistic: 'deadColumns', direction: 'new' })).toBe(
+      'dead columns never seen in the reference (deadColumns)',
+    );
+    expect(reasonInWords({ statistic: 'fingerprint', direction: 'new' })).toBe(
+      'encoder setting never seen in the reference (fingerprint)',
+    );
+  });
+
   it('counts errors by code with the first file that had each', () => {
     const tally = createTally();
     const fail = (path: string, code: string) => tally.add({ path, error: { code, message: '' } });
