@@ -152,10 +152,17 @@ describe('stopline inspect refuses', () => {
     expect(run.code).toBe(code);
     expect(run.stdout).toBe('');
     expect(run.stderr).toMatch(new RegExp(`^stopline: STOPLINE_ERR_${name}\\w*: .+\n$`));
-    const asJson = await stopline([...args, '--json']);
-    expect(asJson.code).toBe(code);
-    const { message } = errorOf(asJson);
-    expect(run.stderr).toContain(message);
+  });
+
+  it.each([
+    ['cut.jpg', () => profile, 65, 'IMAGE_TRUNCATED'],
+    ['clean.jpg', () => at('clean.jpg'), 78, 'PROFILE_'],
+  ])('%s with the error as JSON on standard output, too', async (image, file, code, name) => {
+    const run = await stopline(['inspect', at(image), '--profile', file(), '--json']);
+    expect(run.code).toBe(code);
+    const error = errorOf(run);
+    expect(error.code).toMatch(`STOPLINE_ERR_${name}`);
+    expect(run.stderr).toBe(`stopline: ${error.code}: ${error.message}\n`);
   });
 
   it('a Profile that does not exist, and says how to make one', async () => {

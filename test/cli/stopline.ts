@@ -29,7 +29,8 @@ function cleanEnvironment(): Record<string, string | undefined> {
   const kept = Object.entries(process.env).filter(
     ([name]) => !name.startsWith('STOPLINE_') && !['FORCE_COLOR', 'NO_COLOR', 'NODE_OPTIONS'].includes(name),
   );
-  return Object.fromEntries(kept);
+  // Every run compiles the same sources, and its worker threads do so again: the second run need not.
+  return { ...Object.fromEntries(kept), NODE_COMPILE_CACHE: join(tmpdir(), 'stopline-compile-cache') };
 }
 
 /** Runs the real command line in a process of its own. */
