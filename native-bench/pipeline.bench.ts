@@ -110,7 +110,7 @@ printTable(
   ['promised', 'achieved', 'interval'],
   [0.01, 0.05].map((rate) => {
     const hits = pValues.filter((p) => p <= rate).length;
-    const [low, high] = clopperPearson(hits, fresh, 0.95);
+    const { low, high } = clopperPearson(hits, fresh, 0.95);
     return [rate, (hits / fresh).toFixed(4), `${low.toFixed(4)} to ${high.toFixed(4)}`];
   }),
 );
