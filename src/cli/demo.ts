@@ -19,7 +19,18 @@ import { numberOption } from './options.ts';
 import { startProgress } from './progress.ts';
 import type { Condition, RenderTask } from './render.ts';
 import { createTally, type Tally } from './tally.ts';
-import { commandLine, duration, note, percent, print, printJson, styled, table, verdictText } from './terminal.ts';
+import {
+  commandLine,
+  duration,
+  note,
+  percent,
+  print,
+  printable,
+  printJson,
+  styled,
+  table,
+  verdictText,
+} from './terminal.ts';
 
 interface DemoFlags {
   out: string;
@@ -105,7 +116,7 @@ async function runDemo(flags: DemoFlags): Promise<void> {
   print(conditionTable(groups));
   print('\nFalse alarms on clean frames that were not used to fit:');
   print(table(alarms.map(falseAlarmRow)));
-  print(`\nWritten to ${flags.out} in ${duration(seconds)}:`);
+  print(`\nWritten to ${printable(flags.out)} in ${duration(seconds)}:`);
   print(table([['  camera.stopline', 'the Profile'], ['  index.html', 'frames with their verdicts and reasons'], ['  sheet.png', 'the same as one picture']])); // biome-ignore format: a table
   print('Try next:');
   for (const args of [

@@ -54,7 +54,7 @@ First steps:
 }
 
 /** Prints an error where a person and a program will look for it, and says what to exit with. */
-function report(error: unknown, named: string | undefined): number {
+function report(error: unknown, named?: string): number {
   if (error instanceof Interruption) {
     note(`stopline: ${error.message}`);
     return error.exit;
@@ -78,8 +78,8 @@ function report(error: unknown, named: string | undefined): number {
 
 // A reader that has seen enough (`| head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
+  if (error.code === 'EPIPE') process.exit();
+  process.exit(report(new StoplineError('OUTPUT_UNWRITABLE', `Standard output cannot be written: ${error.message}.`)));
 });
 process.stderr.on('error', () => {});
 

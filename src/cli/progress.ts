@@ -33,9 +33,9 @@ export function startProgress(label: string, unit = 'images'): Progress {
       tenth = reached;
       shownAt = now;
       const { rate, left } = pace(done, total);
-      const skipped = failed > 0 ? `, ${failed} skipped` : '';
+      const bad = failed > 0 ? `, ${failed} failed` : '';
       const rest = done < total ? `, ${left} left` : '';
-      note(`${label}: ${done}/${total} ${unit} (${Math.floor((100 * done) / total)} %), ${rate}/s${rest}${skipped}`);
+      note(`${label}: ${done}/${total} ${unit} (${Math.floor((100 * done) / total)} %), ${rate}/s${rest}${bad}`);
     },
     stop() {},
   };
@@ -47,7 +47,7 @@ function terminalBar(
   pace: (done: number, total: number) => { rate: string; left: string },
 ): Progress {
   const bar = new SingleBar({
-    format: `${label} [{bar}] {percentage} % | {value}/{total} ${unit} | {rate}/s | {left} left{skipped}`,
+    format: `${label} [{bar}] {percentage} % | {value}/{total} ${unit} | {rate}/s | {left} left{bad}`,
     stream: process.stderr,
     barsize: 28,
     barCompleteChar: '=',
@@ -58,7 +58,7 @@ function terminalBar(
   let isStarted = false;
   return {
     update({ done, total, failed = 0 }) {
-      const payload = { ...pace(done, total), skipped: failed > 0 ? ` | ${failed} skipped` : '' };
+      const payload = { ...pace(done, total), bad: failed > 0 ? ` | ${failed} failed` : '' };
       if (!isStarted) bar.start(total, 0, payload);
       isStarted = true;
       bar.update(done, payload);

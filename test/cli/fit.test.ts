@@ -42,7 +42,7 @@ describe('stopline fit', () => {
   });
 
   it('shows progress on standard error as plain lines, because that is no terminal here', () => {
-    expect(run.stderr).toMatch(/^fit: 63\/63 images \(100 %\), [\d.]+\/s, 2 skipped$/m);
+    expect(run.stderr).toMatch(/^fit: 63\/63 images \(100 %\), [\d.]+\/s, 2 failed$/m);
     expect(run.stderr).not.toContain('\u001b');
   });
 

@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { settings } from '../../src/config.ts';
-import { errorOf, stopline } from './stopline.ts';
+import { errorOf, main, stopline } from './stopline.ts';
 
 const commands = ['fit', 'inspect', 'score', 'serve', 'doctor', 'demo', 'corrupt'];
 
@@ -73,6 +75,20 @@ describe('usage errors exit with 2, name what is wrong, and say where help is', 
       code: 'STOPLINE_ERR_OPTION_INVALID',
       message: expect.stringContaining('--out <FILE>'),
     });
+  });
+
+  it('says so when standard output cannot be written', async (test) => {
+    const full = await open('/dev/full', 'w').catch(() => undefined);
+    if (!full) return test.skip('this system has no /dev/full');
+    const child = spawn(process.execPath, [main, '--version'], { stdio: ['ignore', full.fd, 'pipe'] });
+    let stderr = '';
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    await full.close();
+    expect(stderr).toMatch(/^stopline: STOPLINE_ERR_OUTPUT_UNWRITABLE: .*ENOSPC/);
+    expect(code).toBe(73);
   });
 
   it('names a setting in the environment that does not exist', async () => {

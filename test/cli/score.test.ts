@@ -79,7 +79,7 @@ describe('stopline score', () => {
     expect(run.stdout).toMatch(/% warned or blocked; [\d.]+ % is promised/);
     expect(run.stdout).toContain('2 images could not be judged');
     expect(run.stdout).toMatch(/1 {2}STOPLINE_ERR_IMAGE_TRUNCATED {2}.*bad\.jpg/);
-    expect(run.stderr).toMatch(/^score: 17\/17 images \(100 %\), [\d.]+\/s, 2 skipped$/m);
+    expect(run.stderr).toMatch(/^score: 17\/17 images \(100 %\), [\d.]+\/s, 2 failed$/m);
   });
 
   it('sums up as JSON, whatever the number of threads', async () => {
