@@ -1,0 +1,246 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { encodeFrame, renderFrame } from '../src/cli/camera.ts';
+import { corrupt, type Severity } from '../src/corruptions.ts';
+import type { Frame } from '../src/decode.ts';
+import { fit } from '../src/fit.ts';
+import { createInspector, type Inspector } from '../src/inspector.ts';
+import { createProfile, type Profile, type ProfileDescription, saveProfile } from '../src/profile.ts';
+import { statistics } from '../src/statistics.ts';
+import { jpegFrame, renderFolder, temporaryFolder } from './cli/stopline.ts';
+
+const folder = temporaryFolder();
+const rendered = renderFrame(500, { width: 160, height: 90 });
+let profile: Profile;
+let inspector: Inspector;
+
+beforeAll(async () => {
+  await renderFolder(join(folder, 'frames'), 200);
+  const falseAlarmRate = { warn: 0.05, block: 0.02 };
+  // By number, so that the split does not depend on where the temporary folder is.
+  const options = { paths: [join(folder, 'frames')], groupBy: '\\d+(?=\\.jpg)', name: 'front-camera', falseAlarmRate };
+  profile = (await fit(options)).profile;
+  inspector = await createInspector({ profile });
+});
+
+/** The Profile with another description, its checksum made to fit. */
+function altered(changes: Partial<ProfileDescription>): Profile {
+  const { sha256: _, tensors, ...description } = profile;
+  return createProfile({ ...description, ...changes }, tensors);
+}
+
+const png = ({ data, width, height, channels }: Frame) =>
+  sharp(data, { raw: { width, height, channels } }).png().toBuffer();
+
+async function spoilt(cause: string, severity: Severity): Promise<Uint8Array> {
+  return encodeFrame(await corrupt(rendered, cause, severity, 1));
+}
+
+describe('a verdict', () => {
+  it('has the fields that every way in promises', async () => {
+    const bytes = await jpegFrame(500);
+    const verdict = JSON.parse(JSON.stringify(await inspector.inspect(bytes)));
+    expect(verdict).toMatchObject({
+      verdict: expect.stringMatching(/^(pass|warn|block)$/),
+      pValue: expect.any(Number),
+      score: expect.any(Number),
+      falseAlarmRate: { warn: 0.05, block: 0.02 },
+      reasons: expect.any(Array),
+      image: {
+        format: 'jpeg',
+        width: 160,
+        height: 90,
+        bytes: bytes.length,
+        sha256: createHash('sha256').update(bytes).digest('hex'),
+        container: { format: 'jpeg', width: 160, height: 90 },
+      },
+      profile: { name: 'front-camera', sha256: profile.sha256 },
+    });
+    expect(verdict.statistics.jpegQuality).toBe(92);
+    expect(verdict.detectors).toContainEqual({
+      name: 'statistics',
+      pValue: expect.any(Number),
+      score: expect.any(Number),
+    });
+    expect(Object.keys(verdict.statistics)).toEqual(statistics.map(({ name }) => name));
+    for (const value of Object.values(verdict.statistics))
+      if (value !== null) expect(value).toEqual(expect.any(Number));
+    const { decode, statistics: measured, score, total } = verdict.timingMs;
+    expect(total).toBeCloseTo(decode + measured + score, 9);
+  });
+
+  it('passes most clean frames and blocks a spoilt one', async () => {
+    const clean = await Promise.all(
+      Array.from({ length: 40 }, async (_, i) => inspector.inspect(await jpegFrame(600 + i))),
+    );
+    expect(clean.filter(({ verdict }) => verdict === 'pass').length).toBeGreaterThan(30);
+    expect((await inspector.inspect(await spoilt('gaussianNoise', 4))).verdict).toBe('block');
+  });
+
+  it('follows from the p-value and the promised rates alone', async () => {
+    const { calibrated } = profile.reference;
+    for (const bytes of [await jpegFrame(700), await spoilt('fog', 1), await spoilt('night', 3)]) {
+      const { verdict, pValue, falseAlarmRate } = await inspector.inspect(bytes);
+      expect(verdict).toBe(pValue <= falseAlarmRate.block ? 'block' : pValue <= falseAlarmRate.warn ? 'warn' : 'pass');
+      // A conformal p-value is a whole number of ranks.
+      expect((pValue * (calibrated + 1)) % 1).toBeCloseTo(0, 9);
+      expect(pValue).toBeGreaterThanOrEqual(1 / (calibrated + 1));
+    }
+  });
+
+  it('ranks images by score after the p-value has reached its end', async () => {
+    const verdicts = [];
+    for (const severity of [1, 3, 5] as const)
+      verdicts.push(await inspector.inspect(await spoilt('gaussianNoise', severity)));
+    const smallest = 1 / (profile.reference.calibrated + 1);
+    expect(verdicts.map(({ pValue }) => pValue)).toEqual([smallest, smallest, smallest]);
+    const scores = verdicts.map(({ score }) => score);
+    expect(scores).toEqual(scores.toSorted((a, b) => a - b));
+    expect(new Set(scores).size).toBe(3);
+  });
+
+  it('is the same for the same bytes', async () => {
+    const bytes = await jpegFrame(501);
+    const [first, second] = await Promise.all([inspector.inspect(bytes), inspector.inspect(bytes)]);
+    expect({ ...first, timingMs: 0 }).toEqual({ ...second, timingMs: 0 });
+  });
+});
+
+describe('reasons', () => {
+  it('name what is wrong, with value, unit and the range of the reference', async () => {
+    const { reasons } = await inspector.inspect(await spoilt('gaussianNoise', 3));
+    const noise = reasons.find(({ statistic }) => statistic === 'noiseSigma');
+    expect(noise).toMatchObject({ unit: 'DN', direction: 'high' });
+    const { value, reference, text } = noise!;
+    expect(reference!.p01).toBeLessThanOrEqual(reference!.p50);
+    expect(reference!.p50).toBeLessThanOrEqual(reference!.p99);
+    expect(value as number).toBeGreaterThan(reference!.p99);
+    const { digits } = statistics.find(({ name }) => name === 'noiseSigma')!;
+    expect(text).toContain(`${Number((value as number).toFixed(digits))} DN`);
+    expect(text).toMatch(/above .* reference/);
+  });
+
+  it('are ranked, bounded and each said once', async () => {
+    const { reasons } = await inspector.inspect(await spoilt('defocusBlur', 4));
+    expect(reasons.length).toBeGreaterThan(1);
+    expect(reasons.length).toBeLessThanOrEqual(8);
+    expect(new Set(reasons.map(({ statistic }) => statistic)).size).toBe(reasons.length);
+    for (const { pValue } of reasons) {
+      expect(pValue).toBeGreaterThan(0);
+      expect(pValue).toBeLessThanOrEqual(1);
+    }
+  });
+
+  it('see another encoder setting and another size, which no statistic of the pixels is needed for', async () => {
+    const other = await inspector.inspect(await encodeFrame(rendered, { quality: 60 }));
+    const setting = other.reasons.find(({ statistic }) => statistic === 'fingerprint');
+    expect(setting).toMatchObject({ direction: 'new', text: expect.stringContaining('encoder setting') });
+    expect(setting).not.toHaveProperty('reference');
+    const larger = await inspector.inspect(await encodeFrame(renderFrame(500, { width: 192, height: 108 })));
+    const size = larger.reasons.find(({ statistic }) => statistic === 'size');
+    expect(size).toMatchObject({ value: '192x108', direction: 'new', text: expect.stringContaining('160x90') });
+  });
+});
+
+describe('a frame that the caller has decoded', () => {
+  it('gets the statistics that its lossless file gets, save those that only the bytes tell', async () => {
+    const fromFile = await inspector.inspect(await png(rendered));
+    const fromFrame = inspector.inspectFrame(rendered);
+    for (const { name, group } of statistics) {
+      if (group === 'container') expect(fromFrame.statistics[name], name).toBeNull();
+      else expect(fromFrame.statistics[name], name).toBe(fromFile.statistics[name]);
+    }
+    expect(fromFrame.image).toEqual({
+      format: 'frame',
+      width: 160,
+      height: 90,
+      bytes: rendered.data.length,
+      sha256: createHash('sha256').update(rendered.data).digest('hex'),
+    });
+  });
+
+  it('may be grey, which is RGB with equal channels, or have alpha, which is ignored', () => {
+    const { data, width, height } = rendered;
+    const grey = new Uint8Array(width * height).map((_, i) => data[3 * i + 1]);
+    const spread = new Uint8Array(data.length).map((_, i) => grey[Math.floor(i / 3)]);
+    const fromGrey = inspector.inspectFrame({ data: grey, width, height, channels: 1 });
+    const fromSpread = inspector.inspectFrame({ data: spread, width, height, channels: 3 });
+    expect(fromGrey.statistics).toEqual(fromSpread.statistics);
+    expect(fromGrey.score).toBe(fromSpread.score);
+    const alpha = new Uint8Array(width * height * 4).map((_, i) =>
+      i % 4 === 3 ? i % 251 : data[3 * (i >> 2) + (i % 4)],
+    );
+    const fromAlpha = inspector.inspectFrame({ data: alpha, width, height, channels: 4 });
+    expect(fromAlpha.statistics).toEqual(inspector.inspectFrame(rendered).statistics);
+  });
+
+  it.each<[string, Partial<Record<keyof Frame, unknown>>]>([
+    ['too few bytes', { data: new Uint8Array(10) }],
+    ['too many bytes', { data: new Uint8Array(160 * 90 * 3 + 1) }],
+    ['no width', { width: 0 }],
+    ['a broken height', { height: 90.5 }],
+    ['two channels', { channels: 2 }],
+    ['floats', { data: new Float32Array(160 * 90 * 3) }],
+  ])('with %s is refused', (_, changes) => {
+    const frame = { ...rendered, ...changes } as Frame;
+    expect(() => inspector.inspectFrame(frame)).toThrow(
+      expect.objectContaining({ code: 'STOPLINE_ERR_FRAME_INVALID' }),
+    );
+  });
+});
+
+describe('an inspector', () => {
+  it('opens a Profile by its path', async () => {
+    const path = join(folder, 'camera.stopline');
+    await saveProfile(profile, path);
+    const opened = await createInspector({ profile: path });
+    expect(opened.profile.sha256).toBe(profile.sha256);
+    expect(opened.warnings).toEqual([]);
+    const missing = createInspector({ profile: join(folder, 'none.stopline') });
+    await expect(missing).rejects.toMatchObject({ code: 'STOPLINE_ERR_PROFILE_UNREADABLE' });
+  });
+
+  it('refuses a Profile fitted under another decoding rule', async () => {
+    const other = altered({ decode: { ...profile.decode, rule: 'rgb8 shrink-to-fit' } });
+    await expect(createInspector({ profile: other })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_PROFILE_RULE',
+      message: expect.stringMatching(/rgb8 shrink-to-fit.*stopline fit/),
+    });
+  });
+
+  it('warns of a Profile fitted with another version of the decoder, and works', async () => {
+    const other = altered({ decode: { ...profile.decode, decoder: 'sharp 0.1.0' } });
+    const opened = await createInspector({ profile: other });
+    expect(opened.warnings).toEqual([expect.stringContaining('sharp 0.1.0')]);
+    const bytes = await jpegFrame(500);
+    expect((await opened.inspect(bytes)).pValue).toBe((await inspector.inspect(bytes)).pValue);
+  });
+
+  it('refuses a Profile with a statistic that it cannot measure', async () => {
+    const [first, ...others] = profile.statistics;
+    const other = altered({ statistics: [{ ...first, name: 'ofTheFuture' }, ...others] });
+    await expect(createInspector({ profile: other })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_PROFILE_VERSION',
+      message: expect.stringContaining('ofTheFuture'),
+    });
+  });
+
+  it('keeps to the limits that it was given', async () => {
+    const strict = await createInspector({ profile, limits: { maxPixels: 1000 } });
+    await expect(strict.inspect(await jpegFrame(500))).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_IMAGE_TOO_MANY_PIXELS',
+    });
+  });
+
+  it('judges alike with the WebAssembly core', async () => {
+    const other = await createInspector({ profile, core: 'wasm' });
+    expect(other.core.info.build).toBe('wasm');
+    for (const bytes of [await jpegFrame(502), await spoilt('rain', 2)]) {
+      const [here, there] = [await inspector.inspect(bytes), await other.inspect(bytes)];
+      expect(there.verdict).toBe(here.verdict);
+      expect(Math.abs(there.score - here.score)).toBeLessThan(1e-6 * Math.max(1, Math.abs(here.score)));
+    }
+  });
+});
