@@ -117,7 +117,13 @@ async function runDemo(flags: DemoFlags): Promise<void> {
   print('\nFalse alarms on clean frames that were not used to fit:');
   print(table(alarms.map(falseAlarmRow)));
   print(`\nWritten to ${printable(flags.out)} in ${duration(seconds)}:`);
-  print(table([['  camera.stopline', 'the Profile'], ['  index.html', 'frames with their verdicts and reasons'], ['  sheet.png', 'the same as one picture']])); // biome-ignore format: a table
+  print(
+    table([
+      ['  camera.stopline', 'the Profile'],
+      ['  index.html', 'frames with their verdicts and reasons'],
+      ['  sheet.png', 'the same as one picture'],
+    ]),
+  );
   print('Try next:');
   for (const args of [
     ['inspect', join(flags.out, 'frames', 'fog-3.jpg'), '--profile', profilePath],
@@ -179,9 +185,14 @@ interface Group {
 async function challenge(url: string, frames: number, signal: AbortSignal): Promise<Group[]> {
   const clean = Math.ceil(frames / 2);
   const perCondition = Math.ceil(frames / 10);
-  const groups: Group[] = [{ label: 'clean' }, ...conditions.map(({ cause, severity }) => ({
-    label: `${causes.find(([name]) => name === cause)?.[1]} ${severity}`, cause, severity,
-  }))].map((condition) => ({ condition, tally: createTally(), examples: [] })); // biome-ignore format: short
+  const groups: Group[] = [
+    { label: 'clean' },
+    ...conditions.map(({ cause, severity }) => ({
+      label: `${causes.find(([name]) => name === cause)?.[1]} ${severity}`,
+      cause,
+      severity,
+    })),
+  ].map((condition) => ({ condition, tally: createTally(), examples: [] }));
   const renderers = startRenderers();
   const progress = startProgress('inspect');
   const total = clean + perCondition * conditions.length;

@@ -10,7 +10,20 @@ import { checkWritable } from './output.ts';
 import { startProgress } from './progress.ts';
 import { formatHeader, formatRow, openRowFile, type Row, type RowFormat, standardOutputRows } from './rows.ts';
 import { createTally, type Tally } from './tally.ts';
-import { bar, commandLine, count, duration, note, percent, print, printable, printJson, styled, table, verdictText } from './terminal.ts'; // biome-ignore format: one line
+import {
+  bar,
+  commandLine,
+  count,
+  duration,
+  note,
+  percent,
+  print,
+  printable,
+  printJson,
+  styled,
+  table,
+  verdictText,
+} from './terminal.ts';
 
 interface ScoreFlags {
   profile?: string;
@@ -138,11 +151,21 @@ function summary(
   }
   if (reasons.length > 0) {
     lines.push('First reasons of what was warned or blocked');
-    lines.push(table(reasons.slice(0, 5).map(({ count, text }) => [`  ${count}`, text]), [0])); // biome-ignore format: one line
+    lines.push(
+      table(
+        reasons.slice(0, 5).map(({ count, text }) => [`  ${count}`, text]),
+        [0],
+      ),
+    );
   }
   if (failed > 0) {
     lines.push(styled('yellow', `${count(failed, 'image')} could not be judged`));
-    lines.push(table(errors.map(({ code, count, example }) => [`  ${count}`, code, printable(example)]), [0])); // biome-ignore format: one line
+    lines.push(
+      table(
+        errors.map(({ code, count, example }) => [`  ${count}`, code, printable(example)]),
+        [0],
+      ),
+    );
   }
   return lines.join('\n');
 }
