@@ -144,10 +144,18 @@ describe('stopline fit refuses, and leaves no file', () => {
     const isRoot = process.getuid?.() === 0;
     if (isRoot && !(await canRunAs(65534)))
       return test.skip('root reads everything, and another user cannot run node here');
-    const result = await stopline(['fit', closed, '--out', refused, '--json'], isRoot ? { uid: 65534, cwd: '/' } : {});
+    const open = join(folder, 'open');
+    mkdirSync(open);
+    chmodSync(open, 0o777);
+    const args = ['fit', closed, '--out', join(open, 'x.stopline'), '--json'];
+    const result = await stopline(args, isRoot ? { uid: 65534, cwd: '/' } : {});
     chmodSync(closed, 0o755);
-    // For another user the output folder is closed as well; either way, nothing was read and nothing written.
-    expect(isRoot ? [66, 73] : [66]).toContain(result.code);
+    expect(result.code).toBe(66);
+    expect(errorOf(result)).toEqual({
+      code: 'STOPLINE_ERR_INPUT_UNREADABLE',
+      message: expect.stringMatching(/closed.*permission denied/),
+    });
+    expect(readdirSync(open)).toEqual([]);
   });
 
   async function canRunAs(uid: number): Promise<boolean> {
