@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -74,6 +75,37 @@ test('the file is in the safetensors layout', () => {
   expect(header.slopes).toMatchObject({ dtype: 'F64', shape: [1] });
   const ends = Object.values(header).map((entry) => (entry as { data_offsets?: number[] }).data_offsets?.[1] ?? 0);
   expect(Math.max(...ends)).toBe(bytes.length - 8 - length);
+});
+
+/** What the safetensors documentation says a reader does, with nothing but numpy. */
+const reader = `
+import json, sys, numpy
+data = sys.stdin.buffer.read()
+length = int.from_bytes(data[:8], 'little')
+header = json.loads(data[8:8 + length])
+body = memoryview(data)[8 + length:]
+meta = header.pop('__metadata__')
+spans = sorted(entry['data_offsets'] for entry in header.values())
+assert [begin for begin, _ in spans] == [0] + [end for _, end in spans[:-1]], 'holes'
+assert spans[-1][1] == len(body), 'length'
+tensors = {}
+for name, entry in header.items():
+    begin, end = entry['data_offsets']
+    assert entry['dtype'] == 'F64'
+    tensors[name] = numpy.frombuffer(body[begin:end], '<f8').reshape(entry['shape']).tolist()
+print(json.dumps({'name': json.loads(meta['profile'])['name'], 'tensors': tensors}))
+`;
+const hasNumpy = spawnSync('python3', ['-c', 'import numpy']).status === 0;
+if (!hasNumpy) process.stderr.write('skipped: a Profile read by Python, python3 with numpy is absent\n');
+
+test.skipIf(!hasNumpy)('Python reads the same numbers', () => {
+  const { stdout, stderr } = spawnSync('python3', ['-c', reader], { input: bytes, encoding: 'utf8' });
+  expect(stderr).toBe('');
+  const { name, tensors } = JSON.parse(stdout);
+  expect(name).toBe('tiny');
+  expect(Object.keys(tensors).sort()).toEqual(Object.keys(profile.tensors).sort());
+  expect(tensors.knotDeviations).toEqual([-1, 1]);
+  expect(tensors.calibrationValues).toEqual([[1.5]]);
 });
 
 test('describeProfile leaves the numbers out', () => {
