@@ -23,7 +23,7 @@ const core = fileURLToPath(new URL('../src/core/', import.meta.url));
 const kernels = [...readFileSync(join(core, 'binding.gyp'), 'utf8').matchAll(/^ +'(\w+\.c)',$/gm)].map(([, file]) =>
   join(core, file),
 );
-const names = ['colour', 'gradient', 'scales', 'naturalness', 'lattice', 'all'] as const;
+const names = ['colour', 'tint', 'gradient', 'scales', 'local', 'naturalness', 'lattice', 'all'] as const;
 type Times = Record<string, number>;
 
 /** A photograph where one is given, else shapes with noise: cost hardly depends on what is shown. */
@@ -98,8 +98,10 @@ function wasm(): Times {
   const rest = scratch + align(width * height + 256);
   const call: Record<(typeof names)[number], () => void> = {
     colour: () => code.stopline_colour(frame, width, height, 3, luma, out),
+    tint: () => code.stopline_tint(frame, width, height, 3, luma, out),
     gradient: () => code.stopline_gradient(luma, width, height, rest, out),
     scales: () => code.stopline_scales(luma, width, height, rest, out),
+    local: () => code.stopline_local(luma, width, height, rest, out),
     naturalness: () => code.stopline_naturalness(luma, width, height, rest, out),
     lattice: () => code.stopline_lattice(luma, width, height, rest, out),
     all: () => code.stopline_measure(frame, width, height, 3, scratch, out),

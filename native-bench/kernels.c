@@ -49,6 +49,8 @@ int main(int argc, char **argv) {
   TIME("scales", stopline_scales(luma, width, height, rest, out));
   TIME("naturalness", stopline_naturalness(luma, width, height, rest, out));
   TIME("lattice", stopline_lattice(luma, width, height, rest, out));
+  TIME("local", stopline_local(luma, width, height, rest, out));
+  TIME("tint", stopline_tint(data, width, height, 3, luma, out));
   TIME("all", stopline_measure(data, width, height, 3, scratch, out));
   return copy[bytes - 1] != data[bytes - 1];
 }

@@ -1,0 +1,44 @@
+/**
+ * Runs the benchmarks one after another, each in a process of its own, and prints what they print.
+ *
+ *     npm run bench                  all
+ *     npm run bench -- --write       and keep the tables in docs/performance.md
+ */
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { arch, availableParallelism, cpus, platform } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+
+const programs = [
+  { title: 'The core', file: 'core.bench.ts', command: 'npm run bench:core' },
+  { title: 'The whole path', file: 'pipeline.bench.ts', command: 'npm run bench:pipeline' },
+];
+
+function outputOf(file: string): Promise<string> {
+  const path = fileURLToPath(new URL(file, import.meta.url));
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      process.stdout.write(text);
+    });
+    child.on('error', reject).on('close', (code) => {
+      if (code === 0) resolve(output);
+      else reject(new Error(`${file} ended with ${code}`));
+    });
+  });
+}
+
+const sections: string[] = [];
+for (const { title, file, command } of programs) {
+  console.log(`\n## ${title}\n`);
+  sections.push(`## ${title}\n\n\`${command}\`\n\n${(await outputOf(file)).trim()}\n`);
+}
+if (process.argv.includes('--write')) {
+  const machine = `${cpus()[0].model}, ${availableParallelism()} cores, ${platform()} ${arch()}`;
+  const versions = `Node ${process.versions.node}, sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}`;
+  const head = `# Performance\n\nPrinted by \`npm run bench -- --write\` on ${new Date().toISOString().slice(0, 10)}: ${machine}; ${versions}. Times are medians; another machine gives other times, so compare within one run.\n`;
+  writeFileSync(new URL('../docs/performance.md', import.meta.url), [head, ...sections].join('\n'));
+}
