@@ -4,6 +4,7 @@
  * cache; each loop then reads planes, which is what compilers vectorise well.
  */
 #include "core.h"
+#include "planes.h"
 #include "vector.h"
 
 enum { CHUNK = 1024, BLOCK = 8 };
@@ -20,50 +21,6 @@ typedef struct {
 typedef struct {
   uint64_t r, g, b, rg2, yb2, saturation, low, high, grey, dark, blocks;
 } sums;
-
-#ifdef HAS_LOOKUP
-/* Where the bytes of one channel go: from the first, second and third 16 of every 48; 16 pixels a lane. */
-#define NONE 128
-static const uint8_t places[3][3][16] = {
-    {{0, 3, 6, 9, 12, 15, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE},
-     {NONE, NONE, NONE, NONE, NONE, NONE, 2, 5, 8, 11, 14, NONE, NONE, NONE, NONE, NONE},
-     {NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 1, 4, 7, 10, 13}},
-    {{1, 4, 7, 10, 13, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE},
-     {NONE, NONE, NONE, NONE, NONE, 0, 3, 6, 9, 12, 15, NONE, NONE, NONE, NONE, NONE},
-     {NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 2, 5, 8, 11, 14}},
-    {{2, 5, 8, 11, 14, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE},
-     {NONE, NONE, NONE, NONE, NONE, 1, 4, 7, 10, 13, NONE, NONE, NONE, NONE, NONE, NONE},
-     {NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 0, 3, 6, 9, 12, 15}}};
-
-/* VECTOR_BYTES interleaved RGB pixels to three planes. */
-INLINE void split_vector(const uint8_t *p, uint8_t *r, uint8_t *g, uint8_t *b) {
-  u8v first = load_lanes48(p), second = load_lanes48(p + 16), third = load_lanes48(p + 32);
-  uint8_t *to[3] = {r, g, b};
-  for (int k = 0; k < 3; k++) {
-    u8v plane = lookup(first, places[k][0]) | lookup(second, places[k][1]) | lookup(third, places[k][2]);
-    __builtin_memcpy(to[k], &plane, sizeof plane);
-  }
-}
-#endif
-
-/* Interleaved pixels to planes; behind them black up to a multiple of 64, so that the loops need no tail. */
-static void split(planes *restrict to, const uint8_t *restrict p, size_t n, size_t channels) {
-  size_t i = 0;
-  if (channels == 1) {
-    __builtin_memcpy(to->r, p, n);
-    __builtin_memcpy(to->g, p, n);
-    __builtin_memcpy(to->b, p, n);
-    i = n;
-  } else if (channels == 3) {
-#ifdef HAS_LOOKUP
-    for (; i + VECTOR_BYTES <= n; i += VECTOR_BYTES) split_vector(p + 3 * i, to->r + i, to->g + i, to->b + i);
-#endif
-    for (; i < n; i++) to->r[i] = p[3 * i], to->g[i] = p[3 * i + 1], to->b[i] = p[3 * i + 2];
-  } else {
-    for (; i < n; i++) to->r[i] = p[4 * i], to->g[i] = p[4 * i + 1], to->b[i] = p[4 * i + 2];
-  }
-  for (size_t end = (n + 63) & ~(size_t)63; i < end; i++) to->r[i] = to->g[i] = to->b[i] = 0;
-}
 
 /*
  * Luma and the sums of colours. With the coefficients split into high and low bytes, luma is exact in 16 bits:
@@ -150,7 +107,7 @@ void stopline_colour(const uint8_t *restrict data, size_t width, size_t height, 
       for (size_t i = 0; i < padded; i++) tile.dark[i] = 255;
       for (size_t y = top; y < top + rows; y++) {
         size_t start = y * width + left;
-        split(&tile, data + start * channels, n, channels);
+        split(tile.r, tile.g, tile.b, data + start * channels, n, channels);
         add_colours(&tile, padded, &total);
         /* By turns, so that the processor counts (stores) while it divides (vectors). */
         for (size_t i = 0; i < n; i += 64) {

@@ -13,194 +13,229 @@ enum {
   /* A pixel stands alone when it leaves the range of its 8 neighbours by more than that range and by more than this. */
   ALONE = 12,
   /* DN per pixel added to block energies, so that flat blocks compare as equal. */
-  FLOOR = BLOCK * BLOCK
+  FLOOR = BLOCK * BLOCK,
+  /* Signs are summed in bytes over at most 127 vectors of a row, and over at most 15 bands of BLOCK rows. */
+  CHUNK = 127 * VECTOR_BYTES,
+  BANDS = 15
 };
 
 typedef struct {
-  int16_t *column_sign;
-  /* Column sums of one band of blocks: luma, and absolute differences to the right and below. */
-  uint16_t *band_luma, *band_energy;
+  /* Per column: 255 where a pixel has neighbours on both sides, else 0. */
+  uint8_t *inside;
+  /* Per column: sum of the signs of the last bands, and of those before. */
+  uint8_t *recent;
+  int32_t *columns;
+  /* Per block: sums of luma, and of absolute differences to the right and below. */
   uint32_t *luma, *energy;
 } room;
+
+typedef struct {
+  uint64_t bright, dark;
+  int32_t rows[BLOCK];
+} sums;
 
 static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
 static size_t lay_out(room *at, uint8_t *base, size_t width, size_t height) {
-  size_t used = 0, wide = width + 2 * LANES16 + 64, count = (width / BLOCK) * (height / BLOCK);
+  /* Whole vectors are read from anywhere inside. */
+  size_t used = 0, wide = width + VECTOR_BYTES, count = (width / BLOCK) * (height / BLOCK) + VECTOR_BYTES;
 #define TAKE(pointer, type, n) (pointer = (type *)(base + used), used += align64((n) * sizeof(type)))
-  TAKE(at->column_sign, int16_t, wide);
-  TAKE(at->band_luma, uint16_t, wide);
-  TAKE(at->band_energy, uint16_t, wide);
-  TAKE(at->luma, uint32_t, count + 1);
-  TAKE(at->energy, uint32_t, count + 1);
+  TAKE(at->inside, uint8_t, wide);
+  TAKE(at->recent, uint8_t, wide);
+  TAKE(at->columns, int32_t, wide);
+  TAKE(at->luma, uint32_t, count);
+  TAKE(at->energy, uint32_t, count);
 #undef TAKE
   return used;
 }
 
 size_t stopline_local_scratch(size_t width, size_t height) {
   room at;
-  return lay_out(&at, (uint8_t *)0, width, height);
+  return lay_out(&at, (uint8_t *)64, width, height);
 }
 
-/* Pixels of one interior row that stand alone, brighter and darker. */
-static void alone(const uint8_t *row, size_t width, uint64_t *bright, uint64_t *dark) {
-  const uint8_t *up = row - width, *down = row + width;
-  u32v sum_bright = {0}, sum_dark = {0};
-  const u8v least = (u8v){0} + ALONE, one = (u8v){0} + 1;
-  size_t x = 1;
-  for (; x + VECTOR_BYTES <= width - 1; x += VECTOR_BYTES) {
-    u8v a = load8(up + x - 1), b = load8(up + x), c = load8(up + x + 1), d = load8(row + x - 1);
-    u8v e = load8(row + x + 1), f = load8(down + x - 1), g = load8(down + x), h = load8(down + x + 1);
-    u8v most = max8(max8(max8(a, b), max8(c, d)), max8(max8(e, f), max8(g, h)));
-    u8v fewest = min8(min8(min8(a, b), min8(c, d)), min8(min8(e, f), min8(g, h)));
-    u8v pixel = load8(row + x), margin = max8(most - fewest, least);
-    sum_bright = add_bytes(sum_bright, (u8v)(subs8(pixel, most) > margin) & one);
-    sum_dark = add_bytes(sum_dark, (u8v)(subs8(fewest, pixel) > margin) & one);
-  }
-  *bright += sum_lanes_u32(sum_bright);
-  *dark += sum_lanes_u32(sum_dark);
-  for (; x < width - 1; x++) {
-    int most = 0, fewest = 255, pixel = row[x];
-    for (int i = 0; i < 9; i++) {
-      if (i == 4) continue;
-      int value = (i < 3 ? up : i < 6 ? row : down)[x + (size_t)(i % 3) - 1];
-      if (value > most) most = value;
-      if (value < fewest) fewest = value;
-    }
-    int margin = most - fewest > ALONE ? most - fewest : ALONE;
-    *bright += pixel - most > margin;
-    *dark += fewest - pixel > margin;
-  }
-}
+/* Sums of one strip that stay in registers or in the first cache. The bytes hold signs, -127 to 127. */
+typedef struct {
+  u8v rows[BLOCK];
+  u32v bright, dark;
+} lanes;
 
 /*
  * Signs of the second differences. In a scene they cancel along a row or column, because edges go either way; an offset
- * of a whole row or column, however small against the texture, has one sign all along it.
+ * of a whole row or column, however small against the texture, has one sign all along it. In bytes: 2 p > a + b where p
+ * exceeds the mean rounded down, 2 p < a + b where the mean rounded up exceeds p.
  */
-static int32_t signs(const uint8_t *row, size_t width, int16_t *column_sign) {
-  const uint8_t *up = row - width, *down = row + width;
-  int32_t total = 0;
-  size_t x = 1;
-  i16v along = {0};
-  for (; x + LANES16 <= width - 1; x += LANES16) {
-    i16v pixel = widen(row + x) * 2;
-    i16v across = pixel - widen(row + x - 1) - widen(row + x + 1);
-    i16v beside = pixel - widen(up + x) - widen(down + x);
-    i16v sum;
-    __builtin_memcpy(&sum, column_sign + x, sizeof sum);
-    sum += (i16v)(across < 0) - (i16v)(across > 0);
-    __builtin_memcpy(column_sign + x, &sum, sizeof sum);
-    along += (i16v)(beside < 0) - (i16v)(beside > 0);
-  }
-  for (int i = 0; i < LANES16; i++) total += along[i];
-  for (; x < width - 1; x++) {
-    int across = 2 * row[x] - row[x - 1] - row[x + 1], beside = 2 * row[x] - up[x] - down[x];
-    column_sign[x] += (int16_t)((across > 0) - (across < 0));
-    total += (beside > 0) - (beside < 0);
-  }
-  return total;
+INLINE u8v add_sign(u8v sum, u8v pixel, u8v a, u8v b) {
+  u8v up = average8(a, b), down = up - ((a ^ b) & 1);
+  return subtract_above(add_above(sum, pixel, down), up, pixel);
 }
 
-/* Adds one row to the column sums of its band. The last column and row have no right or lower neighbour of their own. */
-static void add_row(const uint8_t *row, const uint8_t *below, size_t width, room *at) {
-  size_t x = 0;
-  for (; x + LANES16 <= width - 1; x += LANES16) {
-    i16v pixel = widen(row + x);
-    i16v energy = abs16(pixel - widen(row + x + 1)) + abs16(pixel - widen(below + x));
-    u16v sum;
-    __builtin_memcpy(&sum, at->band_luma + x, sizeof sum);
-    sum += (u16v)pixel;
-    __builtin_memcpy(at->band_luma + x, &sum, sizeof sum);
-    __builtin_memcpy(&sum, at->band_energy + x, sizeof sum);
-    sum += (u16v)energy;
-    __builtin_memcpy(at->band_energy + x, &sum, sizeof sum);
+/*
+ * One strip of a band: one vector wide from column x on, `rows` high from row y on. With `edge` not set, the strip is
+ * BLOCK high and all its pixels have 8 neighbours.
+ */
+INLINE void walk_strip(const uint8_t *restrict luma, size_t width, size_t height, size_t x, size_t y, size_t rows,
+                       int edge, const room *restrict at, lanes *restrict sum) {
+  const u8v zero = {0}, margin = zero + ALONE;
+  const uint8_t *row = luma + y * width + x, *up = edge && y == 0 ? row : row - width;
+  const u8v inside = edge ? load8(at->inside + x) : ~zero;
+  u8v above = load8(up), left = load8(up - 1), right = load8(up + 1);
+  u8v most_above = max8(above, max8(left, right)), least_above = min8(above, min8(left, right));
+  u8v pixel = load8(row);
+  left = load8(row - 1), right = load8(row + 1);
+  u8v most_beside = max8(left, right), least_beside = min8(left, right);
+  u8v signs = load8(at->recent + x), bright = zero, dark = zero;
+  u16v brightness = {0}, energy = {0};
+  for (size_t j = 0; j < rows; j++) {
+    /* Below the last row it is repeated: no difference to it is counted. */
+    if (!edge || y + j + 1 < height) row += width;
+    u8v below = load8(row), next_left = load8(row - 1), next_right = load8(row + 1);
+    u8v next_most = max8(next_left, next_right), next_least = min8(next_left, next_right);
+    u8v most_below = max8(below, next_most), least_below = min8(below, next_least);
+    brightness = add_distance(brightness, pixel, zero);
+    energy = add_distance(add_distance(energy, pixel, right), pixel, below);
+    if (!edge || (y + j > 0 && y + j + 1 < height)) {
+      u8v most = max8(max8(most_above, most_below), most_beside);
+      u8v least = min8(min8(least_above, least_below), least_beside);
+      u8v range = max8(most - least, margin);
+      bright = add_above(bright, subs8(pixel, most), range);
+      dark = add_above(dark, subs8(least, pixel), range);
+      signs = add_sign(signs, pixel, left, right);
+      if (edge) sum->rows[j] += add_sign(zero, pixel, above, below) & inside;
+      else sum->rows[j] = add_sign(sum->rows[j], pixel, above, below);
+    }
+    most_above = max8(pixel, most_beside), least_above = min8(pixel, least_beside);
+    above = pixel, pixel = below, left = next_left, right = next_right;
+    most_beside = next_most, least_beside = next_least;
   }
-  for (; x < width; x++) {
-    int right = x + 1 < width ? row[x] - row[x + 1] : 0, lower = row[x] - below[x];
-    at->band_luma[x] += row[x];
-    at->band_energy[x] += (uint16_t)((right < 0 ? -right : right) + (lower < 0 ? -lower : lower));
+  __builtin_memcpy(at->recent + x, &signs, sizeof signs);
+  sum->bright = add_bytes(sum->bright, bright & inside);
+  sum->dark = add_bytes(sum->dark, dark & inside);
+  if (rows < BLOCK) return;
+  /* The four lanes of a block added by a product: they stay below 2^16 together. */
+  const size_t across = width / BLOCK, first = y / BLOCK * across + x / BLOCK;
+  uint64_t lane[2][VECTOR_BYTES / BLOCK];
+  __builtin_memcpy(lane[0], &brightness, sizeof brightness);
+  __builtin_memcpy(lane[1], &energy, sizeof energy);
+  for (size_t k = 0; k < VECTOR_BYTES / BLOCK && (!edge || x / BLOCK + k < across); k++) {
+    at->luma[first + k] = (uint32_t)(lane[0][k] * 0x0001000100010001u >> 48);
+    at->energy[first + k] = (uint32_t)(lane[1][k] * 0x0001000100010001u >> 48);
   }
 }
 
-static void sum_band(room *at, size_t across, size_t band, size_t width) {
-  for (size_t block = 0; block < across; block++) {
-    uint32_t luma = 0, energy = 0;
-    for (size_t x = block * BLOCK; x < (block + 1) * BLOCK; x++) luma += at->band_luma[x], energy += at->band_energy[x];
-    at->luma[band * across + block] = luma;
-    at->energy[band * across + block] = energy;
-  }
-  for (size_t x = 0; x < width; x++) at->band_luma[x] = at->band_energy[x] = 0;
+INLINE int32_t sum_signs(u8v signs) {
+  const u32v none = {0};
+  return (int32_t)sum_lanes_u32(add_bytes(none, signs + 128)) - 128 * VECTOR_BYTES;
 }
+
+/* One band of at most BLOCK rows from row y on. */
+static void walk_band(const uint8_t *restrict luma, size_t width, size_t height, size_t y, size_t rows,
+                      const room *restrict at, sums *restrict total) {
+  const int edge = y == 0 || y + BLOCK >= height;
+  for (size_t left = 0; left < width; left += CHUNK) {
+    const size_t end = width - left < CHUNK ? width : left + CHUNK;
+    lanes sum = {0};
+    for (size_t x = left; x < end; x += VECTOR_BYTES)
+      if (edge || x == 0 || x + VECTOR_BYTES > width - 1) walk_strip(luma, width, height, x, y, rows, 1, at, &sum);
+      else walk_strip(luma, width, height, x, y, BLOCK, 0, at, &sum);
+    for (size_t j = 0; j < rows; j++) total->rows[j] += sum_signs(sum.rows[j]);
+    total->bright += sum_lanes_u32(sum.bright), total->dark += sum_lanes_u32(sum.dark);
+  }
+  if (rows < BLOCK || width % BLOCK != 0) return;
+  /* The last column has no neighbour: what stood behind it in memory was counted. */
+  uint32_t *last = &at->energy[(y / BLOCK + 1) * (width / BLOCK) - 1];
+  for (const uint8_t *pixel = luma + (y + 1) * width - 1, *stop = pixel + BLOCK * width; pixel != stop; pixel += width)
+    *last -= (uint32_t)(pixel[0] > pixel[1] ? pixel[0] - pixel[1] : pixel[1] - pixel[0]);
+}
+
+static void flush_columns(const room *at, size_t width) {
+  for (size_t x = 0; x < width; x++) at->columns[x] += (int8_t)at->recent[x], at->recent[x] = 0;
+}
+
+INLINE u32v load32(const uint32_t *p) {
+  u32v lane;
+  __builtin_memcpy(&lane, p, sizeof lane);
+  return lane;
+}
+
+INLINE u32v select32(i32v which, u32v a, u32v b) { return ((u32v)which & a) | (~(u32v)which & b); }
 
 /* Least and most of the sums over the four sides of the ring, each of 2 RING + 1 blocks. */
-static void sides(const uint32_t *block, size_t across, uint32_t *least, uint32_t *most) {
-  uint32_t side[4] = {0};
-  for (int i = -RING; i <= RING; i++) {
-    side[0] += block[-(ptrdiff_t)(RING * across) + i];
-    side[1] += block[(ptrdiff_t)(RING * across) + i];
-    side[2] += block[i * (ptrdiff_t)across - RING];
-    side[3] += block[i * (ptrdiff_t)across + RING];
+INLINE void sides(const uint32_t *block, size_t across, u32v *least, u32v *most) {
+  const ptrdiff_t down = (ptrdiff_t)across;
+  u32v side[4] = {{0}};
+  for (ptrdiff_t i = -RING; i <= RING; i++) {
+    side[0] += load32(block - RING * down + i);
+    side[1] += load32(block + RING * down + i);
+    side[2] += load32(block + i * down - RING);
+    side[3] += load32(block + i * down + RING);
   }
   *least = *most = side[0];
   for (int i = 1; i < 4; i++) {
-    if (side[i] < *least) *least = side[i];
-    if (side[i] > *most) *most = side[i];
+    *least = select32((i32v)side[i] < (i32v)*least, side[i], *least);
+    *most = select32((i32v)side[i] > (i32v)*most, side[i], *most);
   }
 }
 
-/* Blocks that differ from all four sides around them, at three strengths. */
+/* Blocks that differ from all four sides around them, at three strengths. Sums times 5 times 8 stay below 2^21. */
 static void compare_blocks(const room *at, size_t across, size_t down, double *out) {
+  if (across <= 2 * RING || down <= 2 * RING) return;
   const uint32_t per_side = 2 * RING + 1;
+  i32v place, holes[3] = {{0}}, peaks[3] = {{0}}, bright[3] = {{0}}, dark[3] = {{0}};
+  for (int i = 0; i < LANES32; i++) place[i] = i;
   for (size_t y = RING; y + RING < down; y++) {
-    for (size_t x = RING; x + RING < across; x++) {
-      const size_t i = y * across + x;
-      uint32_t least, most, energy = (at->energy[i] + FLOOR) * per_side;
+    for (size_t x = RING; x + RING < across; x += LANES32) {
+      const size_t i = y * across + x, left = across - RING - x;
+      const i32v used = place < (int32_t)(left < LANES32 ? left : LANES32);
+      u32v least, most;
       sides(at->energy + i, across, &least, &most);
       least += per_side * FLOOR, most += per_side * FLOOR;
-      for (uint32_t k = 0; k < 3; k++) {
-        out[AT_blockHoles + k] += energy << (k + 1) < least;
-        out[AT_blockPeaks + k] += energy > most << (k + 1);
+      const u32v energy = (load32(at->energy + i) + FLOOR) * per_side;
+      for (int k = 0; k < 3; k++) {
+        holes[k] -= ((i32v)(energy << (k + 1)) < (i32v)least) & used;
+        peaks[k] -= ((i32v)energy > (i32v)(most << (k + 1))) & used;
       }
-      uint32_t luma = at->luma[i] * per_side;
       sides(at->luma + i, across, &least, &most);
-      for (uint32_t k = 0; k < 3; k++) {
+      const u32v luma = load32(at->luma + i) * per_side;
+      for (int k = 0; k < 3; k++) {
         const uint32_t step = (12u << k) * BLOCK * BLOCK * per_side;
-        out[AT_blockBright + k] += luma > most + step;
-        out[AT_blockDark + k] += luma + step < least;
+        bright[k] -= ((i32v)luma > (i32v)(most + step)) & used;
+        dark[k] -= ((i32v)(luma + step) < (i32v)least) & used;
       }
-      out[AT_blocksCompared] += 1;
     }
   }
+  for (int k = 0; k < 3; k++) {
+    out[AT_blockHoles + k] = (double)sum_lanes(holes[k]), out[AT_blockPeaks + k] = (double)sum_lanes(peaks[k]);
+    out[AT_blockBright + k] = (double)sum_lanes(bright[k]), out[AT_blockDark + k] = (double)sum_lanes(dark[k]);
+  }
+  out[AT_blocksCompared] = (double)(across - 2 * RING) * (double)(down - 2 * RING);
+}
+
+/* Adds the size of one sum of signs to a field of total and largest. */
+static void add_size(double *field, int32_t sum) {
+  const double size = sum < 0 ? -(double)sum : (double)sum;
+  field[0] += size;
+  if (size > field[1]) field[1] = size;
 }
 
 void stopline_local(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
                     double *restrict out) {
+  if (width < 3 || height < 3) return;
   room at;
   lay_out(&at, scratch, width, height);
-  if (width < 3 || height < 3) return;
-  for (size_t x = 0; x < width; x++) at.column_sign[x] = 0, at.band_luma[x] = at.band_energy[x] = 0;
-  const size_t across = width / BLOCK, down = height / BLOCK;
-  uint64_t bright = 0, dark = 0;
-  for (size_t y = 0; y < height; y++) {
-    const uint8_t *row = luma + y * width;
-    if (y > 0 && y + 1 < height) {
-      alone(row, width, &bright, &dark);
-      const int32_t sign = signs(row, width, at.column_sign);
-      const double size = sign < 0 ? -sign : sign;
-      out[AT_rowSigns] += size;
-      if (size > out[AT_rowSigns_last]) out[AT_rowSigns_last] = size;
-    }
-    if (y / BLOCK < down) {
-      add_row(row, y + 1 < height ? row + width : row, width, &at);
-      if (y % BLOCK == BLOCK - 1) sum_band(&at, across, y / BLOCK, width);
-    }
+  for (size_t x = 0; x < width + VECTOR_BYTES; x++)
+    at.columns[x] = 0, at.recent[x] = 0, at.inside[x] = x > 0 && x + 1 < width ? 255 : 0;
+  sums total = {0};
+  for (size_t y = 0, bands = 1; y < height; y += BLOCK, bands++) {
+    const size_t rows = height - y < BLOCK ? height - y : BLOCK;
+    for (size_t j = 0; j < rows; j++) total.rows[j] = 0;
+    walk_band(luma, width, height, y, rows, &at, &total);
+    for (size_t j = 0; j < rows; j++) add_size(out + AT_rowSigns, total.rows[j]);
+    if (bands % BANDS == 0) flush_columns(&at, width);
   }
-  for (size_t x = 1; x + 1 < width; x++) {
-    const double size = at.column_sign[x] < 0 ? -at.column_sign[x] : at.column_sign[x];
-    out[AT_columnSigns] += size;
-    if (size > out[AT_columnSigns_last]) out[AT_columnSigns_last] = size;
-  }
-  out[AT_aloneBright] = (double)bright;
-  out[AT_aloneDark] = (double)dark;
-  compare_blocks(&at, across, down, out);
+  flush_columns(&at, width);
+  for (size_t x = 1; x + 1 < width; x++) add_size(out + AT_columnSigns, at.columns[x]);
+  out[AT_aloneBright] = (double)total.bright;
+  out[AT_aloneDark] = (double)total.dark;
+  compare_blocks(&at, width / BLOCK, height / BLOCK, out);
 }

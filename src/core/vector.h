@@ -87,6 +87,52 @@ INLINE u8v subs8(u8v a, u8v b) { return a - min8(a, b); }
 #endif
 INLINE u8v distance8(u8v a, u8v b) { return max8(a, b) - min8(a, b); }
 
+/* Per byte: (a + b + 1) / 2. */
+INLINE u8v average8(u8v a, u8v b) {
+#if defined(__AVX512BW__)
+  return (u8v)_mm512_avg_epu8((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return (u8v)_mm256_avg_epu8((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+  return (u8v)_mm_avg_epu8((__m128i)a, (__m128i)b);
+#elif defined(__wasm_simd128__)
+  return (u8v)wasm_u8x16_avgr((v128_t)a, (v128_t)b);
+#else
+  return (a | b) - ((a ^ b) >> 1);
+#endif
+}
+
+/* Per byte: one more, or one less, where a > b. */
+#if defined(__AVX512BW__)
+INLINE u8v add_above(u8v sum, u8v a, u8v b) {
+  return (u8v)_mm512_mask_add_epi8((__m512i)sum, _mm512_cmpgt_epu8_mask((__m512i)a, (__m512i)b), (__m512i)sum,
+                                   _mm512_set1_epi8(1));
+}
+INLINE u8v subtract_above(u8v sum, u8v a, u8v b) {
+  return (u8v)_mm512_mask_sub_epi8((__m512i)sum, _mm512_cmpgt_epu8_mask((__m512i)a, (__m512i)b), (__m512i)sum,
+                                   _mm512_set1_epi8(1));
+}
+#else
+INLINE u8v add_above(u8v sum, u8v a, u8v b) { return sum + min8(subs8(a, b), (u8v){0} + 1); }
+INLINE u8v subtract_above(u8v sum, u8v a, u8v b) { return sum - min8(subs8(a, b), (u8v){0} + 1); }
+#endif
+
+/* Adds |a - b| to a sum; those of eight neighbouring bytes go to the four lanes in their place, in any order. */
+INLINE u16v add_distance(u16v sum, u8v a, u8v b) {
+#if defined(__AVX512BW__)
+  return sum + (u16v)_mm512_sad_epu8((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return sum + (u16v)_mm256_sad_epu8((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+  return sum + (u16v)_mm_sad_epu8((__m128i)a, (__m128i)b);
+#elif defined(__wasm_simd128__)
+  return sum + (u16v)wasm_u16x8_extadd_pairwise_u8x16((v128_t)distance8(a, b));
+#else
+  u16v pairs = (u16v)distance8(a, b);
+  return sum + (pairs & 255) + (pairs >> 8);
+#endif
+}
+
 /* Adds the bytes of v to the lanes of a sum. */
 INLINE u32v add_bytes(u32v sum, u8v v) {
 #if defined(__AVX512BW__)

@@ -100,13 +100,14 @@ export const local: StatisticTable = {
     // A handful of blocks has no surroundings to speak of.
     const compared = out[at.blocksCompared] >= 16 ? out[at.blocksCompared] : Number.NaN;
     const fields = ['blockHoles', 'blockPeaks', 'blockBright', 'blockDark'] as const;
+    // Divided by the length of a row or column: NaN where there is no interior.
     return [
       out[at.aloneBright] / interior,
       out[at.aloneDark] / interior,
       out[at.rowSigns] / interior,
-      out[at.rowSigns + 1] / (across > 0 ? across : Number.NaN),
+      out[at.rowSigns + 1] / (interior / down),
       out[at.columnSigns] / interior,
-      out[at.columnSigns + 1] / (down > 0 ? down : Number.NaN),
+      out[at.columnSigns + 1] / (interior / across),
       ...fields.flatMap((field) => Array.from(slice(out, field), (count) => count / compared)),
     ];
   },
