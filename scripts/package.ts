@@ -1,0 +1,64 @@
+/**
+ * Proves that the published package works: packs it, installs the tarball into an empty folder without running any install
+ * script, and uses the command line, the library and its types there.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'stopline-package-'));
+const run = (cwd: string, command: string, ...args: string[]): string =>
+  execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+const check = (ok: boolean, expected: string) => {
+  if (!ok) throw new Error(`Expected ${expected}`);
+  console.log(`ok: ${expected}`);
+};
+
+const library = `
+import { access } from 'node:fs/promises';
+import { createInspector, createPool, loadProfile, type Frame, type Verdict } from 'stopline';
+
+const profile = await loadProfile('demo/camera.stopline');
+const inspector = await createInspector({ profile });
+const frame: Frame = { data: new Uint8Array(64 * 48 * 3), width: 64, height: 48, channels: 3 };
+const verdict: Verdict = inspector.inspectFrame(frame);
+await access('demo/frames/clean.jpg');
+const pool = await createPool({ profilePath: 'demo/camera.stopline', threads: 1 });
+const judged = await pool.inspectFile('demo/frames/clean.jpg');
+await pool.close();
+// @ts-expect-error a verdict has no such field
+verdict.isDrift;
+console.log(JSON.stringify({ frame: verdict.verdict, format: judged.image.format, build: inspector.core.info.build }));
+`;
+
+try {
+  const packed = run(root, 'npm', 'pack', '--silent', '--pack-destination', folder);
+  const tarball = packed.trim().split('\n').at(-1) as string;
+  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n');
+  run(folder, 'npm', 'install', '--silent', '--ignore-scripts', '--omit=dev', `./${tarball}`);
+  const installed = join(folder, 'node_modules', 'stopline');
+  check(existsSync(join(installed, 'dist/core/stopline.wasm')), 'the WebAssembly core beside the compiled code');
+  check(!existsSync(join(installed, 'src/core/build')), 'no native build in the package');
+  check(!readdirSync(installed).includes('test'), 'no tests in the package');
+
+  const version = run(folder, 'npx', '--no-install', 'stopline', '--version').trim();
+  check(/^\d+\.\d+\.\d+/.test(version), 'npx stopline --version to print a version');
+  run(folder, 'npx', '--no-install', 'stopline', 'demo', '--frames', '60', '--out', 'demo');
+  check(existsSync(join(folder, 'demo/camera.stopline')), 'npx stopline demo to write a Profile');
+
+  writeFileSync(join(folder, 'use.ts'), library);
+  const options = ['--strict', '--noEmit', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2023'];
+  const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'];
+  run(folder, 'tsc', ...options, ...types, 'use.ts');
+  check(true, 'types that a strict program compiles against');
+  const { frame, format, build } = JSON.parse(run(folder, 'node', 'use.ts'));
+  check(
+    frame === 'block' && format === 'jpeg' && build === 'wasm',
+    'the library and its worker threads to judge images',
+  );
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}

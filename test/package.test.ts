@@ -1,0 +1,80 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+// That the packed package works is what `npm run check:package` proves; this is what can be said without packing.
+const root = fileURLToPath(new URL('..', import.meta.url));
+const readJson = (path: string) => JSON.parse(readFileSync(root + path, 'utf8'));
+const description = readJson('package.json');
+const lock = readJson('package-lock.json');
+
+describe('package.json', () => {
+  it('runs nothing when it is installed', () => {
+    const automatic = ['preinstall', 'install', 'postinstall', 'prepare', 'preprepare', 'postprepare'];
+    expect(Object.keys(description.scripts).filter((name) => automatic.includes(name))).toEqual([]);
+    expect(existsSync(`${root}binding.gyp`)).toBe(false);
+  });
+
+  it('publishes every C source that the native build needs', () => {
+    const sources = readFileSync(`${root}src/core/binding.gyp`, 'utf8').match(/\w+\.c\b/g);
+    for (const source of sources!) expect(existsSync(`${root}src/core/${source}`), source).toBe(true);
+    expect(description.files).toEqual(
+      expect.arrayContaining(['dist', 'src/core/*.c', 'src/core/*.h', 'src/core/binding.gyp']),
+    );
+  });
+
+  it('has a source behind everything that it exports', () => {
+    const compiled = [description.bin.stopline, description.exports['.'].default, description.exports['.'].types];
+    for (const path of compiled) {
+      const source = path.replace(/^(\.\/)?dist/, 'src').replace(/\.(js|d\.ts)$/, '.ts');
+      expect(existsSync(root + source), source).toBe(true);
+    }
+    expect(readFileSync(`${root}src/cli/main.ts`, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+  });
+});
+
+describe('package-lock.json', () => {
+  it('fits package.json', () => {
+    const { dependencies, devDependencies } = lock.packages[''];
+    expect(dependencies).toEqual(description.dependencies);
+    expect(devDependencies).toEqual(description.devDependencies);
+  });
+
+  // npm leaves out what a registry does not serve, and then npm ci fails, also where the package is not needed.
+  it('has every package that another one may want, for every platform', () => {
+    const known = new Set(Object.keys(lock.packages).map((path) => path.split('node_modules/').at(-1)));
+    const missing: string[] = [];
+    for (const [path, entry] of Object.entries<Record<string, Record<string, string>>>(lock.packages)) {
+      for (const name of Object.keys({ ...entry.dependencies, ...entry.optionalDependencies })) {
+        if (!known.has(name)) missing.push(`${path} wants ${name}`);
+      }
+    }
+    expect(missing).toEqual([]);
+  });
+
+  it('names no registry', () => {
+    expect(readFileSync(`${root}package-lock.json`, 'utf8')).not.toMatch(/"resolved":/);
+  });
+});
+
+describe('the container image', () => {
+  const dockerfile = readFileSync(`${root}Dockerfile`, 'utf8');
+
+  it('copies only what the build context lets through', () => {
+    const allowed = readFileSync(`${root}.dockerignore`, 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('!'))
+      .map((line) => line.slice(1));
+    const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(([, sources]) => sources.split(' '));
+    expect(copied.length).toBeGreaterThan(3);
+    for (const source of copied) {
+      expect(readdirSync(root)).toContain(source);
+      expect(allowed).toContain(source);
+    }
+  });
+
+  it('runs as another user than root, and is asked whether it is ready', () => {
+    expect(dockerfile).toMatch(/^USER node$/m);
+    expect(dockerfile).toMatch(/^HEALTHCHECK (.|\n)*\/health\/ready/m);
+  });
+});
