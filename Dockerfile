@@ -9,9 +9,10 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts ./scripts
 COPY src ./src
-# The base image's own Node builds and runs everything here: the devDependency `node` is for checkouts on older systems.
+# The base image's own Node builds and runs everything here: the devDependency `node` is for checkouts on older systems. Its
+# headers lie beside it, so that node-gyp downloads none.
 RUN rm -f node_modules/.bin/node \
- && npm run build:native \
+ && npm run build:native -- --nodedir=/usr/local \
  && npm run build \
  && npm prune --omit=dev --ignore-scripts
 
