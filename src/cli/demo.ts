@@ -161,7 +161,10 @@ async function fitCamera(frames: number, signal: AbortSignal): Promise<Profile> 
     const fitting = startProgress('fit');
     try {
       const onProgress = fitting.update;
-      const { profile } = await fit({ paths: [folder], name: 'demo-camera', seed, falseAlarmRate, signal, onProgress });
+      // Frames are drawn independently, so each is a group of its own; named by its number and not by the temporary folder,
+      // which makes the demo the same every time.
+      const split = { groupBy: 'frame-\\d+', seed, falseAlarmRate };
+      const { profile } = await fit({ paths: [folder], name: 'demo-camera', ...split, signal, onProgress });
       return profile;
     } finally {
       fitting.stop();
