@@ -12,7 +12,7 @@ enum { CHUNK = 1024, BLOCK = 8 };
 typedef struct {
   _Alignas(64) uint8_t r[CHUNK + 64], g[CHUNK + 64], b[CHUNK + 64];
   _Alignas(64) uint8_t luma[CHUNK];
-  /* max and max - min of 64 pixels. */
+  /* max, but at least 1, and max - min of 64 pixels. */
   _Alignas(64) uint8_t largest[64], chroma[64];
   /* Smallest channel of the rows of this tile so far. */
   _Alignas(64) uint8_t dark[CHUNK];
@@ -57,20 +57,26 @@ INLINE void add_extremes(planes *restrict at, size_t first, sums *restrict total
     up = up > b[i] ? up : b[i], down = down < b[i] ? down : b[i];
     dark[i] = dark[i] < down ? dark[i] : down;
     uint8_t difference = (uint8_t)(up - down);
-    at->largest[i] = up, at->chroma[i] = difference;
+    at->largest[i] = up | (up == 0), at->chroma[i] = difference;
     low = (uint8_t)(low + (up <= 4)), high = (uint8_t)(high + (up >= 251)), grey = (uint8_t)(grey + (difference <= 2));
   }
   total->low += low, total->high += high, total->grey += grey;
 }
 
-/* (max - min) / max in 1/4096: the division is exact IEEE and the result whole, so every build agrees. */
+/*
+ * (max - min) / max in 1/4096. Added to 2048, a float has its last place at 1/4096: the sum rounds, and its bits count.
+ * The quotient is exact IEEE and, with max below 256, never halfway between two results: every build agrees.
+ */
 INLINE uint32_t saturation(const planes *restrict at) {
-  int32_t sum = 0;
+  const uint32_t bits_of_2048 = 0x45000000;
+  uint32_t sum = 0;
   for (size_t i = 0; i < 64; i++) {
-    int32_t up = at->largest[i], difference = at->chroma[i];
-    sum += (int32_t)((float)(difference << 12) / (float)(up + (up == 0)) + 0.5f);
+    float share = (float)(int32_t)at->chroma[i] / (float)(int32_t)at->largest[i] + 2048.0f;
+    uint32_t bits;
+    __builtin_memcpy(&bits, &share, sizeof bits);
+    sum += bits - bits_of_2048;
   }
-  return (uint32_t)sum;
+  return sum;
 }
 
 INLINE void count(uint32_t histogram[4][256], const uint8_t *restrict luma, size_t n) {

@@ -210,14 +210,15 @@ static void walk_row(const uint8_t *restrict row, size_t stride, size_t n, size_
   total->impulses += sum_lanes_u32(impulses);
 }
 
-/* The k-th smallest of n values, k from 0: three rounds of counting on 11, 11 and 10 bits. */
+/* The k-th smallest of n values, k from 0: rounds of counting on 11 bits, from the highest that is set in any value. */
 static uint32_t kth(const uint32_t *restrict values, size_t n, size_t k) {
-  uint32_t prefix = 0, known = 0;
-  static const int shifts[3] = {21, 10, 0};
-  for (int round = 0; round < 3; round++) {
+  uint32_t any = 1, prefix = 0, known = 0;
+  for (size_t i = 0; i < n; i++) any |= values[i];
+  for (int shift = 32 - __builtin_clz(any); shift > 0;) {
     uint32_t counts[2048] = {0};
-    int shift = shifts[round];
-    uint32_t digits = round == 2 ? 1023 : 2047;
+    const int bits = shift < 11 ? shift : 11;
+    const uint32_t digits = (1u << bits) - 1;
+    shift -= bits;
     for (size_t i = 0; i < n; i++)
       if ((values[i] & known) == prefix) counts[values[i] >> shift & digits]++;
     uint32_t digit = 0;
@@ -226,6 +227,17 @@ static uint32_t kth(const uint32_t *restrict values, size_t n, size_t k) {
     known |= digits << shift;
   }
   return prefix;
+}
+
+/* The smallest but k + 1, where `value` is the k-th. */
+static uint32_t following(const uint32_t *restrict values, size_t n, size_t k, uint32_t value) {
+  uint32_t up_to = 0, least = UINT32_MAX;
+  for (size_t i = 0; i < n; i++) {
+    uint32_t above = values[i] > value ? values[i] : UINT32_MAX;
+    up_to += values[i] <= value;
+    least = above < least ? above : least;
+  }
+  return up_to > k + 1 ? value : least;
 }
 
 /* sigQ10: the tenth percentile of the residual energy of the 8x8 blocks in which nothing is clipped. */
@@ -238,7 +250,8 @@ static double noise_energy(const room *at, double *restrict out) {
   out[AT_noiseBlocks] = (double)n;
   if (n == 0) return 0;
   size_t k = (n - 1) / 10, tenths = (n - 1) % 10;
-  double low = kth(at->pick, n, k), high = tenths ? kth(at->pick, n, k + 1) : low;
+  uint32_t value = kth(at->pick, n, k);
+  double low = value, high = tenths ? following(at->pick, n, k, value) : value;
   return low + (high - low) * ((double)tenths / 10);
 }
 
@@ -283,16 +296,24 @@ static void textured_and_flat(const room *at, double noise2, double *restrict ou
   out[AT_flatResidual2] = residual2, out[AT_flatPixels] = pixels;
 }
 
+/* Where tile t of n begins among so many blocks: block b is in tile b n / blocks, rounded down. */
+static size_t tile_start(size_t t, size_t n, size_t blocks) { return (t * blocks + n - 1) / n; }
+
 /* Gradient energy and luma on a grid of tiles; a frame with fewer blocks than tiles has none. */
 static void add_tiles(const blocks *of, double *restrict out) {
   if (of->across < TILES_X || of->down < TILES_Y) return;
-  for (size_t y = 0; y < of->down; y++)
-    for (size_t x = 0; x < of->across; x++) {
-      size_t tile = y * TILES_Y / of->down * TILES_X + x * TILES_X / of->across, b = y * of->across + x;
-      out[AT_tileGradient2 + tile] += of->gradient2[b];
-      out[AT_tileLuma + tile] += of->luma[b];
-      out[AT_tilePixels + tile] += BLOCK * BLOCK;
-    }
+  for (size_t tile = 0; tile < TILES_X * TILES_Y; tile++) {
+    const size_t column = tile % TILES_X, line = tile / TILES_X;
+    const size_t left = tile_start(column, TILES_X, of->across), right = tile_start(column + 1, TILES_X, of->across);
+    const size_t top = tile_start(line, TILES_Y, of->down), bottom = tile_start(line + 1, TILES_Y, of->down);
+    uint64_t gradient2 = 0, luma = 0;
+    for (size_t y = top; y < bottom; y++)
+      for (size_t b = y * of->across + left; b < y * of->across + right; b++)
+        gradient2 += of->gradient2[b], luma += of->luma[b];
+    out[AT_tileGradient2 + tile] = (double)gradient2;
+    out[AT_tileLuma + tile] = (double)luma;
+    out[AT_tilePixels + tile] = (double)((right - left) * (bottom - top) * BLOCK * BLOCK);
+  }
 }
 
 /* Sum of squares of the second difference of neighbouring sums. */
