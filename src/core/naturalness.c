@@ -9,11 +9,9 @@
  * at most 0.26, for the shape); eight rows meet every row of an 8x8 block grid equally often.
  */
 #include "core.h"
+#include "vector.h"
 
 enum { WINDOW = 7, BORDER = 3, RING = 8, BAND = 8, PERIOD = 16, DENSE_PIXELS = 1 << 18, PAD = 32 };
-
-typedef float v8f __attribute__((vector_size(32)));
-typedef int32_t v8i __attribute__((vector_size(32)));
 
 /* Gaussian, standard deviation 7/6, 7 taps, sum 1. */
 static const float G0 = 0.01256f, G1 = 0.078828f, G2 = 0.237296f, G3 = 0.342632f;
@@ -61,49 +59,98 @@ static void normalise_row(const float *restrict mean, const float *restrict squa
   }
 }
 
+/*
+ * Sums run in eight lanes whatever the width of a vector: PARTS vectors a product, or two products a vector. GCC lowers
+ * vectors that the instruction set lacks lane by lane, hence never wider ones.
+ */
+#define FLOATS (VECTOR_BYTES / 4 < 8 ? VECTOR_BYTES / 4 : 8)
+#define PARTS (8 / FLOATS)
+typedef float lanes __attribute__((vector_size(4 * FLOATS)));
+typedef int32_t words __attribute__((vector_size(4 * FLOATS)));
+
+INLINE lanes load_lanes(const float *p) {
+  lanes v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+
 /* sums: |n|, n^2, sigma. Rows are padded with zeros to a multiple of eight. */
 static void add_row(const float *coefficient, const float *deviation, size_t n, double sums[3]) {
-  v8f absolute = {0}, square = {0}, sigma = {0};
-  const v8i magnitude = {0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff};
-  for (size_t x = 0; x < n; x += 8) {
-    v8f a, s;
-    __builtin_memcpy(&a, coefficient + x, sizeof a);
-    __builtin_memcpy(&s, deviation + x, sizeof s);
-    absolute += (v8f)((v8i)a & magnitude);
-    square += a * a;
-    sigma += s;
-  }
+  lanes absolute[PARTS] = {{0}}, square[PARTS] = {{0}}, sigma[PARTS] = {{0}};
+  const words magnitude = (words){0} + 0x7fffffff;
+  for (size_t x = 0; x < n; x += 8)
+    for (size_t part = 0; part < PARTS; part++) {
+      lanes a = load_lanes(coefficient + x + part * FLOATS);
+      absolute[part] += (lanes)((words)a & magnitude);
+      square[part] += a * a;
+      sigma[part] += load_lanes(deviation + x + part * FLOATS);
+    }
   for (size_t k = 0; k < 8; k++) {
-    sums[0] += (double)absolute[k];
-    sums[1] += (double)square[k];
-    sums[2] += (double)sigma[k];
+    sums[0] += (double)absolute[k / FLOATS][k % FLOATS];
+    sums[1] += (double)square[k / FLOATS][k % FLOATS];
+    sums[2] += (double)sigma[k / FLOATS][k % FLOATS];
   }
 }
 
+#if !defined(__AVX512BW__)
 /* sums of the products P = a b: number below zero, |P|, P^2 below zero, P^2. */
 static void add_products(const float *a, const float *b, size_t n, double sums[4]) {
-  v8f absolute = {0}, square = {0}, left = {0};
-  v8i negative = {0};
-  const v8i magnitude = {0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff};
-  const v8f zero = {0};
-  for (size_t x = 0; x < n; x += 8) {
-    v8f p, q;
-    __builtin_memcpy(&p, a + x, sizeof p);
-    __builtin_memcpy(&q, b + x, sizeof q);
-    v8f product = p * q, power = product * product;
-    v8i below = product < zero;
-    negative -= below;
-    absolute += (v8f)((v8i)product & magnitude);
-    square += power;
-    left += (v8f)((v8i)power & below);
-  }
+  lanes absolute[PARTS] = {{0}}, square[PARTS] = {{0}}, left[PARTS] = {{0}};
+  words negative[PARTS] = {{0}};
+  const words magnitude = (words){0} + 0x7fffffff;
+  const lanes zero = {0};
+  for (size_t x = 0; x < n; x += 8)
+    for (size_t part = 0; part < PARTS; part++) {
+      lanes product = load_lanes(a + x + part * FLOATS) * load_lanes(b + x + part * FLOATS);
+      lanes power = product * product;
+      words below = product < zero;
+      negative[part] -= below;
+      absolute[part] += (lanes)((words)product & magnitude);
+      square[part] += power;
+      left[part] += (lanes)((words)power & below);
+    }
   for (size_t k = 0; k < 8; k++) {
-    sums[0] += (double)negative[k];
-    sums[1] += (double)absolute[k];
-    sums[2] += (double)left[k];
-    sums[3] += (double)square[k];
+    sums[0] += (double)negative[k / FLOATS][k % FLOATS];
+    sums[1] += (double)absolute[k / FLOATS][k % FLOATS];
+    sums[2] += (double)left[k / FLOATS][k % FLOATS];
+    sums[3] += (double)square[k / FLOATS][k % FLOATS];
   }
 }
+
+/* The products a b and c d. */
+static void add_two_products(const float *a, const float *b, const float *c, const float *d, size_t n,
+                             double sums[2][4]) {
+  add_products(a, b, n, sums[0]);
+  add_products(c, d, n, sums[1]);
+}
+#else
+INLINE __m512 load_two(const float *a, const float *b) {
+  return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b), 1);
+}
+
+/* sums of the products P = a b and P = c d: number below zero, |P|, P^2 below zero, P^2. */
+static void add_two_products(const float *a, const float *b, const float *c, const float *d, size_t n,
+                             double sums[2][4]) {
+  const __m512 zero = _mm512_setzero_ps();
+  __m512 absolute = zero, square = zero, left = zero;
+  __m512i negative = _mm512_setzero_si512();
+  for (size_t x = 0; x < n; x += 8) {
+    const __m512 product = _mm512_mul_ps(load_two(a + x, c + x), load_two(b + x, d + x));
+    const __m512 power = _mm512_mul_ps(product, product);
+    const __mmask16 below = _mm512_cmp_ps_mask(product, zero, _CMP_LT_OQ);
+    negative = _mm512_mask_add_epi32(negative, below, negative, _mm512_set1_epi32(1));
+    absolute = _mm512_add_ps(absolute, _mm512_abs_ps(product));
+    square = _mm512_add_ps(square, power);
+    left = _mm512_mask_add_ps(left, below, left, power);
+  }
+  for (size_t k = 0; k < 16; k++) {
+    sums[k / 8][0] += (double)((i32v)negative)[k];
+    sums[k / 8][1] += (double)absolute[k];
+    sums[k / 8][2] += (double)left[k];
+    sums[k / 8][3] += (double)square[k];
+  }
+}
+#endif
 
 typedef struct {
   float *ring[RING];
@@ -136,13 +183,14 @@ static void measure_scale(const uint8_t *luma, size_t stride, size_t width, size
     __builtin_memset(current + n, 0, 16 * sizeof *current);
     __builtin_memset(r.deviation + n, 0, 16 * sizeof *current);
     add_row(current, r.deviation, n, sums);
-    add_products(current, current + 1, n, products[0]);
     positions += (double)n;
     pairs_in_row += (double)n - 1;
-    if (previous) {
-      add_products(previous, current, n, products[1]);
-      add_products(previous, current + 1, n, products[2]);
-      add_products(previous + 1, current, n, products[3]);
+    /* Above the first row of a band there are zeros, which add nothing. */
+    const int first = previous == 0;
+    if (first) previous = __builtin_memset(r.coefficients[(y + 1) % 2], 0, (n + 16) * sizeof *current);
+    add_two_products(current, current + 1, previous, current, n, products);
+    add_two_products(previous, current + 1, previous + 1, current, n, products + 2);
+    if (!first) {
       pairs_in_column += (double)n;
       pairs_diagonal += (double)n - 1;
     }
