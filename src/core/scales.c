@@ -146,10 +146,11 @@ static void expand_column(const uint16_t *a, const uint16_t *b, const uint16_t *
 /* Band samples of one row: even columns into band[0..n), odd ones into band[stride..stride + n). */
 static void band_row_bytes(const uint8_t *restrict source, const uint16_t *restrict coarse, size_t n,
                                            int16_t *restrict even, int16_t *restrict odd) {
+  const uint16_t *before = coarse - 1;
   for (size_t x = 0; x < n; x++) {
     uint16_t pair;
     __builtin_memcpy(&pair, source + 2 * x, 2);
-    uint16_t smooth = (uint16_t)((uint16_t)(coarse[x - 1] + coarse[x + 1] + 6 * coarse[x] + 4) >> 3);
+    uint16_t smooth = (uint16_t)((uint16_t)(before[x] + coarse[x + 1] + 6 * coarse[x] + 4) >> 3);
     uint16_t between = (uint16_t)((uint16_t)(coarse[x] + coarse[x + 1] + 1) >> 1);
     even[x] = (int16_t)((uint16_t)((pair & 255) << 4) - smooth);
     odd[x] = (int16_t)((uint16_t)((pair >> 8) << 4) - between);
@@ -158,8 +159,9 @@ static void band_row_bytes(const uint8_t *restrict source, const uint16_t *restr
 
 static void band_row_words(const uint16_t *restrict source, const uint16_t *restrict coarse, size_t n,
                                            int16_t *restrict even, int16_t *restrict odd) {
+  const uint16_t *before = coarse - 1;
   for (size_t x = 0; x < n; x++) {
-    uint16_t smooth = (uint16_t)((uint16_t)(coarse[x - 1] + coarse[x + 1] + 6 * coarse[x] + 4) >> 3);
+    uint16_t smooth = (uint16_t)((uint16_t)(before[x] + coarse[x + 1] + 6 * coarse[x] + 4) >> 3);
     uint16_t between = (uint16_t)((uint16_t)(coarse[x] + coarse[x + 1] + 1) >> 1);
     even[x] = (int16_t)(source[2 * x] - smooth);
     odd[x] = (int16_t)(source[2 * x + 1] - between);
