@@ -6,7 +6,7 @@
  */
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { arch, availableParallelism, cpus, platform } from 'node:os';
+import { arch, availableParallelism, cpus, loadavg, platform } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 
@@ -31,13 +31,15 @@ function outputOf(file: string): Promise<string> {
   });
 }
 
+// What else ran meanwhile: times taken on a busy machine say so.
+const [load] = loadavg();
 const sections: string[] = [];
 for (const { title, file, command } of programs) {
   console.log(`\n## ${title}\n`);
   sections.push(`## ${title}\n\n\`${command}\`\n\n${(await outputOf(file)).trim()}\n`);
 }
 if (process.argv.includes('--write')) {
-  const machine = `${cpus()[0].model}, ${availableParallelism()} cores, ${platform()} ${arch()}`;
+  const machine = `${cpus()[0].model}, ${availableParallelism()} cores, load ${load.toFixed(1)} at the start, ${platform()} ${arch()}`;
   const versions = `Node ${process.versions.node}, sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}`;
   const head = `# Performance\n\nPrinted by \`npm run bench -- --write\` on ${new Date().toISOString().slice(0, 10)}: ${machine}; ${versions}. Times are medians; another machine gives other times, so compare within one run.\n`;
   writeFileSync(new URL('../docs/performance.md', import.meta.url), [head, ...sections].join('\n'));
