@@ -16,6 +16,11 @@ export type WorkerAnswer<Value> = { value: Value } | { error: { code: string; me
 const coldStartMs = 25;
 /** Weight of the newest task in the moving average of service time. */
 const newestWeight = 0.1;
+/**
+ * Most memory for young objects of a worker, in MiB. Next to nothing lives longer than one image, but without a limit this
+ * grows for thousands of images: measured, 51 MB of heap a worker instead of 24, and no faster.
+ */
+const maxYoungMiB = 6;
 
 /** A first-in first-out line in front of a set of worker threads, bounded by the time a newcomer would wait. */
 export interface WorkerLine<Task> {
@@ -68,7 +73,13 @@ export function createWorkerLine<Task>(options: {
   maxWaitMs?: number;
 }): WorkerLine<Task> {
   const { filename, workerData, threads, maxWaitMs = Number.POSITIVE_INFINITY } = options;
-  const piscina = new Piscina({ filename, workerData, minThreads: threads, maxThreads: threads });
+  const piscina = new Piscina({
+    filename,
+    workerData,
+    minThreads: threads,
+    maxThreads: threads,
+    resourceLimits: { maxYoungGenerationSizeMb: maxYoungMiB },
+  });
   const waiting = new Set<Waiting>();
   let running = 0;
   let serviceMs = coldStartMs;
@@ -117,7 +128,11 @@ export function createWorkerLine<Task>(options: {
       const answer: WorkerAnswer<Value> = await piscina.run(task, { transferList: transfer });
       if (!isWarmUp) serviceMs += newestWeight * (performance.now() - startedAt - serviceMs);
       if ('error' in answer) throw reviveError(answer.error);
-      return answer.value;
+      const { value } = answer;
+      // Piscina's finished tasks hold their answers, and one that has reached the old generation keeps the next ones alive
+      // through every scavenge. An emptied answer lets the value go: otherwise all verdicts of minutes pile up.
+      (answer as { value?: Value }).value = undefined;
+      return value;
     } catch (cause) {
       if (cause instanceof StoplineError) throw cause;
       if (isClosed) throw closedError();
