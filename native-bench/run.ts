@@ -1,8 +1,9 @@
 /**
  * Runs the benchmarks one after another, each in a process of its own, and prints what they print.
  *
- *     npm run bench                  all
- *     npm run bench -- --write       and keep the tables in docs/performance.md
+ *     npm run bench                    all
+ *     npm run bench -- core            only that one: core or pipeline
+ *     npm run bench -- --write         and make docs/performance.md of what was run
  */
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -11,9 +12,10 @@ import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 
 const programs = [
-  { title: 'The core', file: 'core.bench.ts', command: 'npm run bench:core' },
-  { title: 'The whole path', file: 'pipeline.bench.ts', command: 'npm run bench:pipeline' },
+  { name: 'core', title: 'The core', file: 'core.bench.ts', command: 'npm run bench:core' },
+  { name: 'pipeline', title: 'The whole path', file: 'pipeline.bench.ts', command: 'npm run bench:pipeline' },
 ];
+const named = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 
 function outputOf(file: string): Promise<string> {
   const path = fileURLToPath(new URL(file, import.meta.url));
@@ -34,13 +36,14 @@ function outputOf(file: string): Promise<string> {
 // What else ran meanwhile: times taken on a busy machine say so.
 const [load] = loadavg();
 const sections: string[] = [];
-for (const { title, file, command } of programs) {
+for (const { name, title, file, command } of programs) {
+  if (named.length > 0 && !named.includes(name)) continue;
   console.log(`\n## ${title}\n`);
   sections.push(`## ${title}\n\n\`${command}\`\n\n${(await outputOf(file)).trim()}\n`);
 }
 if (process.argv.includes('--write')) {
   const machine = `${cpus()[0].model}, ${availableParallelism()} cores, load ${load.toFixed(1)} at the start, ${platform()} ${arch()}`;
   const versions = `Node ${process.versions.node}, sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}`;
-  const head = `# Performance\n\nPrinted by \`npm run bench -- --write\` on ${new Date().toISOString().slice(0, 10)}: ${machine}; ${versions}. Times are medians; another machine gives other times, so compare within one run.\n`;
+  const head = `# Performance\n\nPrinted by \`npm run bench -- ${process.argv.slice(2).join(' ')}\` on ${new Date().toISOString().slice(0, 10)}: ${machine}; ${versions}. Times are medians; another machine gives other times, so compare within one run.\n`;
   writeFileSync(new URL('../docs/performance.md', import.meta.url), [head, ...sections].join('\n'));
 }

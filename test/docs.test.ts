@@ -1,0 +1,109 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import * as library from '../src/index.ts';
+import { stopline } from './cli/stopline.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const read = (path: string) => readFileSync(join(root, path), 'utf8');
+const documents = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'].concat(
+  readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+);
+const { scripts } = JSON.parse(read('package.json'));
+
+/** Lines of fenced blocks in the given language, continuation lines joined. */
+function codeLines(text: string, language: string): string[] {
+  const blocks = [...text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))];
+  return blocks.flatMap(([, block]) => block.replaceAll('\\\n', ' ').split('\n')).filter((line) => line.trim() !== '');
+}
+
+describe('generated documents', () => {
+  it('are what npm run docs writes', () => {
+    const { status, stderr } = spawnSync(process.execPath, ['scripts/docs.ts', '--check'], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+  });
+});
+
+describe('the README', () => {
+  const readme = read('README.md');
+  const shell = codeLines(readme, 'sh');
+
+  it('starts with the two commands that do all the set-up', () => {
+    expect(shell.slice(0, 2).map((line) => line.split('#')[0].trim())).toEqual([
+      'npm ci && npm run demo',
+      'npm ci && npm test',
+    ]);
+  });
+
+  it('names only scripts that exist', () => {
+    const named = documents.flatMap((path) => [...read(path).matchAll(/npm run (?:-s )?([\w:]+)/g)]);
+    expect(named.length).toBeGreaterThan(5);
+    for (const [, script] of named) expect(Object.keys(scripts)).toContain(script);
+  });
+
+  it('names only commands and options that exist', async () => {
+    const lines = documents
+      .flatMap((path) => codeLines(read(path), 'sh'))
+      .filter((line) => line.includes('stopline --'));
+    expect(lines.length).toBeGreaterThan(4);
+    const help = new Map<string, string>();
+    for (const line of lines) {
+      const [, command, rest] = /stopline -- (\w+)([^|]*)/.exec(line)!;
+      if (!help.has(command)) {
+        const { code, stdout } = await stopline([command, '--help']);
+        expect(code, command).toBe(0);
+        help.set(command, stdout);
+      }
+      for (const [option] of rest.matchAll(/--[a-z][\w-]*/g)) {
+        expect(help.get(command), `${line}: ${option}`).toMatch(new RegExp(`^ .*${option}\\b`, 'm'));
+      }
+    }
+  });
+
+  it('claims no speed that the benchmarks did not print', () => {
+    const [, section] = /^## Performance\n(.*?)^## /ms.exec(readme)!;
+    const rows = section.split('\n').filter((line) => line.startsWith('|'));
+    expect(rows.length).toBeGreaterThan(3);
+    for (const row of rows) expect(read('docs/performance.md')).toContain(`${row}\n`);
+  });
+
+  it('imports only what the library exports', () => {
+    const [code] = [...readme.matchAll(/^```js\n(.*?)^```/gms)].map(([, block]) => block);
+    const names = /import \{([^}]*)\} from 'stopline'/
+      .exec(code)![1]
+      .split(',')
+      .map((name) => name.trim());
+    for (const name of names) expect(library).toHaveProperty(name);
+  });
+});
+
+describe.each(documents)('%s', (path) => {
+  it('links to files and headings that exist', () => {
+    for (const [, target] of read(path).matchAll(/\]\(([^)]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      const [file, anchor] = target.split('#');
+      const linked = file === '' ? path : join(dirname(path), file);
+      expect(existsSync(join(root, linked)), target).toBe(true);
+      if (anchor === undefined) continue;
+      const anchors = [...read(linked).matchAll(/^#+ (.*)$/gm)].map(([, title]) => {
+        return title
+          .toLowerCase()
+          .replace(/[^\w\s-]/g, '')
+          .replaceAll(' ', '-');
+      });
+      expect(anchors, target).toContain(anchor);
+    }
+  });
+
+  it('holds no path of the machine it was written on', () => {
+    expect(read(path)).not.toMatch(/\/(home|root|work|Users)\/|https?:\/\/(?!127\.0\.0\.1|localhost)/);
+  });
+});
