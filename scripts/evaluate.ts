@@ -1,0 +1,93 @@
+/** Measures what a reference detects, on images that its models have not seen: `npm run evaluate -- --help`. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, isAbsolute, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { interruptible } from '../src/cli/interrupt.ts';
+import { numberOption } from '../src/cli/options.ts';
+import { type Progress, startProgress } from '../src/cli/progress.ts';
+import { note, print } from '../src/cli/terminal.ts';
+import { loadConfig } from '../src/config.ts';
+import type { Severity } from '../src/corruptions.ts';
+import { asStoplineError } from '../src/errors.ts';
+import { type EvaluateOptions, evaluate, type Stage } from './evaluate/evaluation.ts';
+import { withSection } from './evaluate/page.ts';
+import { report } from './evaluate/tables.ts';
+
+interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> {
+  threads?: number;
+  severities: string;
+  write?: boolean;
+}
+
+const page = fileURLToPath(new URL('../docs/detection.md', import.meta.url));
+const program = new Command('evaluate')
+  .description(
+    'Cross-validates a reference by whole groups and prints AUROC, detection at 1 % and 0.1 % false alarms, and the rate achieved.',
+  )
+  .requiredOption('--reference <DIR...>', 'images like those the classifier was trained on')
+  .option('--current <DIR...>', 'folders of other images, one row each', [])
+  .option('--corruptions', 'put held-out images through every simulated cause', false)
+  .option('--leave-out', 'the same with the family of the tested cause left out of training', false)
+  .addOption(numberOption('--folds <K>', 'parts that are held out in turn').default(5))
+  .addOption(numberOption('--images <N>', 'held-out images of each fold put through the causes').default(20))
+  .option('--severities <LIST>', 'severities to test', '1,3,5')
+  .addOption(numberOption('--exposures <N>', 'images of each fold to learn the causes from, as of fit').default(60))
+  .addOption(numberOption('--holdout <SHARE>', 'share held out to calibrate, as of fit').default(0.3))
+  .option('--group-by <RULE>', "'folder', 'none' or a regular expression, as of fit", 'folder')
+  .addOption(numberOption('--seed <N>', 'decides folds, choices and simulations').default(1))
+  .addOption(numberOption('--threads <N>', 'worker threads (default: cores)'))
+  .option(
+    '--cache <DIR>',
+    'keep what is measured, to try another model on it; delete it when images, statistics or causes change',
+  )
+  .option('--write', 'write the section of this reference in docs/detection.md')
+  .action(run);
+
+async function run({ write, threads, severities, ...flags }: EvaluateFlags): Promise<void> {
+  const options: EvaluateOptions = {
+    ...flags,
+    threads: loadConfig({ flags: { threads } }).config.threads,
+    severities: severities.split(',').map(Number) as Severity[],
+  };
+  const progress = stages();
+  const evaluation = await interruptible((signal) =>
+    evaluate({ ...options, onProgress: progress.update, signal }),
+  ).finally(progress.stop);
+  const heading = `## ${options.reference.map((folder) => basename(folder)).join(' and ')}`;
+  const section = `${heading}\n\n${provenance()}\n\n${report(evaluation, options)}\n`;
+  print(section);
+  if (!write) return;
+  writeFileSync(page, withSection(existsSync(page) ? readFileSync(page, 'utf8') : undefined, heading, section));
+  note('written: docs/detection.md');
+}
+
+/** The command line and the day, so that anyone can do it again. Paths are told from the current folder. */
+function provenance(): string {
+  const here = (text: string) => (isAbsolute(text) ? relative(process.cwd(), text) : text);
+  const command = ['npm run evaluate --', ...process.argv.slice(2).map(here)].join(' ');
+  return `\`\`\`sh\n${command}\n\`\`\`\n\nMade on ${new Date().toISOString().slice(0, 10)}.`;
+}
+
+/** One progress bar after the other. */
+function stages(): { update: NonNullable<EvaluateOptions['onProgress']>; stop(): void } {
+  let stage: Stage | undefined;
+  let progress: Progress | undefined;
+  return {
+    update(state) {
+      if (state.stage !== stage) {
+        progress?.stop();
+        stage = state.stage;
+        progress = startProgress(stage, stage === 'fit and score' ? 'models' : 'images');
+      }
+      progress?.update(state);
+    },
+    stop: () => progress?.stop(),
+  };
+}
+
+await program.parseAsync().catch((error: unknown) => {
+  const { code, message, exit } = asStoplineError(error);
+  note(`${code}: ${message}`);
+  process.exitCode = exit;
+});

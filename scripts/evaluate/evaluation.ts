@@ -1,0 +1,377 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { deserialize, serialize } from 'node:v8';
+import { corruptions, type Severity } from '../../src/corruptions.ts';
+import { decoderVersion } from '../../src/decode.ts';
+import type { Cause } from '../../src/diagnosis.ts';
+import { asStoplineError, StoplineError } from '../../src/errors.ts';
+import type { Exposure } from '../../src/exposure.ts';
+import { minImages, planOf } from '../../src/fit.ts';
+import { countImages, listImages } from '../../src/folder.ts';
+import { categoricalProperties } from '../../src/measure.ts';
+import type { ExposedSample, Sample } from '../../src/model.ts';
+import { mapOrdered } from '../../src/pipeline.ts';
+import { createPool, createWorkerLine, type Pool } from '../../src/pool.ts';
+import { groupPattern, hash, type Split, splitByGroup, withGroups } from '../../src/split.ts';
+import { statistics } from '../../src/statistics.ts';
+import type { FoldAnswer, FoldTask, Subject } from './fold.ts';
+
+export interface EvaluateOptions {
+  /** Files and folders of images like those the classifier was trained on. */
+  reference: string[];
+  /** Folders of other images, each scored by the model of every fold. */
+  current: string[];
+  /** Put held-out images through every simulated cause. */
+  corruptions: boolean;
+  /** The same with the family of the tested cause left out of training. */
+  leaveOut: boolean;
+  folds: number;
+  /** Held-out images of each fold that are put through the causes. */
+  images: number;
+  severities: Severity[];
+  /** As of `fit`. */
+  exposures: number;
+  holdout: number;
+  seed: number;
+  groupBy: string;
+  threads: number;
+  /**
+   * Folder that keeps what was measured, so that a change of the model is tried without measuring again. It is not valid
+   * after a change of the files, the statistics' arithmetic or the simulated causes: nothing here notices that.
+   */
+  cache?: string;
+  onProgress?: (progress: { stage: Stage; done: number; total: number }) => void;
+  signal?: AbortSignal;
+}
+
+export type Stage = 'measure' | 'simulate causes to learn' | 'simulate causes to test' | 'fit and score';
+
+/** What an image is to the model that scores it. Encoded again means: as an image under a cause is, but without one. */
+export type Role =
+  | { kind: 'clean' }
+  | { kind: 'encodedAgain' }
+  | { kind: 'current'; folder: string }
+  | { kind: 'cause'; cause: string; severity: Severity };
+
+/** One image scored by a model that has not seen it. */
+export interface Judgement {
+  role: Role;
+  fold: number;
+  /** Per detector. */
+  scores: number[];
+  pValues: number[];
+  /** The two causes named first. */
+  causes: Cause[];
+}
+
+/** Everything that the tables are made of. */
+export interface Evaluation {
+  detectors: string[];
+  reference: { images: number; groups: number; by: Split['by']; skipped: number };
+  /** Images in each current folder. */
+  current: { folder: string; images: number; skipped: number }[];
+  /** Per fold: what its model was fitted and calibrated on, and the statistics that never varied there. */
+  folds: { fitted: number; calibrated: number; heldOut: number; exposed: number; constants: string[] }[];
+  judgements: Judgement[];
+  /** Per family that was left out of training. */
+  leftOut: { family: string; judgements: Judgement[] }[];
+}
+
+/** An image of the reference, measured once and used by all folds. */
+interface ReferenceImage {
+  sample: Sample;
+  fold: number;
+  /** Place in the seeded order in which images are put through the causes to learn from. */
+  rank: number;
+}
+
+/**
+ * Cross-validates on whole groups: each fold is scored by a model fitted and calibrated on the others, as `fit` does it.
+ * Deterministic for a seed, whatever the number of threads.
+ * @throws {StoplineError} INPUT_*, OPTION_INVALID, FIT_*
+ */
+export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
+  checkOptions(options);
+  const { seed, holdout, folds: count, threads } = options;
+  const { images, by, groups, current, learnt, tested, skipped } = await cached(options, async () => {
+    const pool = await createPool({ threads });
+    return measureEverything(pool, options).finally(() => pool.destroy());
+  });
+
+  const parts = Array.from({ length: count }, (_, fold) => {
+    const outside = images.filter((image) => image.fold !== fold).map(({ sample }) => sample);
+    const split = splitByGroup(outside, { seed, holdout, by });
+    const chosen = chosenToExpose(split.fitted, options);
+    const exposed = chosen.flatMap((sample) =>
+      (learnt.get(sample.id) ?? []).map((view) => ({ ...view, fold: sample.fold })),
+    );
+    const heldOut = images.filter((image) => image.fold === fold);
+    const tests = heldOut.flatMap(({ sample }) => tested.get(sample.id) ?? []);
+    const clean = heldOut.map(({ sample }) => ({ role: { kind: 'clean' } as Role, subject: subjectOf(sample) }));
+    const others = current.flatMap(({ folder, samples }) =>
+      samples.map((sample) => ({ role: { kind: 'current', folder } as Role, subject: subjectOf(sample) })),
+    );
+    return { fold, split, exposed, images: chosen.length, judged: [...clean, ...others, ...tests] };
+  });
+
+  const jobs = parts.map((part) => ({ ...part, family: undefined as string | undefined }));
+  for (const family of options.leaveOut ? families : []) {
+    for (const part of parts) {
+      const judged = part.judged.filter(
+        ({ role }) => role.kind === 'encodedAgain' || (role.kind === 'cause' && familyOf(role.cause) === family),
+      );
+      const exposed = part.exposed.filter(({ cause }) => cause === undefined || familyOf(cause) !== family);
+      jobs.push({ ...part, exposed, judged, family });
+    }
+  }
+  const answers = await fitAndScore(jobs, threads, options);
+  const judgementsOf = (family?: string): Judgement[] =>
+    jobs.flatMap(({ fold, judged, family: of }, job) =>
+      of === family ? judged.map(({ role }, i) => ({ role, fold, ...answers[job].scored[i] })) : [],
+    );
+  return {
+    detectors: answers[0].detectors,
+    reference: { images: images.length, groups, by, skipped },
+    current: current.map(({ folder, samples, skipped }) => ({ folder, images: samples.length, skipped })),
+    folds: parts.map(({ fold, split, images: exposed }) => ({
+      fitted: split.fitted.length,
+      calibrated: split.calibrated.length,
+      heldOut: images.filter((image) => image.fold === fold).length,
+      exposed,
+      constants: answers[fold].constants,
+    })),
+    judgements: judgementsOf(),
+    leftOut: options.leaveOut ? families.map((family) => ({ family, judgements: judgementsOf(family) })) : [],
+  };
+}
+
+export const families = [...new Set(corruptions.map(({ family }) => family))];
+
+export function familyOf(cause: string): string | undefined {
+  return corruptions.find(({ name }) => name === cause)?.family;
+}
+
+type Measured = Awaited<ReturnType<typeof measureEverything>>;
+
+async function cached(options: EvaluateOptions, measure: () => Promise<Measured>): Promise<Measured> {
+  if (options.cache === undefined) return measure();
+  const { onProgress: _, signal: __, threads: ___, cache, corruptions: isTested, leaveOut, ...rest } = options;
+  const key = JSON.stringify([rest, isTested || leaveOut, statistics.map(({ name }) => name), decoderVersion]);
+  const file = join(cache, `${hash(0, key).slice(0, 16)}.v8`);
+  const kept = await readFile(file).catch(() => undefined);
+  if (kept) return deserialize(kept);
+  const measured = await measure();
+  await mkdir(cache, { recursive: true });
+  await writeFile(file, serialize(measured));
+  return measured;
+}
+
+/** Every image is measured once, and each exposure once, however many folds use it. */
+async function measureEverything(pool: Pool, options: EvaluateOptions) {
+  const { seed, groupBy, onProgress, signal } = options;
+  const folders = [options.reference, ...options.current.map((folder) => [folder])];
+  const counts = await Promise.all(folders.map((paths) => countImages(paths)));
+  const total = counts.reduce((sum, images) => sum + images, 0);
+  let done = 0;
+  const measure = async (paths: string[]) => {
+    const samples = new Map<string, Sample & { listed: { folder: string } }>();
+    let skipped = 0;
+    const one = async (listed: { path: string; folder: string }) => {
+      signal?.throwIfAborted();
+      return pool.measureFile(listed.path).then(
+        (image) => ({ listed, image }),
+        (error) => ({ listed, error: asStoplineError(error) }),
+      );
+    };
+    for await (const answer of mapOrdered(listImages(paths), pool.info.threads * 4, one)) {
+      onProgress?.({ stage: 'measure', done: ++done, total });
+      if ('error' in answer) {
+        if (answer.error.status >= 500) throw answer.error;
+        skipped++;
+        continue;
+      }
+      const { listed, image } = answer;
+      const properties = categoricalProperties(image);
+      const { sha256: id, statistics } = image;
+      if (!samples.has(id))
+        samples.set(id, { id, path: listed.path, group: '', fold: 0, statistics, properties, listed });
+    }
+    return { samples: [...samples.values()], skipped };
+  };
+  const reference = await measure(options.reference);
+  if (reference.samples.length < minImages) {
+    throw new StoplineError(
+      'FIT_TOO_FEW_IMAGES',
+      `Expected at least ${minImages} distinct images but received ${reference.samples.length}.`,
+    );
+  }
+  const listed = new Set(reference.samples.map((sample) => sample.listed.folder)).size;
+  const { samples, by } = withGroups(reference.samples, { pattern: groupPattern(groupBy), folders: listed, groupBy });
+  const foldOf = assignFolds(samples, options);
+  const order = [...samples].sort(seeded(seed));
+  const images = samples.map(
+    (sample): ReferenceImage => ({ sample, fold: foldOf.get(sample.group) as number, rank: order.indexOf(sample) }),
+  );
+
+  const current: { folder: string; samples: Sample[]; skipped: number }[] = [];
+  for (const folder of options.current) current.push({ folder, ...(await measure([folder])) });
+  const learnt = await exposeToLearn(pool, images, by, options);
+  const tested =
+    options.corruptions || options.leaveOut ? await exposeToTest(pool, images, options) : new Map<string, Test[]>();
+  return { images, by, groups: foldOf.size, skipped: reference.skipped, current, learnt, tested };
+}
+
+/** Whole groups, in seeded order, each to the fold that has the fewest images. */
+export function assignFolds(
+  samples: readonly Pick<Sample, 'group'>[],
+  { folds, seed }: { folds: number; seed: number },
+): Map<string, number> {
+  const sizes = new Map<string, number>();
+  for (const { group } of samples) sizes.set(group, (sizes.get(group) ?? 0) + 1);
+  if (sizes.size < folds) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected at least ${folds} groups of images for ${folds} folds but found ${sizes.size}. Use --group-by none or another pattern.`,
+    );
+  }
+  const filled = new Array<number>(folds).fill(0);
+  const foldOf = new Map<string, number>();
+  const key = (group: string) => hash(seed, `fold ${group}`);
+  for (const group of [...sizes.keys()].sort((a, b) => (key(a) < key(b) ? -1 : 1))) {
+    const fold = filled.indexOf(Math.min(...filled));
+    foldOf.set(group, fold);
+    filled[fold] += sizes.get(group) as number;
+  }
+  return foldOf;
+}
+
+function seeded(seed: number) {
+  return (a: Sample, b: Sample) => (hash(seed, a.id) < hash(seed, b.id) ? -1 : 1);
+}
+
+/** As `fit` chooses them. */
+function chosenToExpose(fitted: readonly Sample[], { seed, exposures }: EvaluateOptions): Sample[] {
+  return [...fitted].sort(seeded(seed)).slice(0, exposures);
+}
+
+function seedOf(seed: number, id: string): number {
+  return Number.parseInt(hash(seed, id).slice(0, 7), 16);
+}
+
+type LearntView = Omit<ExposedSample, 'fold'>;
+
+async function exposeToLearn(pool: Pool, images: ReferenceImage[], by: Split['by'], options: EvaluateOptions) {
+  const { seed, holdout, folds, onProgress } = options;
+  const wanted = new Set<string>();
+  for (let fold = 0; fold < folds; fold++) {
+    const outside = images.filter((image) => image.fold !== fold).map(({ sample }) => sample);
+    const { fitted } = splitByGroup(outside, { seed, holdout, by });
+    for (const { id } of chosenToExpose(fitted, options)) wanted.add(id);
+  }
+  const exposed = new Map<string, LearntView[]>();
+  const expose = async ({ sample, rank }: ReferenceImage) => {
+    options.signal?.throwIfAborted();
+    const plan = planOf(rank, seedOf(seed, sample.id));
+    const measured = await pool.exposeFile(sample.path, plan);
+    return measured.map(({ statistics }, i): LearntView => {
+      const { cause, crop, seed: view } = plan[i];
+      return { view: `${sample.id} ${crop} ${view}`, isPart: crop, cause, statistics };
+    });
+  };
+  const chosen = images.filter(({ sample }) => wanted.has(sample.id));
+  for await (const views of mapOrdered(chosen, pool.info.threads * 2, expose)) {
+    exposed.set(chosen[exposed.size].sample.id, views);
+    onProgress?.({ stage: 'simulate causes to learn', done: exposed.size, total: chosen.length });
+  }
+  return exposed;
+}
+
+/** One image to score, and what it is to the model. */
+interface Test {
+  role: Role;
+  subject: Subject;
+}
+
+/** Every reference image encoded again, and a seeded choice of each fold under every cause. */
+async function exposeToTest(pool: Pool, images: ReferenceImage[], options: EvaluateOptions) {
+  const { seed, severities, onProgress } = options;
+  const underCauses = new Set<string>();
+  for (let fold = 0; fold < options.folds; fold++) {
+    // Not the order in which images are chosen to learn from.
+    const order = images
+      .filter((image) => image.fold === fold)
+      .map(({ sample }) => ({ id: sample.id, key: hash(seed, `test ${sample.id}`) }))
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
+    for (const { id } of order.slice(0, options.images)) underCauses.add(id);
+  }
+  const tested = new Map<string, Test[]>();
+  const expose = async ({ sample }: ReferenceImage) => {
+    options.signal?.throwIfAborted();
+    const view = { seed: seedOf(seed, `test ${sample.id}`), crop: false };
+    const plan: Exposure[] = [{ ...view, severity: 1 }];
+    if (underCauses.has(sample.id)) {
+      for (const { name } of corruptions)
+        for (const severity of severities) plan.push({ ...view, cause: name, severity });
+    }
+    const measured = await pool.exposeFile(sample.path, plan);
+    return measured.map(({ statistics }, i) => {
+      const { cause, severity } = plan[i];
+      const role: Role = cause === undefined ? { kind: 'encodedAgain' } : { kind: 'cause', cause, severity };
+      return { role, subject: { ...subjectOf(sample), statistics } };
+    });
+  };
+  for await (const subjects of mapOrdered(images, pool.info.threads * 2, expose)) {
+    tested.set(images[tested.size].sample.id, subjects);
+    onProgress?.({ stage: 'simulate causes to test', done: tested.size, total: images.length });
+  }
+  return tested;
+}
+
+function subjectOf({ statistics, properties }: Sample): Subject {
+  return { statistics, properties, original: statistics };
+}
+
+async function fitAndScore(
+  jobs: { split: Split; exposed: ExposedSample[]; judged: { subject: Subject }[] }[],
+  threads: number,
+  { onProgress, signal }: EvaluateOptions,
+): Promise<FoldAnswer[]> {
+  const filename = fileURLToPath(new URL('./fold.ts', import.meta.url));
+  const line = createWorkerLine<FoldTask>({ filename, threads: Math.min(threads, jobs.length) });
+  const answers: FoldAnswer[] = [];
+  try {
+    const perform = ({ split, exposed, judged }: (typeof jobs)[number]) => {
+      const { fitted, calibrated } = split;
+      return line.run<FoldAnswer>(
+        { fitted, calibrated, exposed, subjects: judged.map(({ subject }) => subject) },
+        { signal },
+      );
+    };
+    for await (const answer of mapOrdered(jobs, line.threads, perform)) {
+      answers.push(answer);
+      onProgress?.({ stage: 'fit and score', done: answers.length, total: jobs.length });
+    }
+  } finally {
+    await line.destroy();
+  }
+  return answers;
+}
+
+function checkOptions({ folds, images, exposures, severities, seed, holdout, threads }: EvaluateOptions): void {
+  const expect = (ok: boolean, text: string, value: unknown) => {
+    if (!ok) throw new StoplineError('OPTION_INVALID', `Expected ${text} but received ${value}.`);
+  };
+  expect(Number.isSafeInteger(folds) && folds >= 2 && folds <= 20, '2 to 20 folds', folds);
+  expect(Number.isSafeInteger(images) && images >= 1, 'at least one image for images', images);
+  expect(
+    Number.isSafeInteger(exposures) && exposures >= 10 && exposures <= 1000,
+    '10 to 1000 for exposures',
+    exposures,
+  );
+  expect(severities.length > 0, 'severities from 1 to 5', severities);
+  for (const severity of severities) expect([1, 2, 3, 4, 5].includes(severity), 'severities from 1 to 5', severity);
+  expect(Number.isSafeInteger(seed), 'an integer for seed', seed);
+  expect(holdout >= 0.05 && holdout <= 0.8, 'a share from 0.05 to 0.8 for holdout', holdout);
+  expect(Number.isSafeInteger(threads) && threads >= 1, 'at least one thread', threads);
+}

@@ -1,0 +1,84 @@
+/** Entry of a worker thread: fits on one part of the reference and scores what that part has not seen. */
+import type { Cause } from '../../src/diagnosis.ts';
+import { asStoplineError } from '../../src/errors.ts';
+import { type ExposedSample, fitModel, type Sample } from '../../src/model.ts';
+import type { WorkerAnswer } from '../../src/pool.ts';
+import { createProfile } from '../../src/profile.ts';
+import { createScorer } from '../../src/score.ts';
+import { statistics } from '../../src/statistics.ts';
+
+/** One image to score. */
+export interface Subject {
+  statistics: Float64Array;
+  /** Of the file as it came: encoding it again after a simulated cause must not count as evidence. */
+  properties: Record<string, string>;
+  original: Float64Array;
+}
+
+export interface FoldTask {
+  fitted: Sample[];
+  calibrated: Sample[];
+  exposed: ExposedSample[];
+  subjects: Subject[];
+}
+
+export interface FoldAnswer {
+  /** Names, in the order of the scores. */
+  detectors: string[];
+  /** Statistics that never varied in this part of the reference. */
+  constants: string[];
+  scored: { scores: number[]; pValues: number[]; causes: Cause[] }[];
+}
+
+/** The two causes named first are enough to judge a diagnosis. */
+const named = 2;
+
+function perform({ fitted, calibrated, exposed, subjects }: FoldTask): FoldAnswer {
+  const { description, tensors } = fitModel(fitted, calibrated, exposed);
+  const split = { by: 'image', groups: 0, heldOut: 0, seed: 0, holdout: 0 };
+  const rate = { warn: 1, block: 1 };
+  const profile = createProfile(
+    {
+      // Scoring reads none of these.
+      name: 'evaluation',
+      createdAt: '',
+      stopline: '',
+      decode: { rule: '', decoder: '' },
+      reference: { images: 0, fitted: 0, calibrated: 0, skipped: 0, duplicates: 0, split, folders: [] },
+      falseAlarmRate: { asked: rate, promised: rate },
+      warnings: [],
+      ...description,
+    },
+    tensors,
+  );
+  const scorer = createScorer(
+    profile,
+    statistics.map(({ name }) => name),
+  );
+  const constants = statistics.flatMap(({ name }, position) => (name in profile.constants ? [{ name, position }] : []));
+  return {
+    detectors: profile.detectors.map(({ name }) => name),
+    constants: constants.map(({ name }) => name),
+    scored: subjects.map((subject) => {
+      const properties = { ...subject.properties };
+      for (const { name, position } of constants) {
+        const value = subject.original[position];
+        if (!Number.isNaN(value)) properties[name] = String(value);
+      }
+      const { detectors, causes = [] } = scorer.score(subject.statistics, properties);
+      return {
+        scores: detectors.map(({ score }) => score),
+        pValues: detectors.map(({ pValue }) => pValue),
+        causes: causes.slice(0, named),
+      };
+    }),
+  };
+}
+
+export default async function work(task: FoldTask): Promise<WorkerAnswer<FoldAnswer>> {
+  try {
+    return { value: perform(task) };
+  } catch (error) {
+    return { error: asStoplineError(error).toJSON() };
+  }
+}

@@ -1,0 +1,308 @@
+import { corruptions, type Severity } from '../../src/corruptions.ts';
+import { clopperPearson } from '../../src/intervals.ts';
+import { type EvaluateOptions, type Evaluation, familyOf, type Judgement } from './evaluation.ts';
+import { auroc, calibrationError, mean, share, thresholdAt } from './measures.ts';
+
+/** Rates at which detection is reported: warn and block of a Profile as it is fitted by default. */
+const rates = [0.01, 0.001] as const;
+/** Severity at which the diagnosis is judged. */
+const diagnosed: Severity = 3;
+/** A wrong family named with more than this is a confident wrong answer. */
+const confident = 0.8;
+
+type Cell = string | number;
+
+/** A Markdown table; columns that hold nothing but numbers are aligned to the right. */
+export function table(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  const cells = [head, ...rows].map((row) => row.map((cell) => String(cell).replaceAll('|', '\\|')));
+  const widths = head.map((_, column) => Math.max(3, ...cells.map((row) => row[column].length)));
+  const isNumeric = head.map((_, column) => cells.slice(1).every((row) => /^(-|[-\d][\d.,].*|\d)$/.test(row[column])));
+  const line = (row: readonly string[]) =>
+    `| ${row.map((cell, i) => (isNumeric[i] ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join(' | ')} |`;
+  const rule = widths.map((width, i) => (isNumeric[i] ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width)));
+  return [line(cells[0]), `| ${rule.join(' | ')} |`, ...cells.slice(1).map(line)].join('\n');
+}
+
+const three = (value: number) => (Number.isNaN(value) ? '-' : value.toFixed(3));
+const percent = (value: number) => (Number.isNaN(value) ? '-' : `${(100 * value).toFixed(1)} %`);
+const series = (values: readonly number[], format: (value: number) => string) =>
+  values.map(format).join(' / ').replaceAll(' % /', ' /');
+const kindOf = (kind: Judgement['role']['kind']) => (judgement: Judgement) => judgement.role.kind === kind;
+
+/** The largest p-value at which a verdict can hold a promise of `rate`: what a calibration set this small can tell. */
+function promise({ folds }: Evaluation, rate: number): number {
+  return Math.max(rate, ...folds.map(({ calibrated }) => 1 / (calibrated + 1)));
+}
+
+/** Mean over folds of the AUROC of one detector. */
+function meanAuroc(clean: readonly Judgement[], current: readonly Judgement[], detector: number): number {
+  const folds = [...new Set(clean.map(({ fold }) => fold))];
+  const scoresIn = (judgements: readonly Judgement[], of: number) =>
+    judgements.filter(({ fold }) => fold === of).map(({ scores }) => scores[detector]);
+  const each = folds.map((fold) => auroc(scoresIn(clean, fold), scoresIn(current, fold)));
+  return mean(each.filter((value) => !Number.isNaN(value)));
+}
+
+/** Share above the threshold that the pooled clean scores give for a rate. */
+function detection(clean: readonly Judgement[], current: readonly Judgement[], detector: number, rate: number): number {
+  const threshold = thresholdAt(
+    clean.map(({ scores }) => scores[detector]),
+    rate,
+  );
+  return share(current, ({ scores }) => scores[detector] > threshold);
+}
+
+/** The whole report on one reference, without its heading. */
+export function report(evaluation: Evaluation, options: EvaluateOptions): string {
+  const sections = [facts(evaluation, options), falseAlarms(evaluation)];
+  if (evaluation.current.length > 0) sections.push(folders(evaluation));
+  if (options.corruptions) sections.push(causes(evaluation, options.severities));
+  if (options.leaveOut) sections.push(leftOut(evaluation, options.severities));
+  return sections.join('\n\n');
+}
+
+function range(values: readonly number[]): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return least === most ? `${least}` : `${least} to ${most}`;
+}
+
+function facts({ reference, folds, current }: Evaluation, options: EvaluateOptions): string {
+  const skipped = reference.skipped + current.reduce((sum, folder) => sum + folder.skipped, 0);
+  const constants = [...new Set(folds.flatMap((fold) => fold.constants))];
+  return [
+    `${reference.images} reference images in ${reference.groups} groups (by ${reference.by}), ${options.folds} folds of whole groups. `,
+    `Each model: ${range(folds.map(({ fitted }) => fitted))} images fitted, `,
+    `${range(folds.map(({ calibrated }) => calibrated))} held out to calibrate, ${range(folds.map(({ exposed }) => exposed))} put through the causes. `,
+    `Seed ${options.seed}. Statistics that never vary: ${constants.length}. Files skipped: ${skipped}.`,
+  ].join('');
+}
+
+function falseAlarms(evaluation: Evaluation): string {
+  const rows = (['clean', 'encodedAgain'] as const).flatMap((kind) => {
+    const judgements = evaluation.judgements.filter(kindOf(kind));
+    if (judgements.length === 0) return [];
+    return evaluation.detectors.map((name, detector) => {
+      const promised = promise(evaluation, rates[0]);
+      const flagged = judgements.filter(({ pValues }) => pValues[detector] <= promised).length;
+      const { low, high } = clopperPearson(flagged, judgements.length);
+      return [
+        kind === 'clean' ? name : `${name}, encoded again`,
+        judgements.length,
+        percent(promised),
+        `${flagged} (${percent(flagged / judgements.length)})`,
+        `${percent(low)} to ${percent(high)}`,
+        low <= promised ? 'yes' : 'no',
+      ];
+    });
+  });
+  return `### False alarms\n\nHeld-out clean images that the verdict of their fold flags, with the 95 % Clopper-Pearson interval. ${rateNote(evaluation)}\n\n${table(
+    ['detector', 'images', 'promised', 'flagged', 'interval', 'promise held'],
+    rows,
+  )}`;
+}
+
+function rateNote(evaluation: Evaluation): string {
+  const notes = rates.flatMap((rate) => {
+    const least = promise(evaluation, rate);
+    return least > rate
+      ? [`${percent(rate)} cannot be promised by so few calibration images; ${percent(least)} can.`]
+      : [];
+  });
+  return notes.join(' ');
+}
+
+function folders(evaluation: Evaluation): string {
+  const clean = evaluation.judgements.filter(kindOf('clean'));
+  const inFolder = (folder: string) =>
+    evaluation.judgements.filter(({ role }) => role.kind === 'current' && role.folder === folder);
+  const promised = promise(evaluation, rates[0]);
+  const rows = evaluation.current.flatMap(({ folder, images }) =>
+    evaluation.detectors.map((name, detector) => {
+      const current = inFolder(folder);
+      return [
+        lastPart(folder),
+        images,
+        name,
+        three(meanAuroc(clean, current, detector)),
+        ...rates.map((rate) => percent(detection(clean, current, detector, rate))),
+        percent(share(current, ({ pValues }) => pValues[detector] <= promised)),
+        ...rates.map((rate) => {
+          const isPromised = promise(evaluation, rate) <= rate;
+          return isPromised ? percent(share(current, ({ pValues }) => pValues[detector] <= rate)) : '-';
+        }),
+      ];
+    }),
+  );
+  const head = ['folder', 'images', 'detector', 'AUROC', '1 %', '0.1 %', `verdict at ${percent(promised)}`];
+  const named = evaluation.current.map(({ folder }) => [lastPart(folder), ...mostNamed(inFolder(folder), 4)]);
+  return [
+    '### Current folders',
+    `AUROC against the held-out clean images: mean over folds. Detection with the threshold that leaves 1 % and 0.1 % of the ${clean.length} held-out clean scores above it (with fewer than 1,000 of them, 0.1 % is none at all), then by the verdict's own p-value where the calibration images can promise the rate.`,
+    table([...head, 'verdict at 1 %', 'verdict at 0.1 %'], rows),
+    'Causes named first, in all folds:',
+    table(['folder', 'most often', 'second', 'third', 'fourth'], named),
+  ].join('\n\n');
+}
+
+function lastPart(folder: string): string {
+  return folder.split('/').filter(Boolean).at(-1) ?? folder;
+}
+
+function mostNamed(judgements: readonly Judgement[], count: number): string[] {
+  const counts = new Map<string, number>();
+  for (const { causes } of judgements) counts.set(causes[0].cause, (counts.get(causes[0].cause) ?? 0) + 1);
+  const ranked = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)).slice(0, count);
+  const cells = ranked.map(([cause, hits]) => `${cause} ${percent(hits / judgements.length)}`);
+  return Array.from({ length: count }, (_, i) => cells[i] ?? '-');
+}
+
+/** AUROC and detection of judgements under one cause, per severity, of the detectors that are reported. */
+function perSeverity(
+  judgements: readonly Judgement[],
+  clean: readonly Judgement[],
+  severities: readonly Severity[],
+  detectors: readonly number[],
+) {
+  const at = severities.map((severity) =>
+    judgements.filter(({ role }) => role.kind === 'cause' && role.severity === severity),
+  );
+  return detectors.map((detector) => ({
+    auroc: at.map((current) => meanAuroc(clean, current, detector)),
+    detected: rates.map((rate) => at.map((current) => detection(clean, current, detector, rate))),
+  }));
+}
+
+type Seen = ReturnType<typeof perSeverity>[number];
+
+/** Means over causes: every cause counts the same. */
+function meanOf(all: readonly Seen[]): Seen {
+  const over = (pick: (seen: Seen) => number[]) =>
+    all[0] && pick(all[0]).map((_, i) => mean(all.map((s) => pick(s)[i])));
+  return { auroc: over((seen) => seen.auroc), detected: rates.map((_, rate) => over((seen) => seen.detected[rate])) };
+}
+
+const tested = ['combined', 'capture'] as const;
+
+function testedIn({ detectors }: Evaluation): number[] {
+  return tested.map((name) => detectors.indexOf(name));
+}
+
+function ofCause(judgements: readonly Judgement[], cause: string): Judgement[] {
+  return judgements.filter(({ role }) => role.kind === 'cause' && role.cause === cause);
+}
+
+const first = ({ causes }: Judgement) => causes[0];
+const truth = ({ role }: Judgement) => (role.kind === 'cause' ? role.cause : undefined);
+
+function causes(evaluation: Evaluation, severities: readonly Severity[]): string {
+  const { judgements } = evaluation;
+  const clean = judgements.filter(kindOf('encodedAgain'));
+  const detectors = testedIn(evaluation);
+  const promised = promise(evaluation, rates[0]);
+  const rows = corruptions.map(({ name, family }) => {
+    const under = ofCause(judgements, name);
+    const worst = under.filter(({ role }) => role.kind === 'cause' && role.severity === diagnosed);
+    const wrong = worst.filter((judgement) => first(judgement).cause !== name);
+    return { name, family, seen: perSeverity(under, clean, severities, detectors), worst, wrong };
+  });
+  const means = detectors.map((_, i) => meanOf(rows.map(({ seen }) => seen[i])));
+  const underCause = judgements.filter(kindOf('cause'));
+  const verdicts = detectors.map((detector) =>
+    severities.map((severity) =>
+      share(
+        underCause.filter(({ role }) => role.kind === 'cause' && role.severity === severity),
+        ({ pValues }) => pValues[detector] <= promised,
+      ),
+    ),
+  );
+  const summary = tested.map((name, i) => [
+    name,
+    series(means[i].auroc, three),
+    ...means[i].detected.map((values) => series(values, percent)),
+    series(verdicts[i], percent),
+  ]);
+  const list = severities.join(' / ');
+  const cells = rows.map(({ name, family, seen, worst, wrong }) => [
+    name,
+    family,
+    ...seen.map((of) => series(of.auroc, three)),
+    ...seen.map((of) => series(of.detected[0], percent)),
+    percent(1 - wrong.length / worst.length),
+    wrong.length > 0 ? mostNamed(wrong, 1)[0].split(' ')[0] : '-',
+  ]);
+  return [
+    '### Simulated causes',
+    `Held-out images under each of ${corruptions.length} causes (${underCause.length} images) against the ${clean.length} held-out images encoded again without one. Severities ${list}; means over causes:`,
+    table(['detector', 'AUROC', 'at 1 %', 'at 0.1 %', `verdict at ${percent(promised)}`], summary),
+    diagnosis(underCause),
+    table(
+      ['cause', 'family', 'AUROC combined', 'AUROC capture', '1 % combined', '1 % capture', 'named first', 'else'],
+      cells,
+    ),
+  ].join('\n\n');
+}
+
+function diagnosis(underCause: readonly Judgement[]): string {
+  const at = underCause.filter(({ role }) => role.kind === 'cause' && role.severity === diagnosed);
+  if (at.length === 0) return '';
+  const isRight = (judgement: Judgement) => first(judgement).cause === truth(judgement);
+  const answers = at.map((judgement) => ({ confidence: first(judgement).probability, isRight: isRight(judgement) }));
+  const amongTwo = share(at, (judgement) => judgement.causes.some(({ cause }) => cause === truth(judgement)));
+  const family = share(at, (judgement) => familyOf(first(judgement).cause) === familyOf(truth(judgement) as string));
+  return (
+    `Diagnosis at severity ${diagnosed}: first choice right for ${percent(share(at, isRight))}, among the first two for ${percent(amongTwo)}, ` +
+    `right family for ${percent(family)}, \`unknown\` first for ${percent(share(at, (judgement) => first(judgement).cause === 'unknown'))}; ` +
+    `expected calibration error of the first choice's probability ${three(calibrationError(answers))} (10 bins).`
+  );
+}
+
+function leftOut(evaluation: Evaluation, severities: readonly Severity[]): string {
+  const detectors = testedIn(evaluation);
+  const rows = evaluation.leftOut.map(({ family, judgements }) => {
+    const clean = judgements.filter(kindOf('encodedAgain'));
+    const names = corruptions.filter((cause) => cause.family === family).map(({ name }) => name);
+    const seen = names.map((name) => perSeverity(ofCause(judgements, name), clean, severities, detectors));
+    const underCause = judgements.filter(kindOf('cause'));
+    const wrongFamily = (judgement: Judgement) =>
+      first(judgement).cause !== 'unknown' && familyOf(first(judgement).cause) !== family;
+    return {
+      family,
+      names,
+      seen,
+      // With the whole family left out nothing of it can be named, so this is the share of `unknown`.
+      fair: share(underCause, (judgement) => !wrongFamily(judgement)),
+      wrong: share(underCause, (judgement) => wrongFamily(judgement) && first(judgement).probability > confident),
+    };
+  });
+  const line = (name: string, count: number, seen: Seen[], fair: number, wrong: number) => [
+    name,
+    count,
+    ...seen.map((of) => series(of.auroc, three)),
+    ...seen.map((of) => series(of.detected[0], percent)),
+    percent(fair),
+    percent(wrong),
+  ];
+  const over = (seen: Seen[][]) => detectors.map((_, i) => meanOf(seen.map((cause) => cause[i])));
+  const weighted = (pick: (row: (typeof rows)[number]) => number) =>
+    mean(rows.flatMap((row) => row.names.map(() => pick(row))));
+  return [
+    '### Families left out of training',
+    `Each cause is tested by models that were shown no cause of its family. Severities ${severities.join(' / ')}; means over causes.`,
+    table(
+      [
+        ...['family', 'causes', 'AUROC combined', 'AUROC capture', '1 % combined', '1 % capture'],
+        ...['unknown or family', `wrong family > ${confident}`],
+      ],
+      [
+        ...rows.map(({ family, names, seen, fair, wrong }) => line(family, names.length, over(seen), fair, wrong)),
+        line(
+          'all',
+          corruptions.length,
+          over(rows.flatMap(({ seen }) => seen)),
+          weighted(({ fair }) => fair),
+          weighted(({ wrong }) => wrong),
+        ),
+      ],
+    ),
+  ].join('\n\n');
+}
