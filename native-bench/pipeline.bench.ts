@@ -34,7 +34,7 @@ for (let i = 0; i < distinct; i++) {
 }
 
 // One image: inspect against a bare decode of the same 1920x1080 JPEG, one thread, interleaved.
-const { profile } = await fit({ exposures: 0, paths: [join(frames, 'a')], threads: 2 });
+const { profile } = await fit({ exposures: 0, power: 0, paths: [join(frames, 'a')], threads: 2 });
 const scene = renderFrame(1, { width: 1920, height: 1080 });
 const one: (string | number)[][] = [];
 for (const core of ['native', 'wasm'] as const) {
@@ -86,7 +86,7 @@ const many: (string | number)[][] = [];
 for (const command of ['fit', 'score'] as const) {
   const outcome = (threads: number, path: string) =>
     command === 'fit'
-      ? run('fit', path, '--exposures', '0', '--out', profilePath, '--threads', String(threads))
+      ? run('fit', path, '--exposures', '0', '--power', '0', '--out', profilePath, '--threads', String(threads))
       : run('score', path, '--profile', profilePath, '--out', join(folder, 'rows.jsonl'), '--threads', String(threads));
   const count = distinct * copies;
   const small = outcome(2, join(frames, 'a'));
@@ -125,7 +125,7 @@ mkdirSync(population);
 for (let i = 0; i < reference; i++) {
   writeFileSync(join(population, `${i}.jpg`), await encodeFrame(renderFrame(i, size)));
 }
-const kept = await fit({ exposures: 0, paths: [population], groupBy: '\\d+(?=\\.jpg)', holdout: 0.66 });
+const kept = await fit({ exposures: 0, power: 0, paths: [population], groupBy: '\\d+(?=\\.jpg)', holdout: 0.66 });
 const inspector = await createInspector({ profile: kept.profile });
 const pValues: number[] = [];
 for (let i = 0; i < fresh; i++) {

@@ -1,14 +1,20 @@
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { dirname, relative } from 'node:path';
+import { corruptions, type Severity } from './corruptions.ts';
 import { decodeRule, decoderVersion } from './decode.ts';
 import { asStoplineError, StoplineError } from './errors.ts';
+import type { Exposure } from './exposure.ts';
 import { countImages, type ListedImage, listImages } from './folder.ts';
 import { categoricalProperties } from './measure.ts';
-import { fitModel, folds, type Sample } from './model.ts';
+import { type ExposedSample, fitModel, type Sample } from './model.ts';
 import { mapOrdered } from './pipeline.ts';
-import { createPool } from './pool.ts';
-import { createProfile, type Profile } from './profile.ts';
+import { createPool, type Pool } from './pool.ts';
+import { measurePower, type Power, powerPlan } from './power.ts';
+import { createProfile, type Profile, type ProfileDescription } from './profile.ts';
+import { createScorer } from './score.ts';
+import { groupPattern, hash, type Split, splitByGroup, withGroups } from './split.ts';
+import { statistics } from './statistics.ts';
 
 export interface FitOptions {
   /** Files and folders (recursive). */
@@ -27,7 +33,22 @@ export interface FitOptions {
   falseAlarmRate?: { warn: number; block: number };
   /** Written into the Profile; default: now. */
   createdAt?: Date;
-  onProgress?: (progress: { done: number; total: number; failed: number }) => void;
+  /**
+   * How many reference images are put through the simulated causes, to learn what each looks like here; 0 for none.
+   * Default 60. Costs about a second an image on two cores.
+   */
+  exposures?: number;
+  /**
+   * How many held-out images are put through every simulated cause at every severity, to report what the Profile can
+   * see; 0 for no report. Default 20.
+   */
+  power?: number;
+  onProgress?: (progress: {
+    stage: 'measure' | 'expose' | 'train' | 'power';
+    done: number;
+    total: number;
+    failed: number;
+  }) => void;
   signal?: AbortSignal;
 }
 
@@ -42,7 +63,8 @@ export interface FitResult {
 export const minImages = 50;
 /** More images than this sharpen nothing: a seeded sample of this size is kept, so memory stays flat. */
 const maxSamples = 20_000;
-const timeBlocks = 20;
+/** Parts of each exposed image that are measured clean, besides the one put through the causes. */
+const cleanParts = 3;
 
 const version: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
 
@@ -55,89 +77,39 @@ const version: string = JSON.parse(readFileSync(new URL('../package.json', impor
  * @throws {StoplineError} INPUT_*, OPTION_INVALID, FIT_TOO_FEW_IMAGES, FIT_NO_VARIATION
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
-  const { paths, seed = 1, holdout = 0.3, groupBy = 'folder', threads = availableParallelism() } = options;
-  const asked = options.falseAlarmRate ?? { warn: 0.01, block: 0.001 };
-  checkOptions({ seed, holdout, asked });
+  const { seed = 1, holdout = 0.3, groupBy = 'folder', threads = availableParallelism() } = options;
+  const { exposures = 60, power = 20, falseAlarmRate: asked = { warn: 0.01, block: 0.001 } } = options;
+  checkOptions({ seed, holdout, asked, exposures, power });
   const pattern = groupPattern(groupBy);
-  const total = await countImages(paths);
   const pool = await createPool({ threads });
-  const skipped: FitResult['skipped'] = [];
-  const kept = new Map<string, { priority: string; sample: Sample & { listed: ListedImage } }>();
-  const folders = new Map<string, number>();
-  let measured = 0;
-  let duplicates = 0;
-  let done = 0;
   try {
-    const measure = async (listed: ListedImage) => {
-      options.signal?.throwIfAborted();
-      try {
-        return { listed, image: await pool.measureFile(listed.path) };
-      } catch (error) {
-        return { listed, error: asStoplineError(error) };
-      }
-    };
-    for await (const { listed, image, error } of mapOrdered(listImages(paths), threads * 4, measure)) {
-      options.onProgress?.({ done: ++done, total, failed: skipped.length + (error ? 1 : 0) });
-      if (error) {
-        skipped.push({ path: listed.path, error: error.toJSON() });
-        continue;
-      }
-      if (kept.has(image.sha256)) {
-        duplicates++;
-        continue;
-      }
-      measured++;
-      folders.set(listed.folder, (folders.get(listed.folder) ?? 0) + 1);
-      const sample = {
-        path: listed.path,
-        group: '',
-        fold: 0,
-        statistics: image.statistics,
-        properties: categoricalProperties(image),
-        listed,
-      };
-      kept.set(image.sha256, { priority: hash(seed, image.sha256), sample });
-      if (kept.size >= maxSamples * 2) keepLowest(kept, maxSamples);
+    const reference = await measureReference(pool, options, seed);
+    const { kept, skipped, duplicates, folders } = reference;
+    const grouped = withGroups(kept, { pattern, folders: folders.size, groupBy });
+    const split = splitByGroup(grouped.samples, { seed, holdout, by: grouped.by });
+    // Clean scores come from models that have not seen a group, so there must be another group to fit them on.
+    const fittedGroups = split.groups - split.heldOut;
+    if (fittedGroups < 2 || split.fitted.length < minImages / 2) {
+      throw new StoplineError(
+        'OPTION_INVALID',
+        `Expected at least three groups of similar size, but with ${split.heldOut} of ${split.groups} held out ${split.fitted.length} of ${kept.length} images in ${fittedGroups} are left to fit. Use another pattern for group-by, or none.`,
+      );
     }
-  } finally {
-    await pool.close();
-  }
-  if (kept.size > maxSamples) keepLowest(kept, maxSamples);
-  const needed = Math.max(minImages, Math.ceil((1 / asked.warn - 1) / holdout));
-  if (kept.size < minImages) {
-    const failed =
-      skipped.length > 0 ? ` ${skipped.length} could not be read, the first: ${skipped[0].error.message}` : '';
-    throw new StoplineError(
-      'FIT_TOO_FEW_IMAGES',
-      `Expected at least ${minImages} distinct images (${needed} to promise a false-alarm rate of ${asked.warn}) but received ${kept.size}` +
-        `${duplicates > 0 ? ` and ${duplicates} exact copies of them` : ''}.${failed}`,
-    );
-  }
-
-  const samples = [...kept.values()].map(({ sample: { listed, ...sample } }) => {
-    return { ...sample, group: groupOf(listed, pattern, folders.size) };
-  });
-  const split = splitByGroup(samples, { seed, holdout, byImage: groupBy === 'none' });
-  // Clean scores come from models that have not seen a group, so there must be another group to fit them on.
-  const fittedGroups = split.groups - split.heldOut;
-  if (fittedGroups < 2 || split.fitted.length < minImages / 2) {
-    throw new StoplineError(
-      'OPTION_INVALID',
-      `Expected at least three groups of similar size, but with ${split.heldOut} of ${split.groups} held out ${split.fitted.length} of ${samples.length} images in ${fittedGroups} are left to fit. Use another pattern for group-by, or none.`,
-    );
-  }
-  const { description, tensors } = fitModel(split.fitted, split.calibrated);
-  const smallest = 1 / (split.calibrated.length + 1);
-  const promised = { warn: Math.max(asked.warn, smallest), block: Math.max(asked.block, smallest) };
-  const warnings = warningsAbout({ asked, promised, holdout, duplicates, skipped: skipped.length, split });
-  const profile = createProfile(
-    {
+    const exposed = await exposeReference(pool, split.fitted, { seed, count: exposures, options });
+    options.signal?.throwIfAborted();
+    options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
+    const { description, tensors } = fitModel(split.fitted, split.calibrated, exposed);
+    options.onProgress?.({ stage: 'train', done: 1, total: 1, failed: skipped.length });
+    const smallest = 1 / (split.calibrated.length + 1);
+    const promised = { warn: Math.max(asked.warn, smallest), block: Math.max(asked.block, smallest) };
+    const warnings = warningsAbout({ asked, promised, holdout, duplicates, skipped: skipped.length, split });
+    const whole: ProfileDescription = {
       name: options.name ?? 'reference',
       createdAt: (options.createdAt ?? new Date()).toISOString(),
       stopline: version,
       decode: { rule: decodeRule, decoder: decoderVersion },
       reference: {
-        images: measured,
+        images: reference.measured,
         fitted: split.fitted.length,
         calibrated: split.calibrated.length,
         skipped: skipped.length,
@@ -148,26 +120,179 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       falseAlarmRate: { asked, promised },
       ...description,
       warnings,
-    },
-    tensors,
+    };
+    const profile = createProfile(whole, tensors);
+    const report = await reportPower(pool, profile, split.calibrated, { seed, count: power, options });
+    if (!report) return { profile, skipped, warnings };
+    return { profile: createProfile({ ...whole, power: report }, tensors), skipped, warnings };
+  } finally {
+    await pool.destroy();
+  }
+}
+
+/** Measures every image once, in order; keeps one of equal ones, and of very many a seeded sample. */
+async function measureReference(pool: Pool, options: FitOptions, seed: number) {
+  const { paths, signal, onProgress } = options;
+  const total = await countImages(paths);
+  const skipped: FitResult['skipped'] = [];
+  const kept = new Map<string, { priority: string; sample: Sample & { listed: ListedImage } }>();
+  const folders = new Map<string, number>();
+  const roots = paths.map((path) => dirname(path));
+  // The Profile must not depend on, or tell, where the reference lies on this machine.
+  const shortened = (folder: string) =>
+    roots.map((root) => relative(root, folder)).find((name) => !name.startsWith('..')) ?? folder;
+  let measured = 0;
+  let duplicates = 0;
+  let done = 0;
+  const measure = async (listed: ListedImage) => {
+    signal?.throwIfAborted();
+    try {
+      return { listed, image: await pool.measureFile(listed.path) };
+    } catch (error) {
+      return { listed, error: asStoplineError(error) };
+    }
+  };
+  for await (const { listed, image, error } of mapOrdered(listImages(paths), pool.info.threads * 4, measure)) {
+    onProgress?.({ stage: 'measure', done: ++done, total, failed: skipped.length + (error ? 1 : 0) });
+    if (error) {
+      skipped.push({ path: listed.path, error: error.toJSON() });
+      continue;
+    }
+    if (kept.has(image.sha256)) {
+      duplicates++;
+      continue;
+    }
+    measured++;
+    const folder = shortened(listed.folder);
+    folders.set(folder, (folders.get(folder) ?? 0) + 1);
+    const sample = {
+      id: image.sha256,
+      path: listed.path,
+      group: '',
+      fold: 0,
+      statistics: image.statistics,
+      properties: categoricalProperties(image),
+      listed: { ...listed, folder },
+    };
+    kept.set(image.sha256, { priority: hash(seed, image.sha256), sample });
+    if (kept.size >= maxSamples * 2) keepLowest(kept, maxSamples);
+  }
+  if (kept.size > maxSamples) keepLowest(kept, maxSamples);
+  if (kept.size < minImages) {
+    const { holdout = 0.3, falseAlarmRate: asked = { warn: 0.01 } } = options;
+    const needed = Math.max(minImages, Math.ceil((1 / asked.warn - 1) / holdout));
+    const failed =
+      skipped.length > 0 ? ` ${skipped.length} could not be read, the first: ${skipped[0].error.message}` : '';
+    throw new StoplineError(
+      'FIT_TOO_FEW_IMAGES',
+      `Expected at least ${minImages} distinct images (${needed} to promise a false-alarm rate of ${asked.warn}) but received ${kept.size}` +
+        `${duplicates > 0 ? ` and ${duplicates} exact copies of them` : ''}.${failed}`,
+    );
+  }
+  return { kept: [...kept.values()].map(({ sample }) => sample), skipped, duplicates, folders, measured };
+}
+
+const severities: readonly Severity[] = [1, 3, 5, 2, 4];
+
+/**
+ * Puts a seeded choice of the fitted images through every simulated cause, once whole and once as a part, at severities
+ * that go round.
+ */
+async function exposeReference(
+  pool: Pool,
+  fitted: Sample[],
+  { seed, count, options }: { seed: number; count: number; options: FitOptions },
+): Promise<ExposedSample[]> {
+  if (count === 0) return [];
+  const chosen = choose(fitted, count, seed);
+  const exposed: ExposedSample[] = [];
+  let done = 0;
+  const expose = async (sample: Sample, image: number) => {
+    options.signal?.throwIfAborted();
+    const plan = planOf(image, Number.parseInt(hash(seed, sample.id).slice(0, 7), 16));
+    return { sample, plan, measured: await pool.exposeFile(sample.path, plan) };
+  };
+  const numbered = chosen.map((sample, image) => ({ sample, image }));
+  for await (const { sample, plan, measured } of mapOrdered(numbered, pool.info.threads * 2, ({ sample, image }) =>
+    expose(sample, image),
+  )) {
+    options.onProgress?.({ stage: 'expose', done: ++done, total: chosen.length, failed: 0 });
+    for (const [i, { statistics }] of measured.entries()) {
+      const { cause, crop, seed: view } = plan[i];
+      exposed.push({ fold: sample.fold, view: `${sample.id} ${crop} ${view}`, isPart: crop, cause, statistics });
+    }
+  }
+  return exposed;
+}
+
+/** What the finished Profile sees, tried on held-out images that no part of it was trained on. */
+async function reportPower(
+  pool: Pool,
+  profile: Profile,
+  calibrated: Sample[],
+  { seed, count, options }: { seed: number; count: number; options: FitOptions },
+): Promise<Power | undefined> {
+  const chosen = choose(calibrated, count, seed);
+  if (chosen.length === 0) return undefined;
+  const scorer = createScorer(
+    profile,
+    statistics.map(({ name }) => name),
   );
-  return { profile, skipped, warnings };
+  const images: Parameters<typeof measurePower>[2][number][] = [];
+  const expose = async ({ path, id }: Sample) => {
+    options.signal?.throwIfAborted();
+    const plan = powerPlan(Number.parseInt(hash(seed, id).slice(0, 7), 16));
+    return { original: await pool.measureFile(path), exposed: await pool.exposeFile(path, plan) };
+  };
+  for await (const image of mapOrdered(chosen, pool.info.threads * 2, expose)) {
+    images.push(image);
+    options.onProgress?.({ stage: 'power', done: images.length, total: chosen.length, failed: 0 });
+  }
+  return measurePower(profile, scorer, images);
+}
+
+function choose(samples: Sample[], count: number, seed: number): Sample[] {
+  return [...samples].sort((a, b) => (hash(seed, a.id) < hash(seed, b.id) ? -1 : 1)).slice(0, count);
+}
+
+export function planOf(image: number, seed: number): Exposure[] {
+  const views = [false, true].flatMap((crop, view) => [
+    { severity: 1 as Severity, seed, crop },
+    ...corruptions.map(({ name }, cause): Exposure => {
+      return { cause: name, severity: severities[(image + cause + 3 * view) % severities.length], seed, crop };
+    }),
+  ]);
+  const parts = Array.from(
+    { length: cleanParts },
+    (_, part): Exposure => ({ severity: 1, seed: seed + 1 + part, crop: true }),
+  );
+  return [...views, ...parts];
 }
 
 function checkOptions({
   seed,
   holdout,
   asked,
+  exposures,
+  power,
 }: {
   seed: number;
   holdout: number;
   asked: { warn: number; block: number };
+  exposures: number;
+  power: number;
 }) {
   const expect = (ok: boolean, text: string, value: number) => {
     if (!ok) throw new StoplineError('OPTION_INVALID', `Expected ${text} but received ${value}.`);
   };
   expect(Number.isSafeInteger(seed), 'an integer for seed', seed);
   expect(holdout >= 0.05 && holdout <= 0.8, 'a share from 0.05 to 0.8 for holdout', holdout);
+  expect(
+    exposures === 0 || (Number.isSafeInteger(exposures) && exposures >= 10 && exposures <= 1000),
+    'none or 10 to 1000 images for exposures',
+    exposures,
+  );
+  expect(Number.isSafeInteger(power) && power >= 0 && power <= 1000, '0 to 1000 images for power', power);
   expect(
     asked.warn > 0 && asked.warn < 0.5,
     'a rate above 0 and below 0.5 for the false-alarm rate of warn',
@@ -178,79 +303,6 @@ function checkOptions({
     `a rate above 0 and at most ${asked.warn} for the false-alarm rate of block`,
     asked.block,
   );
-}
-
-function groupPattern(groupBy: string): RegExp | undefined {
-  if (groupBy === 'folder' || groupBy === 'none') return undefined;
-  try {
-    return new RegExp(groupBy);
-  } catch (cause) {
-    throw new StoplineError(
-      'OPTION_INVALID',
-      `Expected 'folder', 'none' or a regular expression for group-by but received "${groupBy}": ${(cause as Error).message}`,
-    );
-  }
-}
-
-/** With few folders, a folder is cut into blocks of neighbouring frames, so that a whole folder need not be given up. */
-function groupOf(listed: ListedImage, pattern: RegExp | undefined, folders: number): string {
-  if (pattern) {
-    const match = pattern.exec(listed.path);
-    return match?.[1] ?? match?.[0] ?? '';
-  }
-  if (folders >= timeBlocks / 2) return listed.folder;
-  return `${listed.folder}#${Math.floor((listed.index * timeBlocks) / listed.count)}`;
-}
-
-interface Split {
-  fitted: Sample[];
-  calibrated: Sample[];
-  by: string;
-  groups: number;
-  heldOut: number;
-}
-
-/** Holds out whole groups, in seeded order, until about `holdout` of the images are out. */
-export function splitByGroup(
-  samples: Sample[],
-  { seed, holdout, byImage }: { seed: number; holdout: number; byImage: boolean },
-): Split {
-  const groups = new Map<string, Sample[]>();
-  for (const sample of samples) {
-    const key = byImage ? sample.path : sample.group;
-    const members = groups.get(key);
-    if (members) members.push(sample);
-    else groups.set(key, [sample]);
-  }
-  const order = [...groups.keys()].sort((a, b) => (hash(seed, a) < hash(seed, b) ? -1 : 1));
-  if (order.length < 2) {
-    throw new StoplineError(
-      'OPTION_INVALID',
-      `Expected at least two groups of images to hold one out but found ${order.length}. Use --group-by none or another pattern.`,
-    );
-  }
-  const target = holdout * samples.length;
-  const out = new Set<string>();
-  let count = 0;
-  for (const key of order) {
-    const size = groups.get(key)?.length ?? 0;
-    // Taking this group must bring the share nearer to the target than leaving it.
-    if (count + size / 2 > target && out.size > 0) continue;
-    if (out.size === order.length - 1) break;
-    out.add(key);
-    count += size;
-  }
-  const calibrated: Sample[] = [];
-  const fitted: Sample[] = [];
-  let fold = 0;
-  const foldOf = new Map<string, number>();
-  for (const key of order) if (!out.has(key)) foldOf.set(key, fold++ % folds);
-  for (const [key, members] of groups) {
-    if (out.has(key)) calibrated.push(...members);
-    else for (const sample of members) fitted.push({ ...sample, fold: foldOf.get(key) ?? 0 });
-  }
-  const by = byImage ? 'image' : 'group';
-  return { fitted, calibrated, by, groups: order.length, heldOut: out.size };
 }
 
 function warningsAbout(facts: {
@@ -284,8 +336,4 @@ function warningsAbout(facts: {
 function keepLowest<Entry extends { priority: string }>(entries: Map<string, Entry>, count: number): void {
   const limit = [...entries.values()].map(({ priority }) => priority).sort()[count];
   for (const [key, { priority }] of entries) if (priority >= limit) entries.delete(key);
-}
-
-function hash(seed: number, text: string): string {
-  return createHash('sha256').update(`${seed}\n${text}`).digest('hex');
 }

@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Container } from './container.ts';
 import type { Core } from './core/index.ts';
-import { corrupt, type Severity } from './corruptions.ts';
 import { checkFrame, decode, type Frame, type Limits } from './decode.ts';
-import { encodeLike } from './encode.ts';
 import { measure, statistics } from './statistics.ts';
 
 /** Everything known of one image before it is compared with a Profile. */
@@ -39,32 +37,6 @@ export async function measureBytes(core: Core, bytes: Uint8Array, limits?: Limit
     sha256: createHash('sha256').update(bytes).digest('hex'),
     timingMs: { decode: decoded - started, statistics: performance.now() - decoded },
   };
-}
-
-/** A simulated cause to put an image through. */
-export interface Exposure {
-  cause: string;
-  severity: Severity;
-  seed: number;
-}
-
-/**
- * Puts one image through simulated causes and measures what a camera with the same encoder would have delivered.
- * @throws {StoplineError} IMAGE_*, OPTION_INVALID
- */
-export async function measureExposures(
-  core: Core,
-  bytes: Uint8Array,
-  exposures: readonly Exposure[],
-  limits?: Limits,
-): Promise<MeasuredImage[]> {
-  const { frame, container } = await decode(bytes, limits);
-  const measured: MeasuredImage[] = [];
-  for (const { cause, severity, seed } of exposures) {
-    const changed = await corrupt(frame, cause, severity, seed);
-    measured.push(await measureBytes(core, await encodeLike(changed, container), limits));
-  }
-  return measured;
 }
 
 /**

@@ -5,6 +5,7 @@ import { Piscina } from 'piscina';
 import type { CoreInfo } from './core/index.ts';
 import type { Limits } from './decode.ts';
 import { reviveError, StoplineError } from './errors.ts';
+import type { Exposure } from './exposure.ts';
 import type { MeasuredImage } from './measure.ts';
 import type { Verdict } from './verdict.ts';
 import type { WorkerSettings, WorkerTask } from './worker.ts';
@@ -218,6 +219,8 @@ export interface Pool {
   inspectFile(path: string): Promise<Verdict>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
   measureFile(path: string): Promise<MeasuredImage>;
+  /** The image under each exposure, in order. @throws {StoplineError} INPUT_*, IMAGE_*, OPTION_INVALID */
+  exposeFile(path: string, exposures: readonly Exposure[]): Promise<MeasuredImage[]>;
   /** Resolves when every worker has loaded the core and the profile. @throws {StoplineError} PROFILE_*, CORE_UNAVAILABLE */
   ready(): Promise<void>;
   /** `core` is known once `ready` has resolved. */
@@ -281,6 +284,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     },
     inspectFile: (path) => line.run({ kind: 'inspectFile', path }),
     measureFile: (path) => line.run({ kind: 'measureFile', path }),
+    exposeFile: (path, exposures) => line.run({ kind: 'exposeFile', path, exposures }),
     close: () => line.close(),
     destroy: () => line.destroy(),
   };

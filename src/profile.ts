@@ -10,6 +10,7 @@ import { decodeTensors, encodeTensors, type Tensor } from './safetensors.ts';
 export const profileVersion = 1;
 
 const size = Type.Integer({ minimum: 0 });
+const share = Type.Number({ minimum: 0, maximum: 1 });
 const closed = { additionalProperties: false };
 
 /** The JSON part of a Profile; the numbers behind it are tensors of the same file. */
@@ -54,13 +55,56 @@ const Description = Type.Object(
     constants: Type.Record(Type.String(), Type.Number()),
     /** How often each container property had each value: the categorical part of the reference. */
     categories: Type.Record(Type.String(), Type.Record(Type.String(), Type.Integer({ minimum: 1 }))),
-    /** What the combined score takes its maximum over. */
+    /** What the detectors take their maximum over, and the clean median and edge that each is normalised by. */
     components: Type.Array(
+      Type.Object({ name: Type.String(), median: Type.Number(), scale: Type.Number({ exclusiveMinimum: 0 }) }, closed),
+      {
+        minItems: 2,
+        maxItems: 16,
+      },
+    ),
+    /** The combined detector first. */
+    detectors: Type.Array(
       Type.Object(
-        { name: Type.String(), members: Type.Array(size), median: Type.Number(), scale: Type.Number() },
+        { name: Type.String({ pattern: '^[a-z]+$' }), components: Type.Array(size, { minItems: 1 }) },
         closed,
       ),
-      { minItems: 1, maxItems: 256 },
+      {
+        minItems: 1,
+        maxItems: 16,
+      },
+    ),
+    /** The simulated causes that it was shown, and the positions of the statistics they are told by. */
+    causes: Type.Optional(
+      Type.Object(
+        {
+          names: Type.Array(Type.String(), { minItems: 2, maxItems: 256 }),
+          members: Type.Array(size, { minItems: 1, maxItems: 1024 }),
+          temperature: Type.Number({ exclusiveMinimum: 0 }),
+        },
+        closed,
+      ),
+    ),
+    /** What it can see, tried at fit time. */
+    power: Type.Optional(
+      Type.Object(
+        {
+          images: size,
+          clean: share,
+          causes: Type.Array(
+            Type.Object(
+              {
+                cause: Type.String(),
+                warn: Type.Array(share, { minItems: 5, maxItems: 5 }),
+                block: Type.Array(share, { minItems: 5, maxItems: 5 }),
+                detectedFrom: Type.Optional(Type.Integer({ minimum: 1, maximum: 5 })),
+              },
+              closed,
+            ),
+          ),
+        },
+        closed,
+      ),
     ),
     warnings: Type.Array(Type.String()),
   },
@@ -132,35 +176,47 @@ export function decodeProfile(bytes: Uint8Array): Profile {
 }
 
 /** Every tensor that scoring will index must be there, finite and of the right length. */
-function checkTensors({ statistics, components }: ProfileDescription, tensors: Record<string, Tensor>): void {
+function checkTensors(
+  { statistics, components, detectors, causes }: ProfileDescription,
+  tensors: Record<string, Tensor>,
+): void {
   const count = statistics.length;
-  const expect = (name: string, length: number) => {
+  const invalid = (text: string) => new StoplineError('PROFILE_INVALID', text);
+  const expect = (name: string, length?: number) => {
     const tensor = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
-    if (tensor?.data.length !== length || !tensor.data.every(Number.isFinite)) {
-      throw new StoplineError(
-        'PROFILE_INVALID',
-        `Expected a tensor "${name}" of ${length} finite numbers but received ${tensor ? tensor.shape.join('x') : 'none'}.`,
+    const isWhole = tensor && tensor.data.length > 0 && tensor.data.every(Number.isFinite);
+    if (!isWhole || (length !== undefined && tensor.data.length !== length)) {
+      throw invalid(
+        `Expected a tensor "${name}" of ${length ?? 'some'} finite numbers but received ${tensor ? tensor.shape.join('x') : 'none'}.`,
       );
     }
-    return tensor.data;
+    return tensor;
   };
-  const offsets = expect('knotOffsets', count + 1);
+  const { data: offsets } = expect('knotOffsets', count + 1);
   if (offsets.some((offset, i) => !Number.isSafeInteger(offset) || offset < (i === 0 ? 0 : offsets[i - 1] + 2))) {
-    throw new StoplineError('PROFILE_INVALID', 'Expected at least two knots for every statistic of the profile.');
+    throw invalid('Expected at least two knots for every statistic of the profile.');
   }
   expect('knotValues', offsets[count]);
   expect('knotDeviations', offsets[count]);
   expect('slopes', count);
-  if (!tensors.calibrationScores?.data.length) expect('calibrationScores', 1);
-  expect('calibrationScores', tensors.calibrationScores.data.length);
-  expect('calibrationValues', count * (tensors.calibrationValues?.shape[1] ?? 0));
-  for (const [i, { members }] of components.slice(0, -1).entries()) {
-    expect(`mean${i}`, members.length);
-    expect(`precision${i}`, members.length ** 2);
-    if (members.some((member) => member >= count)) {
-      throw new StoplineError('PROFILE_INVALID', `Expected members of component ${i} below ${count}.`);
+  expect('mean', count);
+  expect('precision', count ** 2);
+  const { shape } = expect('calibrationValues');
+  if (shape.length !== 2 || shape[0] !== count) throw invalid(`Expected calibration values of ${count} statistics.`);
+  if (components.length !== (causes ? 4 : 2)) throw invalid(`Expected ${causes ? 4 : 2} components.`);
+  for (const { name, components: of } of detectors) {
+    expect(`${name}Scores`);
+    if (of.some((component) => component >= components.length)) {
+      throw invalid(`Expected components of the detector "${name}" below ${components.length}.`);
     }
   }
+  if (!causes) return;
+  if (causes.members.some((member) => member >= count))
+    throw invalid(`Expected statistics of the causes below ${count}.`);
+  const { data: centre } = expect('causeCentre');
+  expect('causeProjection', centre.length * causes.members.length);
+  expect('causeWeights', (causes.members.length + 1) * (causes.names.length + 1));
+  expect('causeUnknown', 5);
 }
 
 /**

@@ -1,6 +1,8 @@
 import { probit } from 'simple-statistics';
+import { type Cause, type CauseModel, cap, causeEvidence, diagnose } from './diagnosis.ts';
 import { StoplineError } from './errors.ts';
 import type { Profile } from './profile.ts';
+import type { DetectorScore } from './verdict.ts';
 
 /** Far outside the reference every detector is saturated; beyond this many deviations nothing more is learnt. */
 const zLimit = 30;
@@ -76,38 +78,33 @@ export function gaussianise({ x, z, slope }: Gaussianiser, value: number): numbe
   return z[low] + ((value - x[low]) / (x[high] - x[low])) * (z[high] - z[low]);
 }
 
-/** ln of the squared Mahalanobis distance of the chosen members. */
-export function logDistance(z: Float64Array, members: readonly number[], mean: Float64Array, precision: Float64Array) {
-  const count = members.length;
+/** ln of the squared Mahalanobis distance. */
+export function logDistance(z: Float64Array, mean: Float64Array, precision: Float64Array): number {
+  const count = z.length;
+  const centred = z.map((value, i) => value - mean[i]);
   let sum = 0;
   for (let row = 0; row < count; row++) {
-    const deviation = z[members[row]] - mean[row];
     let inner = 0;
-    for (let column = 0; column < count; column++) {
-      inner += precision[row * count + column] * (z[members[column]] - mean[column]);
-    }
-    sum += deviation * inner;
+    const base = row * count;
+    // The matrix is symmetric: half of it, and the diagonal, say all.
+    for (let column = 0; column < row; column++) inner += precision[base + column] * centred[column];
+    sum += centred[row] * (2 * inner + precision[base + row] * centred[row]);
   }
   return Math.log(Math.max(sum, 1e-9));
 }
 
 /**
  * Surprise of the categorical properties: the sum over properties of -ln((count + 1) / (n + 1)), so that a value never
- * seen in n images adds ln(n + 1). `leaveOut` is 1 when the image itself is among the counted.
+ * seen in n images adds ln(n + 1).
  */
-export function surprise(
-  categories: Profile['categories'],
-  properties: Readonly<Record<string, string>>,
-  leaveOut: 0 | 1 = 0,
-): number {
+export function surprise(categories: Profile['categories'], properties: Readonly<Record<string, string>>): number {
   let sum = 0;
   for (const [property, value] of Object.entries(properties)) {
     const counts = categories[property];
     if (!counts) continue;
     let total = 0;
-    for (const count of Object.values(counts)) total += count;
-    const count = Object.hasOwn(counts, value) ? counts[value] : 0;
-    sum += Math.log((total - leaveOut + 1) / (Math.max(0, count - leaveOut) + 1));
+    for (const other in counts) total += counts[other];
+    sum += Math.log((total + 1) / ((Object.hasOwn(counts, value) ? counts[value] : 0) + 1));
   }
   return sum;
 }
@@ -136,41 +133,18 @@ export function countBelow(sorted: Float64Array, value: number, inclusive: boole
   return low;
 }
 
-/** One of the parts the combined score is the maximum of. */
-export interface Component {
-  name: string;
-  /** Positions among the scored statistics. */
-  members: readonly number[];
-  mean: Float64Array;
-  /** Inverse covariance, row-major. */
-  precision: Float64Array;
-}
-
-/** The value of every component for one image, the categorical surprise last. */
-export function componentValues(components: readonly Component[], z: Float64Array, categorical: number): Float64Array {
-  const values = new Float64Array(components.length + 1);
-  for (let i = 0; i < components.length; i++) {
-    values[i] = logDistance(z, components[i].members, components[i].mean, components[i].precision);
-  }
-  values[components.length] = categorical;
-  return values;
-}
-
 /** Strangeness of one image. */
 export interface Score {
-  /** Maximum over the components of (value - median) / (99.5 % quantile - median): about 1 at the edge of the reference. */
-  score: number;
-  pValue: number;
+  /** Per detector of the Profile, in its order, the combined one first. */
+  detectors: DetectorScore[];
   /** Deviations of every scored statistic. */
   z: Float64Array;
-  /** Normalised value of every component, in the order of `profile.components`. */
-  components: Float64Array;
+  /** Ranked probable causes; absent where the Profile knows none. */
+  causes?: Cause[];
 }
 
 /** Scores images against one Profile; holds the tensors in the form the arithmetic wants. */
 export interface Scorer {
-  /** Value of every scored statistic, picked out of a full vector. */
-  select(vector: Float64Array): Float64Array;
   score(vector: Float64Array, properties: Readonly<Record<string, string>>): Score;
   /** Sorted values of one scored statistic over the calibration images. */
   calibration(position: number): Float64Array;
@@ -201,35 +175,70 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
       slope: tensors.slopes.data[i],
     };
   });
-  const components = profile.components.slice(0, -1).map(({ name, members }, i): Component => {
-    return { name, members, mean: tensors[`mean${i}`].data, precision: tensors[`precision${i}`].data };
-  });
-  const calibrationScores = tensors.calibrationScores.data;
-  const [, calibrated] = tensors.calibrationValues.shape;
+  const [mean, precision] = [tensors.mean.data, tensors.precision.data];
+  const known = profile.causes && { ...profile.causes, model: causeModelOf(profile) };
+  const calibrated = tensors.calibrationValues.shape[1];
 
-  const select = (vector: Float64Array) => Float64Array.from(positions, (position) => vector[position]);
   return {
-    select,
     calibration: (position) =>
       tensors.calibrationValues.data.subarray(position * calibrated, (position + 1) * calibrated),
     score(vector, properties) {
-      const z = select(vector);
-      for (let i = 0; i < z.length; i++) {
-        z[i] = gaussianise(gaussianisers[i], scoredValue(z[i], profile.statistics[i].logFloor));
+      const z = Float64Array.from(positions, (position, i) =>
+        gaussianise(gaussianisers[i], scoredValue(vector[position], profile.statistics[i].logFloor)),
+      );
+      const distance = logDistance(z, mean, precision);
+      const values = [distance, surprise(profile.categories, properties)];
+      let causes: Cause[] | undefined;
+      if (known) {
+        const capped = cap(z);
+        const evidence = causeEvidence(
+          known.model,
+          Float64Array.from(known.members, (member) => capped[member]),
+        );
+        values.splice(1, 0, evidence.logDistance, evidence.logOdds);
+        causes = diagnose(known.model, evidence, distance);
       }
-      const values = componentValues(components, z, surprise(profile.categories, properties));
-      const score = normalise(values, profile.components);
-      return { score, pValue: conformalPValue(calibrationScores, score), z, components: values };
+      const normalised = normalise(Float64Array.from(values), profile.components);
+      const detectors = profile.detectors.map(({ name, components }): DetectorScore => {
+        const score = strongest(normalised, components);
+        return { name, pValue: conformalPValue(tensors[`${name}Scores`].data, score), score };
+      });
+      return { detectors, z, causes };
     },
   };
 }
 
-/** Normalises component values in place and returns their maximum. */
-export function normalise(values: Float64Array, by: readonly { median: number; scale: number }[]): number {
-  let maximum = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < values.length; i++) {
-    values[i] = (values[i] - by[i].median) / by[i].scale;
-    maximum = Math.max(maximum, values[i]);
+function causeModelOf({ causes, tensors }: Profile): CauseModel {
+  const { names, members, temperature } = causes as NonNullable<Profile['causes']>;
+  return {
+    causes: names,
+    softmax: { features: members.length, classes: names.length + 1, weights: tensors.causeWeights.data },
+    temperature,
+    projection: tensors.causeProjection.data,
+    centre: tensors.causeCentre.data,
+    unknown: tensors.causeUnknown.data,
+  };
+}
+
+/** The score of an image whose container says nothing unusual: below all others, so that it never decides or ties. */
+const quiet = -10;
+
+/**
+ * (value - median) / (99.5 % quantile - median) of each component: about 1 at the edge of the reference. In place.
+ * The last component is the categorical surprise, which is the same for most images: up to its median it is no evidence.
+ */
+export function normalise(values: Float64Array, by: readonly { median: number; scale: number }[]): Float64Array {
+  const last = values.length - 1;
+  for (let i = 0; i <= last; i++) {
+    const isQuiet = i === last && values[i] <= by[i].median;
+    values[i] = isQuiet ? quiet : (values[i] - by[i].median) / by[i].scale;
   }
-  return maximum;
+  return values;
+}
+
+/** The score of a detector: the largest of its components. */
+export function strongest(values: Float64Array, components: readonly number[]): number {
+  let most = Number.NEGATIVE_INFINITY;
+  for (const component of components) most = Math.max(most, values[component]);
+  return most;
 }

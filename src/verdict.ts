@@ -1,4 +1,5 @@
 import type { Container } from './container.ts';
+import type { Cause } from './diagnosis.ts';
 import { categoricalProperties, type MeasuredImage } from './measure.ts';
 import type { Profile } from './profile.ts';
 import { countBelow, type Score, type Scorer, twoSidedPValue } from './score.ts';
@@ -36,6 +37,11 @@ export interface Verdict {
   /** Strongest first. */
   reasons: Reason[];
   detectors: DetectorScore[];
+  /**
+   * If the image was not taken as the reference was, what probably happened: the likeliest simulated causes and
+   * `unknown`, with calibrated probabilities. Absent where the Profile was fitted without causes.
+   */
+  causes?: Cause[];
   /** Value by statistic name; null where it does not apply to this image. */
   statistics: Record<string, number | null>;
   image: {
@@ -61,21 +67,23 @@ export function judge(profile: Profile, scorer: Scorer, image: MeasuredImage): V
   const started = performance.now();
   const properties = categoricalProperties(image, profile.constants);
   const score = scorer.score(image.statistics, properties);
+  const [{ pValue, score: combined }, ...detectors] = score.detectors;
   const { promised } = profile.falseAlarmRate;
-  const verdict = score.pValue <= promised.block ? 'block' : score.pValue <= promised.warn ? 'warn' : 'pass';
+  const verdict = pValue <= promised.block ? 'block' : pValue <= promised.warn ? 'warn' : 'pass';
   const reasons = [
-    ...newProperties(profile, properties, score.pValue),
+    ...newProperties(profile, properties, pValue),
     ...strangeStatistics(profile, scorer, image, score),
   ].slice(0, maxReasons);
   const { decode, statistics: measured } = image.timingMs;
   const scored = performance.now() - started;
   return {
     verdict,
-    pValue: score.pValue,
-    score: score.score,
+    pValue,
+    score: combined,
     falseAlarmRate: { ...promised },
     reasons,
-    detectors: [{ name: 'statistics', pValue: score.pValue, score: score.score }],
+    detectors,
+    ...(score.causes && { causes: score.causes.filter(({ probability }, i) => i < 3 || probability >= 0.05) }),
     statistics: toImageStatistics(image.statistics),
     image: {
       format: image.container?.format ?? 'frame',
@@ -153,7 +161,7 @@ function strangeStatistics(profile: Profile, scorer: Scorer, image: MeasuredImag
         direction,
         pValue: twoSidedPValue(sorted, value),
         reference,
-        text: `${labelOf(name)} of ${number(value, row.digits)}${unit} is ${direction === 'high' ? 'above' : 'below'} ${amount} (${number(reference.p01, row.digits)} to ${number(reference.p99, row.digits)}): ${direction === 'high' ? row.high : row.low}`,
+        text: `${direction === 'high' ? row.high : row.low} the reference: ${name} ${number(value, row.digits)}${unit} is ${direction === 'high' ? 'above' : 'below'} ${amount} (${number(reference.p01, row.digits)} to ${number(reference.p99, row.digits)})`,
       };
     });
 }

@@ -2,6 +2,7 @@ import { workerData } from 'node:worker_threads';
 import { type Core, type CoreInfo, loadCore } from './core/index.ts';
 import { defaultLimits, type Limits } from './decode.ts';
 import { asStoplineError, StoplineError } from './errors.ts';
+import { type Exposure, measureExposures } from './exposure.ts';
 import { readImage } from './folder.ts';
 import { createInspector, type Inspector } from './inspector.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
@@ -21,7 +22,8 @@ export type WorkerTask =
   | { kind: 'warm' }
   | { kind: 'inspect'; bytes: Uint8Array }
   | { kind: 'inspectFile'; path: string }
-  | { kind: 'measureFile'; path: string };
+  | { kind: 'measureFile'; path: string }
+  | { kind: 'exposeFile'; path: string; exposures: readonly Exposure[] };
 
 const settings = workerData as WorkerSettings;
 const maxBytes = settings.limits.maxBytes ?? defaultLimits.maxBytes;
@@ -59,7 +61,7 @@ function requireInspector(): Promise<Inspector> {
   return inspector;
 }
 
-async function perform(task: WorkerTask): Promise<CoreInfo | Verdict | MeasuredImage> {
+async function perform(task: WorkerTask): Promise<CoreInfo | Verdict | MeasuredImage | MeasuredImage[]> {
   switch (task.kind) {
     case 'warm':
       if (settings.profileBytes) await requireInspector();
@@ -70,11 +72,15 @@ async function perform(task: WorkerTask): Promise<CoreInfo | Verdict | MeasuredI
       return (await requireInspector()).inspect(await readImage(task.path, maxBytes));
     case 'measureFile':
       return measureBytes(requireCore(), await readImage(task.path, maxBytes), settings.limits);
+    case 'exposeFile':
+      return measureExposures(requireCore(), await readImage(task.path, maxBytes), task.exposures, settings.limits);
   }
 }
 
 /** Entry of a worker thread: one task in, one answer out. Errors are answers too, because cloning would strip their code. */
-export default async function work(task: WorkerTask): Promise<WorkerAnswer<CoreInfo | Verdict | MeasuredImage>> {
+export default async function work(
+  task: WorkerTask,
+): Promise<WorkerAnswer<CoreInfo | Verdict | MeasuredImage | MeasuredImage[]>> {
   try {
     return { value: await perform(task) };
   } catch (error) {

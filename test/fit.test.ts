@@ -31,7 +31,9 @@ function folderOf(name: string, files: readonly [file: string, source: string][]
 
 describe('a Profile', () => {
   const bytesOf = async (options: Partial<FitOptions>) =>
-    Buffer.from(encodeProfile((await fit({ paths: [at('frames')], createdAt, ...options })).profile));
+    Buffer.from(
+      encodeProfile((await fit({ exposures: 10, power: 0, paths: [at('frames')], createdAt, ...options })).profile),
+    );
 
   it('is the same, byte for byte, for a seed whatever the number of threads, and another for another seed', async () => {
     const one = await bytesOf({ seed: 7, threads: 1 });
@@ -40,12 +42,19 @@ describe('a Profile', () => {
   });
 
   it('says what the reference was', async () => {
-    const { profile, skipped } = await fit({ paths: [at('frames')], name: 'front', createdAt, holdout: 0.25 });
+    const { profile, skipped } = await fit({
+      exposures: 0,
+      power: 0,
+      paths: [at('frames')],
+      name: 'front',
+      createdAt,
+      holdout: 0.25,
+    });
     expect(profile).toMatchObject({
       name: 'front',
       createdAt: '2026-01-01T00:00:00.000Z',
       stopline: JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version,
-      reference: { images: 80, skipped: 0, duplicates: 0, folders: [{ folder: at('frames'), images: 80 }] },
+      reference: { images: 80, skipped: 0, duplicates: 0, folders: [{ folder: 'frames', images: 80 }] },
       categories: { size: { '160x90': expect.any(Number) }, format: { jpeg: expect.any(Number) } },
     });
     expect(profile.reference.fitted + profile.reference.calibrated).toBe(80);
@@ -60,7 +69,7 @@ describe('images that do not count', () => {
     writeFileSync(join(mixed, 'a-cut.jpg'), readFileSync(frames[0]).subarray(0, 1500));
     writeFileSync(join(mixed, 'b-empty.png'), '');
     writeFileSync(join(mixed, 'c-page.jpg'), '<html>503</html>');
-    const { profile, skipped, warnings } = await fit({ paths: [mixed] });
+    const { profile, skipped, warnings } = await fit({ exposures: 0, power: 0, paths: [mixed] });
     expect(profile.reference).toMatchObject({ images: 80, duplicates: 10, skipped: 3 });
     expect(skipped).toEqual([
       { path: join(mixed, 'a-cut.jpg'), error: expect.objectContaining({ code: 'STOPLINE_ERR_IMAGE_TRUNCATED' }) },
@@ -77,12 +86,14 @@ describe('images that do not count', () => {
       [...frames.slice(0, 49), ...frames.slice(0, 5)].map((path, i) => [`${i}.jpg`, path]),
     );
     // A rate of 1 % needs 99 images held out of a share of 0.3; one of 0.2 % needs 499 out of 0.5.
-    await expect(fit({ paths: [few] })).rejects.toMatchObject({
+    await expect(fit({ exposures: 0, power: 0, paths: [few] })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_FIT_TOO_FEW_IMAGES',
       message: expect.stringMatching(/at least 50 .*330 to promise .* 0\.01\) but received 49 and 5 exact copies/),
     });
     const falseAlarmRate = { warn: 0.002, block: 0.001 };
-    await expect(fit({ paths: [few], falseAlarmRate, holdout: 0.5 })).rejects.toThrow(/998 to promise .* 0\.002/);
+    await expect(fit({ exposures: 0, power: 0, paths: [few], falseAlarmRate, holdout: 0.5 })).rejects.toThrow(
+      /998 to promise .* 0\.002/,
+    );
   });
 
   it('refuses a reference in which nothing varies', async () => {
@@ -94,7 +105,9 @@ describe('images that do not count', () => {
       const comment = Buffer.from([0xff, 0xfe, 0, 6, ...Buffer.from(String(1000 + i))]);
       writeFileSync(join(flat, `${i}.jpg`), Buffer.concat([frame.subarray(0, 2), comment, frame.subarray(2)]));
     }
-    await expect(fit({ paths: [flat] })).rejects.toMatchObject({ code: 'STOPLINE_ERR_FIT_NO_VARIATION' });
+    await expect(fit({ exposures: 0, power: 0, paths: [flat] })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_FIT_NO_VARIATION',
+    });
   });
 });
 
@@ -110,29 +123,29 @@ describe('groups are held out whole', () => {
 
   it('by folder where there are enough, else by blocks of neighbouring frames', async () => {
     // 16 folders of 5: a share of 0.3 is nearest to 5 folders.
-    const many = await fit({ paths: [drives] });
-    expect(many.profile.reference.split).toMatchObject({ by: 'group', groups: 16, heldOut: 5 });
+    const many = await fit({ exposures: 0, power: 0, paths: [drives] });
+    expect(many.profile.reference.split).toMatchObject({ by: 'folder', groups: 16, heldOut: 5 });
     expect(many.profile.reference).toMatchObject({ fitted: 55, calibrated: 25 });
-    const one = await fit({ paths: [at('frames')] });
-    expect(one.profile.reference.split).toMatchObject({ by: 'group', groups: 20, heldOut: 6 });
+    const one = await fit({ exposures: 0, power: 0, paths: [at('frames')] });
+    expect(one.profile.reference.split).toMatchObject({ by: 'time block', groups: 20, heldOut: 6 });
     expect(one.profile.reference).toMatchObject({ fitted: 56, calibrated: 24 });
   });
 
   it('by what a pattern finds in the path', async () => {
-    const { profile } = await fit({ paths: [drives], groupBy: 'drive\\d(\\d)' });
+    const { profile } = await fit({ exposures: 0, power: 0, paths: [drives], groupBy: 'drive\\d(\\d)' });
     // Last digit of the drive: 0 to 5 occur twice among 16 drives of 5 frames, 6 to 9 once.
-    expect(profile.reference.split).toMatchObject({ by: 'group', groups: 10 });
+    expect(profile.reference.split).toMatchObject({ by: 'pattern', groups: 10 });
     expect(profile.reference.calibrated % 5).toBe(0);
   });
 
   it('image by image when asked, with a warning', async () => {
-    const { profile, warnings } = await fit({ paths: [drives], groupBy: 'none' });
+    const { profile, warnings } = await fit({ exposures: 0, power: 0, paths: [drives], groupBy: 'none' });
     expect(profile.reference.split).toMatchObject({ by: 'image', groups: 80, heldOut: 24 });
     expect(warnings.join()).toContain('neighbouring frames leak');
   });
 
   it('refuses a pattern that is none, or that leaves nothing to hold out', async () => {
-    const refused = (groupBy: string) => fit({ paths: [drives], groupBy });
+    const refused = (groupBy: string) => fit({ exposures: 0, power: 0, paths: [drives], groupBy });
     const code = 'STOPLINE_ERR_OPTION_INVALID';
     await expect(refused('(')).rejects.toMatchObject({ code, message: expect.stringContaining('group-by') });
     await expect(refused('drive')).rejects.toMatchObject({ code, message: expect.stringContaining('two groups') });
@@ -141,7 +154,7 @@ describe('groups are held out whole', () => {
 
 describe('what is promised', () => {
   it('is the smallest rate that the images held out allow, and says so', async () => {
-    const { profile, warnings } = await fit({ paths: [at('frames')] });
+    const { profile, warnings } = await fit({ exposures: 0, power: 0, paths: [at('frames')] });
     // 24 held out: the smallest p-value is 1 / 25.
     expect(profile.falseAlarmRate).toEqual({
       asked: { warn: 0.01, block: 0.001 },
@@ -155,7 +168,7 @@ describe('what is promised', () => {
 
   it('is what was asked where it can be', async () => {
     const falseAlarmRate = { warn: 0.1, block: 0.05 };
-    const { profile, warnings } = await fit({ paths: [at('frames')], falseAlarmRate });
+    const { profile, warnings } = await fit({ exposures: 0, power: 0, paths: [at('frames')], falseAlarmRate });
     expect(profile.falseAlarmRate).toEqual({ asked: falseAlarmRate, promised: falseAlarmRate });
     expect(warnings).toEqual([]);
   });
@@ -166,7 +179,7 @@ describe('what is promised', () => {
     { falseAlarmRate: { warn: 0, block: 0 } },
     { falseAlarmRate: { warn: 0.01, block: 0.1 } },
   ])('refuses %j', async (options) => {
-    const refusal = fit({ paths: [at('frames')], ...options });
+    const refusal = fit({ exposures: 0, power: 0, paths: [at('frames')], ...options });
     await expect(refusal).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
   });
 });
@@ -174,7 +187,12 @@ describe('what is promised', () => {
 describe('a long fit', () => {
   it('reports every image', async () => {
     const seen: number[] = [];
-    await fit({ paths: [at('frames')], onProgress: ({ done, total }) => seen.push(done / total) });
+    await fit({
+      exposures: 0,
+      power: 0,
+      paths: [at('frames')],
+      onProgress: ({ stage, done, total }) => stage === 'measure' && seen.push(done / total),
+    });
     expect(seen).toEqual(Array.from({ length: 80 }, (_, i) => (i + 1) / 80));
   });
 
@@ -186,7 +204,9 @@ describe('a long fit', () => {
       last = done;
       if (done === 10) controller.abort(reason);
     };
-    await expect(fit({ paths: [at('frames')], signal: controller.signal, onProgress })).rejects.toBe(reason);
+    await expect(
+      fit({ exposures: 0, power: 0, paths: [at('frames')], signal: controller.signal, onProgress }),
+    ).rejects.toBe(reason);
     // What had been handed to a worker by then is reported still, but no more than that.
     expect(last).toBeLessThan(80);
   });
@@ -202,7 +222,13 @@ describe('on frames of the same camera that were not used to fit', () => {
   beforeAll(async () => {
     const paths = await renderFolder(at('population'), reference, 1000);
     // Frames are drawn one by one, so each is a group; by its number, so that the split is the same everywhere.
-    const result = await fit({ paths: [at('population')], groupBy: '\\d+(?=\\.jpg)', holdout: 0.6 });
+    const result = await fit({
+      exposures: 0,
+      power: 0,
+      paths: [at('population')],
+      groupBy: '\\d+(?=\\.jpg)',
+      holdout: 0.6,
+    });
     expect(paths.length).toBe(result.profile.reference.images);
     profile = result.profile;
     const core = loadCore();
@@ -212,7 +238,7 @@ describe('on frames of the same camera that were not used to fit', () => {
       statistics.map(({ name }) => name),
     );
     pValues = images.map(
-      (image) => scorer.score(image.statistics, categoricalProperties(image, profile.constants)).pValue,
+      (image) => scorer.score(image.statistics, categoricalProperties(image, profile.constants)).detectors[0].pValue,
     );
   });
 

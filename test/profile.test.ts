@@ -36,9 +36,10 @@ const profile = createProfile(
     constants: {},
     categories: { format: { jpeg: 2 } },
     components: [
-      { name: 'all', members: [0], median: 0, scale: 1 },
-      { name: 'categories', members: [], median: 0, scale: 1 },
+      { name: 'distance', median: 0, scale: 1 },
+      { name: 'categories', median: 0, scale: 1 },
     ],
+    detectors: [{ name: 'combined', components: [0, 1] }],
     warnings: [],
   },
   {
@@ -46,10 +47,10 @@ const profile = createProfile(
     knotValues: vector(1, 2),
     knotDeviations: vector(-1, 1),
     slopes: vector(1),
-    calibrationScores: vector(0.5),
+    combinedScores: vector(0.5),
     calibrationValues: { shape: [1, 1], data: Float64Array.of(1.5) },
-    mean0: vector(0),
-    precision0: { shape: [1, 1], data: Float64Array.of(1) },
+    mean: vector(0),
+    precision: { shape: [1, 1], data: Float64Array.of(1) },
   },
 );
 const bytes = encodeProfile(profile);
@@ -161,21 +162,22 @@ describe('a damaged Profile is refused with a code', () => {
     const { tensors, sha256: _, ...description } = profile;
     const broken = [
       { ...tensors, slopes: vector(1, 2) },
-      { ...tensors, precision0: vector() },
+      { ...tensors, precision: vector() },
       { ...tensors, knotOffsets: vector(0, 7) },
-      { ...tensors, calibrationScores: vector() },
-      { ...tensors, mean0: vector(Number.NaN) },
+      { ...tensors, combinedScores: vector() },
+      { ...tensors, mean: vector(Number.NaN) },
     ];
     for (const parts of broken) {
       expect(() => decodeProfile(encodeProfile(createProfile(description, parts)))).toThrow(
         expect.objectContaining({ code: 'STOPLINE_ERR_PROFILE_INVALID' }),
       );
     }
-    const far = {
-      ...description,
-      components: [{ name: 'all', members: [9], median: 0, scale: 1 }, description.components[1]],
-    };
-    expect(() => decodeProfile(encodeProfile(createProfile(far, tensors)))).toThrow(/members/);
+    const far = { ...description, detectors: [{ name: 'combined', components: [9] }] };
+    expect(() => decodeProfile(encodeProfile(createProfile(far, tensors)))).toThrow(/components of the detector/);
+    const causes = { names: ['rain', 'fog'], members: [0], temperature: 1 };
+    expect(() => decodeProfile(encodeProfile(createProfile({ ...description, causes }, tensors)))).toThrow(
+      /components/,
+    );
   });
 });
 

@@ -7,6 +7,7 @@ import {
   logDistance,
   normalise,
   scoredValue,
+  strongest,
   surprise,
   twoSidedPValue,
 } from '../src/score.ts';
@@ -90,10 +91,9 @@ test('scoredValue takes the logarithm only where the statistic asks for it', () 
 });
 
 test('logDistance is ln of the Mahalanobis distance', () => {
-  const z = Float64Array.of(9, 2, 1);
   const precision = Float64Array.of(2, -1, -1, 3);
   // d = (2 - 1, 1 + 1) = (1, 2): 2*1 - 2*2 + 3*4 = 10
-  expect(logDistance(z, [1, 2], Float64Array.of(1, -1), precision)).toBeCloseTo(Math.log(10), 12);
+  expect(logDistance(Float64Array.of(2, 1), Float64Array.of(1, -1), precision)).toBeCloseTo(Math.log(10), 12);
 });
 
 test('surprise: a value seen by all costs nothing, one never seen costs ln(n + 1)', () => {
@@ -104,13 +104,15 @@ test('surprise: a value seen by all costs nothing, one never seen costs ln(n + 1
   expect(surprise(categories, { unknown: 'x', format: 'constructor' })).toBeCloseTo(Math.log(100), 12);
 });
 
-test('normalise: (value - median) / scale, and the maximum', () => {
-  const values = Float64Array.of(3, 10);
-  expect(
-    normalise(values, [
-      { median: 1, scale: 2 },
-      { median: 10, scale: 5 },
-    ]),
-  ).toBe(1);
-  expect([...values]).toEqual([1, 0]);
+test('normalise: (value - median) / scale, the categorical surprise only above its median', () => {
+  const by = [
+    { median: 1, scale: 2 },
+    { median: 10, scale: 5 },
+  ];
+  expect([...normalise(Float64Array.of(3, 20), by)]).toEqual([1, 2]);
+  expect([...normalise(Float64Array.of(0, 10), by)]).toEqual([-0.5, -10]);
+});
+
+test('a detector is the strongest of its components', () => {
+  expect(strongest(Float64Array.of(1, 5, 3), [0, 2])).toBe(3);
 });

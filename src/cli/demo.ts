@@ -13,6 +13,7 @@ import { createWorkerLine, type WorkerLine } from '../pool.ts';
 import { type Profile, saveProfile } from '../profile.ts';
 import { serve } from '../server/listen.ts';
 import type { Verdict } from '../verdict.ts';
+import { fitProgress } from './fit.ts';
 import { type Example, writeGallery } from './gallery.ts';
 import { interruptible } from './interrupt.ts';
 import { numberOption } from './options.ts';
@@ -50,6 +51,8 @@ const severities: readonly Severity[] = [1, 3];
 const conditions: readonly Condition[] = causes.flatMap(([cause]) =>
   severities.map((severity) => ({ cause, severity })),
 );
+/** Enough frames to learn from what the causes look like, few enough for a demo. */
+const exposures = 20;
 /** Rates that a few hundred frames can promise and a demo can check: of 200 clean frames 10 may be stopped, 2 blocked. */
 const falseAlarmRate = { warn: 0.05, block: 0.01 };
 /** Frames of one condition on the contact sheet: a row holds both severities of a cause. */
@@ -158,13 +161,21 @@ async function fitCamera(frames: number, signal: AbortSignal): Promise<Profile> 
     } finally {
       rendering.stop();
     }
-    const fitting = startProgress('fit');
+    const fitting = fitProgress();
     try {
       const onProgress = fitting.update;
       // Frames are drawn independently, so each is a group of its own; named by its number and not by the temporary folder,
       // which makes the demo the same every time.
       const split = { groupBy: 'frame-\\d+', seed, falseAlarmRate };
-      const { profile } = await fit({ paths: [folder], name: 'demo-camera', ...split, signal, onProgress });
+      const { profile } = await fit({
+        paths: [folder],
+        name: 'demo-camera',
+        ...split,
+        exposures,
+        power: 0,
+        signal,
+        onProgress,
+      });
       return profile;
     } finally {
       fitting.stop();

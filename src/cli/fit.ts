@@ -1,11 +1,12 @@
 import { Command } from 'commander';
 import { loadConfig } from '../config.ts';
-import { type FitResult, fit } from '../fit.ts';
-import { describeProfile, saveProfile } from '../profile.ts';
+import { type FitOptions, type FitResult, fit } from '../fit.ts';
+import { blindTo } from '../power.ts';
+import { describeProfile, type Profile, saveProfile } from '../profile.ts';
 import { interruptible } from './interrupt.ts';
 import { numberOption, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
-import { startProgress } from './progress.ts';
+import { type Progress, startProgress } from './progress.ts';
 import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
 
 interface FitFlags {
@@ -17,6 +18,8 @@ interface FitFlags {
   threads?: string;
   warn?: number;
   block?: number;
+  exposures?: number;
+  power?: number;
   json?: boolean;
 }
 
@@ -42,6 +45,18 @@ export function fitCommand(): Command {
     .addOption(settingOption('threads'))
     .addOption(numberOption('--warn <RATE>', 'false-alarm rate to promise for warn (default: 0.01)'))
     .addOption(numberOption('--block <RATE>', 'false-alarm rate to promise for block (default: 0.001)'))
+    .addOption(
+      numberOption(
+        '--exposures <N>',
+        'reference images put through the simulated causes, to learn what rain, blur... look like here; 0 for none (default: 60)',
+      ),
+    )
+    .addOption(
+      numberOption(
+        '--power <N>',
+        'held-out images put through every cause at every severity, to report what the Profile can see; 0 for no report (default: 20)',
+      ),
+    )
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
@@ -59,7 +74,7 @@ Consecutive frames of a recording resemble each other. Keep each recording in a 
 async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   const { threads } = loadConfig({ flags: { threads: flags.threads } }).config;
   await checkWritable(flags.out);
-  const progress = startProgress('fit');
+  const progress = fitProgress();
   const { warn = 0.01, block = Math.min(0.001, warn) } = flags;
   const result = await interruptible((signal) =>
     fit({
@@ -70,6 +85,8 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
       groupBy: flags.groupBy,
       threads,
       falseAlarmRate: { warn, block },
+      exposures: flags.exposures,
+      power: flags.power,
       onProgress: (state) => progress.update(state),
       signal,
     }),
@@ -81,6 +98,52 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   } else {
     print(summary(result, flags.out));
   }
+}
+
+/** One progress bar after the other, for the stages of a fit. */
+export function fitProgress(): { update: NonNullable<FitOptions['onProgress']>; stop(): void } {
+  const labels = { measure: 'measure', expose: 'simulate causes', train: 'train', power: 'report power' };
+  let stage: keyof typeof labels | undefined;
+  let progress: Progress | undefined;
+  return {
+    update(state) {
+      if (state.stage !== stage) {
+        progress?.stop();
+        stage = state.stage;
+        progress = startProgress(labels[stage], stage === 'train' ? 'model' : 'images');
+      }
+      progress?.update(state);
+    },
+    stop: () => progress?.stop(),
+  };
+}
+
+/** A line a cause: the share seen at severities 1 to 5, darker for more, so that what is missed stands out. */
+function powerTable({ power }: Profile): string[] {
+  if (!power) return [];
+  // The last is reached at 95 %, the share from which a cause counts as detected.
+  const shade = (share: number) => ' .:oO#'[Math.floor((share / 0.95) * 5)] ?? '#';
+  const rows = [...power.causes].sort((a, b) => sum(a.warn) - sum(b.warn));
+  const cells = rows.map(({ cause, warn, detectedFrom }) => [
+    cause,
+    warn.map(shade).join(' '),
+    detectedFrom === undefined ? 'not reliably' : `from severity ${detectedFrom}`,
+  ]);
+  const missed = blindTo(power);
+  return [
+    styled(
+      'bold',
+      `What it sees: share of ${power.images} held-out images stopped at severities 1 to 5 (# at least 95 %)`,
+    ),
+    indent(table(cells)),
+    missed.length > 0
+      ? styled('yellow', `Blind to: ${missed.join(', ')}`)
+      : 'Blind to none of the simulated causes at their strongest.',
+  ];
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }
 
 function summary({ profile, skipped, warnings }: FitResult, file: string): string {
@@ -99,6 +162,10 @@ function summary({ profile, skipped, warnings }: FitResult, file: string): strin
       `by ${split.by}: ${split.heldOut} of ${count(split.groups, split.by)} held out (seed ${split.seed}, from ${count(reference.folders.length, 'folder')})`,
     ],
     ['statistics', `${profile.statistics.length} scored, ${Object.keys(profile.constants).length} constant`],
+    [
+      'causes',
+      profile.causes ? `${profile.causes.names.length} simulated causes learnt` : 'none learnt (--exposures 0)',
+    ],
     ...(['warn', 'block'] as const).map((level) => {
       const { asked, promised } = falseAlarmRate;
       const instead = promised[level] > asked[level] ? ` (asked: ${percent(asked[level])})` : '';
@@ -113,6 +180,7 @@ function summary({ profile, skipped, warnings }: FitResult, file: string): strin
     }
     if (skipped.length > listed) lines.push(`  and ${skipped.length - listed} more (--json lists all)`);
   }
+  lines.push(...powerTable(profile));
   for (const warning of warnings) lines.push(`${styled('yellow', 'warning:')} ${printable(warning)}`);
   lines.push('Next:', `  ${commandLine('inspect', '<image>', '--profile', file)}`);
   return lines.join('\n');

@@ -68,6 +68,11 @@ export const verdictSchema = Type.Object(
         { additionalProperties: true },
       ),
     ),
+    causes: Type.Optional(
+      Type.Array(Type.Object({ cause: Type.String(), probability: share('Given that something is wrong.') }), {
+        description: 'If the image was not taken as the reference was, what probably happened; likeliest first.',
+      }),
+    ),
     statistics: Type.Record(Type.String(), Type.Union([Type.Number(), Type.Null()]), {
       description: 'Value by name; null where it does not apply to this image.',
     }),

@@ -14,7 +14,7 @@ beforeAll(async () => {
   writeFileSync(join(reference, 'cut.jpg'), readFileSync(paths[0]).subarray(0, 2000));
   writeFileSync(join(reference, 'empty.png'), '');
   writeFileSync(join(reference, 'zcopy.jpg'), readFileSync(paths[1]));
-  run = await stopline(['fit', reference, '--out', out, '--name', 'front camera']);
+  run = await stopline(['fit', '--exposures', '0', '--power', '0', reference, '--out', out, '--name', 'front camera']);
 });
 
 describe('stopline fit', () => {
@@ -27,7 +27,7 @@ describe('stopline fit', () => {
     expect(fitted + calibrated).toBe(60);
     expect(run.stdout).toContain(profile.sha256);
     expect(run.stdout).toContain(`60 distinct images: ${fitted} fitted, ${calibrated} held out`);
-    expect(run.stdout).toContain(`${split.heldOut} of ${split.groups} groups held out (seed 1`);
+    expect(run.stdout).toContain(`${split.heldOut} of ${split.groups} time blocks held out (seed 1`);
     expect(run.stdout).toContain('2 files skipped');
     expect(run.stdout).toMatch(/cut\.jpg\n {4}STOPLINE_ERR_IMAGE_TRUNCATED: /);
     expect(run.stdout).toMatch(/empty\.png\n {4}STOPLINE_ERR_IMAGE_EMPTY: /);
@@ -42,14 +42,25 @@ describe('stopline fit', () => {
   });
 
   it('shows progress on standard error as plain lines, because that is no terminal here', () => {
-    expect(run.stderr).toMatch(/^fit: 63\/63 images \(100 %\), [\d.]+\/s, 2 failed$/m);
+    expect(run.stderr).toMatch(/^measure: 63\/63 images \(100 %\), [\d.]+\/s, 2 failed$/m);
     expect(run.stderr).not.toContain('\u001b');
   });
 
   it('gives the same file for a seed whatever the number of threads, and another for another seed', async () => {
     const fitWith = async (...args: string[]) => {
       const file = join(folder, 'other.stopline');
-      const { code, stdout } = await stopline(['fit', reference, '--out', file, '--json', ...args]);
+      const { code, stdout } = await stopline([
+        'fit',
+        '--exposures',
+        '0',
+        '--power',
+        '0',
+        reference,
+        '--out',
+        file,
+        '--json',
+        ...args,
+      ]);
       expect(code).toBe(0);
       const { createdAt: _, sha256: __, ...description } = JSON.parse(stdout).profile;
       return { description, tensors: (await loadProfile(file)).tensors };
@@ -63,7 +74,21 @@ describe('stopline fit', () => {
   it('prints the Profile, skipped files and warnings as JSON', async () => {
     const file = join(folder, 'json.stopline');
     const { stdout, code } = await stopline([
-      ...['fit', reference, '--out', file, '--json', '--holdout', '0.5', '--warn', '0.1', '--block', '0.05'],
+      ...[
+        'fit',
+        '--exposures',
+        '0',
+        reference,
+        '--out',
+        file,
+        '--json',
+        '--holdout',
+        '0.5',
+        '--warn',
+        '0.1',
+        '--block',
+        '0.05',
+      ],
       ...['--group-by', '(\\d)\\.jpg$'],
     ]);
     expect(code).toBe(0);
@@ -86,7 +111,14 @@ describe('stopline fit', () => {
     const hostile = join(folder, 'hostile');
     await renderFolder(hostile, 50);
     writeFileSync(join(hostile, 'a\u001b]0;owned\u0007\n.jpg'), 'no image');
-    const { code, stdout, stderr } = await stopline(['fit', hostile, '--out', join(folder, 'h.stopline')]);
+    const { code, stdout, stderr } = await stopline([
+      'fit',
+      '--exposures',
+      '0',
+      hostile,
+      '--out',
+      join(folder, 'h.stopline'),
+    ]);
     expect(code).toBe(0);
     expect(stdout).toContain('a\ufffd]0;owned\ufffd\ufffd.jpg');
     expect(stdout + stderr).not.toMatch(/[^\P{Cc}\n]/u);
@@ -147,7 +179,7 @@ describe('stopline fit refuses, and leaves no file', () => {
     const open = join(folder, 'open');
     mkdirSync(open);
     chmodSync(open, 0o777);
-    const args = ['fit', closed, '--out', join(open, 'x.stopline'), '--json'];
+    const args = ['fit', '--exposures', '0', '--power', '0', closed, '--out', join(open, 'x.stopline'), '--json'];
     const result = await stopline(args, isRoot ? { uid: 65534, cwd: '/' } : {});
     chmodSync(closed, 0o755);
     expect(result.code).toBe(66);
@@ -165,7 +197,7 @@ describe('stopline fit refuses, and leaves no file', () => {
 
   it('a Profile that cannot be replaced stays what it was', async () => {
     const before = { bytes: readFileSync(out), inode: statSync(out).ino };
-    const result = await stopline(['fit', fewImages(), '--out', out]);
+    const result = await stopline(['fit', '--exposures', '0', '--power', '0', fewImages(), '--out', out]);
     expect(result.code).toBe(65);
     expect({ bytes: readFileSync(out), inode: statSync(out).ino }).toEqual(before);
   });

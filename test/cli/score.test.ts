@@ -16,7 +16,7 @@ let run: Run;
 
 beforeAll(async () => {
   await renderFolder(at('reference'), 60);
-  expect((await stopline(['fit', at('reference'), '--out', profile])).code).toBe(0);
+  expect((await stopline(['fit', '--exposures', '0', '--power', '0', at('reference'), '--out', profile])).code).toBe(0);
   const [first] = await renderFolder(incoming, 12, 100);
   await renderFolder(at('incoming', 'b'), 3, 200);
   writeFileSync(at('incoming', 'bad.jpg'), readFileSync(first).subarray(0, 1500));

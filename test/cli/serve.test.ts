@@ -9,7 +9,9 @@ const profile = join(folder, 'camera.stopline');
 
 beforeAll(async () => {
   await renderFolder(join(folder, 'reference'), 60);
-  expect((await stopline(['fit', join(folder, 'reference'), '--out', profile])).code).toBe(0);
+  expect(
+    (await stopline(['fit', '--exposures', '0', '--power', '0', join(folder, 'reference'), '--out', profile])).code,
+  ).toBe(0);
 });
 
 describe('stopline serve', () => {

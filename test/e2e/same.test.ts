@@ -16,7 +16,7 @@ let service: Awaited<ReturnType<typeof startService>>;
 
 beforeAll(async () => {
   await renderFolder(at('reference'), 60);
-  const result = await fit({ paths: [at('reference')], name: 'everywhere' });
+  const result = await fit({ exposures: 0, power: 0, paths: [at('reference')], name: 'everywhere' });
   await saveProfile(result.profile, profile);
   inspector = await createInspector({ profile: await loadProfile(profile) });
   service = await startService(['--profile', profile]);
@@ -105,7 +105,7 @@ describe('library, command line, rows and HTTP give the same error code', () => 
 describe('the Profile', () => {
   it('is the same whether fitted by the library or by the command line', async () => {
     const out = at('cli.stopline');
-    const args = ['fit', at('reference'), '--out', out, '--name', 'everywhere'];
+    const args = ['fit', '--exposures', '0', '--power', '0', at('reference'), '--out', out, '--name', 'everywhere'];
     expect((await stopline(args)).code).toBe(0);
     const [mine, theirs] = [await loadProfile(profile), await loadProfile(out)];
     expect({ ...theirs, createdAt: '', sha256: '' }).toEqual({ ...mine, createdAt: '', sha256: '' });

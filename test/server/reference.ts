@@ -20,7 +20,14 @@ export async function fitReference(): Promise<Reference> {
   for (let index = 0; index < 90; index++) {
     await writeFile(join(folder, `${index}.jpg`), await encodeFrame(renderFrame(index, size)));
   }
-  const { profile } = await fitProfile({ paths: [folder], groupBy: 'none', threads: 1, name: 'test-camera' });
+  const { profile } = await fitProfile({
+    exposures: 0,
+    power: 0,
+    paths: [folder],
+    groupBy: 'none',
+    threads: 1,
+    name: 'test-camera',
+  });
   const profilePath = join(folder, 'camera.stopline');
   await saveProfile(profile, profilePath);
   const frame = await encodeFrame(renderFrame(1000, size));
