@@ -2,6 +2,9 @@
  * Node-API binding. Context-aware: all state hangs on the environment, so every worker thread has its own. It checks
  * types and lengths only; what a frame means is checked in TypeScript.
  */
+#if defined(__linux__)
+#include <malloc.h>
+#endif
 #include <node_api.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +125,13 @@ static napi_value describe(napi_env env, const variant *chosen) {
 
 /* exports.variants: the builds that this processor can run, fastest first. */
 NAPI_MODULE_INIT() {
+#if defined(__GLIBC__)
+  /*
+   * By default glibc gives every thread an arena of its own and returns little of them: with libvips, libuv and workers
+   * allocating frames side by side, resident memory then grows for thousands of images.
+   */
+  mallopt(M_ARENA_MAX, 2);
+#endif
   state *own = calloc(1, sizeof *own);
   if (own == NULL || napi_set_instance_data(env, own, release, NULL) != napi_ok) {
     free(own);
