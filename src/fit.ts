@@ -81,7 +81,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   const { exposures = 60, power = 20, falseAlarmRate: asked = { warn: 0.01, block: 0.001 } } = options;
   checkOptions({ seed, holdout, asked, exposures, power });
   const pattern = groupPattern(groupBy);
-  const pool = await createPool({ threads });
+  const pool = await createPool({ threads, isBatch: true });
   try {
     const reference = await measureReference(pool, options, seed);
     const { kept, skipped, duplicates, folders } = reference;

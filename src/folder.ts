@@ -1,5 +1,5 @@
-import { constants } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
 import { extname, join, normalize } from 'node:path';
 import { StoplineError } from './errors.ts';
 
@@ -81,18 +81,25 @@ export async function countImages(paths: readonly string[]): Promise<number> {
 /**
  * Reads one regular file of bounded size. The path itself may not be a symbolic link, and pipes and devices are refused
  * without being waited for, so that a folder from elsewhere cannot make us read or hang on something outside it.
+ *
+ * Reads in one go on the calling thread: worker threads call it, and five round trips to another thread cost a tenth of
+ * what a small image takes.
  * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE, IMAGE_TOO_LARGE
  */
-export async function readImage(path: string, maxBytes: number): Promise<Uint8Array> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((cause) => {
+export function readImage(path: string, maxBytes: number): Uint8Array {
+  let file: number;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
     throw new StoplineError(
-      cause.code === 'ENOENT' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
-      `"${path}" cannot be opened: ${cause.code === 'ELOOP' ? 'it is a symbolic link' : reasonOf(cause)}.`,
+      code === 'ENOENT' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
+      `"${path}" cannot be opened: ${code === 'ELOOP' ? 'it is a symbolic link' : reasonOf(cause)}.`,
       { cause },
     );
-  });
+  }
   try {
-    const kind = await file.stat();
+    const kind = fstatSync(file);
     if (!kind.isFile()) {
       throw new StoplineError('INPUT_UNREADABLE', `Expected a regular file but "${path}" is not one.`);
     }
@@ -102,16 +109,16 @@ export async function readImage(path: string, maxBytes: number): Promise<Uint8Ar
     const bytes = new Uint8Array(kind.size);
     let length = 0;
     while (length < bytes.length) {
-      const { bytesRead } = await file.read(bytes, length, bytes.length - length, length);
-      if (bytesRead === 0) break;
-      length += bytesRead;
+      const count = readSync(file, bytes, length, bytes.length - length, length);
+      if (count === 0) break;
+      length += count;
     }
     return length === bytes.length ? bytes : bytes.slice(0, length);
   } catch (cause) {
     if (cause instanceof StoplineError) throw cause;
     throw new StoplineError('INPUT_UNREADABLE', `"${path}" cannot be read: ${reasonOf(cause)}.`, { cause });
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 

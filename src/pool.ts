@@ -7,6 +7,7 @@ import type { Limits } from './decode.ts';
 import { reviveError, StoplineError } from './errors.ts';
 import type { Exposure } from './exposure.ts';
 import type { MeasuredImage } from './measure.ts';
+import type { RowFormat, WrittenRow } from './row.ts';
 import type { Verdict } from './verdict.ts';
 import type { WorkerSettings, WorkerTask } from './worker.ts';
 
@@ -72,13 +73,17 @@ export function createWorkerLine<Task>(options: {
   workerData?: unknown;
   threads: number;
   maxWaitMs?: number;
+  /** Tasks handed to a thread beyond the one it works on; the thread must take them one after the other. Default 0. */
+  ahead?: number;
 }): WorkerLine<Task> {
-  const { filename, workerData, threads, maxWaitMs = Number.POSITIVE_INFINITY } = options;
+  const { filename, workerData, threads, maxWaitMs = Number.POSITIVE_INFINITY, ahead = 0 } = options;
+  const places = threads * (1 + ahead);
   const piscina = new Piscina({
     filename,
     workerData,
     minThreads: threads,
     maxThreads: threads,
+    concurrentTasksPerWorker: 1 + ahead,
     resourceLimits: { maxYoungGenerationSizeMb: maxYoungMiB },
   });
   const waiting = new Set<Waiting>();
@@ -100,7 +105,7 @@ export function createWorkerLine<Task>(options: {
 
   const closedError = () =>
     new StoplineError('CLOSED', 'Expected an open pool but it is closing; try another replica.');
-  const expectedWaitMs = () => (running < threads ? 0 : ((waiting.size + running) / threads) * serviceMs);
+  const expectedWaitMs = () => (running < places ? 0 : ((waiting.size + running) / threads) * serviceMs);
 
   const admit = () => {
     if (isClosed) throw closedError();
@@ -114,7 +119,7 @@ export function createWorkerLine<Task>(options: {
   };
 
   const startNext = () => {
-    while (running < threads && waiting.size > 0) {
+    while (running < places && waiting.size > 0) {
       const [next] = waiting;
       waiting.delete(next);
       next.start();
@@ -202,6 +207,11 @@ export interface PoolOptions {
   /** Longest time an image may be expected to wait for a thread, in milliseconds; default: no bound (the caller paces itself). */
   maxWaitMs?: number;
   core?: 'auto' | 'native' | 'wasm';
+  /**
+   * For long lists: each thread has its next image at hand when it has finished one, so that none waits for the main
+   * thread. An image is still worked on alone. Not for a service, where an image handed over can no longer be withdrawn.
+   */
+  isBatch?: boolean;
   /** What is refused before it is decoded; default: `defaultLimits`. */
   limits?: Limits;
 }
@@ -217,6 +227,8 @@ export interface Pool {
   inspect(bytes: Uint8Array, options?: { signal?: AbortSignal; transfer?: boolean }): Promise<Verdict>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
   inspectFile(path: string): Promise<Verdict>;
+  /** The row of one image in the output of `score`; a file or image that is bad is a row with its error. */
+  scoreFile(path: string, format: RowFormat): Promise<WrittenRow>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
   measureFile(path: string): Promise<MeasuredImage>;
   /** The image under each exposure, in order. @throws {StoplineError} INPUT_*, IMAGE_*, OPTION_INVALID */
@@ -243,7 +255,7 @@ export interface Pool {
  * const verdict = await pool.inspect(bytes);
  */
 export async function createPool(options: PoolOptions = {}): Promise<Pool> {
-  const { profilePath, threads = availableParallelism(), maxWaitMs, core = 'auto', limits = {} } = options;
+  const { profilePath, threads = availableParallelism(), maxWaitMs, core = 'auto', limits = {}, isBatch } = options;
   const profileBytes = options.profileBytes ?? (profilePath === undefined ? undefined : await readProfile(profilePath));
   const workerData: WorkerSettings = { profileBytes, core, limits };
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
@@ -252,6 +264,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     workerData,
     threads,
     maxWaitMs,
+    ahead: isBatch ? 1 : 0,
   });
 
   const info: Pool['info'] = { threads };
@@ -283,6 +296,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
       return line.run({ kind: 'inspect', bytes: owned }, { signal, transfer: [owned.buffer as ArrayBuffer] });
     },
     inspectFile: (path) => line.run({ kind: 'inspectFile', path }),
+    scoreFile: (path, format) => line.run({ kind: 'scoreFile', path, format }),
     measureFile: (path) => line.run({ kind: 'measureFile', path }),
     exposeFile: (path, exposures) => line.run({ kind: 'exposeFile', path, exposures }),
     close: () => line.close(),

@@ -8,6 +8,7 @@ import { createInspector, type Inspector } from './inspector.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
 import type { WorkerAnswer } from './pool.ts';
 import { loadProfile } from './profile.ts';
+import { type RowFormat, type WrittenRow, writeRow } from './row.ts';
 import type { Verdict } from './verdict.ts';
 
 /** What every worker of a pool is started with. */
@@ -22,6 +23,7 @@ export type WorkerTask =
   | { kind: 'warm' }
   | { kind: 'inspect'; bytes: Uint8Array }
   | { kind: 'inspectFile'; path: string }
+  | { kind: 'scoreFile'; path: string; format: RowFormat }
   | { kind: 'measureFile'; path: string }
   | { kind: 'exposeFile'; path: string; exposures: readonly Exposure[] };
 
@@ -61,7 +63,19 @@ function requireInspector(): Promise<Inspector> {
   return inspector;
 }
 
-async function perform(task: WorkerTask): Promise<CoreInfo | Verdict | MeasuredImage | MeasuredImage[]> {
+type Answer = CoreInfo | Verdict | WrittenRow | MeasuredImage | MeasuredImage[];
+
+/** Bad images are rows, too; a pool that cannot judge at all is an error. */
+async function scoreFile(path: string, format: RowFormat): Promise<WrittenRow> {
+  const { inspect } = await requireInspector();
+  try {
+    return writeRow(format, { path, ...(await inspect(readImage(path, maxBytes))) });
+  } catch (error) {
+    return writeRow(format, { path, error: asStoplineError(error).toJSON() });
+  }
+}
+
+async function perform(task: WorkerTask): Promise<Answer> {
   switch (task.kind) {
     case 'warm':
       if (settings.profileBytes) await requireInspector();
@@ -69,20 +83,25 @@ async function perform(task: WorkerTask): Promise<CoreInfo | Verdict | MeasuredI
     case 'inspect':
       return (await requireInspector()).inspect(task.bytes);
     case 'inspectFile':
-      return (await requireInspector()).inspect(await readImage(task.path, maxBytes));
+      return (await requireInspector()).inspect(readImage(task.path, maxBytes));
+    case 'scoreFile':
+      return scoreFile(task.path, task.format);
     case 'measureFile':
-      return measureBytes(requireCore(), await readImage(task.path, maxBytes), settings.limits);
+      return measureBytes(requireCore(), readImage(task.path, maxBytes), settings.limits);
     case 'exposeFile':
-      return measureExposures(requireCore(), await readImage(task.path, maxBytes), task.exposures, settings.limits);
+      return measureExposures(requireCore(), readImage(task.path, maxBytes), task.exposures, settings.limits);
   }
 }
 
+/** A thread takes its tasks one after the other, so that N threads mean N images at work. */
+let last: Promise<unknown> = Promise.resolve();
+
 /** Entry of a worker thread: one task in, one answer out. Errors are answers too, because cloning would strip their code. */
-export default async function work(
-  task: WorkerTask,
-): Promise<WorkerAnswer<CoreInfo | Verdict | MeasuredImage | MeasuredImage[]>> {
+export default async function work(task: WorkerTask): Promise<WorkerAnswer<Answer>> {
+  const turn = last.then(() => perform(task));
+  last = turn.catch(() => undefined);
   try {
-    return { value: await perform(task) };
+    return { value: await turn };
   } catch (error) {
     return { error: asStoplineError(error).toJSON() };
   }

@@ -74,7 +74,7 @@ function checkSeverity(value: number): Severity {
 }
 
 async function readFrame(path: string): Promise<Frame> {
-  return (await decode(await readImage(path, defaultLimits.maxBytes))).frame;
+  return (await decode(readImage(path, defaultLimits.maxBytes))).frame;
 }
 
 async function write(path: string, bytes: Uint8Array): Promise<void> {

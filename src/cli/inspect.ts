@@ -49,7 +49,7 @@ async function runInspect(path: string, flags: { profile?: string; core?: string
   for (const warning of inspector.warnings) note(`stopline: warning: ${printable(warning)}`);
   // In a folder links are not followed, but a user who names one means the image behind it.
   const file = await realpath(path).catch(() => path);
-  const verdict = await inspector.inspect(await readImage(file, defaultLimits.maxBytes));
+  const verdict = await inspector.inspect(readImage(file, defaultLimits.maxBytes));
   process.exitCode = verdictExit[verdict.verdict];
   if (flags.json) printJson(verdict);
   else print(describe(verdict, path));

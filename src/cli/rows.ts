@@ -1,58 +1,6 @@
 import { once } from 'node:events';
 import { open, rename, unlink } from 'node:fs/promises';
 import { StoplineError } from '../errors.ts';
-import { statistics } from '../statistics.ts';
-import type { Verdict } from '../verdict.ts';
-
-/** One image of a run of `score`: its verdict, or why it has none. */
-export type Row = ({ path: string } & Verdict) | { path: string; error: { code: string; message: string } };
-
-export type RowFormat = 'jsonl' | 'csv';
-
-const csvColumns = [
-  'path',
-  'verdict',
-  'pValue',
-  'score',
-  'errorCode',
-  'errorMessage',
-  'reason',
-  'format',
-  'width',
-  'height',
-] as const;
-
-/** What comes before the first row. */
-export function formatHeader(format: RowFormat): string {
-  return format === 'jsonl' ? '' : csvLine([...csvColumns, ...statistics.map(({ name }) => name)]);
-}
-
-export function formatRow(format: RowFormat, row: Row): string {
-  if (format === 'jsonl') return `${JSON.stringify(row)}\n`;
-  if ('error' in row) {
-    const cells = [row.path, '', '', '', row.error.code, row.error.message];
-    return csvLine([...cells, ...Array(csvColumns.length - cells.length + statistics.length).fill('')]);
-  }
-  const { path, verdict, pValue, score, reasons, image } = row;
-  return csvLine([
-    ...[path, verdict, pValue, score, '', '', reasons[0]?.text ?? '', image.format, image.width, image.height],
-    ...statistics.map(({ name }) => row.statistics[name] ?? ''),
-  ]);
-}
-
-function csvLine(cells: readonly (string | number)[]): string {
-  return `${cells.map(csvCell).join(',')}\r\n`;
-}
-
-/**
- * RFC 4180. A text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection); numbers
- * are left alone, so that a negative one stays a number.
- */
-export function csvCell(cell: string | number): string {
-  if (typeof cell === 'number') return String(cell);
-  const text = /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
 
 /** Where rows go. Writing waits for the disk or the reader, so memory stays flat however slow they are. */
 export interface RowWriter {

@@ -1,15 +1,16 @@
 import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
-import { asStoplineError, StoplineError } from '../errors.ts';
+import { StoplineError } from '../errors.ts';
 import { countImages, type ListedImage, listImages } from '../folder.ts';
 import { mapOrdered } from '../pipeline.ts';
 import { createPool } from '../pool.ts';
 import { loadProfile } from '../profile.ts';
+import { formatHeader, type RowFormat } from '../row.ts';
 import { Interruption, interruptible } from './interrupt.ts';
 import { configWithProfile, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
 import { startProgress } from './progress.ts';
-import { formatHeader, formatRow, openRowFile, type Row, type RowFormat, standardOutputRows } from './rows.ts';
+import { openRowFile, standardOutputRows } from './rows.ts';
 import { createTally, type Tally } from './tally.ts';
 import {
   bar,
@@ -83,25 +84,27 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   const startedAt = performance.now();
   await interruptible(async (signal) => {
     const { core, threads, maxPixels, maxSide } = config;
-    const pool = await createPool({ profilePath: config.profile, threads, core, limits: { maxPixels, maxSide } });
+    const pool = await createPool({
+      profilePath: config.profile,
+      threads,
+      core,
+      limits: { maxPixels, maxSide },
+      isBatch: true,
+    });
     const progress = startProgress('score');
     try {
       await pool.ready();
-      const judge = async ({ path }: ListedImage): Promise<Row> => {
+      const judge = ({ path }: ListedImage) => {
         signal.throwIfAborted();
-        try {
-          return { path, ...(await pool.inspectFile(path)) };
-        } catch (error) {
-          return { path, error: asStoplineError(error).toJSON() };
-        }
+        return pool.scoreFile(path, format);
       };
       const writer = toStandardOutput ? standardOutputRows() : await openRowFile(flags.out);
       try {
         await writer.write(formatHeader(format));
-        for await (const row of mapOrdered(listImages(paths), threads * 4, judge)) {
+        for await (const row of mapOrdered(listImages(paths), threads * 4, async (image) => judge(image))) {
           signal.throwIfAborted();
-          await writer.write(formatRow(format, row));
-          tally.add(row);
+          await writer.write(row.text);
+          tally.add(row.count);
           // Files may come and go while the folder is walked, so the total may be overtaken.
           progress.update({ done: tally.images, total: Math.max(total, tally.images), failed: tally.failed });
         }

@@ -1,12 +1,12 @@
+import type { RowCount } from '../row.ts';
 import { statistics } from '../statistics.ts';
 import { propertyLabel, type Reason, type Verdict } from '../verdict.ts';
-import type { Row } from './rows.ts';
 
 /** Counts over many images, in memory that does not grow with them. */
 export interface Tally {
   readonly images: number;
   readonly failed: number;
-  add(row: Row): void;
+  add(row: RowCount): void;
   toJSON(): {
     images: number;
     failed: number;

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Row } from '../../src/cli/rows.ts';
 import { loadProfile } from '../../src/profile.ts';
+import type { Row } from '../../src/row.ts';
 import { statistics } from '../../src/statistics.ts';
 import { errorOf, jpegFrame, main, type Run, renderFolder, stopline, temporaryFolder } from './stopline.ts';
 

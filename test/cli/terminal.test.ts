@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { csvCell, formatHeader, formatRow } from '../../src/cli/rows.ts';
 import { createTally, reasonInWords } from '../../src/cli/tally.ts';
 import { bar, bytesText, duration, percent, printable, rangeBar, styled, table } from '../../src/cli/terminal.ts';
+import { csvCell, formatHeader, formatRow } from '../../src/row.ts';
 import { statistics } from '../../src/statistics.ts';
 
 describe('printable', () => {
