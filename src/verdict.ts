@@ -70,9 +70,13 @@ export function judge(profile: Profile, scorer: Scorer, image: MeasuredImage): V
   const [{ pValue, score: combined }, ...detectors] = score.detectors;
   const { promised } = profile.falseAlarmRate;
   const verdict = pValue <= promised.block ? 'block' : pValue <= promised.warn ? 'warn' : 'pass';
+  const novelties = newProperties(profile, properties, pValue);
+  const isOfFile = ({ statistic }: Reason) => statistic in propertyWords;
+  // What the file says comes first, a statistic that never varied before comes last: it tells little of how far.
   const reasons = [
-    ...newProperties(profile, properties, pValue),
+    ...novelties.filter(isOfFile),
     ...strangeStatistics(profile, scorer, image, score),
+    ...novelties.filter((reason) => !isOfFile(reason)),
   ].slice(0, maxReasons);
   const { decode, statistics: measured } = image.timingMs;
   const scored = performance.now() - started;

@@ -189,6 +189,8 @@ async function fitCamera(frames: number, signal: AbortSignal): Promise<Profile> 
 interface Group {
   condition: { label: string; cause?: string; severity?: number };
   tally: Tally;
+  /** How often each cause was the likeliest of a frame that was stopped. */
+  named: Map<string, number>;
   examples: Example[];
 }
 
@@ -206,7 +208,7 @@ async function challenge(url: string, frames: number, signal: AbortSignal): Prom
       cause,
       severity,
     })),
-  ].map((condition) => ({ condition, tally: createTally(), examples: [] }));
+  ].map((condition) => ({ condition, tally: createTally(), named: new Map<string, number>(), examples: [] }));
   const renderers = startRenderers();
   const progress = startProgress('inspect');
   const total = clean + perCondition * conditions.length;
@@ -229,12 +231,14 @@ async function challenge(url: string, frames: number, signal: AbortSignal): Prom
     const positions = Array.from({ length: clean }, (_, position) => position);
     for await (const { images, verdicts } of mapOrdered(positions, 8, judge)) {
       for (const [i, verdict] of verdicts.entries()) {
-        const { condition, tally, examples } = groups[i];
+        const { condition, tally, named, examples } = groups[i];
         if (examples.length < (i === 0 ? 2 : 1) * examplesPerCondition) {
           const name = i === 0 ? 'clean' : `${condition.cause}-${condition.severity}`;
           examples.push({ name, label: condition.label, bytes: images[i], verdict });
         }
         tally.add({ path: condition.label, ...verdict });
+        const likeliest = verdict.causes?.[0]?.cause;
+        if (verdict.verdict !== 'pass' && likeliest) named.set(likeliest, (named.get(likeliest) ?? 0) + 1);
       }
     }
     return groups;
@@ -287,11 +291,14 @@ function falseAlarmRow({ level, images, alarms, share, interval, promised, isKep
 }
 
 function conditionTable(groups: readonly Group[]): string {
-  const rows = groups.map(({ condition, tally }) => {
+  const rows = groups.map(({ condition, tally, named }) => {
     const { images, verdicts, reasons } = tally.toJSON();
     const share = (verdict: Verdict['verdict']) => percent(verdicts[verdict] / images);
     const main = reasons[0] ? reasons[0].text : '';
-    return [condition.label, `${images}`, share('pass'), share('warn'), share('block'), main];
+    const stopped = verdicts.warn + verdicts.block;
+    const [cause] = [...named].sort((a, b) => b[1] - a[1]);
+    const causeText = cause ? `${cause[0]} ${percent(cause[1] / stopped)}` : '';
+    return [condition.label, `${images}`, share('pass'), share('warn'), share('block'), causeText, main];
   });
   const header = [
     'frames',
@@ -299,6 +306,7 @@ function conditionTable(groups: readonly Group[]): string {
     verdictText('pass'),
     verdictText('warn'),
     verdictText('block'),
+    'likeliest cause',
     'most frequent first reason',
   ];
   return `\n${table([header, ...rows], [1, 2, 3, 4])}\n(1 is mild, 3 is clear)`;

@@ -69,6 +69,11 @@ function describe(verdict: Verdict, path: string): string {
     lines.push(styled('bold', verdict.verdict === 'pass' ? 'What stands out, though not enough to warn' : 'Reasons'));
   for (const [i, { text }] of reasons.entries()) lines.push(`  ${i + 1}. ${printable(text)}`);
 
+  if (verdict.causes && verdict.verdict !== 'pass') {
+    const named = verdict.causes.slice(0, 3).map(({ cause, probability }) => `${cause} ${percent(probability)}`);
+    lines.push(`${styled('bold', 'Probable cause')}  ${named.join(', ')}`);
+  }
+
   const rows = reasons.flatMap(({ statistic, value, unit, reference }) => {
     if (!reference || typeof value !== 'number') return [];
     const digits = statistics.find(({ name }) => name === statistic)?.digits ?? 2;
