@@ -1,5 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import { corruptions, type Severity } from '../../src/corruptions.ts';
@@ -37,8 +37,8 @@ export interface EvaluateOptions {
   groupBy: string;
   threads: number;
   /**
-   * Folder that keeps what was measured, so that a change of the model is tried without measuring again. It is not valid
-   * after a change of the files, the statistics' arithmetic or the simulated causes: nothing here notices that.
+   * Folder that keeps what was measured under causes, so that a change of the model is tried without measuring again. It
+   * is not valid after a change of the statistics' arithmetic or of the simulated causes: nothing here notices that.
    */
   cache?: string;
   onProgress?: (progress: { stage: Stage; done: number; total: number }) => void;
@@ -94,10 +94,10 @@ interface ReferenceImage {
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   checkOptions(options);
   const { seed, holdout, folds: count, threads } = options;
-  const { images, by, groups, current, learnt, tested, skipped } = await cached(options, async () => {
-    const pool = await createPool({ threads });
-    return measureEverything(pool, options).finally(() => pool.destroy());
-  });
+  const pool = await createPool({ threads });
+  const { images, by, groups, current, learnt, tested, skipped } = await measureEverything(pool, options).finally(() =>
+    pool.destroy(),
+  );
 
   const parts = Array.from({ length: count }, (_, fold) => {
     const outside = images.filter((image) => image.fold !== fold).map(({ sample }) => sample);
@@ -150,21 +150,6 @@ export const families = [...new Set(corruptions.map(({ family }) => family))];
 
 export function familyOf(cause: string): string | undefined {
   return corruptions.find(({ name }) => name === cause)?.family;
-}
-
-type Measured = Awaited<ReturnType<typeof measureEverything>>;
-
-async function cached(options: EvaluateOptions, measure: () => Promise<Measured>): Promise<Measured> {
-  if (options.cache === undefined) return measure();
-  const { onProgress: _, signal: __, threads: ___, cache, corruptions: isTested, leaveOut, ...rest } = options;
-  const key = JSON.stringify([rest, isTested || leaveOut, statistics.map(({ name }) => name), decoderVersion]);
-  const file = join(cache, `${hash(0, key).slice(0, 16)}.v8`);
-  const kept = await readFile(file).catch(() => undefined);
-  if (kept) return deserialize(kept);
-  const measured = await measure();
-  await mkdir(cache, { recursive: true });
-  await writeFile(file, serialize(measured));
-  return measured;
 }
 
 /** Every image is measured once, and each exposure once, however many folds use it. */
@@ -259,6 +244,30 @@ function seedOf(seed: number, id: string): number {
   return Number.parseInt(hash(seed, id).slice(0, 7), 16);
 }
 
+/** On a machine with other work the decoder's time limit can strike an image that it decoded before. */
+const attempts = 5;
+
+/** Statistics of one image under each exposure, kept where there is a folder for it. */
+async function exposed(pool: Pool, { id, path }: Sample, plan: Exposure[], { cache }: EvaluateOptions) {
+  const file = cache && join(cache, `${hash(0, JSON.stringify([id, plan, names, decoderVersion]))}.v8`);
+  const kept = file && (await readFile(file).catch(() => undefined));
+  if (kept) return deserialize(kept) as Float64Array[];
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const measured = (await pool.exposeFile(path, plan)).map(({ statistics: vector }) => vector);
+      if (file) {
+        await mkdir(dirname(file), { recursive: true });
+        await writeFile(file, serialize(measured));
+      }
+      return measured;
+    } catch (error) {
+      if (attempt === attempts || asStoplineError(error).code !== 'STOPLINE_ERR_IMAGE_TOO_COMPLEX') throw error;
+    }
+  }
+}
+
+const names = statistics.map(({ name }) => name);
+
 type LearntView = Omit<ExposedSample, 'fold'>;
 
 async function exposeToLearn(pool: Pool, images: ReferenceImage[], by: Split['by'], options: EvaluateOptions) {
@@ -269,22 +278,22 @@ async function exposeToLearn(pool: Pool, images: ReferenceImage[], by: Split['by
     const { fitted } = splitByGroup(outside, { seed, holdout, by });
     for (const { id } of chosenToExpose(fitted, options)) wanted.add(id);
   }
-  const exposed = new Map<string, LearntView[]>();
+  const learnt = new Map<string, LearntView[]>();
   const expose = async ({ sample, rank }: ReferenceImage) => {
     options.signal?.throwIfAborted();
     const plan = planOf(rank, seedOf(seed, sample.id));
-    const measured = await pool.exposeFile(sample.path, plan);
-    return measured.map(({ statistics }, i): LearntView => {
+    const measured = await exposed(pool, sample, plan, options);
+    return measured.map((statistics, i): LearntView => {
       const { cause, crop, seed: view } = plan[i];
       return { view: `${sample.id} ${crop} ${view}`, isPart: crop, cause, statistics };
     });
   };
   const chosen = images.filter(({ sample }) => wanted.has(sample.id));
   for await (const views of mapOrdered(chosen, pool.info.threads * 2, expose)) {
-    exposed.set(chosen[exposed.size].sample.id, views);
-    onProgress?.({ stage: 'simulate causes to learn', done: exposed.size, total: chosen.length });
+    learnt.set(chosen[learnt.size].sample.id, views);
+    onProgress?.({ stage: 'simulate causes to learn', done: learnt.size, total: chosen.length });
   }
-  return exposed;
+  return learnt;
 }
 
 /** One image to score, and what it is to the model. */
@@ -314,8 +323,8 @@ async function exposeToTest(pool: Pool, images: ReferenceImage[], options: Evalu
       for (const { name } of corruptions)
         for (const severity of severities) plan.push({ ...view, cause: name, severity });
     }
-    const measured = await pool.exposeFile(sample.path, plan);
-    return measured.map(({ statistics }, i) => {
+    const measured = await exposed(pool, sample, plan, options);
+    return measured.map((statistics, i) => {
       const { cause, severity } = plan[i];
       const role: Role = cause === undefined ? { kind: 'encodedAgain' } : { kind: 'cause', cause, severity };
       return { role, subject: { ...subjectOf(sample), statistics } };
