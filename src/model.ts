@@ -235,7 +235,7 @@ function fitParts(input: {
     return fitGaussianiser(column) ?? { x: Float64Array.of(column[0], column[0]), z: new Float64Array(2), slope: 1 };
   });
   const standardise = (row: Float64Array) => row.map((value, i) => gaussianise(gaussianisers[i], value));
-  const { mean, covariance } = ledoitWolf(clean.map(({ row }) => standardise(row)));
+  const { mean, covariance } = ledoitWolf(clean, ({ row }) => standardise(row));
   const parts: Parts = {
     gaussianisers,
     mean,
@@ -385,25 +385,29 @@ function pick(x: Float64Array, members: readonly number[]): Float64Array {
 
 /**
  * Mean and Ledoit-Wolf covariance (Ledoit and Wolf 2004; the estimator of scikit-learn): the sample covariance shrunk
- * towards a multiple of the identity, with the intensity in closed form.
+ * towards a multiple of the identity, with the intensity in closed form. `valuesOf` is asked twice for each row, so that
+ * what it computes need not be kept.
  */
-export function ledoitWolf(rows: readonly Float64Array[]): {
-  mean: Float64Array;
-  covariance: Matrix;
-  shrinkage: number;
-} {
+export function ledoitWolf<Row = Float64Array>(
+  rows: readonly Row[],
+  valuesOf: (row: Row) => Float64Array = (row) => row as Float64Array,
+): { mean: Float64Array; covariance: Matrix; shrinkage: number } {
   const n = rows.length;
-  const p = rows[0].length;
+  const p = valuesOf(rows[0]).length;
   const mean = new Float64Array(p);
-  for (const row of rows) for (let i = 0; i < p; i++) mean[i] += row[i] / n;
+  for (const row of rows) {
+    const values = valuesOf(row);
+    for (let i = 0; i < p; i++) mean[i] += values[i] / n;
+  }
   const covariance = Matrix.zeros(p, p);
   const centred = new Float64Array(p);
   let fourth = 0;
   const sums = new Float64Array(p * p);
   for (const row of rows) {
+    const values = valuesOf(row);
     let square = 0;
     for (let i = 0; i < p; i++) {
-      centred[i] = row[i] - mean[i];
+      centred[i] = values[i] - mean[i];
       square += centred[i] ** 2;
     }
     fourth += square ** 2;
