@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ledoitWolf } from '../src/model.ts';
+import { ledoitWolf } from '../src/covariance.ts';
 
 describe('Ledoit-Wolf covariance', () => {
   test('reproduces scikit-learn on a fixed matrix', () => {
