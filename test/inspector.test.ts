@@ -44,6 +44,18 @@ async function spoilt(cause: string, severity: Severity): Promise<Uint8Array> {
   return encodeFrame(await corrupt(rendered, cause, severity, 1));
 }
 
+describe('causes', () => {
+  it.each(['rain', 'jpeg', 'night', 'fog', 'gaussianNoise', 'motionBlur'])(
+    '%s is among the first two named',
+    async (cause) => {
+      const { causes, verdict, detectors } = await inspector.inspect(await spoilt(cause, 3));
+      expect(verdict).not.toBe('pass');
+      expect(detectors.find(({ name }) => name === 'capture')?.pValue).toBeLessThanOrEqual(0.05);
+      expect(causes?.slice(0, 2).map((named) => named.cause)).toContain(cause);
+    },
+  );
+});
+
 describe('a verdict', () => {
   it('has the fields that every way in promises', async () => {
     const bytes = await jpegFrame(500);
