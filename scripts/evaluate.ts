@@ -65,7 +65,9 @@ async function run({ write, threads, severities, ...flags }: EvaluateFlags): Pro
 /** The command line and the day, so that anyone can do it again. Paths are told from the current folder. */
 function provenance(): string {
   const here = (text: string) => (isAbsolute(text) ? relative(process.cwd(), text) : text);
-  const command = ['npm run evaluate --', ...process.argv.slice(2).map(here)].join(' ');
+  // Where things were kept changes no number.
+  const said = process.argv.slice(2).filter((text, i, all) => text !== '--cache' && all[i - 1] !== '--cache');
+  const command = ['npm run evaluate --', ...said.map(here)].join(' ');
   return `\`\`\`sh\n${command}\n\`\`\`\n\nMade on ${new Date().toISOString().slice(0, 10)}.`;
 }
 
