@@ -42,7 +42,11 @@ export function fitCauses(
 
   const all = [
     ...rows.clean.map((x) => ({ x, y: 0, w: 1 })),
-    ...cleanViews.map(({ x }) => ({ x, y: 0, w: (partWeight * rows.clean.length) / cleanViews.length })),
+    // Whole views weigh as much as the reference itself, so that being encoded again is no evidence.
+    ...cleanViews.map(({ x, isPart }) => {
+      const alike = cleanViews.filter((view) => view.isPart === isPart).length;
+      return { x, y: 0, w: ((isPart ? partWeight : 1) * rows.clean.length) / alike };
+    }),
     ...causeViews.map(({ x, cause, isPart }) => ({
       x,
       y: 1 + causes.indexOf(cause as string),

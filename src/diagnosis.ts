@@ -84,8 +84,9 @@ export function unknownFeatures(
   { logits: causes, logOdds, logDistance }: CauseEvidence,
   logDistanceAll: number,
 ): number[] {
-  const best = Math.max(...causes);
-  const rest = logSumExp(causes.filter((value) => value !== best));
+  const at = causes.indexOf(Math.max(...causes));
+  const best = causes[at];
+  const rest = logSumExp(causes.filter((_, i) => i !== at));
   return [best - rest, logOdds, logDistance, logDistanceAll];
 }
 

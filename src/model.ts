@@ -45,6 +45,8 @@ export interface ExposedSample {
 export const folds = 5;
 /** More distinct values of one container property than this are not told apart. */
 const maxCategories = 1024;
+/** Where more images than this have a value of their own, one never seen before says nothing (Good-Turing). */
+const maxSingletons = 0.1;
 /** The clean quantile that every component is normalised by: a lower one lets a heavy-tailed component rule the maximum. */
 const edge = 0.995;
 
@@ -261,6 +263,7 @@ function pick(x: Float64Array, members: readonly number[]): Float64Array {
   return Float64Array.from(members, (member) => x[member]);
 }
 
+/** How often each property had each value; properties of which most images have a value of their own are left out. */
 function countCategories(rows: Record<string, string>[]): Record<string, Record<string, number>> {
   const categories: Record<string, Record<string, number>> = {};
   for (const row of rows) {
@@ -270,6 +273,10 @@ function countCategories(rows: Record<string, string>[]): Record<string, Record<
       if (Object.hasOwn(counts, value)) counts[value]++;
       else if (Object.keys(counts).length < maxCategories) counts[value] = 1;
     }
+  }
+  for (const [property, counts] of Object.entries(categories)) {
+    const singletons = Object.values(counts).filter((count) => count === 1).length;
+    if (singletons > Math.max(1, maxSingletons * rows.length)) delete categories[property];
   }
   return categories;
 }

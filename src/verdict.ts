@@ -119,9 +119,7 @@ function newProperties(profile: Profile, properties: Record<string, string>, pVa
     if (!counts || Object.hasOwn(counts, value)) continue;
     const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
     const [usual, times] = Object.entries(counts).sort((a, b) => b[1] - a[1])[0];
-    // Where most reference images had values of their own, a new one says nothing.
     const singletons = Object.values(counts).filter((count) => count === 1).length;
-    if (singletons + 1 > 0.1 * total) continue;
     const unit = statistics.find(({ name }) => name === property)?.unit ?? '';
     const shown = unit ? number(Number(value), 3) : value;
     const known = unit ? number(Number(usual), 3) : usual;
@@ -130,7 +128,8 @@ function newProperties(profile: Profile, properties: Record<string, string>, pVa
       value: unit ? Number(value) : value,
       unit,
       direction: 'new',
-      pValue: Math.max((singletons + 1) / (total + 1), Math.min(pValue, 1)),
+      // Good-Turing: the chance of a value never seen is the share of values seen once.
+      pValue: Math.max((singletons + 1) / (total + 1), pValue),
       text: `${propertyLabel(property)} ${shown}${unit && unit !== 'ratio' ? ` ${unit}` : ''} was never seen in ${total} reference images (${known} in ${percent(times / total)} of them)`,
     });
   }

@@ -117,10 +117,10 @@ describe.skipIf(!isPresent)('a car camera, two drives by day', () => {
 
   it('the frames held out keep the promise, by how it is made', () => {
     const { tensors, reference, falseAlarmRate } = inspector.profile;
-    expect(reference.split.by).toBe('group');
+    expect(reference.split.by).toBe('pattern');
     expect(reference.calibrated).toBeGreaterThan(50);
     expect(falseAlarmRate.promised.warn).toBe(rate);
-    expect(tensors.calibrationScores.data.length).toBe(reference.calibrated);
+    expect(tensors.combinedScores.data.length).toBe(reference.calibrated);
   });
 
   it('flags most frames at dusk, and says that they are dark', async () => {
@@ -133,7 +133,7 @@ describe.skipIf(!isPresent)('a car camera, two drives by day', () => {
 
   it('ranks dusk above day frames that were not fitted', async () => {
     const dusk = await inspectAll(inspector, files('drift/dusk_camvid_0001TP_a'));
-    const day = [...inspector.profile.tensors.calibrationScores.data];
+    const day = [...inspector.profile.tensors.combinedScores.data];
     const wins = dusk.flatMap(({ score }) => day.map((other): number => (score > other ? 1 : 0)));
     expect(wins.reduce((sum, win) => sum + win) / wins.length).toBeGreaterThan(0.9);
   });
