@@ -27,7 +27,7 @@ export interface Gaussianiser {
 const maxKnots = 128;
 
 /**
- * Fits the map on reference values (statistics.md, 7.1): u = (rank + 0.5) / n with mid-ranks for ties, z = Phi^-1(u).
+ * Fits the map on reference values: u = (rank + 0.5) / n with mid-ranks for ties, z = Phi^-1(u).
  * @returns undefined when all values are equal: such a statistic carries no rank information
  */
 export function fitGaussianiser(values: Float64Array): Gaussianiser | undefined {

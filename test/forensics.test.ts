@@ -133,7 +133,7 @@ describe.skipIf(!photographs)('photographs', () => {
       ),
     );
 
-  // science.md O21: the hardest of the cells marked 1.00 there, on cameras and renderings as there. Strongly coloured web
+  // The hardest cells, on cameras and renderings as there. Strongly coloured web
   // photographs lose a little (0.986 at 70 then 75): their clipped channels move coefficients off the steps.
   it('gaps tell two compressions from one: AUROC 0.99, with the last quality known', async () => {
     const all = await frames(sources.slice(0, 3));

@@ -14,7 +14,7 @@ function upperTail(k: number, n: number, p: number): number {
 
 describe('clopperPearson', () => {
   it.each([
-    // shared/science.md O11: shares in percent, to the digits given there
+    // published values: shares in percent, to the digits given there
     [0, 300, 0, 0.0122, 4],
     [1, 241, 0.0001, 0.0229, 4],
     [10, 1000, 0.0048, 0.0183, 4],

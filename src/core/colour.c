@@ -1,6 +1,6 @@
 /*
  * One pass over the pixels: the luma plane, its histogram, and everything that needs all three channels (exposure and
- * colour, science sections 2.1 and 2.2). Tiles of 8 rows by CHUNK columns are split into planes that stay in the first
+ * colour). Tiles of 8 rows by CHUNK columns are split into planes that stay in the first
  * cache; each loop then reads planes, which is what compilers vectorise well.
  */
 #include "core.h"

@@ -1,5 +1,5 @@
 /*
- * One pass over the luma plane: everything that needs a pixel and its 8 neighbours (science sections 2.3 to 2.5). The
+ * One pass over the luma plane: everything that needs a pixel and its 8 neighbours. The
  * one-pixel border is left out; "interior" is the rest, and its 8x8 blocks start at pixel (1, 1).
  *
  * Bands of 8 rows are walked in columns one vector wide, so that each row is loaded once and block sums stay in
@@ -378,7 +378,7 @@ void stopline_gradient(const uint8_t *restrict luma, size_t width, size_t height
   out[AT_rowBanding] = banding(at.row_sum, m), out[AT_columnBanding] = banding(at.column_sum, n);
   double energy = noise_energy(&at, out);
   out[AT_noiseEnergy] = energy;
-  /* sigma^2 = energy / (64 pixels * 36) / 0.7914^2 (science 2.4). */
+  /* sigma^2 = energy / (64 pixels * 36) / 0.7914^2, 0.7914 being what the same estimator gives on white noise of 1 DN. */
   textured_and_flat(&at, energy / (64.0 * 36.0 * 0.7914 * 0.7914), out);
   add_tiles(&at.of, out);
 }

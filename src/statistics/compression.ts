@@ -62,7 +62,7 @@ export const compression: StatisticTable = {
       bad: 'high',
       scored: true,
       digits: 3,
-      source: 'science 2.5 (blk7)',
+      source: 'Stopline: step across the 8x8 grid against its neighbours',
     },
     {
       name: 'blockinessMax',
@@ -74,7 +74,7 @@ export const compression: StatisticTable = {
       bad: 'high',
       scored: true,
       digits: 3,
-      source: 'science 2.5 (blkMax)',
+      source: 'Stopline: the same at the strongest of 8 phases',
     },
     {
       name: 'zeroDifferenceShare',

@@ -19,7 +19,7 @@ export const noise: StatisticTable = {
       logFloor: 0.1,
       scored: true,
       digits: 2,
-      source: 'science 2.4 (sigQ10)',
+      source: 'Stopline: tenth percentile of Immerkaer residuals of 8x8 blocks',
     },
     {
       name: 'noiseImmerkaer',

@@ -57,7 +57,7 @@ const octaves: Statistic[] = [1, 2, 3].map((octave) => ({
   bad: 'both',
   scored: true,
   digits: 2,
-  source: 'orthonormal Haar pyramid, science 2.3',
+  source: 'orthonormal Haar pyramid',
 }));
 
 const directions: Statistic[] = (['Horizontal', 'Vertical'] as const).map((direction) => ({
@@ -90,7 +90,7 @@ export const scales: StatisticTable = {
       bad: 'both',
       scored: true,
       digits: 2,
-      source: 'orthonormal Haar pyramid, science 2.3 (hh1)',
+      source: 'orthonormal Haar pyramid',
     },
     {
       name: 'octaveRatioCompensated',
@@ -103,7 +103,7 @@ export const scales: StatisticTable = {
       bad: 'low',
       scored: true,
       digits: 2,
-      source: 'science 2.3 (oct1nc)',
+      source: 'Stopline: octave ratio less the energy of the estimated noise',
     },
     ...directions,
   ],

@@ -101,7 +101,7 @@ export const sharpness: StatisticTable = {
       bad: 'low',
       scored: true,
       digits: 2,
-      source: 'science 2.3: Laplacian to gradient energy of 16x16 blocks',
+      source: 'Stopline: Laplacian to gradient energy of 16x16 blocks',
     },
   ],
   derive(out) {

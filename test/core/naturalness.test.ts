@@ -165,7 +165,7 @@ describe('generalised gaussians by moment matching', () => {
 });
 
 describe('frames', () => {
-  // science.md O8, measured there on white noise around 128.
+  // measured in a prototype on white noise around 128.
   it.each([
     [10, 2.89, 0.653, [0.99, -0.1, 0.449, 0.279]],
     [30, 2.97, 0.743, undefined],
