@@ -74,10 +74,13 @@ function page(profile: Profile, examples: readonly Example[]): string {
   const { reference, falseAlarmRate } = profile;
   const cards = examples.map(({ name, label, verdict }) => {
     const reasons = verdict.reasons.slice(0, 3).map(({ text }) => html`<li>${text}</li>`);
+    const [cause] = verdict.verdict === 'pass' ? [] : (verdict.causes ?? []);
+    const named = cause ? [html`<p>Probable cause: ${cause.cause}, ${Math.round(100 * cause.probability)} %</p>`] : [];
     return html`<article>
   <img src="frames/${name}.jpg" alt="${label}" width="320" height="180">
   <h2>${label} <b class="${verdict.verdict}">${verdict.verdict}</b></h2>
   <p>p-value ${Number(verdict.pValue.toPrecision(2))}, score ${verdict.score.toFixed(2)}</p>
+  ${named}
   <ol>${reasons}</ol>
 </article>`;
   });
