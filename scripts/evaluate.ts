@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { interruptible } from '../src/cli/interrupt.ts';
 import { numberOption } from '../src/cli/options.ts';
-import { type Progress, startProgress } from '../src/cli/progress.ts';
+import { startStages } from '../src/cli/progress.ts';
 import { note, print } from '../src/cli/terminal.ts';
 import { loadConfig } from '../src/config.ts';
 import type { Severity } from '../src/corruptions.ts';
@@ -50,7 +50,7 @@ async function run({ write, threads, severities, ...flags }: EvaluateFlags): Pro
     threads: loadConfig({ flags: { threads } }).config.threads,
     severities: severities.split(',').map(Number) as Severity[],
   };
-  const progress = stages();
+  const progress = startStages((stage: Stage) => [stage, stage === 'fit and score' ? 'models' : 'images']);
   const evaluation = await interruptible((signal) =>
     evaluate({ ...options, onProgress: progress.update, signal }),
   ).finally(progress.stop);
@@ -69,23 +69,6 @@ function provenance(): string {
   const said = process.argv.slice(2).filter((text, i, all) => text !== '--cache' && all[i - 1] !== '--cache');
   const command = ['npm run evaluate --', ...said.map(here)].join(' ');
   return `\`\`\`sh\n${command}\n\`\`\`\n\nMade on ${new Date().toISOString().slice(0, 10)}.`;
-}
-
-/** One progress bar after the other. */
-function stages(): { update: NonNullable<EvaluateOptions['onProgress']>; stop(): void } {
-  let stage: Stage | undefined;
-  let progress: Progress | undefined;
-  return {
-    update(state) {
-      if (state.stage !== stage) {
-        progress?.stop();
-        stage = state.stage;
-        progress = startProgress(stage, stage === 'fit and score' ? 'models' : 'images');
-      }
-      progress?.update(state);
-    },
-    stop: () => progress?.stop(),
-  };
 }
 
 await program.parseAsync().catch((error: unknown) => {

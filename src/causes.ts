@@ -29,6 +29,7 @@ export function fitCauses(
 ): CauseModel {
   const cleanViews = rows.views.filter(({ cause }) => cause === undefined);
   const causeViews = rows.views.filter(({ cause }) => cause !== undefined);
+  const parts = cleanViews.filter(({ isPart }) => isPart).length;
   const features = rows.clean[0].length;
 
   // Clean variation, with parts of frames for other content than the reference happens to show.
@@ -43,10 +44,11 @@ export function fitCauses(
   const all = [
     ...rows.clean.map((x) => ({ x, y: 0, w: 1 })),
     // Whole views weigh as much as the reference itself, so that being encoded again is no evidence.
-    ...cleanViews.map(({ x, isPart }) => {
-      const alike = cleanViews.filter((view) => view.isPart === isPart).length;
-      return { x, y: 0, w: ((isPart ? partWeight : 1) * rows.clean.length) / alike };
-    }),
+    ...cleanViews.map(({ x, isPart }) => ({
+      x,
+      y: 0,
+      w: ((isPart ? partWeight : 1) * rows.clean.length) / (isPart ? parts : cleanViews.length - parts),
+    })),
     ...causeViews.map(({ x, cause, isPart }) => ({
       x,
       y: 1 + causes.indexOf(cause as string),

@@ -2,19 +2,19 @@ import { inverse } from 'ml-matrix';
 import { quantileSorted } from 'simple-statistics';
 import { calibrateDiagnosis, fitCauses, withoutClasses } from './causes.ts';
 import { ledoitWolf } from './covariance.ts';
-import { type CauseModel, cap, causeEvidence, unknownFeatures } from './diagnosis.ts';
+import { cap, unknownFeatures } from './diagnosis.ts';
 import { StoplineError } from './errors.ts';
 import type { ProfileDescription } from './profile.ts';
 import type { Tensor } from './safetensors.ts';
 import {
+  componentsOf,
   fitGaussianiser,
-  type Gaussianiser,
   gaussianise,
-  logDistance,
   normalise,
+  type Parts,
+  pick,
   scoredValue,
   strongest,
-  surprise,
 } from './score.ts';
 import { concatenate } from './softmax.ts';
 import { statistics } from './statistics.ts';
@@ -210,15 +210,6 @@ interface ViewRow {
   cause?: string;
 }
 
-interface Parts {
-  gaussianisers: Gaussianiser[];
-  mean: Float64Array;
-  precision: Float64Array;
-  categories: Record<string, Record<string, number>>;
-  members: number[];
-  causeModel?: CauseModel;
-}
-
 function fitParts(input: {
   clean: CleanRow[];
   views: ViewRow[];
@@ -248,19 +239,6 @@ function fitParts(input: {
     views: views.map(({ row, ...view }) => ({ ...view, x: capped(row) })),
   };
   return { ...parts, causeModel: fitCauses(rows, causes, start) };
-}
-
-function componentsOf(parts: Parts, row: Float64Array, properties: Record<string, string>) {
-  const z = row.map((value, i) => gaussianise(parts.gaussianisers[i], value));
-  const distance = logDistance(z, parts.mean, parts.precision);
-  const categorical = surprise(parts.categories, properties);
-  if (!parts.causeModel) return { values: Float64Array.of(distance, categorical), distance };
-  const evidence = causeEvidence(parts.causeModel, pick(cap(z), parts.members));
-  return { values: Float64Array.of(distance, evidence.logDistance, evidence.logOdds, categorical), distance, evidence };
-}
-
-function pick(x: Float64Array, members: readonly number[]): Float64Array {
-  return Float64Array.from(members, (member) => x[member]);
 }
 
 /** How often each property had each value; properties of which most images have a value of their own are left out. */

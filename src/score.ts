@@ -133,6 +133,35 @@ export function countBelow(sorted: Float64Array, value: number, inclusive: boole
   return low;
 }
 
+/** What is needed to score standardised images: part of a Profile, or what a fold of the fit makes of it. */
+export interface Parts {
+  gaussianisers: readonly Gaussianiser[];
+  mean: Float64Array;
+  precision: Float64Array;
+  categories: Profile['categories'];
+  /** Positions of the statistics that causes are told by. */
+  members: readonly number[];
+  causeModel?: CauseModel;
+}
+
+/**
+ * The components of one image, in the order of a Profile: distance, the two of the causes where there are any, surprise.
+ * @param row scored values (`scoredValue`) of the statistics that are used
+ */
+export function componentsOf(parts: Parts, row: Float64Array, properties: Readonly<Record<string, string>>) {
+  const z = row.map((value, i) => gaussianise(parts.gaussianisers[i], value));
+  const distance = logDistance(z, parts.mean, parts.precision);
+  const categorical = surprise(parts.categories, properties);
+  if (!parts.causeModel) return { z, distance, values: Float64Array.of(distance, categorical) };
+  const evidence = causeEvidence(parts.causeModel, pick(cap(z), parts.members));
+  const values = Float64Array.of(distance, evidence.logDistance, evidence.logOdds, categorical);
+  return { z, distance, values, evidence };
+}
+
+export function pick(x: Float64Array, members: readonly number[]): Float64Array {
+  return Float64Array.from(members, (member) => x[member]);
+}
+
 /** Strangeness of one image. */
 export interface Score {
   /** Per detector of the Profile, in its order, the combined one first. */
@@ -175,30 +204,26 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
       slope: tensors.slopes.data[i],
     };
   });
-  const [mean, precision] = [tensors.mean.data, tensors.precision.data];
-  const known = profile.causes && { ...profile.causes, model: causeModelOf(profile) };
+  const parts: Parts = {
+    gaussianisers,
+    mean: tensors.mean.data,
+    precision: tensors.precision.data,
+    categories: profile.categories,
+    members: profile.causes?.members ?? [],
+    causeModel: profile.causes && causeModelOf(profile),
+  };
   const calibrated = tensors.calibrationValues.shape[1];
 
   return {
     calibration: (position) =>
       tensors.calibrationValues.data.subarray(position * calibrated, (position + 1) * calibrated),
     score(vector, properties) {
-      const z = Float64Array.from(positions, (position, i) =>
-        gaussianise(gaussianisers[i], scoredValue(vector[position], profile.statistics[i].logFloor)),
+      const row = Float64Array.from(positions, (position, i) =>
+        scoredValue(vector[position], profile.statistics[i].logFloor),
       );
-      const distance = logDistance(z, mean, precision);
-      const values = [distance, surprise(profile.categories, properties)];
-      let causes: Cause[] | undefined;
-      if (known) {
-        const capped = cap(z);
-        const evidence = causeEvidence(
-          known.model,
-          Float64Array.from(known.members, (member) => capped[member]),
-        );
-        values.splice(1, 0, evidence.logDistance, evidence.logOdds);
-        causes = diagnose(known.model, evidence, distance);
-      }
-      const normalised = normalise(Float64Array.from(values), profile.components);
+      const { z, distance, values, evidence } = componentsOf(parts, row, properties);
+      const causes = parts.causeModel && evidence && diagnose(parts.causeModel, evidence, distance);
+      const normalised = normalise(values, profile.components);
       const detectors = profile.detectors.map(({ name, components }): DetectorScore => {
         const score = strongest(normalised, components);
         return { name, pValue: conformalPValue(tensors[`${name}Scores`].data, score), score };

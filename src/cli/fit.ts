@@ -1,13 +1,13 @@
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import { loadConfig } from '../config.ts';
-import { type FitOptions, type FitResult, fit } from '../fit.ts';
+import { type FitResult, fit } from '../fit.ts';
 import { blindTo } from '../power.ts';
 import { describeProfile, type Profile, saveProfile } from '../profile.ts';
 import { interruptible } from './interrupt.ts';
 import { numberOption, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
-import { type Progress, startProgress } from './progress.ts';
+import { startStages } from './progress.ts';
 import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
 
 interface FitFlags {
@@ -103,22 +103,10 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   }
 }
 
-/** One progress bar after the other, for the stages of a fit. */
-export function fitProgress(): { update: NonNullable<FitOptions['onProgress']>; stop(): void } {
+/** The stages of a fit, as progress bars. */
+export function fitProgress() {
   const labels = { measure: 'measure', expose: 'simulate causes', train: 'train', power: 'report power' };
-  let stage: keyof typeof labels | undefined;
-  let progress: Progress | undefined;
-  return {
-    update(state) {
-      if (state.stage !== stage) {
-        progress?.stop();
-        stage = state.stage;
-        progress = startProgress(labels[stage], stage === 'train' ? 'model' : 'images');
-      }
-      progress?.update(state);
-    },
-    stop: () => progress?.stop(),
-  };
+  return startStages((stage: keyof typeof labels) => [labels[stage], stage === 'train' ? 'model' : 'images']);
 }
 
 /** A line a cause: the share seen at severities 1 to 5, darker for more, so that what is missed stands out. */

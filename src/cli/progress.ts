@@ -41,6 +41,28 @@ export function startProgress(label: string, unit = 'images'): Progress {
   };
 }
 
+/**
+ * One progress bar after the other.
+ * @param describe label and unit of a stage
+ */
+export function startStages<Stage extends string>(
+  describe: (stage: Stage) => [label: string, unit: string],
+): { update(state: { stage: Stage; done: number; total: number; failed?: number }): void; stop(): void } {
+  let current: Stage | undefined;
+  let progress: Progress | undefined;
+  return {
+    update(state) {
+      if (state.stage !== current) {
+        progress?.stop();
+        current = state.stage;
+        progress = startProgress(...describe(current));
+      }
+      progress?.update(state);
+    },
+    stop: () => progress?.stop(),
+  };
+}
+
 function terminalBar(
   label: string,
   unit: string,
