@@ -1,5 +1,7 @@
 # syntax=docker/dockerfile:1
 FROM node:24-bookworm-slim AS build
+# onnxruntime-node would download a CUDA provider when it is installed.
+ENV ONNXRUNTIME_NODE_INSTALL=skip
 WORKDIR /app
 RUN apt-get update \
  && apt-get install -y --no-install-recommends gcc g++ make python3 \
@@ -14,7 +16,8 @@ COPY src ./src
 RUN rm -f node_modules/.bin/node \
  && npm run build:native -- --nodedir=/usr/local \
  && npm run build \
- && npm prune --omit=dev --ignore-scripts
+ && npm prune --omit=dev --ignore-scripts \
+ && rm -rf node_modules/onnxruntime-node/bin/napi-v6/darwin node_modules/onnxruntime-node/bin/napi-v6/win32
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \

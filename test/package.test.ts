@@ -35,9 +35,26 @@ describe('package.json', () => {
 
 describe('package-lock.json', () => {
   it('fits package.json', () => {
-    const { dependencies, devDependencies } = lock.packages[''];
-    expect(dependencies).toEqual(description.dependencies);
-    expect(devDependencies).toEqual(description.devDependencies);
+    for (const kind of ['dependencies', 'devDependencies', 'optionalDependencies', 'peerDependencies']) {
+      expect(lock.packages[''][kind], kind).toEqual(description[kind]);
+    }
+  });
+
+  it('lets no package run a script, save the one that brings Node', () => {
+    const scripted = Object.entries<Record<string, unknown>>(lock.packages)
+      .filter(([, entry]) => entry.hasInstallScript)
+      .map(([path]) => path.split('node_modules/').at(-1) as string);
+    // fsevents is only for macOS and only watches files for vitest.
+    for (const name of scripted.filter((name) => name !== 'fsevents'))
+      expect(description.allowScripts, name).toHaveProperty(name, name === 'node');
+    // Versions of npm that do not know allowScripts read this.
+    expect(readFileSync(`${root}.npmrc`, 'utf8')).toContain('onnxruntime-node-install=skip');
+  });
+
+  it('needs no model runtime: ONNX is optional, TensorFlow is what the user brings', () => {
+    expect(Object.keys(description.optionalDependencies)).toEqual(['onnxruntime-node']);
+    expect(Object.keys(description.dependencies).filter((name) => /tensorflow|onnx/.test(name))).toEqual([]);
+    expect(Object.keys(description.peerDependenciesMeta)).toEqual(Object.keys(description.peerDependencies));
   });
 
   // npm leaves out what a registry does not serve, and then npm ci fails, also where the package is not needed.
