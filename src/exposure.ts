@@ -1,3 +1,4 @@
+import type { Container } from './container.ts';
 import type { Core } from './core/index.ts';
 import { corrupt, type Severity } from './corruptions.ts';
 import { decode, type Frame, type Limits } from './decode.ts';
@@ -22,7 +23,7 @@ const maxCropPixels = 400_000;
 
 /**
  * Measures one image under exposures, each encoded again the way the image was: what a camera with the same encoder would
- * have delivered.
+ * have delivered. However large the image, causes are simulated on at most `inspectionPixels`: the frame as it is inspected.
  * @throws {StoplineError} IMAGE_*, OPTION_INVALID
  */
 export async function measureExposures(
@@ -32,12 +33,16 @@ export async function measureExposures(
   limits?: Limits,
 ): Promise<MeasuredImage[]> {
   const { frame, container } = await decode(bytes, { ...limits, maxSeconds: 0 });
+  // A large image is shrunk before it is looked at, and the traces of its encoder with it: at the size at which causes are
+  // simulated, a lossless file is what keeps the pixels like those of the reference.
+  const isShrunk = frame.width * frame.height < container.width * container.height;
+  const encoder: Container = isShrunk ? { ...container, format: 'png' } : container;
   const measured: MeasuredImage[] = [];
   for (const { cause, severity, seed, crop } of exposures) {
     const part = crop ? cropFrame(frame, seed) : frame;
     const changed = cause === undefined ? part : await corrupt(part, cause, severity, seed);
     // Our own file: no time limit, which a busy machine would exceed at random.
-    measured.push(await measureBytes(core, await encodeLike(changed, container), { ...limits, maxSeconds: 0 }));
+    measured.push(await measureBytes(core, await encodeLike(changed, encoder), { ...limits, maxSeconds: 0 }));
   }
   return measured;
 }

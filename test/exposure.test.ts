@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { encodeFrame, renderFrame } from '../src/cli/camera.ts';
 import { loadCore } from '../src/core/index.ts';
 import { cropFrame, measureExposures } from '../src/exposure.ts';
+import { measureBytes } from '../src/measure.ts';
 import { statistics } from '../src/statistics.ts';
 
 const frame = renderFrame(1, { width: 320, height: 180 });
@@ -60,4 +61,16 @@ test('exposures keep the encoder: a clean one measures almost the same, a noisy 
   expect(clean.container?.jpeg?.chromaSubsampling).toBe('4:2:0');
   expect(noisy.statistics[at('noiseSigma')]).toBeGreaterThan(clean.statistics[at('noiseSigma')] + 5);
   expect(clean.statistics[at('latticeQuality')]).toBe(92);
+});
+
+test('a large image is exposed at the size at which it is inspected, without traces of an encoder that it does not show', async () => {
+  const core = loadCore();
+  // 2048x1152 is above the 2.1 megapixels that are inspected as stored, so both sides are halved.
+  const bytes = await encodeFrame(renderFrame(2, { width: 2048, height: 1152 }), { quality: 60 });
+  const original = await measureBytes(core, bytes);
+  const [clean] = await measureExposures(core, bytes, [{ severity: 1, seed: 1, crop: false }]);
+  expect([clean.width, clean.height]).toEqual([1024, 576]);
+  for (const [i, { name, group, scored }] of statistics.entries()) {
+    if (scored && group !== 'container') expect(clean.statistics[i], name).toBe(original.statistics[i]);
+  }
 });
