@@ -4,6 +4,7 @@ import { dirname, relative } from 'node:path';
 import { corruptions, type Severity } from './corruptions.ts';
 import { decodeRule, decoderVersion } from './decode.ts';
 import { asStoplineError, StoplineError } from './errors.ts';
+import { chooseExample, makeExample } from './example.ts';
 import type { Exposure } from './exposure.ts';
 import { countImages, type ListedImage, listImages } from './folder.ts';
 import { categoricalProperties } from './measure.ts';
@@ -43,6 +44,11 @@ export interface FitOptions {
    * see; 0 for no report. Default 20.
    */
   power?: number;
+  /**
+   * Store a small picture (at most 320 pixels, 20 kB) of one typical image held out in the Profile, on which reports show
+   * the causes; false for none. Default true.
+   */
+  example?: boolean;
   onProgress?: (progress: {
     stage: 'measure' | 'expose' | 'train' | 'power';
     done: number;
@@ -121,6 +127,8 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       ...description,
       warnings,
     };
+    const bare = createProfile(whole, tensors);
+    if (options.example !== false) whole.example = await makeExample(chooseExample(bare, split.calibrated));
     const profile = createProfile(whole, tensors);
     const report = await reportPower(pool, profile, split.calibrated, { seed, count: power, options });
     if (!report) return { profile, skipped, warnings };

@@ -106,6 +106,18 @@ const Description = Type.Object(
         closed,
       ),
     ),
+    /** A typical image held out, for reports: `src/example.ts`. Absent where the user did not want one stored. */
+    example: Type.Optional(
+      Type.Object(
+        {
+          sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+          width: Type.Integer({ minimum: 1 }),
+          height: Type.Integer({ minimum: 1 }),
+          jpeg: Type.String({ pattern: '^[A-Za-z0-9+/]+={0,2}$', maxLength: 65_536 }),
+        },
+        closed,
+      ),
+    ),
     warnings: Type.Array(Type.String()),
   },
   closed,
@@ -264,9 +276,9 @@ export async function saveProfile(profile: Profile, path: string): Promise<void>
   }
 }
 
-/** The description without the numbers: what `GET /profile` and `stopline fit` show. */
+/** The description without the numbers and the example image: what `GET /profile` and `stopline fit` show. */
 export function describeProfile(profile: Profile): ProfileDescription & { sha256: string } {
-  const { tensors: _, ...description } = profile;
+  const { tensors: _, example: __, ...description } = profile;
   return description;
 }
 

@@ -21,6 +21,7 @@ interface FitFlags {
   block?: number;
   exposures?: number;
   power?: number;
+  example: boolean;
   json?: boolean;
 }
 
@@ -58,6 +59,7 @@ export function fitCommand(): Command {
         'held-out images put through every cause at every severity, to report what the Profile can see; 0 for no report (default: 20)',
       ),
     )
+    .option('--no-example', 'store no small picture of a typical reference image, which reports show the causes on')
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
@@ -90,6 +92,7 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
       falseAlarmRate: { warn, block },
       exposures: flags.exposures,
       power: flags.power,
+      example: flags.example,
       onProgress: (state) => progress.update(state),
       signal,
     }),

@@ -1,0 +1,77 @@
+import sharp from 'sharp';
+import { decode, defaultLimits, type Frame } from './decode.ts';
+import { readImage } from './folder.ts';
+import type { Profile } from './profile.ts';
+import { createScorer } from './score.ts';
+import { statistics } from './statistics.ts';
+
+/** A small picture of a typical reference image, for people who look at a Profile: no number depends on it. */
+export interface Example {
+  /** Of the file that it was made from. */
+  sha256: string;
+  /** Size in pixels at which that image is inspected. */
+  width: number;
+  height: number;
+  /** A JPEG, pixels only, as base64. */
+  jpeg: string;
+}
+
+/** Longest side in pixels. */
+const maxSide = 320;
+/** About 20 kB. Pure noise has 23 kB at the lowest quality, and is stored so. */
+const maxBytes = 20_000;
+const qualities = [82, 70, 55, 40, 25] as const;
+
+interface Held {
+  id: string;
+  path: string;
+  statistics: Float64Array;
+  properties: Record<string, string>;
+}
+
+/**
+ * The image held out whose score is the median: neither the most ordinary nor a strange one. Equal scores are told apart by
+ * the sha256 of the file, so the choice depends on the images alone.
+ */
+export function chooseExample<Sample extends Held>(profile: Profile, heldOut: readonly Sample[]): Sample {
+  const names = statistics.map(({ name }) => name);
+  const scorer = createScorer(profile, names);
+  const scored = heldOut.map((sample) => {
+    const properties = { ...sample.properties };
+    for (const [position, name] of names.entries()) {
+      if (name in profile.constants) properties[name] = String(sample.statistics[position]);
+    }
+    return { sample, score: scorer.score(sample.statistics, properties).detectors[0].score };
+  });
+  scored.sort((a, b) => a.score - b.score || (a.sample.id < b.sample.id ? -1 : 1));
+  return scored[Math.floor((scored.length - 1) / 2)].sample;
+}
+
+/**
+ * Makes the picture from a file. It is drawn from the decoded pixels, so nothing else of the file (EXIF, place, names) is in it.
+ * @throws {StoplineError} INPUT_*, IMAGE_*
+ */
+export async function makeExample({ id, path }: { id: string; path: string }): Promise<Example> {
+  const { frame } = await decode(readImage(path, defaultLimits.maxBytes), { maxSeconds: 0 });
+  return {
+    sha256: id,
+    width: frame.width,
+    height: frame.height,
+    jpeg: Buffer.from(await shrink(frame)).toString('base64'),
+  };
+}
+
+async function shrink({ data, width, height, channels }: Frame): Promise<Uint8Array> {
+  const small = sharp(data, { raw: { width, height, channels } }).resize({
+    width: maxSide,
+    height: maxSide,
+    fit: 'inside',
+    withoutEnlargement: true,
+  });
+  let bytes = new Uint8Array();
+  for (const quality of qualities) {
+    bytes = await small.clone().jpeg({ quality }).toBuffer();
+    if (bytes.length <= maxBytes) break;
+  }
+  return bytes;
+}
