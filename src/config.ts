@@ -10,6 +10,11 @@ const MiB = 1024 * 1024;
 export const configSchema = Type.Object(
   {
     profile: Type.Optional(Type.String({ minLength: 1, description: 'Profile file that images are judged against.' })),
+    decideBy: Type.Enum(['combined', 'capture', 'content'], {
+      default: 'combined',
+      description:
+        'Detector that decides the verdict: capture (was the image taken as the reference was?), content (does it show what the reference shows?), or both combined.',
+    }),
     host: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address the service listens on.' }),
     port: Type.Integer({ minimum: 0, maximum: 65535, default: 8080, description: 'TCP port; 0 takes a free one.' }),
     threads: Type.Integer({

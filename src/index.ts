@@ -14,4 +14,4 @@ export {
   saveProfile,
 } from './profile.ts';
 export { type Statistic, type StatisticGroup, statistics } from './statistics.ts';
-export type { DetectorScore, Reason, Verdict } from './verdict.ts';
+export type { DecideBy, DetectorScore, Reason, Verdict } from './verdict.ts';

@@ -6,7 +6,7 @@ import { type MeasuredImage, measureBytes, measureFrame } from './measure.ts';
 import { loadProfile, type Profile } from './profile.ts';
 import { createScorer } from './score.ts';
 import { statistics } from './statistics.ts';
-import { judge, type Verdict } from './verdict.ts';
+import { type DecideBy, judge, type Verdict } from './verdict.ts';
 
 export interface InspectorOptions {
   /** A loaded Profile, or the path of one. */
@@ -15,6 +15,11 @@ export interface InspectorOptions {
   limits?: Limits;
   /** Which build of the core to load; default: the fastest that loads. */
   core?: 'native' | 'wasm';
+  /**
+   * Which question the verdict answers: was the image taken as the reference was (`capture`), does it show what that
+   * shows (`content`), or both (`combined`, the default). The other answers stay in `detectors`.
+   */
+  decideBy?: DecideBy;
 }
 
 /** Judges images against one Profile. Holds no state between images, so one can serve many callers of its thread. */
@@ -37,7 +42,7 @@ export interface Inspector {
  * @example
  * const inspector = await createInspector({ profile: 'camera.stopline' });
  * const { verdict, reasons } = await inspector.inspect(await readFile('frame.jpg'));
- * @throws {StoplineError} PROFILE_*, CORE_UNAVAILABLE
+ * @throws {StoplineError} PROFILE_*, CORE_UNAVAILABLE, OPTION_INVALID when the Profile lacks the detector `decideBy` names
  */
 export async function createInspector(options: InspectorOptions): Promise<Inspector> {
   const profile = typeof options.profile === 'string' ? await loadProfile(options.profile) : options.profile;
@@ -45,6 +50,14 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     throw new StoplineError(
       'PROFILE_RULE',
       `Expected a profile fitted under the decoding rule "${decodeRule}" but received one fitted under "${profile.decode.rule}". Fit it again: stopline fit <folder> --out FILE`,
+    );
+  }
+  const { decideBy = 'combined' } = options;
+  if (!profile.detectors.some(({ name }) => name === decideBy)) {
+    const names = profile.detectors.map(({ name }) => name).join(', ');
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected decideBy to name a detector of the profile (${names}) but received "${decideBy}". The detectors capture and content need a profile fitted with causes, as stopline fit does unless it is told --exposures 0`,
     );
   }
   const warnings: string[] = [];
@@ -58,7 +71,7 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     profile,
     statistics.map(({ name }) => name),
   );
-  const verdictOn = (image: MeasuredImage) => judge(profile, scorer, image);
+  const verdictOn = (image: MeasuredImage) => judge(profile, scorer, image, decideBy);
   return {
     profile,
     core,

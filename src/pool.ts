@@ -8,7 +8,7 @@ import { reviveError, StoplineError } from './errors.ts';
 import type { Exposure } from './exposure.ts';
 import type { MeasuredImage } from './measure.ts';
 import type { RowFormat, WrittenRow } from './row.ts';
-import type { Verdict } from './verdict.ts';
+import type { DecideBy, Verdict } from './verdict.ts';
 import type { WorkerSettings, WorkerTask } from './worker.ts';
 
 /** What a worker thread answers: errors lose their fields when they are cloned, so they travel as JSON. */
@@ -207,6 +207,8 @@ export interface PoolOptions {
   /** Longest time an image may be expected to wait for a thread, in milliseconds; default: no bound (the caller paces itself). */
   maxWaitMs?: number;
   core?: 'auto' | 'native' | 'wasm';
+  /** See `InspectorOptions`; a detector that the Profile lacks makes `ready` reject. */
+  decideBy?: DecideBy;
   /**
    * For long lists: each thread has its next image at hand when it has finished one, so that none waits for the main
    * thread. An image is still worked on alone. Not for a service, where an image handed over can no longer be withdrawn.
@@ -233,7 +235,7 @@ export interface Pool {
   measureFile(path: string): Promise<MeasuredImage>;
   /** The image under each exposure, in order. @throws {StoplineError} INPUT_*, IMAGE_*, OPTION_INVALID */
   exposeFile(path: string, exposures: readonly Exposure[]): Promise<MeasuredImage[]>;
-  /** Resolves when every worker has loaded the core and the profile. @throws {StoplineError} PROFILE_*, CORE_UNAVAILABLE */
+  /** Resolves when every worker has loaded the core and the profile. @throws {StoplineError} PROFILE_*, CORE_UNAVAILABLE, OPTION_INVALID */
   ready(): Promise<void>;
   /** `core` is known once `ready` has resolved. */
   readonly info: { threads: number; core?: CoreInfo };
@@ -255,9 +257,17 @@ export interface Pool {
  * const verdict = await pool.inspect(bytes);
  */
 export async function createPool(options: PoolOptions = {}): Promise<Pool> {
-  const { profilePath, threads = availableParallelism(), maxWaitMs, core = 'auto', limits = {}, isBatch } = options;
+  const {
+    profilePath,
+    threads = availableParallelism(),
+    maxWaitMs,
+    core = 'auto',
+    decideBy,
+    limits = {},
+    isBatch,
+  } = options;
   const profileBytes = options.profileBytes ?? (profilePath === undefined ? undefined : await readProfile(profilePath));
-  const workerData: WorkerSettings = { profileBytes, core, limits };
+  const workerData: WorkerSettings = { profileBytes, core, decideBy, limits };
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const line = createWorkerLine<WorkerTask>({
     filename: fileURLToPath(new URL(`./worker.${extension}`, import.meta.url)),

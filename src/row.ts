@@ -9,6 +9,7 @@ export type RowFormat = 'jsonl' | 'csv';
 const csvColumns = [
   'path',
   'verdict',
+  'decidedBy',
   'pValue',
   'score',
   'errorCode',
@@ -27,12 +28,24 @@ export function formatHeader(format: RowFormat): string {
 export function formatRow(format: RowFormat, row: Row): string {
   if (format === 'jsonl') return `${JSON.stringify(row)}\n`;
   if ('error' in row) {
-    const cells = [row.path, '', '', '', row.error.code, row.error.message];
+    const cells = [row.path, '', '', '', '', row.error.code, row.error.message];
     return csvLine([...cells, ...Array(csvColumns.length - cells.length + statistics.length).fill('')]);
   }
-  const { path, verdict, pValue, score, reasons, image } = row;
+  const { path, verdict, decidedBy, pValue, score, reasons, image } = row;
   return csvLine([
-    ...[path, verdict, pValue, score, '', '', reasons[0]?.text ?? '', image.format, image.width, image.height],
+    ...[
+      path,
+      verdict,
+      decidedBy,
+      pValue,
+      score,
+      '',
+      '',
+      reasons[0]?.text ?? '',
+      image.format,
+      image.width,
+      image.height,
+    ],
     ...statistics.map(({ name }) => row.statistics[name] ?? ''),
   ]);
 }

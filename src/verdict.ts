@@ -25,17 +25,23 @@ export interface DetectorScore {
   score: number;
 }
 
+/** The detector whose p-value decides: was it taken as the reference was, does it show what that shows, or both. */
+export type DecideBy = 'combined' | 'capture' | 'content';
+
 /** The answer for one image; the same JSON in HTTP, command line, JSONL and library. */
 export interface Verdict {
   verdict: 'pass' | 'warn' | 'block';
-  /** Conformal p-value of the combined score: the share of reference images at least this strange. */
+  /** The detector that `verdict`, `pValue` and `score` are those of. */
+  decidedBy: DecideBy;
+  /** Conformal p-value of the deciding detector: the share of reference images at least this strange. */
   pValue: number;
-  /** Combined score; keeps ranking images after the p-value has reached its smallest possible value. */
+  /** Score of the deciding detector; keeps ranking images after the p-value has reached its smallest possible value. */
   score: number;
   /** The rates promised at `warn` and `block`; larger than asked where the calibration set is too small. */
   falseAlarmRate: { warn: number; block: number };
   /** Strongest first. */
   reasons: Reason[];
+  /** All detectors of the Profile, `combined` first, whichever decides. */
   detectors: DetectorScore[];
   /**
    * If the image was not taken as the reference was, what probably happened: the likeliest simulated causes and
@@ -59,18 +65,29 @@ export interface Verdict {
 
 /** More reasons than this are noise to a reader. */
 const maxReasons = 8;
-/** A statistic is named as a reason from this many deviations on; the combined p-value alone decides the verdict. */
+/** A statistic is named as a reason from this many deviations on; the p-value alone decides the verdict. */
 const reasonDeviations = 2;
 
-/** Compares one measured image with a Profile and puts the answer in words. */
-export function judge(profile: Profile, scorer: Scorer, image: MeasuredImage): Verdict {
+/**
+ * Compares one measured image with a Profile and puts the answer in words.
+ * @param decidedBy a detector that the Profile has
+ */
+export function judge(
+  profile: Profile,
+  scorer: Scorer,
+  image: MeasuredImage,
+  decidedBy: DecideBy = 'combined',
+): Verdict {
   const started = performance.now();
   const properties = categoricalProperties(image, profile.constants);
   const score = scorer.score(image.statistics, properties);
-  const [{ pValue, score: combined }, ...detectors] = score.detectors;
+  const { detectors } = score;
+  const [combined] = detectors;
+  const deciding = detectors.find(({ name }) => name === decidedBy) ?? combined;
+  const { pValue } = deciding;
   const { promised } = profile.falseAlarmRate;
   const verdict = pValue <= promised.block ? 'block' : pValue <= promised.warn ? 'warn' : 'pass';
-  const novelties = newProperties(profile, properties, pValue);
+  const novelties = newProperties(profile, properties, combined.pValue);
   const isOfFile = ({ statistic }: Reason) => statistic in propertyWords;
   // What the file says comes first, a statistic that never varied before comes last: it tells little of how far.
   const reasons = [
@@ -82,8 +99,9 @@ export function judge(profile: Profile, scorer: Scorer, image: MeasuredImage): V
   const scored = performance.now() - started;
   return {
     verdict,
+    decidedBy,
     pValue,
-    score: combined,
+    score: deciding.score,
     falseAlarmRate: { ...promised },
     reasons,
     detectors,

@@ -9,13 +9,14 @@ import { type MeasuredImage, measureBytes } from './measure.ts';
 import type { WorkerAnswer } from './pool.ts';
 import { loadProfile } from './profile.ts';
 import { type RowFormat, type WrittenRow, writeRow } from './row.ts';
-import type { Verdict } from './verdict.ts';
+import type { DecideBy, Verdict } from './verdict.ts';
 
 /** What every worker of a pool is started with. */
 export interface WorkerSettings {
   /** A whole Profile file; absent in a pool that only measures. */
   profileBytes?: Uint8Array;
   core: 'auto' | 'native' | 'wasm';
+  decideBy?: DecideBy;
   limits: Limits;
 }
 
@@ -55,7 +56,7 @@ async function openInspector(): Promise<Inspector> {
   }
   const { build } = requireCore().info;
   const profile = await loadProfile(settings.profileBytes);
-  return createInspector({ profile, core: build, limits: settings.limits });
+  return createInspector({ profile, core: build, decideBy: settings.decideBy, limits: settings.limits });
 }
 
 function requireInspector(): Promise<Inspector> {

@@ -29,6 +29,7 @@ describe('loadConfig', () => {
   it('gives the documented defaults', () => {
     const { config, sources } = loadConfig({ env: {} });
     expect(config).toEqual({
+      decideBy: 'combined',
       host: '127.0.0.1',
       port: 8080,
       threads: availableParallelism(),
@@ -72,6 +73,7 @@ describe('loadConfig', () => {
   it('reads every setting from its environment variable and from its flag', () => {
     const other: Record<string, unknown> = {
       profile: 'camera.stopline',
+      decideBy: 'content',
       host: '0.0.0.0',
       port: 9,
       threads: 3,
@@ -121,7 +123,7 @@ describe('loadConfig', () => {
   it('refuses unknown keys wherever they stand', () => {
     const path = file({ prot: 1 });
     expect(messageOf(() => loadConfig({ env: {}, file: path }))).toMatch(
-      /^Expected a known setting in the config file .*\(profile, host, port, .*\) but received "prot"$/,
+      /^Expected a known setting in the config file .*\(profile, decideBy, host, port, .*\) but received "prot"$/,
     );
     expect(messageOf(() => loadConfig({ env: { STOPLINE_PROT: '1' } }))).toMatch(/environment .*"STOPLINE_PROT"$/);
     expect(messageOf(() => loadConfig({ env: {}, flags: { prot: 1 } as never }))).toMatch(/as an option .*"prot"$/);

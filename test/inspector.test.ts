@@ -40,6 +40,9 @@ function altered(changes: Partial<ProfileDescription>): Profile {
 const png = ({ data, width, height, channels }: Frame) =>
   sharp(data, { raw: { width, height, channels } }).png().toBuffer();
 
+const progressive = ({ data, width, height, channels }: Frame) =>
+  sharp(data, { raw: { width, height, channels } }).jpeg({ quality: 92, progressive: true }).toBuffer();
+
 async function spoilt(cause: string, severity: Severity): Promise<Uint8Array> {
   return encodeFrame(await corrupt(rendered, cause, severity, 1));
 }
@@ -95,6 +98,46 @@ describe('a verdict', () => {
     );
     expect(clean.filter(({ verdict }) => verdict === 'pass').length).toBeGreaterThan(30);
     expect((await inspector.inspect(await spoilt('gaussianNoise', 4))).verdict).toBe('block');
+  });
+
+  it('is decided by the detector asked for, and all of them are shown', async () => {
+    const images = [
+      await jpegFrame(700),
+      await spoilt('fog', 1),
+      await spoilt('gaussianNoise', 2),
+      await progressive(rendered),
+    ];
+    const combined = await Promise.all(images.map((bytes) => inspector.inspect(bytes)));
+    const seen = new Set<string>();
+    for (const decideBy of ['combined', 'capture', 'content'] as const) {
+      const deciding = await createInspector({ profile, decideBy });
+      for (const [i, bytes] of images.entries()) {
+        const { verdict, decidedBy, pValue, score, detectors, falseAlarmRate } = await deciding.inspect(bytes);
+        expect(detectors.map(({ name }) => name)).toEqual(['combined', 'capture', 'content']);
+        expect(detectors).toEqual(combined[i].detectors);
+        expect(detectors).toContainEqual({ name: decidedBy, pValue, score });
+        expect(decidedBy).toBe(decideBy);
+        expect(verdict).toBe(
+          pValue <= falseAlarmRate.block ? 'block' : pValue <= falseAlarmRate.warn ? 'warn' : 'pass',
+        );
+        seen.add(`${i} ${verdict}`);
+      }
+    }
+    // The questions differ: another encoder setting is another way to capture, but shows nothing new.
+    expect([...seen]).toEqual(expect.arrayContaining(['3 block', '3 pass']));
+  });
+
+  it('cannot be decided by a detector that the Profile lacks', async () => {
+    const names = ['statistics', 'container'];
+    const { tensors } = profile;
+    const detectors = [profile.detectors[0], { name: names[0], components: [0] }, { name: names[1], components: [3] }];
+    const scores = { statisticsScores: tensors.contentScores, containerScores: tensors.captureScores };
+    const { sha256: _, tensors: __, ...description } = profile;
+    const other = createProfile({ ...description, detectors }, { ...tensors, ...scores });
+    await expect(createInspector({ profile: other, decideBy: 'capture' })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+      message: expect.stringContaining('(combined, statistics, container)'),
+    });
   });
 
   it('follows from the p-value and the promised rates alone', async () => {

@@ -23,12 +23,20 @@ import {
 /** What `inspect` exits with. */
 export const verdictExit = { pass: 0, warn: 3, block: 4 } as const;
 
+interface InspectFlags {
+  profile?: string;
+  decideBy?: string;
+  core?: string;
+  json?: boolean;
+}
+
 export function inspectCommand(): Command {
   return new Command('inspect')
     .summary('judge one image against a Profile')
     .description('Prints the verdict on one image, with the reasons in plain words.')
     .argument('<image>', 'a JPEG, PNG or WebP file')
     .addOption(settingOption('profile'))
+    .addOption(settingOption('decideBy'))
     .addOption(settingOption('core'))
     .option('--json', 'print the verdict as JSON, as HTTP and score give it')
     .addHelpText(
@@ -43,24 +51,26 @@ Exit status: 0 pass, 3 warn, 4 block; 2 usage, 65 not an image that can be judge
     .action(runInspect);
 }
 
-async function runInspect(path: string, flags: { profile?: string; core?: string; json?: boolean }): Promise<void> {
-  const { config } = configWithProfile({ profile: flags.profile, core: flags.core });
+async function runInspect(path: string, { json, ...flags }: InspectFlags): Promise<void> {
+  const { config } = configWithProfile(flags);
   const inspector = await createInspector({ profile: config.profile, ...inspectionOptions(config) });
   for (const warning of inspector.warnings) note(`stopline: warning: ${printable(warning)}`);
   // In a folder links are not followed, but a user who names one means the image behind it.
   const file = await realpath(path).catch(() => path);
   const verdict = await inspector.inspect(readImage(file, defaultLimits.maxBytes));
   process.exitCode = verdictExit[verdict.verdict];
-  if (flags.json) printJson(verdict);
+  if (json) printJson(verdict);
   else print(describe(verdict, path));
 }
 
 function describe(verdict: Verdict, path: string): string {
-  const { image, falseAlarmRate, reasons } = verdict;
+  const { image, falseAlarmRate, reasons, decidedBy } = verdict;
+  const others = verdict.detectors.filter(({ name }) => name !== decidedBy);
   const rates = `false alarms promised: warn ${percent(falseAlarmRate.warn)}, block ${percent(falseAlarmRate.block)}`;
   const lines = [
     `${verdictText(verdict.verdict, verdict.verdict.toUpperCase())}  ${printable(path)}`,
-    `  p-value ${Number(verdict.pValue.toPrecision(3))} (${rates})`,
+    `  ${decidedBy === 'combined' ? '' : `decided by ${decidedBy}: `}p-value ${pText(verdict.pValue)} (${rates})`,
+    `  ${others.map(({ name, pValue }) => `${name} ${pText(pValue)}`).join(', ')}`,
     `  score ${verdict.score.toFixed(2)}, ${image.format} ${image.width}x${image.height}, ${bytesText(image.bytes)}; ` +
       `Profile "${printable(verdict.profile.name)}" ${verdict.profile.sha256.slice(0, 12)}; ${verdict.timingMs.total.toFixed(0)} ms`,
   ];
@@ -87,4 +97,8 @@ function describe(verdict: Verdict, path: string): string {
     lines.push('', table([header, ...rows], [1, 3]));
   }
   return lines.join('\n');
+}
+
+function pText(pValue: number): string {
+  return String(Number(pValue.toPrecision(3)));
 }

@@ -37,7 +37,7 @@ export function configWithProfile(flags: Partial<Record<ConfigKey, unknown>>, fi
   return { ...loaded, config: { ...loaded.config, profile } satisfies Config };
 }
 
-/** Which core build and which limits the settings ask for, in the terms of the library. */
-export function inspectionOptions({ core, maxPixels, maxSide }: Config) {
-  return { core: core === 'auto' ? undefined : core, limits: { maxPixels, maxSide } };
+/** Which core build, which limits and which detector the settings ask for, in the terms of the library. */
+export function inspectionOptions({ core, maxPixels, maxSide, decideBy }: Config) {
+  return { core: core === 'auto' ? undefined : core, limits: { maxPixels, maxSide }, decideBy };
 }

@@ -6,6 +6,7 @@ import { mapOrdered } from '../pipeline.ts';
 import { createPool } from '../pool.ts';
 import { loadProfile } from '../profile.ts';
 import { formatHeader, type RowFormat } from '../row.ts';
+import type { DecideBy } from '../verdict.ts';
 import { Interruption, interruptible } from './interrupt.ts';
 import { configWithProfile, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
@@ -31,6 +32,7 @@ interface ScoreFlags {
   profile?: string;
   out: string;
   format?: RowFormat;
+  decideBy?: string;
   threads?: string;
   core?: string;
   json?: boolean;
@@ -45,6 +47,7 @@ export function scoreCommand(): Command {
     )
     .argument('<paths...>', 'image files and folders (searched recursively)')
     .addOption(settingOption('profile'))
+    .addOption(settingOption('decideBy'))
     .requiredOption('-o, --out <FILE>', 'file to write; - for standard output')
     .addOption(
       new Option('--format <FORMAT>', 'jsonl or csv (default: by the ending of FILE, else jsonl)').choices([
@@ -70,24 +73,26 @@ Exit status: 0 when every image has its row, whatever the verdicts.`,
 async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   // Rows are short-lived, so a larger heap for young objects gains nothing, and V8 would enlarge it for thousands of images.
   setFlagsFromString('--semi-space-growth-factor=1');
-  const { config } = configWithProfile({ profile: flags.profile, threads: flags.threads, core: flags.core });
+  const { out: _, format: asked, json, ...settings } = flags;
+  const { config } = configWithProfile(settings);
   const toStandardOutput = flags.out === '-';
-  if (toStandardOutput && flags.json) {
+  if (toStandardOutput && json) {
     throw new StoplineError('OPTION_INVALID', 'Expected a file for --out together with --json but received -.');
   }
   if (!toStandardOutput) await checkWritable(flags.out);
-  const format = flags.format ?? (flags.out.toLowerCase().endsWith('.csv') ? 'csv' : 'jsonl');
+  const format = asked ?? (flags.out.toLowerCase().endsWith('.csv') ? 'csv' : 'jsonl');
   // Loaded here as well, so that a bad Profile is found before any file is written.
   const profile = await loadProfile(config.profile);
   const total = await countImages(paths);
   const tally = createTally();
   const startedAt = performance.now();
   await interruptible(async (signal) => {
-    const { core, threads, maxPixels, maxSide } = config;
+    const { core, threads, maxPixels, maxSide, decideBy } = config;
     const pool = await createPool({
       profilePath: config.profile,
       threads,
       core,
+      decideBy,
       limits: { maxPixels, maxSide },
       isBatch: true,
     });
@@ -128,13 +133,21 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
 
   const seconds = (performance.now() - startedAt) / 1000;
   const { promised } = profile.falseAlarmRate;
-  if (flags.json) printJson({ file: flags.out, format, ...tally.toJSON(), falseAlarmRate: promised, seconds });
-  else (toStandardOutput ? note : print)(summary(tally, { file: flags.out, format, promised, seconds }));
+  const { decideBy: decidedBy } = config;
+  const run = { file: flags.out, format, decidedBy, promised, seconds };
+  if (json) printJson({ file: flags.out, format, decidedBy, ...tally.toJSON(), falseAlarmRate: promised, seconds });
+  else (toStandardOutput ? note : print)(summary(tally, run));
 }
 
 function summary(
   tally: Tally,
-  run: { file: string; format: RowFormat; promised: { warn: number; block: number }; seconds: number },
+  run: {
+    file: string;
+    format: RowFormat;
+    decidedBy: DecideBy;
+    promised: { warn: number; block: number };
+    seconds: number;
+  },
 ): string {
   const { images, failed, verdicts, errors, reasons } = tally.toJSON();
   const judged = images - failed;
@@ -151,7 +164,7 @@ function summary(
   if (judged > 0) {
     const warned = (verdicts.warn + verdicts.block) / judged;
     lines.push(
-      `  ${percent(warned)} warned or blocked; ${percent(run.promised.warn)} is promised for images like the reference`,
+      `  ${percent(warned)} warned or blocked${run.decidedBy === 'combined' ? '' : `, decided by ${run.decidedBy}`}; ${percent(run.promised.warn)} is promised for images like the reference`,
       `  ${percent(verdicts.block / judged)} blocked; ${percent(run.promised.block)} is promised`,
     );
   }

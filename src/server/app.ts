@@ -49,7 +49,7 @@ const idleAllowanceMs = 10_000;
 export async function buildApp(config: Config, pool: Pool, profile: Profile): Promise<FastifyInstance> {
   const state: ServerState = { phase: 'starting' };
   const budget: BufferBudget = { limit: config.bufferLimit, used: 0 };
-  const metrics = createMetrics(pool, budget, profile, version);
+  const metrics = createMetrics(pool, budget, { profile, decidedBy: config.decideBy, version });
   const expecting = new WeakSet<IncomingMessage>();
 
   const answerError = (request: FastifyRequest, reply: FastifyReply, error: unknown) =>
@@ -120,6 +120,7 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
       ...(errorCode && { code: errorCode }),
       ...(verdict && {
         verdict: verdict.verdict,
+        decidedBy: verdict.decidedBy,
         pValue: verdict.pValue,
         reason: verdict.reasons[0]?.statistic,
         sha256: verdict.image.sha256,

@@ -36,6 +36,7 @@ export async function serve(config: Config): Promise<Service> {
     threads: config.threads,
     maxWaitMs: config.maxWaitMs,
     core: config.core,
+    decideBy: config.decideBy,
     limits: {
       maxBytes: config.bodyLimit,
       maxPixels: config.maxPixels,

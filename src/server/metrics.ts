@@ -2,7 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@pro
 import type { CoreInfo } from '../core/index.ts';
 import type { Pool } from '../pool.ts';
 import type { Profile } from '../profile.ts';
-import type { Verdict } from '../verdict.ts';
+import type { DecideBy, Verdict } from '../verdict.ts';
 import type { BufferBudget } from './body.ts';
 
 export interface Metrics {
@@ -28,14 +28,19 @@ const scoreBuckets = [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
  * The metrics of one server, in a registry of its own. Labels come only from bounded sets: verdicts, statistics, detectors,
  * error codes, routes of ours.
  */
-export function createMetrics(pool: Pool, budget: BufferBudget, profile: Profile, version: string): Metrics {
+export function createMetrics(
+  pool: Pool,
+  budget: BufferBudget,
+  of: { profile: Profile; decidedBy: DecideBy; version: string },
+): Metrics {
+  const { profile, decidedBy, version } = of;
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
 
   const inspections = new Counter({
     name: 'stopline_inspections_total',
-    help: 'Images judged, by verdict.',
+    help: 'Images judged, by the verdict of the deciding detector.',
     labelNames: ['verdict'],
     registers,
   });
@@ -82,7 +87,7 @@ export function createMetrics(pool: Pool, budget: BufferBudget, profile: Profile
   const build = new Gauge({
     name: 'stopline_build_info',
     help: 'Always 1; the labels say what runs.',
-    labelNames: ['version', 'core', 'simd', 'profile'],
+    labelNames: ['version', 'core', 'simd', 'profile', 'decided_by'],
     registers,
   });
   const gauge = (name: string, help: string, read: () => number) =>
@@ -114,7 +119,7 @@ export function createMetrics(pool: Pool, budget: BufferBudget, profile: Profile
       for (const stage of ['decode', 'statistics', 'score'] as const) {
         stages.observe({ stage }, verdict.timingMs[stage] / 1000);
       }
-      for (const { name, pValue, score } of [{ ...verdict, name: 'combined' }, ...verdict.detectors]) {
+      for (const { name, pValue, score } of verdict.detectors) {
         pValues.observe({ detector: name }, pValue);
         scores.observe({ detector: name }, score);
       }
@@ -122,7 +127,7 @@ export function createMetrics(pool: Pool, budget: BufferBudget, profile: Profile
     observeRefusal: (code) => refusals.inc({ code }),
     observeRequest: (route, status, seconds) => requests.observe({ route, status: String(status) }, seconds),
     announceBuild: ({ build: core, simd }) =>
-      build.set({ version, core, simd, profile: profile.sha256.slice(0, 12) }, 1),
+      build.set({ version, core, simd, profile: profile.sha256.slice(0, 12), decided_by: decidedBy }, 1),
     contentType: registry.contentType,
     text: () => registry.metrics(),
   };

@@ -53,6 +53,9 @@ const reasonSchema = Type.Object(
 export const verdictSchema = Type.Object(
   {
     verdict: Type.Enum(['pass', 'warn', 'block']),
+    decidedBy: Type.Enum(['combined', 'capture', 'content'], {
+      description: 'The detector that verdict, pValue and score are those of: the setting decideBy.',
+    }),
     pValue: share('Conformal p-value: the share of reference images at least this strange.'),
     score: Type.Number({
       description: 'Larger is stranger; goes on ranking where the p-value has reached its smallest.',
@@ -67,6 +70,7 @@ export const verdictSchema = Type.Object(
         { name: Type.String(), pValue: share('p-value of this detector.'), score: Type.Number() },
         { additionalProperties: true },
       ),
+      { description: 'All detectors, `combined` first, whichever decides.' },
     ),
     causes: Type.Optional(
       Type.Array(Type.Object({ cause: Type.String(), probability: share('Given that something is wrong.') }), {

@@ -112,10 +112,10 @@ describe('stopline score', () => {
     const out = at('verdicts.csv');
     expect((await stopline(['score', incoming, '--profile', profile, '--out', out])).code).toBe(0);
     const [header, ...cells] = parseCsv(readFileSync(out, 'utf8'));
-    expect(header.slice(0, 10)).toEqual(
-      'path verdict pValue score errorCode errorMessage reason format width height'.split(' '),
+    expect(header.slice(0, 11)).toEqual(
+      'path verdict decidedBy pValue score errorCode errorMessage reason format width height'.split(' '),
     );
-    expect(header.slice(10)).toEqual(statistics.map(({ name }) => name));
+    expect(header.slice(11)).toEqual(statistics.map(({ name }) => name));
     const rows = readRows(readFileSync(jsonl, 'utf8'));
     expect(cells).toHaveLength(rows.length);
     for (const [i, row] of rows.entries()) {
@@ -143,7 +143,7 @@ describe('stopline score', () => {
       { cwd: incoming },
     );
     expect(code).toBe(0);
-    expect(stdout.split('\r\n')[1]).toMatch(/^"'=1\+1, ""quoted"".png",,,,STOPLINE_ERR_IMAGE_EMPTY,/);
+    expect(stdout.split('\r\n')[1]).toMatch(/^"'=1\+1, ""quoted"".png",,,,,STOPLINE_ERR_IMAGE_EMPTY,/);
   });
 
   it('writes only rows to standard output with --out -', async () => {

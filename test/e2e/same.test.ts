@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -62,6 +62,51 @@ describe('library, command line, rows and HTTP give the same verdict', () => {
   it('and not the same numbers for every image', async () => {
     const numbers = names.map(async (name) => (await inspector.inspect(await encode(name))).statistics);
     expect(new Set((await Promise.all(numbers)).map((measured) => JSON.stringify(measured))).size).toBe(names.length);
+  });
+});
+
+describe('each decides by the detector that it is told', () => {
+  const path = at('causes.stopline');
+
+  beforeAll(async () => {
+    const { profile } = await fit({ exposures: 10, power: 0, paths: [at('reference')], name: 'causes' });
+    await saveProfile(profile, path);
+  });
+
+  it.each(['capture', 'content'] as const)('%s', async (decideBy) => {
+    const bytes = await encode('compressed.jpg');
+    writeFileSync(at('asked.jpg'), bytes);
+    const expected = withoutTime(await (await createInspector({ profile: path, decideBy })).inspect(bytes));
+    expect(expected).toMatchObject({ decidedBy: decideBy });
+    const asked = ['--profile', path, '--decide-by', decideBy];
+    const inspected = await stopline(['inspect', at('asked.jpg'), '--json', ...asked]);
+    expect(withoutTime(JSON.parse(inspected.stdout))).toEqual(expected);
+    const env = { STOPLINE_DECIDE_BY: decideBy, STOPLINE_PROFILE: path };
+    const scored = await stopline(['score', at('asked.jpg'), '--out', '-'], { env });
+    expect(withoutTime(JSON.parse(scored.stdout))).toEqual({ path: at('asked.jpg'), ...expected });
+    const other = await startService(asked);
+    try {
+      expect(withoutTime((await (await other.post(bytes)).json()) as object)).toEqual(expected);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it('and does not start when the Profile has no such detector', async () => {
+    writeFileSync(at('asked.jpg'), await encode('clean.jpg'));
+    const asked = ['--profile', profile, '--decide-by', 'capture'];
+    const out = at('none.jsonl');
+    const runs = [
+      ['inspect', at('asked.jpg')],
+      ['score', at('asked.jpg'), '--out', out],
+      ['serve', '--port', '0'],
+    ];
+    for (const args of runs) {
+      const { code, stderr } = await stopline([...args, ...asked]);
+      expect(code).toBe(2);
+      expect(stderr).toContain('(combined, statistics, container)');
+    }
+    expect(existsSync(out)).toBe(false);
   });
 });
 

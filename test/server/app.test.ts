@@ -328,7 +328,7 @@ describe('GET /metrics', () => {
       expect(lines).toContain(line);
     }
     expect(response.body).toMatch(
-      /^stopline_build_info\{version="\d+\.\d+\.\d+",core="(native|wasm)",simd="\w+",profile="[0-9a-f]{12}"\} 1$/m,
+      /^stopline_build_info\{version="\d+\.\d+\.\d+",core="(native|wasm)",simd="\w+",profile="[0-9a-f]{12}",decided_by="combined"\} 1$/m,
     );
     expect(response.body).toMatch(/^process_resident_memory_bytes \d+$/m);
     expect(response.body).toMatch(/^nodejs_eventloop_lag_p99_seconds [\d.e-]+$/m);
