@@ -19,6 +19,9 @@ typedef struct {
   size_t (*scratch_size)(size_t, size_t);
   size_t (*out_size)(void), (*history_size)(void);
   const char *(*layout)(void);
+  int (*resize)(const uint8_t *restrict, size_t, size_t, size_t, const int32_t *restrict, size_t, const float *restrict,
+                size_t, void *restrict, float *restrict, size_t);
+  size_t (*resize_scratch)(size_t, size_t);
 } variant;
 
 #define DECLARE(name)                                                                                                  \
@@ -27,9 +30,13 @@ typedef struct {
   size_t stopline_out_size_##name(void);                                                                               \
   size_t stopline_history_size_##name(void);                                                                           \
   const char *stopline_layout_##name(void);                                                                            \
+  int stopline_resize_##name(const uint8_t *restrict, size_t, size_t, size_t, const int32_t *restrict, size_t,         \
+                             const float *restrict, size_t, void *restrict, float *restrict, size_t);                  \
+  size_t stopline_resize_scratch_##name(size_t, size_t);                                                               \
   static const variant name = {#name, stopline_measure_##name, stopline_history_##name,                                \
                                stopline_scratch_size_##name, stopline_out_size_##name,                                 \
-                               stopline_history_size_##name, stopline_layout_##name};
+                               stopline_history_size_##name, stopline_layout_##name, stopline_resize_##name,           \
+                               stopline_resize_scratch_##name};
 DECLARE(baseline)
 #if defined(__x86_64__)
 DECLARE(avx2)
@@ -52,6 +59,29 @@ static void release(napi_env env, void *data, void *hint) {
 static napi_value fail(napi_env env, const char *message) {
   napi_throw_type_error(env, NULL, message);
   return NULL;
+}
+
+/* Scratch memory of at least `need` bytes, aligned to 64; NULL with an exception pending. */
+static uint8_t *reserve(napi_env env, size_t need) {
+  void *kept;
+  if (napi_get_instance_data(env, &kept) != napi_ok || kept == NULL) {
+    fail(env, "Expected a live environment");
+    return NULL;
+  }
+  state *own = kept;
+  if (own->size < need) {
+    int64_t ignored;
+    free(own->block);
+    own->block = malloc(need + 63);
+    napi_adjust_external_memory(env, (own->block ? (int64_t)need : 0) - (int64_t)own->size, &ignored);
+    own->size = own->block ? need : 0;
+    if (own->block == NULL) {
+      napi_throw_range_error(env, NULL, "Out of memory for the scratch of this frame");
+      return NULL;
+    }
+    own->scratch = (uint8_t *)(((uintptr_t)own->block + 63) & ~(uintptr_t)63);
+  }
+  return own->scratch;
 }
 
 /* (data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): undefined */
@@ -79,24 +109,10 @@ static napi_value run(napi_env env, napi_callback_info info, int is_history) {
   if (channels == 0 || channels > 4 || area == 0 || area > UINT64_C(1) << 40 || bytes != area * channels)
     return fail(env, "Expected width * height * channels bytes of data");
 
-  void *kept;
-  if (napi_get_instance_data(env, &kept) != napi_ok || kept == NULL) return fail(env, "Expected a live environment");
-  state *own = kept;
-  size_t need = chosen->scratch_size(width, height);
-  if (own->size < need) {
-    int64_t ignored;
-    free(own->block);
-    own->block = malloc(need + 63);
-    napi_adjust_external_memory(env, (own->block ? (int64_t)need : 0) - (int64_t)own->size, &ignored);
-    own->size = own->block ? need : 0;
-    if (own->block == NULL) {
-      napi_throw_range_error(env, NULL, "Out of memory for the scratch of this frame");
-      return NULL;
-    }
-    own->scratch = (uint8_t *)(((uintptr_t)own->block + 63) & ~(uintptr_t)63);
-  }
+  uint8_t *scratch = reserve(env, chosen->scratch_size(width, height));
+  if (scratch == NULL) return NULL;
   measure_function *function = is_history ? chosen->history : chosen->measure;
-  if (function(pixels, width, height, channels, own->scratch, out) != 0)
+  if (function(pixels, width, height, channels, scratch, out) != 0)
     return fail(env, "Expected 1, 3 or 4 channels and at least one pixel");
   return NULL;
 }
@@ -104,6 +120,44 @@ static napi_value run(napi_env env, napi_callback_info info, int is_history) {
 static napi_value measure(napi_env env, napi_callback_info info) { return run(env, info, 0); }
 
 static napi_value history(napi_env env, napi_callback_info info) { return run(env, info, 1); }
+
+/*
+ * (data: Uint8Array, width: number, height: number, channels: number, plan: Int32Array, weights: Float32Array,
+ * out: Float32Array): undefined
+ */
+static napi_value resize(napi_env env, napi_callback_info info) {
+  size_t argc = 7;
+  napi_value argv[7];
+  void *data;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, &data) != napi_ok) return fail(env, "Expected a call");
+  const variant *chosen = data;
+  if (argc < 7) return fail(env, "Expected seven arguments: data, width, height, channels, plan, weights, out");
+  napi_typedarray_type type;
+  size_t bytes, plan_size, weight_count, out_size;
+  void *pixels, *plan, *weights, *out;
+  if (napi_get_typedarray_info(env, argv[0], &type, &bytes, &pixels, NULL, NULL) != napi_ok ||
+      (type != napi_uint8_array && type != napi_uint8_clamped_array))
+    return fail(env, "Expected a Uint8Array for data");
+  uint32_t width, height, channels;
+  if (napi_get_value_uint32(env, argv[1], &width) != napi_ok || napi_get_value_uint32(env, argv[2], &height) != napi_ok ||
+      napi_get_value_uint32(env, argv[3], &channels) != napi_ok)
+    return fail(env, "Expected numbers for width, height and channels");
+  if (napi_get_typedarray_info(env, argv[4], &type, &plan_size, &plan, NULL, NULL) != napi_ok || type != napi_int32_array)
+    return fail(env, "Expected an Int32Array for plan");
+  if (napi_get_typedarray_info(env, argv[5], &type, &weight_count, &weights, NULL, NULL) != napi_ok ||
+      type != napi_float32_array)
+    return fail(env, "Expected a Float32Array for weights");
+  if (napi_get_typedarray_info(env, argv[6], &type, &out_size, &out, NULL, NULL) != napi_ok || type != napi_float32_array)
+    return fail(env, "Expected a Float32Array for out");
+  uint64_t area = (uint64_t)width * height;
+  if (channels == 0 || channels > 4 || area == 0 || area > UINT64_C(1) << 40 || bytes != area * channels)
+    return fail(env, "Expected width * height * channels bytes of data");
+  uint8_t *scratch = reserve(env, chosen->resize_scratch(width, channels));
+  if (scratch == NULL) return NULL;
+  if (chosen->resize(pixels, width, height, channels, plan, plan_size, weights, weight_count, scratch, out, out_size) != 0)
+    return fail(env, "Expected a plan that fits the frame, the weights and the output");
+  return NULL;
+}
 
 static napi_value describe(napi_env env, const variant *chosen) {
   napi_value object, value;
@@ -120,6 +174,8 @@ static napi_value describe(napi_env env, const variant *chosen) {
   napi_set_named_property(env, object, "historySize", value);
   napi_create_function(env, "history", NAPI_AUTO_LENGTH, history, (void *)(uintptr_t)chosen, &value);
   napi_set_named_property(env, object, "history", value);
+  napi_create_function(env, "resize", NAPI_AUTO_LENGTH, resize, (void *)(uintptr_t)chosen, &value);
+  napi_set_named_property(env, object, "resize", value);
   return object;
 }
 

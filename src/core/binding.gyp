@@ -12,6 +12,7 @@
       'lattice.c',
       'local.c',
       'tint.c',
+      'resize.c',
     ],
   },
   'target_defaults': {

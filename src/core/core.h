@@ -40,6 +40,8 @@
 #define stopline_lattice_history STOPLINE_NAME(stopline_lattice_history)
 #define stopline_history STOPLINE_NAME(stopline_history)
 #define stopline_history_size STOPLINE_NAME(stopline_history_size)
+#define stopline_resize STOPLINE_NAME(stopline_resize)
+#define stopline_resize_scratch STOPLINE_NAME(stopline_resize_scratch)
 #endif
 
 #if defined(__wasm__)
@@ -150,6 +152,17 @@ size_t stopline_out_size(void);
 int stopline_history(const uint8_t *restrict data, size_t width, size_t height, size_t channels, void *restrict scratch,
                      double *restrict out);
 size_t stopline_history_size(void);
+/*
+ * One frame as the input of a model. `plan` is width, height and channels (1 or 3) of the output, whether its pixels are
+ * interleaved, whether its colours are reversed, then first input column and number of taps of each output column, and
+ * the same for the rows. `weights` is the gain of each of three output channels, then their offsets, then the weights of
+ * all column taps, then those of all row taps. `scratch` holds stopline_resize_scratch() bytes, `out` width * height *
+ * channels floats. Returns 0, or -1 when sizes do not fit together or a tap lies outside (then `out` is untouched).
+ */
+int stopline_resize(const uint8_t *restrict data, size_t width, size_t height, size_t channels,
+                    const int32_t *restrict plan, size_t plan_size, const float *restrict weights, size_t weight_count,
+                    void *restrict scratch, float *restrict out, size_t out_size);
+size_t stopline_resize_scratch(size_t width, size_t channels);
 /* "field:size,field:size,..." */
 const char *stopline_layout(void);
 

@@ -27,6 +27,21 @@ export interface Core {
    * @throws `FRAME_INVALID` when the sizes do not fit together
    */
   history(data: Uint8Array, width: number, height: number, channels: number): Float64Array;
+  /**
+   * One frame as the input of a model, in the terms of `stopline_resize` in core.h; src/embedding/preprocess.ts makes
+   * `plan` and `weights`.
+   * @param out where the floats go
+   * @throws `FRAME_INVALID` when the sizes do not fit together
+   */
+  resize(
+    data: Uint8Array,
+    width: number,
+    height: number,
+    channels: number,
+    plan: Int32Array,
+    weights: Float32Array,
+    out: Float32Array,
+  ): void;
 }
 
 const loaders = { native: loadNative, wasm: loadWasm } as const;

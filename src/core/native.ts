@@ -11,6 +11,7 @@ interface Variant {
   historySize: number;
   measure(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): void;
   history(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): void;
+  resize: Core['resize'];
 }
 
 const require = createRequire(import.meta.url);
@@ -38,7 +39,7 @@ export function loadNative(simd?: string): Core {
       'CORE_UNAVAILABLE',
       `Expected one of ${variants.map((v) => v.simd).join(', ')} for simd but received ${simd}`,
     );
-  if (variant.layout !== layoutText)
+  if (variant.layout !== layoutText || variant.resize === undefined)
     throw new StoplineError(
       'CORE_UNAVAILABLE',
       'The native core was built from other sources: run npm run build:native',
@@ -56,6 +57,10 @@ export function loadNative(simd?: string): Core {
       const history = new Float64Array(variant.historySize);
       variant.history(data, width, height, channels, history);
       return history;
+    },
+    resize(data, width, height, channels, plan, weights, out) {
+      checkFrame(data, width, height, channels);
+      variant.resize(data, width, height, channels, plan, weights, out);
     },
   };
 }

@@ -11,6 +11,36 @@
 static uint32_t state = 1;
 static uint8_t any(void) { return (uint8_t)((state = state * 1664525u + 1013904223u) >> 24); }
 
+/* Taps of one axis: sizes and starts that lie inside, at random. */
+static size_t any_taps(int32_t *taps, size_t count, size_t side) {
+  size_t total = 0;
+  for (size_t i = 0; i < count; i++) {
+    size_t n = 1 + any() % (side < 20 ? side : 20);
+    taps[2 * i] = (int32_t)((any() * (size_t)257) % (side - n + 1)), taps[2 * i + 1] = (int32_t)n;
+    total += n;
+  }
+  return total;
+}
+
+/* 0 when the resize of one frame does what it should; `data` holds exactly the pixels. */
+static int resize(const uint8_t *data, size_t width, size_t height, size_t channels) {
+  size_t across = 1 + any() % 9, down = 1 + any() % 9, depth = any() & 1 ? 3 : 1;
+  size_t plan_size = 5 + 2 * (across + down), out_size = across * down * depth;
+  int32_t *plan = malloc(plan_size * sizeof *plan);
+  int32_t head[5] = {(int32_t)across, (int32_t)down, (int32_t)depth, any() & 1, any() & 1};
+  memcpy(plan, head, sizeof head);
+  size_t taps = any_taps(plan + 5, across, width) + any_taps(plan + 5 + 2 * across, down, height);
+  float *weights = malloc((6 + taps) * sizeof *weights), *out = malloc(out_size * sizeof *out);
+  for (size_t i = 0; i < 6 + taps; i++) weights[i] = (float)any();
+  void *scratch = malloc(stopline_resize_scratch(width, channels));
+  int code = stopline_resize(data, width, height, channels, plan, plan_size, weights, 6 + taps, scratch, out, out_size);
+  int ok = code == (channels == 2 ? -1 : 0);
+  plan[5 + 2 * (any() % across)] += (int32_t)width;
+  ok = ok && stopline_resize(data, width, height, channels, plan, plan_size, weights, 6 + taps, scratch, out, out_size) == -1;
+  free(plan), free(weights), free(out), free(scratch);
+  return ok ? 0 : 1;
+}
+
 int main(void) {
   static const size_t sides[] = {1, 2, 3, 4, 8, 9, 10, 16, 17, 18, 33, 64, 66, 67, 130, 257, 1030};
   const size_t count = sizeof sides / sizeof *sides;
@@ -30,6 +60,7 @@ int main(void) {
         int code = stopline_measure(data, width, height, channels, scratch, out);
         if (code != (channels == 2 ? -1 : 0)) return 1;
         if (stopline_history(data, width, height, channels, scratch, history) != code) return 1;
+        if (resize(data, width, height, channels) != 0) return 1;
         frames++;
         free(data);
         free(scratch);

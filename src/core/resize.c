@@ -1,0 +1,119 @@
+/*
+ * A frame as the input tensor of a model: resized by separable filters, its colours ordered and normalised. The filters
+ * are tables of weights that TypeScript makes (embedding/preprocess.ts), so that every resize kernel is the same code.
+ *
+ * Rows first, because their sums run along memory; each sum adds its taps in order, whatever the width of the vectors,
+ * so that all builds give the same bits.
+ */
+#include "core.h"
+#include "vector.h"
+
+typedef float f32v __attribute__((vector_size(VECTOR_BYTES)));
+typedef float f32x4 __attribute__((vector_size(16)));
+typedef uint8_t u8quarter __attribute__((vector_size(VECTOR_BYTES / 4)));
+
+/* Indices of `plan`. */
+enum { OUT_WIDTH, OUT_HEIGHT, OUT_CHANNELS, INTERLEAVED, REVERSED, TAPS };
+/* Indices of `weights`: what each output channel is multiplied by and then has added, then the taps. */
+enum { GAIN, OFFSET = 3, COLUMN_WEIGHTS = 6 };
+
+INLINE f32v to_float(const uint8_t *p) {
+  u8quarter bytes;
+  __builtin_memcpy(&bytes, p, sizeof bytes);
+  return __builtin_convertvector(__builtin_convertvector(bytes, i32v), f32v);
+}
+
+/* sum[i] = the weighted sum over `taps` rows of n bytes, `stride` apart. */
+static void sum_rows(const uint8_t *restrict rows, size_t stride, const float *restrict weights, size_t taps,
+                     float *restrict sum, size_t n) {
+  size_t i = 0;
+  for (; i + 4 * LANES32 <= n; i += 4 * LANES32) {
+    f32v a = {0}, b = {0}, c = {0}, d = {0};
+    for (size_t k = 0; k < taps; k++) {
+      const uint8_t *p = rows + k * stride + i;
+      const f32v w = (f32v){0} + weights[k];
+      a += w * to_float(p), b += w * to_float(p + LANES32);
+      c += w * to_float(p + 2 * LANES32), d += w * to_float(p + 3 * LANES32);
+    }
+    __builtin_memcpy(sum + i, &a, sizeof a);
+    __builtin_memcpy(sum + i + LANES32, &b, sizeof b);
+    __builtin_memcpy(sum + i + 2 * LANES32, &c, sizeof c);
+    __builtin_memcpy(sum + i + 3 * LANES32, &d, sizeof d);
+  }
+  for (; i < n; i++) {
+    float a = 0;
+    for (size_t k = 0; k < taps; k++) a += weights[k] * (float)rows[k * stride + i];
+    sum[i] = a;
+  }
+}
+
+/* Whether all taps of an axis lie inside it; adds their number. */
+static int check_taps(const int32_t *restrict taps, size_t count, size_t side, size_t *restrict total) {
+  for (size_t i = 0; i < count; i++) {
+    const int32_t first = taps[2 * i], n = taps[2 * i + 1];
+    if (first < 0 || n < 1 || (size_t)first + (size_t)n > side) return 0;
+    *total += (size_t)n;
+  }
+  return 1;
+}
+
+STOPLINE_EXPORT(stopline_resize_scratch)
+size_t stopline_resize_scratch(size_t width, size_t channels) { return (width * channels + 16) * sizeof(float); }
+
+STOPLINE_EXPORT(stopline_resize)
+int stopline_resize(const uint8_t *restrict data, size_t width, size_t height, size_t channels,
+                    const int32_t *restrict plan, size_t plan_size, const float *restrict weights, size_t weight_count,
+                    void *restrict scratch, float *restrict out, size_t out_size) {
+  if (width == 0 || height == 0 || (channels != 1 && channels != 3 && channels != 4) || plan_size < TAPS) return -1;
+  if (plan[OUT_WIDTH] < 1 || plan[OUT_HEIGHT] < 1 || plan[OUT_WIDTH] > 1 << 14 || plan[OUT_HEIGHT] > 1 << 14) return -1;
+  const size_t across = (size_t)plan[OUT_WIDTH], down = (size_t)plan[OUT_HEIGHT], depth = (size_t)plan[OUT_CHANNELS];
+  if ((depth != 1 && depth != 3) || plan_size != TAPS + 2 * (across + down) || out_size != across * down * depth)
+    return -1;
+  const int32_t *columns = plan + TAPS, *rows = columns + 2 * across;
+  size_t column_taps = 0, row_taps = 0;
+  if (!check_taps(columns, across, width, &column_taps) || !check_taps(rows, down, height, &row_taps) ||
+      weight_count != COLUMN_WEIGHTS + column_taps + row_taps)
+    return -1;
+
+  /* A crop reads only some of the columns. */
+  size_t left = width, right = 0;
+  for (size_t x = 0; x < across; x++) {
+    const size_t first = (size_t)columns[2 * x], end = first + (size_t)columns[2 * x + 1];
+    if (first < left) left = first;
+    if (end > right) right = end;
+  }
+  const size_t span = (right - left) * channels;
+  float *sum = scratch;
+  /* Each pixel is read as four floats: behind the last one there are none. */
+  for (size_t i = 0; i < 4; i++) sum[span + i] = 0;
+
+  const size_t plane = plan[INTERLEAVED] ? 1 : across * down, step = plan[INTERLEAVED] ? depth : 1;
+  const size_t red = depth == 3 && plan[REVERSED] ? 2 : 0, blue = 2 - red;
+  const float *row_weights = weights + COLUMN_WEIGHTS + column_taps;
+  for (size_t y = 0; y < down; y++) {
+    const size_t taps = (size_t)rows[2 * y + 1];
+    sum_rows(data + ((size_t)rows[2 * y] * width + left) * channels, width * channels, row_weights, taps, sum, span);
+    row_weights += taps;
+    const float *column_weights = weights + COLUMN_WEIGHTS;
+    for (size_t x = 0; x < across; x++) {
+      const float *p = sum + ((size_t)columns[2 * x] - left) * channels;
+      f32x4 pixel = {0};
+      for (int32_t k = 0; k < columns[2 * x + 1]; k++, p += channels) {
+        f32x4 value;
+        __builtin_memcpy(&value, p, sizeof value);
+        pixel += value * *column_weights++;
+      }
+      if (channels == 1) pixel[1] = pixel[2] = pixel[0];
+      float *to = out + (y * across + x) * step;
+      if (depth == 1) {
+        /* Luma as of ITU-R BT.601. */
+        to[0] = (0.299f * pixel[0] + 0.587f * pixel[1] + 0.114f * pixel[2]) * weights[GAIN] + weights[OFFSET];
+      } else {
+        to[red * plane] = pixel[0] * weights[GAIN + red] + weights[OFFSET + red];
+        to[plane] = pixel[1] * weights[GAIN + 1] + weights[OFFSET + 1];
+        to[blue * plane] = pixel[2] * weights[GAIN + blue] + weights[OFFSET + blue];
+      }
+    }
+  }
+  return 0;
+}
