@@ -1,0 +1,77 @@
+import { corruptions } from '../corruptions.ts';
+import { blindTo, type Power, powerSeverities } from '../power.ts';
+import { html, type Markup } from './html.ts';
+import { percent, wholePercent } from './words.ts';
+
+/** Share from which on a cell has its full colour: the one from which a cause counts as detected. */
+const full = 0.95;
+/** Steps of colour below that. */
+const steps = 10;
+
+/** Family of a cause; a Profile of another version may have causes that this one does not know. */
+function familyOf(cause: string): string {
+  return corruptions.find(({ name }) => name === cause)?.family ?? 'other';
+}
+
+export function meaningOf(cause: string): string {
+  return corruptions.find(({ name }) => name === cause)?.meaning ?? '';
+}
+
+/** Causes by family, in the order in which they come. */
+export function byFamily<Row extends { cause: string }>(rows: readonly Row[]): { family: string; rows: Row[] }[] {
+  const families = new Map<string, Row[]>();
+  for (const row of rows) {
+    const family = familyOf(row.cause);
+    families.set(family, [...(families.get(family) ?? []), row]);
+  }
+  return [...families].map(([family, members]) => ({ family, rows: members }));
+}
+
+/** Step of the colour scale, 0 to 10, for a share. */
+export function shade(share: number): number {
+  return share >= full ? steps : Math.max(0, Math.floor((share / full) * steps));
+}
+
+/** One number over its colour; `value` is machine-readable and exact, what is shown is in whole percent. */
+function swatch(kind: string, share: number): Markup {
+  return html`<data class="${kind} s${shade(share)}" value="${share}">${wholePercent(share)}</data>`;
+}
+
+/**
+ * The power report as a table a family: a row a cause, a column a severity, in each cell the share stopped and, behind the
+ * switch of `rateSwitch`, the share blocked.
+ */
+export function heatMap(power: Power): Markup {
+  const blind = new Set(blindTo(power));
+  const families = byFamily(power.causes).map(({ family, rows }) => {
+    const lines = rows.map(({ cause, warn, block, detectedFrom }) => {
+      const cells = powerSeverities.map((severity, i) => {
+        const title = `${cause}, severity ${severity}: ${percent(warn[i])} stopped, ${percent(block[i])} blocked`;
+        return html`<td title="${title}">${swatch('at-warn', warn[i])}${swatch('at-block', block[i])}</td>`;
+      });
+      const from = blind.has(cause)
+        ? html`<td class="from"><b class="tag">blind</b></td>`
+        : html`<td class="from">${detectedFrom ?? html`<span title="not reliably at any severity">\u2013</span>`}</td>`;
+      return html`<tr><th scope="row" title="${meaningOf(cause)}">${cause}</th>${cells}${from}</tr>\n`;
+    });
+    const heads = powerSeverities.map((severity) => html`<th scope="col">${severity}</th>`);
+    return html`<table class="heat"><caption>${family}</caption>
+<thead><tr><th scope="col"><span class="unseen">cause</span></th>${heads}<th scope="col" class="from">from</th></tr></thead>
+<tbody>
+${lines}</tbody></table>
+`;
+  });
+  return html`<div class="heats">${families}</div>`;
+}
+
+/** Two radio buttons that choose, without a script, which share the heat map after them shows. */
+export function rateSwitch({ warn, block }: { warn: number; block: number }): Markup {
+  return html`<input type="radio" name="rate" id="rate-warn" checked><label for="rate-warn">stopped <small>warn or block, promised ${percent(warn)}</small></label>
+<input type="radio" name="rate" id="rate-block"><label for="rate-block">blocked <small>promised ${percent(block)}</small></label>`;
+}
+
+/** What the colours of the heat map mean. */
+export function heatLegend(): Markup {
+  const swatches = Array.from({ length: steps + 1 }, (_, i) => html`<i class="s${i}"></i>`);
+  return html`<p class="legend"><span>0</span><span class="scale" aria-hidden="true">${swatches}</span><span>95 % and more</span></p>`;
+}

@@ -1,0 +1,81 @@
+import type { Severity } from '../corruptions.ts';
+import { blindTo, type Power } from '../power.ts';
+import type { Profile } from '../profile.ts';
+import { byFamily, heatLegend, heatMap, meaningOf, rateSwitch } from './heatmap.ts';
+import { html, type Markup } from './html.ts';
+import { intervalText } from './summary.ts';
+import type { Thumbnail } from './thumbnails.ts';
+import { count, listed, percent } from './words.ts';
+
+/** A picture of a cause, at the severity at which it is shown. */
+export interface CausePicture {
+  cause: string;
+  severity: Severity;
+  picture: Thumbnail;
+}
+
+/** The mildest severity that is detected; the strongest where none is, and a middle one where it was never tried. */
+export function shownSeverity(power: Power | undefined, cause: string): Severity {
+  const row = power?.causes.find((candidate) => candidate.cause === cause);
+  return row ? ((row.detectedFrom ?? 5) as Severity) : 3;
+}
+
+/** What the Profile can see: the heat map with its explanation, or why there is none. */
+export function powerSection({ power, falseAlarmRate }: Profile): Markup {
+  if (!power) {
+    return html`<section id="power"><h2>What it can see</h2>
+<p>Not tried: this Profile was fitted without a power report (<code>--power 0</code>).</p></section>`;
+  }
+  const { promised } = falseAlarmRate;
+  const blind = blindTo(power);
+  const missed =
+    blind.length === 0
+      ? html`<p>It is blind to none of them at their strongest.</p>`
+      : html`<p><b class="alarm">Blind to ${count(blind.length, 'cause')}:</b> ${listed(blind)}. Of these it stops less than half of the images at every severity.</p>`;
+  return html`<section id="power"><h2>What it can see</h2>
+<p>${count(power.images, 'reference image')}, held out, were put through ${count(power.causes.length, 'simulated cause')} at severities 1 (mild) to 5 (severe). Each number is the share of them, in percent, that the Profile stops. <i>From</i> is the mildest severity from which on at least 95 % are stopped.</p>
+${missed}
+<p>${cleanText(power)}</p>
+<div class="switch">${rateSwitch(promised)}
+${heatLegend()}
+${heatMap(power)}</div></section>`;
+}
+
+/** What being encoded again does by itself: part of every share of the heat map. */
+function cleanText({ clean }: Power): string {
+  const { flagged, images } = clean;
+  return `Clean but encoded again like the others, ${flagged} of ${images} are stopped: ${percent(flagged / images)} (${intervalText(clean)}).`;
+}
+
+/** The example image under every cause, a family after the other, each with the clean image first. */
+export function picturesSection(
+  { power }: Profile,
+  shown: { clean: Thumbnail; causes: readonly CausePicture[]; caption: string } | { missing: string },
+): Markup {
+  if ('missing' in shown) {
+    return html`<section id="pictures"><h2>What the causes look like</h2><p>${shown.missing}</p></section>`;
+  }
+  const { clean, causes, caption } = shown;
+  const families = byFamily(causes).map(({ family, rows }) => {
+    const pictures = rows.map(({ cause, severity, picture }) => {
+      const row = power?.causes.find((candidate) => candidate.cause === cause);
+      return html`<figure>${image(picture, `${cause} at severity ${severity}`)}<figcaption><b>${cause}</b> <span>severity ${severity}</span>${row && verdictOn(row)}<em>${meaningOf(cause)}</em></figcaption></figure>
+`;
+    });
+    return html`<h3>${family}</h3><div class="pictures"><figure class="clean">${image(clean, 'the clean image')}<figcaption><b>clean</b><em>The image as it is.</em></figcaption></figure>
+${pictures}</div>`;
+  });
+  const severities = power
+    ? 'Each cause at the mildest severity that the Profile detects reliably; where there is none, at severity 5 and marked.'
+    : 'Each cause at severity 3; which severities the Profile detects was not tried.';
+  return html`<section id="pictures"><h2>What the causes look like</h2><p>${severities} ${caption}</p>${families}</section>`;
+}
+
+function verdictOn({ warn, detectedFrom }: Power['causes'][number]): Markup {
+  if (detectedFrom !== undefined) return html`<em>reliably seen from here on</em>`;
+  return html`<em class="alarm">not reliably seen: ${percent(warn[4])} stopped</em>`;
+}
+
+function image({ source, width, height }: Thumbnail, alt: string): Markup {
+  return html`<img src="${source}" alt="${alt}" width="${width}" height="${height}">`;
+}

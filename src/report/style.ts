@@ -1,0 +1,99 @@
+/** Steps of the colour scale, for a light and a dark page alike: from the paper towards the colour of what is seen. */
+const shades = Array.from(
+  { length: 11 },
+  (_, i) =>
+    `.s${i}{background:color-mix(in oklab,var(--seen) ${i * 10}%,var(--cell));color:var(${i > 5 ? '--on-seen' : '--ink'})}`,
+).join('\n');
+
+/** The one style sheet of every report: no font, picture or script from elsewhere. */
+export const style = `
+:root{color-scheme:light dark;--paper:#fbfaf7;--card:#fff;--ink:#1c2225;--soft:#616b70;--line:#e4e1d9;--cell:#f1efe9;--seen:#175f69;--on-seen:#fff;--alarm:#a5430a;--alarm-paper:#fbefe6}
+@media (prefers-color-scheme:dark){:root{--paper:#14181a;--card:#1b2023;--ink:#e5e8e6;--soft:#98a3a7;--line:#2b3235;--cell:#22292c;--seen:#5cbcc4;--on-seen:#08191b;--alarm:#f0a06a;--alarm-paper:#2b211a}}
+*{box-sizing:border-box}
+html{scroll-behavior:smooth;-webkit-text-size-adjust:100%}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Liberation Sans",sans-serif;font-variant-numeric:tabular-nums}
+body>*{max-width:1120px;margin-inline:auto;padding-inline:24px}
+h1,h2,h3,h4,p,dl,dd,ul,table{margin:0}
+h1{font-size:2.4rem;line-height:1.15;letter-spacing:-.02em;font-weight:650;overflow-wrap:anywhere}
+h2{font-size:1.5rem;line-height:1.25;letter-spacing:-.01em;font-weight:650}
+h3{font-size:.8rem;letter-spacing:.09em;text-transform:uppercase;font-weight:600;color:var(--soft);margin:32px 0 12px;break-after:avoid}
+h2+p,h2+p+p{margin-top:8px;max-width:72ch}
+header{padding-top:56px}
+.eyebrow{font-size:.8rem;letter-spacing:.09em;text-transform:uppercase;font-weight:600;color:var(--seen);margin-bottom:8px}
+.lead{font-size:1.2rem;line-height:1.5;max-width:64ch;margin-top:16px;overflow-wrap:anywhere}
+section{padding-top:64px}
+a{color:var(--seen);text-underline-offset:.2em;text-decoration-thickness:1px}
+:focus-visible{outline:2px solid var(--seen);outline-offset:2px}
+small{font-size:.8125rem;color:var(--soft);font-weight:400}
+.soft{color:var(--soft)}
+.unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+nav{margin-top:24px;display:flex;flex-wrap:wrap;gap:4px 24px;font-size:.9375rem}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(168px,1fr));gap:1px;background:var(--line);border:1px solid var(--line);border-radius:10px;overflow:hidden;margin-top:32px}
+.figures div{background:var(--card);padding:16px 20px}
+.figures dt{font-size:.8125rem;color:var(--soft)}
+.figures dd{font-size:1.75rem;line-height:1.3;font-weight:600;letter-spacing:-.01em;white-space:nowrap}
+.figures small{display:block;line-height:1.4}
+.notes{margin-top:24px;padding:14px 20px 14px 38px;background:var(--alarm-paper);border-radius:10px;font-size:.9375rem}
+.notes li::marker{color:var(--alarm)}
+.alarm{color:var(--alarm)}
+.switch{display:flex;flex-wrap:wrap;gap:8px;margin:24px 0 8px}
+.switch input{position:absolute;opacity:0}
+.switch label{border:1px solid var(--line);background:var(--card);border-radius:999px;padding:5px 16px;cursor:pointer;font-size:.9375rem}
+.switch input:checked+label{border-color:var(--seen);box-shadow:inset 0 0 0 1px var(--seen)}
+.switch input:focus-visible+label{outline:2px solid var(--seen);outline-offset:2px}
+#rate-warn:not(:checked)~.heats .at-warn,#rate-block:not(:checked)~.heats .at-block{display:none}
+.switch>.legend,.switch>.heats{flex-basis:100%}
+.legend{display:flex;align-items:center;gap:8px;font-size:.8125rem;color:var(--soft);margin:8px 0}
+.scale{display:flex;border-radius:4px;overflow:hidden}
+.scale i{width:16px;height:12px}
+.heats{columns:2;column-gap:48px}
+.heat{width:100%;border-collapse:separate;border-spacing:2px;break-inside:avoid;font-size:.875rem;table-layout:fixed;padding-bottom:20px}
+.heat caption{text-align:left;font-size:.8rem;letter-spacing:.09em;text-transform:uppercase;font-weight:600;color:var(--soft);padding-bottom:2px}
+.heat th{font-weight:400;text-align:left;padding:0 6px 0 0;overflow:hidden;text-overflow:ellipsis}
+.heat thead th{color:var(--soft);font-size:.75rem;text-align:center;padding:0}
+.heat th:first-child{width:34%}
+.heat td{padding:0;text-align:right}
+.heat .from{width:13%;text-align:right;padding:0 0 0 4px;white-space:nowrap}
+.heat data{display:block;border-radius:3px;padding:2px 8px 2px 0}
+.tag{font-size:.75rem;font-weight:600;color:var(--alarm);letter-spacing:.02em}
+.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:20px 16px}
+figure{margin:0;break-inside:avoid}
+figure img{display:block;width:100%;height:auto;border-radius:6px;background:var(--cell)}
+figcaption{font-size:.8125rem;line-height:1.4;padding-top:6px;color:var(--soft)}
+figcaption b{color:var(--ink);font-weight:600;font-size:.875rem}
+figcaption span{float:right}
+figcaption em{display:block;font-style:normal}
+.clean img{box-shadow:0 0 0 2px var(--paper),0 0 0 4px var(--seen)}
+.distributions{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:16px}
+.distribution{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px;break-inside:avoid;display:flex;flex-direction:column}
+.distribution h4{font-size:.875rem;font-weight:600;display:flex;flex-wrap:wrap;justify-content:space-between;column-gap:8px}
+.distribution svg{display:block;width:100%;height:56px;margin:8px 0 4px;border-bottom:1px solid var(--line);overflow:visible}
+.distribution path{fill:var(--seen);fill-opacity:.4}
+.distribution line{stroke:var(--soft);stroke-width:1;vector-effect:non-scaling-stroke}
+.distribution .tail{stroke-dasharray:2 3}
+.distribution .median{stroke:var(--seen);stroke-width:2}
+.distribution dl{display:grid;grid-template-columns:repeat(3,1fr);font-size:.8125rem}
+.distribution dl div:nth-child(2){text-align:center}
+.distribution dl div:nth-child(3){text-align:right}
+.distribution dt{color:var(--soft);font-size:.75rem;line-height:1.3}
+.distribution p{font-size:.8125rem;line-height:1.4;color:var(--soft);margin-top:6px}
+.columns{columns:2 360px;column-gap:48px}
+.columns>*{break-inside:avoid}
+.counts{width:100%;border-collapse:collapse;font-size:.875rem;margin-bottom:24px}
+.counts caption{text-align:left;font-weight:600;padding-bottom:4px}
+.counts th{font-weight:400;text-align:left;padding:3px 12px 3px 0;overflow-wrap:anywhere;vertical-align:top}
+.counts td{text-align:right;padding:3px 0;white-space:nowrap;vertical-align:top}
+.counts tr{border-top:1px solid var(--line)}
+.counts .bar{width:30%;padding-left:12px;vertical-align:middle}
+.bar i{display:block;height:6px;border-radius:3px;background:var(--seen);min-width:2px}
+.facts{display:grid;grid-template-columns:max-content 1fr;gap:6px 24px;font-size:.9375rem;margin-top:16px}
+.facts dt{color:var(--soft)}
+.facts dd{overflow-wrap:anywhere}
+code{font:.875em ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace;overflow-wrap:anywhere}
+footer{padding-block:64px 48px;font-size:.8125rem;color:var(--soft)}
+${shades}
+.heat data,.scale i,.bar i,.distribution path,.figures{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+@media (max-width:820px){.heats{columns:1}}
+@media (max-width:560px){body>*{padding-inline:16px}h1{font-size:1.9rem}.lead{font-size:1.0625rem}header{padding-top:32px}section{padding-top:48px}.pictures{grid-template-columns:repeat(2,1fr);gap:16px 10px}.figures{grid-template-columns:1fr 1fr}.figures div{padding:12px 14px}.figures dd{font-size:1.4rem}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:8px}.distributions{grid-template-columns:1fr}.heat th:first-child{width:36%}}
+@media print{:root{--paper:#fff;--card:#fff;--ink:#111;--soft:#555;--line:#ddd;--cell:#f3f1ec;--seen:#175f69;--on-seen:#fff;--alarm:#a5430a;--alarm-paper:#fbefe6}body{font-size:11pt}nav{display:none}section{padding-top:28px}header{padding-top:0}.distributions{grid-template-columns:repeat(4,1fr);gap:8px}.distribution p{font-size:.7rem}.pictures{grid-template-columns:repeat(5,1fr)}}
+`;
