@@ -4,6 +4,7 @@ import { corrupt, type Severity } from './corruptions.ts';
 import { decode, type Frame, type Limits } from './decode.ts';
 import { encodeLike } from './encode.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
+import { measure } from './statistics.ts';
 
 /** One way to look at a reference image again: a part of it, a simulated cause, or both. */
 export interface Exposure {
@@ -23,7 +24,9 @@ const maxCropPixels = 400_000;
 
 /**
  * Measures one image under exposures, each encoded again the way the image was: what a camera with the same encoder would
- * have delivered. However large the image, causes are simulated on at most `inspectionPixels`: the frame as it is inspected.
+ * have delivered. The pixels are the exposed ones; whatever only the file says is the original's, because the exposed file
+ * is our encoder's doing. However large the image, causes are simulated on the frame as it is inspected, which has at most
+ * `inspectionPixels`.
  * @throws {StoplineError} IMAGE_*, OPTION_INVALID
  */
 export async function measureExposures(
@@ -32,7 +35,10 @@ export async function measureExposures(
   exposures: readonly Exposure[],
   limits?: Limits,
 ): Promise<MeasuredImage[]> {
-  const { frame, container } = await decode(bytes, { ...limits, maxSeconds: 0 });
+  // Our own files: no time limit, which a busy machine would exceed at random.
+  const unhurried = { ...limits, maxSeconds: 0 };
+  const original = await measureBytes(core, bytes, unhurried);
+  const { frame, container } = await decode(bytes, unhurried);
   // A large image is shrunk before it is looked at, and the traces of its encoder with it: at the size at which causes are
   // simulated, a lossless file is what keeps the pixels like those of the reference.
   const isShrunk = frame.width * frame.height < container.width * container.height;
@@ -41,8 +47,8 @@ export async function measureExposures(
   for (const { cause, severity, seed, crop } of exposures) {
     const part = crop ? cropFrame(frame, seed) : frame;
     const changed = cause === undefined ? part : await corrupt(part, cause, severity, seed);
-    // Our own file: no time limit, which a busy machine would exceed at random.
-    measured.push(await measureBytes(core, await encodeLike(changed, encoder), { ...limits, maxSeconds: 0 }));
+    const encoded = await decode(await encodeLike(changed, encoder), unhurried);
+    measured.push({ ...original, statistics: measure(core, encoded.frame, container) });
   }
   return measured;
 }

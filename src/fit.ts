@@ -7,11 +7,12 @@ import { asStoplineError, StoplineError } from './errors.ts';
 import { chooseExample, makeExample } from './example.ts';
 import type { Exposure } from './exposure.ts';
 import { countImages, type ListedImage, listImages } from './folder.ts';
-import { categoricalProperties } from './measure.ts';
+import { categoricalProperties, type MeasuredImage } from './measure.ts';
 import { type ExposedSample, fitModel, type Sample } from './model.ts';
+import { findOutliers, type Outliers, warnOfOutliers } from './outliers.ts';
 import { mapOrdered } from './pipeline.ts';
 import { createPool, type Pool } from './pool.ts';
-import { measurePower, type Power, powerPlan } from './power.ts';
+import { achievedFalseAlarms, measurePower, type Power, powerPlan } from './power.ts';
 import { createProfile, type Profile, type ProfileDescription } from './profile.ts';
 import { createScorer } from './score.ts';
 import { groupPattern, hash, type Split, splitByGroup, withGroups } from './split.ts';
@@ -20,6 +21,8 @@ import { statistics } from './statistics.ts';
 export interface FitOptions {
   /** Files and folders (recursive). */
   paths: string[];
+  /** Which of the images under the paths are taken; default: all. */
+  only?: (image: { path: string; folder: string }) => boolean;
   /** Shown in every verdict; default 'reference'. */
   name?: string;
   /** Decides which groups are held out; default 1. */
@@ -61,6 +64,8 @@ export interface FitOptions {
 export interface FitResult {
   profile: Profile;
   skipped: { path: string; error: { code: string; message: string } }[];
+  /** Reference images unlike the rest. They are in the Profile all the same: leaving some out is the user's decision. */
+  outliers: Outliers;
   /** What the user should know: rates that cannot be promised, outliers, duplicates, few groups. */
   warnings: string[];
 }
@@ -104,11 +109,15 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     const exposed = await exposeReference(pool, split.fitted, { seed, count: exposures, options });
     options.signal?.throwIfAborted();
     options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
-    const { description, tensors } = fitModel(split.fitted, split.calibrated, exposed);
+    const { description, tensors, unseenScores } = fitModel(split.fitted, split.calibrated, exposed);
+    const outliers = findOutliers(split, description);
     options.onProgress?.({ stage: 'train', done: 1, total: 1, failed: skipped.length });
     const smallest = 1 / (split.calibrated.length + 1);
     const promised = { warn: Math.max(asked.warn, smallest), block: Math.max(asked.block, smallest) };
-    const warnings = warningsAbout({ asked, promised, holdout, duplicates, skipped: skipped.length, split });
+    const warnings = [
+      ...warningsAbout({ asked, promised, holdout, duplicates, skipped: skipped.length, split }),
+      ...warnOfOutliers(outliers, split, promised),
+    ];
     const whole: ProfileDescription = {
       name: options.name ?? 'reference',
       createdAt: (options.createdAt ?? new Date()).toISOString(),
@@ -120,10 +129,15 @@ export async function fit(options: FitOptions): Promise<FitResult> {
         calibrated: split.calibrated.length,
         skipped: skipped.length,
         duplicates,
+        outliers: { images: outliers.count, heldOut: outliers.heldOut },
         split: { by: split.by, groups: split.groups, heldOut: split.heldOut, seed, holdout },
         folders: [...folders].slice(0, 4096).map(([folder, images]) => ({ folder, images })),
       },
-      falseAlarmRate: { asked, promised },
+      falseAlarmRate: {
+        asked,
+        promised,
+        achieved: achievedFalseAlarms(unseenScores, tensors.combinedScores.data, promised),
+      },
       ...description,
       warnings,
     };
@@ -131,8 +145,8 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     if (options.example !== false) whole.example = await makeExample(chooseExample(bare, split.calibrated));
     const profile = createProfile(whole, tensors);
     const report = await reportPower(pool, profile, split.calibrated, { seed, count: power, options });
-    if (!report) return { profile, skipped, warnings };
-    return { profile: createProfile({ ...whole, power: report }, tensors), skipped, warnings };
+    const finished = report ? createProfile({ ...whole, power: report }, tensors) : profile;
+    return { profile: finished, skipped, outliers, warnings };
   } finally {
     await pool.destroy();
   }
@@ -141,7 +155,8 @@ export async function fit(options: FitOptions): Promise<FitResult> {
 /** Measures every image once, in order; keeps one of equal ones, and of very many a seeded sample. */
 async function measureReference(pool: Pool, options: FitOptions, seed: number) {
   const { paths, signal, onProgress } = options;
-  const total = await countImages(paths);
+  const chosen = () => listImages(paths, options.only);
+  const total = await countImages(paths, options.only);
   const skipped: FitResult['skipped'] = [];
   const kept = new Map<string, { priority: string; sample: Sample & { listed: ListedImage } }>();
   const folders = new Map<string, number>();
@@ -160,7 +175,7 @@ async function measureReference(pool: Pool, options: FitOptions, seed: number) {
       return { listed, error: asStoplineError(error) };
     }
   };
-  for await (const { listed, image, error } of mapOrdered(listImages(paths), pool.info.threads * 4, measure)) {
+  for await (const { listed, image, error } of mapOrdered(chosen(), pool.info.threads * 4, measure)) {
     onProgress?.({ stage: 'measure', done: ++done, total, failed: skipped.length + (error ? 1 : 0) });
     if (error) {
       skipped.push({ path: listed.path, error: error.toJSON() });
@@ -246,11 +261,11 @@ async function reportPower(
     profile,
     statistics.map(({ name }) => name),
   );
-  const images: Parameters<typeof measurePower>[2][number][] = [];
+  const images: MeasuredImage[][] = [];
   const expose = async ({ path, id }: Sample) => {
     options.signal?.throwIfAborted();
     const plan = powerPlan(Number.parseInt(hash(seed, id).slice(0, 7), 16));
-    return { original: await pool.measureFile(path), exposed: await pool.exposeFile(path, plan) };
+    return pool.exposeFile(path, plan);
   };
   for await (const image of mapOrdered(chosen, pool.info.threads * 2, expose)) {
     images.push(image);

@@ -24,9 +24,17 @@ const naturalOrder = new Intl.Collator('en', { numeric: true }).compare;
  * Lists image files under files and folders, folder by folder, each in natural order (`frame9` before `frame10`).
  * Only the folder at hand is held in memory. Hidden entries and symbolic links to folders are not followed; a file named
  * outright is listed whatever its ending.
+ * @param only which of them are wanted; default: all
  * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE
  */
-export async function* listImages(paths: readonly string[]): AsyncGenerator<ListedImage> {
+export async function* listImages(
+  paths: readonly string[],
+  only: (image: ListedImage) => boolean = () => true,
+): AsyncGenerator<ListedImage> {
+  for await (const image of listAll(paths)) if (only(image)) yield image;
+}
+
+async function* listAll(paths: readonly string[]): AsyncGenerator<ListedImage> {
   for (const path of paths) {
     const kind = await stat(path).catch((cause) => {
       throw new StoplineError(
@@ -66,9 +74,9 @@ async function* walk(folder: string, depth: number): AsyncGenerator<ListedImage>
  * Counts what `listImages` would list, so that progress has a total.
  * @throws {StoplineError} INPUT_NO_IMAGES when there is nothing
  */
-export async function countImages(paths: readonly string[]): Promise<number> {
+export async function countImages(paths: readonly string[], only?: (image: ListedImage) => boolean): Promise<number> {
   let count = 0;
-  for await (const _ of listImages(paths)) count++;
+  for await (const _ of listImages(paths, only)) count++;
   if (count === 0) {
     throw new StoplineError(
       'INPUT_NO_IMAGES',

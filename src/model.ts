@@ -41,16 +41,6 @@ export interface ExposedSample {
   statistics: Float64Array;
 }
 
-/** One reference image as a model sees it that was not fitted on it: of its fold, or the whole one for one held out. */
-export interface UnseenSample {
-  sample: Sample;
-  isHeldOut: boolean;
-  /** Combined score, as a verdict's. */
-  score: number;
-  /** Deviations of every scored statistic, in the order of the Profile. */
-  z: Float32Array;
-}
-
 /** Parts of the reference that are left out in turn to see what a clean image scores on a model that has not seen it. */
 export const folds = 5;
 /** More distinct values of one container property than this are not told apart. */
@@ -66,8 +56,8 @@ type Model = {
     'statistics' | 'constants' | 'categories' | 'components' | 'detectors' | 'causes'
   >;
   tensors: Record<string, Tensor>;
-  /** Every image of the reference that could be left out of a model. */
-  unseen: UnseenSample[];
+  /** Combined scores of the fitted images, each by a model that was fitted without its fold. */
+  unseenScores: number[];
 };
 
 /** The part that is arithmetic only: from measured images to the numbers of a Profile. `exposed` belongs to `fitted`. */
@@ -86,12 +76,7 @@ export function fitModel(fitted: Sample[], calibrated: Sample[], exposed: Expose
   // The file was written by our encoder, not by the camera's: what only the container tells is not the cause's doing.
   const causeMembers = used.flatMap((position, i) => (statistics[position].group === 'container' ? [] : [i]));
 
-  const clean = fitted.map((sample) => ({
-    sample,
-    fold: sample.fold,
-    row: values(sample),
-    properties: withConstants(sample),
-  }));
+  const clean = fitted.map((sample) => ({ fold: sample.fold, row: values(sample), properties: withConstants(sample) }));
   const views = exposed.map((sample) => ({ ...sample, row: values(sample) }));
   const causes = [...new Set(exposed.flatMap(({ cause }) => cause ?? []))];
 
@@ -102,7 +87,6 @@ export function fitModel(fitted: Sample[], calibrated: Sample[], exposed: Expose
   // Out of fold: what an image scores on a model that has seen neither it nor its neighbours. Each fold also goes
   // without a fifth of the causes, so that there are images of causes the model does not know.
   const outOfFold: Float64Array[] = [];
-  const left: { sample: Sample; z: Float32Array }[] = [];
   const diagnosed: { logits: Float64Array; truth: number; features: number[] }[] = [];
   for (let fold = 0; fold < folds; fold++) {
     const inside = clean.filter((sample) => sample.fold === fold);
@@ -115,11 +99,7 @@ export function fitModel(fitted: Sample[], calibrated: Sample[], exposed: Expose
       known,
       whole.causeModel && withoutClasses(whole.causeModel, causes, known),
     );
-    for (const { sample, row, properties } of inside) {
-      const { values: components, z } = componentsOf(part, row, properties);
-      outOfFold.push(components);
-      left.push({ sample, z: Float32Array.from(z) });
-    }
+    for (const { row, properties } of inside) outOfFold.push(componentsOf(part, row, properties).values);
     for (const { fold: of, cause, row } of views) {
       if (of !== fold || cause === undefined || !part.causeModel) continue;
       const { evidence, distance } = componentsOf(part, row, {});
@@ -151,18 +131,10 @@ export function fitModel(fitted: Sample[], calibrated: Sample[], exposed: Expose
         { name: 'statistics', components: [0] },
         { name: 'container', components: [1] },
       ];
-  const held = calibrated.map((sample) => {
-    const judged = componentsOf(whole, values(sample), withConstants(sample));
-    return { sample, z: Float32Array.from(judged.z), values: normalise(judged.values, components) };
-  });
-  const unseen = [
-    ...left.map(({ sample, z }, i): UnseenSample => {
-      return { sample, isHeldOut: false, score: strongest(normalise(outOfFold[i], components), all), z };
-    }),
-    ...held.map(({ sample, z, values }): UnseenSample => {
-      return { sample, isHeldOut: true, score: strongest(values, all), z };
-    }),
-  ];
+  const held = calibrated.map((sample) =>
+    normalise(componentsOf(whole, values(sample), withConstants(sample)).values, components),
+  );
+  const unseenScores = outOfFold.map((row) => strongest(normalise(row, components), all));
 
   const knots = whole.gaussianisers;
   const offsets = [0];
@@ -182,7 +154,7 @@ export function fitModel(fitted: Sample[], calibrated: Sample[], exposed: Expose
     },
   };
   for (const { name, components: of } of detectors) {
-    tensors[`${name}Scores`] = vector(Float64Array.from(held, ({ values }) => strongest(values, of)).sort());
+    tensors[`${name}Scores`] = vector(Float64Array.from(held, (row) => strongest(row, of)).sort());
   }
   if (causeModel) {
     tensors.causeProjection = { shape: [causeModel.centre.length, causeMembers.length], data: causeModel.projection };
@@ -203,7 +175,7 @@ export function fitModel(fitted: Sample[], calibrated: Sample[], exposed: Expose
       ...(causeModel && { causes: { names: causes, members: causeMembers, temperature: causeModel.temperature } }),
     },
     tensors,
-    unseen,
+    unseenScores,
   };
 }
 

@@ -1,15 +1,25 @@
 import { corruptions, type Severity } from './corruptions.ts';
 import type { Exposure } from './exposure.ts';
+import { clopperPearson, type Interval } from './intervals.ts';
 import { categoricalProperties, type MeasuredImage } from './measure.ts';
 import type { Profile } from './profile.ts';
-import type { Scorer } from './score.ts';
+import { conformalPValue, type Scorer } from './score.ts';
+
+/** How often images like the reference were stopped: counts, and the exact 95 % interval of the share. */
+export interface Counted extends Interval {
+  images: number;
+  flagged: number;
+}
 
 /** What a Profile can see: shares of held-out reference images that are stopped once a cause is simulated on them. */
 export interface Power {
   /** Held-out images put through every cause at every severity. */
   images: number;
-  /** Share warned or blocked among the same images, encoded again but clean. */
-  clean: number;
+  /**
+   * The same images warned or blocked when they are encoded again but clean: what being encoded again adds to every share
+   * below. Not the false-alarm rate, which is in `falseAlarmRate.achieved`.
+   */
+  clean: Counted;
   causes: {
     cause: string;
     /** Share warned or blocked at severities 1 to 5. */
@@ -38,24 +48,17 @@ export function powerPlan(seed: number): Exposure[] {
 
 /**
  * Counts what a Profile would have stopped.
- * @param images per held-out image: itself, and its exposures in the order of `powerPlan`
+ * @param images per held-out image its exposures, in the order of `powerPlan`
  */
-export function measurePower(
-  profile: Profile,
-  scorer: Scorer,
-  images: readonly { original: MeasuredImage; exposed: readonly MeasuredImage[] }[],
-): Power {
+export function measurePower(profile: Profile, scorer: Scorer, images: readonly (readonly MeasuredImage[])[]): Power {
   const { warn, block } = profile.falseAlarmRate.promised;
   const count = images.length;
   let clean = 0;
   const cells = corruptions.map(({ name }) => ({ cause: name, warn: [0, 0, 0, 0, 0], block: [0, 0, 0, 0, 0] }));
-  for (const { original, exposed } of images) {
-    const pValue = ({ statistics }: MeasuredImage) => {
-      // The file was written by our encoder: only what the pixels say may count.
-      const properties = { ...categoricalProperties({ ...original, statistics }, profile.constants) };
-      return scorer.score(statistics, properties).detectors[0].pValue;
-    };
-    if (pValue(exposed[0]) <= warn) clean += 1 / count;
+  for (const exposed of images) {
+    const pValue = (image: MeasuredImage) =>
+      scorer.score(image.statistics, categoricalProperties(image, profile.constants)).detectors[0].pValue;
+    if (pValue(exposed[0]) <= warn) clean++;
     for (const [i, cell] of cells.entries()) {
       for (const [j] of powerSeverities.entries()) {
         const p = pValue(exposed[1 + i * powerSeverities.length + j]);
@@ -67,13 +70,36 @@ export function measurePower(
   const tidy = (share: number) => Number(share.toFixed(4));
   return {
     images: count,
-    clean: tidy(clean),
+    clean: countFlagged(clean, count),
     causes: cells.map((cell) => {
       const row = { cause: cell.cause, warn: cell.warn.map(tidy), block: cell.block.map(tidy) };
       const from = row.warn.findIndex((_, i) => row.warn.slice(i).every((share) => share >= detected));
       return from < 0 ? row : { ...row, detectedFrom: powerSeverities[from] };
     }),
   };
+}
+
+/** Counts with their exact interval, which is right for images that are independent of each other. */
+export function countFlagged(flagged: number, images: number): Counted {
+  const { low, high } = clopperPearson(flagged, images);
+  return { images, flagged, low: Number(low.toFixed(6)), high: Number(high.toFixed(6)) };
+}
+
+/**
+ * How often images of the reference that set no threshold would have been stopped. The images held out meet the promised
+ * rate by construction; the fitted ones do not, and each is scored by a model that was fitted without its group. That model
+ * has a fifth less to learn from, so the share is rather too high than too low.
+ * @param scores of the fitted images, by models that have not seen them
+ * @param calibration scores of the images held out, sorted
+ */
+export function achievedFalseAlarms(
+  scores: readonly number[],
+  calibration: Float64Array,
+  promised: { warn: number; block: number },
+): { warn: Counted; block: Counted } {
+  const pValues = scores.map((score) => conformalPValue(calibration, score));
+  const count = (rate: number) => countFlagged(pValues.filter((p) => p <= rate).length, pValues.length);
+  return { warn: count(promised.warn), block: count(promised.block) };
 }
 
 /** Causes that the Profile does not see even at their strongest. */

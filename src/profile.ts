@@ -12,6 +12,8 @@ export const profileVersion = 1;
 const size = Type.Integer({ minimum: 0 });
 const share = Type.Number({ minimum: 0, maximum: 1 });
 const closed = { additionalProperties: false };
+/** Images, how many of them were stopped, and the exact 95 % interval of that share. */
+const counted = Type.Object({ images: size, flagged: size, low: share, high: share }, closed);
 
 /** The JSON part of a Profile; the numbers behind it are tensors of the same file. */
 const Description = Type.Object(
@@ -28,6 +30,8 @@ const Description = Type.Object(
         calibrated: size,
         skipped: size,
         duplicates: size,
+        /** Images unlike the rest, and how many of them were held out. */
+        outliers: Type.Optional(Type.Object({ images: size, heldOut: size }, closed)),
         split: Type.Object(
           { by: Type.String(), groups: size, heldOut: size, seed: Type.Integer(), holdout: Type.Number() },
           closed,
@@ -40,6 +44,8 @@ const Description = Type.Object(
       {
         asked: Type.Object({ warn: Type.Number(), block: Type.Number() }, closed),
         promised: Type.Object({ warn: Type.Number(), block: Type.Number() }, closed),
+        /** What the fitted images met, each scored by a model that was fitted without its group. */
+        achieved: Type.Optional(Type.Object({ warn: counted, block: counted }, closed)),
       },
       closed,
     ),
@@ -90,7 +96,8 @@ const Description = Type.Object(
       Type.Object(
         {
           images: size,
-          clean: share,
+          /** Encoded again but clean. */
+          clean: counted,
           causes: Type.Array(
             Type.Object(
               {

@@ -338,7 +338,7 @@ async function exposeToTest(pool: Pool, images: ReferenceImage[], options: Evalu
 }
 
 function subjectOf({ statistics, properties }: Sample): Subject {
-  return { statistics, properties, original: statistics };
+  return { statistics, properties };
 }
 
 async function fitAndScore(

@@ -10,9 +10,8 @@ import { statistics } from '../../src/statistics.ts';
 /** One image to score. */
 export interface Subject {
   statistics: Float64Array;
-  /** Of the file as it came: encoding it again after a simulated cause must not count as evidence. */
+  /** Of the file as it came: encoding it again after a simulated cause must not count as evidence. What the pixels say does. */
   properties: Record<string, string>;
-  original: Float64Array;
 }
 
 export interface FoldTask {
@@ -62,7 +61,7 @@ function perform({ fitted, calibrated, exposed, subjects }: FoldTask): FoldAnswe
     scored: subjects.map((subject) => {
       const properties = { ...subject.properties };
       for (const { name, position } of constants) {
-        const value = subject.original[position];
+        const value = subject.statistics[position];
         if (!Number.isNaN(value)) properties[name] = String(value);
       }
       const { detectors, causes = [] } = scorer.score(subject.statistics, properties);

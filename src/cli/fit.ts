@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import { loadConfig } from '../config.ts';
 import { type FitResult, fit } from '../fit.ts';
+import type { Outliers } from '../outliers.ts';
 import { blindTo } from '../power.ts';
 import { describeProfile, type Profile, saveProfile } from '../profile.ts';
 import { interruptible } from './interrupt.ts';
@@ -99,8 +100,8 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   ).finally(() => progress.stop());
   await saveProfile(result.profile, flags.out);
   if (flags.json) {
-    const { skipped, warnings } = result;
-    printJson({ file: flags.out, profile: describeProfile(result.profile), skipped, warnings });
+    const { skipped, outliers, warnings } = result;
+    printJson({ file: flags.out, profile: describeProfile(result.profile), skipped, outliers, warnings });
   } else {
     print(summary(result, flags.out));
   }
@@ -140,7 +141,7 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-function summary({ profile, skipped, warnings }: FitResult, file: string): string {
+function summary({ profile, skipped, outliers, warnings }: FitResult, file: string): string {
   const { reference, falseAlarmRate } = profile;
   const { split } = reference;
   const rows = [
@@ -165,6 +166,7 @@ function summary({ profile, skipped, warnings }: FitResult, file: string): strin
       const instead = promised[level] > asked[level] ? ` (asked: ${percent(asked[level])})` : '';
       return [level, `at most ${percent(promised[level])} false alarms promised${instead}`];
     }),
+    ...(falseAlarmRate.achieved ? [['checked', checked(falseAlarmRate.achieved)]] : []),
   ];
   const lines = [styled('bold', 'Profile written'), indent(table(rows))];
   if (skipped.length > 0) {
@@ -174,10 +176,27 @@ function summary({ profile, skipped, warnings }: FitResult, file: string): strin
     }
     if (skipped.length > listed) lines.push(`  and ${skipped.length - listed} more (--json lists all)`);
   }
-  lines.push(...powerTable(profile));
+  lines.push(...outlierLines(outliers), ...powerTable(profile));
   for (const warning of warnings) lines.push(`${styled('yellow', 'warning:')} ${printable(warning)}`);
   lines.push('Next:', `  ${commandLine('inspect', '<image>', '--profile', file)}`);
   return lines.join('\n');
+}
+
+/** What images met that set no threshold, with how well so few can tell. */
+function checked({ warn, block }: NonNullable<Profile['falseAlarmRate']['achieved']>): string {
+  const share = ({ flagged, images, low, high }: typeof warn) =>
+    `${percent(flagged / images)} (95 %: ${percent(low)} to ${percent(high)})`;
+  return `of ${warn.images} fitted images, scored without their group, ${share(warn)} warned or blocked, ${share(block)} blocked`;
+}
+
+function outlierLines({ count: total, images }: Outliers): string[] {
+  if (total === 0) return [];
+  const rows = images.slice(0, listed).map(({ path, why }) => `  ${printable(path)}\n    ${printable(why.join('; '))}`);
+  if (total > listed) {
+    const all = total > images.length ? `the first ${images.length}` : 'all';
+    rows.push(`  and ${total - listed} more (--json lists ${all}, as .outliers.images[].path)`);
+  }
+  return [styled('yellow', `${count(total, 'image')} unlike the rest; look whether they belong here`), ...rows];
 }
 
 function indent(text: string): string {

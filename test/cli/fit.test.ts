@@ -94,7 +94,7 @@ describe('stopline fit', () => {
     expect(code).toBe(0);
     const { profile, skipped, warnings, file: named } = JSON.parse(stdout);
     expect(named).toBe(file);
-    expect(profile.falseAlarmRate).toEqual({
+    expect(profile.falseAlarmRate).toMatchObject({
       asked: { warn: 0.1, block: 0.05 },
       promised: { warn: 0.1, block: 0.05 },
     });

@@ -1,0 +1,223 @@
+import { inverse } from 'ml-matrix';
+import { quantileSorted } from 'simple-statistics';
+import { ledoitWolf } from './covariance.ts';
+import { clopperPearson } from './intervals.ts';
+import { folds, type Sample } from './model.ts';
+import type { ProfileDescription } from './profile.ts';
+import { fitGaussianiser, gaussianise, logDistance, scoredValue } from './score.ts';
+import { type Statistic, statistics } from './statistics.ts';
+import { propertyLabel } from './verdict.ts';
+
+/** A reference image that does not look like the rest of the reference. */
+export interface Outlier {
+  path: string;
+  /** How far out it lies: steps of (upper quartile - median) above the median of ln distance. */
+  steps: number;
+  /** Whether it is one of the images held out, which set the thresholds. */
+  isHeldOut: boolean;
+  /** What stands out, in words, at most three. */
+  why: string[];
+}
+
+/** The reference images beyond the fence that their own population sets. */
+export interface Outliers {
+  /** All of them; `images` is bounded. */
+  count: number;
+  /** How many of them are among the images held out. */
+  heldOut: number;
+  /** Farthest first, at most 50. */
+  images: Outlier[];
+}
+
+/**
+ * An image is an outlier this many steps of (upper quartile - median) above the median. If the upper half of the scores falls
+ * off exponentially, each step halves what is left: 2^-8 = 0.4 % of a clean reference lie beyond 7 steps, and less where the
+ * tail is lighter. A tenth of strangers hardly moves a median and a quartile.
+ */
+const fence = 7;
+const cleanShare = 2 ** -(fence + 1);
+/** From here on (2^-5 = 3 % of a clean reference) an image is left out of the next round's models, to be judged by them. */
+const trim = 4;
+/** The set of those left out has settled by then, or goes to and fro by a few that are near `trim`. */
+const rounds = 4;
+/** More images than this make a round slower and its models no better. */
+const maxFitted = 3000;
+/** More than this is a list nobody reads. */
+const maxListed = 50;
+const maxWhy = 3;
+/** Statistics are named from this many deviations on, as in a verdict. */
+const leastDeviations = 2;
+/** A property of the file is named where so many images have another value. */
+const usualShare = 0.9;
+
+/** One image with the scored values of its statistics, in the order of the Profile. */
+interface Member {
+  sample: Sample;
+  isHeldOut: boolean;
+  fold: number;
+  row: Float64Array;
+}
+
+interface RestModel {
+  standardise(row: Float64Array): Float64Array;
+  distance(z: Float64Array): number;
+}
+
+/**
+ * Finds reference images that are strange to the others. Each is judged by its ln Mahalanobis distance to a model of other
+ * groups. Strangers that are alike hide each other by what they do to the covariance, so those that stand out are left out
+ * and the models are fitted again, which brings the next ones to light (as in the concentration steps of the fast minimum
+ * covariance determinant; Rousseeuw and Van Driessen 1999).
+ * @param profile the statistics that a Profile of these images scores
+ */
+export function findOutliers(
+  { fitted, calibrated }: { fitted: readonly Sample[]; calibrated: readonly Sample[] },
+  profile: Pick<ProfileDescription, 'statistics'>,
+): Outliers {
+  const scored = profile.statistics.map(({ name, logFloor }) => {
+    const position = statistics.findIndex((row) => row.name === name);
+    return { position, logFloor };
+  });
+  const member = (sample: Sample, isHeldOut: boolean): Member => ({
+    sample,
+    isHeldOut,
+    fold: isHeldOut ? folds : sample.fold,
+    row: Float64Array.from(scored, ({ position, logFloor }) => scoredValue(sample.statistics[position], logFloor)),
+  });
+  const members = [...fitted.map((sample) => member(sample, false)), ...calibrated.map((one) => member(one, true))];
+  // Checksums are in no order of content: the first of them are a sample, and the same one wherever the files lie.
+  members.sort((a, b) => (a.sample.id < b.sample.id ? -1 : 1));
+
+  let models: (RestModel | undefined)[] = [];
+  let steps = new Float64Array();
+  let left = new Set<Member>();
+  for (let round = 0; round < rounds; round++) {
+    models = Array.from({ length: folds + 1 }, (_, fold) => {
+      const rest = members.filter((one) => one.fold !== fold && !left.has(one)).slice(0, maxFitted);
+      return members.some((one) => one.fold === fold) && rest.length > 1 ? fitRest(rest) : undefined;
+    });
+    steps = stepsAbove(
+      members.map(({ fold, row }) => {
+        const model = models[fold];
+        return model ? model.distance(model.standardise(row)) : 0;
+      }),
+    );
+    left = new Set(members.filter((_, i) => steps[i] > trim));
+  }
+
+  const beyond = members
+    .map((one, i) => ({ one, steps: steps[i] }))
+    .filter((entry) => entry.steps > fence)
+    .sort((a, b) => b.steps - a.steps);
+  const explain = explainer(
+    members,
+    scored.map(({ position }) => position),
+  );
+  return {
+    count: beyond.length,
+    heldOut: beyond.filter(({ one }) => one.isHeldOut).length,
+    images: beyond.slice(0, maxListed).map(({ one, steps }): Outlier => {
+      const z = models[one.fold]?.standardise(one.row) ?? new Float64Array();
+      const { sample, isHeldOut } = one;
+      return { path: sample.path, steps: Number(steps.toFixed(2)), isHeldOut, why: explain(sample, z) };
+    }),
+  };
+}
+
+/** Whether more images lie beyond the fence than a clean reference has there, at 95 % confidence. */
+function isContaminated({ count }: Outliers, images: number): boolean {
+  return clopperPearson(count, images).low > cleanShare;
+}
+
+/** Says what outliers do to the promise, where they are more than chance leaves there. */
+export function warnOfOutliers(
+  outliers: Outliers,
+  { fitted, calibrated }: { fitted: readonly unknown[]; calibrated: readonly unknown[] },
+  promised: { warn: number },
+): string[] {
+  const images = fitted.length + calibrated.length;
+  if (!isContaminated(outliers, images)) return [];
+  const { count, heldOut } = outliers;
+  // Images held out that may be at least as strange as one that is warned about.
+  const allowed = Math.floor(promised.warn * (calibrated.length + 1)) - 1;
+  const effect =
+    heldOut > allowed
+      ? `, and ${heldOut} of them are among the ${calibrated.length} held out: at a false-alarm rate of ${promised.warn.toPrecision(2)} only images as strange as the strangest of these are stopped`
+      : '';
+  return [
+    `${count} of ${images} reference images are unlike the rest${effect}. If they do not belong to the reference, take them out and fit again.`,
+  ];
+}
+
+function fitRest(rest: readonly Member[]): RestModel {
+  const gaussianisers = Array.from(rest[0].row, (_, i) => {
+    const column = Float64Array.from(rest, ({ row }) => row[i]);
+    // Without variation there is no evidence in it: any value is then at its centre.
+    return fitGaussianiser(column) ?? { x: Float64Array.of(column[0], column[0]), z: new Float64Array(2), slope: 1 };
+  });
+  const standardise = (row: Float64Array) => row.map((value, i) => gaussianise(gaussianisers[i], value));
+  const { mean, covariance } = ledoitWolf(rest, ({ row }) => standardise(row));
+  const precision = Float64Array.from(inverse(covariance).to1DArray());
+  return { standardise, distance: (z) => logDistance(z, mean, precision) };
+}
+
+function stepsAbove(distances: readonly number[]): Float64Array<ArrayBuffer> {
+  const sorted = distances.toSorted((a, b) => a - b);
+  const median = quantileSorted(sorted, 0.5);
+  // Where most images are the same one there is no width to measure by; a hundredth of ln distance is next to nothing.
+  const step = Math.max(quantileSorted(sorted, 0.75) - median, 0.01);
+  return Float64Array.from(distances, (distance) => (distance - median) / step);
+}
+
+/** Puts in words what sets an image apart: properties of the file that few others have, then the farthest statistics. */
+function explainer(members: readonly Member[], positions: readonly number[]) {
+  const usual = usualProperties(members.map(({ sample }) => sample));
+  const medianOf = (position: number) => {
+    const sorted = members.map(({ sample }) => sample.statistics[position]).sort((a, b) => a - b);
+    return quantileSorted(sorted, 0.5);
+  };
+  const medians = new Map<number, number>();
+  return (sample: Sample, z: Float64Array): string[] => {
+    const why: string[] = [];
+    for (const [property, value] of usual) {
+      const own = sample.properties[property];
+      // A checksum of encoder tables tells a reader nothing, that it is another one does.
+      if (own === undefined || own === value) continue;
+      const label = propertyLabel(property);
+      why.push(property === 'fingerprint' ? `another ${label}` : `${label} ${own}, not ${value}`);
+    }
+    const farthest = positions
+      .map((position, i) => ({ position, deviations: Math.abs(z[i]) }))
+      .filter(({ deviations }) => deviations >= leastDeviations)
+      .sort((a, b) => b.deviations - a.deviations);
+    const said = new Set<string>();
+    for (const { position } of farthest) {
+      const row = statistics[position];
+      if (!medians.has(position)) medians.set(position, medianOf(position));
+      const median = medians.get(position) as number;
+      const value = sample.statistics[position];
+      const words = value >= median ? row.high : row.low;
+      // Statistics that say the same are one reason.
+      if (said.has(words)) continue;
+      said.add(words);
+      why.push(`${words} the rest: ${row.name} ${amount(value, row)}, median ${amount(median, row)}`);
+      if (why.length >= maxWhy) break;
+    }
+    return why.slice(0, maxWhy);
+  };
+}
+
+/** Properties of which nearly all images have one value, and that value. */
+function usualProperties(samples: readonly Sample[]): [property: string, value: string][] {
+  return Object.keys(samples[0].properties).flatMap((property): [string, string][] => {
+    const counts = new Map<string, number>();
+    for (const { properties } of samples) counts.set(properties[property], (counts.get(properties[property]) ?? 0) + 1);
+    const [[value, times]] = [...counts].sort((a, b) => b[1] - a[1]);
+    return times >= usualShare * samples.length ? [[property, value]] : [];
+  });
+}
+
+function amount(value: number, { digits, unit }: Statistic): string {
+  const isBare = unit === 'ratio' || unit === 'share';
+  return `${Number(value.toFixed(digits))}${isBare ? '' : ` ${unit}`}`;
+}
