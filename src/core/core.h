@@ -55,7 +55,7 @@
  * as text, so that a stale build is refused instead of misread. X(field, size)
  */
 #define STOPLINE_OUT(X)                                                                                                \
-  X(pixels, 1)              /* width * height */                                                                       \
+  X(pixels, 1)              /* colour.c: pixels counted, all or those in bands (bands.h) */                            \
   X(width, 1)                                                                                                          \
   X(height, 1)                                                                                                         \
   X(lumaHistogram, 256)     /* colour.c: counts of Y */                                                                \
@@ -65,18 +65,19 @@
   X(sumRg2, 1)              /* (R - G)^2 */                                                                            \
   X(sumYb2, 1)              /* (R + G - 2 B)^2 */                                                                      \
   X(sumSaturation, 1)       /* (max - min) / max, in 1/4096 */                                                         \
-  X(clippedLow, 1)          /* pixels with max(R, G, B) <= 4 */                                                        \
-  X(clippedHigh, 1)         /* pixels with max(R, G, B) >= 251 */                                                      \
+  X(clippedLow, 1)          /* of all: pixels with max(R, G, B) <= 4 */                                                \
+  X(clippedHigh, 1)         /* of all: pixels with max(R, G, B) >= 251 */                                              \
   X(grey, 1)                /* pixels with max - min <= 2 */                                                           \
   X(darkSum, 1)             /* least channel of each whole 8x8 block */                                                \
   X(darkBlocks, 1)                                                                                                     \
-  X(sumLaplacian, 1)        /* gradient.c, over the (width - 2) (height - 2) interior pixels */                        \
+  X(interior, 1)            /* gradient.c: pixels with 8 neighbours, all or those in bands, of the next six */         \
+  X(sumLaplacian, 1)                                                                                                   \
   X(sumLaplacian2, 1)       /* 4-neighbour Laplacian */                                                                \
   X(jxx, 1)                 /* (Y[x+1] - Y[x-1])^2 */                                                                  \
   X(jyy, 1)                                                                                                            \
   X(jxy, 1)                                                                                                            \
   X(residualHistogram, 2041)/* counts of |Y * [1 -2 1]' [1 -2 1]| */                                                   \
-  X(stepsX, 8)              /* sum of |Y[x+1] - Y[x]| by (x + 1) mod 8 */                                              \
+  X(stepsX, 8)              /* all of the interior: sum of |Y[x+1] - Y[x]| by (x + 1) mod 8 */                         \
   X(stepsY, 8)              /* the same downwards */                                                                   \
   X(stepsY2, 1)             /* sum of |Y[y+1] - Y[y-1]| */                                                             \
   X(movingX, 1)             /* pixels that differ from the one on their right */                                       \

@@ -3,8 +3,10 @@
  * one-pixel border is left out; "interior" is the rest, and its 8x8 blocks start at pixel (1, 1).
  *
  * Bands of 8 rows are walked in columns one vector wide, so that each row is loaded once and block sums stay in
- * registers; what only needs bytes is then walked row by row while the band is in the first cache.
+ * registers; what only needs bytes is then walked row by row while the band is in the first cache. Of bands that bands.h
+ * leaves out, only the bytes are walked.
  */
+#include "bands.h"
 #include "core.h"
 #include "vector.h"
 
@@ -14,6 +16,8 @@ enum {
   COLUMNS = 32,
   CHUNK = COLUMNS * LANES16,
   RESIDUALS = 2041, /* |r| <= 8 * 255 */
+  /* Rows between flushes of the column sums in 16 bits. */
+  SUMMED = 256,
   TILES_X = 8,
   TILES_Y = 6,
   IMPULSE = 40
@@ -22,15 +26,18 @@ enum {
 /* Sums over the 8x8 blocks, one array per quantity, in scratch. */
 typedef struct {
   size_t across, down;
+  int sparse;
   uint32_t *residual2, *gradient2, *laplacian2, *luma;
   uint8_t *clipped;
 } blocks;
 
 typedef struct {
   blocks of;
-  /* Per interior column: sum of luma; whether a pixel differs from the one on its right, or below. */
+  /* Per interior column: sum of luma; of the last rows, for each vector the even and then the odd ones. */
   uint32_t *column_sum;
-  uint16_t *differs_right, *differs_below;
+  uint16_t *recent;
+  /* Not zero where a pixel differs from the one on its right, or below. */
+  uint8_t *differs_right, *differs_below;
   uint32_t *row_sum;
   /* Columns of three pixels, sorted, for the median of nine. */
   uint8_t *least, *middle, *most;
@@ -40,7 +47,7 @@ typedef struct {
 
 typedef struct {
   int64_t laplacian, laplacian2, jxx, jxy, gradient2;
-  uint64_t x[8], y[8], y2, moving_x, moving_y, impulses, dead_rows;
+  uint64_t x[8], y[8], y2, moving_x, moving_y, impulses, dead_rows, interior;
   uint32_t residual[4][RESIDUALS + 7];
 } sums;
 
@@ -58,8 +65,9 @@ static size_t lay_out(room *at, uint8_t *base, size_t width, size_t height) {
   TAKE(at->of.luma, uint32_t, count);
   TAKE(at->of.clipped, uint8_t, count);
   TAKE(at->column_sum, uint32_t, wide);
-  TAKE(at->differs_right, uint16_t, wide);
-  TAKE(at->differs_below, uint16_t, wide);
+  TAKE(at->recent, uint16_t, wide);
+  TAKE(at->differs_right, uint8_t, wide);
+  TAKE(at->differs_below, uint8_t, wide);
   TAKE(at->row_sum, uint32_t, height);
   TAKE(at->least, uint8_t, wide);
   TAKE(at->middle, uint8_t, wide);
@@ -83,7 +91,6 @@ typedef struct {
 typedef struct {
   i16v laplacian;
   i32v laplacian2, jxx, jxy, gradient2;
-  u16v x;
 } lanes;
 
 /*
@@ -91,11 +98,11 @@ typedef struct {
  * behind the interior, which then add nothing anywhere.
  */
 INLINE void walk_column(const uint8_t *centre, size_t stride, size_t rows, i16v mask, size_t i, lanes *restrict sum,
-                        pending *restrict to, size_t x, size_t band, room *restrict at) {
+                        pending *restrict to, size_t x, size_t band, const room *restrict at) {
   i16v first = {0};
   i16v laplacian = first, clipped = first;
   i32v residual2 = {0}, gradient2 = {0}, laplacian2 = {0};
-  u16v luma = {0}, right = {0}, below = {0};
+  u16v luma = {0};
   i16v c0 = widen(centre - stride) & mask, s0 = (widen(centre - stride - 1) + widen(centre - stride + 1)) & mask;
   i16v c1 = widen(centre) & mask, l1 = widen(centre - 1) & mask, r1 = widen(centre + 1) & mask;
   for (size_t j = 0; j < rows; j++) {
@@ -113,8 +120,6 @@ INLINE void walk_column(const uint8_t *centre, size_t stride, size_t rows, i16v 
     sum->jxy += pair_dot(gx, gy);
     gradient2 += gx2 + pair_dot(gy, gy);
     luma += (u16v)c1;
-    right += (u16v)abs16(r1 - c1);
-    below |= (u16v)(c2 ^ c1);
     clipped |= (c1 - 5) | (250 - c1);
     i16v size = abs16(r);
     __builtin_memcpy(to->residual[j] + i, &size, sizeof size);
@@ -123,15 +128,6 @@ INLINE void walk_column(const uint8_t *centre, size_t stride, size_t rows, i16v 
   sum->laplacian2 += laplacian2;
   sum->gradient2 += gradient2;
   sum->laplacian += laplacian;
-  sum->x += right;
-  for (int k = 0; k < LANES16; k++) at->column_sum[x + k] += luma[k];
-  u16v old;
-  __builtin_memcpy(&old, at->differs_right + x, sizeof old);
-  old |= right;
-  __builtin_memcpy(at->differs_right + x, &old, sizeof old);
-  __builtin_memcpy(&old, at->differs_below + x, sizeof old);
-  old |= below;
-  __builtin_memcpy(at->differs_below + x, &old, sizeof old);
   if (rows < BLOCK) return;
   /* Through memory: four neighbouring 32-bit lanes make a block, and loads are cheaper than moving lanes about. */
   const i16v ones = first + 1;
@@ -164,6 +160,35 @@ static void count(const pending *restrict at, size_t rows, size_t n, sums *restr
   }
 }
 
+INLINE void mark(uint8_t *at, u8v different) {
+  u8v old = load8(at) | different;
+  __builtin_memcpy(at, &old, sizeof old);
+}
+
+/* Adds the low and then the high bytes of 16-bit pairs to two vectors in memory. */
+INLINE void add_pairs(uint16_t *at, u8v bytes) {
+  u16v sum[2];
+  __builtin_memcpy(sum, at, sizeof sum);
+  sum[0] += (u16v)bytes & 255, sum[1] += (u16v)bytes >> 8;
+  __builtin_memcpy(at, sum, sizeof sum);
+}
+
+static void flush_columns(const room *at, size_t n) {
+  for (size_t x = 0; x < n; x += VECTOR_BYTES)
+    for (size_t k = 0; k < LANES16; k++) {
+      at->column_sum[x + 2 * k] += at->recent[x + k], at->column_sum[x + 2 * k + 1] += at->recent[x + LANES16 + k];
+      at->recent[x + k] = 0, at->recent[x + LANES16 + k] = 0;
+    }
+}
+
+/* Column k of a vector is at x = 1 + k (mod 8); its step to x + 1 belongs to the grid whose lines lie before x + 1. */
+static void flush_steps(uint16_t steps[VECTOR_BYTES], sums *restrict total) {
+  for (size_t k = 0; k < LANES16; k++) {
+    total->x[(2 * k + 2) & 7] += steps[k], total->x[(2 * k + 3) & 7] += steps[LANES16 + k];
+    steps[k] = 0, steps[LANES16 + k] = 0;
+  }
+}
+
 /* What needs only bytes: one interior row of n pixels, `row` pointing at the pixel left of the first. */
 static void walk_row(const uint8_t *restrict row, size_t stride, size_t n, size_t y, room *restrict at,
                      sums *restrict total) {
@@ -179,17 +204,23 @@ static void walk_row(const uint8_t *restrict row, size_t stride, size_t n, size_
   }
   u32v luma = {0}, step = {0}, step2 = {0}, moving_x = {0}, moving_y = {0}, impulses = {0};
   const u8v zero = {0}, one = zero + 1, limit = zero + IMPULSE;
+  uint16_t steps[VECTOR_BYTES] = {0};
   for (size_t x = 0; x < n; x += VECTOR_BYTES) {
     u8v mask = zero - 1;
     if (n - x < VECTOR_BYTES)
       for (size_t k = n - x; k < VECTOR_BYTES; k++) mask[k] = 0;
     const uint8_t *p = row + 1 + x;
     u8v e = load8(p) & mask, f = load8(p + 1) & mask, b = load8(p - stride) & mask, h = load8(p + stride) & mask;
-    u8v below = distance8(e, h);
+    u8v right = distance8(e, f), below = distance8(e, h);
+    mark(at->differs_right + x, right);
+    mark(at->differs_below + x, below);
+    add_pairs(at->recent + x, e);
+    add_pairs(steps, right);
+    if (x / VECTOR_BYTES % SUMMED == SUMMED - 1) flush_steps(steps, total);
     luma = add_bytes(luma, e);
     step = add_bytes(step, below);
     step2 = add_bytes(step2, distance8(b, h));
-    moving_x = add_bytes(moving_x, min8(distance8(e, f), one));
+    moving_x = add_bytes(moving_x, min8(right, one));
     moving_y = add_bytes(moving_y, min8(below, one));
     /* Median of nine: the middle of (largest least, middle middle, smallest most) over three sorted columns. */
     u8v l0 = load8(at->least + x), l1 = load8(at->least + x + 1), l2 = load8(at->least + x + 2);
@@ -200,6 +231,7 @@ static void walk_row(const uint8_t *restrict row, size_t stride, size_t n, size_
     u8v median = max8(min8(l, t), min8(max8(l, t), m)) & mask;
     impulses = add_bytes(impulses, min8(subs8(distance8(e, median), limit), one));
   }
+  flush_steps(steps, total);
   at->row_sum[y - 1] = (uint32_t)sum_lanes_u32(luma);
   /* A step between rows y and y + 1 belongs to the grid whose lines lie before row y + 1. */
   total->y[(y + 1) & 7] += sum_lanes_u32(step);
@@ -240,12 +272,18 @@ static uint32_t following(const uint32_t *restrict values, size_t n, size_t k, u
   return up_to > k + 1 ? value : least;
 }
 
+/* Whether a row of blocks was walked. Two make a band, so that blocks of 16x16 are read whole. */
+static int is_walked(const blocks *of, size_t row) { return !of->sparse || band_is_read(row * BLOCK / BAND_ROWS); }
+
 /* sigQ10: the tenth percentile of the residual energy of the 8x8 blocks in which nothing is clipped. */
 static double noise_energy(const room *at, double *restrict out) {
-  size_t count = at->of.across * at->of.down, n = 0;
-  for (size_t b = 0; b < count; b++) {
-    at->pick[n] = at->of.residual2[b];
-    n += !at->of.clipped[b];
+  size_t n = 0;
+  for (size_t y = 0; y < at->of.down; y++) {
+    if (!is_walked(&at->of, y)) continue;
+    for (size_t b = y * at->of.across; b < (y + 1) * at->of.across; b++) {
+      at->pick[n] = at->of.residual2[b];
+      n += !at->of.clipped[b];
+    }
   }
   out[AT_noiseBlocks] = (double)n;
   if (n == 0) return 0;
@@ -264,7 +302,7 @@ static uint32_t four(const uint32_t *restrict of, size_t b, size_t across) {
 static void textured_and_flat(const room *at, double noise2, double *restrict out) {
   size_t across = at->of.across, n = 0;
   for (size_t y = 0; y + 2 <= at->of.down; y += 2)
-    for (size_t x = 0; x + 2 <= across; x += 2, n++) {
+    for (size_t x = 0; x + 2 <= across && is_walked(&at->of, y); x += 2, n++) {
       at->order[n] = (uint32_t)(y * across + x);
       at->pick[n] = four(at->of.gradient2, y * across + x, across);
     }
@@ -306,13 +344,13 @@ static void add_tiles(const blocks *of, double *restrict out) {
     const size_t column = tile % TILES_X, line = tile / TILES_X;
     const size_t left = tile_start(column, TILES_X, of->across), right = tile_start(column + 1, TILES_X, of->across);
     const size_t top = tile_start(line, TILES_Y, of->down), bottom = tile_start(line + 1, TILES_Y, of->down);
-    uint64_t gradient2 = 0, luma = 0;
+    uint64_t gradient2 = 0, luma = 0, count = 0;
     for (size_t y = top; y < bottom; y++)
-      for (size_t b = y * of->across + left; b < y * of->across + right; b++)
+      for (size_t b = y * of->across + left; b < y * of->across + right && is_walked(of, y); b++, count++)
         gradient2 += of->gradient2[b], luma += of->luma[b];
     out[AT_tileGradient2 + tile] = (double)gradient2;
     out[AT_tileLuma + tile] = (double)luma;
-    out[AT_tilePixels + tile] = (double)((right - left) * (bottom - top) * BLOCK * BLOCK);
+    out[AT_tilePixels + tile] = (double)(count * BLOCK * BLOCK);
   }
 }
 
@@ -332,15 +370,18 @@ void stopline_gradient(const uint8_t *restrict luma, size_t width, size_t height
   size_t n = width - 2, m = height - 2;
   room at;
   lay_out(&at, scratch, width, height);
-  at.of.across = n / BLOCK, at.of.down = m / BLOCK;
-  for (size_t x = 0; x < width + CHUNK; x++) at.column_sum[x] = 0, at.differs_right[x] = 0, at.differs_below[x] = 0;
+  at.of.across = n / BLOCK, at.of.down = m / BLOCK, at.of.sparse = has_bands(width, height);
+  for (size_t x = 0; x < width + CHUNK; x++)
+    at.column_sum[x] = 0, at.recent[x] = 0, at.differs_right[x] = 0, at.differs_below[x] = 0;
 
   sums total;
   __builtin_memset(&total, 0, sizeof total);
   pending chunk;
   for (size_t top = 0; top < m; top += BLOCK) {
     size_t rows = m - top < BLOCK ? m - top : BLOCK;
-    for (size_t left = 0; left < n; left += CHUNK) {
+    const int is_read = is_walked(&at.of, top / BLOCK);
+    if (is_read) total.interior += rows * n;
+    for (size_t left = 0; left < n && is_read; left += CHUNK) {
       size_t wide = n - left < CHUNK ? n - left : CHUNK;
       lanes sum = {0};
       for (size_t i = 0; i < wide; i += LANES16) {
@@ -355,13 +396,17 @@ void stopline_gradient(const uint8_t *restrict luma, size_t width, size_t height
       total.laplacian += sum_lanes(pair_dot(sum.laplacian, ones));
       total.laplacian2 += sum_lanes(sum.laplacian2);
       total.jxx += sum_lanes(sum.jxx), total.jxy += sum_lanes(sum.jxy), total.gradient2 += sum_lanes(sum.gradient2);
-      /* Lane k is at x = 1 + k (mod 8); its step to x + 1 belongs to the grid whose lines lie before x + 1. */
-      for (size_t k = 0; k < LANES16; k++) total.x[(k + 2) & 7] += sum.x[k];
-      count(&chunk, rows, wide, &total);
+      /* Counting is the dearest step, and 8 of the 16 rows of a band meet every row of an 8x8 grid as often as all do. */
+      if (!at.of.sparse || top / BLOCK % 2 == 0) count(&chunk, rows, wide, &total);
     }
-    for (size_t y = top + 1; y <= top + rows; y++) walk_row(luma + y * width, width, n, y, &at, &total);
+    for (size_t y = top + 1; y <= top + rows; y++) {
+      walk_row(luma + y * width, width, n, y, &at, &total);
+      if (y % SUMMED == 0) flush_columns(&at, n);
+    }
   }
 
+  flush_columns(&at, n);
+  out[AT_interior] = (double)total.interior;
   out[AT_sumLaplacian] = (double)total.laplacian, out[AT_sumLaplacian2] = (double)total.laplacian2;
   out[AT_jxx] = (double)total.jxx, out[AT_jyy] = (double)(total.gradient2 - total.jxx), out[AT_jxy] = (double)total.jxy;
   for (size_t i = 0; i < RESIDUALS; i++)

@@ -18,6 +18,7 @@ const sizes = {
   grey: 1,
   darkSum: 1,
   darkBlocks: 1,
+  interior: 1,
   sumLaplacian: 1,
   sumLaplacian2: 1,
   jxx: 1,

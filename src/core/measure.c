@@ -42,7 +42,6 @@ int stopline_measure(const uint8_t *restrict data, size_t width, size_t height, 
   /* The overhang is read but never counted; clearing it keeps memory checkers quiet. */
   for (size_t i = 0; i < STOPLINE_PAD; i++) luma[width * height + i] = 0;
   for (size_t i = 0; i < STOPLINE_PAD; i++) ((uint8_t *)scratch)[i] = 0;
-  out[AT_pixels] = (double)width * (double)height;
   out[AT_width] = (double)width, out[AT_height] = (double)height;
   stopline_colour(data, width, height, channels, luma, out);
   stopline_tint(data, width, height, channels, luma, out);

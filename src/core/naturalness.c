@@ -6,8 +6,10 @@
  * float arithmetic; the sums run in eight explicit lanes, one row at a time, so every build adds in the same order.
  * On frames of more than DENSE_PIXELS pixels full scale is sampled in bands: BAND rows of every PERIOD. On 21 photographs
  * of 0.8 to 3 megapixels a statistic then moves by 0.003 to 0.02 of its standard deviation over the photographs (median;
- * at most 0.26, for the shape); eight rows meet every row of an 8x8 block grid equally often.
+ * at most 0.26, for the shape); eight rows meet every row of an 8x8 block grid equally often. Large frames (bands.h) are
+ * sampled so on both scales, and at full scale half of these bands is left out.
  */
+#include "bands.h"
 #include "core.h"
 #include "vector.h"
 
@@ -162,14 +164,15 @@ static void load_row(const uint8_t *luma, size_t stride, int half, size_t y, siz
   else load_full(luma + y * stride, n, to);
 }
 
-static void measure_scale(const uint8_t *luma, size_t stride, size_t width, size_t height, int half, rows r, double *out) {
+static void measure_scale(const uint8_t *luma, size_t stride, size_t width, size_t height, int half, int large, rows r,
+                          double *out) {
   size_t n = width - 2 * BORDER, last = height - BORDER, loaded = 0;
-  int sparse = !half && width * height > DENSE_PIXELS;
+  const int sparse = large || (!half && width * height > DENSE_PIXELS);
   double sums[3] = {0}, products[4][4] = {{0}};
   double positions = 0, pairs_in_row = 0, pairs_in_column = 0, pairs_diagonal = 0;
   float *previous = 0;
   for (size_t y = BORDER; y < last; y++) {
-    if (sparse && (y - BORDER) % PERIOD >= BAND) {
+    if ((sparse && (y - BORDER) % PERIOD >= BAND) || (large && !half && !band_is_read((y - BORDER) / PERIOD))) {
       previous = 0;
       continue;
     }
@@ -228,6 +231,6 @@ void stopline_naturalness(const uint8_t *restrict luma, size_t width, size_t hei
   for (int half = 0; half < 2; half++) {
     size_t columns = half ? width / 2 : width, lines = half ? height / 2 : height;
     if (columns <= 2 * BORDER + 1 || lines <= 2 * BORDER + 1) return;
-    measure_scale(luma, width, columns, lines, half, r, out + (half ? AT_mscnHalf : AT_mscn));
+    measure_scale(luma, width, columns, lines, half, has_bands(width, height), r, out + (half ? AT_mscnHalf : AT_mscn));
   }
 }

@@ -5,8 +5,10 @@
  * after each separable pass; its moments are summed in eight explicit float lanes, one row at a time, so every build adds
  * in the same order. On frames of more than DENSE_PIXELS pixels the diagonal histogram takes every second row of blocks: on
  * 21 photographs of 0.8 to 3 megapixels its median moves by 0.2 % (at most 0.8 %). Sampling the finest band the same way
- * would halve its energy on single frames, so every row counts.
+ * would halve its energy on single frames, so every row counts there. Of large frames, the Laplacian
+ * bands are taken from every other band of rows (bands.h) on all levels alike, so that scales are compared on one content.
  */
+#include "bands.h"
 #include "core.h"
 
 enum {
@@ -80,7 +82,7 @@ static void haar_pyramid(const uint8_t *luma, size_t width, size_t height, uint8
   uint16_t *diagonal = (uint16_t *)(histogram + 4 * DIAGONAL_BINS);
   uint16_t *plane = diagonal + width / 2 + PAD;
   uint64_t sums[LEVELS][3];
-  size_t step = width * height > DENSE_PIXELS ? 2 : 1;
+  const size_t step = width * height > DENSE_PIXELS ? 2 : 1;
   __builtin_memset(histogram, 0, 4 * DIAGONAL_BINS * sizeof *histogram);
   __builtin_memset(sums, 0, sizeof sums);
   for (size_t level = 0; level < LEVELS; level++) {
@@ -209,12 +211,15 @@ static void reduce_plane(const plane *from, uint16_t *row, uint16_t *to, size_t 
   }
 }
 
-static void band_moments(const plane *fine, const uint16_t *coarse, size_t columns, size_t rows, uint16_t *row, double *out) {
+/* Of a plane that is read in bands, `band` rows are one; otherwise 0. */
+static void band_moments(const plane *fine, const uint16_t *coarse, size_t columns, size_t rows, size_t band,
+                         uint16_t *row, double *out) {
   uint16_t *expanded = row + PAD;
   int16_t *even = (int16_t *)(row + columns + 3 * PAD), *odd = even + columns + 2 * PAD;
   size_t half = fine->width / 2, counted = 0;
   double moments[2] = {0, 0};
   for (size_t y = 0; y < fine->height; y++) {
+    if (band != 0 && !band_is_read(y / band)) continue;
     size_t middle = y / 2;
     expand_column(coarse + clamp_row((ptrdiff_t)middle - 1, rows) * columns, coarse + middle * columns,
                       coarse + clamp_row((ptrdiff_t)middle + 1, rows) * columns, (int)(y & 1), columns, expanded);
@@ -241,7 +246,8 @@ static void laplacian_pyramid(const uint8_t *luma, size_t width, size_t height, 
     size_t columns = (fine.width + 1) / 2, rows = (fine.height + 1) / 2;
     if (fine.width < SMALLEST_SIDE || fine.height < SMALLEST_SIDE) break;
     reduce_plane(&fine, row, coarse, columns, rows);
-    band_moments(&fine, coarse, columns, rows, row, out + 3 * level);
+    const size_t band = has_bands(width, height) ? BAND_ROWS >> level : 0;
+    band_moments(&fine, coarse, columns, rows, band, row, out + 3 * level);
     fine = (plane){0, coarse, columns, rows};
     coarse += columns * rows;
   }

@@ -204,6 +204,7 @@ export const exposure: StatisticTable = {
   ],
   derive(out) {
     const n = out[at.pixels];
+    const pixels = out[at.width] * out[at.height];
     const histogram = slice(out, 'lumaHistogram');
     let mean = 0;
     for (let y = 0; y < 256; y++) mean += (y * histogram[y]) / n;
@@ -241,8 +242,8 @@ export const exposure: StatisticTable = {
       p99,
       p99 - p01,
       Math.abs(entropy),
-      out[at.clippedLow] / n,
-      out[at.clippedHigh] / n,
+      out[at.clippedLow] / pixels,
+      out[at.clippedHigh] / pixels,
       roughness,
       to >= from ? empty / (to - from + 1) : 0,
     ];

@@ -88,7 +88,6 @@ export const noise: StatisticTable = {
     },
   ],
   derive(out) {
-    const n = (out[at.width] - 2) * (out[at.height] - 2);
     const haar = slice(out, 'haarDiagonal');
     const cells = haar.reduce((sum, count) => sum + count, 0);
     // Two pixels a side have one Haar cell, but no interior.
@@ -96,8 +95,12 @@ export const noise: StatisticTable = {
     if (out[at.width] < 3 || out[at.height] < 3)
       return [Number.NaN, Number.NaN, Number.NaN, mad, Number.NaN, Number.NaN];
     const residual = slice(out, 'residualHistogram');
+    let n = 0;
     let sum = 0;
-    for (let r = 0; r < residual.length; r++) sum += r * residual[r];
+    for (let r = 0; r < residual.length; r++) {
+      n += residual[r];
+      sum += r * residual[r];
+    }
     return [
       // 0.7914 is what the tenth percentile of 64-pixel blocks is on white noise of sigma 1.
       out[at.noiseBlocks] > 0 ? Math.sqrt(out[at.noiseEnergy] / (64 * 36)) / 0.7914 : Number.NaN,
@@ -105,7 +108,7 @@ export const noise: StatisticTable = {
       medianMagnitude(residual, n) / 6 / normalMad,
       mad,
       out[at.flatPixels] > 0 ? Math.sqrt(out[at.flatResidual2] / (36 * out[at.flatPixels])) : Number.NaN,
-      out[at.impulses] / n,
+      out[at.impulses] / ((out[at.width] - 2) * (out[at.height] - 2)),
     ];
   },
 };

@@ -105,7 +105,7 @@ export const sharpness: StatisticTable = {
     },
   ],
   derive(out) {
-    const n = (out[at.width] - 2) * (out[at.height] - 2);
+    const n = out[at.interior];
     if (out[at.width] < 3 || out[at.height] < 3) return new Array(8).fill(Number.NaN);
     const laplacian = Math.max(0, out[at.sumLaplacian2] / n - (out[at.sumLaplacian] / n) ** 2);
     // Differences over two pixels: a quarter of their squares is the squared gradient per pixel.

@@ -1,0 +1,171 @@
+// Large frames are read in bands of rows for averages, and whole for local damage.
+import { describe, expect, it } from 'vitest';
+import { at, type Field, slice } from '../../src/core/layout.ts';
+import { measure, statistics } from '../../src/statistics.ts';
+import { anyFrame, everyCore, random } from './frames.ts';
+
+const cores = everyCore();
+/** The fastest build; that all are equal is tested below. */
+const core = cores[cores.length > 1 ? 1 : 0];
+const named = (data: Uint8Array, width: number, height: number): Record<string, number> => {
+  const vector = measure(core, { data, width, height, channels: 3 });
+  return Object.fromEntries(statistics.map(({ name }, index) => [name, vector[index]]));
+};
+
+/** A picture that repeats every 8 rows and 128 columns, so that all bands show the same. */
+function repeating(width: number, height: number): Uint8Array {
+  const uniform = random(3);
+  const tile = Uint8Array.from({ length: 8 * 128 * 3 }, () => 20 + 200 * uniform());
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++)
+      data.set(tile.subarray(384 * (y % 8) + 3 * (x % 128), 384 * (y % 8) + 3 * (x % 128) + 3), 3 * (y * width + x));
+  return data;
+}
+
+/** Bands of 16 rows whose number has an even sum of binary digits (Thue and Morse). */
+const isRead = (y: number): boolean => [...(y >> 4).toString(2)].filter((digit) => digit === '1').length % 2 === 0;
+
+describe('which rows are read', () => {
+  it.each([
+    ['a megapixel', 1024, 1024],
+    ['few rows', 2400, 511],
+  ])('%s: all', (_, width, height) => {
+    const out = core.measure(new Uint8Array(width * height * 3), width, height, 3);
+    expect(out[at.pixels]).toBe(width * height);
+    expect(out[at.interior]).toBe((width - 2) * (height - 2));
+    expect(slice(out, 'tilePixels').reduce((sum, n) => sum + n)).toBe(
+      64 * Math.floor((width - 2) / 8) * Math.floor((height - 2) / 8),
+    );
+  });
+
+  it('more than a megapixel: the bands of an even number of ones', () => {
+    const [width, height] = [1030, 1024];
+    const data = anyFrame(width, height, 3, 0);
+    const out = core.measure(data, width, height, 3).slice();
+    const histogram = new Array<number>(256).fill(0);
+    const residuals = new Array<number>(2041).fill(0);
+    let red = 0;
+    let laplacian2 = 0;
+    const Y = (x: number, y: number): number => {
+      const p = 3 * (y * width + x);
+      return (19595 * data[p] + 38470 * data[p + 1] + 7471 * data[p + 2] + 32768) >> 16;
+    };
+    for (let y = 0; y < height; y++)
+      for (let x = 0; x < width; x++) {
+        if (isRead(y)) {
+          histogram[Y(x, y)]++;
+          red += data[3 * (y * width + x)];
+        }
+        // Blocks of neighbourhoods begin in row 1, and those of 8 upper rows of a band are counted.
+        if (x === 0 || y === 0 || x === width - 1 || y === height - 1 || !isRead(y - 1)) continue;
+        const e = Y(x, y);
+        const near = Y(x - 1, y) + Y(x + 1, y) + Y(x, y - 1) + Y(x, y + 1);
+        const corners = Y(x - 1, y - 1) + Y(x + 1, y - 1) + Y(x - 1, y + 1) + Y(x + 1, y + 1);
+        laplacian2 += (near - 4 * e) ** 2;
+        if ((y - 1) % 16 < 8) residuals[Math.abs(corners - 2 * near + 4 * e)]++;
+      }
+    expect([...slice(out, 'lumaHistogram')]).toEqual(histogram);
+    expect(out[at.sumR]).toBe(red);
+    expect(out[at.sumLaplacian2]).toBe(laplacian2);
+    expect([...slice(out, 'residualHistogram')]).toEqual(residuals);
+    const fresh = Array.from({ length: height }, (_, y) => y).filter(isRead).length;
+    expect(out[at.pixels]).toBe(width * fresh);
+    expect(fresh).toBe(height / 2);
+  });
+
+  it('a picture that repeats gives the same numbers read whole and in bands', () => {
+    const whole = named(repeating(1024, 1024), 1024, 1024);
+    const bands = named(repeating(1024, 1040), 1024, 1040);
+    // Exact, but for rows at borders of the frame and of bands: there coarse scales are clamped and rows have no upper one.
+    const atBorder = 0.05;
+    for (const { name, scored } of statistics) {
+      // Upper and lower half: measured on single rows, of which 1040 do not make equal halves of this pattern.
+      if (!scored || Number.isNaN(whole[name]) || name.endsWith('TopBottom')) continue;
+      const size = Math.max(1, Math.abs(whole[name]));
+      expect(Math.abs(bands[name] - whole[name]) / size, name).toBeLessThanOrEqual(atBorder);
+    }
+    for (const name of ['lumaMean', 'lumaStd', 'entropy', 'meanR', 'rgStd', 'ybStd', 'saturationMean', 'darkChannel'])
+      expect(Math.abs(bands[name] - whole[name]), name).toBeLessThanOrEqual(1e-9);
+  });
+});
+
+it.skipIf(cores.length < 2)('every build agrees bit for bit on a large frame', () => {
+  const [width, height] = [1091, 1003];
+  for (const seed of [0, 3]) {
+    const data = anyFrame(width, height, 3, seed);
+    const expected = cores[0].measure(data, width, height, 3).slice();
+    for (const other of cores.slice(1)) {
+      const got = other.measure(data, width, height, 3);
+      const differing = (Object.keys(at) as Field[]).filter((field) =>
+        slice(expected, field).some((value, i) => !Object.is(value, slice(got, field)[i])),
+      );
+      expect(differing, `${other.info.simd}, seed ${seed}`).toEqual([]);
+    }
+  }
+});
+
+describe('local damage is seen in whichever band it lies', () => {
+  const [width, height] = [1040, 1024];
+  const uniform = random(8);
+  const clean = Uint8Array.from({ length: width * height * 3 }, () => 100 + 30 * uniform());
+  const before = core.measure(clean, width, height, 3).slice();
+  /** What a change of some pixels does to one field, in each of 64 neighbouring rows: two bands read, two left out. */
+  const changes = (field: Field, at0: number, damage: (data: Uint8Array, y: number) => void): number[] =>
+    Array.from({ length: 64 }, (_, k) => {
+      const data = clean.slice();
+      damage(data, 320 + k);
+      return core.measure(data, width, height, 3)[at[field] + at0] - before[at[field] + at0];
+    });
+  const row = (data: Uint8Array, y: number) => data.subarray(3 * y * width, 3 * (y + 1) * width);
+
+  it('a row that stands still', () => {
+    const rows = changes('deadRows', 0, (data, y) => row(data, y).fill(115));
+    expect(Math.min(...rows)).toBe(1);
+  });
+
+  it('a row that is offset', () => {
+    const largest = changes('rowSigns', 1, (data, y) => {
+      const pixels = row(data, y);
+      for (let i = 0; i < pixels.length; i++) pixels[i] += 20;
+    });
+    // Clean rows are coin flips, |sum of signs| / width about 0.1 at most; an offset row has most signs alike.
+    expect(Math.min(...largest) / width).toBeGreaterThan(0.5);
+    const energy = changes('rowBanding', 0, (data, y) => {
+      const pixels = row(data, y);
+      for (let i = 0; i < pixels.length; i++) pixels[i] += 20;
+    });
+    // 20 DN over the row, bent by -1, 2, -1: (1 + 4 + 1) (20 width)^2, up to the unevenness that was there.
+    expect(Math.min(...energy) / (6 * (20 * (width - 2)) ** 2)).toBeGreaterThan(0.9);
+  });
+
+  it('a pixel that is stuck', () => {
+    const stuck = (data: Uint8Array, y: number) => row(data, y).fill(255, 300, 303);
+    expect(Math.min(...changes('impulses', 0, stuck))).toBe(1);
+    expect(Math.min(...changes('aloneBright', 0, stuck))).toBe(1);
+  });
+
+  it('a single pixel that still lives in a dead column', () => {
+    const dead = changes('deadColumns', 0, (data, y) => {
+      for (let below = 0; below < height; below++) row(data, below).fill(below === y ? 90 : 115, 300, 303);
+    });
+    expect(Math.max(...dead)).toBe(0);
+    const whole = changes('deadColumns', 0, (data) => {
+      for (let below = 0; below < height; below++) row(data, below).fill(115, 300, 303);
+    });
+    expect(Math.min(...whole)).toBe(1);
+  });
+
+  it('clipped pixels', () => {
+    const clipped = (data: Uint8Array, y: number) => row(data, y).fill(255, 300, 330).fill(0, 600, 660);
+    expect(new Set(changes('clippedHigh', 0, clipped))).toEqual(new Set([10]));
+    expect(new Set(changes('clippedLow', 0, clipped))).toEqual(new Set([20]));
+  });
+
+  it('a dark spot', () => {
+    const spots = changes('blockDark', 2, (data, y) => {
+      for (let k = 0; k < 16; k++) row(data, y + k).fill(10, 300, 360);
+    });
+    expect(Math.min(...spots)).toBeGreaterThan(0);
+  });
+});
