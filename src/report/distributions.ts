@@ -60,8 +60,8 @@ export function distributionCard(distribution: Distribution): Markup {
     (value, i) =>
       html`<div><dt>${['p01', 'p50', 'p99'][i]}</dt><dd><data value="${value}">${decimal(value, digits)}</data></dd></div>`,
   );
-  const scale = logFloor === undefined ? '' : ', log scale';
-  return html`<article class="distribution"><h4>${name}<small>${unitText(unit)}${scale}</small></h4>
+  const scale = [unitText(unit), logFloor === undefined ? '' : 'log scale'].filter((part) => part !== '').join(', ');
+  return html`<article class="distribution"><h4>${name}<small>${scale}</small></h4>
 ${drawing(distribution, quantiles)}
 <dl>${numbers}</dl>
 <p>${meaning}</p></article>

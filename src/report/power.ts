@@ -5,7 +5,7 @@ import { byFamily, heatLegend, heatMap, meaningOf, rateSwitch } from './heatmap.
 import { html, type Markup } from './html.ts';
 import { intervalText } from './summary.ts';
 import type { Thumbnail } from './thumbnails.ts';
-import { count, listed, percent } from './words.ts';
+import { count, listed, percent, wholePercent } from './words.ts';
 
 /** A picture of a cause, at the severity at which it is shown. */
 export interface CausePicture {
@@ -59,21 +59,21 @@ export function picturesSection(
   const families = byFamily(causes).map(({ family, rows }) => {
     const pictures = rows.map(({ cause, severity, picture }) => {
       const row = power?.causes.find((candidate) => candidate.cause === cause);
-      return html`<figure>${image(picture, `${cause} at severity ${severity}`)}<figcaption><b>${cause}</b> <span>severity ${severity}</span>${row && verdictOn(row)}<em>${meaningOf(cause)}</em></figcaption></figure>
+      return html`<figure>${image(picture, `${cause} at severity ${severity}`)}<figcaption><b>${cause} <span>${severity}</span></b>${row && verdictOn(row)}<em>${meaningOf(cause)}</em></figcaption></figure>
 `;
     });
     return html`<h3>${family}</h3><div class="pictures"><figure class="clean">${image(clean, 'the clean image')}<figcaption><b>clean</b><em>The image as it is.</em></figcaption></figure>
 ${pictures}</div>`;
   });
   const severities = power
-    ? 'Each cause at the mildest severity that the Profile detects reliably; where there is none, at severity 5 and marked.'
+    ? 'Each cause at the mildest severity that the Profile detects reliably; where there is none, at severity 5 and marked. The number after a name is the severity.'
     : 'Each cause at severity 3; which severities the Profile detects was not tried.';
   return html`<section id="pictures"><h2>What the causes look like</h2><p>${severities} ${caption}</p>${families}</section>`;
 }
 
 function verdictOn({ warn, detectedFrom }: Power['causes'][number]): Markup {
-  if (detectedFrom !== undefined) return html`<em>reliably seen from here on</em>`;
-  return html`<em class="alarm">not reliably seen: ${percent(warn[4])} stopped</em>`;
+  if (detectedFrom !== undefined) return html`<em>seen from severity ${detectedFrom} on</em>`;
+  return html`<em class="alarm">not reliably seen (${wholePercent(warn[4])} %)</em>`;
 }
 
 function image({ source, width, height }: Thumbnail, alt: string): Markup {

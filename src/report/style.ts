@@ -17,7 +17,7 @@ h1,h2,h3,h4,p,dl,dd,ul,table{margin:0}
 h1{font-size:2.4rem;line-height:1.15;letter-spacing:-.02em;font-weight:650;overflow-wrap:anywhere}
 h2{font-size:1.5rem;line-height:1.25;letter-spacing:-.01em;font-weight:650}
 h3{font-size:.8rem;letter-spacing:.09em;text-transform:uppercase;font-weight:600;color:var(--soft);margin:32px 0 12px;break-after:avoid}
-h2+p,h2+p+p{margin-top:8px;max-width:72ch}
+section>p{margin-top:8px;max-width:72ch}
 header{padding-top:56px}
 .eyebrow{font-size:.8rem;letter-spacing:.09em;text-transform:uppercase;font-weight:600;color:var(--seen);margin-bottom:8px}
 .lead{font-size:1.2rem;line-height:1.5;max-width:64ch;margin-top:16px;overflow-wrap:anywhere}
@@ -28,11 +28,12 @@ small{font-size:.8125rem;color:var(--soft);font-weight:400}
 .soft{color:var(--soft)}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 nav{margin-top:24px;display:flex;flex-wrap:wrap;gap:4px 24px;font-size:.9375rem}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(168px,1fr));gap:1px;background:var(--line);border:1px solid var(--line);border-radius:10px;overflow:hidden;margin-top:32px}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:1px;background:var(--line);border:1px solid var(--line);border-radius:10px;overflow:hidden;margin-top:32px}
 .figures div{background:var(--card);padding:16px 20px}
 .figures dt{font-size:.8125rem;color:var(--soft)}
-.figures dd{font-size:1.75rem;line-height:1.3;font-weight:600;letter-spacing:-.01em;white-space:nowrap}
-.figures small{display:block;line-height:1.4}
+.figures dd{font-size:1.75rem;line-height:1.3;font-weight:600;letter-spacing:-.01em}
+.figures .remark{font-size:.8125rem;font-weight:400;letter-spacing:0}
+.figures small{display:block;line-height:1.4;font-variant-numeric:tabular-nums}
 .notes{margin-top:24px;padding:14px 20px 14px 38px;background:var(--alarm-paper);border-radius:10px;font-size:.9375rem}
 .notes li::marker{color:var(--alarm)}
 .alarm{color:var(--alarm)}
@@ -56,17 +57,19 @@ nav{margin-top:24px;display:flex;flex-wrap:wrap;gap:4px 24px;font-size:.9375rem}
 .heat .from{width:13%;text-align:right;padding:0 0 0 4px;white-space:nowrap}
 .heat data{display:block;border-radius:3px;padding:2px 8px 2px 0}
 .tag{font-size:.75rem;font-weight:600;color:var(--alarm);letter-spacing:.02em}
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:20px 16px}
+.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(160px,1fr));gap:20px 16px}
 figure{margin:0;break-inside:avoid}
 figure img{display:block;width:100%;height:auto;border-radius:6px;background:var(--cell)}
 figcaption{font-size:.8125rem;line-height:1.4;padding-top:6px;color:var(--soft)}
 figcaption b{color:var(--ink);font-weight:600;font-size:.875rem}
-figcaption span{float:right}
-figcaption em{display:block;font-style:normal}
+figcaption b,figcaption em{display:block;font-style:normal}
+figcaption b{overflow-wrap:anywhere}
+figcaption b span{color:var(--soft);font-weight:400}
 .clean img{box-shadow:0 0 0 2px var(--paper),0 0 0 4px var(--seen)}
 .distributions{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:16px}
 .distribution{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px;break-inside:avoid;display:flex;flex-direction:column}
-.distribution h4{font-size:.875rem;font-weight:600;display:flex;flex-wrap:wrap;justify-content:space-between;column-gap:8px}
+.distribution h4{font-size:.8125rem;line-height:1.45;font-weight:600;overflow-wrap:anywhere}
+.distribution h4 small{display:block;font-size:.75rem;min-height:1.35em}
 .distribution svg{display:block;width:100%;height:56px;margin:8px 0 4px;border-bottom:1px solid var(--line);overflow:visible}
 .distribution path{fill:var(--seen);fill-opacity:.4}
 .distribution line{stroke:var(--soft);stroke-width:1;vector-effect:non-scaling-stroke}
@@ -94,6 +97,6 @@ footer{padding-block:64px 48px;font-size:.8125rem;color:var(--soft)}
 ${shades}
 .heat data,.scale i,.bar i,.distribution path,.figures{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 @media (max-width:820px){.heats{columns:1}}
-@media (max-width:560px){body>*{padding-inline:16px}h1{font-size:1.9rem}.lead{font-size:1.0625rem}header{padding-top:32px}section{padding-top:48px}.pictures{grid-template-columns:repeat(2,1fr);gap:16px 10px}.figures{grid-template-columns:1fr 1fr}.figures div{padding:12px 14px}.figures dd{font-size:1.4rem}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:8px}.distributions{grid-template-columns:1fr}.heat th:first-child{width:36%}}
+@media (max-width:560px){body>*{padding-inline:16px}h1{font-size:1.9rem}.lead{font-size:1.0625rem}header{padding-top:32px}section{padding-top:48px}.pictures{grid-template-columns:repeat(2,1fr);gap:16px 10px}.figures{grid-template-columns:1fr 1fr}.figures div{padding:12px 14px}.figures dd{font-size:1.4rem}.figures div:last-child:nth-child(odd){grid-column:1/-1}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:8px}.distributions{grid-template-columns:1fr}.heat th:first-child{width:36%}.heat{font-size:.8125rem}.heat data{padding-right:4px}}
 @media print{:root{--paper:#fff;--card:#fff;--ink:#111;--soft:#555;--line:#ddd;--cell:#f3f1ec;--seen:#175f69;--on-seen:#fff;--alarm:#a5430a;--alarm-paper:#fbefe6}body{font-size:11pt}nav{display:none}section{padding-top:28px}header{padding-top:0}.distributions{grid-template-columns:repeat(4,1fr);gap:8px}.distribution p{font-size:.7rem}.pictures{grid-template-columns:repeat(5,1fr)}}
 `;

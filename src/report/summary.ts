@@ -39,13 +39,13 @@ export function figures(profile: Profile): Markup {
     entries.push([
       'Causes reliably seen',
       `${reliable(power).length} of ${power.causes.length}`,
-      'at least 95 % stopped, from some severity on',
+      '95 % stopped or more, from some severity on',
     ]);
     entries.push(['Blind to', `${blindTo(power).length}`, 'less than half stopped, even at the strongest']);
   }
   const boxes = entries.map(
     ([term, value, remark]) =>
-      html`<div><dt>${term}</dt><dd>${value}</dd><dd class="unit"><small>${remark}</small></dd></div>`,
+      html`<div><dt>${term}</dt><dd>${value}</dd><dd class="remark"><small>${remark}</small></dd></div>`,
   );
   return html`<dl class="figures">${boxes}</dl>`;
 }
