@@ -13,5 +13,6 @@ export {
   profileVersion,
   saveProfile,
 } from './profile.ts';
+export { type ReportOptions, renderReport } from './report/page.ts';
 export { type Statistic, type StatisticGroup, statistics } from './statistics.ts';
 export type { DecideBy, DetectorScore, Reason, Verdict } from './verdict.ts';

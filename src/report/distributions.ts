@@ -1,4 +1,4 @@
-import { html, type Markup } from './html.ts';
+import { html, type Markup, type Piece } from './html.ts';
 import { decimal, unitText } from './words.ts';
 
 /** One reference distribution to draw. */
@@ -61,11 +61,16 @@ export function distributionCard(distribution: Distribution): Markup {
       html`<div><dt>${['p01', 'p50', 'p99'][i]}</dt><dd><data value="${value}">${decimal(value, digits)}</data></dd></div>`,
   );
   const scale = [unitText(unit), logFloor === undefined ? '' : 'log scale'].filter((part) => part !== '').join(', ');
-  return html`<article class="distribution"><h4>${name}<small>${scale}</small></h4>
+  return html`<article class="distribution"><h4>${breakable(name)}<small>${scale}</small></h4>
 ${drawing(distribution, quantiles)}
 <dl>${numbers}</dl>
 <p>${meaning}</p></article>
 `;
+}
+
+/** A long camelCase name may break before a capital. */
+function breakable(name: string): Piece {
+  return name.split(/(?=[A-Z])/).map((part, i) => (i === 0 ? part : html`<wbr>${part}`));
 }
 
 function round(value: number): number {

@@ -74,7 +74,7 @@ export function referenceSection(profile: Profile): Markup {
       : html`<table class="counts"><caption>constants <small>one value throughout: any other is new</small></caption><tbody>${rows}</tbody></table>`;
   return html`<section id="reference"><h2>What the reference is</h2>
 <p>${count(reference.images, 'distinct image')}: ${count(reference.fitted, 'image')} fitted to say what is normal, ${decimal(reference.calibrated)} held out to calibrate. Held out by ${split.by}: ${decimal(split.heldOut)} of ${count(split.groups, 'group')}, seed ${split.seed}, a share of ${percent(split.holdout)} asked for. ${count(reference.duplicates, 'exact copy', 'exact copies')} counted once, ${count(reference.skipped, 'file')} skipped.</p>
-<h3>Files and folders</h3>
+<h3>Files and folders <small>properties are those of the fitted images</small></h3>
 <div class="columns">${folders}${properties}${fixed}</div></section>`;
 }
 

@@ -17,6 +17,7 @@ h1,h2,h3,h4,p,dl,dd,ul,table{margin:0}
 h1{font-size:2.4rem;line-height:1.15;letter-spacing:-.02em;font-weight:650;overflow-wrap:anywhere}
 h2{font-size:1.5rem;line-height:1.25;letter-spacing:-.01em;font-weight:650}
 h3{font-size:.8rem;letter-spacing:.09em;text-transform:uppercase;font-weight:600;color:var(--soft);margin:32px 0 12px;break-after:avoid}
+h3 small{text-transform:none;letter-spacing:0}
 section>p{margin-top:8px;max-width:72ch}
 header{padding-top:56px}
 .eyebrow{font-size:.8rem;letter-spacing:.09em;text-transform:uppercase;font-weight:600;color:var(--seen);margin-bottom:8px}

@@ -29,7 +29,7 @@ export function listed(names: readonly string[]): string {
   return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names[names.length - 1]}`;
 }
 
-/** Whether a unit says anything to a person; pure numbers have none. */
+/** A unit as it is shown after a number; ratios and scales such as 1-100 have none. */
 export function unitText(unit: string): string {
-  return unit === 'ratio' ? '' : unit;
+  return unit === 'ratio' || /^\d/.test(unit) ? '' : unit;
 }
