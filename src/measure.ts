@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Container } from './container.ts';
 import type { Core } from './core/index.ts';
-import { checkFrame, decode, type Frame, type Limits } from './decode.ts';
+import { checkFrame, decode, type Frame, type Limits, release } from './decode.ts';
 import { measure, statistics } from './statistics.ts';
 
 /** Everything known of one image before it is compared with a Profile. */
@@ -27,6 +27,7 @@ export async function measureBytes(core: Core, bytes: Uint8Array, limits?: Limit
   const { frame, container } = await decode(bytes, limits);
   const decoded = performance.now();
   const vector = measure(core, frame, container);
+  release(frame);
   const turned = container.orientation >= 5;
   return {
     statistics: vector,
