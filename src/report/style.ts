@@ -29,8 +29,8 @@ small{font-size:.8125rem;color:var(--soft);font-weight:400}
 .soft{color:var(--soft)}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 nav{margin-top:24px;display:flex;flex-wrap:wrap;gap:4px 24px;font-size:.9375rem}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:1px;background:var(--line);border:1px solid var(--line);border-radius:10px;overflow:hidden;margin-top:32px}
-.figures div{background:var(--card);padding:16px 20px}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:1px;background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden;margin-top:32px}
+.figures div{box-shadow:0 0 0 1px var(--line);padding:16px 20px}
 .figures dt{font-size:.8125rem;color:var(--soft)}
 .figures dd{font-size:1.75rem;line-height:1.3;font-weight:600;letter-spacing:-.01em}
 .figures .remark{font-size:.8125rem;font-weight:400;letter-spacing:0}
@@ -99,5 +99,5 @@ ${shades}
 .heat data,.scale i,.bar i,.distribution path,.figures{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 @media (max-width:820px){.heats{columns:1}}
 @media (max-width:560px){body>*{padding-inline:16px}h1{font-size:1.9rem}.lead{font-size:1.0625rem}header{padding-top:32px}section{padding-top:48px}.pictures{grid-template-columns:repeat(2,1fr);gap:16px 10px}.figures{grid-template-columns:1fr 1fr}.figures div{padding:12px 14px}.figures dd{font-size:1.4rem}.figures div:last-child:nth-child(odd){grid-column:1/-1}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:8px}.distributions{grid-template-columns:1fr}.heat th:first-child{width:36%}.heat{font-size:.8125rem}.heat data{padding-right:4px}}
-@media print{:root{--paper:#fff;--card:#fff;--ink:#111;--soft:#555;--line:#ddd;--cell:#f3f1ec;--seen:#175f69;--on-seen:#fff;--alarm:#a5430a;--alarm-paper:#fbefe6}body{font-size:11pt}nav{display:none}section{padding-top:28px}header{padding-top:0}.distributions{grid-template-columns:repeat(4,1fr);gap:8px}.distribution p{font-size:.7rem}.pictures{grid-template-columns:repeat(5,1fr)}}
+@media print{:root{--paper:#fff;--card:#fff;--ink:#111;--soft:#555;--line:#ddd;--cell:#f3f1ec;--seen:#175f69;--on-seen:#fff;--alarm:#a5430a;--alarm-paper:#fbefe6}body{font-size:10pt}body>*{padding-inline:0}.figures{grid-template-columns:repeat(5,1fr)}.figures div{padding:8px 10px}.figures dd{font-size:1.3rem}.figures .remark{font-size:.7rem}.heats{columns:2;column-gap:24px}.heat{font-size:8pt;padding-bottom:12px}.heat data{padding-right:4px}.distribution{padding:8px 10px}nav{display:none}section{padding-top:28px}header{padding-top:0}.distributions{grid-template-columns:repeat(4,1fr);gap:8px}.distribution p{font-size:.7rem}.pictures{grid-template-columns:repeat(6,1fr);gap:10px 8px}figcaption,figcaption b{font-size:.7rem}}
 `;
