@@ -73,7 +73,7 @@ ${pictures}</div>`;
 
 function verdictOn({ warn, detectedFrom }: Power['causes'][number]): Markup {
   if (detectedFrom !== undefined) return html`<em>seen from severity ${detectedFrom} on</em>`;
-  return html`<em class="alarm">not reliably seen (${wholePercent(warn[4])} %)</em>`;
+  return html`<em class="alarm">not reliably seen (${wholePercent(warn[4])}\u00a0%)</em>`;
 }
 
 function image({ source, width, height }: Thumbnail, alt: string): Markup {
