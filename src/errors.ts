@@ -48,6 +48,42 @@ const table = {
     meaning: 'Too few distinct images to describe a population; the message says how many are needed.',
   },
   FIT_NO_VARIATION: { status: 400, exit: 65, meaning: 'The reference images are all alike.' },
+  // models
+  MODEL_UNREADABLE: { status: 500, exit: 78, meaning: 'The model file or its card is missing or may not be read.' },
+  MODEL_TOO_LARGE: {
+    status: 500,
+    exit: 78,
+    meaning: 'The model has more bytes, nodes or fields than any that could run beside every image.',
+  },
+  MODEL_TRUNCATED: { status: 500, exit: 78, meaning: 'The model file ends too early.' },
+  MODEL_INVALID: { status: 500, exit: 78, meaning: 'The file is not a model of a kind that is read, or is broken.' },
+  MODEL_EXTERNAL_DATA: { status: 500, exit: 78, meaning: 'The model wants to read its weights from another file.' },
+  MODEL_OPERATOR: {
+    status: 500,
+    exit: 78,
+    meaning:
+      'The model uses an operator that is not let through: of an unknown domain, a loop, random, or compiled code.',
+  },
+  MODEL_UNSUPPORTED: {
+    status: 500,
+    exit: 78,
+    meaning:
+      'The model is sound but not one that takes a float32 image and gives float32 numbers, or needs another runtime.',
+  },
+  MODEL_CARD: { status: 500, exit: 78, meaning: 'The model card does not fit its schema, or not the model.' },
+  MODEL_CHECKSUM: { status: 500, exit: 78, meaning: 'The model is not the one that its card or Profile was made for.' },
+  MODEL_ANSWER: { status: 500, exit: 78, meaning: 'The model does not give the known answers of its card here.' },
+  MODEL_FAILED: {
+    status: 500,
+    exit: 70,
+    meaning:
+      'The runtime cannot load or run the model, or its first load, in a process of its own, passed a limit or crashed.',
+  },
+  MODEL_RUNTIME: {
+    status: 500,
+    exit: 69,
+    meaning: 'The package that runs such models is not installed; the message says what to type.',
+  },
   // files and folders
   INPUT_NOT_FOUND: { status: 400, exit: 66, meaning: 'A path does not exist.' },
   INPUT_UNREADABLE: {
