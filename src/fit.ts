@@ -8,7 +8,7 @@ import { chooseExample, makeExample } from './example.ts';
 import type { Exposure } from './exposure.ts';
 import { countImages, type ListedImage, listImages } from './folder.ts';
 import { categoricalProperties, type MeasuredImage } from './measure.ts';
-import { type ExposedSample, fitModel, type Sample } from './model.ts';
+import { chooseStatistics, type ExposedSample, fitModel, type Sample } from './model.ts';
 import { findOutliers, type Outliers, warnOfOutliers } from './outliers.ts';
 import { mapOrdered } from './pipeline.ts';
 import { createPool, type Pool } from './pool.ts';
@@ -106,6 +106,8 @@ export async function fit(options: FitOptions): Promise<FitResult> {
         `Expected at least three groups of similar size, but with ${split.heldOut} of ${split.groups} held out ${split.fitted.length} of ${kept.length} images in ${fittedGroups} are left to fit. Use another pattern for group-by, or none.`,
       );
     }
+    // Found out before minutes of simulating causes, not after them.
+    chooseStatistics(split.fitted, split.calibrated);
     const exposed = await exposeReference(pool, split.fitted, { seed, count: exposures, options });
     options.signal?.throwIfAborted();
     options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });

@@ -179,8 +179,11 @@ export function fitModel(fitted: Sample[], calibrated: Sample[], exposed: Expose
   };
 }
 
-/** Statistics measured on every image that vary are scored; those that never vary are categorical evidence. */
-function chooseStatistics(fitted: Sample[], calibrated: Sample[]) {
+/**
+ * Statistics measured on every image that vary are scored; those that never vary are categorical evidence.
+ * @throws {StoplineError} FIT_NO_VARIATION
+ */
+export function chooseStatistics(fitted: Sample[], calibrated: Sample[]) {
   const constants: Record<string, number> = {};
   const used: number[] = [];
   for (const [position, { name, scored }] of statistics.entries()) {

@@ -35,11 +35,16 @@ export interface Outliers {
  * tail is lighter. A tenth of strangers hardly moves a median and a quartile.
  */
 const fence = 7;
-const cleanShare = 2 ** -(fence + 1);
+/** From this share of strangers on a user should know: it is what the usual false-alarm rate of warnings lets through. */
+const tolerated = 0.01;
 /** From here on (2^-5 = 3 % of a clean reference) an image is left out of the next round's models, to be judged by them. */
 const trim = 4;
 /** The set of those left out has settled by then, or goes to and fro by a few that are near `trim`. */
 const rounds = 4;
+/** This share is left out of the first models, as suspects: strangers that are alike hide each other until all are out. */
+const startingShare = 0.25;
+/** One wild statistic must not decide where to start. */
+const maxDeviations = 8;
 /** More images than this make a round slower and its models no better. */
 const maxFitted = 3000;
 /** More than this is a list nobody reads. */
@@ -90,7 +95,7 @@ export function findOutliers(
 
   let models: (RestModel | undefined)[] = [];
   let steps = new Float64Array();
-  let left = new Set<Member>();
+  let left = farthest(members, startingShare);
   for (let round = 0; round < rounds; round++) {
     models = Array.from({ length: folds + 1 }, (_, fold) => {
       const rest = members.filter((one) => one.fold !== fold && !left.has(one)).slice(0, maxFitted);
@@ -124,9 +129,9 @@ export function findOutliers(
   };
 }
 
-/** Whether more images lie beyond the fence than a clean reference has there, at 95 % confidence. */
+/** Whether there are more strangers than any reference has, with 95 % confidence. */
 function isContaminated({ count }: Outliers, images: number): boolean {
-  return clopperPearson(count, images).low > cleanShare;
+  return clopperPearson(count, images).low > tolerated;
 }
 
 /** Says what outliers do to the promise, where they are more than chance leaves there. */
@@ -159,6 +164,26 @@ function fitRest(rest: readonly Member[]): RestModel {
   const { mean, covariance } = ledoitWolf(rest, ({ row }) => standardise(row));
   const precision = Float64Array.from(inverse(covariance).to1DArray());
   return { standardise, distance: (z) => logDistance(z, mean, precision) };
+}
+
+/**
+ * Where to start: the images with the largest mean square of robust deviations, statistic by statistic. It knows nothing of
+ * correlations, but no cluster of strangers below a quarter moves a median or a quartile far.
+ */
+function farthest(members: readonly Member[], share: number): Set<Member> {
+  const sums = new Float64Array(members.length);
+  for (let i = 0; i < members[0].row.length; i++) {
+    const sorted = members.map(({ row }) => row[i]).sort((a, b) => a - b);
+    const median = quantileSorted(sorted, 0.5);
+    const width = quantileSorted(sorted, 0.75) - quantileSorted(sorted, 0.25);
+    // Half of a normal population lies between quartiles that are 1.349 deviations apart.
+    const deviation = width / 1.349 || Number.POSITIVE_INFINITY;
+    for (const [at, { row }] of members.entries()) {
+      sums[at] += Math.min(Math.abs((row[i] - median) / deviation), maxDeviations) ** 2 / row.length;
+    }
+  }
+  const order = members.map((one, i) => ({ one, sum: sums[i] })).sort((a, b) => b.sum - a.sum);
+  return new Set(order.slice(0, Math.floor(share * members.length)).map(({ one }) => one));
 }
 
 function stepsAbove(distances: readonly number[]): Float64Array<ArrayBuffer> {
