@@ -30,8 +30,10 @@ const mapEnds = new Set(
   ).split(' '),
 );
 
-/** What only rearranges a map, often into one of another rank. */
-const rearranging = new Set('Reshape Transpose Gather Squeeze Unsqueeze Split Cast Identity'.split(' '));
+/** What only rearranges or borders a map, often into one of another rank. */
+const rearranging = new Set(
+  'Reshape Transpose Gather Squeeze Unsqueeze Split Cast Identity Pad PadV2 MirrorPad ZeroPadding2D'.split(' '),
+);
 
 /** Strides at which the early maps are taken: the ends of the first stages of common networks. */
 const earlyStrides = [4, 8, 16];
@@ -130,7 +132,13 @@ function stageEnd(
   for (const { inputs, outputs } of graph.nodes) {
     if ((strides.get(outputs[0]) ?? 0) <= stride) continue;
     const end = inputs.find((name) => !constants.has(name) && strides.get(name) === stride);
-    if (end !== undefined) return end;
+    if (end !== undefined) return behindPadding(graph, end);
   }
   return undefined;
+}
+
+/** The map itself, where a border was added to it for the next layer. */
+function behindPadding(graph: Graph, name: string): string {
+  const writer = graph.nodes.find(({ outputs }) => outputs.includes(name));
+  return writer !== undefined && /Pad/.test(writer.operator) ? writer.inputs[0] : name;
 }
