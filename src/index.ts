@@ -4,6 +4,7 @@ export { defaultLimits, type Frame, type Limits } from './decode.ts';
 export { type ErrorCode, errorTable, StoplineError } from './errors.ts';
 export { type FitOptions, type FitResult, fit } from './fit.ts';
 export { createInspector, type Inspector, type InspectorOptions } from './inspector.ts';
+export type { Outlier, Outliers } from './outliers.ts';
 export { createPool, type Pool, type PoolOptions } from './pool.ts';
 export {
   describeProfile,
@@ -14,5 +15,6 @@ export {
   saveProfile,
 } from './profile.ts';
 export { type ReportOptions, renderReport } from './report/page.ts';
+export { fitPer, listSources, type Source, type SourceFit, type SourceRule, sourceRule } from './sources.ts';
 export { type Statistic, type StatisticGroup, statistics } from './statistics.ts';
 export type { DecideBy, DetectorScore, Reason, Verdict } from './verdict.ts';

@@ -5,14 +5,14 @@ import { folds, type Sample } from './model.ts';
 const timeBlocks = 20;
 
 /** @throws {StoplineError} OPTION_INVALID */
-export function groupPattern(groupBy: string): RegExp | undefined {
+export function groupPattern(groupBy: string, setting = 'group-by'): RegExp | undefined {
   if (groupBy === 'folder' || groupBy === 'none') return undefined;
   try {
     return new RegExp(groupBy);
   } catch (cause) {
     throw new StoplineError(
       'OPTION_INVALID',
-      `Expected 'folder', 'none' or a regular expression for group-by but received "${groupBy}": ${(cause as Error).message}`,
+      `Expected 'folder', 'none' or a regular expression for ${setting} but received "${groupBy}": ${(cause as Error).message}`,
     );
   }
 }

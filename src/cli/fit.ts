@@ -1,18 +1,22 @@
+import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import { loadConfig } from '../config.ts';
-import { type FitResult, fit } from '../fit.ts';
+import type { StoplineError } from '../errors.ts';
+import { type FitOptions, type FitResult, fit } from '../fit.ts';
 import type { Outliers } from '../outliers.ts';
 import { blindTo } from '../power.ts';
 import { describeProfile, type Profile, saveProfile } from '../profile.ts';
+import { fitPer, listSources, sourceRule } from '../sources.ts';
 import { interruptible } from './interrupt.ts';
 import { numberOption, settingOption } from './options.ts';
-import { checkWritable } from './output.ts';
+import { checkWritable, makeFolder } from './output.ts';
 import { startStages } from './progress.ts';
 import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
 
 interface FitFlags {
   out: string;
+  profilePer?: string;
   name?: string;
   seed?: number;
   holdout?: number;
@@ -37,7 +41,11 @@ export function fitCommand(): Command {
         'to calibrate: that part decides which false-alarm rates can be promised. Bad images are listed and skipped.',
     )
     .argument('<paths...>', 'image files and folders (searched recursively)')
-    .requiredOption('-o, --out <FILE>', 'Profile file to write, such as camera.stopline')
+    .requiredOption('-o, --out <FILE>', 'Profile file to write, such as camera.stopline; with --profile-per a folder')
+    .option(
+      '--profile-per <WHAT>',
+      'one Profile for each source (camera), written into the folder that --out names: folder, or a regular expression on the path',
+    )
     .option('--name <NAME>', 'name of the reference, shown in every verdict (default: reference)')
     .addOption(numberOption('--seed <N>', 'decides which groups are held out (default: 1)'))
     .addOption(numberOption('--holdout <SHARE>', 'share of the images held out to calibrate (default: 0.3)'))
@@ -68,6 +76,7 @@ export function fitCommand(): Command {
 Examples:
   ${commandLine('fit', 'frames/', '--out', 'camera.stopline', '--name', 'front-camera')}
   ${commandLine('fit', 'drives/', '--out', 'camera.stopline', '--group-by', 'drive(\\d+)')}
+  ${commandLine('fit', 'cameras/', '--out', 'profiles/', '--profile-per', 'cameras/([^/]+)')}
 
 Consecutive frames of a recording resemble each other. Keep each recording in a folder of its own, or name it with
 --group-by, so that a recording is either fitted or held out but never both.`,
@@ -79,32 +88,72 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   // What is kept of an image is old at once: a larger heap for young objects gains nothing, and would grow with the images.
   setFlagsFromString('--semi-space-growth-factor=1');
   const { threads } = loadConfig({ flags: { threads: flags.threads } }).config;
+  const { warn = 0.01, block = Math.min(0.001, warn) } = flags;
+  const { name, seed, holdout, groupBy, exposures, power, example } = flags;
+  const falseAlarmRate = { warn, block };
+  const options = { paths, name, seed, holdout, groupBy, threads, falseAlarmRate, exposures, power, example };
+  if (flags.profilePer !== undefined) return runFitPer(options, flags.profilePer, flags);
   await checkWritable(flags.out);
   const progress = fitProgress();
-  const { warn = 0.01, block = Math.min(0.001, warn) } = flags;
   const result = await interruptible((signal) =>
-    fit({
-      paths,
-      name: flags.name,
-      seed: flags.seed,
-      holdout: flags.holdout,
-      groupBy: flags.groupBy,
-      threads,
-      falseAlarmRate: { warn, block },
-      exposures: flags.exposures,
-      power: flags.power,
-      example: flags.example,
-      onProgress: (state) => progress.update(state),
-      signal,
-    }),
+    fit({ ...options, onProgress: (state) => progress.update(state), signal }),
   ).finally(() => progress.stop());
   await saveProfile(result.profile, flags.out);
-  if (flags.json) {
-    const { skipped, outliers, warnings } = result;
-    printJson({ file: flags.out, profile: describeProfile(result.profile), skipped, outliers, warnings });
-  } else {
-    print(summary(result, flags.out));
-  }
+  if (flags.json) printJson(asJson(result, flags.out));
+  else print(summary(result, flags.out));
+}
+
+function asJson({ profile, skipped, outliers, warnings }: FitResult, file: string) {
+  return { file, profile: describeProfile(profile), skipped, outliers, warnings };
+}
+
+/** One Profile a source: each is written when it is there, and a source that cannot be fitted does not stop the others. */
+async function runFitPer(options: FitOptions, per: string, { out, json }: FitFlags): Promise<void> {
+  const rule = sourceRule(per, options.paths);
+  const { sources, unmatched } = await listSources(options.paths, rule);
+  await makeFolder(out);
+  for (const { file } of sources) await checkWritable(join(out, file));
+  const answers: unknown[] = [];
+  let progress = fitProgress();
+  const onProgress: FitOptions['onProgress'] = (state) => progress.update(state);
+  await interruptible(async (signal) => {
+    for await (const answer of fitPer({ ...options, onProgress, signal }, sources, rule)) {
+      progress.stop();
+      const { source } = answer;
+      const file = join(out, source.file);
+      if ('error' in answer) {
+        process.exitCode = answer.error.exit;
+        answers.push({ source: source.name, error: answer.error.toJSON() });
+        if (!json) print(styled('red', `${printable(source.name)}: ${printable(failure(answer.error))}`));
+      } else {
+        await saveProfile(answer.result.profile, file);
+        answers.push({ source: source.name, ...asJson(answer.result, file) });
+        if (!json) print(line(source.name, answer.result, file));
+      }
+      progress = fitProgress();
+    }
+  }).finally(() => progress.stop());
+  if (json) return printJson({ folder: out, unmatched, sources: answers });
+  if (unmatched > 0) print(styled('yellow', `${count(unmatched, 'image')} of no source: --profile-per does not match`));
+}
+
+function failure({ code, message }: StoplineError): string {
+  return `${code}: ${message}`;
+}
+
+/** A source in a line, its warnings below it. */
+function line(source: string, { profile, skipped, outliers, warnings }: FitResult, file: string): string {
+  const { reference, falseAlarmRate, power } = profile;
+  const facts = [
+    count(reference.images, 'image'),
+    `warn ${percent(falseAlarmRate.promised.warn)}`,
+    `block ${percent(falseAlarmRate.promised.block)}`,
+    ...(skipped.length > 0 ? [`${skipped.length} skipped`] : []),
+    ...(outliers.count > 0 ? [`${outliers.count} unlike the rest`] : []),
+    ...(power ? [`blind to ${blindTo(power).length} of ${power.causes.length} causes`] : []),
+  ];
+  const notes = warnings.map((warning) => `  ${styled('yellow', 'warning:')} ${printable(warning)}`);
+  return [`${styled('bold', printable(source))}: ${facts.join(', ')} -> ${printable(file)}`, ...notes].join('\n');
 }
 
 /** The stages of a fit, as progress bars. */

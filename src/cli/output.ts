@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { access, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { StoplineError } from '../errors.ts';
 
@@ -19,4 +19,20 @@ export async function checkWritable(file: string): Promise<void> {
   if (kind && !kind.isFile()) {
     throw new StoplineError('OUTPUT_UNWRITABLE', `Expected a file to write but "${file}" is not a regular file.`);
   }
+}
+
+/**
+ * The folder that several files are written into, made where it is not there.
+ * @throws {StoplineError} OUTPUT_UNWRITABLE
+ */
+export async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((cause) => {
+    throw new StoplineError(
+      'OUTPUT_UNWRITABLE',
+      `Expected a folder to write to but "${folder}" is none (${cause.code}).`,
+      {
+        cause,
+      },
+    );
+  });
 }
