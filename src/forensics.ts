@@ -1,84 +1,77 @@
+import { standardTable } from './container/quality.ts';
+import type { Container } from './container.ts';
 import type { Core } from './core/index.ts';
 import type { Frame } from './decode.ts';
+import { earlierThreshold, findEarlierPass, stepsOf } from './statistics/earlier.ts';
 import { latticeThreshold } from './statistics/lattice.ts';
 
 /** Indices of `enum stopline_history_field` in core.h. */
 const phaseAt = 0;
 const scoreAt = 1;
 const qualityAt = 2;
-const magnitudesAt = 4;
+const phasesAt = 4;
+const qualitiesAt = phasesAt + 64;
+const magnitudesAt = qualitiesAt + 64;
 const bins = 1024;
-const referenceAt = magnitudesAt + 20 * bins;
 /** Magnitudes are counted in quarters of a DN. */
 const stepsPerDn = 4;
-
-/** Steps of the IJG luma table at quality 50 for the first 20 AC frequencies, in zigzag order. */
-const baseSteps = [11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40, 26, 24, 22, 22, 24] as const;
-/** Frequencies whose histograms are dense enough to show gaps. */
-const holeFrequencies = 12;
-/** One compression stays below 1.43 (40 photographs and renderings, qualities 10 to 98). */
-const holesThreshold = 1.45;
+const frequencies = 20;
 const leastSamples = 100;
+/**
+ * How far the lattice of another phase must stand out: its significance, and that against the next of its kind. After one
+ * compression (28 pictures, qualities 20 to 95) no phase off the axes has both, and on the axes, where every eighth row or
+ * column of the last grid still lies, the next is at most 11 times less.
+ */
+const otherGrid = { offAxes: { least: 15, ratio: 2.5 }, onAxes: { least: 60, ratio: 12 } };
 
-/** What the pixels of a frame say about earlier JPEG compression, whatever file they arrived in. */
+/** What the pixels of a frame say about JPEG compression, whatever file they arrived in. */
 export interface JpegHistory {
   isCompressed: boolean;
   /** Fit of the best lattice, 0 to 1; at most 0.25 is no history. NaN when there are too few textured 8x8 blocks. */
   score: number;
-  /** Quality of the last compression that left a lattice, 5 to 98; NaN without one. */
+  /** Quality of the last compression that left a lattice, 5 to 98, or that of the file where it is known; NaN without one. */
   quality: number;
-  /** Column and row, 0 to 7, at which the 8x8 grid starts: not 0 after a crop. NaN without a history. */
+  /** Column and row, 0 to 7, at which its 8x8 grid starts: not 0 after a crop. NaN without a history. */
   offsetX: number;
   offsetY: number;
-  /** Compressed at another quality before, on the same grid. */
+  /** Compressed at another quality, or on another grid, before that. */
   isDouble: boolean;
-  /** Gaps in the coefficient histograms against those half a block away: about 1 after one compression. NaN without a history. */
-  holes: number;
-  /** Quality of the first of two compressions; NaN where it cannot be told. */
+  /** Evidence of an earlier pass on the same grid in nats per coefficient (`earlierJpegScore`). NaN without a history. */
+  evidence: number;
+  /** Quality of the earlier compression (within 2 on another grid), and where its grid starts; NaN without one. */
   firstQuality: number;
+  firstOffsetX: number;
+  firstOffsetY: number;
 }
 
-/** Quantiser step of libjpeg's luma table (jpeg_quality_scaling). */
-function ijgStep(frequency: number, quality: number): number {
-  const scale = quality < 50 ? Math.floor(5000 / quality) : 200 - 2 * quality;
-  return Math.min(255, Math.max(1, Math.floor((baseSteps[frequency] * scale + 50) / 100)));
+const none: Omit<JpegHistory, 'score'> = {
+  isCompressed: false,
+  quality: Number.NaN,
+  offsetX: Number.NaN,
+  offsetY: Number.NaN,
+  isDouble: false,
+  evidence: Number.NaN,
+  firstQuality: Number.NaN,
+  firstOffsetX: Number.NaN,
+  firstOffsetY: Number.NaN,
+};
+
+/** Steps of libjpeg's luma table at each quality. */
+const ijgSteps = Array.from({ length: 99 }, (_, quality) =>
+  quality === 0 ? [] : stepsOf(standardTable('luma', quality)),
+);
+
+/** Counts in quarters of a DN of one frequency. */
+function histogramOf(out: Float64Array, frequency: number): Float64Array {
+  const start = magnitudesAt + frequency * bins;
+  return out.subarray(start, start + bins);
 }
 
-/** Counts of |coefficient| in multiples of a step. */
-function quantise(histogram: Float64Array, step: number): Float64Array {
-  const counts = new Float64Array(Math.round((bins - 1) / stepsPerDn / step) + 1);
-  for (let bin = 0; bin < bins; bin++) counts[Math.round(bin / stepsPerDn / step)] += histogram[bin];
-  return counts;
-}
-
-/** Frequencies that have a step of their own at a quality, with their counts in multiples of it. */
-function quantiseAll(out: Float64Array, from: number, quality: number): Float64Array[] {
-  return baseSteps.map((_, frequency) => {
-    const start = from + frequency * bins;
-    return quantise(out.subarray(start, start + bins), ijgStep(frequency, quality));
-  });
-}
-
-/** Mean squared departure of each count from its two neighbours, in units of its variance (Popescu and Farid's gaps). */
-function measureHoles(counts: readonly Float64Array[]): number {
-  let sum = 0;
-  let cells = 0;
-  for (const histogram of counts.slice(0, holeFrequencies)) {
-    for (let k = 2; k <= 13 && k + 1 < histogram.length; k++) {
-      const expected = (histogram[k - 1] + histogram[k + 1]) / 2;
-      if (expected < 6) continue;
-      sum += (histogram[k] - expected) ** 2 / (1.5 * expected + 1);
-      cells++;
-    }
-  }
-  return cells === 0 ? Number.NaN : sum / cells;
-}
-
-/** Sum of cos(2 pi c / step) over coefficients c = k * unit above step / 2, and their number. */
-function addCosines(counts: Float64Array, unit: number, step: number, total: { sum: number; n: number }): void {
-  for (let k = Math.floor(step / 2 / unit) + 1; k < counts.length; k++) {
+/** Sum of cos(2 pi c / step) over coefficients c above step / 2, and their number. */
+function addCosines(counts: Float64Array, step: number, total: { sum: number; n: number }): void {
+  for (let k = Math.floor((step / 2) * stepsPerDn) + 1; k < counts.length; k++) {
     if (counts[k] === 0) continue;
-    total.sum += counts[k] * Math.cos((2 * Math.PI * k * unit) / step);
+    total.sum += counts[k] * Math.cos((2 * Math.PI * k) / stepsPerDn / step);
     total.n += counts[k];
   }
 }
@@ -92,19 +85,16 @@ function findFiner(out: Float64Array, coarse: number): number {
   let most = 0;
   for (let quality = coarse + 1; quality <= 98; quality++) {
     const total = { sum: 0, n: 0 };
-    let frequencies = 0;
-    for (let frequency = 0; frequency < baseSteps.length; frequency++) {
-      const step = ijgStep(frequency, quality);
-      const coarseStep = ijgStep(frequency, coarse);
-      const turns = coarseStep / step;
+    let fitting = 0;
+    for (const [frequency, step] of ijgSteps[quality].entries()) {
+      const turns = ijgSteps[coarse][frequency] / step;
       if (step < 2 || turns < 1.2 || Math.abs(turns - Math.round(turns)) < 0.2) continue;
-      const start = magnitudesAt + frequency * bins;
       const before = total.n;
-      addCosines(out.subarray(start, start + bins), 1 / stepsPerDn, step, total);
-      if (total.n - before >= 20) frequencies++;
+      addCosines(histogramOf(out, frequency), step, total);
+      if (total.n - before >= 20) fitting++;
     }
     const significance = total.sum / Math.sqrt(total.n);
-    if (frequencies >= 3 && total.n >= leastSamples && total.sum / total.n > 0.5 && significance > most) {
+    if (fitting >= 3 && total.n >= leastSamples && total.sum / total.n > 0.5 && significance > most) {
       best = quality;
       most = significance;
     }
@@ -112,76 +102,88 @@ function findFiner(out: Float64Array, coarse: number): number {
   return best;
 }
 
-/**
- * The coarser quality before `last`: its lattice on the multiples of the last steps, less what the same multiples show
- * half a block away, where nothing of it is left.
- */
-function findCoarser(here: readonly Float64Array[], reference: readonly Float64Array[], last: number): number {
-  let best = Number.NaN;
-  let most = 0;
-  for (let quality = 20; quality < last; quality++) {
-    const found = { sum: 0, n: 0 };
-    const chance = { sum: 0, n: 0 };
-    for (let frequency = 0; frequency < baseSteps.length; frequency++) {
-      const step = ijgStep(frequency, quality);
-      const unit = ijgStep(frequency, last);
-      if (step <= unit || step % unit === 0) continue;
-      addCosines(here[frequency], unit, step, found);
-      addCosines(reference[frequency], unit, step, chance);
-    }
-    if (found.n < leastSamples || chance.n < leastSamples) continue;
-    const excess = found.sum / found.n - chance.sum / chance.n;
-    const significance = excess * Math.sqrt(found.n);
-    if (excess > 0.25 && significance > most) {
-      best = quality;
-      most = significance;
+/** Counts of |coefficient| in whole DN, as the statistics have them. */
+function wholeCounts(out: Float64Array): Float64Array {
+  const levels = 128;
+  const counts = new Float64Array(frequencies * levels);
+  for (let frequency = 0; frequency < frequencies; frequency++) {
+    const histogram = histogramOf(out, frequency);
+    for (let bin = 0; bin < bins; bin++) {
+      const level = Math.floor(bin / stepsPerDn + 0.5);
+      if (level < levels) counts[frequency * levels + level] += histogram[bin];
     }
   }
-  return best;
+  return counts;
 }
 
 /**
- * Reads earlier JPEG compression from pixels: the quality, where its grid lies, and whether there were two. It survives
+ * Reads JPEG compression from pixels: the quality, where its grid lies, and whether there was another one before. It survives
  * lossless formats and crops, and ends with any resizing, rotation or tone change. Qualities of 99 and 100 leave no trace.
- * @param frame decoded pixels that were not resized
- * @param lastQuality quality of the file the frame came in, where it was a JPEG; else the finest lattice is taken for it
+ * @param frame decoded pixels that were neither resized nor turned
+ * @param file of the JPEG the frame came in: its quality, or what its container says; else the finest lattice is taken for
+ * the last pass
  * @throws `FRAME_INVALID` when the sizes of the frame do not fit together
  * @example
  * jpegHistory(core, await decodePixels(png)).quality; // 85: this PNG was a JPEG once
  */
-export function jpegHistory(core: Core, frame: Frame, lastQuality?: number): JpegHistory {
+export function jpegHistory(
+  core: Core,
+  frame: Frame,
+  file?: number | Pick<NonNullable<Container['jpeg']>, 'quality' | 'tables'>,
+): JpegHistory {
   const out = core.history(frame.data, frame.width, frame.height, frame.channels);
   const score = out[scoreAt];
-  const unknown = Number.NaN;
-  if (!(score > latticeThreshold)) {
+  if (!(score > latticeThreshold)) return { ...none, score };
+  const phase = out[phaseAt];
+  const strongest = out[qualityAt];
+  const fileQuality = typeof file === 'number' ? file : file?.quality;
+
+  // A file's own grid starts at 0: a stronger lattice elsewhere is from before.
+  if (fileQuality !== undefined && phase !== 0) {
     return {
-      isCompressed: false,
-      score,
-      quality: unknown,
-      offsetX: unknown,
-      offsetY: unknown,
-      isDouble: false,
-      holes: unknown,
-      firstQuality: unknown,
+      ...{ isCompressed: true, score, quality: fileQuality, offsetX: 0, offsetY: 0, isDouble: true, evidence: 0 },
+      ...firstPass(strongest, phase),
     };
   }
-  const strongest = out[qualityAt];
-  const finer = lastQuality === undefined ? findFiner(out, strongest) : lastQuality > strongest ? lastQuality : unknown;
-  const quality = Number.isNaN(finer) ? strongest : finer;
-  const here = quantiseAll(out, magnitudesAt, quality);
-  const reference = quantiseAll(out, referenceAt, quality);
-  // Half a count of floor: the reference of a smooth frame can be free of gaps altogether.
-  const holes = measureHoles(here) / (measureHoles(reference) + 0.5);
-  const isDouble = holes > holesThreshold || !Number.isNaN(finer);
-  const firstQuality = !isDouble ? unknown : Number.isNaN(finer) ? findCoarser(here, reference, quality) : strongest;
-  return {
-    isCompressed: true,
-    score,
-    quality,
-    offsetX: out[phaseAt] % 8,
-    offsetY: Math.floor(out[phaseAt] / 8),
-    isDouble,
-    holes,
-    firstQuality,
+  const finer = fileQuality === undefined ? findFiner(out, strongest) : Number.NaN;
+  const quality = fileQuality ?? (Number.isNaN(finer) ? strongest : finer);
+  const steps = typeof file === 'object' ? stepsOf(file.tables[0]) : ijgSteps[Math.min(98, quality)];
+  const aligned = findEarlierPass(wholeCounts(out), steps);
+  const last = {
+    ...{ isCompressed: true, score, quality, offsetX: phase % 8, offsetY: Math.floor(phase / 8) },
+    evidence: aligned.score,
   };
+  const isOnSameGrid = aligned.score > earlierThreshold || !Number.isNaN(finer);
+  const sameGrid = Number.isNaN(finer) ? aligned.quality : strongest;
+  const other = phase === 0 ? findOtherGrid(out) : undefined;
+  // Of two earlier passes the coarser did more harm.
+  if (other && !(isOnSameGrid && sameGrid < other.quality)) {
+    return { ...last, isDouble: true, ...firstPass(other.quality, other.phase) };
+  }
+  if (isOnSameGrid) return { ...last, isDouble: true, ...firstPass(sameGrid, phase) };
+  return { ...none, ...last };
+}
+
+/** Phases other than 0 in three kinds: off the axes, shifted down only, shifted to the right only. */
+const phaseKinds = [
+  Array.from({ length: 64 }, (_, phase) => phase).filter((phase) => phase % 8 !== 0 && phase > 7),
+  Array.from({ length: 7 }, (_, i) => 8 * (i + 1)),
+  Array.from({ length: 7 }, (_, i) => i + 1),
+];
+
+/** A grid beside the one at 0, whose lattice stands out from those of its kind. */
+function findOtherGrid(out: Float64Array): { phase: number; quality: number } | undefined {
+  for (const [kind, phases] of phaseKinds.entries()) {
+    const [first, second] = phases.toSorted((a, b) => out[phasesAt + b] - out[phasesAt + a]);
+    const significance = out[phasesAt + first];
+    const { least, ratio } = kind === 0 ? otherGrid.offAxes : otherGrid.onAxes;
+    if (significance >= least && significance >= ratio * (out[phasesAt + second] + 1)) {
+      return { phase: first, quality: out[qualitiesAt + first] };
+    }
+  }
+  return undefined;
+}
+
+function firstPass(quality: number, phase: number) {
+  return { firstQuality: quality, firstOffsetX: phase % 8, firstOffsetY: Math.floor(phase / 8) };
 }

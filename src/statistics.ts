@@ -4,6 +4,7 @@ import type { Frame } from './decode.ts';
 import { colour } from './statistics/colour.ts';
 import { compression } from './statistics/compression.ts';
 import { container } from './statistics/container.ts';
+import { earlier } from './statistics/earlier.ts';
 import { exposure } from './statistics/exposure.ts';
 import { lattice } from './statistics/lattice.ts';
 import { local } from './statistics/local.ts';
@@ -74,6 +75,7 @@ const tables: readonly StatisticTable[] = [
   noise,
   compression,
   lattice,
+  earlier,
   structure,
   local,
   scales,

@@ -104,6 +104,7 @@
   X(mscnHalf, 24)           /* the same on 2x2 means */                                                                \
   X(latticeScore, 1)        /* lattice.c: largest mean cosine over the IJG qualities */                                \
   X(latticeQuality, 1)      /* and the quality it belongs to, 0 when there are too few coefficients */                 \
+  X(latticeCounts, 2560)    /* counts of |coefficient| in DN, 0 to 127, of the first 20 AC frequencies in zigzag order */ \
   X(aloneBright, 1) /* local.c: pixels above all 8 neighbours by more than their range */                              \
   X(aloneDark, 1) /* and below */                                                                                      \
   X(rowSigns, 2) /* |sum of signs of second differences| along interior rows: total and largest */                     \
@@ -127,10 +128,11 @@ enum stopline_history_field {
   HISTORY_SCORE = 1,       /* mean cosine of the best quality there, NaN without enough coefficients */
   HISTORY_QUALITY = 2,     /* that quality, or 0 */
   HISTORY_USED = 3,        /* blocks that were sampled */
-  HISTORY_BINS = 1024,     /* counts of |coefficient| in quarters of a DN, */
-  HISTORY_MAGNITUDES = 4,  /* for each of the first 20 AC frequencies in zigzag order, */
-  HISTORY_REFERENCE = HISTORY_MAGNITUDES + 20 * HISTORY_BINS, /* and half a block away from the grid */
-  HISTORY_SIZE = HISTORY_REFERENCE + 20 * HISTORY_BINS
+  HISTORY_PHASES = 4,      /* for each of 64 phases the significance n mean^2 of its best quality up to 95, */
+  HISTORY_QUALITIES = HISTORY_PHASES + 64, /* and that quality, to the next third */
+  HISTORY_BINS = 1024,     /* counts of |coefficient| in quarters of a DN */
+  HISTORY_MAGNITUDES = HISTORY_QUALITIES + 64, /* for each of the first 20 AC frequencies in zigzag order */
+  HISTORY_SIZE = HISTORY_MAGNITUDES + 20 * HISTORY_BINS
 };
 
 /* Luma planes are readable this many bytes before and behind their pixels, so that vector loads may overhang. */

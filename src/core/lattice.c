@@ -22,6 +22,7 @@ enum {
   LEAST_RANGE = 4,
   LEAST_SAMPLES = 20,
   LEAST_TOTAL = 100,
+  COUNT_BINS = 128,
   STEPS_PER_DN = 4, /* resolution of coefficient magnitudes */
   MAGNITUDES = 4224 /* above 4 * 1024, the largest orthonormal coefficient of luma */
 };
@@ -223,6 +224,14 @@ void stopline_lattice(const uint8_t *restrict luma, size_t width, size_t height,
                       double *restrict out) {
   workspace *w = prepare(scratch);
   size_t blocks = sample_blocks(luma, width, height, 0, 0, STANDARD_BLOCKS, STANDARD_CANDIDATES, w);
+  double *counts = out + AT_latticeCounts;
+  for (size_t k = 0; k < FREQUENCIES * COUNT_BINS; k++) counts[k] = 0;
+  for (size_t f = 0; f < FREQUENCIES; f++, counts += COUNT_BINS) {
+    for (size_t k = 0; k < blocks; k++) {
+      size_t bin = (size_t)(int32_t)(w->magnitudes[f][k] + 0.5f);
+      if (bin < COUNT_BINS) counts[bin]++;
+    }
+  }
   score_qualities(w, blocks, LOWEST_QUALITY, 1);
   out[AT_latticeQuality] = best_quality(w, &out[AT_latticeScore]);
 }
@@ -239,8 +248,8 @@ static void count_bins(const workspace *w, size_t blocks, double *bins) {
 
 /*
  * The whole history: the grid phase of 64 with the most significant lattice (every third quality from 20 on), then its
- * quality and histograms from more blocks, and as a reference the histograms half a block away, where an earlier
- * compression on the same grid leaves no trace.
+ * quality and histograms from more blocks. A JPEG file has its own lattice at phase 0; how significant the other phases are
+ * says whether there was another grid before.
  */
 void stopline_lattice_history(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
                               double *restrict out) {
@@ -256,14 +265,15 @@ void stopline_lattice_history(const uint8_t *restrict luma, size_t width, size_t
       best = phase;
       most = significance;
     }
+    w->totals[HIGHEST_QUALITY] = 0; /* fits smooth pixels by chance: one frequency with a step of 2 */
+    quality = best_quality(w, &score);
+    out[HISTORY_PHASES + phase] = quality != 0 && score > 0 ? score * w->sums[quality] : 0;
+    out[HISTORY_QUALITIES + phase] = quality;
   }
-  size_t x = best % 8, y = best / 8;
-  size_t blocks = sample_blocks(luma, width, height, x, y, HISTORY_BLOCKS, HISTORY_CANDIDATES, w);
+  size_t blocks = sample_blocks(luma, width, height, best % 8, best / 8, HISTORY_BLOCKS, HISTORY_CANDIDATES, w);
   score_qualities(w, blocks, LOWEST_QUALITY, 1);
   out[HISTORY_PHASE] = (double)best;
   out[HISTORY_QUALITY] = best_quality(w, &out[HISTORY_SCORE]);
   out[HISTORY_USED] = (double)blocks;
   count_bins(w, blocks, out + HISTORY_MAGNITUDES);
-  blocks = sample_blocks(luma, width, height, (x + 4) % 8, (y + 4) % 8, HISTORY_BLOCKS, HISTORY_CANDIDATES, w);
-  count_bins(w, blocks, out + HISTORY_REFERENCE);
 }

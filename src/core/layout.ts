@@ -52,6 +52,7 @@ const sizes = {
   mscnHalf: 24,
   latticeScore: 1,
   latticeQuality: 1,
+  latticeCounts: 2560,
   aloneBright: 1,
   aloneDark: 1,
   rowSigns: 2,

@@ -1,0 +1,230 @@
+import { cumulativeStdNormalProbability } from 'simple-statistics';
+import { naturalOrder, standardTable } from '../container/quality.ts';
+import type { Container } from '../container.ts';
+import { at, slice } from '../core/layout.ts';
+import type { StatisticTable } from '../statistics.ts';
+
+/** The kernel's frequencies: the first 20 AC ones in zigzag order. */
+const frequencies = 20;
+/** Counts of |coefficient| in whole DN, 0 to 127, for each frequency. */
+const bins = 128;
+/** More multiples of a step than this are too rare to tell anything. */
+const maxMultiple = 63;
+/**
+ * Deviation in DN of a coefficient from its lattice after decoding: pixels are rounded to whole levels (variance 1/12, and
+ * the orthonormal transform keeps it).
+ */
+const roundingDeviation = 0.3;
+/** Share of coefficients that the model does not explain, such as those of clipped pixels. */
+const outliers = 0.2;
+/** A pair of steps whose pattern varies less than this (variance about 1) tells nothing. */
+const leastVariance = 0.05;
+/** Coefficients by which the mean is drawn towards 0 (no evidence). */
+const shrinkage = 100;
+/** Gaps: frequencies whose histograms are dense enough, the multiples looked at, and cells that count as one. */
+const gaps = { frequencies: 12, first: 2, last: 13, leastExpected: 6, shrinkage: 5 };
+
+/** Mean log-likelihood ratio above which there was another pass. */
+export const earlierThreshold = 0.05;
+
+/** Steps of the kernel's frequencies in a luma table in natural order. */
+export function stepsOf(table: readonly number[]): number[] {
+  return Array.from({ length: frequencies }, (_, i) => table[naturalOrder[i + 1]]);
+}
+
+const candidates = Array.from({ length: 94 }, (_, i) => ({
+  quality: 5 + i,
+  steps: stepsOf(standardTable('luma', 5 + i)),
+}));
+
+interface Pattern {
+  /** Expected count of each multiple of the last step against that without an earlier pass, and its ln. */
+  ratio: Float64Array;
+  logRatio: Float64Array;
+  /** First multiple that is above half the earlier step: all below it were quantised to zero. */
+  from: number;
+  isInformative: boolean;
+}
+
+/** By earlier and last step; at most 255 x 127 short arrays, 1 MB. */
+const patterns = new Map<number, Pattern>();
+
+/**
+ * What an earlier step leaves on the multiples k of the last step: where the density of coefficients is flat, multiple k
+ * collects m_k = (s1 / s2) sum_j P(j s1 + e within s2 / 2 of k s2) with e normal, 1 on average (the double-quantisation
+ * effect: Popescu and Farid 2004; Lukas and Fridrich 2003).
+ */
+function patternOf(earlier: number, last: number): Pattern {
+  const key = earlier * 256 + last;
+  const known = patterns.get(key);
+  if (known) return known;
+  const multiples = Math.min(maxMultiple, Math.floor((bins - 1) / last - 0.5));
+  const ratio = new Float64Array(Math.max(0, multiples + 1));
+  let variance = 0;
+  for (let k = 1; k <= multiples; k++) {
+    const [low, high] = [(k - 0.5) * last, (k + 0.5) * last];
+    let share = 0;
+    for (let j = Math.max(0, Math.floor(low / earlier) - 1); j <= Math.ceil(high / earlier) + 1; j++) {
+      share +=
+        cumulativeStdNormalProbability((high - j * earlier) / roundingDeviation) -
+        cumulativeStdNormalProbability((low - j * earlier) / roundingDeviation);
+    }
+    const expected = (share * earlier) / last;
+    variance += (expected - 1) ** 2 / multiples;
+    ratio[k] = (1 - outliers) * expected + outliers;
+  }
+  const from = Math.max(2, Math.floor(earlier / 2 / last) + 1);
+  const pattern = { ratio, logRatio: ratio.map(Math.log), from, isInformative: variance >= leastVariance };
+  patterns.set(key, pattern);
+  return pattern;
+}
+
+/** Counts of |coefficient| in whole DN to counts of multiples of a step. */
+function multiplesOf(counts: Float64Array, step: number): Float64Array {
+  const multiples = new Float64Array(Math.floor((bins - 1) / step + 0.5) + 1);
+  for (let level = 0; level < bins; level++) multiples[Math.floor(level / step + 0.5)] += counts[level];
+  return multiples;
+}
+
+/** An earlier JPEG pass on the grid of the last one. */
+export interface EarlierPass {
+  /** Mean log-likelihood ratio per coefficient of the best quality against no earlier pass, in nats; drawn towards 0. */
+  score: number;
+  /** That quality, 5 to 98; NaN when there are too few coefficients for any. */
+  quality: number;
+}
+
+/**
+ * The likeliest quality of a pass before the last, whose steps are known.
+ * @param counts of |coefficient| in whole DN, 20 x 128
+ * @param steps of the last pass (`stepsOf`)
+ */
+export function findEarlierPass(counts: Float64Array, steps: readonly number[]): EarlierPass {
+  const best: EarlierPass = { score: Number.NEGATIVE_INFINITY, quality: Number.NaN };
+  const multiples = steps.map((step, f) => multiplesOf(counts.subarray(f * bins, (f + 1) * bins), step));
+  // Neighbouring qualities share most of their steps.
+  const sums: { step: number; sum: number; n: number }[] = steps.map(() => ({ step: 0, sum: 0, n: 0 }));
+  for (const candidate of candidates) {
+    let sum = 0;
+    let n = 0;
+    for (const [f, step] of candidate.steps.entries()) {
+      if (sums[f].step !== step) sums[f] = { step, ...evidence(multiples[f], step, steps[f]) };
+      sum += sums[f].sum;
+      n += sums[f].n;
+    }
+    const score = sum / (n + shrinkage);
+    if (n > 0 && score > best.score) {
+      best.score = score;
+      best.quality = candidate.quality;
+    }
+  }
+  return Number.isNaN(best.quality) ? { score: 0, quality: Number.NaN } : best;
+}
+
+/**
+ * Log-likelihood ratio of the multiples above half the earlier step, given that they are there. Without an earlier pass
+ * they fall off geometrically (a Laplacian density), by the rate that their mean gives.
+ */
+function evidence(multiples: Float64Array, earlier: number, last: number): { sum: number; n: number } {
+  const total = { sum: 0, n: 0 };
+  if (last >= bins / 2 || earlier === last) return total;
+  const { ratio, logRatio, from, isInformative } = patternOf(earlier, last);
+  if (!isInformative) return total;
+  let beyond = 0;
+  for (let k = from; k < ratio.length; k++) {
+    total.sum += multiples[k] * logRatio[k];
+    total.n += multiples[k];
+    beyond += multiples[k] * (k - from);
+  }
+  if (total.n === 0) return total;
+  const decay = beyond / (beyond + total.n);
+  let weight = 1;
+  let weights = 0;
+  let expected = 0;
+  for (let k = from; k < ratio.length; k++) {
+    weights += weight;
+    expected += weight * ratio[k];
+    weight *= decay;
+  }
+  total.sum -= total.n * Math.log(expected / weights);
+  return total;
+}
+
+/**
+ * Mean squared departure of each count from its two neighbours in units of its variance, about 1 after one pass: finds any
+ * earlier quantiser, also one that is no IJG table.
+ */
+function measureGaps(counts: Float64Array, steps: readonly number[]): number {
+  let sum = gaps.shrinkage;
+  let cells = gaps.shrinkage;
+  for (let f = 0; f < gaps.frequencies; f++) {
+    const multiples = multiplesOf(counts.subarray(f * bins, (f + 1) * bins), steps[f]);
+    for (let k = gaps.first; k <= gaps.last && k + 2 < multiples.length; k++) {
+      const expected = (multiples[k - 1] + multiples[k + 1]) / 2;
+      if (expected < gaps.leastExpected) continue;
+      sum += (multiples[k] - expected) ** 2 / (1.5 * expected + 1);
+      cells++;
+    }
+  }
+  return sum / cells;
+}
+
+/** What the coefficients of a JPEG tell of passes before its own. */
+export const earlier: StatisticTable = {
+  rows: [
+    {
+      name: 'earlierJpegScore',
+      unit: 'nats',
+      group: 'compression',
+      meaning:
+        'Evidence, per coefficient, that the pixels of a JPEG went through JPEG at another quality before: below 0 they did not.',
+      high: 'more surely JPEG-compressed before than',
+      low: 'less surely JPEG-compressed before than',
+      bad: 'high',
+      scored: true,
+      digits: 3,
+      source: 'likelihood ratio of double quantisation, after Lukas and Fridrich 2003',
+    },
+    {
+      name: 'earlierJpegQuality',
+      unit: 'quality',
+      group: 'compression',
+      meaning: 'The JPEG quality (5 to 98) of a pass before the one that made the file, where the pixels show one.',
+      high: 'compressed less before than',
+      low: 'compressed more before than',
+      bad: 'low',
+      scored: false,
+      digits: 0,
+      source: 'IJG quality with the largest likelihood ratio',
+    },
+    {
+      name: 'coefficientGaps',
+      unit: 'ratio',
+      group: 'compression',
+      meaning: 'Gaps and peaks in the coefficient histograms of a JPEG: about 1 when it was compressed once.',
+      high: 'more often compressed than',
+      low: 'less often compressed than',
+      bad: 'high',
+      logFloor: 0.05,
+      scored: true,
+      digits: 2,
+      source: 'after Popescu and Farid 2004',
+    },
+  ],
+  derive(out, source) {
+    const table = lumaTable(source);
+    // Turned or shrunk pixels do not lie on the lattice of the file.
+    if (!table || source?.orientation !== 1 || out[at.width] !== source.width || out[at.height] !== source.height) {
+      return [Number.NaN, Number.NaN, Number.NaN];
+    }
+    const counts = slice(out, 'latticeCounts');
+    const steps = stepsOf(table);
+    const { score, quality } = findEarlierPass(counts, steps);
+    return [score, score > earlierThreshold ? quality : Number.NaN, measureGaps(counts, steps)];
+  },
+};
+
+function lumaTable(source: Container | undefined): readonly number[] | undefined {
+  const table = source?.jpeg?.tables[0];
+  return table?.length === 64 ? table : undefined;
+}
