@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import sharp from 'sharp';
 import { loadConfig, runtimeEnvironment } from '../config.ts';
 import { type CoreInfo, loadCore } from '../core/index.ts';
 import { loadNative, nativeVariants } from '../core/native.ts';
 import { loadWasm } from '../core/wasm.ts';
 import { decode, decodeRule, decoderVersion } from '../decode.ts';
+import { examineOnnxRuntime, type OnnxFindings } from '../embedding/onnx.ts';
+import { examineTensorflow } from '../embedding/tfjs.ts';
 import { asStoplineError } from '../errors.ts';
 import { encodeFrame, renderFrame } from './camera.ts';
 import { commandLine, print, printable, printJson, styled, table } from './terminal.ts';
@@ -27,6 +29,8 @@ interface Findings {
   nativeVariants: string[];
   threads: { cores: number; workers: number; decoding: number };
   allocator: string;
+  /** What runs models here; without it, statistics alone are judged. */
+  models: { onnx: OnnxFindings; tensorflow: ReturnType<typeof examineTensorflow> };
   checks: Check[];
   /** What would make it faster or leaner, with the command to type. */
   hints: string[];
@@ -40,16 +44,21 @@ export function doctorCommand(): Command {
     .summary('say what runs here, and whether it works')
     .description('Prints versions, which build of the C core runs and why not the faster one, and runs a self-test.')
     .option('--json', 'print the findings as JSON')
+    .addOption(
+      new Option('--device <DEVICE>', 'gpu also tries the providers that run models on graphics cards')
+        .choices(['cpu', 'gpu'])
+        .default('cpu'),
+    )
     .addHelpText('after', `\nExamples:\n  ${commandLine('doctor')}\n\nExit status: 0 when Stopline is usable, else 70.`)
-    .action(async (flags: { json?: boolean }) => {
-      const findings = await examine();
+    .action(async (flags: { json?: boolean; device: 'cpu' | 'gpu' }) => {
+      const findings = await examine(flags.device);
       if (!findings.usable) process.exitCode = 70;
       if (flags.json) printJson(findings);
       else print(describe(findings));
     });
 }
 
-async function examine(): Promise<Findings> {
+async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   const hints: string[] = [];
   let core: Findings['core'];
@@ -77,6 +86,7 @@ async function examine(): Promise<Findings> {
     nativeVariants: variants(),
     threads: { cores, workers: threads, decoding },
     allocator: allocator.text,
+    models: { onnx: await examineOnnxRuntime(device), tensorflow: examineTensorflow() },
     checks,
     hints,
   };
@@ -174,6 +184,7 @@ function describe(findings: Findings): string {
   rows.push(
     ['threads', `${threads.workers} workers on ${threads.cores} cores, ${threads.decoding} for decoding`],
     ['allocator', findings.allocator],
+    ...modelRows(findings.models),
   );
   for (const { name, ok, text } of checks) {
     rows.push([`test ${name}`, `${ok ? styled('green', 'ok') : styled('red', 'FAILED')}: ${printable(text)}`]);
@@ -184,4 +195,17 @@ function describe(findings: Findings): string {
     findings.usable ? styled('green', 'Stopline is usable here.') : styled('red', 'Stopline is not usable here.'),
   );
   return lines.join('\n');
+}
+
+function modelRows({ onnx, tensorflow }: Findings['models']): string[][] {
+  const rows: string[][] = [];
+  if ('missing' in onnx) rows.push(['ONNX models', printable(onnx.missing)]);
+  else {
+    rows.push(['ONNX models', `onnxruntime-node ${onnx.version}, ${onnx.providers.join(', ')}`]);
+    for (const { provider, reason } of onnx.failed) rows.push(['', `not ${provider}: ${printable(reason)}`]);
+  }
+  const { installed, missing } = tensorflow;
+  const absent = missing.length > 0 ? `, without ${missing.join(', ')}` : '';
+  rows.push(['TensorFlow models', `${installed.join(', ') || 'no package'}${absent}`]);
+  return rows;
 }

@@ -20,6 +20,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.ts')).serveCommand(),
   doctor: async () => (await import('./doctor.ts')).doctorCommand(),
   demo: async () => (await import('./demo.ts')).demoCommand(),
+  model: async () => (await import('./model.ts')).modelCommand(),
   corrupt: async () => (await import('./corrupt.ts')).corruptCommand(),
 };
 
@@ -49,6 +50,7 @@ First steps:
   for (const name of names) {
     const command = await commands[name]();
     command.copyInheritedSettings(program);
+    for (const part of command.commands) part.copyInheritedSettings(command);
     program.addCommand(command);
   }
   return program;

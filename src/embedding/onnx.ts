@@ -3,6 +3,7 @@ import { StoplineError } from '../errors.ts';
 import { checkCardFits, type ModelCard, namedOutputs } from './card.ts';
 import { addOutputs, readGraph } from './graph.ts';
 import type { FailedProvider, Network, NetworkCheck, NetworkOutput } from './network.ts';
+import { encodeField } from './protobuf.ts';
 
 type Runtime = typeof import('onnxruntime-node');
 
@@ -32,15 +33,46 @@ export async function loadOnnxRuntime(): Promise<Runtime> {
   }
 }
 
-/** What runs ONNX models here, for `stopline doctor`; undefined where the package is missing. */
-export async function describeOnnxRuntime(): Promise<{ version: string; providers: string[] } | { missing: string }> {
+/** What runs ONNX models here, for `stopline doctor`. */
+export type OnnxFindings = { version: string; providers: string[]; failed: FailedProvider[] } | { missing: string };
+
+/**
+ * Tries every provider of a device with a network of one node.
+ * @returns those that work and the reasons of the others, or why the package is missing
+ */
+export async function examineOnnxRuntime(device: 'cpu' | 'gpu'): Promise<OnnxFindings> {
+  let runtime: Runtime;
   try {
-    const { env, listSupportedBackends } = await loadOnnxRuntime();
-    const providers = listSupportedBackends().map(({ name, bundled }) => (bundled ? name : `${name} (not installed)`));
-    return { version: String(env.versions.node), providers };
+    runtime = await loadOnnxRuntime();
   } catch (error) {
     return { missing: (error as Error).message };
   }
+  const providers: string[] = [];
+  const failed: FailedProvider[] = [];
+  for (const provider of onnxProviders[device])
+    try {
+      const session = await runtime.InferenceSession.create(smallestModel(), sessionOptions(provider));
+      const x = new runtime.Tensor('float32', Float32Array.of(-1, 2), [2]);
+      const { y } = await session.run({ x });
+      if (String(y.data) !== '0,2') throw new Error(`it takes the positive parts of -1 and 2 for ${y.data}`);
+      providers.push(provider);
+      await session.release();
+    } catch (error) {
+      failed.push({ provider, reason: firstLine(error) });
+    }
+  return { version: String(runtime.env.versions.node), providers, failed };
+}
+
+/** y = Relu(x) for two floats. */
+function smallestModel(): Uint8Array {
+  const text = (field: number, value: string) => encodeField(field, Buffer.from(value));
+  const number = (field: number, value: number) => Uint8Array.of(field * 8, value);
+  const shape = encodeField(2, encodeField(1, number(1, 2)));
+  const type = encodeField(2, encodeField(1, Buffer.concat([number(1, 1), shape])));
+  const node = Buffer.concat([text(1, 'x'), text(2, 'y'), text(4, 'Relu')]);
+  const value = (name: string) => Buffer.concat([text(1, name), type]);
+  const graph = [encodeField(1, node), text(2, 'doctor'), encodeField(11, value('x')), encodeField(12, value('y'))];
+  return Buffer.concat([number(1, 8), encodeField(7, Buffer.concat(graph)), encodeField(8, number(2, 13))]);
 }
 
 export interface OnnxOptions {
@@ -145,7 +177,7 @@ function createNetwork(
   };
 }
 
-/** The first line of what a runtime says, without the paths of whoever built it. */
+/** The first line of what a runtime says, without the assertion that failed and the paths of whoever built it. */
 export function firstLine(error: unknown): string {
   const [line] = (error instanceof Error ? error.message : String(error)).split('\n');
   return line

@@ -46,6 +46,23 @@ async function loadBackend(): Promise<Backend> {
   }
 }
 
+/** Which packages of TensorFlow.js are here, for `stopline doctor`; nothing is loaded. */
+export function examineTensorflow(): { installed: string[]; missing: string[] } {
+  const { resolve } = createRequire(import.meta.url);
+  const installed: string[] = [];
+  const absent: string[] = [];
+  for (const part of ['core', 'converter', 'layers', 'backend-wasm', 'node']) {
+    const name = `@tensorflow/tfjs-${part}`;
+    try {
+      resolve(name);
+      installed.push(name);
+    } catch {
+      absent.push(name);
+    }
+  }
+  return { installed, missing: absent };
+}
+
 function missing(cause: unknown): StoplineError {
   return new StoplineError(
     'MODEL_RUNTIME',

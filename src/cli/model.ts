@@ -1,0 +1,198 @@
+import { writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { Command, Option } from 'commander';
+import { loadCore } from '../core/index.ts';
+import { type ModelCard, shapeText } from '../embedding/card.ts';
+import { checkAnswers } from '../embedding/embedder.ts';
+import type { Graph } from '../embedding/graph.ts';
+import { cardPathOf, openPrepared, prepareModel, proposeFor, readCard, readModel } from '../embedding/index.ts';
+import { knownFrames } from '../embedding/knownframes.ts';
+import { tryModel } from '../embedding/trial.ts';
+import { StoplineError } from '../errors.ts';
+import { checkWritable } from './output.ts';
+import { bytesText, commandLine, note, print, printable, printJson, styled, table } from './terminal.ts';
+
+const aboutModel = 'an .onnx file, or the model.json of a TensorFlow.js model';
+
+export function modelCommand(): Command {
+  const command = new Command('model')
+    .summary('look at a classifier that is to be watched')
+    .description(
+      'Reads models that nobody vouches for: what they are, which layer is worth comparing, and whether they run.',
+    )
+    .addHelpText(
+      'after',
+      `
+Options of inspect:
+  --out <FILE>  write the proposed card, with known answers
+  --json        print what was found as JSON
+
+Options of check:
+  --card <FILE>      the card, where it does not lie beside the model
+  --device <DEVICE>  cpu, or gpu to try graphics cards first
+  --record           keep the answers of this machine's CPU in the card, after a change to it
+  --json             print the result as JSON
+
+Examples:
+  ${commandLine('model', 'inspect', 'classifier.onnx')}
+  ${commandLine('model', 'inspect', 'classifier.onnx', '--out', 'classifier.card.json')}
+  ${commandLine('model', 'check', 'classifier.onnx')}
+
+Exit status: 0; 69 a package is missing, 70 the model does not run, 78 a bad model or card, or other answers.`,
+    );
+  command
+    .command('inspect')
+    .summary('read the graph and propose a model card')
+    .description('Reads the graph of a model without trusting it, finds its embedding, and proposes a model card.')
+    .argument('<model>', aboutModel)
+    .option('-o, --out <FILE>', 'write the proposed card, with known answers; nothing is overwritten')
+    .option('--json', 'print what was found, and the card, as JSON')
+    .addHelpText(
+      'after',
+      `\nExamples:\n  ${commandLine('model', 'inspect', 'classifier.onnx', '--out', 'classifier.card.json')}`,
+    )
+    .action(inspectModel);
+  command
+    .command('check')
+    .summary('run the known answers of a model card')
+    .description('Loads a model in a process of its own, then here, and compares what it says of generated frames.')
+    .argument('<model>', aboutModel)
+    .option('--card <FILE>', 'the card, where it does not lie beside the model')
+    .addOption(
+      new Option('--device <DEVICE>', 'gpu tries CUDA, TensorRT and WebGPU before the CPU')
+        .choices(['cpu', 'gpu'])
+        .default('cpu'),
+    )
+    .option('--record', "keep the answers of this machine's CPU in the card, after a change to it")
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', `\nExamples:\n  ${commandLine('model', 'check', 'classifier.onnx', '--device', 'gpu')}`)
+    .action(checkModel);
+  return command;
+}
+
+async function inspectModel(path: string, flags: { out?: string; json?: boolean }): Promise<void> {
+  if (flags.out !== undefined) await checkWritable(flags.out);
+  const read = await readModel(path);
+  const { card, guesses } = proposeFor(path, read);
+  const bytes = read.files.reduce((sum, file) => sum + file.length, 0);
+  // A model can be read where it cannot be run.
+  try {
+    card.answers = await tryModel(read.files, card);
+  } catch (error) {
+    if ((error as StoplineError).code !== 'STOPLINE_ERR_MODEL_RUNTIME') throw error;
+    note(`stopline: warning: the card has no known answers: ${printable((error as Error).message)}`);
+  }
+  if (flags.out !== undefined) await writeCard(flags.out, card);
+  if (flags.json) printJson({ bytes, graph: summaryOf(read.graph), card, guesses });
+  else print(describeModel(path, bytes, read.graph, card, guesses, flags.out));
+}
+
+/** A card is edited by hand, so an older one is not overwritten. */
+async function writeCard(file: string, card: ModelCard, flag: 'wx' | 'w' = 'wx'): Promise<void> {
+  try {
+    await writeFile(file, `${JSON.stringify(card, null, 2)}\n`, { flag });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const reason = code === 'EEXIST' ? 'it is there already: remove it first, or name another' : `of ${code}`;
+    throw new StoplineError('OUTPUT_UNWRITABLE', `Expected to write "${file}" but ${reason}.`, { cause });
+  }
+}
+
+function summaryOf(graph: Graph) {
+  const counts = new Map<string, number>();
+  for (const { operator, domain } of graph.nodes) {
+    const name = domain === '' ? operator : `${domain}.${operator}`;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return {
+    producer: graph.producer,
+    opset: graph.opset,
+    nodes: graph.nodes.length,
+    parameters: graph.parameters,
+    operators: Object.fromEntries([...counts].sort(([, a], [, b]) => b - a)),
+    inputs: graph.inputs,
+    outputs: graph.outputs,
+  };
+}
+
+function describeModel(
+  path: string,
+  bytes: number,
+  graph: Graph,
+  card: ModelCard,
+  guesses: readonly string[],
+  out: string | undefined,
+): string {
+  const { producer, opset, nodes, parameters, operators } = summaryOf(graph);
+  const kinds = Object.entries(operators).map(([name, count]) => `${name} ${count}`);
+  const { input, outputs } = card;
+  const from = [producer && `from ${producer}`, opset > 0 && `opset ${opset}`].filter(Boolean).join(', ');
+  const rows = [
+    ['sha256', card.sha256],
+    ['graph', `${nodes} nodes, ${parameters} parameters${from && `, ${from}`}`],
+    ['operators', kinds.slice(0, 12).join(', ') + (kinds.length > 12 ? ', ...' : '')],
+    ...graph.inputs.map((value) => ['input', `${value.name}: ${shapeText(value)}`]),
+    ...graph.outputs.map((value) => ['output', `${value.name}: ${shapeText(value)}`]),
+    ['fed with', `${input.layout}, ${input.width}x${input.height}, ${input.channels === 1 ? 'luma' : input.colour}`],
+    ['content', outputs.content],
+    ...(outputs.early.length > 0 ? [['early maps', outputs.early.join(', ')]] : []),
+    ...(outputs.classes === undefined ? [] : [['classes', outputs.classes]]),
+    ...(card.answers.length > 0 ? [['embedding', `${card.answers[0].dimension} numbers`]] : []),
+  ].map((row) => row.map(printable));
+  const lines = [`${styled('bold', printable(basename(path)))}  ${card.kind}, ${bytesText(bytes)}`, table(rows)];
+  lines.push(styled('bold', 'The graph does not say these; correct them in the card'));
+  for (const guess of guesses) lines.push(`  - ${printable(guess)}`);
+  lines.push(
+    out === undefined
+      ? `Write the card: ${commandLine('model', 'inspect', path, '--out', cardPathOf(path))}`
+      : `Card written to ${printable(out)}. After a change to it: ${commandLine('model', 'check', path, '--record')}`,
+  );
+  return lines.join('\n');
+}
+
+interface CheckFlags {
+  card?: string;
+  device: 'cpu' | 'gpu';
+  record?: boolean;
+  json?: boolean;
+}
+
+async function checkModel(path: string, flags: CheckFlags): Promise<void> {
+  const cardPath = flags.card ?? cardPathOf(path);
+  const card = readCard(cardPath);
+  if (card === undefined)
+    throw new StoplineError(
+      'MODEL_CARD',
+      `Expected a model card at "${cardPath}" but there is none. Make one: ${commandLine('model', 'inspect', path, '--out', cardPath)}`,
+    );
+  // Prepared and opened without the answers of the card, so that they are shown instead of thrown.
+  const { model } = await prepareModel(path, { card: { ...card, answers: [] } });
+  if (flags.record) {
+    card.answers = model.answers;
+    await writeCard(cardPath, card, 'w');
+  }
+  const embedder = await openPrepared(model, { core: loadCore(), device: flags.device });
+  const answers = await checkAnswers(embedder, card.answers);
+  const frames = Object.values(knownFrames).map((generate) => generate());
+  const start = performance.now();
+  await embedder.embed(frames);
+  const msPerImage = (performance.now() - start) / frames.length;
+  await embedder.close();
+  const ok = answers.every((answer) => answer.ok);
+  const { runtime, provider, failed, dimension } = embedder.info;
+  if (!ok) process.exitCode = 78;
+  if (flags.json) return printJson({ ok, runtime, provider, failed, dimension, msPerImage, answers });
+  const rows = [
+    ['runs on', `${runtime}, ${provider}`],
+    ...failed.map(({ provider, reason }) => ['', `not ${provider}: ${printable(reason)}`]),
+    ['embedding', `${dimension} numbers, ${msPerImage.toFixed(1)} ms an image`],
+    ...answers.map(({ frame, difference, tolerance, ok }) => {
+      const word = ok ? styled('green', 'ok') : styled('red', 'OTHER');
+      return [`answer ${frame}`, `${word}: differs by ${difference.toPrecision(2)}, ${tolerance} is allowed`];
+    }),
+  ];
+  const verdict = ok
+    ? styled('green', 'The model gives its known answers.')
+    : styled('red', 'The model gives other answers.');
+  print([table(rows), answers.length === 0 ? 'The card has no known answers.' : verdict].join('\n'));
+}

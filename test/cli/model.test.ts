@@ -1,0 +1,112 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { checkCard } from '../../src/embedding/card.ts';
+import { loadOnnxRuntime } from '../../src/embedding/onnx.ts';
+import { model, node, smallClassifier, value } from '../embedding/onnxfile.ts';
+import { errorOf, stopline, temporaryFolder } from './stopline.ts';
+
+const folder = temporaryFolder();
+const installed = await loadOnnxRuntime().then(
+  () => true,
+  () => false,
+);
+if (!installed) console.warn('models are not run: onnxruntime-node is not installed');
+
+const path = join(folder, 'small.onnx');
+const card = join(folder, 'small.card.json');
+writeFileSync(path, smallClassifier());
+
+describe('stopline model', () => {
+  it('inspect says what the graph is and what it does not say', async () => {
+    const { code, stdout } = await stopline(['model', 'inspect', path]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^graph +12 nodes, 6449 parameters, from stopline-test, opset 13$/m);
+    expect(stdout).toMatch(/^input +image: N x 3 x 64 x 64$/m);
+    expect(stdout).toMatch(/^content +features$/m);
+    expect(stdout).toMatch(/ {2}- outputs\.content: what the last Gemm reads/);
+    expect(stdout).toContain('--out');
+    expect(existsSync(card)).toBe(false);
+  });
+
+  it('check needs a card, and says how to make one', async () => {
+    const run = await stopline(['model', 'check', path, '--json']);
+    expect(run.code).toBe(78);
+    expect(errorOf(run)).toMatchObject({
+      code: 'STOPLINE_ERR_MODEL_CARD',
+      message: expect.stringContaining('model inspect'),
+    });
+  });
+
+  it.skipIf(!installed)(
+    'inspect --out writes a card with known answers; check finds them again, and others',
+    async () => {
+      const { code, stdout } = await stopline(['model', 'inspect', path, '--out', card, '--json']);
+      expect(code).toBe(0);
+      const written = checkCard(JSON.parse(readFileSync(card, 'utf8')));
+      expect(JSON.parse(stdout)).toMatchObject({
+        card: written,
+        graph: { nodes: 12, operators: { Conv: 4, Relu: 4 } },
+      });
+      expect(written.answers).toHaveLength(3);
+
+      const again = await stopline(['model', 'inspect', path, '--out', card]);
+      expect(again.code).toBe(73);
+      expect(again.stderr).toContain('there already');
+
+      const checked = await stopline(['model', 'check', path]);
+      expect(checked.code).toBe(0);
+      expect(checked.stdout).toMatch(/^runs on +onnxruntime-node [\d.]+, cpu$/m);
+      expect(checked.stdout).toContain('The model gives its known answers.');
+
+      writeFileSync(card, JSON.stringify({ ...written, input: { ...written.input, colour: 'BGR' } }));
+      const changed = await stopline(['model', 'check', path, '--json']);
+      expect(changed.code).toBe(78);
+      expect(JSON.parse(changed.stdout)).toMatchObject({ ok: false, provider: 'cpu' });
+
+      const recorded = await stopline(['model', 'check', path, '--record']);
+      expect(recorded.code).toBe(0);
+      expect(checkCard(JSON.parse(readFileSync(card, 'utf8')))).toMatchObject({ input: { colour: 'BGR' } });
+      expect((await stopline(['model', 'check', path])).code).toBe(0);
+    },
+  );
+
+  it('refuses a hostile model without running it, and prints nothing of it that could move the cursor', async () => {
+    const bad = join(folder, 'bad.onnx');
+    const name = '\u001b[2Jx';
+    const parts = {
+      nodes: [node('Loop', ['x'], [name])],
+      inputs: [value('x', [1, 3, 8, 8])],
+      outputs: [value('y', [1])],
+    };
+    writeFileSync(bad, model(parts));
+    const { code, stderr } = await stopline(['model', 'inspect', bad]);
+    expect(code).toBe(78);
+    expect(stderr).toMatch(/^stopline: STOPLINE_ERR_MODEL_OPERATOR: .*Loop, which may run without end/);
+    expect(stderr).not.toContain('\u001b');
+  });
+
+  it.each([
+    ['an unknown part', ['model', 'inspekt', path], /unknown command 'inspekt'/],
+    ['an unknown device', ['model', 'check', path, '--device', 'tpu'], /cpu, gpu/],
+    ['an unknown option', ['model', 'inspect', path, '--output', 'x'], /unknown option '--output'/],
+    ['a missing model', ['model', 'check'], /missing required argument 'model'/],
+  ])('%s exits with 2', async (_, args, message) => {
+    const { code, stderr } = await stopline(args);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+  });
+});
+
+it('doctor says what runs models, and why a graphics card does not', async () => {
+  const { code, stdout } = await stopline(['doctor', '--device', 'gpu', '--json']);
+  expect(code).toBe(0);
+  const { onnx, tensorflow } = JSON.parse(stdout).models;
+  if (installed) {
+    const tried = [...onnx.providers, ...onnx.failed.map(({ provider }: { provider: string }) => provider)].sort();
+    expect(tried).toEqual(['cpu', 'cuda', 'tensorrt', 'webgpu']);
+    expect(onnx.providers).toContain('cpu');
+  } else expect(onnx.missing).toContain('npm install');
+  expect(tensorflow.installed).toContain('@tensorflow/tfjs-core');
+});
