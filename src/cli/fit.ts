@@ -180,6 +180,7 @@ function powerTable({ power }: Profile): string[] {
       `What it sees: share of ${power.images} held-out images stopped at severities 1 to 5 (# at least 95 %)`,
     ),
     indent(table(cells)),
+    `Clean but encoded again like the others: ${power.clean.flagged} of ${power.clean.images} stopped (95 %: ${percent(power.clean.low)} to ${percent(power.clean.high)})`,
     missed.length > 0
       ? styled('yellow', `Blind to: ${missed.join(', ')}`)
       : 'Blind to none of the simulated causes at their strongest.',
