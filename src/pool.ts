@@ -211,7 +211,8 @@ export interface PoolOptions {
   decideBy?: DecideBy;
   /**
    * For long lists: each thread has its next image at hand when it has finished one, so that none waits for the main
-   * thread. An image is still worked on alone. Not for a service, where an image handed over can no longer be withdrawn.
+   * thread; with a thread for every core it is decoded meanwhile. Not for a service, where an image handed over can no
+   * longer be withdrawn.
    */
   isBatch?: boolean;
   /** What is refused before it is decoded; default: `defaultLimits`. */
@@ -267,7 +268,9 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     isBatch,
   } = options;
   const profileBytes = options.profileBytes ?? (profilePath === undefined ? undefined : await readProfile(profilePath));
-  const workerData: WorkerSettings = { profileBytes, core, decideBy, limits };
+  // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
+  const decodesAhead = isBatch && threads >= availableParallelism();
+  const workerData: WorkerSettings = { profileBytes, core, decideBy, limits, decodesAhead };
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const line = createWorkerLine<WorkerTask>({
     filename: fileURLToPath(new URL(`./worker.${extension}`, import.meta.url)),

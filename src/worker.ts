@@ -16,6 +16,8 @@ export interface WorkerSettings {
   /** A whole Profile file; absent in a pool that only measures. */
   profileBytes?: Uint8Array;
   core: 'auto' | 'native' | 'wasm';
+  /** Whether a thread that is given its next image meanwhile decodes it meanwhile. */
+  decodesAhead?: boolean;
   decideBy?: DecideBy;
   limits: Limits;
 }
@@ -94,12 +96,17 @@ async function perform(task: WorkerTask): Promise<Answer> {
   }
 }
 
-/** A thread takes its tasks one after the other, so that N threads mean N images at work. */
+/**
+ * A thread takes its tasks one after the other, so that N threads mean N images at work. With `decodesAhead` the next image
+ * is decoded, by the threads of libvips, while this one is measured: else a core idles whenever bytes change threads.
+ * Exposures hold many frames and stay alone.
+ */
 let last: Promise<unknown> = Promise.resolve();
 
 /** Entry of a worker thread: one task in, one answer out. Errors are answers too, because cloning would strip their code. */
 export default async function work(task: WorkerTask): Promise<WorkerAnswer<Answer>> {
-  const turn = last.then(() => perform(task));
+  const isAhead = settings.decodesAhead && task.kind !== 'exposeFile';
+  const turn = isAhead ? perform(task) : last.then(() => perform(task));
   last = turn.catch(() => undefined);
   try {
     return { value: await turn };
