@@ -184,6 +184,36 @@ function findOtherGrid(out: Float64Array): { phase: number; quality: number } | 
   return undefined;
 }
 
+/** One JPEG compression: its quality, and the column and row, 0 to 7, at which its grid starts. */
+export interface JpegPass {
+  quality: number;
+  offsetX: number;
+  offsetY: number;
+}
+
+/** JPEG compression that pixels remember. */
+export interface History {
+  /** The last pass that left a trace: of a JPEG its own. */
+  last?: JpegPass;
+  /** The one before; of two the coarser. */
+  earlier?: JpegPass;
+}
+
+/**
+ * `jpegHistory` of an image as it was decoded.
+ * @param container absent when the caller decoded the image
+ * @returns undefined for pixels that were turned or shrunk: they have lost their grid
+ */
+export function historyOf(core: Core, frame: Frame, container?: Container): History | undefined {
+  if (container && (container.orientation !== 1 || container.width !== frame.width)) return undefined;
+  const found = jpegHistory(core, frame, container?.jpeg);
+  const { quality, offsetX, offsetY, isDouble, firstQuality, firstOffsetX, firstOffsetY } = found;
+  return {
+    ...(found.isCompressed && { last: { quality, offsetX, offsetY } }),
+    ...(isDouble && { earlier: { quality: firstQuality, offsetX: firstOffsetX, offsetY: firstOffsetY } }),
+  };
+}
+
 function firstPass(quality: number, phase: number) {
   return { firstQuality: quality, firstOffsetX: phase % 8, firstOffsetY: Math.floor(phase / 8) };
 }

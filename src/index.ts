@@ -3,6 +3,7 @@ export type { Core, CoreInfo } from './core/index.ts';
 export { defaultLimits, type Frame, type Limits } from './decode.ts';
 export { type ErrorCode, errorTable, StoplineError } from './errors.ts';
 export { type FitOptions, type FitResult, fit } from './fit.ts';
+export type { History, JpegPass } from './forensics.ts';
 export { createInspector, type Inspector, type InspectorOptions } from './inspector.ts';
 export type { Outlier, Outliers } from './outliers.ts';
 export { createPool, type Pool, type PoolOptions } from './pool.ts';

@@ -1,8 +1,9 @@
 import type { Core } from './core/index.ts';
 import { loadCore } from './core/index.ts';
-import { decodeRule, decoderVersion, type Frame, type Limits } from './decode.ts';
+import { decodeRule, decoderVersion, type Frame, type Limits, release } from './decode.ts';
 import { StoplineError } from './errors.ts';
-import { type MeasuredImage, measureBytes, measureFrame } from './measure.ts';
+import { historyOf } from './forensics.ts';
+import { type MeasuredImage, measureFrame, measurePixels } from './measure.ts';
 import { loadProfile, type Profile } from './profile.ts';
 import { createScorer } from './score.ts';
 import { statistics } from './statistics.ts';
@@ -71,16 +72,20 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     profile,
     statistics.map(({ name }) => name),
   );
-  const verdictOn = (image: MeasuredImage) => judge(profile, scorer, image, decideBy);
+  const verdictOn = (image: MeasuredImage, frame: Frame) =>
+    judge(profile, scorer, image, { decidedBy: decideBy, history: () => historyOf(core, frame, image.container) });
   return {
     profile,
     core,
     warnings,
     async inspect(bytes) {
-      return verdictOn(await measureBytes(core, bytes, options.limits));
+      const { frame, ...image } = await measurePixels(core, bytes, options.limits);
+      const verdict = verdictOn(image, frame);
+      release(frame);
+      return verdict;
     },
     inspectFrame(frame) {
-      return verdictOn(measureFrame(core, frame));
+      return verdictOn(measureFrame(core, frame), frame);
     },
   };
 }

@@ -23,13 +23,27 @@ export interface MeasuredImage {
  * @throws {StoplineError} IMAGE_*
  */
 export async function measureBytes(core: Core, bytes: Uint8Array, limits?: Limits): Promise<MeasuredImage> {
+  const { frame, ...image } = await measurePixels(core, bytes, limits);
+  release(frame);
+  return image;
+}
+
+/**
+ * The same, with the pixels for whoever wants to look closer, and then releases them.
+ * @throws {StoplineError} IMAGE_*
+ */
+export async function measurePixels(
+  core: Core,
+  bytes: Uint8Array,
+  limits?: Limits,
+): Promise<MeasuredImage & { frame: Frame }> {
   const started = performance.now();
   const { frame, container } = await decode(bytes, limits);
   const decoded = performance.now();
   const vector = measure(core, frame, container);
-  release(frame);
   const turned = container.orientation >= 5;
   return {
+    frame,
     statistics: vector,
     container,
     width: turned ? container.height : container.width,

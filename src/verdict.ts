@@ -1,5 +1,6 @@
 import type { Container } from './container.ts';
 import type { Cause } from './diagnosis.ts';
+import type { History } from './forensics.ts';
 import { categoricalProperties, type MeasuredImage } from './measure.ts';
 import type { Profile } from './profile.ts';
 import { countBelow, type Score, type Scorer, twoSidedPValue } from './score.ts';
@@ -7,7 +8,10 @@ import { type Statistic, statistics, toImageStatistics } from './statistics.ts';
 
 /** One statistic that makes an image strange, in plain words. */
 export interface Reason {
-  /** Name in the statistics table, or the container property (`fingerprint`, `format`, `size`) for categorical evidence. */
+  /**
+   * Name in the statistics table, or for categorical evidence the container property (`fingerprint`, `format`, `size`) or
+   * `history`.
+   */
   statistic: string;
   value: number | string;
   unit: string;
@@ -58,6 +62,11 @@ export interface Verdict {
     /** Of the encoded bytes, or of the pixels when a frame was given. */
     sha256: string;
     container?: Container;
+    /**
+     * JPEG compression before this file that the pixels remember: the file's own pass, and one before. Only where the
+     * verdict is not pass, since it takes longer than all statistics, and only for pixels neither turned nor shrunk.
+     */
+    history?: History;
   };
   profile: { name: string; sha256: string };
   timingMs: { decode: number; statistics: number; score: number; total: number };
@@ -70,14 +79,16 @@ const reasonDeviations = 2;
 
 /**
  * Compares one measured image with a Profile and puts the answer in words.
- * @param decidedBy a detector that the Profile has
+ * @param by.decidedBy a detector that the Profile has; default: combined
+ * @param by.history reads the history of the pixels; called only when the image does not pass
  */
 export function judge(
   profile: Profile,
   scorer: Scorer,
   image: MeasuredImage,
-  decidedBy: DecideBy = 'combined',
+  by: { decidedBy?: DecideBy; history?: () => History | undefined } = {},
 ): Verdict {
+  const { decidedBy = 'combined' } = by;
   const started = performance.now();
   const properties = categoricalProperties(image, profile.constants);
   const score = scorer.score(image.statistics, properties);
@@ -88,10 +99,12 @@ export function judge(
   const { promised } = profile.falseAlarmRate;
   const verdict = pValue <= promised.block ? 'block' : pValue <= promised.warn ? 'warn' : 'pass';
   const novelties = newProperties(profile, properties, combined.pValue);
+  const history = verdict === 'pass' ? undefined : by.history?.();
   const isOfFile = ({ statistic }: Reason) => statistic in propertyWords;
   // What the file says comes first, a statistic that never varied before comes last: it tells little of how far.
   const reasons = [
     ...novelties.filter(isOfFile),
+    ...(history ? strangeHistory(profile, scorer, image, { history, score }) : []),
     ...strangeStatistics(profile, scorer, image, score),
     ...novelties.filter((reason) => !isOfFile(reason)),
   ].slice(0, maxReasons);
@@ -114,6 +127,7 @@ export function judge(
       bytes: image.bytes,
       sha256: image.sha256,
       ...(image.container && { container: image.container }),
+      ...(history && { history }),
     },
     profile: { name: profile.name, sha256: profile.sha256 },
     timingMs: { decode, statistics: measured, score: scored, total: decode + measured + scored },
@@ -127,6 +141,7 @@ const propertyWords: Record<string, string> = {
   colour: 'colour model',
   bitDepth: 'bit depth',
   orientation: 'EXIF orientation',
+  history: 'JPEG compression before',
 };
 
 /** Container properties and constant statistics with a value that no reference image had. */
@@ -152,6 +167,52 @@ function newProperties(profile: Profile, properties: Record<string, string>, pVa
     });
   }
   return reasons;
+}
+
+/** Statistics in which an earlier compression shows. */
+const historyTraces = [
+  'earlierJpegScore',
+  'coefficientGaps',
+  'latticeScore',
+  'blockinessX',
+  'blockinessY',
+  'blockinessMax',
+];
+
+/** An earlier compression in words, where its traces are stronger than in the reference. */
+function strangeHistory(
+  profile: Profile,
+  scorer: Scorer,
+  { statistics: values, container }: MeasuredImage,
+  { history, score }: { history: History; score: Score },
+): Reason[] {
+  const isJpeg = container?.format === 'jpeg';
+  const pass = history.earlier ?? (isJpeg ? undefined : history.last);
+  if (!pass) return [];
+  const traces = profile.statistics.flatMap(({ name }, position) => {
+    if (!historyTraces.includes(name) || score.z[position] < reasonDeviations) return [];
+    const value = values[statistics.findIndex((row) => row.name === name)];
+    return [twoSidedPValue(scorer.calibration(position), value)];
+  });
+  if (traces.length === 0) return [];
+  const { quality, offsetX, offsetY } = pass;
+  const isShifted = offsetX !== 0 || offsetY !== 0;
+  const says = isJpeg ? `says ${container.jpeg?.quality}` : `is a ${container?.format.toUpperCase()}`;
+  const words = [
+    `the pixels were JPEG-compressed at about quality ${quality} before`,
+    ...(isShifted ? [`on a grid shifted by (${offsetX}, ${offsetY})`] : []),
+    ...(container ? [`although the file ${says}`] : []),
+  ];
+  return [
+    {
+      statistic: 'history',
+      value: `quality ${quality}${isShifted ? ` at (${offsetX}, ${offsetY})` : ''}`,
+      unit: '',
+      direction: 'new',
+      pValue: Math.min(...traces),
+      text: words.join(', '),
+    },
+  ];
 }
 
 /** Statistics far from the reference, farthest first. */

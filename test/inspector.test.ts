@@ -215,6 +215,7 @@ describe('a frame that the caller has decoded', () => {
     }
     expect(fromFrame.image).toEqual({
       format: 'frame',
+      history: {},
       width: 160,
       height: 90,
       bytes: rendered.data.length,

@@ -36,6 +36,19 @@ const containerSchema = Type.Object(
   { description: 'What the encoded bytes say before anything is decoded.', additionalProperties: true },
 );
 
+const passSchema = Type.Object({
+  quality: Type.Number(),
+  offsetX: Type.Integer({ minimum: 0, maximum: 7, description: 'Column at which the 8x8 grid starts.' }),
+  offsetY: Type.Integer({ minimum: 0, maximum: 7 }),
+});
+const historySchema = Type.Object(
+  { last: Type.Optional(passSchema), earlier: Type.Optional(passSchema) },
+  {
+    description: 'JPEG compression that the pixels remember; where the verdict is not pass.',
+    additionalProperties: true,
+  },
+);
+
 const reasonSchema = Type.Object(
   {
     statistic: Type.String({ description: 'Name in the table of GET /statistics, or a property of the container.' }),
@@ -88,6 +101,7 @@ export const verdictSchema = Type.Object(
         bytes: Type.Integer(),
         sha256: Type.String(),
         container: Type.Optional(containerSchema),
+        history: Type.Optional(historySchema),
       },
       { additionalProperties: true },
     ),
