@@ -230,8 +230,13 @@ function fitParts(input: {
     // Constant within this part of the reference only: any value is then at its centre.
     return fitGaussianiser(column) ?? { x: Float64Array.of(column[0], column[0]), z: new Float64Array(2), slope: 1 };
   });
-  const standardise = (row: Float64Array) => row.map((value, i) => gaussianise(gaussianisers[i], value));
-  const { mean, covariance } = ledoitWolf(clean, ({ row }) => standardise(row));
+  const standardise = (row: Float64Array, z = new Float64Array(row.length)) => {
+    for (let i = 0; i < z.length; i++) z[i] = gaussianise(gaussianisers[i], row[i]);
+    return z;
+  };
+  // Each row is read before the next one comes.
+  const passing = new Float64Array(gaussianisers.length);
+  const { mean, covariance } = ledoitWolf(clean, ({ row }) => standardise(row, passing));
   const parts: Parts = {
     gaussianisers,
     mean,

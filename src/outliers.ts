@@ -64,6 +64,7 @@ interface Member {
 }
 
 interface RestModel {
+  /** The result holds until the next call. */
   standardise(row: Float64Array): Float64Array;
   distance(z: Float64Array): number;
 }
@@ -160,7 +161,12 @@ function fitRest(rest: readonly Member[]): RestModel {
     // Without variation there is no evidence in it: any value is then at its centre.
     return fitGaussianiser(column) ?? { x: Float64Array.of(column[0], column[0]), z: new Float64Array(2), slope: 1 };
   });
-  const standardise = (row: Float64Array) => row.map((value, i) => gaussianise(gaussianisers[i], value));
+  // One array for all: it is read before the next row comes, and hundreds of thousands of them would be left behind.
+  const z = new Float64Array(gaussianisers.length);
+  const standardise = (row: Float64Array) => {
+    for (let i = 0; i < z.length; i++) z[i] = gaussianise(gaussianisers[i], row[i]);
+    return z;
+  };
   const { mean, covariance } = ledoitWolf(rest, ({ row }) => standardise(row));
   const precision = Float64Array.from(inverse(covariance).to1DArray());
   return { standardise, distance: (z) => logDistance(z, mean, precision) };
@@ -172,10 +178,13 @@ function fitRest(rest: readonly Member[]): RestModel {
  */
 function farthest(members: readonly Member[], share: number): Set<Member> {
   const sums = new Float64Array(members.length);
+  const sorted = new Float64Array(members.length);
   for (let i = 0; i < members[0].row.length; i++) {
-    const sorted = members.map(({ row }) => row[i]).sort((a, b) => a - b);
-    const median = quantileSorted(sorted, 0.5);
-    const width = quantileSorted(sorted, 0.75) - quantileSorted(sorted, 0.25);
+    for (const [at, { row }] of members.entries()) sorted[at] = row[i];
+    sorted.sort();
+    const median = quantileSorted(sorted as unknown as number[], 0.5);
+    const width =
+      quantileSorted(sorted as unknown as number[], 0.75) - quantileSorted(sorted as unknown as number[], 0.25);
     // Half of a normal population lies between quartiles that are 1.349 deviations apart.
     const deviation = width / 1.349 || Number.POSITIVE_INFINITY;
     for (const [at, { row }] of members.entries()) {
