@@ -34,11 +34,12 @@ export async function tryModel(
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const child = fileURLToPath(new URL(`./child.${extension}`, import.meta.url));
   const kilobytes = Math.ceil((bytes + copiesOfModel * size) / 1024);
-  // The limit is on data, not on addresses, of which V8 and WebAssembly reserve many gigabytes without using them.
+  // The limit is on data, not on addresses, of which V8 and WebAssembly reserve many gigabytes without using them. It
+  // cannot be raised above one that is already there.
   const limited: [string, string[]] =
     process.platform === 'win32'
       ? [process.execPath, [child]]
-      : ['/bin/sh', ['-c', `ulimit -d ${kilobytes} && exec "$0" "$@"`, process.execPath, child]];
+      : ['/bin/sh', ['-c', `ulimit -d ${kilobytes} 2>/dev/null; exec "$0" "$@"`, process.execPath, child]];
   return new Promise((resolve, reject) => {
     const running = spawn(...limited, { stdio: ['pipe', 'ignore', 'pipe', 'pipe'] });
     let words = '';

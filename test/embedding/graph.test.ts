@@ -357,6 +357,39 @@ describe('findLayers', () => {
     expect(layers.classes).toBeUndefined();
   });
 
+  it('follows squeeze and excitation, and takes a global pool for no map', () => {
+    const layers = found([
+      conv('image', 'c1', 'k', 4),
+      node('GlobalAveragePool', ['c1'], ['s1']),
+      conv('s1', 's2', 'w', 1, 1),
+      node('Sigmoid', ['s2'], ['s3']),
+      node('Mul', ['c1', 's3'], ['m1']),
+      conv('m1', 'c2', 'k', 2),
+      node('GlobalAveragePool', ['c2'], ['p']),
+      node('Flatten', ['p'], ['f']),
+      node('Gemm', ['f', 'm', 'm'], ['y']),
+    ]);
+    expect(layers).toMatchObject({ content: 'f', early: ['m1'], classes: 'y' });
+  });
+
+  it('takes the class token of a transformer', () => {
+    const layers = found([
+      conv('image', 'patches', 'k', 16),
+      node('Reshape', ['patches', 'm'], ['r']),
+      node('Transpose', ['r'], ['t']),
+      node('Concat', ['m', 't'], ['tokens']),
+      node('MatMul', ['tokens', 'm'], ['q']),
+      node('MatMul', ['q', 'tokens'], ['attention']),
+      node('Softmax', ['attention'], ['weights']),
+      node('MatMul', ['weights', 'q'], ['mixed']),
+      node('Add', ['tokens', 'mixed'], ['residual']),
+      node('LayerNormalization', ['residual', 'm', 'm'], ['norm']),
+      node('Gather', ['norm', 'm'], ['token']),
+      node('Gemm', ['token', 'm', 'm'], ['y']),
+    ]);
+    expect(layers).toEqual({ content: 'token', reason: 'what the last Gemm reads', early: [], classes: 'y' });
+  });
+
   it('takes the output itself where there are no maps at all', () => {
     expect(found([node('Flatten', ['image'], ['y'])])).toEqual({ content: 'y', reason: 'the output', early: [] });
   });

@@ -138,6 +138,51 @@ describe.skipIf(!installed)('an ONNX classifier', () => {
     expect(await failure(openOnnx({ bytes: four, card: cardOf(four) }))).toMatchObject({ code: 'MODEL_UNSUPPORTED' });
   });
 
+  it('takes channels last where the input is so', async () => {
+    const perm = attributeOf('perm', [0, 3, 1, 2]);
+    const bytes = model({
+      nodes: [
+        node('Transpose', ['image'], ['t'], [perm]),
+        node('GlobalAveragePool', ['t'], ['p']),
+        node('Flatten', ['p'], ['y']),
+      ],
+      inputs: [value('image', ['N', 32, 32, 3])],
+      outputs: [value('y', ['N', 3])],
+    });
+    const card = { ...cardOf(bytes), outputs: { content: 'y', early: [] } };
+    expect(card.input).toMatchObject({ layout: 'NHWC', width: 32, height: 32, channels: 3 });
+    card.input = { ...card.input, kernel: 'area', scale: 1, mean: [0, 0, 0], std: [1, 1, 1] };
+    const embedder = await createEmbedder(await openOnnx({ bytes, card }), card, core);
+    const frame: Frame = {
+      data: new Uint8Array(40 * 40 * 3).map((_, i) => [10, 90, 200][i % 3]),
+      width: 40,
+      height: 40,
+      channels: 3,
+    };
+    const [row] = await embedder.embed([frame]);
+    for (const [c, mean] of [10, 90, 200].entries()) expect(row[c]).toBeCloseTo(mean, 3);
+  });
+
+  it('refuses to give numbers that are not float32', async () => {
+    const bytes = model({
+      nodes: [
+        node('GlobalAveragePool', ['image'], ['p']),
+        node('Flatten', ['p'], ['f']),
+        node('Shape', ['f'], ['s']),
+        node('Expand', ['s', 'two'], ['y']),
+      ],
+      inputs: [value('image', [1, 3, 32, 32])],
+      outputs: [value('y', [1, 2], 7)],
+      initializers: [integers('two', [1, 2])],
+    });
+    const card = { ...cardOf(bytes), outputs: { content: 'y', early: [] } };
+    const network = await openOnnx({ bytes, card });
+    expect(await failure(createEmbedder(network, card, core))).toEqual({
+      code: 'MODEL_UNSUPPORTED',
+      message: expect.stringContaining('int64'),
+    });
+  });
+
   it('with a batch of 1 hidden in a reshape still takes many frames, one by one', async () => {
     const bytes = model({
       nodes: [
