@@ -5,12 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { interruptible } from '../src/cli/interrupt.ts';
 import { numberOption } from '../src/cli/options.ts';
-import { startStages } from '../src/cli/progress.ts';
+import { startProgress, startStages } from '../src/cli/progress.ts';
 import { note, print } from '../src/cli/terminal.ts';
 import { loadConfig } from '../src/config.ts';
+import { loadCore } from '../src/core/index.ts';
 import type { Severity } from '../src/corruptions.ts';
-import { asStoplineError } from '../src/errors.ts';
+import { asStoplineError, StoplineError } from '../src/errors.ts';
 import { type EvaluateOptions, evaluate, type Stage } from './evaluate/evaluation.ts';
+import { evaluateHistory, historyReport } from './evaluate/history.ts';
 import { withSection } from './evaluate/page.ts';
 import { report } from './evaluate/tables.ts';
 
@@ -18,6 +20,7 @@ interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> 
   threads?: number;
   severities: string;
   write?: boolean;
+  history: boolean;
 }
 
 const page = fileURLToPath(new URL('../docs/detection.md', import.meta.url));
@@ -25,8 +28,13 @@ const program = new Command('evaluate')
   .description(
     'Cross-validates a reference by whole groups and prints AUROC, detection at 1 % and 0.1 % false alarms, and the rate achieved.',
   )
-  .requiredOption('--reference <DIR...>', 'images like those the classifier was trained on')
+  .option('--reference <DIR...>', 'images like those the classifier was trained on', [])
   .option('--current <DIR...>', 'folders of other images, one row each', [])
+  .option(
+    '--history',
+    'instead: what is read from pixels about earlier JPEG compression, on the images of --current',
+    false,
+  )
   .option('--corruptions', 'put held-out images through every simulated cause', false)
   .option('--leave-out', 'the same with the family of the tested cause left out of training', false)
   .addOption(numberOption('--folds <K>', 'parts that are held out in turn').default(5))
@@ -44,7 +52,11 @@ const program = new Command('evaluate')
   .option('--write', 'write the section of this reference in docs/detection.md')
   .action(run);
 
-async function run({ write, threads, severities, ...flags }: EvaluateFlags): Promise<void> {
+async function run({ write, history, threads, severities, ...flags }: EvaluateFlags): Promise<void> {
+  if (history) return runHistory(flags.current, write);
+  if (flags.reference.length === 0) {
+    throw new StoplineError('OPTION_INVALID', 'Expected --reference DIR... but received none.');
+  }
   const options: EvaluateOptions = {
     ...flags,
     threads: loadConfig({ flags: { threads } }).config.threads,
@@ -56,6 +68,17 @@ async function run({ write, threads, severities, ...flags }: EvaluateFlags): Pro
   ).finally(progress.stop);
   const heading = `## ${options.reference.map((folder) => basename(folder)).join(' and ')}`;
   const section = `${heading}\n\n${provenance()}\n\n${report(evaluation, options)}\n`;
+  publish(heading, section, write);
+}
+
+async function runHistory(folders: readonly string[], write: boolean | undefined): Promise<void> {
+  const progress = startProgress('history', 'pictures');
+  const found = await evaluateHistory(loadCore(), folders, progress.update).finally(progress.stop);
+  const heading = '## JPEG history';
+  publish(heading, `${heading}\n\n${provenance()}\n\n${historyReport(found)}\n`, write);
+}
+
+function publish(heading: string, section: string, write: boolean | undefined): void {
   print(section);
   if (!write) return;
   writeFileSync(page, withSection(existsSync(page) ? readFileSync(page, 'utf8') : undefined, heading, section));

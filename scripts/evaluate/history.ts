@@ -1,7 +1,9 @@
 import sharp from 'sharp';
 import type { Core } from '../../src/core/index.ts';
-import type { Frame } from '../../src/decode.ts';
+import { defaultLimits, type Frame } from '../../src/decode.ts';
+import { listImages, readImage } from '../../src/folder.ts';
 import { type JpegHistory, jpegHistory } from '../../src/forensics.ts';
+import { table } from './tables.ts';
 
 /** What is asked of one source image: the qualities once, each with a crop, and pairs in one grid or two. */
 export interface HistoryTrial {
@@ -54,11 +56,11 @@ export const twice = [
   [95, 75],
 ] as const;
 
-/** Every trial on one picture. Crops go through all 64 offsets, picture after picture. */
+/** Every trial on one picture. Crops go through the 63 other offsets, picture after picture. */
 export async function tryHistory(core: Core, frame: Frame, picture: number): Promise<HistoryTrial[]> {
   const trials: HistoryTrial[] = [{ passes: [], crop: [0, 0], isFile: false, found: jpegHistory(core, frame) }];
   const offset = (i: number) => {
-    const place = (picture * 29 + i * 11) % 64;
+    const place = 1 + ((picture * 29 + i * 11) % 63);
     return [place % 8, Math.floor(place / 8)] as const;
   };
   for (const [i, quality] of once.entries()) {
@@ -75,4 +77,90 @@ export async function tryHistory(core: Core, frame: Frame, picture: number): Pro
     }
   }
   return trials;
+}
+
+/** Pictures of a folder that are tried: enough for the second digit of a percentage over all qualities. */
+const perFolder = 20;
+
+/** Pictures spread over the folders, each through every trial. */
+export async function evaluateHistory(
+  core: Core,
+  folders: readonly string[],
+  onProgress: (update: { done: number; total: number }) => void,
+) {
+  const chosen: string[] = [];
+  for (const folder of folders) {
+    const paths: string[] = [];
+    for await (const { path } of listImages([folder])) paths.push(path);
+    const step = Math.ceil(paths.length / perFolder);
+    chosen.push(...paths.filter((_, i) => i % step === 0));
+  }
+  const pictures: HistoryTrial[][] = [];
+  for (const path of chosen) {
+    const bytes = readImage(path, defaultLimits.maxBytes);
+    pictures.push(await tryHistory(core, await pristine(bytes), pictures.length));
+    onProgress({ done: pictures.length, total: chosen.length });
+  }
+  return pictures;
+}
+
+/** What was found, as Markdown. */
+export function historyReport(pictures: readonly HistoryTrial[][]): string {
+  const trials = pictures.flat();
+  const isGrid = (x: number, y: number, [left, top]: HistoryTrial['crop']) =>
+    x === (8 - left) % 8 && y === (8 - top) % 8;
+  const percent = (some: readonly HistoryTrial[], holds: (trial: HistoryTrial) => boolean) =>
+    some.length === 0 ? '-' : `${((100 * some.filter(holds).length) / some.length).toFixed(1)} %`;
+  const near = (quality: number, truth: number, by: number) => Math.abs(quality - truth) <= by;
+  const never = trials.filter(({ passes }) => passes.length === 0).map(({ found }) => found.score);
+  const largest = Math.max(...never.filter((score) => !Number.isNaN(score)));
+
+  const onceRow = (name: string, some: readonly HistoryTrial[], files: readonly HistoryTrial[]) => [
+    name,
+    some.length,
+    Math.min(...some.map(({ found }) => (Number.isNaN(found.score) ? 0 : found.score))).toFixed(3),
+    percent(some, ({ found }) => Number.isNaN(found.score) || found.score <= largest),
+    percent(some, ({ found, passes }) => near(found.quality, passes[0], 1)),
+    percent(some, ({ found, crop }) => isGrid(found.offsetX, found.offsetY, crop)),
+    percent(files, ({ found }) => found.isDouble),
+  ];
+  const single = trials.filter(({ passes, isFile }) => passes.length === 1 && !isFile);
+  const files = trials.filter(({ passes, isFile }) => passes.length === 1 && isFile);
+  const of = (some: readonly HistoryTrial[], quality: number) => some.filter(({ passes }) => passes[0] === quality);
+  const onceTable = table(
+    ['quality', 'images', 'least score', 'not above never', 'quality within 1', 'grid right', 'called double'],
+    [
+      ...once.map((quality) => onceRow(`${quality}`, of(single, quality), of(files, quality))),
+      onceRow('all', single, files),
+    ],
+  );
+
+  const twiceRows = twice.flatMap(([first, last]) =>
+    [false, true].map((isShifted) => {
+      const some = trials.filter(
+        ({ passes, crop }) =>
+          passes.length === 2 && passes[0] === first && passes[1] === last && crop[0] + crop[1] > 0 === isShifted,
+      );
+      return [
+        `${first}, then ${last}`,
+        isShifted ? 'another' : 'the same',
+        some.length,
+        percent(some, ({ found }) => found.isDouble),
+        percent(some, ({ found }) => near(found.firstQuality, first, 2)),
+        percent(some, ({ found, crop }) => isGrid(found.firstOffsetX, found.firstOffsetY, crop)),
+      ];
+    }),
+  );
+  return [
+    `${pictures.length} pictures that carry no history: PNGs as they are, anything else at half its size. What is read from the`,
+    'pixels of each: never compressed, compressed once, and compressed twice.',
+    '',
+    `Compressed once, cropped by up to 7 pixels and kept without loss. The largest score of a picture that was never compressed is ${largest.toFixed(3)}; *called double*: the file itself, whose quality is known, is taken for compressed before.`,
+    '',
+    onceTable,
+    '',
+    'A file whose pixels were compressed before, with and without a crop in between. Of a finer pass on the same grid before a coarser one next to nothing is left.',
+    '',
+    table(['quality', 'grid', 'images', 'noticed', 'earlier quality within 2', 'earlier grid right'], twiceRows),
+  ].join('\n');
 }
