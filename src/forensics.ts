@@ -2,7 +2,7 @@ import { standardTable } from './container/quality.ts';
 import type { Container } from './container.ts';
 import type { Core } from './core/index.ts';
 import type { Frame } from './decode.ts';
-import { earlierThreshold, findEarlierPass, stepsOf } from './statistics/earlier.ts';
+import { earlierThreshold, findEarlierPass, phaseKinds, stepsOf } from './statistics/earlier.ts';
 import { latticeThreshold } from './statistics/lattice.ts';
 
 /** Indices of `enum stopline_history_field` in core.h. */
@@ -163,13 +163,6 @@ export function jpegHistory(
   if (isOnSameGrid) return { ...last, isDouble: true, ...firstPass(sameGrid, phase) };
   return { ...none, ...last };
 }
-
-/** Phases other than 0 in three kinds: off the axes, shifted down only, shifted to the right only. */
-const phaseKinds = [
-  Array.from({ length: 64 }, (_, phase) => phase).filter((phase) => phase % 8 !== 0 && phase > 7),
-  Array.from({ length: 7 }, (_, i) => 8 * (i + 1)),
-  Array.from({ length: 7 }, (_, i) => i + 1),
-];
 
 /** A grid beside the one at 0, whose lattice stands out from those of its kind. */
 function findOtherGrid(out: Float64Array): { phase: number; quality: number } | undefined {

@@ -173,6 +173,7 @@ function newProperties(profile: Profile, properties: Record<string, string>, pVa
 const historyTraces = [
   'earlierJpegScore',
   'coefficientGaps',
+  'otherGridScore',
   'latticeScore',
   'blockinessX',
   'blockinessY',

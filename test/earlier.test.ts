@@ -79,6 +79,27 @@ describe('the statistics of an earlier pass', () => {
     expect(twice.coefficientGaps).toBeGreaterThan(4);
   });
 
+  it.each([
+    [60, 5, 3],
+    [75, 1, 7],
+    [60, 0, 4],
+    [85, 2, 0],
+  ])('tell where the grid of quality %i lies after %i columns and %i rows were cut off', async (quality, left, top) => {
+    const before = await sharp(frame.data, raw).jpeg({ quality }).toBuffer();
+    const size = { left, top, width: frame.width - left, height: frame.height - top };
+    const decoded = await decode(await sharp(before).extract(size).jpeg({ quality: 95 }).toBuffer());
+    const found = toImageStatistics(measure(core, decoded.frame, decoded.container));
+    expect(found).toMatchObject({ otherGridX: (8 - left) % 8, otherGridY: (8 - top) % 8 });
+    const once = await measured(95);
+    expect(once).toMatchObject({ otherGridX: null, otherGridY: null });
+    expect(found.otherGridScore).toBeGreaterThan((once.otherGridScore as number) + 1);
+  });
+
+  it('know no other grid in pixels without texture', () => {
+    const flat = { data: new Uint8Array(64 * 64).fill(90), width: 64, height: 64, channels: 1 as const };
+    expect(toImageStatistics(measure(core, flat))).toMatchObject({ otherGridScore: 0, otherGridX: null });
+  });
+
   it('do not apply without a JPEG, nor to pixels that were turned or shrunk', async () => {
     const file = await sharp(frame.data, raw).jpeg({ quality: 92 }).toBuffer();
     const { frame: pixels } = await decode(file);

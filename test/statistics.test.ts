@@ -391,7 +391,7 @@ describe('structure', () => {
 });
 
 /** What needs enough textured blocks, or the tables of the file. */
-const isOfBlocks = (name: string) => /^(lattice|earlierJpeg|coefficientGaps)/.test(name);
+const isOfBlocks = (name: string) => /^(lattice|earlierJpeg|coefficientGaps|otherGrid)/.test(name);
 
 describe('added brightness without clipping', () => {
   it('changes only the exposure (oracle O28)', () => {

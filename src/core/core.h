@@ -105,6 +105,7 @@
   X(latticeScore, 1)        /* lattice.c: largest mean cosine over the IJG qualities */                                \
   X(latticeQuality, 1)      /* and the quality it belongs to, 0 when there are too few coefficients */                 \
   X(latticeCounts, 2560)    /* counts of |coefficient| in DN, 0 to 127, of the first 20 AC frequencies in zigzag order */ \
+  X(latticePhases, 64)      /* for each grid phase x + 8 y the significance n mean^2 of its best quality from 35 to 95 */ \
   X(aloneBright, 1) /* local.c: pixels above all 8 neighbours by more than their range */                              \
   X(aloneDark, 1) /* and below */                                                                                      \
   X(rowSigns, 2) /* |sum of signs of second differences| along interior rows: total and largest */                     \

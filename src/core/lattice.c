@@ -46,6 +46,22 @@ static const float basis[6][8] = {
     {0.277785117f, -0.49039264f, 0.097545161f, 0.415734806f, -0.415734806f, -0.097545161f, 0.49039264f, -0.277785117f},
 };
 
+enum {
+  PATCH = 15, /* every 8x8 block of 64 phases lies in one patch of 15 x 15 pixels */
+  PATCHES = 96,
+  PATCH_FREQUENCIES = 6, /* the first ones, rows and columns 0 to 3 */
+  PATCH_BASES = 4,
+  PATCH_LOWEST = 35,
+  PATCH_HIGHEST = 95
+};
+
+/* Scratch of the phase search, instead of `workspace`. */
+typedef struct {
+  v8f pixels[PATCH][PATCH];                                            /* eight patches, one lane each */
+  v8f rows[PATCH][8][PATCH_BASES];                                     /* after the pass along the rows at eight phases */
+  v8f magnitudes[64][PATCH_FREQUENCIES][PATCHES / LANES];
+} phase_workspace;
+
 typedef struct {
   v8f pixels[64];                        /* eight blocks side by side, one lane each */
   v8f rows[8][6];                        /* after the pass along the rows */
@@ -217,11 +233,104 @@ static workspace *prepare(void *scratch) {
 
 size_t stopline_lattice_scratch(size_t width, size_t height) {
   (void)width, (void)height;
-  return sizeof(workspace);
+  return sizeof(workspace) > sizeof(phase_workspace) ? sizeof(workspace) : sizeof(phase_workspace);
+}
+
+/* Magnitudes of eight patches at all phases; the rows are transformed once for all phases of a column. */
+static void transform_patches(phase_workspace *w, size_t group) {
+  for (size_t y = 0; y < PATCH; y++)
+    for (size_t x = 0; x < 8; x++)
+      for (size_t u = 0; u < PATCH_BASES; u++) {
+        v8f sum = w->pixels[y][x] * basis[u][0];
+        for (size_t k = 1; k < 8; k++) sum += w->pixels[y][x + k] * basis[u][k];
+        w->rows[y][x][u] = sum;
+      }
+  const v8i magnitude = (v8i){0} + 0x7fffffff;
+  for (size_t phase = 0; phase < 64; phase++)
+    for (size_t f = 0; f < PATCH_FREQUENCIES; f++) {
+      const float *column = basis[zigzag[f][0]];
+      size_t x = phase % 8, y = phase / 8, u = zigzag[f][1];
+      v8f sum = w->rows[y][x][u] * column[0];
+      for (size_t k = 1; k < 8; k++) sum += w->rows[y + k][x][u] * column[k];
+      w->magnitudes[phase][f][group] = (v8f)((v8i)sum & magnitude);
+    }
+}
+
+static int is_usable_patch(const uint8_t *patch, size_t width) {
+  uint8_t low = 255, high = 0;
+  for (size_t y = 0; y < PATCH; y++)
+    for (size_t x = 0; x < PATCH; x++) {
+      uint8_t value = patch[y * width + x];
+      low = value < low ? value : low;
+      high = value > high ? value : high;
+    }
+  return high - low >= LEAST_RANGE && low > 0 && high < 255;
+}
+
+/* Sum of cos(2 pi c / step) over the magnitudes above step / 2, and their number. */
+static void add_patch_step(const v8f *magnitudes, size_t groups, int32_t step, float *sum, float *total) {
+  const float half = (float)step / 2, inverse = 1 / (float)step, round = 12582912.0f;
+  v8f cosines = {0}, used = {0};
+  const v8f one = (v8f){0} + 1.0f;
+  for (size_t k = 0; k < groups; k++) {
+    v8f turns = magnitudes[k] * inverse;
+    v8f weight = (v8f)((v8i)one & (v8i)(magnitudes[k] > half));
+    turns -= (turns + round) - round;
+    v8f x = turns * 3.14159265f, square = x * x;
+    v8f sine = x * (1 + square * (square * (1 / 120.0f + square * (square * (1 / 362880.0f) - 1 / 5040.0f)) - 1 / 6.0f));
+    cosines += weight * (1 - 2 * sine * sine);
+    used += weight;
+  }
+  *sum = *total = 0;
+  for (size_t k = 0; k < LANES; k++) {
+    *sum += cosines[k];
+    *total += used[k];
+  }
+}
+
+/* How significant the best lattice of each of 64 grid phases is, from a few patches. */
+static void search_phases(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch, double *phases) {
+  phase_workspace *w = scratch;
+  for (size_t phase = 0; phase < 64; phase++) phases[phase] = 0;
+  if (width < PATCH + 1 || height < PATCH + 1) return;
+  size_t columns = (width - PATCH) / 8 + 1, grid = columns * ((height - PATCH) / 8 + 1), found = 0;
+  size_t stride = grid * 5 / 8 | 1;
+  while (common_divisor(stride, grid) != 1) stride += 2;
+  size_t candidates = grid < 8 * PATCHES ? grid : 8 * PATCHES;
+  for (size_t k = 0, at = 0; k < candidates && found < PATCHES; k++, at = (at + stride) % grid) {
+    const uint8_t *patch = luma + at / columns * 8 * width + at % columns * 8;
+    if (!is_usable_patch(patch, width)) continue;
+    float *lane = (float *)w->pixels + found % LANES;
+    for (size_t y = 0; y < PATCH; y++)
+      for (size_t x = 0; x < PATCH; x++) lane[(PATCH * y + x) * LANES] = (float)((int32_t)patch[y * width + x] - 128);
+    if (++found % LANES == 0) transform_patches(w, found / LANES - 1);
+  }
+  size_t groups = found / LANES;
+  for (size_t phase = 0; phase < 64; phase++) {
+    float sums[QUALITIES] = {0}, totals[QUALITIES] = {0};
+    for (size_t f = 0; f < PATCH_FREQUENCIES; f++) {
+      int32_t previous = 0;
+      float sum = 0, total = 0;
+      for (int32_t q = PATCH_LOWEST; q <= PATCH_HIGHEST; q += 3) {
+        int32_t step = ijg_step(zigzag[f][2], q);
+        if (step < 2) break;
+        if (step != previous) add_patch_step(w->magnitudes[phase][f], groups, step, &sum, &total);
+        previous = step;
+        sums[q] += sum;
+        totals[q] += total;
+      }
+    }
+    for (int32_t q = PATCH_LOWEST; q <= PATCH_HIGHEST; q += 3) {
+      if (totals[q] < LEAST_SAMPLES || sums[q] <= 0) continue;
+      double significance = (double)sums[q] * (double)sums[q] / (double)totals[q];
+      if (significance > phases[phase]) phases[phase] = significance;
+    }
+  }
 }
 
 void stopline_lattice(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
                       double *restrict out) {
+  search_phases(luma, width, height, scratch, out + AT_latticePhases);
   workspace *w = prepare(scratch);
   size_t blocks = sample_blocks(luma, width, height, 0, 0, STANDARD_BLOCKS, STANDARD_CANDIDATES, w);
   double *counts = out + AT_latticeCounts;

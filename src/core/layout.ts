@@ -53,6 +53,7 @@ const sizes = {
   latticeScore: 1,
   latticeQuality: 1,
   latticeCounts: 2560,
+  latticePhases: 64,
   aloneBright: 1,
   aloneDark: 1,
   rowSigns: 2,

@@ -169,7 +169,29 @@ function measureGaps(counts: Float64Array, steps: readonly number[]): number {
   return sum / cells;
 }
 
-/** What the coefficients of a JPEG tell of passes before its own. */
+/** Phases other than 0, compared with their own kind: off the axes, shifted down only, shifted to the right only. */
+export const phaseKinds: readonly (readonly number[])[] = [
+  Array.from({ length: 64 }, (_, phase) => phase).filter((phase) => phase % 8 !== 0 && phase > 7),
+  Array.from({ length: 7 }, (_, i) => 8 * (i + 1)),
+  Array.from({ length: 7 }, (_, i) => i + 1),
+];
+/** Added to a significance, which is of this size by chance. */
+const phaseFloor = 4;
+/** One compression, or none, stays below this on 99 % of pictures. */
+const otherGridThreshold = 0.8;
+
+/** How far the lattice of one grid beside the one at 0 stands out of its kind: ln of the largest to the next. */
+function findOtherGrid(phases: Float64Array): { score: number; phase: number } {
+  let best = { score: Number.NEGATIVE_INFINITY, phase: 0 };
+  for (const kind of phaseKinds) {
+    const [first, second] = kind.toSorted((a, b) => phases[b] - phases[a]);
+    const score = Math.log((phases[first] + phaseFloor) / (phases[second] + phaseFloor));
+    if (score > best.score) best = { score, phase: first };
+  }
+  return best;
+}
+
+/** What the coefficients tell of passes before the last. */
 export const earlier: StatisticTable = {
   rows: [
     {
@@ -210,17 +232,61 @@ export const earlier: StatisticTable = {
       digits: 2,
       source: 'after Popescu and Farid 2004',
     },
+    {
+      name: 'otherGridScore',
+      unit: 'ln ratio',
+      group: 'compression',
+      meaning:
+        'How far the JPEG lattice on one 8x8 grid that does not start at pixel 0 stands out of those on the others: compressed, then cropped.',
+      high: 'more surely cropped after JPEG compression than',
+      low: 'less surely cropped after JPEG compression than',
+      bad: 'high',
+      scored: true,
+      digits: 2,
+      source: 'Stopline: most to next significant lattice over the phases of a kind',
+    },
+    {
+      name: 'otherGridX',
+      unit: 'pixels',
+      group: 'compression',
+      meaning: 'Column at which that grid starts, where there is one.',
+      high: 'grid shifted from',
+      low: 'grid shifted from',
+      bad: 'both',
+      scored: false,
+      digits: 0,
+      source: 'phase of the largest score',
+    },
+    {
+      name: 'otherGridY',
+      unit: 'pixels',
+      group: 'compression',
+      meaning: 'Row at which that grid starts, where there is one.',
+      high: 'grid shifted from',
+      low: 'grid shifted from',
+      bad: 'both',
+      scored: false,
+      digits: 0,
+      source: 'phase of the largest score',
+    },
   ],
   derive(out, source) {
+    const other = findOtherGrid(slice(out, 'latticePhases'));
+    const isOther = other.score > otherGridThreshold;
+    const grid = [
+      other.score,
+      isOther ? other.phase % 8 : Number.NaN,
+      isOther ? Math.floor(other.phase / 8) : Number.NaN,
+    ];
     const table = lumaTable(source);
     // Turned or shrunk pixels do not lie on the lattice of the file.
     if (!table || source?.orientation !== 1 || out[at.width] !== source.width || out[at.height] !== source.height) {
-      return [Number.NaN, Number.NaN, Number.NaN];
+      return [Number.NaN, Number.NaN, Number.NaN, ...grid];
     }
     const counts = slice(out, 'latticeCounts');
     const steps = stepsOf(table);
     const { score, quality } = findEarlierPass(counts, steps);
-    return [score, score > earlierThreshold ? quality : Number.NaN, measureGaps(counts, steps)];
+    return [score, score > earlierThreshold ? quality : Number.NaN, measureGaps(counts, steps), ...grid];
   },
 };
 
