@@ -29,7 +29,11 @@ const program = new Command('evaluate')
     'Cross-validates a reference by whole groups and prints AUROC, detection at 1 % and 0.1 % false alarms, and the rate achieved.',
   )
   .option('--reference <DIR...>', 'images like those the classifier was trained on', [])
-  .option('--current <DIR...>', 'folders of other images, one row each', [])
+  .option(
+    '--current <DIR...>',
+    'folders of other images, one row each; DIR:TEXT takes the files whose path holds a text',
+    [],
+  )
   .option(
     '--history',
     'instead: what is read from pixels about earlier JPEG compression, on the images of --current',
@@ -40,8 +44,7 @@ const program = new Command('evaluate')
   .addOption(numberOption('--folds <K>', 'parts that are held out in turn').default(5))
   .addOption(numberOption('--images <N>', 'held-out images of each fold put through the causes').default(20))
   .option('--severities <LIST>', 'severities to test', '1,3,5')
-  .addOption(numberOption('--exposures <N>', 'images of each fold to learn the causes from, as of fit').default(60))
-  .addOption(numberOption('--holdout <SHARE>', 'share held out to calibrate, as of fit').default(0.3))
+  .addOption(numberOption('--exposures <N>', 'images of each fold to learn the causes from, as of fit').default(120))
   .option('--group-by <RULE>', "'folder', 'none' or a regular expression, as of fit", 'folder')
   .addOption(numberOption('--seed <N>', 'decides folds, choices and simulations').default(1))
   .addOption(numberOption('--threads <N>', 'worker threads (default: cores)'))

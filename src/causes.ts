@@ -8,11 +8,17 @@ const subspaceSize = 16;
 /** Weight of parts of frames against whole frames: they vary the content, but they are not what will come in. */
 const partWeight = 0.2;
 const l2 = 1;
-const iterations = { first: 60, again: 15 };
+/** How often, before looking, what is wrong is none of the simulated causes. */
+const unknownShare = 0.1;
+const iterations = { first: 25, again: 8 };
+/** More clean rows than this sharpen nothing, and cost time. */
+const maxClean = 4000;
 
 /** A view under a cause or clean, standardised and capped. */
 export interface View {
   x: Float64Array;
+  /** Standardised within this regime. */
+  regime: number;
   view: string;
   isPart: boolean;
   cause?: string;
@@ -36,18 +42,23 @@ export function fitCauses(
   const { mean, covariance } = ledoitWolf([...rows.clean, ...cleanViews.map(({ x }) => x)]);
   const { projection, centre } = causeSubspace(
     causeViews,
-    new Map(cleanViews.map(({ view, x }) => [view, x])),
+    new Map(cleanViews.map((view) => [view.view, view])),
     mean,
     covariance,
   );
 
+  const step = Math.max(1, rows.clean.length / maxClean);
+  const clean = Array.from(
+    { length: Math.floor(rows.clean.length / step) },
+    (_, i) => rows.clean[Math.floor(i * step)],
+  );
   const all = [
-    ...rows.clean.map((x) => ({ x, y: 0, w: 1 })),
+    ...clean.map((x) => ({ x, y: 0, w: 1 })),
     // Whole views weigh as much as the reference itself, so that being encoded again is no evidence.
     ...cleanViews.map(({ x, isPart }) => ({
       x,
       y: 0,
-      w: ((isPart ? partWeight : 1) * rows.clean.length) / (isPart ? parts : cleanViews.length - parts),
+      w: ((isPart ? partWeight : 1) * clean.length) / (isPart ? parts : cleanViews.length - parts),
     })),
     ...causeViews.map(({ x, cause, isPart }) => ({
       x,
@@ -74,18 +85,19 @@ export function fitCauses(
  * Directions in which causes move an image most, measured in clean deviations: the leading eigenvectors of the second
  * moment of (exposed - clean of the same view) relative to the clean covariance. They whiten it.
  */
-function causeSubspace(causeViews: View[], cleanOf: Map<string, Float64Array>, mean: Float64Array, covariance: Matrix) {
+function causeSubspace(causeViews: View[], cleanOf: Map<string, View>, mean: Float64Array, covariance: Matrix) {
   const size = mean.length;
   const lower = new CholeskyDecomposition(covariance).lowerTriangularMatrix;
   const whiten = inverse(lower);
   const moment = Matrix.zeros(size, size);
   const shift = new Float64Array(size);
-  for (const { x, view } of causeViews) {
+  for (const { x, view, regime } of causeViews) {
     const clean = cleanOf.get(view);
-    if (!clean) continue;
+    // What a cause does is told within one regime.
+    if (clean?.regime !== regime) continue;
     let length = 0;
     for (let i = 0; i < size; i++) {
-      shift[i] = x[i] - clean[i];
+      shift[i] = x[i] - clean.x[i];
       length += shift[i] ** 2;
     }
     // A gross cause must not count for a hundred mild ones.
@@ -131,7 +143,9 @@ export function calibrateDiagnosis(diagnosed: { logits: Float64Array; truth: num
     {
       x: Float64Array.from(diagnosed.flatMap((row) => row.features)),
       y: Uint16Array.from(diagnosed, ({ truth }) => (truth < 0 ? 1 : 0)),
-      w: new Float64Array(diagnosed.length).fill(1),
+      w: Float64Array.from(diagnosed, ({ truth }) =>
+        truth < 0 ? (unknownShare / (1 - unknownShare)) * (known.length / (diagnosed.length - known.length)) : 1,
+      ),
     },
     { features, classes: 2 },
     { l2: 0.01, iterations: 100 },

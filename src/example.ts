@@ -1,9 +1,7 @@
 import sharp from 'sharp';
 import { decode, defaultLimits, type Frame } from './decode.ts';
 import { readImage } from './folder.ts';
-import type { Profile } from './profile.ts';
-import { createScorer } from './score.ts';
-import { statistics } from './statistics.ts';
+import type { UnseenSample } from './model.ts';
 
 /** A small picture of a typical reference image, for people who look at a Profile: no number depends on it. */
 export interface Example {
@@ -22,29 +20,13 @@ const maxSide = 320;
 const maxBytes = 20_000;
 const qualities = [82, 70, 55, 40, 25] as const;
 
-interface Held {
-  id: string;
-  path: string;
-  statistics: Float64Array;
-  properties: Record<string, string>;
-}
-
 /**
- * The image held out whose score is the median: neither the most ordinary nor a strange one. Equal scores are told apart by
- * the sha256 of the file, so the choice depends on the images alone.
+ * The image whose score is the median: neither the most ordinary nor a strange one. Equal scores are told apart by the
+ * sha256 of the file, so the choice depends on the images alone.
  */
-export function chooseExample<Sample extends Held>(profile: Profile, heldOut: readonly Sample[]): Sample {
-  const names = statistics.map(({ name }) => name);
-  const scorer = createScorer(profile, names);
-  const scored = heldOut.map((sample) => {
-    const properties = { ...sample.properties };
-    for (const [position, name] of names.entries()) {
-      if (name in profile.constants) properties[name] = String(sample.statistics[position]);
-    }
-    return { sample, score: scorer.score(sample.statistics, properties).detectors[0].score };
-  });
-  scored.sort((a, b) => a.score - b.score || (a.sample.id < b.sample.id ? -1 : 1));
-  return scored[Math.floor((scored.length - 1) / 2)].sample;
+export function chooseExample(images: readonly UnseenSample[]): UnseenSample['sample'] {
+  const sorted = [...images].sort((a, b) => a.score - b.score || (a.sample.id < b.sample.id ? -1 : 1));
+  return sorted[Math.floor((sorted.length - 1) / 2)].sample;
 }
 
 /**

@@ -7,15 +7,15 @@ import { asStoplineError, StoplineError } from './errors.ts';
 import { chooseExample, makeExample } from './example.ts';
 import type { Exposure } from './exposure.ts';
 import { countImages, type ListedImage, listImages } from './folder.ts';
-import { categoricalProperties, type MeasuredImage } from './measure.ts';
-import { chooseStatistics, type ExposedSample, fitModel, type Sample } from './model.ts';
+import { categoricalProperties } from './measure.ts';
+import { chooseStatistics, type ExposedSample, fitModel, folds, type Sample } from './model.ts';
 import { findOutliers, type Outliers, warnOfOutliers } from './outliers.ts';
 import { mapOrdered } from './pipeline.ts';
 import { createPool, type Pool } from './pool.ts';
 import { achievedFalseAlarms, measurePower, type Power, powerPlan } from './power.ts';
 import { createProfile, type Profile, type ProfileDescription } from './profile.ts';
-import { createScorer } from './score.ts';
-import { groupPattern, hash, type Split, splitByGroup, withGroups } from './split.ts';
+import { createScorer, type Scorer } from './score.ts';
+import { assignFolds, type GroupedBy, groupPattern, hash, withGroups } from './split.ts';
 import { statistics } from './statistics.ts';
 
 export interface FitOptions {
@@ -25,10 +25,8 @@ export interface FitOptions {
   only?: (image: { path: string; folder: string }) => boolean;
   /** Shown in every verdict; default 'reference'. */
   name?: string;
-  /** Decides which groups are held out; default 1. */
+  /** Decides which groups are left out together, and which images are exposed; default 1. */
   seed?: number;
-  /** Share of the images held out to calibrate, by whole groups; default 0.3. */
-  holdout?: number;
   /** 'folder' (the default), 'none', or a regular expression whose first group (or whole match) names the group of a path. */
   groupBy?: string;
   /** Worker threads; default: number of cores. The Profile does not depend on it. */
@@ -39,16 +37,16 @@ export interface FitOptions {
   createdAt?: Date;
   /**
    * How many reference images are put through the simulated causes, to learn what each looks like here; 0 for none.
-   * Default 60. Costs about a second an image on two cores.
+   * Default 120. Costs about half a second an image of 480x360 on two cores.
    */
   exposures?: number;
   /**
-   * How many held-out images are put through every simulated cause at every severity, to report what the Profile can
-   * see; 0 for no report. Default 20.
+   * How many reference images are put through every simulated cause at every severity, each judged by a model that was not
+   * fitted on it, to report what the Profile can see; 0 for no report. Default 20.
    */
   power?: number;
   /**
-   * Store a small picture (at most 320 pixels, 20 kB) of one typical image held out in the Profile, on which reports show
+   * Store a small picture (at most 320 pixels, 20 kB) of one typical reference image in the Profile, on which reports show
    * the causes; false for none. Default true.
    */
   example?: boolean;
@@ -74,51 +72,46 @@ export interface FitResult {
 export const minImages = 50;
 /** More images than this sharpen nothing: a seeded sample of this size is kept, so memory stays flat. */
 const maxSamples = 20_000;
-/** Parts of each exposed image that are measured clean, besides the one put through the causes. */
-const cleanParts = 3;
+/** Parts of each exposed image that are measured clean, besides the one put through causes. */
+const cleanParts = 2;
 
 const version: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
 
 /**
  * Learns what the reference population looks like.
  *
- * Images are measured in worker threads; whole groups (folders, matches of `groupBy`, or blocks of neighbouring frames)
- * are held out to calibrate, because neighbouring frames of one recording leak. Deterministic for a seed, whatever the
- * number of threads.
+ * Images are measured in worker threads; what a clean image scores is learnt by leaving out whole groups in turn (folders,
+ * matches of `groupBy`, or blocks of neighbouring frames), because neighbouring frames of one recording leak. Deterministic
+ * for a seed, whatever the number of threads.
  * @throws {StoplineError} INPUT_*, OPTION_INVALID, FIT_TOO_FEW_IMAGES, FIT_NO_VARIATION
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
-  const { seed = 1, holdout = 0.3, groupBy = 'folder', threads = availableParallelism() } = options;
-  const { exposures = 60, power = 20, falseAlarmRate: asked = { warn: 0.01, block: 0.001 } } = options;
-  checkOptions({ seed, holdout, asked, exposures, power });
+  const { seed = 1, groupBy = 'folder', threads = availableParallelism() } = options;
+  const { exposures = 120, power = 20, falseAlarmRate: asked = { warn: 0.01, block: 0.001 } } = options;
+  checkOptions({ seed, asked, exposures, power });
   const pattern = groupPattern(groupBy);
   const pool = await createPool({ threads, isBatch: true });
   try {
     const reference = await measureReference(pool, options, seed);
     const { kept, skipped, duplicates, folders } = reference;
     const grouped = withGroups(kept, { pattern, folders: folders.size, groupBy });
-    const split = splitByGroup(grouped.samples, { seed, holdout, by: grouped.by });
-    // Clean scores come from models that have not seen a group, so there must be another group to fit them on.
-    const fittedGroups = split.groups - split.heldOut;
-    if (fittedGroups < 2 || split.fitted.length < minImages / 2) {
-      throw new StoplineError(
-        'OPTION_INVALID',
-        `Expected at least three groups of similar size, but with ${split.heldOut} of ${split.groups} held out ${split.fitted.length} of ${kept.length} images in ${fittedGroups} are left to fit. Use another pattern for group-by, or none.`,
-      );
-    }
+    const { by } = grouped;
+    const foldOf = assignFolds(grouped.samples, { folds, seed });
+    const samples = grouped.samples.map((sample) => ({ ...sample, fold: foldOf.get(sample.group) as number }));
+    checkFolds(samples, foldOf.size);
     // Found out before minutes of simulating causes, not after them.
-    chooseStatistics(split.fitted, split.calibrated);
-    const exposed = await exposeReference(pool, split.fitted, { seed, count: exposures, options });
+    chooseStatistics(samples);
+    const exposed = await exposeReference(pool, samples, { seed, count: exposures, options });
     options.signal?.throwIfAborted();
     options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
-    const { description, tensors, unseenScores } = fitModel(split.fitted, split.calibrated, exposed);
-    const outliers = findOutliers(split, description);
+    const model = fitModel(samples, exposed);
+    const outliers = findOutliers(samples, model.description);
     options.onProgress?.({ stage: 'train', done: 1, total: 1, failed: skipped.length });
-    const smallest = 1 / (split.calibrated.length + 1);
+    const smallest = 1 / (samples.length + 1);
     const promised = { warn: Math.max(asked.warn, smallest), block: Math.max(asked.block, smallest) };
     const warnings = [
-      ...warningsAbout({ asked, promised, holdout, duplicates, skipped: skipped.length, split }),
-      ...warnOfOutliers(outliers, split, promised),
+      ...warningsAbout({ asked, promised, duplicates, skipped: skipped.length, images: samples.length, by }),
+      ...warnOfOutliers(outliers, samples.length, promised),
     ];
     const whole: ProfileDescription = {
       name: options.name ?? 'reference',
@@ -127,28 +120,22 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       decode: { rule: decodeRule, decoder: decoderVersion },
       reference: {
         images: reference.measured,
-        fitted: split.fitted.length,
-        calibrated: split.calibrated.length,
+        fitted: samples.length,
         skipped: skipped.length,
         duplicates,
-        outliers: { images: outliers.count, heldOut: outliers.heldOut },
-        split: { by: split.by, groups: split.groups, heldOut: split.heldOut, seed, holdout },
+        outliers: outliers.count,
+        split: { by, groups: foldOf.size, folds: new Set(foldOf.values()).size, seed },
         folders: [...folders].slice(0, 4096).map(([folder, images]) => ({ folder, images })),
       },
-      falseAlarmRate: {
-        asked,
-        promised,
-        achieved: achievedFalseAlarms(unseenScores, tensors.combinedScores.data, promised),
-      },
-      ...description,
+      falseAlarmRate: { asked, promised, achieved: achievedFalseAlarms(model.unseen, promised) },
+      ...model.description,
       warnings,
     };
-    const bare = createProfile(whole, tensors);
-    if (options.example !== false) whole.example = await makeExample(chooseExample(bare, split.calibrated));
-    const profile = createProfile(whole, tensors);
-    const report = await reportPower(pool, profile, split.calibrated, { seed, count: power, options });
-    const finished = report ? createProfile({ ...whole, power: report }, tensors) : profile;
-    return { profile: finished, skipped, outliers, warnings };
+    if (options.example !== false) whole.example = await makeExample(chooseExample(model.unseen));
+    const scorers = model.folds.map((part) => part && profileScorer({ ...whole, ...part.description }, part.tensors));
+    const report = await reportPower(pool, { profile: whole, scorers, samples }, { seed, count: power, options });
+    const profile = createProfile({ ...whole, ...(report && { power: report }) }, model.tensors);
+    return { profile, skipped, outliers, warnings };
   } finally {
     await pool.destroy();
   }
@@ -204,8 +191,8 @@ async function measureReference(pool: Pool, options: FitOptions, seed: number) {
   }
   if (kept.size > maxSamples) keepLowest(kept, maxSamples);
   if (kept.size < minImages) {
-    const { holdout = 0.3, falseAlarmRate: asked = { warn: 0.01 } } = options;
-    const needed = Math.max(minImages, Math.ceil((1 / asked.warn - 1) / holdout));
+    const { falseAlarmRate: asked = { warn: 0.01 } } = options;
+    const needed = Math.max(minImages, Math.ceil(1 / asked.warn - 1));
     const failed =
       skipped.length > 0 ? ` ${skipped.length} could not be read, the first: ${skipped[0].error.message}` : '';
     throw new StoplineError(
@@ -220,8 +207,8 @@ async function measureReference(pool: Pool, options: FitOptions, seed: number) {
 const severities: readonly Severity[] = [1, 3, 5, 2, 4];
 
 /**
- * Puts a seeded choice of the fitted images through every simulated cause, once whole and once as a part, at severities
- * that go round.
+ * Puts a seeded choice of the reference images through every simulated cause, half of them on the whole image and half on a
+ * part of it, at severities that go round.
  */
 async function exposeReference(
   pool: Pool,
@@ -250,59 +237,77 @@ async function exposeReference(
   return exposed;
 }
 
-/** What the finished Profile sees, tried on held-out images that no part of it was trained on. */
+/** What the Profile sees, tried on images by models that were not fitted on them. */
 async function reportPower(
   pool: Pool,
-  profile: Profile,
-  calibrated: Sample[],
+  { profile, scorers, samples }: { profile: ProfileDescription; scorers: (Scorer | undefined)[]; samples: Sample[] },
   { seed, count, options }: { seed: number; count: number; options: FitOptions },
 ): Promise<Power | undefined> {
-  const chosen = choose(calibrated, count, seed);
+  // Not the order in which images are chosen to learn from.
+  const chosen = choose(samples, count, seed + 1);
   if (chosen.length === 0) return undefined;
-  const scorer = createScorer(
-    profile,
-    statistics.map(({ name }) => name),
-  );
-  const images: MeasuredImage[][] = [];
-  const expose = async ({ path, id }: Sample) => {
+  const images: Parameters<typeof measurePower>[1][number][] = [];
+  const expose = async ({ path, id, fold }: Sample) => {
     options.signal?.throwIfAborted();
     const plan = powerPlan(Number.parseInt(hash(seed, id).slice(0, 7), 16));
-    return pool.exposeFile(path, plan);
+    return { scorer: scorers[fold] as Scorer, exposed: await pool.exposeFile(path, plan) };
   };
   for await (const image of mapOrdered(chosen, pool.info.threads * 2, expose)) {
     images.push(image);
     options.onProgress?.({ stage: 'power', done: images.length, total: chosen.length, failed: 0 });
   }
-  return measurePower(profile, scorer, images);
+  return measurePower(profile, images);
+}
+
+function profileScorer(description: ProfileDescription, tensors: Profile['tensors']): Scorer {
+  return createScorer(
+    createProfile(description, tensors),
+    statistics.map(({ name }) => name),
+  );
+}
+
+/** Clean scores come from models that have not seen a group, so there must be enough other images to fit them on. */
+function checkFolds(samples: readonly Sample[], groups: number): void {
+  const sizes = new Array<number>(folds).fill(0);
+  for (const { fold } of samples) sizes[fold]++;
+  const left = samples.length - Math.max(...sizes);
+  if (left < minImages / 2) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected at least two groups of similar size, but of ${samples.length} images in ${groups} ${groups === 1 ? 'group' : 'groups'} only ${left} are left to fit when the largest group is left out. Use another pattern for group-by, or none.`,
+    );
+  }
 }
 
 function choose(samples: Sample[], count: number, seed: number): Sample[] {
   return [...samples].sort((a, b) => (hash(seed, a.id) < hash(seed, b.id) ? -1 : 1)).slice(0, count);
 }
 
+/**
+ * What one image is put through: every cause once, half of them on the whole image and the other half on a part of it. The
+ * next image has it the other way round, and severities go round: for the same cost many images under one cause teach more
+ * than many kinds of the cause on one image.
+ */
 export function planOf(image: number, seed: number): Exposure[] {
-  const views = [false, true].flatMap((crop, view) => [
-    { severity: 1 as Severity, seed, crop },
-    ...corruptions.map(({ name }, cause): Exposure => {
-      return { cause: name, severity: severities[(image + cause + 3 * view) % severities.length], seed, crop };
-    }),
-  ]);
+  const clean = [false, true].map((crop): Exposure => ({ severity: 1, seed, crop }));
+  const causes = corruptions.map(({ name }, cause): Exposure => {
+    const severity = severities[(Math.floor(image / 2) + cause) % severities.length];
+    return { cause: name, severity, seed, crop: (image + cause) % 2 === 1 };
+  });
   const parts = Array.from(
     { length: cleanParts },
     (_, part): Exposure => ({ severity: 1, seed: seed + 1 + part, crop: true }),
   );
-  return [...views, ...parts];
+  return [...clean, ...causes, ...parts];
 }
 
 function checkOptions({
   seed,
-  holdout,
   asked,
   exposures,
   power,
 }: {
   seed: number;
-  holdout: number;
   asked: { warn: number; block: number };
   exposures: number;
   power: number;
@@ -311,7 +316,6 @@ function checkOptions({
     if (!ok) throw new StoplineError('OPTION_INVALID', `Expected ${text} but received ${value}.`);
   };
   expect(Number.isSafeInteger(seed), 'an integer for seed', seed);
-  expect(holdout >= 0.05 && holdout <= 0.8, 'a share from 0.05 to 0.8 for holdout', holdout);
   expect(
     exposures === 0 || (Number.isSafeInteger(exposures) && exposures >= 10 && exposures <= 1000),
     'none or 10 to 1000 images for exposures',
@@ -333,26 +337,26 @@ function checkOptions({
 function warningsAbout(facts: {
   asked: { warn: number; block: number };
   promised: { warn: number; block: number };
-  holdout: number;
   duplicates: number;
   skipped: number;
-  split: Split;
+  images: number;
+  by: GroupedBy;
 }): string[] {
-  const { asked, promised, holdout, duplicates, skipped, split } = facts;
+  const { asked, promised, duplicates, skipped, images, by } = facts;
   const warnings: string[] = [];
   for (const level of ['warn', 'block'] as const) {
     if (promised[level] > asked[level]) {
       warnings.push(
-        `A false-alarm rate of ${asked[level]} for ${level} needs ${Math.ceil((1 / asked[level] - 1) / holdout)} reference images; ` +
-          `the ${split.calibrated.length} images held out can promise ${promised[level].toPrecision(2)}, which is used.`,
+        `A false-alarm rate of ${asked[level]} for ${level} needs ${Math.ceil(1 / asked[level] - 1)} reference images; ` +
+          `${images} can promise ${promised[level].toPrecision(2)}, which is used.`,
       );
     }
   }
   if (duplicates > 0) warnings.push(`${duplicates} images are exact copies of others and were counted once.`);
   if (skipped > 0) warnings.push(`${skipped} images could not be used and were skipped.`);
-  if (split.by === 'image') {
+  if (by === 'image') {
     warnings.push(
-      'Held out image by image: if these are frames of recordings, neighbouring frames leak and the promised rate is too low. Group them.',
+      'Left out image by image: if these are frames of recordings, neighbouring frames leak and the promised rate is too low. Group them.',
     );
   }
   return warnings;

@@ -1,10 +1,12 @@
 import { inverse } from 'ml-matrix';
 import { quantileSorted } from 'simple-statistics';
 import { calibrateDiagnosis, fitCauses, withoutClasses } from './causes.ts';
+import { corruptions } from './corruptions.ts';
 import { ledoitWolf } from './covariance.ts';
-import { cap, unknownFeatures } from './diagnosis.ts';
+import { type CauseModel, cap, unknownFeatures } from './diagnosis.ts';
 import { StoplineError } from './errors.ts';
 import type { ProfileDescription } from './profile.ts';
+import { findRegimes } from './regimes.ts';
 import type { Tensor } from './safetensors.ts';
 import {
   componentsOf,
@@ -13,7 +15,9 @@ import {
   normalise,
   type Parts,
   pick,
+  type Regime,
   scoredValue,
+  standardise,
   strongest,
 } from './score.ts';
 import { concatenate } from './softmax.ts';
@@ -41,28 +45,53 @@ export interface ExposedSample {
   statistics: Float64Array;
 }
 
-/** Parts of the reference that are left out in turn to see what a clean image scores on a model that has not seen it. */
+/** One reference image as the model of its fold sees it, which was not fitted on it. */
+export interface UnseenSample {
+  sample: Sample;
+  /** Combined score, as a verdict's. */
+  score: number;
+  /** Deviations of every scored statistic, in the order of the Profile. */
+  z: Float32Array;
+}
+
+/** Parts of the reference that are left out in turn to see what an image scores on a model that has not seen it. */
 export const folds = 5;
 /** More distinct values of one container property than this are not told apart. */
 const maxCategories = 1024;
 /** Where more images than this have a value of their own, one never seen before says nothing (Good-Turing). */
 const maxSingletons = 0.1;
-/** The clean quantile that every component is normalised by: a lower one lets a heavy-tailed component rule the maximum. */
-const edge = 0.995;
+/**
+ * Every component is normalised by the mean of this share of the clean images, the farthest: near where warnings begin, so
+ * that no component rules the maximum there, and steadier than a quantile of so few.
+ */
+const edge = 0.01;
 
-type Model = {
+/** The numbers of a Profile. */
+interface Fitted {
   description: Pick<
     ProfileDescription,
-    'statistics' | 'constants' | 'categories' | 'components' | 'detectors' | 'causes'
+    'statistics' | 'constants' | 'categories' | 'components' | 'regimes' | 'detectors' | 'causes'
   >;
   tensors: Record<string, Tensor>;
-  /** Combined scores of the fitted images, each by a model that was fitted without its fold. */
-  unseenScores: number[];
-};
+}
 
-/** The part that is arithmetic only: from measured images to the numbers of a Profile. `exposed` belongs to `fitted`. */
-export function fitModel(fitted: Sample[], calibrated: Sample[], exposed: ExposedSample[]): Model {
-  const { used, constants } = chooseStatistics(fitted, calibrated);
+interface Model extends Fitted {
+  /** Per fold, the model that was fitted without it; undefined where nothing is in the fold. */
+  folds: (Fitted | undefined)[];
+  /** Every image of the reference, as the model of its fold sees it. */
+  unseen: UnseenSample[];
+}
+
+/**
+ * The part that is arithmetic only: from measured images to the numbers of a Profile.
+ *
+ * Cross-fitted: the Profile's model is fitted on all images; what a clean image scores is learnt by models fitted without
+ * its fold, one per fold. After cross-conformal prediction (Vovk 2015), but a new image is scored by the one model of all and not
+ * by every fold's: that rests on a model that hardly changes when a fold is left out, and is checked in the tests and by
+ * `npm run evaluate`.
+ */
+export function fitModel(samples: Sample[], exposed: ExposedSample[]): Model {
+  const { used, constants } = chooseStatistics(samples);
   const logFloors = used.map((position) => statistics[position].logFloor);
   const values = ({ statistics: all }: { statistics: Float64Array }) =>
     Float64Array.from(used, (position, i) => scoredValue(all[position], logFloors[i]));
@@ -74,53 +103,61 @@ export function fitModel(fitted: Sample[], calibrated: Sample[], exposed: Expose
     return properties;
   };
   // The file was written by our encoder, not by the camera's: what only the container tells is not the cause's doing.
-  const causeMembers = used.flatMap((position, i) => (statistics[position].group === 'container' ? [] : [i]));
+  const members = used.flatMap((position, i) => (statistics[position].group === 'container' ? [] : [i]));
 
-  const clean = fitted.map((sample) => ({ fold: sample.fold, row: values(sample), properties: withConstants(sample) }));
+  const scored = samples.map(values);
+  const labels = findRegimes(scored, (members) => isSpread(members.map((member) => samples[member].fold)));
+  const clean = samples.map((sample, i) => ({
+    sample,
+    fold: sample.fold,
+    regime: labels[i],
+    row: scored[i],
+    properties: withConstants(sample),
+  }));
   const views = exposed.map((sample) => ({ ...sample, row: values(sample) }));
   const causes = [...new Set(exposed.flatMap(({ cause }) => cause ?? []))];
+  const whole = fitParts({ clean, views, causes, members });
 
-  const train = (cleanPart: typeof clean, viewPart: typeof views, names: string[], start?: Float64Array) =>
-    fitParts({ clean: cleanPart, views: viewPart, causes: names, members: causeMembers, start });
-  const whole = train(clean, views, causes);
-
-  // Out of fold: what an image scores on a model that has seen neither it nor its neighbours. Each fold also goes
-  // without a fifth of the causes, so that there are images of causes the model does not know.
-  const outOfFold: Float64Array[] = [];
-  const diagnosed: { logits: Float64Array; truth: number; features: number[] }[] = [];
-  for (let fold = 0; fold < folds; fold++) {
+  const judged: (UnseenSample & { regime: number; values: Float64Array })[] = [];
+  const diagnosed: Diagnosed[] = [];
+  const parts = Array.from({ length: folds }, (_, fold) => {
     const inside = clean.filter((sample) => sample.fold === fold);
     const outside = clean.filter((sample) => sample.fold !== fold);
-    if (inside.length === 0 || outside.length < 2) continue;
-    const known = causes.filter((_, i) => i % folds !== fold);
-    const part = train(
-      outside,
-      views.filter(({ fold: of, cause }) => of !== fold && (cause === undefined || known.includes(cause))),
-      known,
-      whole.causeModel && withoutClasses(whole.causeModel, causes, known),
-    );
-    for (const { row, properties } of inside) outOfFold.push(componentsOf(part, row, properties).values);
+    if (inside.length === 0 || outside.length < 2) return undefined;
+    const viewsOutside = views.filter((view) => view.fold !== fold);
+    const part = fitParts({ clean: outside, views: viewsOutside, causes, members });
+    for (const { sample, row, properties } of inside) {
+      const { regime, values, z } = componentsOf(part, row, properties);
+      judged.push({ sample, regime, values, score: Number.NaN, z: Float32Array.from(z) });
+    }
+    if (!part.causeModel) return part;
+    // Without whole families of causes, so that there are images of causes whose relatives the model does not know either.
+    const known = causes.filter((cause) => families.indexOf(familyOf(cause)) % folds !== fold);
+    const knownViews = viewsOutside.filter(({ cause }) => cause === undefined || known.includes(cause));
+    const start = withoutClasses(part.causeModel, causes, known);
+    const knowing =
+      known.length === causes.length
+        ? part
+        : fitParts({ clean: outside, views: knownViews, causes: known, members, start });
     for (const { fold: of, cause, row } of views) {
-      if (of !== fold || cause === undefined || !part.causeModel) continue;
-      const { evidence, distance } = componentsOf(part, row, {});
+      if (of !== fold || cause === undefined) continue;
+      const { evidence, distance } = componentsOf(knowing, row, {});
       if (!evidence) continue;
       const features = unknownFeatures(evidence, distance);
       diagnosed.push({ logits: evidence.logits.slice(), truth: known.indexOf(cause), features });
     }
-  }
-  const causeModel = whole.causeModel && { ...whole.causeModel, ...calibrateDiagnosis(diagnosed) };
-
-  const names = causeModel ? ['distance', 'causeSpace', 'causeOdds', 'categories'] : ['distance', 'categories'];
-  const components = names.map((name, i) => {
-    const sorted = outOfFold.map((row) => row[i]).sort((a, b) => a - b);
-    const median = quantileSorted(sorted, 0.5);
-    // Categories are often the same throughout. One property never seen before then scores 2: beyond the edge of the
-    // reference, but not beyond everything, because sooner or later a clean image has one, too.
-    const least = name === 'categories' ? Math.log(clean.length + 1) / 2 : 1e-3;
-    return { name, median, scale: Math.max(quantileSorted(sorted, edge) - median, least) };
+    return part;
   });
-  const all = components.map((_, i) => i);
-  const detectors = causeModel
+  const calibration = whole.causeModel && calibrateDiagnosis(diagnosed);
+
+  const names = calibration ? ['distance', 'causeSpace', 'causeOdds', 'categories'] : ['distance', 'categories'];
+  const regimes = Array.from({ length: Math.max(...labels) + 1 }, (_, regime) => {
+    const inside = judged.filter((image) => image.regime === regime);
+    const images = labels.filter((label) => label === regime).length;
+    return { images, components: edgesOf((inside.length < minJudged ? judged : inside).map(({ values }) => values)) };
+  });
+  const all = names.map((_, i) => i);
+  const detectors = calibration
     ? [
         { name: 'combined', components: all },
         { name: 'capture', components: [1, 2, 3] },
@@ -131,81 +168,141 @@ export function fitModel(fitted: Sample[], calibrated: Sample[], exposed: Expose
         { name: 'statistics', components: [0] },
         { name: 'container', components: [1] },
       ];
-  const held = calibrated.map((sample) =>
-    normalise(componentsOf(whole, values(sample), withConstants(sample)).values, components),
-  );
-  const unseenScores = outOfFold.map((row) => strongest(normalise(row, components), all));
+  for (const image of judged) image.score = strongest(normalise(image.values, regimes[image.regime].components), all);
 
-  const knots = whole.gaussianisers;
-  const offsets = [0];
-  for (const { x } of knots) offsets.push(offsets[offsets.length - 1] + x.length);
-  const tensors: Record<string, Tensor> = {
-    knotOffsets: vector(offsets),
-    knotValues: vector(knots.flatMap(({ x }) => [...x])),
-    knotDeviations: vector(knots.flatMap(({ z }) => [...z])),
-    slopes: vector(knots.map(({ slope }) => slope)),
-    mean: vector(whole.mean),
-    precision: { shape: [used.length, used.length], data: whole.precision },
+  const shared: Record<string, Tensor> = {
     calibrationValues: {
-      shape: [used.length, calibrated.length],
+      shape: [used.length, samples.length],
       data: concatenate(
-        used.map((position) => Float64Array.from(calibrated, (sample) => sample.statistics[position]).sort()),
+        used.flatMap((position) =>
+          regimes.map((_, regime) => {
+            const inside = samples.filter((_, i) => labels[i] === regime);
+            return Float64Array.from(inside, (sample) => sample.statistics[position]).sort();
+          }),
+        ),
       ),
     },
   };
   for (const { name, components: of } of detectors) {
-    tensors[`${name}Scores`] = vector(Float64Array.from(held, (row) => strongest(row, of)).sort());
+    shared[`${name}Scores`] = vector(Float64Array.from(judged, ({ values }) => strongest(values, of)).sort());
   }
-  if (causeModel) {
-    tensors.causeProjection = { shape: [causeModel.centre.length, causeMembers.length], data: causeModel.projection };
-    tensors.causeCentre = vector(causeModel.centre);
-    tensors.causeWeights = { shape: [causeMembers.length + 1, causes.length + 1], data: causeModel.softmax.weights };
-    tensors.causeUnknown = vector(causeModel.unknown);
-  }
-  return {
+  const fittedOf = (part: Parts): Fitted => ({
     description: {
       statistics: used.map((position) => {
         const { name, logFloor } = statistics[position];
         return logFloor === undefined ? { name } : { name, logFloor };
       }),
       constants,
-      categories: countCategories(clean.map(({ properties }) => properties)),
-      components,
+      categories: part.categories,
+      components: names,
+      regimes,
       detectors,
-      ...(causeModel && { causes: { names: causes, members: causeMembers, temperature: causeModel.temperature } }),
+      ...(calibration && { causes: { names: causes, members, temperature: calibration.temperature } }),
     },
-    tensors,
-    unseenScores,
+    tensors: { ...shared, ...tensorsOf(part, calibration) },
+  });
+  return {
+    ...fittedOf(whole),
+    folds: parts.map((part) => part && fittedOf(part)),
+    unseen: judged.map(({ sample, score, z }) => ({ sample, score, z })),
   };
 }
 
-/**
- * Statistics measured on every image that vary are scored; those that never vary are categorical evidence.
- * @throws {StoplineError} FIT_NO_VARIATION
- */
-export function chooseStatistics(fitted: Sample[], calibrated: Sample[]) {
+/** One image under a cause, as a model sees it that knows neither the image nor, of some, the cause. */
+interface Diagnosed {
+  logits: Float64Array;
+  /** Position of the cause among those known to the model; -1 for one it does not know. */
+  truth: number;
+  features: number[];
+}
+
+const families = [...new Set(corruptions.map(({ family }) => family as string))];
+
+function familyOf(cause: string): string {
+  return corruptions.find(({ name }) => name === cause)?.family ?? cause;
+}
+
+type Edges = ProfileDescription['regimes'][number]['components'];
+
+/** A regime to which fewer images turn out to be nearest is normalised as all of them are. */
+const minJudged = 20;
+
+/** A regime must be left in every model that goes without a fold. */
+function isSpread(of: readonly number[]): boolean {
+  const sizes = new Map<number, number>();
+  for (const fold of of) sizes.set(fold, (sizes.get(fold) ?? 0) + 1);
+  return Math.max(...sizes.values()) <= of.length / 2;
+}
+
+/** Clean median and edge of every component, the categories last. */
+function edgesOf(rows: readonly Float64Array[]): Edges {
+  return Array.from(rows[0], (_, i) => {
+    const sorted = rows.map((values) => values[i]).sort((a, b) => a - b);
+    const median = quantileSorted(sorted, 0.5);
+    const top = sorted.slice(-Math.ceil(edge * sorted.length));
+    const reach = top.reduce((sum, value) => sum + value, 0) / top.length - median;
+    // Categories are often the same throughout. One property never seen before then scores 2: beyond the edge of the
+    // reference, but not beyond everything, because sooner or later a clean image has one, too.
+    const least = i === rows[0].length - 1 ? Math.log(rows.length + 1) / 2 : 1e-3;
+    return { median, scale: Math.max(reach, least) };
+  });
+}
+
+function tensorsOf(
+  { regimes, members, causeModel }: Parts,
+  calibration?: Pick<CauseModel, 'unknown'>,
+): Record<string, Tensor> {
+  const knots = regimes.flatMap(({ gaussianisers }) => gaussianisers);
+  const offsets = [0];
+  for (const { x } of knots) offsets.push(offsets[offsets.length - 1] + x.length);
+  const count = regimes[0].mean.length;
+  const tensors: Record<string, Tensor> = {
+    knotOffsets: vector(offsets),
+    knotValues: vector(knots.flatMap(({ x }) => [...x])),
+    knotDeviations: vector(knots.flatMap(({ z }) => [...z])),
+    slopes: vector(knots.map(({ slope }) => slope)),
+    mean: { shape: [regimes.length, count], data: concatenate(regimes.map(({ mean }) => mean)) },
+    precision: {
+      shape: [regimes.length, count, count],
+      data: concatenate(regimes.map(({ precision }) => precision)),
+    },
+  };
+  if (!causeModel || !calibration) return tensors;
+  const { centre, projection, softmax } = causeModel;
+  return {
+    ...tensors,
+    causeProjection: { shape: [centre.length, members.length], data: projection },
+    causeCentre: vector(centre),
+    causeWeights: { shape: [members.length + 1, softmax.classes], data: softmax.weights },
+    causeUnknown: vector(calibration.unknown),
+  };
+}
+
+/** Statistics measured on every image that vary are scored; those that never vary are categorical evidence. */
+export function chooseStatistics(samples: Sample[]) {
   const constants: Record<string, number> = {};
   const used: number[] = [];
   for (const [position, { name, scored }] of statistics.entries()) {
     if (!scored) continue;
     const isMeasured = (sample: Sample) => Number.isFinite(sample.statistics[position]);
     // Measured on some images only: then their format is the evidence.
-    if (!fitted.every(isMeasured) || !calibrated.every(isMeasured)) continue;
-    const [first] = fitted;
+    if (!samples.every(isMeasured)) continue;
+    const [first] = samples;
     const value = first.statistics[position];
-    if (fitted.every((sample) => sample.statistics[position] === value)) constants[name] = value;
+    if (samples.every((sample) => sample.statistics[position] === value)) constants[name] = value;
     else used.push(position);
   }
   if (used.length < 3) {
     throw new StoplineError(
       'FIT_NO_VARIATION',
-      `Expected reference images that differ but only ${used.length} statistics vary over ${fitted.length} images. Add images of other scenes and times.`,
+      `Expected reference images that differ but only ${used.length} statistics vary over ${samples.length} images. Add images of other scenes and times.`,
     );
   }
   return { used, constants };
 }
 
 interface CleanRow {
+  regime: number;
   row: Float64Array;
   properties: Record<string, string>;
 }
@@ -222,35 +319,39 @@ function fitParts(input: {
   views: ViewRow[];
   causes: string[];
   members: number[];
+  /** Weights of a model of the same causes, to save iterations. */
   start?: Float64Array;
 }): Parts {
   const { clean, views, causes, members, start } = input;
+  const regimes = Array.from({ length: Math.max(...clean.map(({ regime }) => regime)) + 1 }, (_, regime) =>
+    fitRegime(clean.filter((image) => image.regime === regime)),
+  );
+  const parts: Parts = { regimes, categories: countCategories(clean.map(({ properties }) => properties)), members };
+  if (causes.length < 2) return parts;
+  const standardised = (row: Float64Array) => {
+    const { regime, z } = standardise(regimes, row);
+    return { regime, x: pick(cap(z), members) };
+  };
+  const rows = {
+    clean: clean.map(({ row }) => standardised(row).x),
+    views: views.map(({ row, ...view }) => ({ ...view, ...standardised(row) })),
+  };
+  return { ...parts, causeModel: fitCauses(rows, causes, start) };
+}
+
+function fitRegime(clean: readonly CleanRow[]): Regime {
   const gaussianisers = Array.from(clean[0].row, (_, i) => {
     const column = Float64Array.from(clean, ({ row }) => row[i]);
     // Constant within this part of the reference only: any value is then at its centre.
     return fitGaussianiser(column) ?? { x: Float64Array.of(column[0], column[0]), z: new Float64Array(2), slope: 1 };
   });
-  const standardise = (row: Float64Array, z = new Float64Array(row.length)) => {
+  // One array for all: it is read before the next row comes.
+  const z = new Float64Array(gaussianisers.length);
+  const { mean, covariance } = ledoitWolf(clean, ({ row }) => {
     for (let i = 0; i < z.length; i++) z[i] = gaussianise(gaussianisers[i], row[i]);
     return z;
-  };
-  // Each row is read before the next one comes.
-  const passing = new Float64Array(gaussianisers.length);
-  const { mean, covariance } = ledoitWolf(clean, ({ row }) => standardise(row, passing));
-  const parts: Parts = {
-    gaussianisers,
-    mean,
-    precision: Float64Array.from(inverse(covariance).to1DArray()),
-    categories: countCategories(clean.map(({ properties }) => properties)),
-    members,
-  };
-  if (causes.length < 2) return parts;
-  const capped = (row: Float64Array) => pick(cap(standardise(row)), members);
-  const rows = {
-    clean: clean.map(({ row }) => capped(row)),
-    views: views.map(({ row, ...view }) => ({ ...view, x: capped(row) })),
-  };
-  return { ...parts, causeModel: fitCauses(rows, causes, start) };
+  });
+  return { gaussianisers, mean, precision: Float64Array.from(inverse(covariance).to1DArray()) };
 }
 
 /** How often each property had each value; properties of which most images have a value of their own are left out. */

@@ -13,8 +13,6 @@ export interface Outlier {
   path: string;
   /** How far out it lies: steps of (upper quartile - median) above the median of ln distance. */
   steps: number;
-  /** Whether it is one of the images held out, which set the thresholds. */
-  isHeldOut: boolean;
   /** What stands out, in words, at most three. */
   why: string[];
 }
@@ -23,8 +21,6 @@ export interface Outlier {
 export interface Outliers {
   /** All of them; `images` is bounded. */
   count: number;
-  /** How many of them are among the images held out. */
-  heldOut: number;
   /** Farthest first, at most 50. */
   images: Outlier[];
 }
@@ -58,8 +54,6 @@ const usualShare = 0.9;
 /** One image with the scored values of its statistics, in the order of the Profile. */
 interface Member {
   sample: Sample;
-  isHeldOut: boolean;
-  fold: number;
   row: Float64Array;
 }
 
@@ -76,21 +70,15 @@ interface RestModel {
  * covariance determinant; Rousseeuw and Van Driessen 1999).
  * @param profile the statistics that a Profile of these images scores
  */
-export function findOutliers(
-  { fitted, calibrated }: { fitted: readonly Sample[]; calibrated: readonly Sample[] },
-  profile: Pick<ProfileDescription, 'statistics'>,
-): Outliers {
+export function findOutliers(samples: readonly Sample[], profile: Pick<ProfileDescription, 'statistics'>): Outliers {
   const scored = profile.statistics.map(({ name, logFloor }) => {
     const position = statistics.findIndex((row) => row.name === name);
     return { position, logFloor };
   });
-  const member = (sample: Sample, isHeldOut: boolean): Member => ({
-    sample,
-    isHeldOut,
-    fold: isHeldOut ? folds : sample.fold,
-    row: Float64Array.from(scored, ({ position, logFloor }) => scoredValue(sample.statistics[position], logFloor)),
+  const members = samples.map((sample): Member => {
+    const row = scored.map(({ position, logFloor }) => scoredValue(sample.statistics[position], logFloor));
+    return { sample, row: Float64Array.from(row) };
   });
-  const members = [...fitted.map((sample) => member(sample, false)), ...calibrated.map((one) => member(one, true))];
   // Checksums are in no order of content: the first of them are a sample, and the same one wherever the files lie.
   members.sort((a, b) => (a.sample.id < b.sample.id ? -1 : 1));
 
@@ -98,13 +86,13 @@ export function findOutliers(
   let steps = new Float64Array();
   let left = farthest(members, startingShare);
   for (let round = 0; round < rounds; round++) {
-    models = Array.from({ length: folds + 1 }, (_, fold) => {
-      const rest = members.filter((one) => one.fold !== fold && !left.has(one)).slice(0, maxFitted);
-      return members.some((one) => one.fold === fold) && rest.length > 1 ? fitRest(rest) : undefined;
+    models = Array.from({ length: folds }, (_, fold) => {
+      const rest = members.filter((one) => one.sample.fold !== fold && !left.has(one)).slice(0, maxFitted);
+      return members.some((one) => one.sample.fold === fold) && rest.length > 1 ? fitRest(rest) : undefined;
     });
     steps = stepsAbove(
-      members.map(({ fold, row }) => {
-        const model = models[fold];
+      members.map(({ sample, row }) => {
+        const model = models[sample.fold];
         return model ? model.distance(model.standardise(row)) : 0;
       }),
     );
@@ -121,11 +109,10 @@ export function findOutliers(
   );
   return {
     count: beyond.length,
-    heldOut: beyond.filter(({ one }) => one.isHeldOut).length,
     images: beyond.slice(0, maxListed).map(({ one, steps }): Outlier => {
-      const z = models[one.fold]?.standardise(one.row) ?? new Float64Array();
-      const { sample, isHeldOut } = one;
-      return { path: sample.path, steps: Number(steps.toFixed(2)), isHeldOut, why: explain(sample, z) };
+      const z = models[one.sample.fold]?.standardise(one.row) ?? new Float64Array();
+      const { sample } = one;
+      return { path: sample.path, steps: Number(steps.toFixed(2)), why: explain(sample, z) };
     }),
   };
 }
@@ -136,19 +123,14 @@ function isContaminated({ count }: Outliers, images: number): boolean {
 }
 
 /** Says what outliers do to the promise, where they are more than chance leaves there. */
-export function warnOfOutliers(
-  outliers: Outliers,
-  { fitted, calibrated }: { fitted: readonly unknown[]; calibrated: readonly unknown[] },
-  promised: { warn: number },
-): string[] {
-  const images = fitted.length + calibrated.length;
+export function warnOfOutliers(outliers: Outliers, images: number, promised: { warn: number }): string[] {
   if (!isContaminated(outliers, images)) return [];
-  const { count, heldOut } = outliers;
-  // Images held out that may be at least as strange as one that is warned about.
-  const allowed = Math.floor(promised.warn * (calibrated.length + 1)) - 1;
+  const { count } = outliers;
+  // Reference images that may be at least as strange as one that is warned about.
+  const allowed = Math.floor(promised.warn * (images + 1)) - 1;
   const effect =
-    heldOut > allowed
-      ? `, and ${heldOut} of them are among the ${calibrated.length} held out: at a false-alarm rate of ${promised.warn.toPrecision(2)} only images as strange as the strangest of these are stopped`
+    count > allowed
+      ? `: at a false-alarm rate of ${promised.warn.toPrecision(2)} only images as strange as the strangest of these are stopped`
       : '';
   return [
     `${count} of ${images} reference images are unlike the rest${effect}. If they do not belong to the reference, take them out and fit again.`,

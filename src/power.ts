@@ -2,7 +2,8 @@ import { corruptions, type Severity } from './corruptions.ts';
 import type { Exposure } from './exposure.ts';
 import { clopperPearson, type Interval } from './intervals.ts';
 import { categoricalProperties, type MeasuredImage } from './measure.ts';
-import type { Profile } from './profile.ts';
+import type { UnseenSample } from './model.ts';
+import type { ProfileDescription } from './profile.ts';
 import { conformalPValue, type Scorer } from './score.ts';
 
 /** How often images like the reference were stopped: counts, and the exact 95 % interval of the share. */
@@ -11,9 +12,9 @@ export interface Counted extends Interval {
   flagged: number;
 }
 
-/** What a Profile can see: shares of held-out reference images that are stopped once a cause is simulated on them. */
+/** What a Profile can see: shares of reference images that are stopped once a cause is simulated on them. */
 export interface Power {
-  /** Held-out images put through every cause at every severity. */
+  /** Images put through every cause at every severity. */
   images: number;
   /**
    * The same images warned or blocked when they are encoded again but clean: what being encoded again adds to every share
@@ -48,14 +49,17 @@ export function powerPlan(seed: number): Exposure[] {
 
 /**
  * Counts what a Profile would have stopped.
- * @param images per held-out image its exposures, in the order of `powerPlan`
+ * @param images per image a scorer that was fitted without it, and its exposures in the order of `powerPlan`
  */
-export function measurePower(profile: Profile, scorer: Scorer, images: readonly (readonly MeasuredImage[])[]): Power {
+export function measurePower(
+  profile: Pick<ProfileDescription, 'falseAlarmRate' | 'constants'>,
+  images: readonly { scorer: Scorer; exposed: readonly MeasuredImage[] }[],
+): Power {
   const { warn, block } = profile.falseAlarmRate.promised;
   const count = images.length;
   let clean = 0;
   const cells = corruptions.map(({ name }) => ({ cause: name, warn: [0, 0, 0, 0, 0], block: [0, 0, 0, 0, 0] }));
-  for (const exposed of images) {
+  for (const { scorer, exposed } of images) {
     const pValue = (image: MeasuredImage) =>
       scorer.score(image.statistics, categoricalProperties(image, profile.constants)).detectors[0].pValue;
     if (pValue(exposed[0]) <= warn) clean++;
@@ -86,19 +90,24 @@ export function countFlagged(flagged: number, images: number): Counted {
 }
 
 /**
- * How often images of the reference that set no threshold would have been stopped. The images held out meet the promised
- * rate by construction; the fitted ones do not, and each is scored by a model that was fitted without its group. That model
- * has a fifth less to learn from, so the share is rather too high than too low.
- * @param scores of the fitted images, by models that have not seen them
- * @param calibration scores of the images held out, sorted
+ * How often images of the reference would have been stopped by thresholds that they had no part in. All images together meet
+ * the promised rate by construction; here the images of each fold, scored by a model fitted without them, are held against
+ * those of the other folds only. Where parts of the reference differ from each other, the share is above the promise. Where the
+ * others are too few to tell the promised rate, the smallest that they can tell is taken: the share is rather too high than
+ * one that could only be 0.
  */
 export function achievedFalseAlarms(
-  scores: readonly number[],
-  calibration: Float64Array,
+  images: readonly Pick<UnseenSample, 'sample' | 'score'>[],
   promised: { warn: number; block: number },
 ): { warn: Counted; block: Counted } {
-  const pValues = scores.map((score) => conformalPValue(calibration, score));
-  const count = (rate: number) => countFlagged(pValues.filter((p) => p <= rate).length, pValues.length);
+  const judged = [...new Set(images.map(({ sample }) => sample.fold))].flatMap((fold) => {
+    const others = images.filter(({ sample }) => sample.fold !== fold);
+    const calibration = Float64Array.from(others, ({ score }) => score).sort();
+    const inside = images.filter(({ sample }) => sample.fold === fold);
+    return inside.map(({ score }) => ({ p: conformalPValue(calibration, score), smallest: 1 / (others.length + 1) }));
+  });
+  const count = (rate: number) =>
+    countFlagged(judged.filter(({ p, smallest }) => p <= Math.max(rate, smallest)).length, judged.length);
   return { warn: count(promised.warn), block: count(promised.block) };
 }
 

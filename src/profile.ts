@@ -7,7 +7,7 @@ import { StoplineError } from './errors.ts';
 import { decodeTensors, encodeTensors, type Tensor } from './safetensors.ts';
 
 /** Version of the file layout and of the meaning of every number in it. */
-export const profileVersion = 1;
+export const profileVersion = 2;
 
 const size = Type.Integer({ minimum: 0 });
 const share = Type.Number({ minimum: 0, maximum: 1 });
@@ -24,16 +24,16 @@ const Description = Type.Object(
     decode: Type.Object({ rule: Type.String({ maxLength: 200 }), decoder: Type.String({ maxLength: 200 }) }, closed),
     reference: Type.Object(
       {
-        /** Distinct images measured, images used to fit, images held out to calibrate. */
+        /** Distinct images measured, and those of them that were used: a sample where there are very many. */
         images: size,
         fitted: size,
-        calibrated: size,
         skipped: size,
         duplicates: size,
-        /** Images unlike the rest, and how many of them were held out. */
-        outliers: Type.Optional(Type.Object({ images: size, heldOut: size }, closed)),
+        /** Images unlike the rest. */
+        outliers: Type.Optional(size),
         split: Type.Object(
-          { by: Type.String(), groups: size, heldOut: size, seed: Type.Integer(), holdout: Type.Number() },
+          /** Groups that are left out together, and how many parts of them in turn. */
+          { by: Type.String(), groups: size, folds: size, seed: Type.Integer() },
           closed,
         ),
         folders: Type.Array(Type.Object({ folder: Type.String(), images: size }, closed), { maxItems: 4096 }),
@@ -44,7 +44,7 @@ const Description = Type.Object(
       {
         asked: Type.Object({ warn: Type.Number(), block: Type.Number() }, closed),
         promised: Type.Object({ warn: Type.Number(), block: Type.Number() }, closed),
-        /** What the fitted images met, each scored by a model that was fitted without its group. */
+        /** What the images met, each held against thresholds that it and its group had no part in. */
         achieved: Type.Optional(Type.Object({ warn: counted, block: counted }, closed)),
       },
       closed,
@@ -61,13 +61,21 @@ const Description = Type.Object(
     constants: Type.Record(Type.String(), Type.Number()),
     /** How often each container property had each value: the categorical part of the reference. */
     categories: Type.Record(Type.String(), Type.Record(Type.String(), Type.Integer({ minimum: 1 }))),
-    /** What the detectors take their maximum over, and the clean median and edge that each is normalised by. */
-    components: Type.Array(
-      Type.Object({ name: Type.String(), median: Type.Number(), scale: Type.Number({ exclusiveMinimum: 0 }) }, closed),
-      {
-        minItems: 2,
-        maxItems: 16,
-      },
+    /** What the detectors take their maximum over. */
+    components: Type.Array(Type.String(), { minItems: 2, maxItems: 16 }),
+    /** Populations that lie apart within the reference; usually one, which is all of it. */
+    regimes: Type.Array(
+      Type.Object(
+        {
+          images: Type.Integer({ minimum: 1 }),
+          /** Clean median and edge that each component is normalised by. */
+          components: Type.Array(
+            Type.Object({ median: Type.Number(), scale: Type.Number({ exclusiveMinimum: 0 }) }, closed),
+          ),
+        },
+        closed,
+      ),
+      { minItems: 1, maxItems: 16 },
     ),
     /** The combined detector first. */
     detectors: Type.Array(
@@ -113,7 +121,7 @@ const Description = Type.Object(
         closed,
       ),
     ),
-    /** A typical image held out, for reports: `src/example.ts`. Absent where the user did not want one stored. */
+    /** A typical reference image, for reports: `src/example.ts`. Absent where the user did not want one stored. */
     example: Type.Optional(
       Type.Object(
         {
@@ -196,7 +204,7 @@ export function decodeProfile(bytes: Uint8Array): Profile {
 
 /** Every tensor that scoring will index must be there, finite and of the right length. */
 function checkTensors(
-  { statistics, components, detectors, causes }: ProfileDescription,
+  { statistics, components, regimes, detectors, causes }: ProfileDescription,
   tensors: Record<string, Tensor>,
 ): void {
   const count = statistics.length;
@@ -211,18 +219,25 @@ function checkTensors(
     }
     return tensor;
   };
-  const { data: offsets } = expect('knotOffsets', count + 1);
+  const rows = regimes.length * count;
+  const { data: offsets } = expect('knotOffsets', rows + 1);
   if (offsets.some((offset, i) => !Number.isSafeInteger(offset) || offset < (i === 0 ? 0 : offsets[i - 1] + 2))) {
     throw invalid('Expected at least two knots for every statistic of the profile.');
   }
-  expect('knotValues', offsets[count]);
-  expect('knotDeviations', offsets[count]);
-  expect('slopes', count);
-  expect('mean', count);
-  expect('precision', count ** 2);
+  expect('knotValues', offsets[rows]);
+  expect('knotDeviations', offsets[rows]);
+  expect('slopes', rows);
+  expect('mean', rows);
+  expect('precision', rows * count);
   const { shape } = expect('calibrationValues');
-  if (shape.length !== 2 || shape[0] !== count) throw invalid(`Expected calibration values of ${count} statistics.`);
+  const images = regimes.reduce((sum, regime) => sum + regime.images, 0);
+  if (shape.length !== 2 || shape[0] !== count || shape[1] !== images) {
+    throw invalid(`Expected calibration values of ${count} statistics of ${images} images.`);
+  }
   if (components.length !== (causes ? 4 : 2)) throw invalid(`Expected ${causes ? 4 : 2} components.`);
+  if (regimes.some((regime) => regime.components.length !== components.length)) {
+    throw invalid(`Expected each regime to have ${components.length} components.`);
+  }
   for (const { name, components: of } of detectors) {
     expect(`${name}Scores`);
     if (of.some((component) => component >= components.length)) {

@@ -1,5 +1,5 @@
 import { probit } from 'simple-statistics';
-import { type Cause, type CauseModel, cap, causeEvidence, diagnose } from './diagnosis.ts';
+import { type Cause, type CauseEvidence, type CauseModel, cap, causeEvidence, diagnose } from './diagnosis.ts';
 import { StoplineError } from './errors.ts';
 import type { Profile } from './profile.ts';
 import type { DetectorScore } from './verdict.ts';
@@ -133,29 +133,57 @@ export function countBelow(sorted: Float64Array, value: number, inclusive: boole
   return low;
 }
 
-/** What is needed to score standardised images: part of a Profile, or what a fold of the fit makes of it. */
-export interface Parts {
+/** One population within the reference: all of it, or day and night, one camera and another. */
+export interface Regime {
   gaussianisers: readonly Gaussianiser[];
   mean: Float64Array;
   precision: Float64Array;
+}
+
+/** What is needed to score standardised images: part of a Profile, or what a fold of the fit makes of it. */
+export interface Parts {
+  regimes: readonly Regime[];
   categories: Profile['categories'];
   /** Positions of the statistics that causes are told by. */
   members: readonly number[];
   causeModel?: CauseModel;
 }
 
+/** The regime to which an image is nearest, and its deviations there. */
+export interface Standardised {
+  regime: number;
+  z: Float64Array;
+  /** ln of the squared Mahalanobis distance. */
+  distance: number;
+}
+
+/** @param row scored values (`scoredValue`) of the statistics that are used */
+export function standardise(regimes: readonly Regime[], row: Float64Array): Standardised {
+  let nearest: Standardised | undefined;
+  for (const [regime, { gaussianisers, mean, precision }] of regimes.entries()) {
+    const z = row.map((value, i) => gaussianise(gaussianisers[i], value));
+    const distance = logDistance(z, mean, precision);
+    if (!nearest || distance < nearest.distance) nearest = { regime, z, distance };
+  }
+  return nearest as Standardised;
+}
+
 /**
  * The components of one image, in the order of a Profile: distance, the two of the causes where there are any, surprise.
  * @param row scored values (`scoredValue`) of the statistics that are used
  */
-export function componentsOf(parts: Parts, row: Float64Array, properties: Readonly<Record<string, string>>) {
-  const z = row.map((value, i) => gaussianise(parts.gaussianisers[i], value));
-  const distance = logDistance(z, parts.mean, parts.precision);
+export function componentsOf(
+  parts: Parts,
+  row: Float64Array,
+  properties: Readonly<Record<string, string>>,
+): Standardised & { values: Float64Array; evidence?: CauseEvidence } {
+  const standardised = standardise(parts.regimes, row);
+  const { z, distance } = standardised;
   const categorical = surprise(parts.categories, properties);
-  if (!parts.causeModel) return { z, distance, values: Float64Array.of(distance, categorical) };
+  if (!parts.causeModel) return { ...standardised, values: Float64Array.of(distance, categorical) };
   const evidence = causeEvidence(parts.causeModel, pick(cap(z), parts.members));
   const values = Float64Array.of(distance, evidence.logDistance, evidence.logOdds, categorical);
-  return { z, distance, values, evidence };
+  return { ...standardised, values, evidence };
 }
 
 export function pick(x: Float64Array, members: readonly number[]): Float64Array {
@@ -166,8 +194,10 @@ export function pick(x: Float64Array, members: readonly number[]): Float64Array 
 export interface Score {
   /** Per detector of the Profile, in its order, the combined one first. */
   detectors: DetectorScore[];
-  /** Deviations of every scored statistic. */
+  /** Deviations of every scored statistic, within the nearest regime. */
   z: Float64Array;
+  /** Position of the nearest regime of the reference. */
+  regime: number;
   /** Ranked probable causes; absent where the Profile knows none. */
   causes?: Cause[];
 }
@@ -175,8 +205,8 @@ export interface Score {
 /** Scores images against one Profile; holds the tensors in the form the arithmetic wants. */
 export interface Scorer {
   score(vector: Float64Array, properties: Readonly<Record<string, string>>): Score;
-  /** Sorted values of one scored statistic over the calibration images. */
-  calibration(position: number): Float64Array;
+  /** Sorted values of one scored statistic over the reference images of a regime. */
+  calibration(position: number, regime: number): Float64Array;
 }
 
 /**
@@ -195,42 +225,54 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
     }
     return position;
   });
-  const offsets = tensors.knotOffsets.data;
-  const gaussianisers = positions.map((_, i): Gaussianiser => {
-    const [from, to] = [offsets[i], offsets[i + 1]];
-    return {
-      x: tensors.knotValues.data.subarray(from, to),
-      z: tensors.knotDeviations.data.subarray(from, to),
-      slope: tensors.slopes.data[i],
-    };
-  });
   const parts: Parts = {
-    gaussianisers,
-    mean: tensors.mean.data,
-    precision: tensors.precision.data,
+    regimes: regimesOf(profile),
     categories: profile.categories,
     members: profile.causes?.members ?? [],
     causeModel: profile.causes && causeModelOf(profile),
   };
-  const calibrated = tensors.calibrationValues.shape[1];
 
   return {
-    calibration: (position) =>
-      tensors.calibrationValues.data.subarray(position * calibrated, (position + 1) * calibrated),
+    calibration: (position, regime) => calibrationOf(profile, position, regime),
     score(vector, properties) {
       const row = Float64Array.from(positions, (position, i) =>
         scoredValue(vector[position], profile.statistics[i].logFloor),
       );
-      const { z, distance, values, evidence } = componentsOf(parts, row, properties);
+      const { z, regime, distance, values, evidence } = componentsOf(parts, row, properties);
       const causes = parts.causeModel && evidence && diagnose(parts.causeModel, evidence, distance);
-      const normalised = normalise(values, profile.components);
+      const normalised = normalise(values, profile.regimes[regime].components);
       const detectors = profile.detectors.map(({ name, components }): DetectorScore => {
         const score = strongest(normalised, components);
         return { name, pValue: conformalPValue(tensors[`${name}Scores`].data, score), score };
       });
-      return { detectors, z, causes };
+      return { detectors, z, regime, causes };
     },
   };
+}
+
+function regimesOf({ statistics: { length: count }, regimes, tensors }: Profile): Regime[] {
+  const { knotOffsets, knotValues, knotDeviations, slopes, mean, precision } = tensors;
+  return regimes.map((_, regime): Regime => {
+    const first = regime * count;
+    const gaussianisers = Array.from({ length: count }, (_, i): Gaussianiser => {
+      const [from, to] = [knotOffsets.data[first + i], knotOffsets.data[first + i + 1]];
+      const x = knotValues.data.subarray(from, to);
+      return { x, z: knotDeviations.data.subarray(from, to), slope: slopes.data[first + i] };
+    });
+    return {
+      gaussianisers,
+      mean: mean.data.subarray(first, first + count),
+      precision: precision.data.subarray(first * count, (first + count) * count),
+    };
+  });
+}
+
+/** Sorted values of one scored statistic over the reference images of a regime. */
+export function calibrationOf({ regimes, tensors }: Profile, position: number, regime: number): Float64Array {
+  const { shape, data } = tensors.calibrationValues;
+  let from = position * shape[1];
+  for (let before = 0; before < regime; before++) from += regimes[before].images;
+  return data.subarray(from, from + regimes[regime].images);
 }
 
 function causeModelOf({ causes, tensors }: Profile): CauseModel {
@@ -249,7 +291,7 @@ function causeModelOf({ causes, tensors }: Profile): CauseModel {
 const quiet = -10;
 
 /**
- * (value - median) / (99.5 % quantile - median) of each component: about 1 at the edge of the reference. In place.
+ * (value - median) / (mean of the farthest 1 % - median) of each component: about 1 at the edge of the reference. In place.
  * The last component is the categorical surprise, which is the same for most images: up to its median it is no evidence.
  */
 export function normalise(values: Float64Array, by: readonly { median: number; scale: number }[]): Float64Array {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { StoplineError } from './errors.ts';
-import { folds, type Sample } from './model.ts';
+import type { Sample } from './model.ts';
 
 const timeBlocks = 20;
 
@@ -24,7 +24,7 @@ export function groupPattern(groupBy: string, setting = 'group-by'): RegExp | un
 export function withGroups(
   kept: readonly (Sample & { listed: { folder: string } })[],
   { pattern, folders, groupBy }: { pattern?: RegExp; folders: number; groupBy: string },
-): { samples: Sample[]; by: Split['by'] } {
+): { samples: Sample[]; by: GroupedBy } {
   const strip = ({ listed: _, ...sample }: Sample & { listed: { folder: string } }, group: string) => ({
     ...sample,
     group,
@@ -52,54 +52,28 @@ export function withGroups(
   return { samples, by: 'time block' };
 }
 
-/** Disjoint parts of the reference. */
-export interface Split {
-  fitted: Sample[];
-  calibrated: Sample[];
-  by: 'image' | 'pattern' | 'folder' | 'time block';
-  groups: number;
-  heldOut: number;
-}
+/** How the reference is cut into parts. */
+export type GroupedBy = 'image' | 'pattern' | 'folder' | 'time block';
 
-/** Holds out whole groups, in seeded order, until about `holdout` of the images are out. */
-export function splitByGroup(
-  samples: Sample[],
-  { seed, holdout, by }: { seed: number; holdout: number; by: Split['by'] },
-): Split {
-  const groups = new Map<string, Sample[]>();
-  for (const sample of samples) {
-    const members = groups.get(sample.group);
-    if (members) members.push(sample);
-    else groups.set(sample.group, [sample]);
-  }
-  const order = [...groups.keys()].sort((a, b) => (hash(seed, a) < hash(seed, b) ? -1 : 1));
-  if (order.length < 2) {
-    throw new StoplineError(
-      'OPTION_INVALID',
-      `Expected at least two groups of images to hold one out but found ${order.length}. Use --group-by none or another pattern.`,
-    );
-  }
-  const target = holdout * samples.length;
-  const out = new Set<string>();
-  let count = 0;
-  for (const key of order) {
-    const size = groups.get(key)?.length ?? 0;
-    // Taking this group must bring the share nearer to the target than leaving it.
-    if (count + size / 2 > target && out.size > 0) continue;
-    if (out.size === order.length - 1) break;
-    out.add(key);
-    count += size;
-  }
-  const calibrated: Sample[] = [];
-  const fitted: Sample[] = [];
-  let fold = 0;
+/**
+ * The part of each group: groups in seeded order, each to the part that has the fewest images. With fewer groups than
+ * parts some parts stay empty.
+ */
+export function assignFolds(
+  samples: readonly Pick<Sample, 'group'>[],
+  { folds: count, seed }: { folds: number; seed: number },
+): Map<string, number> {
+  const sizes = new Map<string, number>();
+  for (const { group } of samples) sizes.set(group, (sizes.get(group) ?? 0) + 1);
+  const filled = new Array<number>(count).fill(0);
   const foldOf = new Map<string, number>();
-  for (const key of order) if (!out.has(key)) foldOf.set(key, fold++ % folds);
-  for (const [key, members] of groups) {
-    if (out.has(key)) calibrated.push(...members);
-    else for (const sample of members) fitted.push({ ...sample, fold: foldOf.get(key) ?? 0 });
+  const key = new Map([...sizes.keys()].map((group) => [group, hash(seed, `fold ${group}`)]));
+  for (const group of [...sizes.keys()].sort((a, b) => ((key.get(a) as string) < (key.get(b) as string) ? -1 : 1))) {
+    const fold = filled.indexOf(Math.min(...filled));
+    foldOf.set(group, fold);
+    filled[fold] += sizes.get(group) as number;
   }
-  return { fitted, calibrated, by, groups: order.length, heldOut: out.size };
+  return foldOf;
 }
 
 /** Decides without state: the same for a seed and a text on every machine and in any order. */

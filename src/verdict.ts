@@ -41,7 +41,7 @@ export interface Verdict {
   pValue: number;
   /** Score of the deciding detector; keeps ranking images after the p-value has reached its smallest possible value. */
   score: number;
-  /** The rates promised at `warn` and `block`; larger than asked where the calibration set is too small. */
+  /** The rates promised at `warn` and `block`; larger than asked where the reference is too small. */
   falseAlarmRate: { warn: number; block: number };
   /** Strongest first. */
   reasons: Reason[];
@@ -193,7 +193,7 @@ function strangeHistory(
   const traces = profile.statistics.flatMap(({ name }, position) => {
     if (!historyTraces.includes(name) || score.z[position] < reasonDeviations) return [];
     const value = values[statistics.findIndex((row) => row.name === name)];
-    return [twoSidedPValue(scorer.calibration(position), value)];
+    return [twoSidedPValue(scorer.calibration(position, score.regime), value)];
   });
   if (traces.length === 0) return [];
   const { quality, offsetX, offsetY } = pass;
@@ -217,7 +217,7 @@ function strangeHistory(
 }
 
 /** Statistics far from the reference, farthest first. */
-function strangeStatistics(profile: Profile, scorer: Scorer, image: MeasuredImage, { z }: Score): Reason[] {
+function strangeStatistics(profile: Profile, scorer: Scorer, image: MeasuredImage, { z, regime }: Score): Reason[] {
   return profile.statistics
     .map(({ name }, position) => ({ name, position, deviations: Math.abs(z[position]) }))
     .filter(({ deviations }) => deviations >= reasonDeviations)
@@ -226,7 +226,7 @@ function strangeStatistics(profile: Profile, scorer: Scorer, image: MeasuredImag
     .map(({ name, position }): Reason => {
       const row = statistics.find((statistic) => statistic.name === name) as Statistic;
       const value = image.statistics[statistics.indexOf(row)];
-      const sorted = scorer.calibration(position);
+      const sorted = scorer.calibration(position, regime);
       const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
       const reference = { p01: at(0.01), p50: at(0.5), p99: at(0.99) };
       const direction = value >= reference.p50 ? 'high' : 'low';
@@ -235,7 +235,7 @@ function strangeStatistics(profile: Profile, scorer: Scorer, image: MeasuredImag
       const unit = row.unit === 'ratio' || row.unit === 'share' ? '' : ` ${row.unit}`;
       const amount =
         beyond === sorted.length
-          ? `all ${sorted.length} reference images held out`
+          ? `all ${sorted.length} reference images`
           : `${percent(beyond / sorted.length)} of the reference`;
       return {
         statistic: name,

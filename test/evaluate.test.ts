@@ -2,13 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import {
-  assignFolds,
-  type EvaluateOptions,
-  type Evaluation,
-  evaluate,
-  familyOf,
-} from '../scripts/evaluate/evaluation.ts';
+import { type EvaluateOptions, type Evaluation, evaluate, familyOf } from '../scripts/evaluate/evaluation.ts';
 import { auroc, calibrationError, thresholdAt } from '../scripts/evaluate/measures.ts';
 import { withSection } from '../scripts/evaluate/page.ts';
 import { report, table } from '../scripts/evaluate/tables.ts';
@@ -44,30 +38,6 @@ describe('measures', () => {
   });
 });
 
-describe('folds', () => {
-  const samples = Array.from({ length: 100 }, (_, i) => ({ group: `g${Math.floor(i / (i < 40 ? 10 : 4))}` }));
-
-  it('take whole groups and are as large as each other but for one group', () => {
-    const foldOf = assignFolds(samples, { folds: 5, seed: 1 });
-    const sizes = [0, 0, 0, 0, 0];
-    for (const { group } of samples) sizes[foldOf.get(group) as number]++;
-    expect(sizes.reduce((sum, size) => sum + size)).toBe(100);
-    expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(10);
-  });
-
-  it('depend on the seed alone', () => {
-    const shuffled = [...samples].reverse();
-    expect(assignFolds(shuffled, { folds: 5, seed: 1 })).toEqual(assignFolds(samples, { folds: 5, seed: 1 }));
-    expect(assignFolds(samples, { folds: 5, seed: 2 })).not.toEqual(assignFolds(samples, { folds: 5, seed: 1 }));
-  });
-
-  it('need a group each', () => {
-    expect(() => assignFolds([{ group: 'a' }, { group: 'b' }], { folds: 3, seed: 1 })).toThrow(
-      'Expected at least 3 groups of images for 3 folds but found 2',
-    );
-  });
-});
-
 describe('the page', () => {
   it('has a table that Markdown reads, numbers to the right', () => {
     expect(table(['cause', 'AUROC'], [['a|b', '0.5']])).toBe(
@@ -98,19 +68,27 @@ describe('a rendered camera', () => {
     await renderFolder(other, 5, 60);
     options = {
       ...{ reference: [reference], current: [other], corruptions: true, leaveOut: true },
-      ...{ folds: 2, images: 1, severities: [3], exposures: 10, holdout: 0.3, seed: 1, groupBy: 'folder', threads: 2 },
+      ...{ folds: 2, images: 1, severities: [3], exposures: 10, seed: 1, groupBy: 'folder', threads: 2 },
     };
     evaluation = await evaluate(options);
   });
 
-  it('is scored once held out and clean, and every current image by every fold', () => {
+  it('is scored once held out and clean, and every current image by the Profile of all', () => {
     const count = (kind: string) => evaluation.judgements.filter(({ role }) => role.kind === kind).length;
     expect(count('clean')).toBe(60);
     expect(count('encodedAgain')).toBe(60);
-    expect(count('current')).toBe(5 * 2);
+    expect(count('current')).toBe(5);
     expect(count('cause')).toBe(corruptions.length * 2);
-    for (const { fitted, calibrated, heldOut } of evaluation.folds) expect(fitted + calibrated + heldOut).toBe(60);
+    for (const { fitted, heldOut } of evaluation.folds) expect(fitted + heldOut).toBe(60);
+    expect(evaluation.calibration[0]).toHaveLength(60);
     expect(evaluation.detectors).toEqual(['combined', 'capture', 'content']);
+  });
+
+  it('needs a group for each fold', async () => {
+    await expect(evaluate({ ...options, groupBy: 'day' })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+      message: expect.stringContaining('at least 2 groups of images for 2 folds but found 1'),
+    });
   });
 
   it('leaves a family out of training: none of its causes is ever named', () => {
@@ -145,7 +123,7 @@ describe('a rendered camera', () => {
       spawnSync(process.execPath, [script, ...args], { cwd: folder, encoding: 'utf8' });
     const settings = ['--folds', '2', '--images', '1', '--severities', '3', '--exposures', '10', '--threads', '1'];
     const { status, stdout, stderr } = run('--reference', reference, '--current', other, '--corruptions', ...settings);
-    expect(stderr).toMatch(/^fit and score: 2\/2 models/m);
+    expect(stderr).toMatch(/^fit and score: 3\/3 models/m);
     expect(status).toBe(0);
     expect(stdout).toMatch(/^## day\n\n```sh\nnpm run evaluate -- --reference day --current later --corruptions /);
     expect(stdout).toContain(report(evaluation, { ...options, leaveOut: false }));

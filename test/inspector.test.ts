@@ -141,13 +141,13 @@ describe('a verdict', () => {
   });
 
   it('follows from the p-value and the promised rates alone', async () => {
-    const { calibrated } = profile.reference;
+    const { fitted } = profile.reference;
     for (const bytes of [await jpegFrame(700), await spoilt('fog', 1), await spoilt('night', 3)]) {
       const { verdict, pValue, falseAlarmRate } = await inspector.inspect(bytes);
       expect(verdict).toBe(pValue <= falseAlarmRate.block ? 'block' : pValue <= falseAlarmRate.warn ? 'warn' : 'pass');
       // A conformal p-value is a whole number of ranks.
-      expect((pValue * (calibrated + 1)) % 1).toBeCloseTo(0, 9);
-      expect(pValue).toBeGreaterThanOrEqual(1 / (calibrated + 1));
+      expect((pValue * (fitted + 1)) % 1).toBeCloseTo(0, 9);
+      expect(pValue).toBeGreaterThanOrEqual(1 / (fitted + 1));
     }
   });
 
@@ -155,7 +155,7 @@ describe('a verdict', () => {
     const verdicts = [];
     for (const severity of [1, 3, 5] as const)
       verdicts.push(await inspector.inspect(await spoilt('gaussianNoise', severity)));
-    const smallest = 1 / (profile.reference.calibrated + 1);
+    const smallest = 1 / (profile.reference.fitted + 1);
     expect(verdicts.map(({ pValue }) => pValue)).toEqual([smallest, smallest, smallest]);
     const scores = verdicts.map(({ score }) => score);
     expect(scores).toEqual(scores.toSorted((a, b) => a - b));

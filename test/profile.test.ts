@@ -24,20 +24,25 @@ const profile = createProfile(
     decode: { rule: 'rule', decoder: 'decoder' },
     reference: {
       images: 3,
-      fitted: 2,
-      calibrated: 1,
+      fitted: 3,
       skipped: 0,
       duplicates: 0,
-      split: { by: 'group', groups: 2, heldOut: 1, seed: 1, holdout: 0.3 },
+      split: { by: 'group', groups: 2, folds: 2, seed: 1 },
       folders: [{ folder: 'x', images: 3 }],
     },
     falseAlarmRate: { asked: { warn: 0.01, block: 0.001 }, promised: { warn: 0.5, block: 0.5 } },
     statistics: [{ name: 'lumaMean' }],
     constants: {},
     categories: { format: { jpeg: 2 } },
-    components: [
-      { name: 'distance', median: 0, scale: 1 },
-      { name: 'categories', median: 0, scale: 1 },
+    components: ['distance', 'categories'],
+    regimes: [
+      {
+        images: 1,
+        components: [
+          { median: 0, scale: 1 },
+          { median: 0, scale: 1 },
+        ],
+      },
     ],
     detectors: [{ name: 'combined', components: [0, 1] }],
     warnings: [],

@@ -10,17 +10,17 @@ import type { Exposure } from '../../src/exposure.ts';
 import { minImages, planOf } from '../../src/fit.ts';
 import { countImages, listImages } from '../../src/folder.ts';
 import { categoricalProperties } from '../../src/measure.ts';
-import type { ExposedSample, Sample } from '../../src/model.ts';
+import { type ExposedSample, folds as modelFolds, type Sample } from '../../src/model.ts';
 import { mapOrdered } from '../../src/pipeline.ts';
 import { createPool, createWorkerLine, type Pool } from '../../src/pool.ts';
-import { groupPattern, hash, type Split, splitByGroup, withGroups } from '../../src/split.ts';
+import { assignFolds, type GroupedBy, groupPattern, hash, withGroups } from '../../src/split.ts';
 import { statistics } from '../../src/statistics.ts';
 import type { FoldAnswer, FoldTask, Subject } from './fold.ts';
 
 export interface EvaluateOptions {
   /** Files and folders of images like those the classifier was trained on. */
   reference: string[];
-  /** Folders of other images, each scored by the model of every fold. */
+  /** Folders of other images, scored by the Profile of the whole reference. */
   current: string[];
   /** Put held-out images through every simulated cause. */
   corruptions: boolean;
@@ -32,7 +32,6 @@ export interface EvaluateOptions {
   severities: Severity[];
   /** As of `fit`. */
   exposures: number;
-  holdout: number;
   seed: number;
   groupBy: string;
   threads: number;
@@ -68,15 +67,20 @@ export interface Judgement {
 /** Everything that the tables are made of. */
 export interface Evaluation {
   detectors: string[];
-  reference: { images: number; groups: number; by: Split['by']; skipped: number };
+  reference: { images: number; groups: number; by: GroupedBy; skipped: number };
   /** Images in each current folder. */
   current: { folder: string; images: number; skipped: number }[];
-  /** Per fold: what its model was fitted and calibrated on, and the statistics that never varied there. */
-  folds: { fitted: number; calibrated: number; heldOut: number; exposed: number; constants: string[] }[];
+  /** Per fold: how many images its model was fitted on, and the statistics that never varied there. */
+  folds: { fitted: number; heldOut: number; exposed: number; constants: string[] }[];
   judgements: Judgement[];
+  /** Per detector, the calibration scores of the Profile of the whole reference, which judges the current folders. */
+  calibration: number[][];
   /** Per family that was left out of training. */
   leftOut: { family: string; judgements: Judgement[] }[];
 }
+
+/** Stands for the model that leaves no fold out. */
+const whole = -1;
 
 /** An image of the reference, measured once and used by all folds. */
 interface ReferenceImage {
@@ -93,31 +97,36 @@ interface ReferenceImage {
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   checkOptions(options);
-  const { seed, holdout, folds: count, threads } = options;
+  const { seed, folds: count, threads } = options;
   const pool = await createPool({ threads });
   const { images, by, groups, current, learnt, tested, skipped } = await measureEverything(pool, options).finally(() =>
     pool.destroy(),
   );
 
-  const parts = Array.from({ length: count }, (_, fold) => {
+  const part = (fold: number, judged: { role: Role; subject: Subject }[]) => {
     const outside = images.filter((image) => image.fold !== fold).map(({ sample }) => sample);
-    const split = splitByGroup(outside, { seed, holdout, by });
-    const chosen = chosenToExpose(split.fitted, options);
+    // As fit does: its model goes without one of these parts in turn to learn what clean images score.
+    const innerFold = assignFolds(outside, { folds: modelFolds, seed });
+    const samples = outside.map((sample) => ({ ...sample, fold: innerFold.get(sample.group) as number }));
+    const chosen = chosenToExpose(samples, options);
     const exposed = chosen.flatMap((sample) =>
       (learnt.get(sample.id) ?? []).map((view) => ({ ...view, fold: sample.fold })),
     );
+    return { fold, samples, exposed, images: chosen.length, judged };
+  };
+  const parts = Array.from({ length: count }, (_, fold) => {
     const heldOut = images.filter((image) => image.fold === fold);
-    const tests = heldOut.flatMap(({ sample }) => tested.get(sample.id) ?? []);
     const clean = heldOut.map(({ sample }) => ({ role: { kind: 'clean' } as Role, subject: subjectOf(sample) }));
-    const others = current.flatMap(({ folder, samples }) =>
-      samples.map((sample) => ({ role: { kind: 'current', folder } as Role, subject: subjectOf(sample) })),
-    );
-    return { fold, split, exposed, images: chosen.length, judged: [...clean, ...others, ...tests] };
+    return part(fold, [...clean, ...heldOut.flatMap(({ sample }) => tested.get(sample.id) ?? [])]);
   });
+  const others = current.flatMap(({ folder, samples }) =>
+    samples.map((sample) => ({ role: { kind: 'current', folder } as Role, subject: subjectOf(sample) })),
+  );
+  if (others.length > 0) parts.push(part(whole, others));
 
   const jobs = parts.map((part) => ({ ...part, family: undefined as string | undefined }));
   for (const family of options.leaveOut ? families : []) {
-    for (const part of parts) {
+    for (const part of parts.slice(0, count)) {
       const judged = part.judged.filter(
         ({ role }) => role.kind === 'encodedAgain' || (role.kind === 'cause' && familyOf(role.cause) === family),
       );
@@ -134,14 +143,14 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     detectors: answers[0].detectors,
     reference: { images: images.length, groups, by, skipped },
     current: current.map(({ folder, samples, skipped }) => ({ folder, images: samples.length, skipped })),
-    folds: parts.map(({ fold, split, images: exposed }) => ({
-      fitted: split.fitted.length,
-      calibrated: split.calibrated.length,
+    folds: parts.slice(0, count).map(({ fold, samples, images: exposed }) => ({
+      fitted: samples.length,
       heldOut: images.filter((image) => image.fold === fold).length,
       exposed,
       constants: answers[fold].constants,
     })),
     judgements: judgementsOf(),
+    calibration: others.length > 0 ? answers[count].calibration : [],
     leftOut: options.leaveOut ? families.map((family) => ({ family, judgements: judgementsOf(family) })) : [],
   };
 }
@@ -152,14 +161,22 @@ export function familyOf(cause: string): string | undefined {
   return corruptions.find(({ name }) => name === cause)?.family;
 }
 
+/** `DIR:TEXT` means the images of a folder whose path holds a text: one half of pairs that lie together. */
+function partOf(folder: string): [paths: string[], only: (image: { path: string }) => boolean] {
+  const [path, text = ''] = folder.split(':');
+  return [[path], (image) => image.path.includes(text)];
+}
+
 /** Every image is measured once, and each exposure once, however many folds use it. */
 async function measureEverything(pool: Pool, options: EvaluateOptions) {
   const { seed, groupBy, onProgress, signal } = options;
-  const folders = [options.reference, ...options.current.map((folder) => [folder])];
-  const counts = await Promise.all(folders.map((paths) => countImages(paths)));
+  const counts = await Promise.all([
+    countImages(options.reference),
+    ...options.current.map((folder) => countImages(...partOf(folder))),
+  ]);
   const total = counts.reduce((sum, images) => sum + images, 0);
   let done = 0;
-  const measure = async (paths: string[]) => {
+  const measure = async (paths: string[], only?: (image: { path: string }) => boolean) => {
     const samples = new Map<string, Sample & { listed: { folder: string } }>();
     let skipped = 0;
     const one = async (listed: { path: string; folder: string }) => {
@@ -169,7 +186,7 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
         (error) => ({ listed, error: asStoplineError(error) }),
       );
     };
-    for await (const answer of mapOrdered(listImages(paths), pool.info.threads * 4, one)) {
+    for await (const answer of mapOrdered(listImages(paths, only), pool.info.threads * 4, one)) {
       onProgress?.({ stage: 'measure', done: ++done, total });
       if ('error' in answer) {
         if (answer.error.status >= 500) throw answer.error;
@@ -194,41 +211,23 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
   const listed = new Set(reference.samples.map((sample) => sample.listed.folder)).size;
   const { samples, by } = withGroups(reference.samples, { pattern: groupPattern(groupBy), folders: listed, groupBy });
   const foldOf = assignFolds(samples, options);
+  if (foldOf.size < options.folds) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected at least ${options.folds} groups of images for ${options.folds} folds but found ${foldOf.size}. Use --group-by none or another pattern.`,
+    );
+  }
   const order = [...samples].sort(seeded(seed));
   const images = samples.map(
     (sample): ReferenceImage => ({ sample, fold: foldOf.get(sample.group) as number, rank: order.indexOf(sample) }),
   );
 
   const current: { folder: string; samples: Sample[]; skipped: number }[] = [];
-  for (const folder of options.current) current.push({ folder, ...(await measure([folder])) });
-  const learnt = await exposeToLearn(pool, images, by, options);
+  for (const folder of options.current) current.push({ folder, ...(await measure(...partOf(folder))) });
+  const learnt = await exposeToLearn(pool, images, options);
   const tested =
     options.corruptions || options.leaveOut ? await exposeToTest(pool, images, options) : new Map<string, Test[]>();
   return { images, by, groups: foldOf.size, skipped: reference.skipped, current, learnt, tested };
-}
-
-/** Whole groups, in seeded order, each to the fold that has the fewest images. */
-export function assignFolds(
-  samples: readonly Pick<Sample, 'group'>[],
-  { folds, seed }: { folds: number; seed: number },
-): Map<string, number> {
-  const sizes = new Map<string, number>();
-  for (const { group } of samples) sizes.set(group, (sizes.get(group) ?? 0) + 1);
-  if (sizes.size < folds) {
-    throw new StoplineError(
-      'OPTION_INVALID',
-      `Expected at least ${folds} groups of images for ${folds} folds but found ${sizes.size}. Use --group-by none or another pattern.`,
-    );
-  }
-  const filled = new Array<number>(folds).fill(0);
-  const foldOf = new Map<string, number>();
-  const key = (group: string) => hash(seed, `fold ${group}`);
-  for (const group of [...sizes.keys()].sort((a, b) => (key(a) < key(b) ? -1 : 1))) {
-    const fold = filled.indexOf(Math.min(...filled));
-    foldOf.set(group, fold);
-    filled[fold] += sizes.get(group) as number;
-  }
-  return foldOf;
 }
 
 function seeded(seed: number) {
@@ -270,13 +269,12 @@ const names = statistics.map(({ name }) => name);
 
 type LearntView = Omit<ExposedSample, 'fold'>;
 
-async function exposeToLearn(pool: Pool, images: ReferenceImage[], by: Split['by'], options: EvaluateOptions) {
-  const { seed, holdout, folds, onProgress } = options;
+async function exposeToLearn(pool: Pool, images: ReferenceImage[], options: EvaluateOptions) {
+  const { seed, folds, onProgress } = options;
   const wanted = new Set<string>();
-  for (let fold = 0; fold < folds; fold++) {
+  for (let fold = options.current.length > 0 ? whole : 0; fold < folds; fold++) {
     const outside = images.filter((image) => image.fold !== fold).map(({ sample }) => sample);
-    const { fitted } = splitByGroup(outside, { seed, holdout, by });
-    for (const { id } of chosenToExpose(fitted, options)) wanted.add(id);
+    for (const { id } of chosenToExpose(outside, options)) wanted.add(id);
   }
   const learnt = new Map<string, LearntView[]>();
   const expose = async ({ sample, rank }: ReferenceImage) => {
@@ -342,7 +340,7 @@ function subjectOf({ statistics, properties }: Sample): Subject {
 }
 
 async function fitAndScore(
-  jobs: { split: Split; exposed: ExposedSample[]; judged: { subject: Subject }[] }[],
+  jobs: { samples: Sample[]; exposed: ExposedSample[]; judged: { subject: Subject }[] }[],
   threads: number,
   { onProgress, signal }: EvaluateOptions,
 ): Promise<FoldAnswer[]> {
@@ -350,12 +348,8 @@ async function fitAndScore(
   const line = createWorkerLine<FoldTask>({ filename, threads: Math.min(threads, jobs.length) });
   const answers: FoldAnswer[] = [];
   try {
-    const perform = ({ split, exposed, judged }: (typeof jobs)[number]) => {
-      const { fitted, calibrated } = split;
-      return line.run<FoldAnswer>(
-        { fitted, calibrated, exposed, subjects: judged.map(({ subject }) => subject) },
-        { signal },
-      );
+    const perform = ({ samples, exposed, judged }: (typeof jobs)[number]) => {
+      return line.run<FoldAnswer>({ samples, exposed, subjects: judged.map(({ subject }) => subject) }, { signal });
     };
     for await (const answer of mapOrdered(jobs, line.threads, perform)) {
       answers.push(answer);
@@ -367,7 +361,7 @@ async function fitAndScore(
   return answers;
 }
 
-function checkOptions({ folds, images, exposures, severities, seed, holdout, threads }: EvaluateOptions): void {
+function checkOptions({ folds, images, exposures, severities, seed, threads }: EvaluateOptions): void {
   const expect = (ok: boolean, text: string, value: unknown) => {
     if (!ok) throw new StoplineError('OPTION_INVALID', `Expected ${text} but received ${value}.`);
   };
@@ -381,6 +375,5 @@ function checkOptions({ folds, images, exposures, severities, seed, holdout, thr
   expect(severities.length > 0, 'severities from 1 to 5', severities);
   for (const severity of severities) expect([1, 2, 3, 4, 5].includes(severity), 'severities from 1 to 5', severity);
   expect(Number.isSafeInteger(seed), 'an integer for seed', seed);
-  expect(holdout >= 0.05 && holdout <= 0.8, 'a share from 0.05 to 0.8 for holdout', holdout);
   expect(Number.isSafeInteger(threads) && threads >= 1, 'at least one thread', threads);
 }

@@ -15,8 +15,7 @@ export interface Subject {
 }
 
 export interface FoldTask {
-  fitted: Sample[];
-  calibrated: Sample[];
+  samples: Sample[];
   exposed: ExposedSample[];
   subjects: Subject[];
 }
@@ -27,14 +26,16 @@ export interface FoldAnswer {
   /** Statistics that never varied in this part of the reference. */
   constants: string[];
   scored: { scores: number[]; pValues: number[]; causes: Cause[] }[];
+  /** Per detector, what the images of the reference score on models fitted without them. */
+  calibration: number[][];
 }
 
 /** The two causes named first are enough to judge a diagnosis. */
 const named = 2;
 
-function perform({ fitted, calibrated, exposed, subjects }: FoldTask): FoldAnswer {
-  const { description, tensors } = fitModel(fitted, calibrated, exposed);
-  const split = { by: 'image', groups: 0, heldOut: 0, seed: 0, holdout: 0 };
+function perform({ samples, exposed, subjects }: FoldTask): FoldAnswer {
+  const { description, tensors } = fitModel(samples, exposed);
+  const split = { by: 'image', groups: 0, folds: 0, seed: 0 };
   const rate = { warn: 1, block: 1 };
   const profile = createProfile(
     {
@@ -43,7 +44,7 @@ function perform({ fitted, calibrated, exposed, subjects }: FoldTask): FoldAnswe
       createdAt: '',
       stopline: '',
       decode: { rule: '', decoder: '' },
-      reference: { images: 0, fitted: 0, calibrated: 0, skipped: 0, duplicates: 0, split, folders: [] },
+      reference: { images: 0, fitted: 0, skipped: 0, duplicates: 0, split, folders: [] },
       falseAlarmRate: { asked: rate, promised: rate },
       warnings: [],
       ...description,
@@ -58,6 +59,7 @@ function perform({ fitted, calibrated, exposed, subjects }: FoldTask): FoldAnswe
   return {
     detectors: profile.detectors.map(({ name }) => name),
     constants: constants.map(({ name }) => name),
+    calibration: profile.detectors.map(({ name }) => [...profile.tensors[`${name}Scores`].data]),
     scored: subjects.map((subject) => {
       const properties = { ...subject.properties };
       for (const { name, position } of constants) {

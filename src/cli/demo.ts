@@ -52,7 +52,7 @@ const conditions: readonly Condition[] = causes.flatMap(([cause]) =>
   severities.map((severity) => ({ cause, severity })),
 );
 /** Enough frames to learn from what the causes look like, few enough for a demo. */
-const exposures = 12;
+const exposures = 24;
 /** Rates that a few hundred frames can promise and a demo can check: of 200 clean frames 10 may be stopped, 2 blocked. */
 const falseAlarmRate = { warn: 0.05, block: 0.01 };
 /** Frames of one condition on the contact sheet: a row holds both severities of a cause. */

@@ -19,7 +19,6 @@ interface FitFlags {
   profilePer?: string;
   name?: string;
   seed?: number;
-  holdout?: number;
   groupBy?: string;
   threads?: string;
   warn?: number;
@@ -37,8 +36,9 @@ export function fitCommand(): Command {
   return new Command('fit')
     .summary('learn what the reference images look like: images -> Profile')
     .description(
-      'Measures every image under the paths and writes one Profile file. Part of the images is held out, by whole groups, ' +
-        'to calibrate: that part decides which false-alarm rates can be promised. Bad images are listed and skipped.',
+      'Measures every image under the paths and writes one Profile file. All are fitted; what a clean image scores is learnt ' +
+        'by leaving out whole groups in turn, so all of them count for the false-alarm rates that can be promised. Bad ' +
+        'images are listed and skipped.',
     )
     .argument('<paths...>', 'image files and folders (searched recursively)')
     .requiredOption('-o, --out <FILE>', 'Profile file to write, such as camera.stopline; with --profile-per a folder')
@@ -47,11 +47,10 @@ export function fitCommand(): Command {
       'one Profile for each source (camera), written into the folder that --out names: folder, or a regular expression on the path',
     )
     .option('--name <NAME>', 'name of the reference, shown in every verdict (default: reference)')
-    .addOption(numberOption('--seed <N>', 'decides which groups are held out (default: 1)'))
-    .addOption(numberOption('--holdout <SHARE>', 'share of the images held out to calibrate (default: 0.3)'))
+    .addOption(numberOption('--seed <N>', 'decides which groups are left out together (default: 1)'))
     .option(
       '--group-by <WHAT>',
-      'what is held out together: folder, none, or a regular expression on the path (default: folder)',
+      'what is never cut in two: folder, none, or a regular expression on the path (default: folder)',
     )
     .addOption(settingOption('threads'))
     .addOption(numberOption('--warn <RATE>', 'false-alarm rate to promise for warn (default: 0.01)'))
@@ -59,13 +58,13 @@ export function fitCommand(): Command {
     .addOption(
       numberOption(
         '--exposures <N>',
-        'reference images put through the simulated causes, to learn what rain, blur... look like here; 0 for none (default: 60)',
+        'reference images put through the simulated causes, to learn what rain, blur... look like here; 0 for none (default: 120)',
       ),
     )
     .addOption(
       numberOption(
         '--power <N>',
-        'held-out images put through every cause at every severity, to report what the Profile can see; 0 for no report (default: 20)',
+        'reference images put through every cause at every severity, to report what the Profile can see; 0 for no report (default: 20)',
       ),
     )
     .option('--no-example', 'store no small picture of a typical reference image, which reports show the causes on')
@@ -79,7 +78,7 @@ Examples:
   ${commandLine('fit', 'cameras/', '--out', 'profiles/', '--profile-per', 'cameras/([^/]+)')}
 
 Consecutive frames of a recording resemble each other. Keep each recording in a folder of its own, or name it with
---group-by, so that a recording is either fitted or held out but never both.`,
+--group-by, so that no frame is scored by a model that was fitted on its neighbours.`,
     )
     .action(runFit);
 }
@@ -89,9 +88,9 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   setFlagsFromString('--semi-space-growth-factor=1');
   const { threads } = loadConfig({ flags: { threads: flags.threads } }).config;
   const { warn = 0.01, block = Math.min(0.001, warn) } = flags;
-  const { name, seed, holdout, groupBy, exposures, power, example } = flags;
+  const { name, seed, groupBy, exposures, power, example } = flags;
   const falseAlarmRate = { warn, block };
-  const options = { paths, name, seed, holdout, groupBy, threads, falseAlarmRate, exposures, power, example };
+  const options = { paths, name, seed, groupBy, threads, falseAlarmRate, exposures, power, example };
   if (flags.profilePer !== undefined) return runFitPer(options, flags.profilePer, flags);
   await checkWritable(flags.out);
   const progress = fitProgress();
@@ -175,10 +174,7 @@ function powerTable({ power }: Profile): string[] {
   ]);
   const missed = blindTo(power);
   return [
-    styled(
-      'bold',
-      `What it sees: share of ${power.images} held-out images stopped at severities 1 to 5 (# at least 95 %)`,
-    ),
+    styled('bold', `What it sees: share of ${power.images} images stopped at severities 1 to 5 (# at least 95 %)`),
     indent(table(cells)),
     `Clean but encoded again like the others: ${power.clean.flagged} of ${power.clean.images} stopped (95 %: ${percent(power.clean.low)} to ${percent(power.clean.high)})`,
     missed.length > 0
@@ -200,12 +196,20 @@ function summary({ profile, skipped, outliers, warnings }: FitResult, file: stri
     ['name', printable(profile.name)],
     [
       'images',
-      `${count(reference.images, 'distinct image')}: ${reference.fitted} fitted, ${reference.calibrated} held out to calibrate`,
+      `${count(reference.images, 'distinct image')}, ${reference.fitted < reference.images ? reference.fitted : 'all'} of them fitted`,
     ],
     [
-      'split',
-      `by ${split.by}: ${split.heldOut} of ${count(split.groups, split.by)} held out (seed ${split.seed}, from ${count(reference.folders.length, 'folder')})`,
+      'groups',
+      `${split.groups} by ${split.by}, left out in ${count(split.folds, 'part')} in turn to calibrate (seed ${split.seed}, from ${count(reference.folders.length, 'folder')})`,
     ],
+    ...(profile.regimes.length > 1
+      ? [
+          [
+            'regimes',
+            `${profile.regimes.length} populations that lie apart, of ${profile.regimes.map(({ images }) => images).join(', ')} images`,
+          ],
+        ]
+      : []),
     ['statistics', `${profile.statistics.length} scored, ${Object.keys(profile.constants).length} constant`],
     [
       'causes',
@@ -232,11 +236,11 @@ function summary({ profile, skipped, outliers, warnings }: FitResult, file: stri
   return lines.join('\n');
 }
 
-/** What images met that set no threshold, with how well so few can tell. */
+/** What images met by thresholds that they had no part in, with how well so few can tell. */
 function checked({ warn, block }: NonNullable<Profile['falseAlarmRate']['achieved']>): string {
   const share = ({ flagged, images, low, high }: typeof warn) =>
     `${percent(flagged / images)} (95 %: ${percent(low)} to ${percent(high)})`;
-  return `of ${warn.images} fitted images, scored without their group, ${share(warn)} warned or blocked, ${share(block)} blocked`;
+  return `of ${warn.images} images, against thresholds of the other parts, ${share(warn)} warned or blocked, ${share(block)} blocked`;
 }
 
 function outlierLines({ count: total, images }: Outliers): string[] {

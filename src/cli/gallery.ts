@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { decode } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
 import type { Profile } from '../profile.ts';
+import { html, toText } from '../report/html.ts';
 import { drawSheet } from '../sheet.ts';
 import type { Verdict } from '../verdict.ts';
 
@@ -55,27 +56,12 @@ export async function writeGallery(
 
 const shortP = (p: number) => (p < 0.01 ? p.toPrecision(1) : p.toFixed(2));
 
-const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-
-/** Template tag: every value is escaped, unless it is a list of pieces that were made by this tag. */
-function html(strings: TemplateStringsArray, ...values: (string | number | readonly Markup[])[]): Markup {
-  const escaped = (value: string | number) => String(value).replace(/[&<>"']/g, (character) => entities[character]);
-  const pieces = values.map((value) =>
-    typeof value === 'object' ? value.map(({ text }) => text).join('\n') : escaped(value),
-  );
-  return { text: String.raw({ raw: strings }, ...pieces) };
-}
-
-interface Markup {
-  text: string;
-}
-
 function page(profile: Profile, examples: readonly Example[]): string {
   const { reference, falseAlarmRate } = profile;
   const cards = examples.map(({ name, label, verdict }) => {
     const reasons = verdict.reasons.slice(0, 3).map(({ text }) => html`<li>${text}</li>`);
     const [cause] = verdict.verdict === 'pass' ? [] : (verdict.causes ?? []);
-    const named = cause ? [html`<p>Probable cause: ${cause.cause}, ${Math.round(100 * cause.probability)} %</p>`] : [];
+    const named = cause && html`<p>Probable cause: ${cause.cause}, ${Math.round(100 * cause.probability)} %</p>`;
     return html`<article>
   <img src="frames/${name}.jpg" alt="${label}" width="320" height="180">
   <h2>${label} <b class="${verdict.verdict}">${verdict.verdict}</b></h2>
@@ -84,7 +70,7 @@ function page(profile: Profile, examples: readonly Example[]): string {
   <ol>${reasons}</ol>
 </article>`;
   });
-  return html`<!doctype html>
+  const written = html`<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -99,12 +85,13 @@ function page(profile: Profile, examples: readonly Example[]): string {
   .pass { background: #268e50; } .warn { background: #b8700a; } .block { background: #c82c2c; }
 </style>
 <h1>Stopline demo: frames and their verdicts</h1>
-<p>Profile "${profile.name}" of ${reference.images} frames: ${reference.fitted} fitted, ${reference.calibrated} held out.
+<p>Profile "${profile.name}" of ${reference.images} frames.
 Promised false alarms: warn ${falseAlarmRate.promised.warn.toPrecision(2)}, block ${falseAlarmRate.promised.block.toPrecision(2)}.
 All examples: <a href="sheet.png">sheet.png</a>.</p>
 <main>
 ${cards}
 </main>
 </html>
-`.text;
+`;
+  return toText(written);
 }

@@ -35,7 +35,10 @@ export function distributionsSection(profile: Profile): Markup {
   const images = shape[1];
   const drawn = profile.statistics.map(({ name, logFloor }, i) => {
     const { group, ...row } = rowOf(name);
-    return { group, card: distributionCard({ ...row, logFloor, sorted: data.subarray(i * images, (i + 1) * images) }) };
+    return {
+      group,
+      card: distributionCard({ ...row, logFloor, sorted: data.slice(i * images, (i + 1) * images).sort() }),
+    };
   });
   const groups = [...new Set(drawn.map(({ group }) => group))].map((group) => {
     const cards = drawn.filter((entry) => entry.group === group).map(({ card }) => card);
@@ -47,7 +50,7 @@ export function distributionsSection(profile: Profile): Markup {
     left.length > 0 &&
     html`<p class="soft">Not scored here, because they are only shown or do not apply to every reference image: ${left.join(', ')}.</p>`;
   return html`<section id="distributions"><h2>What is normal</h2>
-<p>How the ${count(profile.statistics.length, 'scored statistic')} lie over the ${count(images, 'reference image')} held out. The solid line is the median (p50), the dotted ones are the 1st and the 99th percentile. Heavy-tailed ones are drawn over a logarithm, as they are scored; the numbers are always the plain ones.</p>
+<p>How the ${count(profile.statistics.length, 'scored statistic')} lie over the ${count(images, 'reference image')}. The solid line is the median (p50), the dotted ones are the 1st and the 99th percentile. Heavy-tailed ones are drawn over a logarithm, as they are scored; the numbers are always the plain ones.</p>
 ${missing}${groups}</section>`;
 }
 
@@ -73,7 +76,7 @@ export function referenceSection(profile: Profile): Markup {
       ? html`<p class="soft">No statistic had one value throughout.</p>`
       : html`<table class="counts"><caption>constants <small>one value throughout: any other is new</small></caption><tbody>${rows}</tbody></table>`;
   return html`<section id="reference"><h2>What the reference is</h2>
-<p>${count(reference.images, 'distinct image')}: ${count(reference.fitted, 'image')} fitted to say what is normal, ${decimal(reference.calibrated)} held out to calibrate. Held out by ${split.by}: ${decimal(split.heldOut)} of ${count(split.groups, 'group')}, seed ${split.seed}, a share of ${percent(split.holdout)} asked for. ${count(reference.duplicates, 'exact copy', 'exact copies')} counted once, ${count(reference.skipped, 'file')} skipped.</p>
+<p>${count(reference.images, 'distinct image')}, ${reference.fitted < reference.images ? html`a seeded choice of ${decimal(reference.fitted)}` : 'all'} of them fitted to say what is normal. What a clean one scores was learnt by models fitted without one of ${count(split.folds, 'part')} of them in turn: ${count(split.groups, 'group')} by ${split.by}, never cut, seed ${split.seed}. ${count(reference.duplicates, 'exact copy', 'exact copies')} counted once, ${count(reference.skipped, 'file')} skipped.</p>
 <h3>Files and folders <small>properties are those of the fitted images</small></h3>
 <div class="columns">${folders}${properties}${fixed}</div></section>`;
 }
@@ -108,14 +111,7 @@ export function provenanceSection(profile: Profile): Markup {
     ['fitted', profile.createdAt],
     ['by', `Stopline ${profile.stopline}, Profile version ${profileVersion}`],
     ['false alarms promised', rates.join(', ')],
-    ...(outliers
-      ? [
-          ['outliers', `${outliers.images} images unlike the rest, ${outliers.heldOut} of them held out`] as [
-            string,
-            string,
-          ],
-        ]
-      : []),
+    ...(outliers ? [['outliers', `${count(outliers, 'image')} unlike the rest`] as [string, string]] : []),
     ['detectors', detectors.map(({ name }) => name).join(', ')],
     ['causes learnt', causes ? `${causes.names.length}` : 'none (--exposures 0)'],
     ['decoding rule', html`<code>${decode.rule}</code>`],

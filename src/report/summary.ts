@@ -23,12 +23,12 @@ export function figures(profile: Profile): Markup {
   const { reference, falseAlarmRate, power } = profile;
   const { promised } = falseAlarmRate;
   const entries: [term: string, value: string, remark: string | Markup][] = [
-    ['Reference images', decimal(reference.images), `${decimal(reference.calibrated)} held out to calibrate`],
+    ['Reference images', decimal(reference.images), 'all fitted; each scored by a model that has not seen its group'],
     ['False alarms promised', percent(promised.warn), `stopped; blocked ${percent(promised.block)}`],
   ];
   const achieved = falseAlarmRate.achieved?.warn;
   if (achieved) {
-    const remark = `${intervalText(achieved)}, on ${count(achieved.images, 'image')} that set no threshold`;
+    const remark = `${intervalText(achieved)}, on ${count(achieved.images, 'image')}, each against thresholds that its group had no part in`;
     entries.push([
       'False alarms achieved',
       percent(achieved.flagged / achieved.images),

@@ -69,13 +69,15 @@ export const verdictSchema = Type.Object(
     decidedBy: Type.Enum(['combined', 'capture', 'content'], {
       description: 'The detector that verdict, pValue and score are those of: the setting decideBy.',
     }),
-    pValue: share('Conformal p-value: the share of reference images at least this strange.'),
+    pValue: share(
+      'Conformal p-value: the share of reference images at least this strange, each to a model not fitted on it.',
+    ),
     score: Type.Number({
       description: 'Larger is stranger; goes on ranking where the p-value has reached its smallest.',
     }),
     falseAlarmRate: Type.Object(
       { warn: share('Rate promised at `warn`.'), block: share('Rate promised at `block`.') },
-      { description: 'Larger than asked where the calibration set is too small.' },
+      { description: 'Larger than asked where the reference is too small.' },
     ),
     reasons: Type.Array(reasonSchema, { description: 'Strongest first.' }),
     detectors: Type.Array(

@@ -23,11 +23,11 @@ describe('stopline fit', () => {
     const profile = await loadProfile(out);
     expect(profile.name).toBe('front camera');
     expect(profile.reference).toMatchObject({ images: 60, skipped: 2, duplicates: 1 });
-    const { fitted, calibrated, split } = profile.reference;
-    expect(fitted + calibrated).toBe(60);
+    const { fitted, split } = profile.reference;
+    expect(fitted).toBe(60);
     expect(run.stdout).toContain(profile.sha256);
-    expect(run.stdout).toContain(`60 distinct images: ${fitted} fitted, ${calibrated} held out`);
-    expect(run.stdout).toContain(`${split.heldOut} of ${split.groups} time blocks held out (seed 1`);
+    expect(run.stdout).toContain('60 distinct images, all of them fitted');
+    expect(run.stdout).toContain(`${split.groups} by time block, left out in 5 parts in turn to calibrate (seed 1`);
     expect(run.stdout).toContain('2 files skipped');
     expect(run.stdout).toMatch(/cut\.jpg\n {4}STOPLINE_ERR_IMAGE_TRUNCATED: /);
     expect(run.stdout).toMatch(/empty\.png\n {4}STOPLINE_ERR_IMAGE_EMPTY: /);
@@ -74,21 +74,7 @@ describe('stopline fit', () => {
   it('prints the Profile, skipped files and warnings as JSON', async () => {
     const file = join(folder, 'json.stopline');
     const { stdout, code } = await stopline([
-      ...[
-        'fit',
-        '--exposures',
-        '0',
-        reference,
-        '--out',
-        file,
-        '--json',
-        '--holdout',
-        '0.5',
-        '--warn',
-        '0.1',
-        '--block',
-        '0.05',
-      ],
+      ...['fit', '--exposures', '0', reference, '--out', file, '--json', '--warn', '0.1', '--block', '0.05'],
       ...['--group-by', '(\\d)\\.jpg$'],
     ]);
     expect(code).toBe(0);
@@ -99,7 +85,7 @@ describe('stopline fit', () => {
       promised: { warn: 0.1, block: 0.05 },
     });
     // The last digits are the groups; `zcopy.jpg` has none, but it is a copy.
-    expect(profile.reference.split).toMatchObject({ groups: 10, holdout: 0.5 });
+    expect(profile.reference.split).toMatchObject({ groups: 10, folds: 5 });
     expect(skipped.map(({ error }: { error: { code: string } }) => error.code).sort()).toEqual([
       'STOPLINE_ERR_IMAGE_EMPTY',
       'STOPLINE_ERR_IMAGE_TRUNCATED',
@@ -132,15 +118,15 @@ describe('stopline fit refuses, and leaves no file', () => {
   const cases: [string, () => string[], number, string, RegExp][] = [
     ['a path that does not exist', () => [join(folder, 'none'), '--out', refused], 66, 'INPUT_NOT_FOUND', /does not exist/],
     ['a folder without images', () => [emptyFolder(), '--out', refused], 66, 'INPUT_NO_IMAGES', /found none/],
-    ['too few images', () => [fewImages(), '--out', refused], 65, 'FIT_TOO_FEW_IMAGES', /at least 50.*330 to promise.*received 3/],
+    ['too few images', () => [fewImages(), '--out', refused], 65, 'FIT_TOO_FEW_IMAGES', /at least 50.*99 to promise.*received 3/],
     ['an output folder that does not exist', () => [reference, '--out', target], 73, 'OUTPUT_UNWRITABLE', /folder does not exist/],
     ['an output that is a folder', () => [reference, '--out', reference], 73, 'OUTPUT_UNWRITABLE', /not a regular file/],
-    ['a holdout of nothing', () => [reference, '--out', refused, '--holdout', '0'], 2, 'OPTION_INVALID', /holdout/],
+    ['too few exposures', () => [reference, '--out', refused, '--exposures', '5'], 2, 'OPTION_INVALID', /none or 10 to 1000/],
     ['a rate above a half', () => [reference, '--out', refused, '--warn', '0.7'], 2, 'OPTION_INVALID', /0\.7/],
     ['a block rate above the warn rate', () => [reference, '--out', refused, '--warn', '0.01', '--block', '0.02'], 2, 'OPTION_INVALID', /block/],
     ['a pattern that is no regular expression', () => [reference, '--out', refused, '--group-by', '('], 2, 'OPTION_INVALID', /group-by/],
     ['a pattern that puts all images into one group', () => [reference, '--out', refused, '--group-by', 'frame'], 2, 'OPTION_INVALID', /two groups/],
-    ['groups of which one has nearly all images', () => [reference, '--out', refused, '--group-by', 'frame5\\.|me'], 2, 'OPTION_INVALID', /three groups.*left to fit/],
+    ['groups of which one has nearly all images', () => [reference, '--out', refused, '--group-by', 'frame5\\.|me'], 2, 'OPTION_INVALID', /two groups of similar size.*left to fit/],
   ]; // biome-ignore format: a table
   it.each(cases)('%s', async (_, args, code, name, message) => {
     const result = await stopline(['fit', ...args(), '--json']);

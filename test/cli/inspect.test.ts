@@ -15,7 +15,7 @@ const at = (name: string) => join(folder, name);
 
 beforeAll(async () => {
   await renderFolder(at('reference'), 60);
-  // 18 images are held out: the smallest rate they can promise is 1/19, so 0.2 leaves room for a warning below it.
+  // Rates at which one frame in four is warned about, so that one is found.
   const rates = ['--warn', '0.3', '--block', '0.06'];
   const { code } = await stopline([
     'fit',
