@@ -143,13 +143,13 @@ interface Method {
 }
 
 export const methods: readonly Method[] = [
-  { name: 'mahalanobis', isMain: true, kinds: ['content'], fit: mahalanobis },
+  { name: 'mahalanobis, not unit', kinds: ['content'], fit: mahalanobis },
   { name: 'nearest', isMain: true, kinds: ['content'], isUnit: true, fit: nearest(1) },
   { name: 'nearest 5', kinds: ['content'], isUnit: true, fit: nearest(5) },
   { name: 'nearest 10', kinds: ['content'], isUnit: true, fit: nearest(10) },
   { name: 'nearest, standardised, unit', kinds: ['content'], fit: standardised(nearest(5), true) },
   { name: 'nearest, standardised', kinds: ['content'], fit: standardised(nearest(5)) },
-  { name: 'mahalanobis, unit', kinds: ['content'], isUnit: true, fit: mahalanobis },
+  { name: 'mahalanobis', isMain: true, kinds: ['content'], isUnit: true, fit: mahalanobis },
   { name: 'early', isMain: true, kinds: ['level', 'peak'], isLog: true, fit: standardised(mahalanobis) },
   { name: 'early, gaussianised', kinds: ['level', 'peak'], isLog: true, fit: gaussianised(mahalanobis) },
   { name: 'early of similar images', kinds: ['content', 'level', 'peak'], isLog: true, fit: besideSimilar(128, 0.2) },

@@ -245,7 +245,10 @@ const combinations = (
         { how: 'mean', of: ['mahalanobis', 'early'] },
         { how: 'largest', of: ['mahalanobis', 'early'] },
       ]
-    : [{ how: 'mean', of: ['statistics', 'mahalanobis', 'early'] }]
+    : [
+        { how: 'mean', of: ['mahalanobis', 'nearest', 'early'] },
+        { how: 'mean', of: ['statistics', 'mahalanobis', 'nearest', 'early'] },
+      ]
 ).map(({ how, of }) => ({ how: how as 'largest' | 'mean', of, name: `${how} of ${of.join(', ')}` }));
 
 const models = paths.map((path) => basename(path, '.onnx'));
