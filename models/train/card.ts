@@ -16,9 +16,9 @@ const card: ModelCard = {
   sha256,
   licence: 'Apache-2.0',
   description:
-    'Tells scenes, objects and degradations apart; it knows no classes. Trained from scratch, without labels made by people, on 12,600 generated ' +
+    'Tells scenes, objects and degradations apart; it knows no classes. Trained from scratch, without labels made by people, on 15,400 generated ' +
     'images (road scenes of the simulated camera of this package, composed scenes and objects, dead leaves, fractals, ' +
-    'patterns, noise, random networks), each also under one of the simulated causes, and on crops of 90 photographs and simulator ' +
+    'patterns, noise, random networks), each also under one of the simulated causes, and on crops of 120 photographs and simulator ' +
     'frames: CarND-Capstone (MIT), Udacity CarND (MIT), PolyU real noise (BSD-like), blur_dataset (CC0). ' +
     'Repeat it: models/train/README.md.',
   input: {

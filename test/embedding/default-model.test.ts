@@ -47,7 +47,7 @@ describe('the default model as a file', () => {
 describe.skipIf(!installed)('the default model when it runs', () => {
   let embedder: Embedder;
   const scenes = Array.from({ length: 16 }, (_, i) => renderFrame(i, { seed: 3, width: 320, height: 180 }));
-  const under = (cause: string, severity: 1 | 3, seed: number) =>
+  const under = (cause: string, severity: 1 | 3 | 5, seed: number) =>
     Promise.all(scenes.map((frame, i) => corrupt(frame, cause, severity, seed + i)));
 
   /** One part of the embedding of each frame. */
@@ -93,11 +93,12 @@ describe.skipIf(!installed)('the default model when it runs', () => {
     expect(maxBatch).toBeGreaterThan(1);
   });
 
-  it.each(['gaussianNoise', 'jpegMild', 'gaussianBlur', 'brightness'])(
-    'takes a scene under %s for that scene, not for another one of the same street camera',
-    async (cause) => {
+  // With random weights, 6 and 7 of the 16 are found.
+  it.each([['gaussianNoise', 5] as const, ['cropZoom', 3] as const])(
+    'takes a scene under %s of severity %i for that scene, not for another one of the same street camera',
+    async (cause, severity) => {
       const clean = await embed(scenes, ['content']);
-      const changed = await embed(await under(cause, 1, 50), ['content']);
+      const changed = await embed(await under(cause, severity, 50), ['content']);
       const found = changed.map((row) => {
         const distances = clean.map((other) => distance(row, other));
         return distances.indexOf(Math.min(...distances));
