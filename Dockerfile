@@ -11,6 +11,7 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts ./scripts
 COPY src ./src
+COPY models ./models
 # The base image's own Node builds and runs everything here: the devDependency `node` is for checkouts on older systems. Its
 # headers lie beside it, so that node-gyp downloads none.
 RUN rm -f node_modules/.bin/node \
@@ -35,6 +36,7 @@ WORKDIR /app
 COPY --from=build --chown=root:root /app/package.json ./package.json
 COPY --from=build --chown=root:root /app/node_modules ./node_modules
 COPY --from=build --chown=root:root /app/dist ./dist
+COPY --from=build --chown=root:root /app/models ./models
 COPY --from=build --chown=root:root /app/src/core/build/Release/stopline.node ./src/core/build/Release/stopline.node
 # Nothing is written at run time: start the container with --read-only.
 USER node

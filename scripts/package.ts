@@ -24,7 +24,7 @@ import { createInspector, createPool, loadProfile, type Frame, type Verdict } fr
 const profile = await loadProfile('demo/camera.stopline');
 const inspector = await createInspector({ profile });
 const frame: Frame = { data: new Uint8Array(64 * 48 * 3), width: 64, height: 48, channels: 3 };
-const verdict: Verdict = inspector.inspectFrame(frame);
+const verdict: Verdict = await inspector.inspectFrame(frame);
 await access('demo/frames/clean.jpg');
 const pool = await createPool({ profilePath: 'demo/camera.stopline', threads: 1 });
 const judged = await pool.inspectFile('demo/frames/clean.jpg');

@@ -75,6 +75,12 @@ export const configSchema = Type.Object(
       default: 'auto',
       description: 'Build of the C core: the fastest that loads, or only the one named.',
     }),
+    model: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'File of the model that the Profile was fitted with, where it is not that of this package.',
+      }),
+    ),
     logLevel: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
       default: 'info',
       description: 'Least severe level that is logged, as JSON lines on standard output.',

@@ -2,6 +2,7 @@ import type { Container } from './container.ts';
 import type { Core } from './core/index.ts';
 import { corrupt, type Severity } from './corruptions.ts';
 import { decode, type Frame, type Limits } from './decode.ts';
+import type { Embedder } from './embedding/index.ts';
 import { encodeLike } from './encode.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
 import { measure } from './statistics.ts';
@@ -34,6 +35,7 @@ export async function measureExposures(
   bytes: Uint8Array,
   exposures: readonly Exposure[],
   limits?: Limits,
+  embedder?: Embedder,
 ): Promise<MeasuredImage[]> {
   // Our own files: no time limit, which a busy machine would exceed at random.
   const unhurried = { ...limits, maxSeconds: 0 };
@@ -48,7 +50,9 @@ export async function measureExposures(
     const part = crop ? cropFrame(frame, seed) : frame;
     const changed = cause === undefined ? part : await corrupt(part, cause, severity, seed);
     const encoded = await decode(await encodeLike(changed, encoder), unhurried);
-    measured.push({ ...original, statistics: measure(core, encoded.frame, container) });
+    const vector = measure(core, encoded.frame, container);
+    const [embedding] = (await embedder?.embed([encoded.frame])) ?? [];
+    measured.push({ ...original, statistics: vector, ...(embedding && { embedding }) });
   }
   return measured;
 }

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, relative } from 'node:path';
+import { dirname, relative, sep } from 'node:path';
 import { corruptions, type Severity } from './corruptions.ts';
 import { decodeRule, decoderVersion } from './decode.ts';
+import { chooseModel } from './embedding/choose.ts';
+import type { EmbedderInfo, PreparedModel } from './embedding/index.ts';
 import { asStoplineError, StoplineError } from './errors.ts';
 import { chooseExample, makeExample } from './example.ts';
 import type { Exposure } from './exposure.ts';
@@ -46,6 +48,13 @@ export interface FitOptions {
    */
   power?: number;
   /**
+   * The model whose embeddings say what is in an image: `none`, `default`, or the path of one. Default: the default model
+   * where it can be run, else none.
+   */
+  model?: string;
+  /** Keep the paths of up to 1000 reference images, so that verdicts can name those that are most alike. Default false. */
+  keepPaths?: boolean;
+  /**
    * Store a small picture (at most 320 pixels, 20 kB) of one typical reference image in the Profile, on which reports show
    * the causes; false for none. Default true.
    */
@@ -64,6 +73,8 @@ export interface FitResult {
   skipped: { path: string; error: { code: string; message: string } }[];
   /** Reference images unlike the rest. They are in the Profile all the same: leaving some out is the user's decision. */
   outliers: Outliers;
+  /** Why there is no model, where the default one was not asked for and cannot be run. */
+  missingModel?: string;
   /** What the user should know: rates that cannot be promised, outliers, duplicates, few groups. */
   warnings: string[];
 }
@@ -83,15 +94,24 @@ const version: string = JSON.parse(readFileSync(new URL('../package.json', impor
  * Images are measured in worker threads; what a clean image scores is learnt by leaving out whole groups in turn (folders,
  * matches of `groupBy`, or blocks of neighbouring frames), because neighbouring frames of one recording leak. Deterministic
  * for a seed, whatever the number of threads.
- * @throws {StoplineError} INPUT_*, OPTION_INVALID, FIT_TOO_FEW_IMAGES, FIT_NO_VARIATION
+ * @throws {StoplineError} INPUT_*, OPTION_INVALID, MODEL_*, FIT_TOO_FEW_IMAGES, FIT_NO_VARIATION
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
-  const { seed = 1, groupBy = 'folder', threads = availableParallelism() } = options;
+  const { paths, seed = 1, groupBy = 'folder', threads = availableParallelism() } = options;
   const { exposures = 120, power = 20, falseAlarmRate: asked = { warn: 0.01, block: 0.001 } } = options;
   checkOptions({ seed, asked, exposures, power });
   const pattern = groupPattern(groupBy);
-  const pool = await createPool({ threads, isBatch: true });
+  const chosen = await chooseModel(options.model);
+  if (options.keepPaths && !chosen.model) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected a model where paths are to be kept, because the nearest images are told by embeddings. ${chosen.missing ?? 'Fit without --model none'}`,
+    );
+  }
+  const pool = await createPool({ threads, isBatch: true, model: chosen.model });
   try {
+    await pool.ready();
+    const { embedder } = pool.info;
     const reference = await measureReference(pool, options, seed);
     const { kept, skipped, duplicates, folders } = reference;
     const grouped = withGroups(kept, { pattern, folders: folders.size, groupBy });
@@ -104,7 +124,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     const exposed = await exposeReference(pool, samples, { seed, count: exposures, options });
     options.signal?.throwIfAborted();
     options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
-    const model = fitModel(samples, exposed);
+    const model = fitModel(samples, exposed, embedder);
     const outliers = findOutliers(samples, model.description);
     options.onProgress?.({ stage: 'train', done: 1, total: 1, failed: skipped.length });
     const smallest = 1 / (samples.length + 1);
@@ -112,6 +132,9 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     const warnings = [
       ...warningsAbout({ asked, promised, duplicates, skipped: skipped.length, images: samples.length, by }),
       ...warnOfOutliers(outliers, samples.length, promised),
+      ...(chosen.guesses.length === 0
+        ? []
+        : [`The model has no card, so this is guessed: ${chosen.guesses.join('; ')}.`]),
     ];
     const whole: ProfileDescription = {
       name: options.name ?? 'reference',
@@ -129,13 +152,15 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       },
       falseAlarmRate: { asked, promised, achieved: achievedFalseAlarms(model.unseen, promised) },
       ...model.description,
+      ...(chosen.model && embedder && { model: modelSection(chosen.model, embedder) }),
       warnings,
     };
+    if (whole.model && options.keepPaths) whole.model.paths = pathsOf(model.coreset, samples, paths);
     if (options.example !== false) whole.example = await makeExample(chooseExample(model.unseen));
     const scorers = model.folds.map((part) => part && profileScorer({ ...whole, ...part.description }, part.tensors));
     const report = await reportPower(pool, { profile: whole, scorers, samples }, { seed, count: power, options });
     const profile = createProfile({ ...whole, ...(report && { power: report }) }, model.tensors);
-    return { profile, skipped, outliers, warnings };
+    return { profile, skipped, outliers, ...(chosen.missing && { missingModel: chosen.missing }), warnings };
   } finally {
     await pool.destroy();
   }
@@ -183,6 +208,7 @@ async function measureReference(pool: Pool, options: FitOptions, seed: number) {
       group: '',
       fold: 0,
       statistics: image.statistics,
+      embedding: image.embedding,
       properties: categoricalProperties(image),
       listed: { ...listed, folder },
     };
@@ -250,13 +276,35 @@ async function reportPower(
   const expose = async ({ path, id, fold }: Sample) => {
     options.signal?.throwIfAborted();
     const plan = powerPlan(Number.parseInt(hash(seed, id).slice(0, 7), 16));
-    return { scorer: scorers[fold] as Scorer, exposed: await pool.exposeFile(path, plan) };
+    return { scorer: scorers[fold] as Scorer, exposed: await pool.exposeFile(path, plan, { embeds: true }) };
   };
   for await (const image of mapOrdered(chosen, pool.info.threads * 2, expose)) {
     images.push(image);
     options.onProgress?.({ stage: 'power', done: images.length, total: chosen.length, failed: 0 });
   }
   return measurePower(profile, images);
+}
+
+function modelSection({ card, answers }: PreparedModel, embedder: EmbedderInfo): NonNullable<Profile['model']> {
+  const { model: name, sha256, dimension, parts } = embedder;
+  // What this machine's CPU answered holds for whoever uses the Profile, too.
+  return {
+    name,
+    sha256,
+    dimension,
+    parts,
+    card: { ...card, answers: card.answers.length > 0 ? card.answers : answers },
+  };
+}
+
+/** Paths of images of the reference, from the folders that were named on. */
+function pathsOf(ids: readonly string[], samples: readonly Sample[], roots: readonly string[]): string[] {
+  const byId = new Map(samples.map(({ id, path }) => [id, path]));
+  return ids.map((id) => {
+    const path = byId.get(id) as string;
+    const shortened = roots.map((root) => relative(dirname(root), path)).find((name) => !name.startsWith('..')) ?? path;
+    return shortened.split(sep).join('/').slice(-4096);
+  });
 }
 
 function profileScorer(description: ProfileDescription, tensors: Profile['tensors']): Scorer {

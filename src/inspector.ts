@@ -1,6 +1,8 @@
 import type { Core } from './core/index.ts';
 import { loadCore } from './core/index.ts';
 import { decodeRule, decoderVersion, type Frame, type Limits, release } from './decode.ts';
+import { findModel } from './embedding/choose.ts';
+import { type Embedder, openPrepared } from './embedding/index.ts';
 import { StoplineError } from './errors.ts';
 import { historyOf } from './forensics.ts';
 import { type MeasuredImage, measureFrame, measurePixels } from './measure.ts';
@@ -21,6 +23,13 @@ export interface InspectorOptions {
    * shows (`content`), or both (`combined`, the default). The other answers stay in `detectors`.
    */
   decideBy?: DecideBy;
+  /**
+   * Path of the model that the Profile was fitted with; default: that of this package. Not looked at where the Profile has
+   * no model.
+   */
+  model?: string;
+  /** The same model, already open in this thread. */
+  embedder?: Embedder;
 }
 
 /** Judges images against one Profile. Holds no state between images, so one can serve many callers of its thread. */
@@ -29,21 +38,24 @@ export interface Inspector {
   readonly core: Core;
   /** Things that make verdicts less certain than promised, such as a Profile fitted with another decoder version. */
   readonly warnings: readonly string[];
-  /** @throws {StoplineError} IMAGE_* when the bytes are not an image that can be judged */
+  /**
+   * Measures in the thread that calls it: where a server must go on answering, use a pool.
+   * @throws {StoplineError} IMAGE_* when the bytes are not an image that can be judged, MODEL_FAILED
+   */
   inspect(bytes: Uint8Array): Promise<Verdict>;
   /**
    * For callers who have already decoded: 8-bit sRGB at native size, orientation applied. What only the encoded bytes
    * tell (format, encoder, compression) is then not judged.
-   * @throws {StoplineError} FRAME_INVALID
+   * @throws {StoplineError} FRAME_INVALID, MODEL_FAILED
    */
-  inspectFrame(frame: Frame): Verdict;
+  inspectFrame(frame: Frame): Promise<Verdict>;
 }
 
 /**
  * @example
  * const inspector = await createInspector({ profile: 'camera.stopline' });
  * const { verdict, reasons } = await inspector.inspect(await readFile('frame.jpg'));
- * @throws {StoplineError} PROFILE_*, CORE_UNAVAILABLE, OPTION_INVALID when the Profile lacks the detector `decideBy` names
+ * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID when the Profile lacks the detector `decideBy` names
  */
 export async function createInspector(options: InspectorOptions): Promise<Inspector> {
   const profile = typeof options.profile === 'string' ? await loadProfile(options.profile) : options.profile;
@@ -72,6 +84,10 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     profile,
     statistics.map(({ name }) => name),
   );
+  const embedder = profile.model && (options.embedder ?? (await openModel(profile.model)));
+  async function openModel(fitted: NonNullable<Profile['model']>): Promise<Embedder> {
+    return openPrepared(await findModel(fitted, options.model), { core });
+  }
   const verdictOn = (image: MeasuredImage, frame: Frame) =>
     judge(profile, scorer, image, { decidedBy: decideBy, history: () => historyOf(core, frame, image.container) });
   return {
@@ -79,13 +95,13 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     core,
     warnings,
     async inspect(bytes) {
-      const { frame, ...image } = await measurePixels(core, bytes, options.limits);
+      const { frame, ...image } = await measurePixels(core, bytes, options.limits, embedder);
       const verdict = verdictOn(image, frame);
       release(frame);
       return verdict;
     },
-    inspectFrame(frame) {
-      return verdictOn(measureFrame(core, frame), frame);
+    async inspectFrame(frame) {
+      return verdictOn(await measureFrame(core, frame, embedder), frame);
     },
   };
 }

@@ -2,12 +2,15 @@ import { createHash } from 'node:crypto';
 import type { Container } from './container.ts';
 import type { Core } from './core/index.ts';
 import { checkFrame, decode, type Frame, type Limits, release } from './decode.ts';
+import type { Embedder } from './embedding/index.ts';
 import { measure, statistics } from './statistics.ts';
 
 /** Everything known of one image before it is compared with a Profile. */
 export interface MeasuredImage {
   /** In the order of the statistics table. */
   statistics: Float64Array;
+  /** What a network says of it; absent without one. */
+  embedding?: Float32Array;
   /** Absent when the caller decoded the image. */
   container?: Container;
   /** Size of the decoded image in pixels, orientation applied, before any shrinking. */
@@ -15,60 +18,79 @@ export interface MeasuredImage {
   height: number;
   bytes: number;
   sha256: string;
-  timingMs: { decode: number; statistics: number };
+  timingMs: { decode: number; statistics: number; embedding?: number };
 }
 
 /**
- * Encoded bytes to statistics.
- * @throws {StoplineError} IMAGE_*
+ * Encoded bytes to statistics, and to an embedding where there is an embedder.
+ * @throws {StoplineError} IMAGE_*, MODEL_FAILED
  */
-export async function measureBytes(core: Core, bytes: Uint8Array, limits?: Limits): Promise<MeasuredImage> {
-  const { frame, ...image } = await measurePixels(core, bytes, limits);
+export async function measureBytes(
+  core: Core,
+  bytes: Uint8Array,
+  limits?: Limits,
+  embedder?: Embedder,
+): Promise<MeasuredImage> {
+  const { frame, ...image } = await measurePixels(core, bytes, limits, embedder);
   release(frame);
   return image;
 }
 
 /**
  * The same, with the pixels for whoever wants to look closer, and then releases them.
- * @throws {StoplineError} IMAGE_*
+ * @throws {StoplineError} IMAGE_*, MODEL_FAILED
  */
 export async function measurePixels(
   core: Core,
   bytes: Uint8Array,
   limits?: Limits,
+  embedder?: Embedder,
 ): Promise<MeasuredImage & { frame: Frame }> {
   const started = performance.now();
   const { frame, container } = await decode(bytes, limits);
   const decoded = performance.now();
   const vector = measure(core, frame, container);
+  const measured = performance.now();
+  const embedded = await embed(embedder, frame);
   const turned = container.orientation >= 5;
   return {
     frame,
     statistics: vector,
+    ...embedded?.row,
     container,
     width: turned ? container.height : container.width,
     height: turned ? container.width : container.height,
     bytes: bytes.length,
     sha256: createHash('sha256').update(bytes).digest('hex'),
-    timingMs: { decode: decoded - started, statistics: performance.now() - decoded },
+    timingMs: { decode: decoded - started, statistics: measured - decoded, ...embedded?.time },
   };
+}
+
+async function embed(embedder: Embedder | undefined, frame: Frame) {
+  if (!embedder) return undefined;
+  const started = performance.now();
+  const [embedding] = await embedder.embed([frame]);
+  return { row: { embedding }, time: { embedding: performance.now() - started } };
 }
 
 /**
  * A frame that the caller has decoded, by the same rule as `decode`, to statistics.
- * @throws {StoplineError} FRAME_INVALID
+ * @throws {StoplineError} FRAME_INVALID, MODEL_FAILED
  */
-export function measureFrame(core: Core, frame: Frame): MeasuredImage {
+export async function measureFrame(core: Core, frame: Frame, embedder?: Embedder): Promise<MeasuredImage> {
   checkFrame(frame);
   const started = performance.now();
   const vector = measure(core, frame);
+  const measured = performance.now();
+  const embedded = await embed(embedder, frame);
   return {
     statistics: vector,
+    ...embedded?.row,
     width: frame.width,
     height: frame.height,
     bytes: frame.data.length,
     sha256: createHash('sha256').update(frame.data).digest('hex'),
-    timingMs: { decode: 0, statistics: performance.now() - started },
+    timingMs: { decode: 0, statistics: measured - started, ...embedded?.time },
   };
 }
 

@@ -4,11 +4,14 @@ import { calibrateDiagnosis, fitCauses, withoutClasses } from './causes.ts';
 import { corruptions } from './corruptions.ts';
 import { ledoitWolf } from './covariance.ts';
 import { type CauseModel, cap, unknownFeatures } from './diagnosis.ts';
+import { fitEmbeddings, sizesOf } from './embedding/distances.ts';
+import type { EmbeddingPart } from './embedding/embedder.ts';
 import { StoplineError } from './errors.ts';
 import type { ProfileDescription } from './profile.ts';
 import { findRegimes } from './regimes.ts';
 import type { Tensor } from './safetensors.ts';
 import {
+  componentNames,
   componentsOf,
   fitGaussianiser,
   gaussianise,
@@ -31,6 +34,8 @@ export interface Sample {
   group: string;
   fold: number;
   statistics: Float64Array;
+  /** Of every sample or of none. */
+  embedding?: Float32Array;
   properties: Record<string, string>;
 }
 
@@ -80,6 +85,8 @@ interface Model extends Fitted {
   folds: (Fitted | undefined)[];
   /** Every image of the reference, as the model of its fold sees it. */
   unseen: UnseenSample[];
+  /** Ids of the images whose embeddings are kept, in their order. */
+  coreset: string[];
 }
 
 /**
@@ -90,7 +97,12 @@ interface Model extends Fitted {
  * by every fold's: that rests on a model that hardly changes when a fold is left out, and is checked in the tests and by
  * `npm run evaluate`.
  */
-export function fitModel(samples: Sample[], exposed: ExposedSample[]): Model {
+export function fitModel(
+  samples: Sample[],
+  exposed: ExposedSample[],
+  /** What the embeddings of the samples are made of; none where they have none. */
+  embedding?: { parts: readonly EmbeddingPart[] },
+): Model {
   const { used, constants } = chooseStatistics(samples);
   const logFloors = used.map((position) => statistics[position].logFloor);
   const values = ({ statistics: all }: { statistics: Float64Array }) =>
@@ -113,10 +125,12 @@ export function fitModel(samples: Sample[], exposed: ExposedSample[]): Model {
     regime: labels[i],
     row: scored[i],
     properties: withConstants(sample),
+    embedded: sample,
   }));
+  const embedded = embedding?.parts;
   const views = exposed.map((sample) => ({ ...sample, row: values(sample) }));
   const causes = [...new Set(exposed.flatMap(({ cause }) => cause ?? []))];
-  const whole = fitParts({ clean, views, causes, members });
+  const whole = fitParts({ clean, views, causes, members, embedded });
 
   const judged: (UnseenSample & { regime: number; values: Float64Array })[] = [];
   const diagnosed: Diagnosed[] = [];
@@ -125,9 +139,9 @@ export function fitModel(samples: Sample[], exposed: ExposedSample[]): Model {
     const outside = clean.filter((sample) => sample.fold !== fold);
     if (inside.length === 0 || outside.length < 2) return undefined;
     const viewsOutside = views.filter((view) => view.fold !== fold);
-    const part = fitParts({ clean: outside, views: viewsOutside, causes, members });
+    const part = fitParts({ clean: outside, views: viewsOutside, causes, members, embedded });
     for (const { sample, row, properties } of inside) {
-      const { regime, values, z } = componentsOf(part, row, properties);
+      const { regime, values, z } = componentsOf(part, row, properties, sample.embedding);
       judged.push({ sample, regime, values, score: Number.NaN, z: Float32Array.from(z) });
     }
     if (!part.causeModel) return part;
@@ -150,24 +164,27 @@ export function fitModel(samples: Sample[], exposed: ExposedSample[]): Model {
   });
   const calibration = whole.causeModel && calibrateDiagnosis(diagnosed);
 
-  const names = calibration ? ['distance', 'causeSpace', 'causeOdds', 'categories'] : ['distance', 'categories'];
+  const names = componentNames({ hasCauses: calibration !== undefined, parts: embedded });
   const regimes = Array.from({ length: Math.max(...labels) + 1 }, (_, regime) => {
     const inside = judged.filter((image) => image.regime === regime);
     const images = labels.filter((label) => label === regime).length;
     return { images, components: edgesOf((inside.length < minJudged ? judged : inside).map(({ values }) => values)) };
   });
   const all = names.map((_, i) => i);
-  const detectors = calibration
-    ? [
-        { name: 'combined', components: all },
-        { name: 'capture', components: [1, 2, 3] },
-        { name: 'content', components: [0] },
-      ]
-    : [
-        { name: 'combined', components: all },
-        { name: 'statistics', components: [0] },
-        { name: 'container', components: [1] },
-      ];
+  const of = (...wanted: string[]) => wanted.flatMap((name) => (names.includes(name) ? names.indexOf(name) : []));
+  const seen = ['embeddingDistance', 'embeddingNeighbours'];
+  const content = { name: 'content', components: of('distance', ...seen) };
+  const detectors = [
+    { name: 'combined', components: all },
+    ...(calibration
+      ? [{ name: 'capture', components: of('causeSpace', 'causeOdds', 'categories') }, content]
+      : [
+          { name: 'statistics', components: of('distance') },
+          { name: 'container', components: of('categories') },
+          ...(embedded ? [content] : []),
+        ]),
+    ...(embedded ? [{ name: 'embedding', components: of(...seen) }] : []),
+  ];
   for (const image of judged) image.score = strongest(normalise(image.values, regimes[image.regime].components), all);
 
   const shared: Record<string, Tensor> = {
@@ -205,6 +222,7 @@ export function fitModel(samples: Sample[], exposed: ExposedSample[]): Model {
     ...fittedOf(whole),
     folds: parts.map((part) => part && fittedOf(part)),
     unseen: judged.map(({ sample, score, z }) => ({ sample, score, z })),
+    coreset: whole.coreset,
   };
 }
 
@@ -249,7 +267,7 @@ function edgesOf(rows: readonly Float64Array[]): Edges {
 }
 
 function tensorsOf(
-  { regimes, members, causeModel }: Parts,
+  { regimes, members, causeModel, embeddingModel }: Parts,
   calibration?: Pick<CauseModel, 'unknown'>,
 ): Record<string, Tensor> {
   const knots = regimes.flatMap(({ gaussianisers }) => gaussianisers);
@@ -267,6 +285,18 @@ function tensorsOf(
       data: concatenate(regimes.map(({ precision }) => precision)),
     },
   };
+  if (embeddingModel) {
+    const { floors, centre, scales, factor, coreset, parts } = embeddingModel;
+    const { content, early } = sizesOf(parts);
+    const width = content + early;
+    Object.assign(tensors, {
+      embeddingFloors: vector(floors),
+      embeddingCentre: vector(centre),
+      embeddingScales: vector(scales),
+      embeddingFactor: { shape: [width, width], data: factor, isSingle: true },
+      embeddingCoreset: { shape: [coreset.length / content, content], data: coreset, isSingle: true },
+    });
+  }
   if (!causeModel || !calibration) return tensors;
   const { centre, projection, softmax } = causeModel;
   return {
@@ -305,6 +335,7 @@ interface CleanRow {
   regime: number;
   row: Float64Array;
   properties: Record<string, string>;
+  embedded: { id: string; embedding?: Float32Array };
 }
 
 interface ViewRow {
@@ -321,12 +352,21 @@ function fitParts(input: {
   members: number[];
   /** Weights of a model of the same causes, to save iterations. */
   start?: Float64Array;
-}): Parts {
+  embedded?: readonly EmbeddingPart[];
+}): Parts & { coreset: string[] } {
   const { clean, views, causes, members, start } = input;
   const regimes = Array.from({ length: Math.max(...clean.map(({ regime }) => regime)) + 1 }, (_, regime) =>
     fitRegime(clean.filter((image) => image.regime === regime)),
   );
-  const parts: Parts = { regimes, categories: countCategories(clean.map(({ properties }) => properties)), members };
+  const embeddings = clean.flatMap(({ embedded: { id, embedding } }) => (embedding ? { id, embedding } : []));
+  const fitted = input.embedded && fitEmbeddings(embeddings, input.embedded);
+  const parts = {
+    regimes,
+    categories: countCategories(clean.map(({ properties }) => properties)),
+    members,
+    embeddingModel: fitted?.model,
+    coreset: fitted?.coreset ?? [],
+  };
   if (causes.length < 2) return parts;
   const standardised = (row: Float64Array) => {
     const { regime, z } = standardise(regimes, row);

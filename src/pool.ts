@@ -4,12 +4,15 @@ import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import type { CoreInfo } from './core/index.ts';
 import type { Limits } from './decode.ts';
+import { findModel } from './embedding/choose.ts';
+import { type EmbedderInfo, type PreparedModel, prepareModel } from './embedding/index.ts';
 import { reviveError, StoplineError } from './errors.ts';
 import type { Exposure } from './exposure.ts';
 import type { MeasuredImage } from './measure.ts';
+import { decodeProfile, type Profile } from './profile.ts';
 import type { RowFormat, WrittenRow } from './row.ts';
 import type { DecideBy, Verdict } from './verdict.ts';
-import type { WorkerSettings, WorkerTask } from './worker.ts';
+import type { Loaded, WorkerSettings, WorkerTask } from './worker.ts';
 
 /** What a worker thread answers: errors lose their fields when they are cloned, so they travel as JSON. */
 export type WorkerAnswer<Value> = { value: Value } | { error: { code: string; message: string } };
@@ -217,6 +220,11 @@ export interface PoolOptions {
   isBatch?: boolean;
   /** What is refused before it is decoded; default: `defaultLimits`. */
   limits?: Limits;
+  /**
+   * Path of the model that the Profile was fitted with; default: that of this package. Not looked at where the Profile has
+   * no model. Without a Profile, the model that images are measured with.
+   */
+  model?: string | PreparedModel;
 }
 
 /** Worker threads that decode, measure and judge images. */
@@ -234,12 +242,18 @@ export interface Pool {
   scoreFile(path: string, format: RowFormat): Promise<WrittenRow>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
   measureFile(path: string): Promise<MeasuredImage>;
-  /** The image under each exposure, in order. @throws {StoplineError} INPUT_*, IMAGE_*, OPTION_INVALID */
-  exposeFile(path: string, exposures: readonly Exposure[]): Promise<MeasuredImage[]>;
-  /** Resolves when every worker has loaded the core and the profile. @throws {StoplineError} PROFILE_*, CORE_UNAVAILABLE, OPTION_INVALID */
+  /**
+   * The image under each exposure, in order, with embeddings if asked for.
+   * @throws {StoplineError} INPUT_*, IMAGE_*, OPTION_INVALID
+   */
+  exposeFile(path: string, exposures: readonly Exposure[], options?: { embeds?: boolean }): Promise<MeasuredImage[]>;
+  /**
+   * Resolves when every worker has loaded the core, the profile and the model.
+   * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
+   */
   ready(): Promise<void>;
-  /** `core` is known once `ready` has resolved. */
-  readonly info: { threads: number; core?: CoreInfo };
+  /** `core` and, with a model, `embedder` are known once `ready` has resolved. */
+  readonly info: { threads: number; core?: CoreInfo; embedder?: EmbedderInfo };
   readonly queued: number;
   readonly running: number;
   readonly expectedWaitMs: number;
@@ -251,7 +265,7 @@ export interface Pool {
  * Starts the worker threads and warms them up. On N cores: N threads with `sharp.concurrency(1)` in each, since the main
  * thread only moves bytes.
  *
- * @throws {StoplineError} PROFILE_UNREADABLE
+ * @throws {StoplineError} PROFILE_UNREADABLE, MODEL_* where the model of the Profile is not found
  * @example
  * const pool = await createPool({ profilePath: 'front.stopline', maxWaitMs: 1000 });
  * await pool.ready();
@@ -268,9 +282,10 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     isBatch,
   } = options;
   const profileBytes = options.profileBytes ?? (profilePath === undefined ? undefined : await readProfile(profilePath));
+  const model = typeof options.model === 'object' ? options.model : await modelOf(profileBytes, options.model);
   // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
   const decodesAhead = isBatch && threads >= availableParallelism();
-  const workerData: WorkerSettings = { profileBytes, core, decideBy, limits, decodesAhead };
+  const workerData: WorkerSettings = { profileBytes, core, model, decideBy, limits, decodesAhead };
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const line = createWorkerLine<WorkerTask>({
     filename: fileURLToPath(new URL(`./worker.${extension}`, import.meta.url)),
@@ -283,9 +298,10 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
   const info: Pool['info'] = { threads };
   // As many tasks as threads, handed out at once: each thread gets one.
   const warmUp = Promise.all(
-    Array.from({ length: threads }, () => line.run<CoreInfo>({ kind: 'warm' }, { isWarmUp: true })),
+    Array.from({ length: threads }, () => line.run<Loaded>({ kind: 'warm' }, { isWarmUp: true })),
   ).then(([first]) => {
-    info.core = first;
+    info.core = first.core;
+    info.embedder = first.embedder;
   });
   warmUp.catch(() => undefined); // reported by ready()
 
@@ -311,10 +327,22 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     inspectFile: (path) => line.run({ kind: 'inspectFile', path }),
     scoreFile: (path, format) => line.run({ kind: 'scoreFile', path, format }),
     measureFile: (path) => line.run({ kind: 'measureFile', path }),
-    exposeFile: (path, exposures) => line.run({ kind: 'exposeFile', path, exposures }),
+    exposeFile: (path, exposures, { embeds = false } = {}) => line.run({ kind: 'exposeFile', path, exposures, embeds }),
     close: () => line.close(),
     destroy: () => line.destroy(),
   };
+}
+
+/** Found once and sent to every worker. A Profile that cannot be read is the workers' to report. */
+async function modelOf(profileBytes: Uint8Array | undefined, path?: string): Promise<PreparedModel | undefined> {
+  if (!profileBytes) return path === undefined ? undefined : (await prepareModel(path)).model;
+  let fitted: Profile['model'];
+  try {
+    fitted = decodeProfile(profileBytes).model;
+  } catch {
+    return undefined;
+  }
+  return fitted && findModel(fitted, path);
 }
 
 async function readProfile(path: string): Promise<Uint8Array> {

@@ -61,7 +61,8 @@ export function measurePower(
   const cells = corruptions.map(({ name }) => ({ cause: name, warn: [0, 0, 0, 0, 0], block: [0, 0, 0, 0, 0] }));
   for (const { scorer, exposed } of images) {
     const pValue = (image: MeasuredImage) =>
-      scorer.score(image.statistics, categoricalProperties(image, profile.constants)).detectors[0].pValue;
+      scorer.score(image.statistics, categoricalProperties(image, profile.constants), image.embedding).detectors[0]
+        .pValue;
     if (pValue(exposed[0]) <= warn) clean++;
     for (const [i, cell] of cells.entries()) {
       for (const [j] of powerSeverities.entries()) {

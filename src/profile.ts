@@ -3,8 +3,11 @@ import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { ModelCardSchema } from './embedding/card.ts';
+import { coresetSize, sizesOf } from './embedding/distances.ts';
 import { StoplineError } from './errors.ts';
 import { decodeTensors, encodeTensors, type Tensor } from './safetensors.ts';
+import { componentNames } from './score.ts';
 
 /** Version of the file layout and of the meaning of every number in it. */
 export const profileVersion = 2;
@@ -95,6 +98,33 @@ const Description = Type.Object(
           names: Type.Array(Type.String(), { minItems: 2, maxItems: 256 }),
           members: Type.Array(size, { minItems: 1, maxItems: 1024 }),
           temperature: Type.Number({ exclusiveMinimum: 0 }),
+        },
+        closed,
+      ),
+    ),
+    /** The network that its embeddings come from; absent where images are judged by statistics alone. */
+    model: Type.Optional(
+      Type.Object(
+        {
+          name: Type.String({ minLength: 1, maxLength: 128 }),
+          sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+          dimension: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
+          /** Stretches of an embedding, one after the other. */
+          parts: Type.Array(
+            Type.Object(
+              {
+                kind: Type.Union([Type.Literal('content'), Type.Literal('level'), Type.Literal('peak')]),
+                tensor: Type.String({ maxLength: 4096 }),
+                at: size,
+                length: Type.Integer({ minimum: 1 }),
+              },
+              closed,
+            ),
+            { minItems: 1, maxItems: 32 },
+          ),
+          card: ModelCardSchema,
+          /** Of the images of the coreset, where the user wanted them kept. */
+          paths: Type.Optional(Type.Array(Type.String({ maxLength: 4096 }), { maxItems: coresetSize })),
         },
         closed,
       ),
@@ -204,7 +234,7 @@ export function decodeProfile(bytes: Uint8Array): Profile {
 
 /** Every tensor that scoring will index must be there, finite and of the right length. */
 function checkTensors(
-  { statistics, components, regimes, detectors, causes }: ProfileDescription,
+  { statistics, components, regimes, detectors, causes, model }: ProfileDescription,
   tensors: Record<string, Tensor>,
 ): void {
   const count = statistics.length;
@@ -234,7 +264,10 @@ function checkTensors(
   if (shape.length !== 2 || shape[0] !== count || shape[1] !== images) {
     throw invalid(`Expected calibration values of ${count} statistics of ${images} images.`);
   }
-  if (components.length !== (causes ? 4 : 2)) throw invalid(`Expected ${causes ? 4 : 2} components.`);
+  const named = componentNames({ hasCauses: causes !== undefined, parts: model?.parts });
+  if (components.length !== named.length || named.some((name, i) => components[i] !== name)) {
+    throw invalid(`Expected the components ${named.join(', ')} but received ${components.join(', ')}.`);
+  }
   if (regimes.some((regime) => regime.components.length !== components.length)) {
     throw invalid(`Expected each regime to have ${components.length} components.`);
   }
@@ -244,6 +277,7 @@ function checkTensors(
       throw invalid(`Expected components of the detector "${name}" below ${components.length}.`);
     }
   }
+  if (model) checkEmbeddings(model, expect);
   if (!causes) return;
   if (causes.members.some((member) => member >= count))
     throw invalid(`Expected statistics of the causes below ${count}.`);
@@ -251,6 +285,32 @@ function checkTensors(
   expect('causeProjection', centre.length * causes.members.length);
   expect('causeWeights', (causes.members.length + 1) * (causes.names.length + 1));
   expect('causeUnknown', 5);
+}
+
+/** Parts that follow each other without a gap, and tensors that fit them. */
+function checkEmbeddings(
+  { sha256, dimension, parts, card, paths }: NonNullable<ProfileDescription['model']>,
+  expect: (name: string, length?: number) => Tensor,
+): void {
+  const invalid = (text: string) => new StoplineError('PROFILE_INVALID', text);
+  let end = 0;
+  for (const { at, length } of parts) {
+    if (at !== end) throw invalid(`Expected a part of the embedding at ${end} but received one at ${at}.`);
+    end += length;
+  }
+  const { content, early } = sizesOf(parts);
+  if (end !== dimension || content === 0) throw invalid(`Expected parts of an embedding of ${dimension} numbers.`);
+  if (card.sha256 !== sha256) throw invalid('Expected the card of the model that the profile was fitted with.');
+  for (const name of ['embeddingFloors', 'embeddingCentre', 'embeddingScales']) expect(name, dimension);
+  const width = content + early;
+  const { data: factor } = expect('embeddingFactor', width ** 2);
+  for (let i = 0; i < width; i++) {
+    if (!(factor[i * (width + 1)] > 0)) throw invalid('Expected a factor of the covariance of embeddings.');
+  }
+  const { shape } = expect('embeddingCoreset');
+  if (shape.length !== 2 || shape[1] !== content || shape[0] > coresetSize || (paths && paths.length !== shape[0])) {
+    throw invalid(`Expected a coreset of at most ${coresetSize} rows of ${content} numbers, with a path each or none.`);
+  }
 }
 
 /**
@@ -298,10 +358,18 @@ export async function saveProfile(profile: Profile, path: string): Promise<void>
   }
 }
 
-/** The description without the numbers and the example image: what `GET /profile` and `stopline fit` show. */
-export function describeProfile(profile: Profile): ProfileDescription & { sha256: string } {
-  const { tensors: _, example: __, ...description } = profile;
-  return description;
+/** The description without the numbers, the example image, and what the model's own card says. */
+export type ProfileSummary = Omit<ProfileDescription, 'example' | 'model'> & {
+  sha256: string;
+  model?: Pick<NonNullable<ProfileDescription['model']>, 'name' | 'sha256' | 'dimension'>;
+};
+
+/** What `GET /profile` and `stopline fit` show. */
+export function describeProfile(profile: Profile): ProfileSummary {
+  const { tensors: _, example: __, model, ...description } = profile;
+  if (!model) return description;
+  const { name, sha256, dimension } = model;
+  return { ...description, model: { name, sha256, dimension } };
 }
 
 function checksum(description: string, tensors: Record<string, Tensor>): string {

@@ -4,6 +4,8 @@ import { StoplineError } from './errors.ts';
 export interface Tensor {
   shape: number[];
   data: Float64Array;
+  /** Stored as 32-bit floats: every number is one already (`Math.fround`). */
+  isSingle?: true;
 }
 
 const maxHeaderBytes = 64 * 1024 * 1024;
@@ -17,9 +19,10 @@ export function encodeTensors(metadata: Record<string, string>, tensors: Record<
   let offset = 0;
   const names = Object.keys(tensors).sort();
   for (const name of names) {
-    const { shape, data } = tensors[name];
-    header[name] = { dtype: 'F64', shape, data_offsets: [offset, offset + data.byteLength] };
-    offset += data.byteLength;
+    const { shape, data, isSingle } = tensors[name];
+    const length = data.length * (isSingle ? 4 : 8);
+    header[name] = { dtype: isSingle ? 'F32' : 'F64', shape, data_offsets: [offset, offset + length] };
+    offset += length;
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
   const headerLength = Math.ceil(json.length / 8) * 8;
@@ -28,9 +31,10 @@ export function encodeTensors(metadata: Record<string, string>, tensors: Record<
   bytes.set(json, 8);
   let at = 8 + headerLength;
   for (const name of names) {
-    const { data } = tensors[name];
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
+    const { data, isSingle } = tensors[name];
+    const stored = isSingle ? Float32Array.from(data) : data;
+    bytes.set(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength), at);
+    at += stored.byteLength;
   }
   return bytes;
 }
@@ -72,10 +76,11 @@ export function decodeTensors(file: Uint8Array): {
   for (const [name, entry] of Object.entries(entries)) {
     const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
     const [begin, end] = Array.isArray(offsets) ? offsets : [];
-    if (dtype !== 'F64' || !isSizeArray(shape) || !isSizeArray([begin, end]) || end < begin) {
-      throw invalid(`its tensor "${name}" is not described as 64-bit floats`);
+    const isSingle = dtype === 'F32';
+    if ((dtype !== 'F64' && !isSingle) || !isSizeArray(shape) || !isSizeArray([begin, end]) || end < begin) {
+      throw invalid(`its tensor "${name}" is not described as 64-bit or 32-bit floats`);
     }
-    if (shape.reduce((product, size) => product * size, 8) !== end - begin) {
+    if (shape.reduce((product, size) => product * size, isSingle ? 4 : 8) !== end - begin) {
       throw invalid(`the shape of its tensor "${name}" does not match its length`);
     }
     if (end > body.length) {
@@ -85,7 +90,10 @@ export function decodeTensors(file: Uint8Array): {
       );
     }
     // A copy: the tensors must be aligned to 8 bytes and must not keep a larger buffer alive.
-    tensors[name] = { shape, data: new Float64Array(body.slice(begin, end).buffer) };
+    const { buffer } = body.slice(begin, end);
+    tensors[name] = isSingle
+      ? { shape, data: Float64Array.from(new Float32Array(buffer)), isSingle }
+      : { shape, data: new Float64Array(buffer) };
   }
   return { metadata, tensors };
 }

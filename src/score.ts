@@ -1,5 +1,7 @@
 import { probit } from 'simple-statistics';
 import { type Cause, type CauseEvidence, type CauseModel, cap, causeEvidence, diagnose } from './diagnosis.ts';
+import { type EmbeddingDistances, type EmbeddingModel, embeddingDistances } from './embedding/distances.ts';
+import type { EmbeddingPart } from './embedding/embedder.ts';
 import { StoplineError } from './errors.ts';
 import type { Profile } from './profile.ts';
 import type { DetectorScore } from './verdict.ts';
@@ -147,6 +149,7 @@ export interface Parts {
   /** Positions of the statistics that causes are told by. */
   members: readonly number[];
   causeModel?: CauseModel;
+  embeddingModel?: EmbeddingModel;
 }
 
 /** The regime to which an image is nearest, and its deviations there. */
@@ -168,22 +171,53 @@ export function standardise(regimes: readonly Regime[], row: Float64Array): Stan
   return nearest as Standardised;
 }
 
+/** Names of the components of a Profile in their order, of which the categorical one is the last. */
+export function componentNames({
+  hasCauses,
+  parts,
+}: {
+  hasCauses: boolean;
+  /** Of the embedding; none without a model. */
+  parts?: readonly Pick<EmbeddingPart, 'kind'>[];
+}): string[] {
+  const hasEarly = parts?.some(({ kind }) => kind !== 'content');
+  return [
+    'distance',
+    ...(hasCauses ? ['causeSpace', 'causeOdds'] : []),
+    ...(parts ? ['embeddingDistance', 'embeddingNeighbours'] : []),
+    ...(hasEarly ? ['embeddingEarly'] : []),
+    'categories',
+  ];
+}
+
 /**
- * The components of one image, in the order of a Profile: distance, the two of the causes where there are any, surprise.
+ * The components of one image, in the order of `componentNames`.
  * @param row scored values (`scoredValue`) of the statistics that are used
+ * @param embedding where it is missing, the components of it say that nothing is strange
  */
 export function componentsOf(
   parts: Parts,
   row: Float64Array,
   properties: Readonly<Record<string, string>>,
-): Standardised & { values: Float64Array; evidence?: CauseEvidence } {
+  embedding?: Float32Array,
+): Standardised & { values: Float64Array; evidence?: CauseEvidence; embedded?: EmbeddingDistances } {
+  const { causeModel, embeddingModel } = parts;
   const standardised = standardise(parts.regimes, row);
   const { z, distance } = standardised;
-  const categorical = surprise(parts.categories, properties);
-  if (!parts.causeModel) return { ...standardised, values: Float64Array.of(distance, categorical) };
-  const evidence = causeEvidence(parts.causeModel, pick(cap(z), parts.members));
-  const values = Float64Array.of(distance, evidence.logDistance, evidence.logOdds, categorical);
-  return { ...standardised, values, evidence };
+  const evidence = causeModel && causeEvidence(causeModel, pick(cap(z), parts.members));
+  const embedded = embeddingModel && embedding && embeddingDistances(embeddingModel, embedding);
+  const nothing = Number.NEGATIVE_INFINITY;
+  const values: Record<string, number> = {
+    distance,
+    causeSpace: evidence?.logDistance ?? nothing,
+    causeOdds: evidence?.logOdds ?? nothing,
+    embeddingDistance: embedded?.distance ?? nothing,
+    embeddingNeighbours: embedded?.neighbours ?? nothing,
+    embeddingEarly: embedded?.early ?? nothing,
+    categories: surprise(parts.categories, properties),
+  };
+  const names = componentNames({ hasCauses: causeModel !== undefined, parts: embeddingModel?.parts });
+  return { ...standardised, values: Float64Array.from(names, (name) => values[name]), evidence, embedded };
 }
 
 export function pick(x: Float64Array, members: readonly number[]): Float64Array {
@@ -200,11 +234,16 @@ export interface Score {
   regime: number;
   /** Ranked probable causes; absent where the Profile knows none. */
   causes?: Cause[];
+  /** Per component of the Profile, about 1 at the edge of the reference. */
+  components: Float64Array;
+  /** Absent where the Profile has no model. */
+  embedded?: EmbeddingDistances;
 }
 
 /** Scores images against one Profile; holds the tensors in the form the arithmetic wants. */
 export interface Scorer {
-  score(vector: Float64Array, properties: Readonly<Record<string, string>>): Score;
+  /** @throws {StoplineError} INTERNAL when the Profile has a model and no embedding is given */
+  score(vector: Float64Array, properties: Readonly<Record<string, string>>, embedding?: Float32Array): Score;
   /** Sorted values of one scored statistic over the reference images of a regime. */
   calibration(position: number, regime: number): Float64Array;
 }
@@ -230,22 +269,30 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
     categories: profile.categories,
     members: profile.causes?.members ?? [],
     causeModel: profile.causes && causeModelOf(profile),
+    embeddingModel: profile.model && embeddingModelOf(profile),
   };
 
   return {
     calibration: (position, regime) => calibrationOf(profile, position, regime),
-    score(vector, properties) {
+    score(vector, properties, embedding) {
+      const { model } = profile;
+      if (model && embedding?.length !== model.dimension) {
+        throw new StoplineError(
+          'INTERNAL',
+          `Expected an embedding of ${model.dimension} numbers but received ${embedding?.length ?? 'none'}.`,
+        );
+      }
       const row = Float64Array.from(positions, (position, i) =>
         scoredValue(vector[position], profile.statistics[i].logFloor),
       );
-      const { z, regime, distance, values, evidence } = componentsOf(parts, row, properties);
+      const { z, regime, distance, values, evidence, embedded } = componentsOf(parts, row, properties, embedding);
       const causes = parts.causeModel && evidence && diagnose(parts.causeModel, evidence, distance);
       const normalised = normalise(values, profile.regimes[regime].components);
       const detectors = profile.detectors.map(({ name, components }): DetectorScore => {
         const score = strongest(normalised, components);
         return { name, pValue: conformalPValue(tensors[`${name}Scores`].data, score), score };
       });
-      return { detectors, z, regime, causes };
+      return { detectors, z, regime, causes, components: normalised, embedded };
     },
   };
 }
@@ -284,6 +331,17 @@ function causeModelOf({ causes, tensors }: Profile): CauseModel {
     projection: tensors.causeProjection.data,
     centre: tensors.causeCentre.data,
     unknown: tensors.causeUnknown.data,
+  };
+}
+
+function embeddingModelOf({ model, tensors }: Profile): EmbeddingModel {
+  return {
+    parts: (model as NonNullable<Profile['model']>).parts,
+    floors: tensors.embeddingFloors.data,
+    centre: tensors.embeddingCentre.data,
+    scales: tensors.embeddingScales.data,
+    factor: tensors.embeddingFactor.data,
+    coreset: tensors.embeddingCoreset.data,
   };
 }
 

@@ -9,8 +9,8 @@ import { type Statistic, statistics, toImageStatistics } from './statistics.ts';
 /** One statistic that makes an image strange, in plain words. */
 export interface Reason {
   /**
-   * Name in the statistics table, or for categorical evidence the container property (`fingerprint`, `format`, `size`) or
-   * `history`.
+   * Name in the statistics table, `embedding`, or for categorical evidence the container property (`fingerprint`, `format`,
+   * `size`) or `history`.
    */
   statistic: string;
   value: number | string;
@@ -52,6 +52,11 @@ export interface Verdict {
    * `unknown`, with calibrated probabilities. Absent where the Profile was fitted without causes.
    */
   causes?: Cause[];
+  /**
+   * Reference images that show what is most like it, nearest first: their paths below the folders of the reference, and
+   * the distance of their embeddings, 0 to 2. Where the Profile keeps paths.
+   */
+  nearest?: { path: string; distance: number }[];
   /** Value by statistic name; null where it does not apply to this image. */
   statistics: Record<string, number | null>;
   image: {
@@ -69,7 +74,7 @@ export interface Verdict {
     history?: History;
   };
   profile: { name: string; sha256: string };
-  timingMs: { decode: number; statistics: number; score: number; total: number };
+  timingMs: { decode: number; statistics: number; embedding?: number; score: number; total: number };
 }
 
 /** More reasons than this are noise to a reader. */
@@ -91,7 +96,7 @@ export function judge(
   const { decidedBy = 'combined' } = by;
   const started = performance.now();
   const properties = categoricalProperties(image, profile.constants);
-  const score = scorer.score(image.statistics, properties);
+  const score = scorer.score(image.statistics, properties, image.embedding);
   const { detectors } = score;
   const [combined] = detectors;
   const deciding = detectors.find(({ name }) => name === decidedBy) ?? combined;
@@ -105,10 +110,11 @@ export function judge(
   const reasons = [
     ...novelties.filter(isOfFile),
     ...(history ? strangeHistory(profile, scorer, image, { history, score }) : []),
-    ...strangeStatistics(profile, scorer, image, score),
+    ...withEmbedding(profile, score, strangeStatistics(profile, scorer, image, score)),
     ...novelties.filter((reason) => !isOfFile(reason)),
   ].slice(0, maxReasons);
-  const { decode, statistics: measured } = image.timingMs;
+  const nearest = nearestImages(profile, score);
+  const { decode, statistics: measured, embedding } = image.timingMs;
   const scored = performance.now() - started;
   return {
     verdict,
@@ -119,6 +125,7 @@ export function judge(
     reasons,
     detectors,
     ...(score.causes && { causes: score.causes.filter(({ probability }, i) => i < 3 || probability >= 0.05) }),
+    ...(nearest && { nearest }),
     statistics: toImageStatistics(image.statistics),
     image: {
       format: image.container?.format ?? 'frame',
@@ -130,7 +137,13 @@ export function judge(
       ...(history && { history }),
     },
     profile: { name: profile.name, sha256: profile.sha256 },
-    timingMs: { decode, statistics: measured, score: scored, total: decode + measured + scored },
+    timingMs: {
+      decode,
+      statistics: measured,
+      ...(embedding !== undefined && { embedding }),
+      score: scored,
+      total: decode + measured + (embedding ?? 0) + scored,
+    },
   };
 }
 
@@ -247,6 +260,40 @@ function strangeStatistics(profile: Profile, scorer: Scorer, image: MeasuredImag
         text: `${direction === 'high' ? row.high : row.low} the reference: ${name} ${number(value, row.digits)}${unit} is ${direction === 'high' ? 'above' : 'below'} ${amount} (${number(reference.p01, row.digits)} to ${number(reference.p99, row.digits)})`,
       };
     });
+}
+
+/** From here on, two deviations, an embedding is named, as a statistic is. */
+const strangePValue = 0.025;
+/** Farther images say little. */
+const maxNearest = 3;
+
+/** Puts the embedding among the statistics that stand out: first where it stands out more than all of them together. */
+function withEmbedding(profile: Profile, { detectors, components }: Score, strange: Reason[]): Reason[] {
+  const embedding = detectors.find(({ name }) => name === 'embedding');
+  if (!embedding || embedding.pValue > strangePValue) return strange;
+  const count = profile.tensors.embeddingScores.data.length;
+  const atLeast = Math.round(embedding.pValue * (count + 1)) - 1;
+  const others =
+    atLeast === 0 ? `all ${count} reference images` : `${percent(1 - atLeast / count)} of the reference images`;
+  const reason: Reason = {
+    statistic: 'embedding',
+    value: embedding.score,
+    unit: '',
+    direction: 'high',
+    pValue: embedding.pValue,
+    text: `shows something that the reference does not: its embedding lies farther out than that of ${others}`,
+  };
+  if (embedding.score > components[profile.components.indexOf('distance')]) return [reason, ...strange];
+  return [...strange.slice(0, maxReasons - 1), reason];
+}
+
+/** The reference images whose content is most alike, where their paths are kept. */
+function nearestImages({ model }: Profile, { embedded }: Score): Verdict['nearest'] {
+  const paths = model?.paths;
+  if (!paths || !embedded) return undefined;
+  return embedded.nearest
+    .slice(0, maxNearest)
+    .map(({ row, distance }) => ({ path: paths[row], distance: Number(distance.toFixed(4)) }));
 }
 
 /** A property or statistic in words: `encoder setting`, `dead columns`. */

@@ -1,6 +1,7 @@
 import { workerData } from 'node:worker_threads';
 import { type Core, type CoreInfo, loadCore } from './core/index.ts';
 import { defaultLimits, type Limits } from './decode.ts';
+import { type Embedder, type EmbedderInfo, openPrepared, type PreparedModel } from './embedding/index.ts';
 import { asStoplineError, StoplineError } from './errors.ts';
 import { type Exposure, measureExposures } from './exposure.ts';
 import { readImage } from './folder.ts';
@@ -16,6 +17,8 @@ export interface WorkerSettings {
   /** A whole Profile file; absent in a pool that only measures. */
   profileBytes?: Uint8Array;
   core: 'auto' | 'native' | 'wasm';
+  /** That of the Profile, or the one to measure with. */
+  model?: PreparedModel;
   /** Whether a thread that is given its next image meanwhile decodes it meanwhile. */
   decodesAhead?: boolean;
   decideBy?: DecideBy;
@@ -28,7 +31,7 @@ export type WorkerTask =
   | { kind: 'inspectFile'; path: string }
   | { kind: 'scoreFile'; path: string; format: RowFormat }
   | { kind: 'measureFile'; path: string }
-  | { kind: 'exposeFile'; path: string; exposures: readonly Exposure[] };
+  | { kind: 'exposeFile'; path: string; exposures: readonly Exposure[]; embeds: boolean };
 
 const settings = workerData as WorkerSettings;
 const maxBytes = settings.limits.maxBytes ?? defaultLimits.maxBytes;
@@ -36,6 +39,7 @@ const maxBytes = settings.limits.maxBytes ?? defaultLimits.maxBytes;
 // Loaded once for the thread, by the warm-up or by the first task of a thread that replaces a dead one.
 let core: Core | undefined;
 let inspector: Promise<Inspector> | undefined;
+let embedder: Promise<Embedder | undefined> | undefined;
 
 function requireCore(): Core {
   if (core) return core;
@@ -58,7 +62,14 @@ async function openInspector(): Promise<Inspector> {
   }
   const { build } = requireCore().info;
   const profile = await loadProfile(settings.profileBytes);
-  return createInspector({ profile, core: build, decideBy: settings.decideBy, limits: settings.limits });
+  const { decideBy, limits } = settings;
+  return createInspector({ profile, core: build, decideBy, limits, embedder: await requireEmbedder() });
+}
+
+/** Whatever the number of its users, a thread has one session. */
+function requireEmbedder(): Promise<Embedder | undefined> {
+  embedder ??= settings.model ? openPrepared(settings.model, { core: requireCore() }) : Promise.resolve(undefined);
+  return embedder;
 }
 
 function requireInspector(): Promise<Inspector> {
@@ -66,7 +77,13 @@ function requireInspector(): Promise<Inspector> {
   return inspector;
 }
 
-type Answer = CoreInfo | Verdict | WrittenRow | MeasuredImage | MeasuredImage[];
+/** What a thread has loaded. */
+export interface Loaded {
+  core: CoreInfo;
+  embedder?: EmbedderInfo;
+}
+
+type Answer = Loaded | Verdict | WrittenRow | MeasuredImage | MeasuredImage[];
 
 /** Bad images are rows, too; a pool that cannot judge at all is an error. */
 async function scoreFile(path: string, format: RowFormat): Promise<WrittenRow> {
@@ -82,7 +99,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
   switch (task.kind) {
     case 'warm':
       if (settings.profileBytes) await requireInspector();
-      return requireCore().info;
+      return { core: requireCore().info, embedder: (await requireEmbedder())?.info };
     case 'inspect':
       return (await requireInspector()).inspect(task.bytes);
     case 'inspectFile':
@@ -90,9 +107,20 @@ async function perform(task: WorkerTask): Promise<Answer> {
     case 'scoreFile':
       return scoreFile(task.path, task.format);
     case 'measureFile':
-      return measureBytes(requireCore(), readImage(task.path, maxBytes), settings.limits);
+      return measureBytes(
+        requireCore(),
+        readImage(task.path, maxBytes),
+        settings.limits,
+        settings.model && (await requireEmbedder()),
+      );
     case 'exposeFile':
-      return measureExposures(requireCore(), readImage(task.path, maxBytes), task.exposures, settings.limits);
+      return measureExposures(
+        requireCore(),
+        readImage(task.path, maxBytes),
+        task.exposures,
+        settings.limits,
+        task.embeds ? await requireEmbedder() : undefined,
+      );
   }
 }
 

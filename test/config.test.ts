@@ -88,6 +88,7 @@ describe('loadConfig', () => {
       core: 'native',
       logLevel: 'silent',
       trustedRequestId: true,
+      model: 'classifier.onnx',
     };
     expect(settings.map((setting) => setting.key).sort()).toEqual(Object.keys(other).sort());
     const env = Object.fromEntries(settings.map((setting) => [setting.env, String(other[setting.key])]));

@@ -245,6 +245,7 @@ describe('on frames of the same camera that were not used to fit', () => {
       power: 0,
       paths: [at('population')],
       groupBy: '\\d+(?=\\.jpg)',
+      model: 'none',
     });
     expect(paths.length).toBe(result.profile.reference.images);
     profile = result.profile;

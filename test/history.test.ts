@@ -61,7 +61,7 @@ describe('an image that was compressed before', () => {
     expect(image.history).toEqual({ last: { quality: 80, offsetX: 0, offsetY: 0 } });
     const text = 'the pixels were JPEG-compressed at about quality 80 before, although the file is a PNG';
     expect(reasons.find(({ statistic }) => statistic === 'history')?.text).toBe(text);
-    const frame = inspector.inspectFrame(before);
+    const frame = await inspector.inspectFrame(before);
     expect(frame.image.history).toEqual(image.history);
   });
 });

@@ -26,6 +26,7 @@ beforeAll(async () => {
     name: 'front-camera',
     falseAlarmRate,
     exposures: 20,
+    model: 'none',
   };
   profile = (await fit(options)).profile;
   inspector = await createInspector({ profile });
@@ -208,7 +209,7 @@ describe('reasons', () => {
 describe('a frame that the caller has decoded', () => {
   it('gets the statistics that its lossless file gets, save those that only the bytes tell', async () => {
     const fromFile = await inspector.inspect(await png(rendered));
-    const fromFrame = inspector.inspectFrame(rendered);
+    const fromFrame = await inspector.inspectFrame(rendered);
     for (const { name, group } of statistics) {
       if (group === 'container') expect(fromFrame.statistics[name], name).toBeNull();
       else expect(fromFrame.statistics[name], name).toBe(fromFile.statistics[name]);
@@ -223,19 +224,19 @@ describe('a frame that the caller has decoded', () => {
     });
   });
 
-  it('may be grey, which is RGB with equal channels, or have alpha, which is ignored', () => {
+  it('may be grey, which is RGB with equal channels, or have alpha, which is ignored', async () => {
     const { data, width, height } = rendered;
     const grey = new Uint8Array(width * height).map((_, i) => data[3 * i + 1]);
     const spread = new Uint8Array(data.length).map((_, i) => grey[Math.floor(i / 3)]);
-    const fromGrey = inspector.inspectFrame({ data: grey, width, height, channels: 1 });
-    const fromSpread = inspector.inspectFrame({ data: spread, width, height, channels: 3 });
+    const fromGrey = await inspector.inspectFrame({ data: grey, width, height, channels: 1 });
+    const fromSpread = await inspector.inspectFrame({ data: spread, width, height, channels: 3 });
     expect(fromGrey.statistics).toEqual(fromSpread.statistics);
     expect(fromGrey.score).toBe(fromSpread.score);
     const alpha = new Uint8Array(width * height * 4).map((_, i) =>
       i % 4 === 3 ? i % 251 : data[3 * (i >> 2) + (i % 4)],
     );
-    const fromAlpha = inspector.inspectFrame({ data: alpha, width, height, channels: 4 });
-    expect(fromAlpha.statistics).toEqual(inspector.inspectFrame(rendered).statistics);
+    const fromAlpha = await inspector.inspectFrame({ data: alpha, width, height, channels: 4 });
+    expect(fromAlpha.statistics).toEqual((await inspector.inspectFrame(rendered)).statistics);
   });
 
   it.each<[string, Partial<Record<keyof Frame, unknown>>]>([
@@ -245,11 +246,9 @@ describe('a frame that the caller has decoded', () => {
     ['a broken height', { height: 90.5 }],
     ['two channels', { channels: 2 }],
     ['floats', { data: new Float32Array(160 * 90 * 3) }],
-  ])('with %s is refused', (_, changes) => {
+  ])('with %s is refused', async (_, changes) => {
     const frame = { ...rendered, ...changes } as Frame;
-    expect(() => inspector.inspectFrame(frame)).toThrow(
-      expect.objectContaining({ code: 'STOPLINE_ERR_FRAME_INVALID' }),
-    );
+    await expect(inspector.inspectFrame(frame)).rejects.toMatchObject({ code: 'STOPLINE_ERR_FRAME_INVALID' });
   });
 });
 

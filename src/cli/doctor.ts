@@ -7,6 +7,7 @@ import { type CoreInfo, loadCore } from '../core/index.ts';
 import { loadNative, nativeVariants } from '../core/native.ts';
 import { loadWasm } from '../core/wasm.ts';
 import { decode, decodeRule, decoderVersion } from '../decode.ts';
+import { examineDefaultModel } from '../embedding/choose.ts';
 import { examineOnnxRuntime, type OnnxFindings } from '../embedding/onnx.ts';
 import { examineTensorflow } from '../embedding/tfjs.ts';
 import { asStoplineError } from '../errors.ts';
@@ -30,7 +31,12 @@ interface Findings {
   threads: { cores: number; workers: number; decoding: number };
   allocator: string;
   /** What runs models here; without it, statistics alone are judged. */
-  models: { onnx: OnnxFindings; tensorflow: ReturnType<typeof examineTensorflow> };
+  models: {
+    onnx: OnnxFindings;
+    tensorflow: ReturnType<typeof examineTensorflow>;
+    /** The model that fit takes by itself. */
+    default: Awaited<ReturnType<typeof examineDefaultModel>>;
+  };
   checks: Check[];
   /** What would make it faster or leaner, with the command to type. */
   hints: string[];
@@ -86,7 +92,11 @@ async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
     nativeVariants: variants(),
     threads: { cores, workers: threads, decoding },
     allocator: allocator.text,
-    models: { onnx: await examineOnnxRuntime(device), tensorflow: examineTensorflow() },
+    models: {
+      onnx: await examineOnnxRuntime(device),
+      tensorflow: examineTensorflow(),
+      default: await examineDefaultModel(device),
+    },
     checks,
     hints,
   };
@@ -197,7 +207,7 @@ function describe(findings: Findings): string {
   return lines.join('\n');
 }
 
-function modelRows({ onnx, tensorflow }: Findings['models']): string[][] {
+function modelRows({ onnx, tensorflow, default: own }: Findings['models']): string[][] {
   const rows: string[][] = [];
   if ('missing' in onnx) rows.push(['ONNX models', printable(onnx.missing)]);
   else {
@@ -207,5 +217,11 @@ function modelRows({ onnx, tensorflow }: Findings['models']): string[][] {
   const { installed, missing } = tensorflow;
   const absent = missing.length > 0 ? `, without ${missing.join(', ')}` : '';
   rows.push(['TensorFlow models', `${installed.join(', ') || 'no package'}${absent}`]);
+  if ('missing' in own) rows.push(['default model', `not used: ${printable(own.missing)}`]);
+  else {
+    const { model, sha256, dimension, provider, failed } = own;
+    rows.push(['default model', `${printable(model)} ${sha256.slice(0, 16)}, ${dimension} numbers, on ${provider}`]);
+    for (const { provider, reason } of failed) rows.push(['', `not ${provider}: ${printable(reason)}`]);
+  }
   return rows;
 }

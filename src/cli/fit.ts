@@ -26,6 +26,8 @@ interface FitFlags {
   exposures?: number;
   power?: number;
   example: boolean;
+  model?: string;
+  keepPaths?: boolean;
   json?: boolean;
 }
 
@@ -67,6 +69,11 @@ export function fitCommand(): Command {
         'reference images put through every cause at every severity, to report what the Profile can see; 0 for no report (default: 20)',
       ),
     )
+    .option(
+      '--model <WHAT>',
+      'whose embeddings say what is in an image: none, default, or a model file (default: default where it runs, else none)',
+    )
+    .option('--keep-paths', 'keep the paths of up to 1000 reference images, so that verdicts name those most alike')
     .option('--no-example', 'store no small picture of a typical reference image, which reports show the causes on')
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -88,9 +95,9 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   setFlagsFromString('--semi-space-growth-factor=1');
   const { threads } = loadConfig({ flags: { threads: flags.threads } }).config;
   const { warn = 0.01, block = Math.min(0.001, warn) } = flags;
-  const { name, seed, groupBy, exposures, power, example } = flags;
+  const { name, seed, groupBy, exposures, power, example, model, keepPaths } = flags;
   const falseAlarmRate = { warn, block };
-  const options = { paths, name, seed, groupBy, threads, falseAlarmRate, exposures, power, example };
+  const options = { paths, name, seed, groupBy, threads, falseAlarmRate, exposures, power, example, model, keepPaths };
   if (flags.profilePer !== undefined) return runFitPer(options, flags.profilePer, flags);
   await checkWritable(flags.out);
   const progress = fitProgress();
@@ -102,8 +109,8 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   else print(summary(result, flags.out));
 }
 
-function asJson({ profile, skipped, outliers, warnings }: FitResult, file: string) {
-  return { file, profile: describeProfile(profile), skipped, outliers, warnings };
+function asJson({ profile, ...rest }: FitResult, file: string) {
+  return { file, profile: describeProfile(profile), ...rest };
 }
 
 /** One Profile a source: each is written when it is there, and a source that cannot be fitted does not stop the others. */
@@ -187,7 +194,7 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-function summary({ profile, skipped, outliers, warnings }: FitResult, file: string): string {
+function summary({ profile, skipped, outliers, missingModel, warnings }: FitResult, file: string): string {
   const { reference, falseAlarmRate } = profile;
   const { split } = reference;
   const rows = [
@@ -210,6 +217,12 @@ function summary({ profile, skipped, outliers, warnings }: FitResult, file: stri
           ],
         ]
       : []),
+    [
+      'model',
+      profile.model
+        ? `${printable(profile.model.name)} ${profile.model.sha256.slice(0, 16)}, embeddings of ${profile.model.dimension} numbers`
+        : `none, statistics alone${missingModel ? `: ${printable(missingModel)}` : ''}`,
+    ],
     ['statistics', `${profile.statistics.length} scored, ${Object.keys(profile.constants).length} constant`],
     [
       'causes',

@@ -25,6 +25,7 @@ export const verdictExit = { pass: 0, warn: 3, block: 4 } as const;
 
 interface InspectFlags {
   profile?: string;
+  model?: string;
   decideBy?: string;
   core?: string;
   json?: boolean;
@@ -36,6 +37,7 @@ export function inspectCommand(): Command {
     .description('Prints the verdict on one image, with the reasons in plain words.')
     .argument('<image>', 'a JPEG, PNG or WebP file')
     .addOption(settingOption('profile'))
+    .addOption(settingOption('model'))
     .addOption(settingOption('decideBy'))
     .addOption(settingOption('core'))
     .option('--json', 'print the verdict as JSON, as HTTP and score give it')
@@ -46,7 +48,7 @@ Examples:
   ${commandLine('inspect', 'frame.jpg', '--profile', 'camera.stopline')}
   ${commandLine('inspect', 'frame.jpg', '--profile', 'camera.stopline', '--json')} | jq .reasons[].text
 
-Exit status: 0 pass, 3 warn, 4 block; 2 usage, 65 not an image that can be judged, 66 no such file, 78 bad Profile.`,
+Exit status: 0 pass, 3 warn, 4 block; 2 usage, 65 not an image that can be judged, 66 no such file, 69 a package for its model is missing, 78 bad Profile or another model.`,
     )
     .action(runInspect);
 }
@@ -78,6 +80,11 @@ function describe(verdict: Verdict, path: string): string {
   else
     lines.push(styled('bold', verdict.verdict === 'pass' ? 'What stands out, though not enough to warn' : 'Reasons'));
   for (const [i, { text }] of reasons.entries()) lines.push(`  ${i + 1}. ${printable(text)}`);
+
+  if (verdict.nearest) {
+    lines.push(styled('bold', 'Most alike in the reference'));
+    for (const { path, distance } of verdict.nearest) lines.push(`  ${printable(path)} (${distance.toFixed(3)} of 2)`);
+  }
 
   if (verdict.causes && verdict.verdict !== 'pass') {
     const named = verdict.causes.slice(0, 3).map(({ cause, probability }) => `${cause} ${percent(probability)}`);

@@ -6,7 +6,8 @@ import { StoplineError } from '../errors.ts';
 export function settingOption(key: ConfigKey): Option {
   const setting = settings.find((candidate) => candidate.key === key);
   if (!setting) throw new StoplineError('INTERNAL', `Expected a setting called ${key}.`);
-  const placeholder = key === 'profile' ? 'FILE' : setting.expects.startsWith('an integer') ? 'N' : 'VALUE';
+  const placeholder =
+    key === 'profile' || key === 'model' ? 'FILE' : setting.expects.startsWith('an integer') ? 'N' : 'VALUE';
   const value = setting.expects === 'true or false' ? '' : ` <${placeholder}>`;
   const shown = setting.default === undefined ? '' : ` (default: ${setting.default})`;
   return new Option(`${setting.flag}${value}`, `${setting.description}${shown}`);
@@ -37,7 +38,7 @@ export function configWithProfile(flags: Partial<Record<ConfigKey, unknown>>, fi
   return { ...loaded, config: { ...loaded.config, profile } satisfies Config };
 }
 
-/** Which core build, which limits and which detector the settings ask for, in the terms of the library. */
-export function inspectionOptions({ core, maxPixels, maxSide, decideBy }: Config) {
-  return { core: core === 'auto' ? undefined : core, limits: { maxPixels, maxSide }, decideBy };
+/** Which core build, which limits, which detector and which model the settings ask for, in the terms of the library. */
+export function inspectionOptions({ core, maxPixels, maxSide, decideBy, model }: Config) {
+  return { core: core === 'auto' ? undefined : core, limits: { maxPixels, maxSide }, decideBy, model };
 }

@@ -30,6 +30,7 @@ import {
 
 interface ScoreFlags {
   profile?: string;
+  model?: string;
   out: string;
   format?: RowFormat;
   decideBy?: string;
@@ -47,6 +48,7 @@ export function scoreCommand(): Command {
     )
     .argument('<paths...>', 'image files and folders (searched recursively)')
     .addOption(settingOption('profile'))
+    .addOption(settingOption('model'))
     .addOption(settingOption('decideBy'))
     .requiredOption('-o, --out <FILE>', 'file to write; - for standard output')
     .addOption(
@@ -87,12 +89,13 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   const tally = createTally();
   const startedAt = performance.now();
   await interruptible(async (signal) => {
-    const { core, threads, maxPixels, maxSide, decideBy } = config;
+    const { core, threads, maxPixels, maxSide, decideBy, model } = config;
     const pool = await createPool({
       profilePath: config.profile,
       threads,
       core,
       decideBy,
+      model,
       limits: { maxPixels, maxSide },
       isBatch: true,
     });

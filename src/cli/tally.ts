@@ -66,6 +66,7 @@ export function createTally(): Tally {
 /** What many images with the same reason have in common: the reason without their values. */
 export function reasonInWords({ statistic, direction }: Pick<Reason, 'statistic' | 'direction'>): string {
   if (direction === 'new') return `${propertyLabel(statistic)} never seen in the reference (${statistic})`;
+  if (statistic === 'embedding') return 'shows something that the reference does not (embedding)';
   const row = statistics.find(({ name }) => name === statistic);
   const words = direction === 'high' ? row?.high : row?.low;
   return `${words ?? `${direction}er than`} the reference (${statistic} ${direction})`;

@@ -159,7 +159,7 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
 
   registerInspect(app, { config, pool, state, budget, metrics });
   registerHealth(app, pool, state);
-  registerReference(app, profile);
+  registerReference(app, profile, pool);
   app.get(
     '/metrics',
     {
@@ -179,8 +179,11 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
   pool.ready().then(
     () => {
       if (state.phase === 'starting') state.phase = 'serving';
-      if (pool.info.core) metrics.announceBuild(pool.info.core);
-      app.log.info({ core: pool.info.core, threads: pool.info.threads, profile: profile.sha256 }, 'ready');
+      if (pool.info.core) metrics.announceBuild(pool.info.core, pool.info.embedder);
+      const { core, threads, embedder } = pool.info;
+      const { model, runtime, provider, failed } = embedder ?? {};
+      const network = embedder && { name: model, sha256: embedder.sha256, runtime, provider, failed };
+      app.log.info({ core, threads, profile: profile.sha256, ...(network && { model: network }) }, 'ready');
     },
     (error) => {
       state.phase = 'failed';

@@ -21,7 +21,7 @@ export interface Service {
 /**
  * Starts the service: resolves when it listens and every worker is ready.
  *
- * @throws {StoplineError} OPTION_INVALID without a profile or when the address cannot be bound, PROFILE_*, CORE_UNAVAILABLE
+ * @throws {StoplineError} OPTION_INVALID without a profile or when the address cannot be bound, PROFILE_*, MODEL_*, CORE_UNAVAILABLE
  * @example
  * const service = await serve(loadConfig({ flags: { profile: 'front.stopline', port: 0 } }).config);
  */
@@ -37,6 +37,7 @@ export async function serve(config: Config): Promise<Service> {
     maxWaitMs: config.maxWaitMs,
     core: config.core,
     decideBy: config.decideBy,
+    model: config.model,
     limits: {
       maxBytes: config.bodyLimit,
       maxPixels: config.maxPixels,

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client';
 import type { CoreInfo } from '../core/index.ts';
+import type { EmbedderInfo } from '../embedding/index.ts';
 import type { Pool } from '../pool.ts';
 import type { Profile } from '../profile.ts';
 import type { DecideBy, Verdict } from '../verdict.ts';
@@ -12,7 +13,7 @@ export interface Metrics {
   observeRefusal(code: string): void;
   observeRequest(route: string, status: number, seconds: number): void;
   /** Called when the workers have loaded their core. */
-  announceBuild(core: CoreInfo): void;
+  announceBuild(core: CoreInfo, embedder?: EmbedderInfo): void;
   readonly contentType: string;
   /** The Prometheus text format. */
   text(): Promise<string>;
@@ -90,6 +91,18 @@ export function createMetrics(
     labelNames: ['version', 'core', 'simd', 'profile', 'decided_by'],
     registers,
   });
+  const model = new Gauge({
+    name: 'stopline_model_info',
+    help: 'Always 1 where the Profile has a model; the labels say what computes embeddings.',
+    labelNames: ['model', 'sha256', 'runtime', 'provider'],
+    registers,
+  });
+  const failedProviders = new Gauge({
+    name: 'stopline_model_failed_provider',
+    help: 'Always 1; a provider that was to compute embeddings and could not.',
+    labelNames: ['provider'],
+    registers,
+  });
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       name,
@@ -116,8 +129,9 @@ export function createMetrics(
       inspections.inc({ verdict: verdict.verdict });
       const [strongest] = verdict.reasons;
       if (verdict.verdict !== 'pass' && strongest) reasons.inc({ reason: strongest.statistic });
-      for (const stage of ['decode', 'statistics', 'score'] as const) {
-        stages.observe({ stage }, verdict.timingMs[stage] / 1000);
+      for (const stage of ['decode', 'statistics', 'embedding', 'score'] as const) {
+        const ms = verdict.timingMs[stage];
+        if (ms !== undefined) stages.observe({ stage }, ms / 1000);
       }
       for (const { name, pValue, score } of verdict.detectors) {
         pValues.observe({ detector: name }, pValue);
@@ -126,8 +140,13 @@ export function createMetrics(
     },
     observeRefusal: (code) => refusals.inc({ code }),
     observeRequest: (route, status, seconds) => requests.observe({ route, status: String(status) }, seconds),
-    announceBuild: ({ build: core, simd }) =>
-      build.set({ version, core, simd, profile: profile.sha256.slice(0, 12), decided_by: decidedBy }, 1),
+    announceBuild({ build: core, simd }, embedder) {
+      build.set({ version, core, simd, profile: profile.sha256.slice(0, 12), decided_by: decidedBy }, 1);
+      if (!embedder) return;
+      const { model: name, sha256, runtime, provider, failed } = embedder;
+      model.set({ model: name, sha256: sha256.slice(0, 12), runtime, provider }, 1);
+      for (const { provider } of failed) failedProviders.set({ provider }, 1);
+    },
     contentType: registry.contentType,
     text: () => registry.metrics(),
   };

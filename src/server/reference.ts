@@ -1,11 +1,12 @@
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
+import type { Pool } from '../pool.ts';
 import { describeProfile, type Profile } from '../profile.ts';
 import { statistics } from '../statistics.ts';
 import { refusals } from './schemas.ts';
 
 /** What images are judged against: the Profile without its numbers, and the table of statistics. */
-export function registerReference(app: FastifyInstance, profile: Profile): void {
+export function registerReference(app: FastifyInstance, profile: Profile, pool: Pool): void {
   app.get(
     '/profile',
     {
@@ -22,7 +23,11 @@ export function registerReference(app: FastifyInstance, profile: Profile): void 
         },
       },
     },
-    async () => describeProfile(profile),
+    async () => {
+      const { model, ...about } = describeProfile(profile);
+      const { runtime, provider, failed } = pool.info.embedder ?? {};
+      return model ? { ...about, model: { ...model, runtime, provider, failed } } : about;
+    },
   );
   app.get(
     '/statistics',

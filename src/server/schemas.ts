@@ -51,7 +51,9 @@ const historySchema = Type.Object(
 
 const reasonSchema = Type.Object(
   {
-    statistic: Type.String({ description: 'Name in the table of GET /statistics, or a property of the container.' }),
+    statistic: Type.String({
+      description: 'Name in the table of GET /statistics, embedding, or a property of the container.',
+    }),
     value: Type.Union([Type.Number(), Type.String()]),
     unit: Type.String(),
     direction: Type.Enum(['high', 'low', 'new']),
@@ -92,6 +94,11 @@ export const verdictSchema = Type.Object(
         description: 'If the image was not taken as the reference was, what probably happened; likeliest first.',
       }),
     ),
+    nearest: Type.Optional(
+      Type.Array(Type.Object({ path: Type.String(), distance: Type.Number({ minimum: 0, maximum: 2.01 }) }), {
+        description: 'Reference images that show what is most like it, where the Profile keeps their paths.',
+      }),
+    ),
     statistics: Type.Record(Type.String(), Type.Union([Type.Number(), Type.Null()]), {
       description: 'Value by name; null where it does not apply to this image.',
     }),
@@ -109,7 +116,13 @@ export const verdictSchema = Type.Object(
     ),
     profile: Type.Object({ name: Type.String(), sha256: Type.String() }, { additionalProperties: true }),
     timingMs: Type.Object(
-      { decode: Type.Number(), statistics: Type.Number(), score: Type.Number(), total: Type.Number() },
+      {
+        decode: Type.Number(),
+        statistics: Type.Number(),
+        embedding: Type.Optional(Type.Number()),
+        score: Type.Number(),
+        total: Type.Number(),
+      },
       { additionalProperties: true },
     ),
   },

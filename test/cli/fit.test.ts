@@ -74,7 +74,21 @@ describe('stopline fit', () => {
   it('prints the Profile, skipped files and warnings as JSON', async () => {
     const file = join(folder, 'json.stopline');
     const { stdout, code } = await stopline([
-      ...['fit', '--exposures', '0', reference, '--out', file, '--json', '--warn', '0.1', '--block', '0.05'],
+      ...[
+        'fit',
+        '--exposures',
+        '0',
+        '--power',
+        '0',
+        reference,
+        '--out',
+        file,
+        '--json',
+        '--warn',
+        '0.1',
+        '--block',
+        '0.05',
+      ],
       ...['--group-by', '(\\d)\\.jpg$'],
     ]);
     expect(code).toBe(0);
@@ -99,8 +113,7 @@ describe('stopline fit', () => {
     writeFileSync(join(hostile, 'a\u001b]0;owned\u0007\n.jpg'), 'no image');
     const { code, stdout, stderr } = await stopline([
       'fit',
-      '--exposures',
-      '0',
+      ...['--exposures', '0', '--power', '0'],
       hostile,
       '--out',
       join(folder, 'h.stopline'),

@@ -104,7 +104,7 @@ describe('each decides by the detector that it is told', () => {
     for (const args of runs) {
       const { code, stderr } = await stopline([...args, ...asked]);
       expect(code).toBe(2);
-      expect(stderr).toContain('(combined, statistics, container)');
+      expect(stderr).toContain('(combined, statistics, container');
     }
     expect(existsSync(out)).toBe(false);
   });

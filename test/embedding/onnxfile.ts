@@ -161,3 +161,25 @@ export function smallClassifier({
     initializers,
   });
 }
+
+/** A classifier whose embedding is a picture of 4 x 4 pixels: what is where, and nothing of how it was taken. */
+export function layoutClassifier(): Uint8Array {
+  const uniform = random(3);
+  return model({
+    nodes: [
+      node('AveragePool', ['image'], ['grid'], [ints('kernel_shape', [16, 16]), ints('strides', [16, 16])]),
+      node('Flatten', ['grid'], ['features'], [int('axis', 1)]),
+      node('Gemm', ['features', 'dense', 'dense_bias'], ['logits']),
+    ],
+    inputs: [value('image', ['N', 3, 64, 64])],
+    outputs: [value('logits', ['N', 5])],
+    initializers: [
+      tensor(
+        'dense',
+        [48, 5],
+        Float32Array.from({ length: 240 }, () => uniform() - 0.5),
+      ),
+      tensor('dense_bias', [5], [0, 0, 0, 0, 0]),
+    ],
+  });
+}

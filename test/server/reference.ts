@@ -23,6 +23,7 @@ export async function fitReference(): Promise<Reference> {
   const { profile } = await fitProfile({
     exposures: 0,
     power: 0,
+    model: 'none',
     paths: [folder],
     groupBy: 'none',
     threads: 1,

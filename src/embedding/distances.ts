@@ -1,0 +1,224 @@
+import { CholeskyDecomposition } from 'ml-matrix';
+import { ledoitWolf } from '../covariance.ts';
+import type { EmbeddingPart } from './embedder.ts';
+
+/** Where the embeddings of a reference lie: part of a Profile. */
+export interface EmbeddingModel {
+  parts: readonly EmbeddingPart[];
+  /** Of each number of an embedding: 0, or what is added to it before the logarithm is taken. */
+  floors: Float64Array;
+  centre: Float64Array;
+  /** Deviation of each number, 0 for one that is not looked at because it never varies. */
+  scales: Float64Array;
+  /** Lower triangle L of the covariance L L^T of the standardised numbers, content first; row by row, whole rows. */
+  factor: Float64Array;
+  /** Content of at most `coresetSize` reference images at length 1, one after the other. */
+  coreset: Float64Array;
+}
+
+/** How far an image is from a reference, as a network sees it. */
+export interface EmbeddingDistances {
+  /** ln of the squared Mahalanobis distance of the content. */
+  distance: number;
+  /** ln of the mean distance to the nearest content vectors of the coreset. */
+  neighbours: number;
+  /**
+   * ln of the squared Mahalanobis distance of the early channels from what is usual beside such content; absent where the
+   * model has no early maps.
+   */
+  early?: number;
+  /** Rows of the coreset, nearest first, and how far they are: 0 to 2. */
+  nearest: { row: number; distance: number }[];
+}
+
+/** More rows sharpen little, and with them grow the Profile and the time of a score. */
+export const coresetSize = 1000;
+/** Neighbours whose mean distance counts: one alone may be a near copy, many blur small populations. */
+const neighbours = 5;
+/** Images that a covariance is estimated from: ten for each dimension. */
+const maxFitted = 4000;
+/** Longer vectors are folded to this length by a sketch, so that a score stays below a millisecond. */
+const most = { content: 256, early: 128 } as const;
+/** Activations are compared as logarithms: of one that is far below its mean only that is known. */
+const floorShare = 0.01;
+
+/**
+ * Learns where the embeddings of a reference lie.
+ *
+ * Content is brought to length 1, then every number to mean 0 and deviation 1; the logarithms of the early channels
+ * likewise. One Ledoit-Wolf covariance of both has a Cholesky factor whose first rows give the Mahalanobis distance of the
+ * content, and the rest that of the early channels given the content: what is usual for similar scenes.
+ * @param rows at least two; the first of them by `id` are the coreset, so that it does not depend on their order
+ */
+export function fitEmbeddings(
+  rows: readonly { id: string; embedding: Float32Array }[],
+  parts: readonly EmbeddingPart[],
+): { model: EmbeddingModel; coreset: string[] } {
+  const sorted = [...rows].sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, maxFitted);
+  const length = sorted[0].embedding.length;
+  const model: EmbeddingModel = {
+    parts,
+    floors: new Float64Array(length),
+    centre: new Float64Array(length),
+    scales: new Float64Array(length),
+    factor: new Float64Array(),
+    coreset: new Float64Array(),
+  };
+  const { floors, centre, scales } = model;
+  for (const { kind, at, length: count } of parts) {
+    if (kind === 'content') continue;
+    for (let i = at; i < at + count; i++) {
+      for (const { embedding } of sorted) floors[i] += (floorShare * Math.abs(embedding[i])) / sorted.length;
+    }
+  }
+  const values = sorted.map(({ embedding }) => valuesOf(model, embedding));
+  for (const row of values) for (let i = 0; i < length; i++) centre[i] += row[i] / values.length;
+  for (const row of values) for (let i = 0; i < length; i++) scales[i] += (row[i] - centre[i]) ** 2 / values.length;
+  for (let i = 0; i < length; i++) scales[i] = Math.sqrt(scales[i]);
+  for (const kinds of [['content'], ['level', 'peak']]) {
+    const positions = parts.flatMap(({ kind, at, length: count }) =>
+      kinds.includes(kind) ? Array.from({ length: count }, (_, i) => at + i) : [],
+    );
+    const usual = Float64Array.from(positions, (i) => scales[i]).sort()[positions.length >> 1] ?? 0;
+    // A channel that hardly ever answers must not outweigh all others when it does.
+    for (const i of positions) scales[i] = scales[i] > 0 ? Math.max(scales[i], usual / 100) : 0;
+  }
+  const { covariance } = ledoitWolf(values, (row) => jointOf(model, row));
+  const lower = new CholeskyDecomposition(covariance).lowerTriangularMatrix.to1DArray();
+  model.factor = Float64Array.from(lower, Math.fround);
+  const chosen = sorted.slice(0, coresetSize);
+  const units = chosen.map((_, i) => unitOf(model, values[i]));
+  const { length: side } = units[0];
+  model.coreset = new Float64Array(units.length * side);
+  for (const [i, unit] of units.entries()) model.coreset.set(unit.map(Math.fround), i * side);
+  return { model, coreset: chosen.map(({ id }) => id) };
+}
+
+/** How far an embedding is from the reference. */
+export function embeddingDistances(model: EmbeddingModel, embedding: Float32Array): EmbeddingDistances {
+  const values = valuesOf(model, embedding);
+  const y = whiten(model.factor, jointOf(model, values));
+  const content = sizesOf(model.parts).content;
+  const nearest = nearestRows(model.coreset, unitOf(model, values));
+  const mean = nearest.reduce((sum, { distance }) => sum + distance, 0) / nearest.length;
+  return {
+    distance: logSquare(y.subarray(0, content)),
+    neighbours: Math.log(Math.max(mean, 1e-9)),
+    ...(y.length > content && { early: logSquare(y.subarray(content)) }),
+    nearest,
+  };
+}
+
+/** Lengths of the vectors that are compared. */
+export function sizesOf(parts: readonly EmbeddingPart[]): { content: number; early: number } {
+  let [content, early] = [0, 0];
+  for (const { kind, length } of parts) {
+    if (kind === 'content') content += length;
+    else early += length;
+  }
+  return { content: Math.min(content, most.content), early: Math.min(early, most.early) };
+}
+
+/** Content at length 1, early channels as logarithms. */
+function valuesOf({ parts, floors }: EmbeddingModel, embedding: Float32Array): Float64Array {
+  const values = new Float64Array(embedding.length);
+  let square = 0;
+  for (const { kind, at, length } of parts) {
+    for (let i = at; i < at + length; i++) {
+      values[i] =
+        kind === 'content' || floors[i] === 0 ? embedding[i] : Math.log(Math.max(embedding[i], 0) + floors[i]);
+      if (kind === 'content') square += embedding[i] ** 2;
+    }
+  }
+  for (const { kind, at, length } of parts) {
+    if (kind === 'content' && square > 0) for (let i = at; i < at + length; i++) values[i] /= Math.sqrt(square);
+  }
+  return values;
+}
+
+/** Standardised content, then standardised early channels. */
+function jointOf({ parts, centre, scales }: EmbeddingModel, values: Float64Array): Float64Array {
+  const { content, early } = sizesOf(parts);
+  const joint = new Float64Array(content + early);
+  const z = (i: number) => (scales[i] > 0 ? (values[i] - centre[i]) / scales[i] : 0);
+  sketch(parts, 'content', z, joint.subarray(0, content));
+  sketch(parts, 'early', z, joint.subarray(content));
+  return joint;
+}
+
+function unitOf({ parts }: EmbeddingModel, values: Float64Array): Float64Array {
+  const unit = new Float64Array(sizesOf(parts).content);
+  sketch(parts, 'content', (i) => values[i], unit);
+  return unit;
+}
+
+/**
+ * Writes the numbers of one kind; where there are more than fit, each is added to or taken from a place drawn by its
+ * position, which keeps distances in expectation (count sketch, Charikar et al. 2002).
+ */
+function sketch(
+  parts: readonly EmbeddingPart[],
+  kind: 'content' | 'early',
+  value: (position: number) => number,
+  into: Float64Array,
+): void {
+  const all = parts.filter((part) => (part.kind === 'content') === (kind === 'content'));
+  const count = all.reduce((sum, { length }) => sum + length, 0);
+  let index = 0;
+  for (const { at, length } of all) {
+    for (let i = 0; i < length; i++, index++) {
+      if (count <= into.length) into[index] = value(at + i);
+      else {
+        const drawn = mix(index);
+        into[(drawn >>> 1) % into.length] += (drawn & 1 ? 1 : -1) * value(at + i);
+      }
+    }
+  }
+}
+
+/** One draw of splitmix32. */
+function mix(index: number): number {
+  const state = Math.imul(index + 1, 0x9e3779b9) >>> 0;
+  let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+  mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+  return (mixed ^ (mixed >>> 15)) >>> 0;
+}
+
+/** Solves L y = x. */
+function whiten(factor: Float64Array, x: Float64Array): Float64Array {
+  const { length } = x;
+  const y = new Float64Array(length);
+  for (let row = 0; row < length; row++) {
+    let rest = x[row];
+    const base = row * length;
+    for (let column = 0; column < row; column++) rest -= factor[base + column] * y[column];
+    y[row] = rest / factor[base + row];
+  }
+  return y;
+}
+
+function logSquare(y: Float64Array): number {
+  return Math.log(
+    Math.max(
+      y.reduce((sum, value) => sum + value ** 2, 0),
+      1e-9,
+    ),
+  );
+}
+
+function nearestRows(coreset: Float64Array, unit: Float64Array): EmbeddingDistances['nearest'] {
+  const { length } = unit;
+  const nearest: EmbeddingDistances['nearest'] = [];
+  for (let row = 0; row * length < coreset.length; row++) {
+    let sum = 0;
+    for (let i = 0, at = row * length; i < length; i++, at++) {
+      const difference = coreset[at] - unit[i];
+      sum += difference * difference; // `** 2` takes ten times as long
+    }
+    if (nearest.length === neighbours && sum >= nearest[neighbours - 1].distance) continue;
+    const place = nearest.findIndex(({ distance }) => sum < distance);
+    nearest.splice(place < 0 ? nearest.length : place, 0, { row, distance: sum });
+    if (nearest.length > neighbours) nearest.pop();
+  }
+  return nearest.map(({ row, distance }) => ({ row, distance: Math.sqrt(distance) }));
+}
