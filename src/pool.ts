@@ -27,6 +27,9 @@ const newestWeight = 0.1;
  */
 const maxYoungMiB = 6;
 
+/** ONNX Runtime aborts the process when its thread is ended while it loads or runs a network. */
+const modelGraceMs = 5000;
+
 /** A first-in first-out line in front of a set of worker threads, bounded by the time a newcomer would wait. */
 export interface WorkerLine<Task> {
   /**
@@ -78,8 +81,10 @@ export function createWorkerLine<Task>(options: {
   maxWaitMs?: number;
   /** Tasks handed to a thread beyond the one it works on; the thread must take them one after the other. Default 0. */
   ahead?: number;
+  /** Longest time in milliseconds that `destroy` lets running tasks end by themselves; default 0. */
+  graceMs?: number;
 }): WorkerLine<Task> {
-  const { filename, workerData, threads, maxWaitMs = Number.POSITIVE_INFINITY, ahead = 0 } = options;
+  const { filename, workerData, threads, maxWaitMs = Number.POSITIVE_INFINITY, ahead = 0, graceMs = 0 } = options;
   const places = threads * (1 + ahead);
   const piscina = new Piscina({
     filename,
@@ -196,6 +201,17 @@ export function createWorkerLine<Task>(options: {
       isClosed = true;
       for (const entry of waiting) entry.reject(closedError());
       waiting.clear();
+      if (running > 0 && graceMs > 0) {
+        let timer: NodeJS.Timeout | undefined;
+        const late = new Promise<void>((resolve) => {
+          timer = setTimeout(resolve, graceMs);
+        });
+        const idle = new Promise<void>((resolve) => {
+          onIdle = resolve;
+        });
+        await Promise.race([idle, late]);
+        clearTimeout(timer);
+      }
       await piscina.destroy();
     },
   };
@@ -293,6 +309,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     threads,
     maxWaitMs,
     ahead: isBatch ? 1 : 0,
+    graceMs: model ? modelGraceMs : 0,
   });
 
   const info: Pool['info'] = { threads };

@@ -278,7 +278,7 @@ describe('on frames of the same camera that were not used to fit', () => {
     for (let i = 0; i < references; i++) {
       const paths = Array.from({ length: 120 }, (_, j) => at('population', `frame${1000 + 120 * i + j}.jpg`));
       // With causes, because what is learnt of them decides, too.
-      const options = { exposures: 10, power: 0, example: false, groupBy: 'none' };
+      const options = { exposures: 10, power: 0, example: false, groupBy: 'none', model: 'none' };
       const { profile } = await fit({ ...options, paths, falseAlarmRate });
       expect(profile.falseAlarmRate.promised).toEqual(falseAlarmRate);
       const { high, low } = profile.falseAlarmRate.achieved?.warn ?? { high: 0, low: 1 };
