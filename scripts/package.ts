@@ -50,7 +50,16 @@ try {
   check(existsSync(join(folder, 'demo/camera.stopline')), 'npx stopline demo to write a Profile');
 
   writeFileSync(join(folder, 'use.ts'), library);
-  const options = ['--ignoreConfig', '--strict', '--noEmit', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2023'];
+  const options = [
+    '--ignoreConfig',
+    '--strict',
+    '--noEmit',
+    '--skipLibCheck',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2023',
+  ];
   const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'];
   run(folder, 'tsc', ...options, ...types, 'use.ts');
   check(true, 'types that a strict program compiles against');
