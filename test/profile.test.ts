@@ -9,6 +9,7 @@ import {
   describeProfile,
   encodeProfile,
   loadProfile,
+  profileVersion,
   saveProfile,
 } from '../src/profile.ts';
 import { encodeTensors } from '../src/safetensors.ts';
@@ -143,9 +144,12 @@ describe('a damaged Profile is refused with a code', () => {
     }
   });
 
-  test('a newer version', () => {
-    const newer = encodeTensors({ format: 'stopline-profile', version: '2', sha256: '', profile: '{}' }, {});
-    expect(() => decodeProfile(newer)).toThrow(
+  test.each([
+    ['a newer version', profileVersion + 1],
+    ['an older version', profileVersion - 1],
+  ])('%s', (_, version) => {
+    const other = encodeTensors({ format: 'stopline-profile', version: `${version}`, sha256: '', profile: '{}' }, {});
+    expect(() => decodeProfile(other)).toThrow(
       expect.objectContaining({
         code: 'STOPLINE_ERR_PROFILE_VERSION',
         message: expect.stringContaining('stopline fit'),

@@ -5,6 +5,7 @@ import { corrupt } from '../../src/corruptions.ts';
 import { decode } from '../../src/decode.ts';
 import { encodeLike } from '../../src/encode.ts';
 import { createInspector } from '../../src/inspector.ts';
+import { profileVersion } from '../../src/profile.ts';
 import { decodeTensors, encodeTensors } from '../../src/safetensors.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { errorOf, jpegFrame, renderFolder, stopline, temporaryFolder } from './stopline.ts';
@@ -138,7 +139,7 @@ describe('stopline inspect refuses', () => {
   };
   const newer = () => {
     const { metadata, tensors } = decodeTensors(readFileSync(profile));
-    return encodeTensors({ ...metadata, version: '2' }, tensors);
+    return encodeTensors({ ...metadata, version: String(profileVersion + 1) }, tensors);
   };
 
   const cases: [string, string, (() => Uint8Array | string) | undefined, number, string][] = [
