@@ -146,6 +146,14 @@ export const corruptions: readonly Corruption[] = table.map(([name, family, mean
   source,
 }));
 
+/** In the order of the table. */
+export const families: readonly CorruptionFamily[] = [...new Set(corruptions.map(({ family }) => family))];
+
+/** Undefined for a cause that this version does not know. */
+export function familyOf(cause: string): CorruptionFamily | undefined {
+  return corruptions.find(({ name }) => name === cause)?.family;
+}
+
 /** FNV-1a, so that the same seed does not draw the same numbers for two causes. */
 function hash(text: string): number {
   let h = 0x811c9dc5;

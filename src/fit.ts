@@ -10,14 +10,14 @@ import { chooseExample, makeExample } from './example.ts';
 import type { Exposure } from './exposure.ts';
 import { countImages, type ListedImage, listImages } from './folder.ts';
 import { categoricalProperties } from './measure.ts';
-import { chooseStatistics, type ExposedSample, fitModel, folds, type Sample } from './model.ts';
+import { chooseStatistics, type ExposedSample, fitModel, folds, type Model, type Sample } from './model.ts';
 import { findOutliers, type Outliers, warnOfOutliers } from './outliers.ts';
 import { mapOrdered } from './pipeline.ts';
 import { createPool, type Pool } from './pool.ts';
 import { achievedFalseAlarms, measurePower, type Power, powerPlan } from './power.ts';
 import { createProfile, type Profile, type ProfileDescription } from './profile.ts';
 import { createScorer, type Scorer } from './score.ts';
-import { assignFolds, type GroupedBy, groupPattern, hash, withGroups } from './split.ts';
+import { assignFolds, type GroupedBy, groupPattern, hash, seedOf, withGroups } from './split.ts';
 import { statistics } from './statistics.ts';
 
 export interface FitOptions {
@@ -157,8 +157,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     };
     if (whole.model && options.keepPaths) whole.model.paths = pathsOf(model.coreset, samples, paths);
     if (options.example !== false) whole.example = await makeExample(chooseExample(model.unseen));
-    const scorers = model.folds.map((part) => part && profileScorer({ ...whole, ...part.description }, part.tensors));
-    const report = await reportPower(pool, { profile: whole, scorers, samples }, { seed, count: power, options });
+    const report = await reportPower(pool, { profile: whole, model, samples }, { seed, count: power, options });
     const profile = createProfile({ ...whole, ...(report && { power: report }) }, model.tensors);
     return { profile, skipped, outliers, ...(chosen.missing && { missingModel: chosen.missing }), warnings };
   } finally {
@@ -174,10 +173,6 @@ async function measureReference(pool: Pool, options: FitOptions, seed: number) {
   const skipped: FitResult['skipped'] = [];
   const kept = new Map<string, { priority: string; sample: Sample & { listed: ListedImage } }>();
   const folders = new Map<string, number>();
-  const roots = paths.map((path) => dirname(path));
-  // The Profile must not depend on, or tell, where the reference lies on this machine.
-  const shortened = (folder: string) =>
-    roots.map((root) => relative(root, folder)).find((name) => !name.startsWith('..')) ?? folder;
   let measured = 0;
   let duplicates = 0;
   let done = 0;
@@ -200,7 +195,7 @@ async function measureReference(pool: Pool, options: FitOptions, seed: number) {
       continue;
     }
     measured++;
-    const folder = shortened(listed.folder);
+    const folder = shortened(listed.folder, paths);
     folders.set(folder, (folders.get(folder) ?? 0) + 1);
     const sample = {
       id: image.sha256,
@@ -247,7 +242,7 @@ async function exposeReference(
   let done = 0;
   const expose = async (sample: Sample, image: number) => {
     options.signal?.throwIfAborted();
-    const plan = planOf(image, Number.parseInt(hash(seed, sample.id).slice(0, 7), 16));
+    const plan = planOf(image, seedOf(seed, sample.id));
     return { sample, plan, measured: await pool.exposeFile(sample.path, plan) };
   };
   const numbered = chosen.map((sample, image) => ({ sample, image }));
@@ -256,26 +251,34 @@ async function exposeReference(
   )) {
     options.onProgress?.({ stage: 'expose', done: ++done, total: chosen.length, failed: 0 });
     for (const [i, { statistics }] of measured.entries()) {
-      const { cause, crop, seed: view } = plan[i];
-      exposed.push({ fold: sample.fold, view: `${sample.id} ${crop} ${view}`, isPart: crop, cause, statistics });
+      exposed.push({ ...viewOf(sample, plan[i]), fold: sample.fold, statistics });
     }
   }
   return exposed;
 }
 
+/** What an exposure of an image is to the fit. */
+export function viewOf({ id }: Sample, { cause, crop, seed }: Exposure): Omit<ExposedSample, 'fold' | 'statistics'> {
+  return { view: `${id} ${crop} ${seed}`, isPart: crop, cause };
+}
+
 /** What the Profile sees, tried on images by models that were not fitted on them. */
 async function reportPower(
   pool: Pool,
-  { profile, scorers, samples }: { profile: ProfileDescription; scorers: (Scorer | undefined)[]; samples: Sample[] },
+  { profile, model, samples }: { profile: ProfileDescription; model: Model; samples: Sample[] },
   { seed, count, options }: { seed: number; count: number; options: FitOptions },
 ): Promise<Power | undefined> {
   // Not the order in which images are chosen to learn from.
   const chosen = choose(samples, count, seed + 1);
   if (chosen.length === 0) return undefined;
+  const names = statistics.map(({ name }) => name);
+  const scorers = model.folds.map(
+    (part) => part && createScorer(createProfile({ ...profile, ...part.description }, part.tensors), names),
+  );
   const images: Parameters<typeof measurePower>[1][number][] = [];
   const expose = async ({ path, id, fold }: Sample) => {
     options.signal?.throwIfAborted();
-    const plan = powerPlan(Number.parseInt(hash(seed, id).slice(0, 7), 16));
+    const plan = powerPlan(seedOf(seed, id));
     return { scorer: scorers[fold] as Scorer, exposed: await pool.exposeFile(path, plan, { embeds: true }) };
   };
   for await (const image of mapOrdered(chosen, pool.info.threads * 2, expose)) {
@@ -302,16 +305,13 @@ function pathsOf(ids: readonly string[], samples: readonly Sample[], roots: read
   const byId = new Map(samples.map(({ id, path }) => [id, path]));
   return ids.map((id) => {
     const path = byId.get(id) as string;
-    const shortened = roots.map((root) => relative(dirname(root), path)).find((name) => !name.startsWith('..')) ?? path;
-    return shortened.split(sep).join('/').slice(-4096);
+    return shortened(path, roots).split(sep).join('/').slice(-4096);
   });
 }
 
-function profileScorer(description: ProfileDescription, tensors: Profile['tensors']): Scorer {
-  return createScorer(
-    createProfile(description, tensors),
-    statistics.map(({ name }) => name),
-  );
+/** A path from the folder of the root that it lies under: a Profile must not tell, or depend on, where the reference lies. */
+function shortened(path: string, roots: readonly string[]): string {
+  return roots.map((root) => relative(dirname(root), path)).find((name) => !name.startsWith('..')) ?? path;
 }
 
 /** Clean scores come from models that have not seen a group, so there must be enough other images to fit them on. */
@@ -327,7 +327,8 @@ function checkFolds(samples: readonly Sample[], groups: number): void {
   }
 }
 
-function choose(samples: Sample[], count: number, seed: number): Sample[] {
+/** The same for a seed, whatever the order of the samples. */
+export function choose(samples: readonly Sample[], count: number, seed: number): Sample[] {
   return [...samples].sort((a, b) => (hash(seed, a.id) < hash(seed, b.id) ? -1 : 1)).slice(0, count);
 }
 

@@ -107,8 +107,17 @@ export function categoricalProperties(
     const { format, fingerprint, colour, bitDepth, orientation } = image.container;
     Object.assign(properties, { format, fingerprint, colour, bitDepth: `${bitDepth}`, orientation: `${orientation}` });
   }
+  return { ...properties, ...constantProperties(image.statistics, constants) };
+}
+
+/** The statistics that never varied in a reference, where they apply: another value is evidence by itself. */
+export function constantProperties(
+  values: Float64Array,
+  constants: Readonly<Record<string, number>>,
+): Record<string, string> {
+  const properties: Record<string, string> = {};
   for (const [position, { name }] of statistics.entries()) {
-    const value = image.statistics[position];
+    const value = values[position];
     if (name in constants && !Number.isNaN(value)) properties[name] = String(value);
   }
   return properties;

@@ -1,12 +1,13 @@
 import { inverse } from 'ml-matrix';
 import { quantileSorted } from 'simple-statistics';
-import { calibrateDiagnosis, fitCauses, withoutClasses } from './causes.ts';
-import { corruptions } from './corruptions.ts';
+import { calibrateDiagnosis, fitCauses, type View, withoutClasses } from './causes.ts';
+import { families, familyOf } from './corruptions.ts';
 import { ledoitWolf } from './covariance.ts';
 import { type CauseModel, cap, unknownFeatures } from './diagnosis.ts';
 import { fitEmbeddings, sizesOf } from './embedding/distances.ts';
 import type { EmbeddingPart } from './embedding/embedder.ts';
 import { StoplineError } from './errors.ts';
+import { constantProperties } from './measure.ts';
 import type { ProfileDescription } from './profile.ts';
 import { findRegimes } from './regimes.ts';
 import type { Tensor } from './safetensors.ts';
@@ -80,7 +81,8 @@ interface Fitted {
   tensors: Record<string, Tensor>;
 }
 
-interface Model extends Fitted {
+/** What fitting makes of a reference. */
+export interface Model extends Fitted {
   /** Per fold, the model that was fitted without it; undefined where nothing is in the fold. */
   folds: (Fitted | undefined)[];
   /** Every image of the reference, as the model of its fold sees it. */
@@ -107,52 +109,42 @@ export function fitModel(
   const logFloors = used.map((position) => statistics[position].logFloor);
   const values = ({ statistics: all }: { statistics: Float64Array }) =>
     Float64Array.from(used, (position, i) => scoredValue(all[position], logFloors[i]));
-  const withConstants = (sample: Sample) => {
-    const properties = { ...sample.properties };
-    for (const [position, { name }] of statistics.entries()) {
-      if (name in constants) properties[name] = String(sample.statistics[position]);
-    }
-    return properties;
-  };
   // The file was written by our encoder, not by the camera's: what only the container tells is not the cause's doing.
   const members = used.flatMap((position, i) => (statistics[position].group === 'container' ? [] : [i]));
 
   const scored = samples.map(values);
   const labels = findRegimes(scored, (members) => isSpread(members.map((member) => samples[member].fold)));
-  const clean = samples.map((sample, i) => ({
-    sample,
-    fold: sample.fold,
-    regime: labels[i],
-    row: scored[i],
-    properties: withConstants(sample),
-    embedded: sample,
-  }));
+  const clean = samples.map((sample, i): CleanRow => {
+    const properties = { ...sample.properties, ...constantProperties(sample.statistics, constants) };
+    return { sample, regime: labels[i], row: scored[i], properties };
+  });
   const embedded = embedding?.parts;
   const views = exposed.map((sample) => ({ ...sample, row: values(sample) }));
   const causes = [...new Set(exposed.flatMap(({ cause }) => cause ?? []))];
-  const whole = fitParts({ clean, views, causes, members, embedded });
+  const { parts: whole, coreset } = fitParts({ clean, views, causes, members, embedded });
 
   const judged: (UnseenSample & { regime: number; values: Float64Array })[] = [];
   const diagnosed: Diagnosed[] = [];
   const parts = Array.from({ length: folds }, (_, fold) => {
-    const inside = clean.filter((sample) => sample.fold === fold);
-    const outside = clean.filter((sample) => sample.fold !== fold);
+    const inside = clean.filter(({ sample }) => sample.fold === fold);
+    const outside = clean.filter(({ sample }) => sample.fold !== fold);
     if (inside.length === 0 || outside.length < 2) return undefined;
     const viewsOutside = views.filter((view) => view.fold !== fold);
-    const part = fitParts({ clean: outside, views: viewsOutside, causes, members, embedded });
+    const { parts: part, rows } = fitParts({ clean: outside, views: viewsOutside, causes, members, embedded });
     for (const { sample, row, properties } of inside) {
       const { regime, values, z } = componentsOf(part, row, properties, sample.embedding);
       judged.push({ sample, regime, values, score: Number.NaN, z: Float32Array.from(z) });
     }
     if (!part.causeModel) return part;
     // Without whole families of causes, so that there are images of causes whose relatives the model does not know either.
-    const known = causes.filter((cause) => families.indexOf(familyOf(cause)) % folds !== fold);
-    const knownViews = viewsOutside.filter(({ cause }) => cause === undefined || known.includes(cause));
+    const known = causes.filter((cause) => families.findIndex((family) => family === familyOf(cause)) % folds !== fold);
+    if (known.length < 2) return part;
     const start = withoutClasses(part.causeModel, causes, known);
-    const knowing =
-      known.length === causes.length
-        ? part
-        : fitParts({ clean: outside, views: knownViews, causes: known, members, start });
+    const knownRows = {
+      ...rows,
+      views: rows.views.filter(({ cause }) => cause === undefined || known.includes(cause)),
+    };
+    const knowing = known.length === causes.length ? part : { ...part, causeModel: fitCauses(knownRows, known, start) };
     for (const { fold: of, cause, row } of views) {
       if (of !== fold || cause === undefined) continue;
       const { evidence, distance } = componentsOf(knowing, row, {});
@@ -222,7 +214,7 @@ export function fitModel(
     ...fittedOf(whole),
     folds: parts.map((part) => part && fittedOf(part)),
     unseen: judged.map(({ sample, score, z }) => ({ sample, score, z })),
-    coreset: whole.coreset,
+    coreset,
   };
 }
 
@@ -232,12 +224,6 @@ interface Diagnosed {
   /** Position of the cause among those known to the model; -1 for one it does not know. */
   truth: number;
   features: number[];
-}
-
-const families = [...new Set(corruptions.map(({ family }) => family as string))];
-
-function familyOf(cause: string): string {
-  return corruptions.find(({ name }) => name === cause)?.family ?? cause;
 }
 
 type Edges = ProfileDescription['regimes'][number]['components'];
@@ -332,10 +318,10 @@ export function chooseStatistics(samples: Sample[]) {
 }
 
 interface CleanRow {
+  sample: Sample;
   regime: number;
   row: Float64Array;
   properties: Record<string, string>;
-  embedded: { id: string; embedding?: Float32Array };
 }
 
 interface ViewRow {
@@ -345,29 +331,28 @@ interface ViewRow {
   cause?: string;
 }
 
+/** What is fitted on one part of the reference, and its rows as causes are learnt from them; none with fewer than two causes. */
 function fitParts(input: {
   clean: CleanRow[];
   views: ViewRow[];
   causes: string[];
   members: number[];
-  /** Weights of a model of the same causes, to save iterations. */
-  start?: Float64Array;
   embedded?: readonly EmbeddingPart[];
-}): Parts & { coreset: string[] } {
-  const { clean, views, causes, members, start } = input;
+}): { parts: Parts; rows: { clean: Float64Array[]; views: View[] }; coreset: string[] } {
+  const { clean, views, causes, members } = input;
   const regimes = Array.from({ length: Math.max(...clean.map(({ regime }) => regime)) + 1 }, (_, regime) =>
     fitRegime(clean.filter((image) => image.regime === regime)),
   );
-  const embeddings = clean.flatMap(({ embedded: { id, embedding } }) => (embedding ? { id, embedding } : []));
+  const embeddings = clean.flatMap(({ sample: { id, embedding } }) => (embedding ? { id, embedding } : []));
   const fitted = input.embedded && fitEmbeddings(embeddings, input.embedded);
   const parts = {
     regimes,
     categories: countCategories(clean.map(({ properties }) => properties)),
     members,
     embeddingModel: fitted?.model,
-    coreset: fitted?.coreset ?? [],
   };
-  if (causes.length < 2) return parts;
+  const coreset = fitted?.coreset ?? [];
+  if (causes.length < 2) return { parts, rows: { clean: [], views: [] }, coreset };
   const standardised = (row: Float64Array) => {
     const { regime, z } = standardise(regimes, row);
     return { regime, x: pick(cap(z), members) };
@@ -376,16 +361,17 @@ function fitParts(input: {
     clean: clean.map(({ row }) => standardised(row).x),
     views: views.map(({ row, ...view }) => ({ ...view, ...standardised(row) })),
   };
-  return { ...parts, causeModel: fitCauses(rows, causes, start) };
+  return { parts: { ...parts, causeModel: fitCauses(rows, causes) }, rows, coreset };
 }
 
-function fitRegime(clean: readonly CleanRow[]): Regime {
+/** What rows have in common, within which they vary. */
+export function fitRegime(clean: readonly { row: Float64Array }[]): Regime {
   const gaussianisers = Array.from(clean[0].row, (_, i) => {
     const column = Float64Array.from(clean, ({ row }) => row[i]);
     // Constant within this part of the reference only: any value is then at its centre.
     return fitGaussianiser(column) ?? { x: Float64Array.of(column[0], column[0]), z: new Float64Array(2), slope: 1 };
   });
-  // One array for all: it is read before the next row comes.
+  // One array for all: it is read before the next row comes, and hundreds of thousands of them would be left behind.
   const z = new Float64Array(gaussianisers.length);
   const { mean, covariance } = ledoitWolf(clean, ({ row }) => {
     for (let i = 0; i < z.length; i++) z[i] = gaussianise(gaussianisers[i], row[i]);

@@ -1,10 +1,8 @@
-import { inverse } from 'ml-matrix';
 import { quantileSorted } from 'simple-statistics';
-import { ledoitWolf } from './covariance.ts';
 import { clopperPearson } from './intervals.ts';
-import { folds, type Sample } from './model.ts';
+import { fitRegime, folds, type Sample } from './model.ts';
 import type { ProfileDescription } from './profile.ts';
-import { fitGaussianiser, gaussianise, logDistance, scoredValue } from './score.ts';
+import { type Regime, scoredValue, standardise } from './score.ts';
 import { type Statistic, statistics } from './statistics.ts';
 import { propertyLabel } from './verdict.ts';
 
@@ -57,12 +55,6 @@ interface Member {
   row: Float64Array;
 }
 
-interface RestModel {
-  /** The result holds until the next call. */
-  standardise(row: Float64Array): Float64Array;
-  distance(z: Float64Array): number;
-}
-
 /**
  * Finds reference images that are strange to the others. Each is judged by its ln Mahalanobis distance to a model of other
  * groups. Strangers that are alike hide each other by what they do to the covariance, so those that stand out are left out
@@ -82,18 +74,18 @@ export function findOutliers(samples: readonly Sample[], profile: Pick<ProfileDe
   // Checksums are in no order of content: the first of them are a sample, and the same one wherever the files lie.
   members.sort((a, b) => (a.sample.id < b.sample.id ? -1 : 1));
 
-  let models: (RestModel | undefined)[] = [];
+  let models: (Regime | undefined)[] = [];
   let steps = new Float64Array();
   let left = farthest(members, startingShare);
   for (let round = 0; round < rounds; round++) {
     models = Array.from({ length: folds }, (_, fold) => {
       const rest = members.filter((one) => one.sample.fold !== fold && !left.has(one)).slice(0, maxFitted);
-      return members.some((one) => one.sample.fold === fold) && rest.length > 1 ? fitRest(rest) : undefined;
+      return members.some((one) => one.sample.fold === fold) && rest.length > 1 ? fitRegime(rest) : undefined;
     });
     steps = stepsAbove(
       members.map(({ sample, row }) => {
         const model = models[sample.fold];
-        return model ? model.distance(model.standardise(row)) : 0;
+        return model ? standardise([model], row).distance : 0;
       }),
     );
     left = new Set(members.filter((_, i) => steps[i] > trim));
@@ -110,8 +102,9 @@ export function findOutliers(samples: readonly Sample[], profile: Pick<ProfileDe
   return {
     count: beyond.length,
     images: beyond.slice(0, maxListed).map(({ one, steps }): Outlier => {
-      const z = models[one.sample.fold]?.standardise(one.row) ?? new Float64Array();
-      const { sample } = one;
+      const { sample, row } = one;
+      const model = models[sample.fold];
+      const z = model ? standardise([model], row).z : new Float64Array();
       return { path: sample.path, steps: Number(steps.toFixed(2)), why: explain(sample, z) };
     }),
   };
@@ -135,23 +128,6 @@ export function warnOfOutliers(outliers: Outliers, images: number, promised: { w
   return [
     `${count} of ${images} reference images are unlike the rest${effect}. If they do not belong to the reference, take them out and fit again.`,
   ];
-}
-
-function fitRest(rest: readonly Member[]): RestModel {
-  const gaussianisers = Array.from(rest[0].row, (_, i) => {
-    const column = Float64Array.from(rest, ({ row }) => row[i]);
-    // Without variation there is no evidence in it: any value is then at its centre.
-    return fitGaussianiser(column) ?? { x: Float64Array.of(column[0], column[0]), z: new Float64Array(2), slope: 1 };
-  });
-  // One array for all: it is read before the next row comes, and hundreds of thousands of them would be left behind.
-  const z = new Float64Array(gaussianisers.length);
-  const standardise = (row: Float64Array) => {
-    for (let i = 0; i < z.length; i++) z[i] = gaussianise(gaussianisers[i], row[i]);
-    return z;
-  };
-  const { mean, covariance } = ledoitWolf(rest, ({ row }) => standardise(row));
-  const precision = Float64Array.from(inverse(covariance).to1DArray());
-  return { standardise, distance: (z) => logDistance(z, mean, precision) };
 }
 
 /**

@@ -74,45 +74,36 @@ function robust(rows: readonly Float64Array[]): Float64Array[] {
 
 /** Coordinates along the leading principal components. */
 function principal(rows: readonly Float64Array[]): Float64Array[] {
-  const size = rows[0].length;
-  const mean = new Float64Array(size);
-  for (const row of rows) for (let i = 0; i < size; i++) mean[i] += row[i] / rows.length;
-  const moments = covarianceOf(rows, mean);
-  const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(moments, { assumeSymmetric: true });
+  const { centred, covariance } = momentsOf(rows);
+  const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(covariance, { assumeSymmetric: true });
   const order = realEigenvalues.map((_, i) => i).sort((a, b) => realEigenvalues[b] - realEigenvalues[a]);
-  const axes = order.slice(0, dimensions).map((column) => eigenvectorMatrix.getColumn(column));
-  return rows.map((row) =>
-    Float64Array.from(axes, (axis) => axis.reduce((sum, weight, i) => sum + weight * (row[i] - mean[i]), 0)),
-  );
+  const axes = eigenvectorMatrix.subMatrixColumn(order.slice(0, dimensions));
+  return centred
+    .mmul(axes)
+    .to2DArray()
+    .map((row) => Float64Array.from(row));
 }
 
-function covarianceOf(rows: readonly Float64Array[], mean: Float64Array): Matrix {
-  const size = mean.length;
-  const covariance = Matrix.zeros(size, size);
-  for (const row of rows) {
-    for (let i = 0; i < size; i++) {
-      for (let j = i; j < size; j++) {
-        covariance.set(i, j, covariance.get(i, j) + ((row[i] - mean[i]) * (row[j] - mean[j])) / rows.length);
-      }
-    }
-  }
-  for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) covariance.set(i, j, covariance.get(j, i));
-  return covariance;
+/** The library takes typed rows, but its types do not say so. */
+function matrixOf(rows: readonly Float64Array[]): Matrix {
+  return new Matrix(rows as unknown as number[][]);
 }
 
-function meanOf(points: readonly Float64Array[]): Float64Array {
-  const mean = new Float64Array(points[0]?.length ?? 0);
-  for (const point of points) for (let i = 0; i < mean.length; i++) mean[i] += point[i] / points.length;
-  return mean;
+function momentsOf(rows: readonly Float64Array[]) {
+  const matrix = matrixOf(rows);
+  const mean = matrix.mean('column');
+  const centred = matrix.subRowVector(mean);
+  return { mean, centred, covariance: centred.transpose().mmul(centred).div(rows.length) };
 }
 
 /** Lloyd's algorithm, from a cut at the centre of one axis. */
 function twoMeans(points: readonly Float64Array[], axis: number): boolean[] {
   let isRight = points.map((point) => point[axis] > 0);
   for (let round = 0; round < 50; round++) {
-    const centres = [false, true].map((side) => meanOf(points.filter((_, i) => isRight[i] === side)));
-    if (centres.some(({ length }) => length === 0)) break;
-    const squared = (point: Float64Array, centre: Float64Array) =>
+    const sides = [false, true].map((side) => points.filter((_, i) => isRight[i] === side));
+    if (sides.some(({ length }) => length === 0)) break;
+    const centres = sides.map((side) => matrixOf(side).mean('column'));
+    const squared = (point: Float64Array, centre: readonly number[]) =>
       point.reduce((sum, value, i) => sum + (value - centre[i]) ** 2, 0);
     const moved = points.map((point) => squared(point, centres[1]) < squared(point, centres[0]));
     if (moved.every((side, i) => side === isRight[i])) break;
@@ -124,12 +115,12 @@ function twoMeans(points: readonly Float64Array[], axis: number): boolean[] {
 /** The gap along Fisher's discriminant, in deviations of the narrower half; negative where they overlap. */
 function gapBetween(points: readonly Float64Array[], isRight: readonly boolean[]): number {
   const halves = [false, true].map((side) => points.filter((_, i) => isRight[i] === side));
-  const means = halves.map(meanOf);
-  const within = halves
-    .map((half, side) => covarianceOf(half, means[side]).mul(half.length / points.length))
+  const moments = halves.map(momentsOf);
+  const within = moments
+    .map(({ covariance }, side) => covariance.mul(halves[side].length / points.length))
     .reduce((sum, part) => sum.add(part));
   for (let i = 0; i < within.rows; i++) within.set(i, i, within.get(i, i) + 1e-9);
-  const difference = Matrix.columnVector([...means[1]].map((value, i) => value - means[0][i]));
+  const difference = Matrix.columnVector(moments[1].mean.map((value, i) => value - moments[0].mean[i]));
   const direction = solve(within, difference).to1DArray();
   const along = halves.map((half) =>
     half.map((point) => direction.reduce((sum, weight, i) => sum + weight * point[i], 0)).sort((a, b) => a - b),

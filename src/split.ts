@@ -80,3 +80,8 @@ export function assignFolds(
 export function hash(seed: number, text: string): string {
   return createHash('sha256').update(`${seed}\n${text}`).digest('hex');
 }
+
+/** A seed for what is drawn for one image. */
+export function seedOf(seed: number, text: string): number {
+  return Number.parseInt(hash(seed, text).slice(0, 7), 16);
+}

@@ -2,11 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type EvaluateOptions, type Evaluation, evaluate, familyOf } from '../scripts/evaluate/evaluation.ts';
+import { type EvaluateOptions, type Evaluation, evaluate } from '../scripts/evaluate/evaluation.ts';
 import { auroc, calibrationError, thresholdAt } from '../scripts/evaluate/measures.ts';
 import { withSection } from '../scripts/evaluate/page.ts';
 import { report, table } from '../scripts/evaluate/tables.ts';
-import { corruptions } from '../src/corruptions.ts';
+import { corruptions, familyOf } from '../src/corruptions.ts';
 import { renderFolder, temporaryFolder } from './cli/stopline.ts';
 
 describe('measures', () => {

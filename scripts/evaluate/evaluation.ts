@@ -2,18 +2,18 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
-import { corruptions, type Severity } from '../../src/corruptions.ts';
+import { corruptions, families, familyOf, type Severity } from '../../src/corruptions.ts';
 import { decoderVersion } from '../../src/decode.ts';
 import type { Cause } from '../../src/diagnosis.ts';
 import { asStoplineError, StoplineError } from '../../src/errors.ts';
 import type { Exposure } from '../../src/exposure.ts';
-import { minImages, planOf } from '../../src/fit.ts';
+import { choose, minImages, planOf, viewOf } from '../../src/fit.ts';
 import { countImages, listImages } from '../../src/folder.ts';
 import { categoricalProperties } from '../../src/measure.ts';
 import { type ExposedSample, folds as modelFolds, type Sample } from '../../src/model.ts';
 import { mapOrdered } from '../../src/pipeline.ts';
 import { createPool, createWorkerLine, type Pool } from '../../src/pool.ts';
-import { assignFolds, type GroupedBy, groupPattern, hash, withGroups } from '../../src/split.ts';
+import { assignFolds, type GroupedBy, groupPattern, hash, seedOf, withGroups } from '../../src/split.ts';
 import { statistics } from '../../src/statistics.ts';
 import type { FoldAnswer, FoldTask, Subject } from './fold.ts';
 
@@ -108,7 +108,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     // As fit does: its model goes without one of these parts in turn to learn what clean images score.
     const innerFold = assignFolds(outside, { folds: modelFolds, seed });
     const samples = outside.map((sample) => ({ ...sample, fold: innerFold.get(sample.group) as number }));
-    const chosen = chosenToExpose(samples, options);
+    const chosen = choose(samples, options.exposures, seed);
     const exposed = chosen.flatMap((sample) =>
       (learnt.get(sample.id) ?? []).map((view) => ({ ...view, fold: sample.fold })),
     );
@@ -153,12 +153,6 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     calibration: others.length > 0 ? answers[count].calibration : [],
     leftOut: options.leaveOut ? families.map((family) => ({ family, judgements: judgementsOf(family) })) : [],
   };
-}
-
-export const families = [...new Set(corruptions.map(({ family }) => family))];
-
-export function familyOf(cause: string): string | undefined {
-  return corruptions.find(({ name }) => name === cause)?.family;
 }
 
 /** `DIR:TEXT` means the images of a folder whose path holds a text: one half of pairs that lie together. */
@@ -217,7 +211,7 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
       `Expected at least ${options.folds} groups of images for ${options.folds} folds but found ${foldOf.size}. Use --group-by none or another pattern.`,
     );
   }
-  const order = [...samples].sort(seeded(seed));
+  const order = choose(samples, samples.length, seed);
   const images = samples.map(
     (sample): ReferenceImage => ({ sample, fold: foldOf.get(sample.group) as number, rank: order.indexOf(sample) }),
   );
@@ -228,19 +222,6 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
   const tested =
     options.corruptions || options.leaveOut ? await exposeToTest(pool, images, options) : new Map<string, Test[]>();
   return { images, by, groups: foldOf.size, skipped: reference.skipped, current, learnt, tested };
-}
-
-function seeded(seed: number) {
-  return (a: Sample, b: Sample) => (hash(seed, a.id) < hash(seed, b.id) ? -1 : 1);
-}
-
-/** As `fit` chooses them. */
-function chosenToExpose(fitted: readonly Sample[], { seed, exposures }: EvaluateOptions): Sample[] {
-  return [...fitted].sort(seeded(seed)).slice(0, exposures);
-}
-
-function seedOf(seed: number, id: string): number {
-  return Number.parseInt(hash(seed, id).slice(0, 7), 16);
 }
 
 /** On a machine with other work the decoder's time limit can strike an image that it decoded before. */
@@ -274,17 +255,14 @@ async function exposeToLearn(pool: Pool, images: ReferenceImage[], options: Eval
   const wanted = new Set<string>();
   for (let fold = options.current.length > 0 ? whole : 0; fold < folds; fold++) {
     const outside = images.filter((image) => image.fold !== fold).map(({ sample }) => sample);
-    for (const { id } of chosenToExpose(outside, options)) wanted.add(id);
+    for (const { id } of choose(outside, options.exposures, seed)) wanted.add(id);
   }
   const learnt = new Map<string, LearntView[]>();
   const expose = async ({ sample, rank }: ReferenceImage) => {
     options.signal?.throwIfAborted();
     const plan = planOf(rank, seedOf(seed, sample.id));
     const measured = await exposed(pool, sample, plan, options);
-    return measured.map((statistics, i): LearntView => {
-      const { cause, crop, seed: view } = plan[i];
-      return { view: `${sample.id} ${crop} ${view}`, isPart: crop, cause, statistics };
-    });
+    return measured.map((statistics, i) => ({ ...viewOf(sample, plan[i]), statistics }));
   };
   const chosen = images.filter(({ sample }) => wanted.has(sample.id));
   for await (const views of mapOrdered(chosen, pool.info.threads * 2, expose)) {

@@ -1,6 +1,6 @@
-import { corruptions, type Severity } from '../../src/corruptions.ts';
+import { corruptions, familyOf, type Severity } from '../../src/corruptions.ts';
 import { clopperPearson } from '../../src/intervals.ts';
-import { type EvaluateOptions, type Evaluation, familyOf, type Judgement } from './evaluation.ts';
+import type { EvaluateOptions, Evaluation, Judgement } from './evaluation.ts';
 import { auroc, calibrationError, mean, share, thresholdAt } from './measures.ts';
 
 /** Rates at which detection is reported: warn and block of a Profile as it is fitted by default. */

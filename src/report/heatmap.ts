@@ -1,4 +1,4 @@
-import { corruptions } from '../corruptions.ts';
+import { corruptions, familyOf } from '../corruptions.ts';
 import { blindTo, type Power, powerSeverities } from '../power.ts';
 import { html, type Markup } from './html.ts';
 import { percent, wholePercent } from './words.ts';
@@ -8,11 +8,6 @@ const full = 0.95;
 /** Steps of colour below that. */
 const steps = 10;
 
-/** Family of a cause; a Profile of another version may have causes that this one does not know. */
-function familyOf(cause: string): string {
-  return corruptions.find(({ name }) => name === cause)?.family ?? 'other';
-}
-
 export function meaningOf(cause: string): string {
   return corruptions.find(({ name }) => name === cause)?.meaning ?? '';
 }
@@ -21,7 +16,8 @@ export function meaningOf(cause: string): string {
 export function byFamily<Row extends { cause: string }>(rows: readonly Row[]): { family: string; rows: Row[] }[] {
   const families = new Map<string, Row[]>();
   for (const row of rows) {
-    const family = familyOf(row.cause);
+    // A Profile of another version may have causes that this one does not know.
+    const family = familyOf(row.cause) ?? 'other';
     families.set(family, [...(families.get(family) ?? []), row]);
   }
   return [...families].map(([family, members]) => ({ family, rows: members }));
