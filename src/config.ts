@@ -85,6 +85,12 @@ export const configSchema = Type.Object(
       default: 'info',
       description: 'Least severe level that is logged, as JSON lines on standard output.',
     }),
+    sourceHeader: Type.String({
+      minLength: 1,
+      pattern: '^[a-z0-9-]+$',
+      default: 'x-stopline-source',
+      description: 'Header, in lower case, that names the camera an image comes from.',
+    }),
     trustedRequestId: Type.Boolean({
       default: false,
       description: 'Take the request id from the x-request-id header; only behind a proxy that sets it.',
@@ -117,6 +123,7 @@ function expectation(schema: Record<string, unknown>): string {
   if (Array.isArray(schema.enum)) return `one of ${schema.enum.join(', ')}`;
   if (schema.type === 'integer') return `an integer from ${schema.minimum} to ${schema.maximum}`;
   if (schema.type === 'boolean') return 'true or false';
+  if (schema.pattern !== undefined) return `a text that fits ${schema.pattern}`;
   return 'a text that is not empty';
 }
 

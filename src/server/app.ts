@@ -15,6 +15,7 @@ import type { Verdict } from '../verdict.ts';
 import { type BufferBudget, multipartLimits } from './body.ts';
 import { registerHealth, type ServerState } from './health.ts';
 import { registerInspect } from './inspect.ts';
+import { createJudge } from './judge.ts';
 import { createMetrics } from './metrics.ts';
 import { registerReference } from './reference.ts';
 import { refuse } from './refusal.ts';
@@ -50,6 +51,7 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
   const state: ServerState = { phase: 'starting' };
   const budget: BufferBudget = { limit: config.bufferLimit, used: 0 };
   const metrics = createMetrics(pool, budget, { profile, decidedBy: config.decideBy, version });
+  const judge = createJudge(pool, profile, metrics);
   const expecting = new WeakSet<IncomingMessage>();
 
   const answerError = (request: FastifyRequest, reply: FastifyReply, error: unknown) =>
@@ -157,7 +159,7 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
   });
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' } });
 
-  registerInspect(app, { config, pool, state, budget, metrics });
+  registerInspect(app, { config, judge, state, budget });
   registerHealth(app, pool, state);
   registerReference(app, profile, pool);
   app.get(

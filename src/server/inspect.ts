@@ -2,10 +2,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import type { Config } from '../config.ts';
 import { StoplineError } from '../errors.ts';
-import type { Pool } from '../pool.ts';
 import { type BufferBudget, readImageBody, tooLarge } from './body.ts';
 import type { ServerState } from './health.ts';
-import type { Metrics } from './metrics.ts';
+import { type Judge, sourceOf } from './judge.ts';
 import { jsonImageSchema, refusals } from './schemas.ts';
 
 const binary = { type: 'string', format: 'binary' };
@@ -16,6 +15,14 @@ const inspectSchema = {
   summary: 'Judge one image.',
   description:
     'Takes the bytes of a JPEG, PNG or WebP as the body, as the one file of a multipart form, or in base64 in JSON. What the bytes are is decided by the bytes, not by the content type.',
+  querystring: Type.Object({
+    source: Type.Optional(
+      Type.String({
+        pattern: '^[\\w.:-]{1,128}$',
+        description: 'Camera that the image comes from; also as a header, by default x-stopline-source.',
+      }),
+    ),
+  }),
   body: {
     content: {
       'image/*': { schema: binary },
@@ -37,7 +44,7 @@ const inspectSchema = {
 };
 
 /** What can be refused by the headers alone, before a byte of the body is read. */
-function admit(request: FastifyRequest, config: Config, pool: Pool, state: ServerState): void {
+function admit(request: FastifyRequest, config: Config, judge: Judge, state: ServerState): void {
   const { 'content-encoding': encoding = 'identity', 'content-length': length } = request.headers;
   if (state.phase === 'draining') {
     throw new StoplineError('CLOSED', 'Expected a serving replica but this one is shutting down.');
@@ -49,22 +56,22 @@ function admit(request: FastifyRequest, config: Config, pool: Pool, state: Serve
     );
   }
   if (Number(length) > config.bodyLimit) throw tooLarge(config.bodyLimit, String(length));
-  pool.admit();
+  judge.pool.admit();
 }
 
 /** POST /inspect: one image in, one Verdict out. */
 export function registerInspect(
   app: FastifyInstance,
-  parts: { config: Config; pool: Pool; state: ServerState; budget: BufferBudget; metrics: Metrics },
+  parts: { config: Config; judge: Judge; state: ServerState; budget: BufferBudget },
 ): void {
-  const { config, pool, state, budget, metrics } = parts;
+  const { config, judge, state, budget } = parts;
   app.post(
     '/inspect',
     {
       schema: inspectSchema,
       // The schema documents the body; `readImageBody` reads and checks it.
       validatorCompiler: () => () => true,
-      onRequest: async (request) => admit(request, config, pool, state),
+      onRequest: async (request) => admit(request, config, judge, state),
     },
     async (request, reply) => {
       const gone = new AbortController();
@@ -88,9 +95,9 @@ export function registerInspect(
         held += bytes;
       };
       try {
+        const source = sourceOf(request, config.sourceHeader);
         const bytes = await readImageBody(request, config.bodyLimit, hold);
-        const verdict = await pool.inspect(bytes, { signal: gone.signal, transfer: true });
-        metrics.observeVerdict(verdict);
+        const verdict = await judge.inspect(bytes, { source, requestId: request.id, signal: gone.signal });
         request.verdict = verdict;
         reply.header('x-stopline-verdict', verdict.verdict);
         return reply.send(verdict);

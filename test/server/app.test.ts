@@ -71,6 +71,19 @@ describe('POST /inspect', () => {
     expect(Object.keys(verdict.statistics)).toEqual(statistics.map(({ name }) => name));
   });
 
+  it('takes a source from the header or the address, and refuses one that is no plain name', async () => {
+    expect((await post(reference.frame, { ...jpeg, 'x-stopline-source': 'front.left:1' })).statusCode).toBe(200);
+    for (const source of ['', 'a b', 'a/../b', '<img>', 'x'.repeat(129)]) {
+      const response = await post(reference.frame, { ...jpeg, 'x-stopline-source': source });
+      expect(response.statusCode, source).toBe(400);
+      expect(response.json().error.code).toBe('STOPLINE_ERR_REQUEST_INVALID');
+    }
+    const url = '/inspect?source=a%20b';
+    const response = await app.inject({ method: 'POST', url, headers: jpeg, payload: Buffer.from(reference.frame) });
+    expect(response.statusCode).toBe(400);
+    expect(response.json().error.message).toContain('"a b"');
+  });
+
   it('gives the same verdict whichever way the image comes, and whatever its type is called', async () => {
     const { frame } = reference;
     const base64 = Buffer.from(frame).toString('base64');
