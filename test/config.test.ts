@@ -88,6 +88,7 @@ describe('loadConfig', () => {
       core: 'native',
       logLevel: 'silent',
       trustedRequestId: true,
+      sourceHeader: 'x-camera',
       model: 'classifier.onnx',
     };
     expect(settings.map((setting) => setting.key).sort()).toEqual(Object.keys(other).sort());
