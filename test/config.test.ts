@@ -43,6 +43,7 @@ describe('loadConfig', () => {
       drainTimeoutMs: 10000,
       core: 'auto',
       logLevel: 'info',
+      sourceHeader: 'x-stopline-source',
       trustedRequestId: false,
     });
     expect(new Set(Object.values(sources))).toEqual(new Set(['default']));
