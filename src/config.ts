@@ -95,6 +95,33 @@ export const configSchema = Type.Object(
       default: false,
       description: 'Take the request id from the x-request-id header; only behind a proxy that sets it.',
     }),
+    apiKeys: Type.Optional(
+      Type.Array(Type.String({ pattern: '^(inspect|read|admin)(\\+(inspect|read|admin))*:[0-9a-f]{64}$' }), {
+        minItems: 1,
+        maxItems: 1000,
+        // The mark of JSON Schema for what may be given and is never shown: somebody will put the key itself here.
+        writeOnly: true,
+        description:
+          'Hashes of the API keys that are let in, each as scopes:sha256 (`stopline key` makes one), separated by commas; required unless the host is a loopback address.',
+      }),
+    ),
+    allowAnonymous: Type.Boolean({
+      default: false,
+      description: 'Listen on any address without API keys; only behind something that lets in nobody else.',
+    }),
+    peerRate: Type.Integer({
+      minimum: 0,
+      maximum: 1_000_000,
+      default: 0,
+      description: 'Most requests in a second from one address, beyond which it gets 429; 0 for no bound.',
+    }),
+    tlsCert: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'PEM file of the certificate chain: the service then speaks HTTPS only.',
+      }),
+    ),
+    tlsKey: Type.Optional(Type.String({ minLength: 1, description: 'PEM file of the private key of `tlsCert`.' })),
   },
   { additionalProperties: false },
 );
@@ -123,6 +150,10 @@ function expectation(schema: Record<string, unknown>): string {
   if (Array.isArray(schema.enum)) return `one of ${schema.enum.join(', ')}`;
   if (schema.type === 'integer') return `an integer from ${schema.minimum} to ${schema.maximum}`;
   if (schema.type === 'boolean') return 'true or false';
+  if (schema.type === 'array') {
+    const item = schema.items as Record<string, unknown>;
+    return `up to ${schema.maxItems} of: ${expectation(item)}`;
+  }
   if (schema.pattern !== undefined) return `a text that fits ${schema.pattern}`;
   return 'a text that is not empty';
 }
@@ -150,6 +181,7 @@ function parseText(key: ConfigKey, text: string): unknown {
   if (type === 'integer' && /^-?\d{1,15}$/.test(text)) return Number(text);
   if (type === 'boolean' && (text === 'true' || text === '1')) return true;
   if (type === 'boolean' && (text === 'false' || text === '0')) return false;
+  if (type === 'array') return text.split(',').map((part) => part.trim());
   return text;
 }
 
@@ -262,7 +294,7 @@ export function loadConfig(input: ConfigInput = {}): LoadedConfig {
     if (value === undefined || Value.Check(schemas[setting.key], value)) continue;
     throw new StoplineError(
       'OPTION_INVALID',
-      `Expected ${names[setting.key]} to be ${setting.expects} but received ${shown(value)}`,
+      `Expected ${names[setting.key]} to be ${setting.expects} but received ${isSecret(setting.key) ? 'another' : shown(value)}`,
     );
   }
   const config = values as Config;
@@ -273,14 +305,23 @@ export function loadConfig(input: ConfigInput = {}): LoadedConfig {
       `Expected headersTimeoutMs to be less than requestTimeoutMs but received ${config.headersTimeoutMs} and ${config.requestTimeoutMs}`,
     );
   }
+  if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) {
+    throw new StoplineError('OPTION_INVALID', 'Expected tlsCert and tlsKey, or neither, but received one of them.');
+  }
   return { config, sources };
+}
+
+/** What is never shown, neither in errors nor by `--print-config`. */
+function isSecret(key: ConfigKey): boolean {
+  return schemas[key].writeOnly === true;
 }
 
 /** The effective settings as text, one a line with where it came from: what `--print-config` shows. */
 export function describeConfig({ config, sources }: LoadedConfig): string {
   const rows = settings.map((setting) => {
     const value = config[setting.key];
-    return [setting.key, value === undefined ? '(none)' : JSON.stringify(value), `(${sources[setting.key]})`];
+    const text = value === undefined ? '(none)' : isSecret(setting.key) ? '(not shown)' : JSON.stringify(value);
+    return [setting.key, text, `(${sources[setting.key]})`];
   });
   const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column].length)));
   return rows

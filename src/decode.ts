@@ -68,6 +68,32 @@ if (getEnvironmentData(allowList) !== 'set') {
 sharp.cache(false);
 sharp.concurrency(1);
 
+/** The smallest files of formats that libvips reads unless it is told not to: by the oldest library, by itself, by text. */
+const unwanted = {
+  SVG: Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16"/>'),
+  GIF: Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64'),
+  TIFF: Buffer.from(
+    'SUkqAAgAAAAIAAABAwABAAAAAQAAAAEBAwABAAAAAQAAAAIBAwABAAAACAAAAAMBAwABAAAAAQAAAAYBAwABAAAAAQAAABEBBAABAAAAbgAAABYBAwABAAAAAQAAABcBBAABAAAAAQAAAAAAAAAA',
+    'base64',
+  ),
+};
+
+/**
+ * Asks libvips for what it must refuse, in the process that decodes images.
+ * @throws {StoplineError} RUNTIME_UNSAFE when a loader outside the allow-list is at work
+ */
+export async function checkLoaders(): Promise<void> {
+  for (const [format, bytes] of Object.entries(unwanted)) {
+    const isRead = await sharp(bytes)
+      .metadata()
+      .then(
+        () => true,
+        () => false,
+      );
+    if (isRead) throw new StoplineError('RUNTIME_UNSAFE', `Expected libvips to refuse ${format} but it reads it.`);
+  }
+}
+
 /**
  * Bytes to pixels, by one rule for every caller (`decodeRule`):
  *

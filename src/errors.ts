@@ -107,8 +107,21 @@ const table = {
   REQUEST_TOO_LARGE: { status: 413, exit: 65, meaning: 'The body is larger than the limit of the service.' },
   REQUEST_TYPE: { status: 415, exit: 65, meaning: 'The Content-Type is none that is taken.' },
   REQUEST_TIMEOUT: { status: 408, exit: 75, meaning: 'The request did not arrive whole in time.' },
+  KEY_MISSING: { status: 401, exit: 77, meaning: 'The request carries no API key, or none that is known.' },
+  KEY_SCOPE: { status: 403, exit: 77, meaning: 'The API key is not for this, or another site sent the request.' },
+  RATE_LIMITED: {
+    status: 429,
+    exit: 75,
+    meaning: 'This address sent more requests in a second than one may; come back after Retry-After.',
+  },
   ROUTE_UNKNOWN: { status: 404, exit: 2, meaning: 'No such route, or not with this method.' },
   // the machinery
+  RUNTIME_UNSAFE: {
+    status: 500,
+    exit: 78,
+    meaning:
+      'A package older than the first safe version, a decoder that should be blocked and is not, or an open address without API keys.',
+  },
   OVERLOADED: {
     status: 503,
     exit: 75,

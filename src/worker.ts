@@ -1,6 +1,6 @@
 import { workerData } from 'node:worker_threads';
 import { type Core, type CoreInfo, loadCore } from './core/index.ts';
-import { defaultLimits, type Limits } from './decode.ts';
+import { checkLoaders, defaultLimits, type Limits } from './decode.ts';
 import { type Embedder, type EmbedderInfo, openPrepared, type PreparedModel } from './embedding/index.ts';
 import { asStoplineError, StoplineError } from './errors.ts';
 import { type Exposure, measureExposures } from './exposure.ts';
@@ -98,6 +98,7 @@ async function scoreFile(path: string, format: RowFormat): Promise<WrittenRow> {
 async function perform(task: WorkerTask): Promise<Answer> {
   switch (task.kind) {
     case 'warm':
+      await checkLoaders();
       if (settings.profileBytes) await requireInspector();
       return { core: requireCore().info, embedder: (await requireEmbedder())?.info };
     case 'inspect':

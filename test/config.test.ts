@@ -45,6 +45,8 @@ describe('loadConfig', () => {
       logLevel: 'info',
       sourceHeader: 'x-stopline-source',
       trustedRequestId: false,
+      allowAnonymous: false,
+      peerRate: 0,
     });
     expect(new Set(Object.values(sources))).toEqual(new Set(['default']));
   });
@@ -89,6 +91,11 @@ describe('loadConfig', () => {
       core: 'native',
       logLevel: 'silent',
       trustedRequestId: true,
+      apiKeys: [`inspect+read:${'0a'.repeat(32)}`, `admin:${'1b'.repeat(32)}`],
+      allowAnonymous: true,
+      peerRate: 50,
+      tlsCert: 'cert.pem',
+      tlsKey: 'key.pem',
       sourceHeader: 'x-camera',
       model: 'classifier.onnx',
     };
@@ -165,6 +172,22 @@ describe('loadConfig', () => {
 });
 
 describe('describeConfig', () => {
+  it('never shows an API key, also not one that was put where its hash belongs', () => {
+    const key = 'stopline_a-key-that-nobody-must-see';
+    expect(messageOf(() => loadConfig({ env: { STOPLINE_API_KEYS: key } }))).toMatch(
+      /^Expected STOPLINE_API_KEYS to be /,
+    );
+    expect(messageOf(() => loadConfig({ env: { STOPLINE_API_KEYS: key } }))).not.toContain(key);
+    const hash = 'c4'.repeat(32);
+    const text = describeConfig(loadConfig({ env: { STOPLINE_API_KEYS: `inspect:${hash}` } }));
+    expect(text).toMatch(/^apiKeys +\(not shown\) +\(environment\)$/m);
+    expect(text).not.toContain(hash);
+  });
+
+  it('wants the certificate and its key together', () => {
+    expect(messageOf(() => loadConfig({ env: { STOPLINE_TLS_CERT: 'cert.pem' } }))).toContain('tlsCert and tlsKey');
+  });
+
   it('prints one line a setting with its value and source', () => {
     const text = describeConfig(loadConfig({ env: { STOPLINE_CORE: 'wasm' }, flags: { port: '0' } }));
     const lines = text.split('\n');

@@ -6,11 +6,12 @@ import { loadConfig, runtimeEnvironment } from '../config.ts';
 import { type CoreInfo, loadCore } from '../core/index.ts';
 import { loadNative, nativeVariants } from '../core/native.ts';
 import { loadWasm } from '../core/wasm.ts';
-import { decode, decodeRule, decoderVersion } from '../decode.ts';
+import { checkLoaders, decode, decodeRule, decoderVersion } from '../decode.ts';
 import { examineDefaultModel } from '../embedding/choose.ts';
 import { examineOnnxRuntime, type OnnxFindings } from '../embedding/onnx.ts';
 import { examineTensorflow } from '../embedding/tfjs.ts';
 import { asStoplineError } from '../errors.ts';
+import { checkVersions } from '../versions.ts';
 import { encodeFrame, renderFrame } from './camera.ts';
 import { commandLine, print, printable, printJson, styled, table } from './terminal.ts';
 
@@ -83,7 +84,15 @@ async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
   }
   const allocator = describeAllocator(MALLOC_ARENA_MAX);
   if (allocator.hint) hints.push(allocator.hint);
-  const checks = [await check('core', compareCores), await check('decode', decodeGenerated)];
+  const checks = [
+    await check('core', compareCores),
+    await check('decode', decodeGenerated),
+    await check('loaders', refuseOtherFormats),
+    await check('versions', () => {
+      hints.push(...checkVersions().map(({ text }) => text));
+      return 'nothing that runs here has a known hole that a service must not have';
+    }),
+  ];
   return {
     usable: !('error' in core) && checks.every(({ ok }) => ok),
     versions: { stopline: version, node: process.versions.node, ...codecVersions() },
@@ -181,6 +190,11 @@ async function decodeGenerated(): Promise<string> {
   }
   if (!(off < 2)) throw new Error(`a generated JPEG comes back ${off.toFixed(1)} DN off on average`);
   return `a generated JPEG comes back within ${off.toFixed(2)} DN on average`;
+}
+
+async function refuseOtherFormats(): Promise<string> {
+  await checkLoaders();
+  return 'libvips refuses SVG, GIF and TIFF';
 }
 
 function describe(findings: Findings): string {

@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import('./doctor.ts')).doctorCommand(),
   demo: async () => (await import('./demo.ts')).demoCommand(),
   model: async () => (await import('./model.ts')).modelCommand(),
+  key: async () => (await import('./key.ts')).keyCommand(),
   corrupt: async () => (await import('./corrupt.ts')).corruptCommand(),
 };
 
@@ -85,6 +86,16 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(report(new StoplineError('OUTPUT_UNWRITABLE', `Standard output cannot be written: ${error.message}.`)));
 });
 process.stderr.on('error', () => {});
+
+// Native packages crash on Node versions that they were not built for, without a word.
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 22 || (major === 22 && minor < 12)) {
+  const error = new StoplineError(
+    'RUNTIME_UNSAFE',
+    `Expected Node 22.12 or later but received ${process.versions.node}.`,
+  );
+  process.exit(report(error));
+}
 
 const [first] = process.argv.slice(2);
 const named = first !== undefined && Object.hasOwn(commands, first) ? first : undefined;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
@@ -12,6 +13,7 @@ import { StoplineError } from '../errors.ts';
 import type { Pool } from '../pool.ts';
 import type { Profile } from '../profile.ts';
 import type { Verdict } from '../verdict.ts';
+import { registerAccess } from './access.ts';
 import { type BufferBudget, multipartLimits } from './body.ts';
 import { registerHealth, type ServerState } from './health.ts';
 import { registerInspect } from './inspect.ts';
@@ -67,10 +69,7 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
     bodyLimit: config.bodyLimit,
     requestTimeout: config.requestTimeoutMs,
     connectionTimeout: config.requestTimeoutMs + config.maxWaitMs + idleAllowanceMs,
-    http: {
-      headersTimeout: config.headersTimeoutMs,
-      connectionsCheckingInterval: connectionsCheckingIntervalMs,
-    },
+    ...serverOptions(config),
     // Ours has the shape and the code that clients know.
     return503OnClosing: false,
     clientErrorHandler: (error: Error & { code?: string }, socket) => {
@@ -107,8 +106,8 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
   app.addHook('onRequest', async (request, reply) => {
     request.awaitsContinue = expecting.has(request.raw);
     reply.header('x-request-id', request.id);
-    reply.header('x-content-type-options', 'nosniff');
   });
+  await registerAccess(app, config);
   app.addHook('onResponse', async (request, reply) => {
     const { verdict, errorCode } = request;
     const durationMs = Math.round(reply.elapsedTime * 10) / 10;
@@ -193,6 +192,33 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
     },
   );
   return app;
+}
+
+/** Timeouts of connections, and with a certificate what HTTPS needs. */
+function serverOptions({ headersTimeoutMs, tlsCert, tlsKey }: Config) {
+  const timeouts = { headersTimeout: headersTimeoutMs, connectionsCheckingInterval: connectionsCheckingIntervalMs };
+  if (tlsCert === undefined || tlsKey === undefined) return { http: timeouts };
+  const read = (name: string, path: string) => {
+    try {
+      return readFileSync(path);
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      throw new StoplineError('OPTION_INVALID', `Expected ${name} to name a readable file but ${path} gave ${code}.`, {
+        cause,
+      });
+    }
+  };
+  const [cert, key] = [read('tlsCert', tlsCert), read('tlsKey', tlsKey)];
+  // Node refuses a pair that does not fit when the first client comes, unless it is asked before.
+  try {
+    createSecureContext({ cert, key });
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new StoplineError('OPTION_INVALID', `Expected a PEM certificate and its key but received: ${message}.`, {
+      cause,
+    });
+  }
+  return { https: { ...timeouts, cert, key, minVersion: 'TLSv1.2' as const, handshakeTimeout: headersTimeoutMs } };
 }
 
 function requestId(request: IncomingMessage, isTrusted: boolean): string {

@@ -23,6 +23,7 @@ export function registerHealth(app: FastifyInstance, pool: Pool, state: ServerSt
   app.get(
     '/health/live',
     {
+      config: { scope: 'public' },
       schema: {
         operationId: 'live',
         tags: ['operation'],
@@ -37,6 +38,7 @@ export function registerHealth(app: FastifyInstance, pool: Pool, state: ServerSt
   app.get(
     '/health/ready',
     {
+      config: { scope: 'public' },
       schema: {
         operationId: 'ready',
         tags: ['operation'],

@@ -39,7 +39,7 @@ const inspectSchema = {
       headers: { 'x-stopline-verdict': { type: 'string', description: 'pass, warn or block' } },
       content: { 'application/json': { schema: Type.Ref('Verdict#') } },
     },
-    ...refusals(400, 408, 413, 415, 422, 500, 503),
+    ...refusals(400, 401, 403, 408, 413, 415, 422, 429, 500, 503),
   },
 };
 
@@ -68,6 +68,7 @@ export function registerInspect(
   app.post(
     '/inspect',
     {
+      config: { scope: 'inspect' },
       schema: inspectSchema,
       // The schema documents the body; `readImageBody` reads and checks it.
       validatorCompiler: () => () => true,

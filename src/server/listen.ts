@@ -5,6 +5,8 @@ import { defaultLimits } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
 import { createPool, type Pool } from '../pool.ts';
 import { encodeProfile, loadProfile } from '../profile.ts';
+import { checkVersions } from '../versions.ts';
+import { checkOpenness } from './access.ts';
 import { buildApp } from './app.ts';
 
 /** A running service. */
@@ -21,7 +23,8 @@ export interface Service {
 /**
  * Starts the service: resolves when it listens and every worker is ready.
  *
- * @throws {StoplineError} OPTION_INVALID without a profile or when the address cannot be bound, PROFILE_*, MODEL_*, CORE_UNAVAILABLE
+ * @throws {StoplineError} OPTION_INVALID without a profile or when the address cannot be bound, RUNTIME_UNSAFE, PROFILE_*,
+ *   MODEL_*, CORE_UNAVAILABLE
  * @example
  * const service = await serve(loadConfig({ flags: { profile: 'front.stopline', port: 0 } }).config);
  */
@@ -29,6 +32,8 @@ export async function serve(config: Config): Promise<Service> {
   if (config.profile === undefined) {
     throw new StoplineError('OPTION_INVALID', 'Expected --profile to name a profile file but received none.');
   }
+  checkOpenness(config);
+  const unsafe = checkVersions();
   const profile = await loadProfile(config.profile);
   const pool = await createPool({
     // Not the path again: the file may have changed since, and GET /profile must show what the workers judge by.
@@ -47,6 +52,7 @@ export async function serve(config: Config): Promise<Service> {
   });
   try {
     const app = await buildApp(config, pool, profile);
+    for (const { text } of unsafe) app.log.warn(text);
     const url = await listen(app, config);
     const service = startService(app, pool, url, config.drainTimeoutMs);
     await pool.ready().catch(async (error) => {

@@ -179,13 +179,18 @@ export const readinessSchema = Type.Object(
 );
 
 /** Refusals of a route by status, in the form that the OpenAPI document shows. */
-export function refusals(...statuses: (400 | 408 | 413 | 415 | 422 | 500 | 503)[]): Record<number, unknown> {
+export function refusals(
+  ...statuses: (400 | 401 | 403 | 408 | 413 | 415 | 422 | 429 | 500 | 503)[]
+): Record<number, unknown> {
   const meanings = {
     400: 'The request is malformed or holds no image.',
+    401: 'The service asks for an API key, and the request carries none that is known.',
+    403: 'The API key is not for this.',
     408: 'The request did not arrive in time.',
     413: 'The request or the image has too many bytes.',
     415: 'The content type is not taken, or the bytes are no JPEG, PNG or WebP.',
     422: 'The image is damaged, animated, or outside the limits on its size.',
+    429: 'Too many requests in a second from this address: try again after the seconds in Retry-After.',
     500: 'Something failed inside Stopline; the log has it under the request id.',
     503: 'Overloaded or shutting down: try again after the seconds in Retry-After.',
   } as const;
@@ -195,7 +200,7 @@ export function refusals(...statuses: (400 | 408 | 413 | 415 | 422 | 500 | 503)[
       {
         description: meanings[status],
         content: { 'application/json': { schema: Type.Ref('Refusal#') } },
-        ...(status === 503 && {
+        ...((status === 429 || status === 503) && {
           headers: { 'Retry-After': Type.Integer({ description: 'Seconds until a retry makes sense.' }) },
         }),
       },

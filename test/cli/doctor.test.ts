@@ -24,6 +24,8 @@ describe('stopline doctor', () => {
       checks: [
         { name: 'core', ok: true },
         { name: 'decode', ok: true },
+        { name: 'loaders', ok: true },
+        { name: 'versions', ok: true },
       ],
     });
   });
