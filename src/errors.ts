@@ -21,6 +21,11 @@ const table = {
     exit: 65,
     meaning: 'Decoding would take too long: too many scans for the size, or the time limit passed.',
   },
+  IMAGE_REFUSED: {
+    status: 422,
+    exit: 4,
+    meaning: 'A gate that enforces refused the image: it is not like the reference.',
+  },
   FRAME_INVALID: {
     status: 400,
     exit: 65,
@@ -126,6 +131,11 @@ const table = {
     status: 503,
     exit: 75,
     meaning: 'An image would have to wait too long, or too many bytes are held already; come back after Retry-After.',
+  },
+  VERDICT_TIMEOUT: {
+    status: 503,
+    exit: 75,
+    meaning: 'The verdict on an image was not there in time.',
   },
   CLOSED: { status: 503, exit: 75, meaning: 'The service or pool is shutting down.' },
   CORE_UNAVAILABLE: { status: 500, exit: 70, meaning: 'No build of the C core loads, or not the one asked for.' },

@@ -4,8 +4,10 @@ export { defaultLimits, type Frame, type Limits } from './decode.ts';
 export { type ErrorCode, errorTable, StoplineError } from './errors.ts';
 export { type FitOptions, type FitResult, fit } from './fit.ts';
 export type { History, JpegPass } from './forensics.ts';
+export { createGate, type Gate, type GateOptions, type GatePolicy, type Guarded, type GuardOptions } from './gate.ts';
 export { createInspector, type Inspector, type InspectorOptions } from './inspector.ts';
 export type { Outlier, Outliers } from './outliers.ts';
+export type { Judged, Mode, OnError } from './policy.ts';
 export { createPool, type Pool, type PoolOptions } from './pool.ts';
 export {
   describeProfile,

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import type { CoreInfo } from './core/index.ts';
-import type { Limits } from './decode.ts';
+import type { Frame, Limits } from './decode.ts';
 import { findModel } from './embedding/choose.ts';
 import { type EmbedderInfo, type PreparedModel, prepareModel } from './embedding/index.ts';
 import { reviveError, StoplineError } from './errors.ts';
@@ -248,10 +248,11 @@ export interface Pool {
   /** See `WorkerLine`. @throws {StoplineError} OVERLOADED, CLOSED, INTERNAL */
   admit(): void;
   /**
-   * @param options.transfer hand the memory over to the worker instead of copying it: `bytes` is empty afterwards
-   * @throws {StoplineError} IMAGE_*, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
+   * @param image the encoded bytes, or pixels that are decoded already
+   * @param options.transfer hand the memory over to the worker instead of copying it: the array is empty afterwards
+   * @throws {StoplineError} IMAGE_*, FRAME_INVALID, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
    */
-  inspect(bytes: Uint8Array, options?: { signal?: AbortSignal; transfer?: boolean }): Promise<Verdict>;
+  inspect(image: Uint8Array | Frame, options?: { signal?: AbortSignal; transfer?: boolean }): Promise<Verdict>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
   inspectFile(path: string): Promise<Verdict>;
   /** The row of one image in the output of `score`; a file or image that is bad is a row with its error. */
@@ -335,11 +336,13 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     },
     admit: () => line.admit(),
     ready: () => warmUp,
-    inspect(bytes, { signal, transfer } = {}) {
+    inspect(image, { signal, transfer } = {}) {
+      const bytes = image instanceof Uint8Array ? image : image.data;
       const isWhole = bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer;
       // A view into a larger buffer would be cloned with all of that buffer, so it is copied first.
       const owned = transfer && isWhole ? bytes : new Uint8Array(bytes);
-      return line.run({ kind: 'inspect', bytes: owned }, { signal, transfer: [owned.buffer as ArrayBuffer] });
+      const sent = image instanceof Uint8Array ? owned : { ...image, data: owned };
+      return line.run({ kind: 'inspect', image: sent }, { signal, transfer: [owned.buffer as ArrayBuffer] });
     },
     inspectFile: (path) => line.run({ kind: 'inspectFile', path }),
     scoreFile: (path, format) => line.run({ kind: 'scoreFile', path, format }),

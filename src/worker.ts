@@ -1,6 +1,6 @@
 import { workerData } from 'node:worker_threads';
 import { type Core, type CoreInfo, loadCore } from './core/index.ts';
-import { checkLoaders, defaultLimits, type Limits } from './decode.ts';
+import { checkLoaders, defaultLimits, type Frame, type Limits } from './decode.ts';
 import { type Embedder, type EmbedderInfo, openPrepared, type PreparedModel } from './embedding/index.ts';
 import { asStoplineError, StoplineError } from './errors.ts';
 import { type Exposure, measureExposures } from './exposure.ts';
@@ -27,7 +27,7 @@ export interface WorkerSettings {
 
 export type WorkerTask =
   | { kind: 'warm' }
-  | { kind: 'inspect'; bytes: Uint8Array }
+  | { kind: 'inspect'; image: Uint8Array | Frame }
   | { kind: 'inspectFile'; path: string }
   | { kind: 'scoreFile'; path: string; format: RowFormat }
   | { kind: 'measureFile'; path: string }
@@ -85,6 +85,11 @@ export interface Loaded {
 
 type Answer = Loaded | Verdict | WrittenRow | MeasuredImage | MeasuredImage[];
 
+async function inspect(image: Uint8Array | Frame): Promise<Verdict> {
+  const inspector = await requireInspector();
+  return image instanceof Uint8Array ? inspector.inspect(image) : inspector.inspectFrame(image);
+}
+
 /** Bad images are rows, too; a pool that cannot judge at all is an error. */
 async function scoreFile(path: string, format: RowFormat): Promise<WrittenRow> {
   const { inspect } = await requireInspector();
@@ -102,7 +107,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
       if (settings.profileBytes) await requireInspector();
       return { core: requireCore().info, embedder: (await requireEmbedder())?.info };
     case 'inspect':
-      return (await requireInspector()).inspect(task.bytes);
+      return inspect(task.image);
     case 'inspectFile':
       return (await requireInspector()).inspect(readImage(task.path, maxBytes));
     case 'scoreFile':

@@ -52,13 +52,14 @@ const idleAllowanceMs = 10_000;
 export async function buildApp(config: Config, pool: Pool, profile: Profile): Promise<FastifyInstance> {
   const state: ServerState = { phase: 'starting' };
   const budget: BufferBudget = { limit: config.bufferLimit, used: 0 };
-  const metrics = createMetrics(pool, budget, { profile, decidedBy: config.decideBy, version });
-  const judge = createJudge(pool, profile, metrics);
+  const judge = createJudge(pool, profile);
+  const metrics = createMetrics(judge, budget, { decidedBy: config.decideBy, version });
+  judge.watch(({ verdict }) => metrics.observeVerdict(verdict));
   const expecting = new WeakSet<IncomingMessage>();
 
   const answerError = (request: FastifyRequest, reply: FastifyReply, error: unknown) =>
     refuse(request, reply, error, {
-      retryAfterSeconds: Math.max(1, Math.ceil(pool.expectedWaitMs / 1000)),
+      retryAfterSeconds: Math.max(1, Math.ceil(judge.pool.expectedWaitMs / 1000)),
       isClosing: state.phase === 'draining',
     });
 
@@ -159,8 +160,8 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' } });
 
   registerInspect(app, { config, judge, state, budget });
-  registerHealth(app, pool, state);
-  registerReference(app, profile, pool);
+  registerHealth(app, judge, state);
+  registerReference(app, judge);
   app.get(
     '/metrics',
     {

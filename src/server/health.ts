@@ -1,17 +1,17 @@
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import { asStoplineError } from '../errors.ts';
-import type { Pool } from '../pool.ts';
+import type { Judge } from './judge.ts';
 
 /** Where a server is in its life; only `serving` takes requests. */
 export interface ServerState {
   phase: 'starting' | 'serving' | 'draining' | 'failed';
 }
 
-function reasonNotReady(pool: Pool, state: ServerState): string | undefined {
+function reasonNotReady(judge: Judge, state: ServerState): string | undefined {
   if (state.phase !== 'serving') return state.phase;
   try {
-    pool.admit();
+    judge.pool.admit();
     return undefined;
   } catch (error) {
     return asStoplineError(error).code === 'STOPLINE_ERR_OVERLOADED' ? 'overloaded' : 'failed';
@@ -19,7 +19,7 @@ function reasonNotReady(pool: Pool, state: ServerState): string | undefined {
 }
 
 /** Probes: `live` says that the process answers, `ready` that it should get requests. */
-export function registerHealth(app: FastifyInstance, pool: Pool, state: ServerState): void {
+export function registerHealth(app: FastifyInstance, judge: Judge, state: ServerState): void {
   app.get(
     '/health/live',
     {
@@ -53,7 +53,7 @@ export function registerHealth(app: FastifyInstance, pool: Pool, state: ServerSt
       },
     },
     async (_request, reply) => {
-      const reason = reasonNotReady(pool, state);
+      const reason = reasonNotReady(judge, state);
       if (reason === undefined) return { ready: true };
       return reply.code(503).send({ ready: false, reason });
     },

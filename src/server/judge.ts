@@ -1,9 +1,9 @@
 import type { FastifyRequest } from 'fastify';
+import type { Frame } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
 import type { Pool } from '../pool.ts';
 import type { Profile } from '../profile.ts';
 import type { Verdict } from '../verdict.ts';
-import type { Metrics } from './metrics.ts';
 
 /** One image that was judged, as those who watch a service see it. */
 export interface Judgement {
@@ -13,41 +13,57 @@ export interface Judgement {
   /** When it was judged, in milliseconds since 1970. */
   at: number;
   requestId: string;
-  /** The encoded image; only for watchers that asked for it. */
+  /** The encoded image; only for watchers that asked for it, and not of an image that came as pixels. */
   bytes?: Uint8Array;
+  /** The pixels of an image that came as pixels; only for watchers that asked for bytes. */
+  frame?: Frame;
 }
 
 export type Watcher = (judgement: Judgement) => void;
 
 /**
  * The one place where a service judges images, however they came: POST /inspect, the gate, the proxy. Whoever keeps account
- * of verdicts (drift, quarantine, history, live events) watches here.
+ * of verdicts (drift, quarantine, history, live events) watches here. Holds the Profile in force and the threads that judge
+ * by it; both are replaced together.
  */
 export interface Judge {
+  /** The Profile in force. @throws {StoplineError} PROFILE_*, MODEL_* where there is none, because it cannot be used */
   readonly profile: Profile;
   readonly pool: Pool;
   /**
-   * @param bytes the encoded image; empty afterwards unless `keep` is set or a watcher wants it
-   * @throws {StoplineError} IMAGE_*, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
+   * @param image the encoded image, or its pixels; the array is empty afterwards unless `keep` is set or a watcher wants it
+   * @throws {StoplineError} IMAGE_*, FRAME_INVALID, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
    */
   inspect(
-    bytes: Uint8Array,
+    image: Uint8Array | Frame,
     of: { source: string; requestId: string; signal?: AbortSignal; keep?: boolean },
   ): Promise<Verdict>;
   /** Calls the watcher after each verdict, in the order in which they were reached. It must not throw or block. */
   watch(watcher: Watcher, wants?: { bytes: boolean }): void;
+  /** Judges by another Profile from now on. What was accepted before is judged by the one before, whose threads then end. */
+  replace(pool: Pool, profile: Profile): void;
+  /** Calls the watcher after each change of the Profile. It must not throw or block. */
+  onReplace(watcher: (profile: Profile) => void): void;
 }
 
-export function createJudge(pool: Pool, profile: Profile, metrics: Metrics): Judge {
+/** @param profile the one that `pool` judges by, or why there is none: the pool then refuses with the same error */
+export function createJudge(pool: Pool, profile: Profile | StoplineError): Judge {
   const watchers: Watcher[] = [];
+  const replaceWatchers: ((profile: Profile) => void)[] = [];
   let wantsBytes = false;
+  let current = { pool, profile };
   return {
-    profile,
-    pool,
-    async inspect(bytes, { source, requestId, signal, keep = false }) {
-      const verdict = await pool.inspect(bytes, { signal, transfer: !keep && !wantsBytes });
-      metrics.observeVerdict(verdict);
-      const judgement: Judgement = { verdict, source, at: Date.now(), requestId, ...(wantsBytes && { bytes }) };
+    get profile() {
+      if (current.profile instanceof StoplineError) throw current.profile;
+      return current.profile;
+    },
+    get pool() {
+      return current.pool;
+    },
+    async inspect(image, { source, requestId, signal, keep = false }) {
+      const verdict = await current.pool.inspect(image, { signal, transfer: !keep && !wantsBytes });
+      const kept = image instanceof Uint8Array ? { bytes: image } : { frame: image };
+      const judgement: Judgement = { verdict, source, at: Date.now(), requestId, ...(wantsBytes && kept) };
       for (const watcher of watchers) watcher(judgement);
       return verdict;
     },
@@ -55,6 +71,13 @@ export function createJudge(pool: Pool, profile: Profile, metrics: Metrics): Jud
       watchers.push(watcher);
       if (wants?.bytes) wantsBytes = true;
     },
+    replace(pool, profile) {
+      const { pool: previous } = current;
+      current = { pool, profile };
+      void previous.close();
+      for (const watcher of replaceWatchers) watcher(profile);
+    },
+    onReplace: (watcher) => void replaceWatchers.push(watcher),
   };
 }
 

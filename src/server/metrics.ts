@@ -1,10 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client';
 import type { CoreInfo } from '../core/index.ts';
 import type { EmbedderInfo } from '../embedding/index.ts';
-import type { Pool } from '../pool.ts';
-import type { Profile } from '../profile.ts';
 import type { DecideBy, Verdict } from '../verdict.ts';
 import type { BufferBudget } from './body.ts';
+import type { Judge } from './judge.ts';
 
 export interface Metrics {
   /** One judged image. */
@@ -12,7 +11,7 @@ export interface Metrics {
   /** One refused image or request. */
   observeRefusal(code: string): void;
   observeRequest(route: string, status: number, seconds: number): void;
-  /** Called when the workers have loaded their core. */
+  /** Called when the workers have loaded their core, and again when others have. */
   announceBuild(core: CoreInfo, embedder?: EmbedderInfo): void;
   readonly contentType: string;
   /** The Prometheus text format. */
@@ -30,11 +29,11 @@ const scoreBuckets = [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
  * error codes, routes of ours.
  */
 export function createMetrics(
-  pool: Pool,
+  judge: Judge,
   budget: BufferBudget,
-  of: { profile: Profile; decidedBy: DecideBy; version: string },
+  of: { decidedBy: DecideBy; version: string },
 ): Metrics {
-  const { profile, decidedBy, version } = of;
+  const { decidedBy, version } = of;
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -113,13 +112,13 @@ export function createMetrics(
       },
     });
   gauge('stopline_buffered_bytes', 'Bytes of request bodies held in memory.', () => budget.used);
-  gauge('stopline_pool_queue_size', 'Images that wait for a worker thread.', () => pool.queued);
-  gauge('stopline_pool_running', 'Images in worker threads.', () => pool.running);
-  gauge('stopline_pool_threads', 'Worker threads.', () => pool.info.threads);
+  gauge('stopline_pool_queue_size', 'Images that wait for a worker thread.', () => judge.pool.queued);
+  gauge('stopline_pool_running', 'Images in worker threads.', () => judge.pool.running);
+  gauge('stopline_pool_threads', 'Worker threads.', () => judge.pool.info.threads);
   gauge(
     'stopline_pool_expected_wait_seconds',
     'What an image that comes now would wait.',
-    () => pool.expectedWaitMs / 1000,
+    () => judge.pool.expectedWaitMs / 1000,
   );
 
   for (const verdict of ['pass', 'warn', 'block']) inspections.inc({ verdict }, 0);
@@ -141,7 +140,8 @@ export function createMetrics(
     observeRefusal: (code) => refusals.inc({ code }),
     observeRequest: (route, status, seconds) => requests.observe({ route, status: String(status) }, seconds),
     announceBuild({ build: core, simd }, embedder) {
-      build.set({ version, core, simd, profile: profile.sha256.slice(0, 12), decided_by: decidedBy }, 1);
+      for (const gauge of [build, model, failedProviders]) gauge.reset();
+      build.set({ version, core, simd, profile: judge.profile.sha256.slice(0, 12), decided_by: decidedBy }, 1);
       if (!embedder) return;
       const { model: name, sha256, runtime, provider, failed } = embedder;
       model.set({ model: name, sha256: sha256.slice(0, 12), runtime, provider }, 1);

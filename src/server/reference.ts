@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
-import type { Pool } from '../pool.ts';
-import { describeProfile, type Profile } from '../profile.ts';
+import { describeProfile } from '../profile.ts';
 import { statistics } from '../statistics.ts';
+import type { Judge } from './judge.ts';
 import { refusals } from './schemas.ts';
 
 /** What images are judged against: the Profile without its numbers, and the table of statistics. */
-export function registerReference(app: FastifyInstance, profile: Profile, pool: Pool): void {
+export function registerReference(app: FastifyInstance, judge: Judge): void {
   app.get(
     '/profile',
     {
@@ -24,8 +24,8 @@ export function registerReference(app: FastifyInstance, profile: Profile, pool: 
       },
     },
     async () => {
-      const { model, ...about } = describeProfile(profile);
-      const { runtime, provider, failed } = pool.info.embedder ?? {};
+      const { model, ...about } = describeProfile(judge.profile);
+      const { runtime, provider, failed } = judge.pool.info.embedder ?? {};
       return model ? { ...about, model: { ...model, runtime, provider, failed } } : about;
     },
   );
