@@ -1,6 +1,10 @@
 export type { Container } from './container.ts';
 export type { Core, CoreInfo } from './core/index.ts';
 export { defaultLimits, type Frame, type Limits } from './decode.ts';
+export type { Monitor } from './drift/monitor.ts';
+export type { Observable, Observation } from './drift/observation.ts';
+export type { DriftReport, DriftState, Moved, Transition } from './drift/report.ts';
+export { createDrift, type Drift, type DriftOptions } from './drift.ts';
 export { type ErrorCode, errorTable, StoplineError } from './errors.ts';
 export { type FitOptions, type FitResult, fit } from './fit.ts';
 export type { History, JpegPass } from './forensics.ts';

@@ -3,6 +3,7 @@ import type { Container } from './container.ts';
 import type { Core } from './core/index.ts';
 import { checkFrame, decode, type Frame, type Limits, release } from './decode.ts';
 import type { Embedder } from './embedding/index.ts';
+import { differenceHash } from './hash.ts';
 import { measure, statistics } from './statistics.ts';
 
 /** Everything known of one image before it is compared with a Profile. */
@@ -18,6 +19,8 @@ export interface MeasuredImage {
   height: number;
   bytes: number;
   sha256: string;
+  /** Difference hash of the pixels. */
+  hash: string;
   timingMs: { decode: number; statistics: number; embedding?: number };
 }
 
@@ -62,6 +65,7 @@ export async function measurePixels(
     height: turned ? container.width : container.height,
     bytes: bytes.length,
     sha256: createHash('sha256').update(bytes).digest('hex'),
+    hash: differenceHash(frame),
     timingMs: { decode: decoded - started, statistics: measured - decoded, ...embedded?.time },
   };
 }
@@ -90,6 +94,7 @@ export async function measureFrame(core: Core, frame: Frame, embedder?: Embedder
     height: frame.height,
     bytes: frame.data.length,
     sha256: createHash('sha256').update(frame.data).digest('hex'),
+    hash: differenceHash(frame),
     timingMs: { decode: 0, statistics: measured - started, ...embedded?.time },
   };
 }

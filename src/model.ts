@@ -4,8 +4,9 @@ import { calibrateDiagnosis, fitCauses, type View, withoutClasses } from './caus
 import { families, familyOf } from './corruptions.ts';
 import { ledoitWolf } from './covariance.ts';
 import { type CauseModel, cap, unknownFeatures } from './diagnosis.ts';
-import { fitEmbeddings, sizesOf } from './embedding/distances.ts';
+import { type EmbeddingModel, fitEmbeddings, sizesOf } from './embedding/distances.ts';
 import type { EmbeddingPart } from './embedding/embedder.ts';
+import { principalAxes, projectCloud } from './embedding/projection.ts';
 import { StoplineError } from './errors.ts';
 import { constantProperties } from './measure.ts';
 import type { ProfileDescription } from './profile.ts';
@@ -210,8 +211,10 @@ export function fitModel(
     },
     tensors: { ...shared, ...tensorsOf(part, calibration) },
   });
+  const fitted = fittedOf(whole);
+  if (whole.embeddingModel) Object.assign(fitted.tensors, projectionsOf(whole.embeddingModel, samples));
   return {
-    ...fittedOf(whole),
+    ...fitted,
     folds: parts.map((part) => part && fittedOf(part)),
     unseen: judged.map(({ sample, score, z }) => ({ sample, score, z })),
     coreset,
@@ -224,6 +227,19 @@ interface Diagnosed {
   /** Position of the cause among those known to the model; -1 for one it does not know. */
   truth: number;
   features: number[];
+}
+
+/** Axes of the content of a reference, and where its images lie along them. */
+function projectionsOf(model: EmbeddingModel, samples: readonly Sample[]): Record<string, Tensor> {
+  const axes = principalAxes(model);
+  const { content } = sizesOf(model.parts);
+  const rows = samples.flatMap(({ id, embedding }) => (embedding ? { id, embedding } : []));
+  const cloud = projectCloud(model, axes, rows);
+  const across = axes.length / content;
+  return {
+    embeddingAxes: { shape: [across, content], data: axes, isSingle: true },
+    embeddingCloud: { shape: [cloud.length / across, across], data: cloud, isSingle: true },
+  };
 }
 
 type Edges = ProfileDescription['regimes'][number]['components'];

@@ -5,12 +5,13 @@ import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { ModelCardSchema } from './embedding/card.ts';
 import { coresetSize, sizesOf } from './embedding/distances.ts';
+import { cloudSize, projectionSize } from './embedding/projection.ts';
 import { StoplineError } from './errors.ts';
 import { decodeTensors, encodeTensors, type Tensor } from './safetensors.ts';
 import { componentNames } from './score.ts';
 
 /** Version of the file layout and of the meaning of every number in it. */
-export const profileVersion = 2;
+export const profileVersion = 3;
 
 const size = Type.Integer({ minimum: 0 });
 const share = Type.Number({ minimum: 0, maximum: 1 });
@@ -306,6 +307,12 @@ function checkEmbeddings(
   const { data: factor } = expect('embeddingFactor', width ** 2);
   for (let i = 0; i < width; i++) {
     if (!(factor[i * (width + 1)] > 0)) throw invalid('Expected a factor of the covariance of embeddings.');
+  }
+  const across = Math.min(projectionSize, content);
+  expect('embeddingAxes', across * content);
+  const { shape: cloud } = expect('embeddingCloud');
+  if (cloud.length !== 2 || cloud[1] !== across || cloud[0] > cloudSize) {
+    throw invalid(`Expected projections of at most ${cloudSize} reference images, ${across} numbers each.`);
   }
   const { shape } = expect('embeddingCoreset');
   if (shape.length !== 2 || shape[1] !== content || shape[0] > coresetSize || (paths && paths.length !== shape[0])) {

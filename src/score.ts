@@ -246,6 +246,11 @@ export interface Scorer {
   score(vector: Float64Array, properties: Readonly<Record<string, string>>, embedding?: Float32Array): Score;
   /** Sorted values of one scored statistic over the reference images of a regime. */
   calibration(position: number, regime: number): Float64Array;
+  /**
+   * Deviations of every scored statistic of an image that was judged before, within the nearest regime: the same numbers as
+   * in its score. A statistic that is missing deviates by 0.
+   */
+  deviations(statistics: Readonly<Record<string, number | null>>): Float64Array;
 }
 
 /**
@@ -274,6 +279,14 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
 
   return {
     calibration: (position, regime) => calibrationOf(profile, position, regime),
+    deviations(values) {
+      const row = Float64Array.from(profile.statistics, ({ name, logFloor }) =>
+        scoredValue(values[name] ?? Number.NaN, logFloor),
+      );
+      const [first, second] = parts.regimes;
+      if (second) return standardise(parts.regimes, row).z;
+      return row.map((value, i) => gaussianise(first.gaussianisers[i], value));
+    },
     score(vector, properties, embedding) {
       const { model } = profile;
       if (model && embedding?.length !== model.dimension) {
@@ -342,6 +355,7 @@ function embeddingModelOf({ model, tensors }: Profile): EmbeddingModel {
     scales: tensors.embeddingScales.data,
     factor: tensors.embeddingFactor.data,
     coreset: tensors.embeddingCoreset.data,
+    axes: tensors.embeddingAxes?.data,
   };
 }
 

@@ -57,6 +57,11 @@ export interface Verdict {
    * the distance of their embeddings, 0 to 2. Where the Profile keeps paths.
    */
   nearest?: { path: string; distance: number }[];
+  /**
+   * What the image shows, as the first principal coordinates of its embedding in reference standard deviations: near images
+   * show similar things. Where the Profile has a model.
+   */
+  projection?: number[];
   /** Value by statistic name; null where it does not apply to this image. */
   statistics: Record<string, number | null>;
   image: {
@@ -66,6 +71,8 @@ export interface Verdict {
     bytes: number;
     /** Of the encoded bytes, or of the pixels when a frame was given. */
     sha256: string;
+    /** 64-bit difference hash of the pixels: the same for the same picture, whatever its encoding. */
+    hash: string;
     container?: Container;
     /**
      * JPEG compression before this file that the pixels remember: the file's own pass, and one before. Only where the
@@ -114,6 +121,7 @@ export function judge(
     ...novelties.filter((reason) => !isOfFile(reason)),
   ].slice(0, maxReasons);
   const nearest = nearestImages(profile, score);
+  const projection = score.embedded?.projection;
   const { decode, statistics: measured, embedding } = image.timingMs;
   const scored = performance.now() - started;
   return {
@@ -126,6 +134,7 @@ export function judge(
     detectors,
     ...(score.causes && { causes: score.causes.filter(({ probability }, i) => i < 3 || probability >= 0.05) }),
     ...(nearest && { nearest }),
+    ...(projection && { projection: Array.from(projection, (value) => Number(value.toFixed(4))) }),
     statistics: toImageStatistics(image.statistics),
     image: {
       format: image.container?.format ?? 'frame',
@@ -133,6 +142,7 @@ export function judge(
       height: image.height,
       bytes: image.bytes,
       sha256: image.sha256,
+      hash: image.hash,
       ...(image.container && { container: image.container }),
       ...(history && { history }),
     },

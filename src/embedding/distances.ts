@@ -1,6 +1,7 @@
 import { CholeskyDecomposition } from 'ml-matrix';
 import { ledoitWolf } from '../covariance.ts';
 import type { EmbeddingPart } from './embedder.ts';
+import { project } from './projection.ts';
 
 /** Where the embeddings of a reference lie: part of a Profile. */
 export interface EmbeddingModel {
@@ -14,6 +15,8 @@ export interface EmbeddingModel {
   factor: Float64Array;
   /** Content of at most `coresetSize` reference images at length 1, one after the other. */
   coreset: Float64Array;
+  /** Principal axes of the standardised content (`principalAxes`); not needed to tell distances. */
+  axes?: Float64Array;
 }
 
 /** How far an image is from a reference, as a network sees it. */
@@ -29,6 +32,8 @@ export interface EmbeddingDistances {
   early?: number;
   /** Rows of the coreset, nearest first, and how far they are: 0 to 2. */
   nearest: { row: number; distance: number }[];
+  /** First principal coordinates of the content, in reference standard deviations; where the model has axes. */
+  projection?: Float64Array;
 }
 
 /** More rows sharpen little, and with them grow the Profile and the time of a score. */
@@ -97,7 +102,8 @@ export function fitEmbeddings(
 /** How far an embedding is from the reference. */
 export function embeddingDistances(model: EmbeddingModel, embedding: Float32Array): EmbeddingDistances {
   const values = valuesOf(model, embedding);
-  const y = whiten(model.factor, jointOf(model, values));
+  const joint = jointOf(model, values);
+  const y = whiten(model.factor, joint);
   const content = sizesOf(model.parts).content;
   const nearest = nearestRows(model.coreset, unitOf(model, values));
   const mean = nearest.reduce((sum, { distance }) => sum + distance, 0) / nearest.length;
@@ -106,6 +112,7 @@ export function embeddingDistances(model: EmbeddingModel, embedding: Float32Arra
     neighbours: Math.log(Math.max(mean, 1e-9)),
     ...(y.length > content && { early: logSquare(y.subarray(content)) }),
     nearest,
+    ...(model.axes && { projection: project(model.axes, joint.subarray(0, content)) }),
   };
 }
 
@@ -120,7 +127,7 @@ export function sizesOf(parts: readonly EmbeddingPart[]): { content: number; ear
 }
 
 /** Content at length 1, early channels as logarithms. */
-function valuesOf({ parts, floors }: EmbeddingModel, embedding: Float32Array): Float64Array {
+export function valuesOf({ parts, floors }: EmbeddingModel, embedding: Float32Array): Float64Array {
   const values = new Float64Array(embedding.length);
   let square = 0;
   for (const { kind, at, length } of parts) {
@@ -137,7 +144,7 @@ function valuesOf({ parts, floors }: EmbeddingModel, embedding: Float32Array): F
 }
 
 /** Standardised content, then standardised early channels. */
-function jointOf({ parts, centre, scales }: EmbeddingModel, values: Float64Array): Float64Array {
+export function jointOf({ parts, centre, scales }: EmbeddingModel, values: Float64Array): Float64Array {
   const { content, early } = sizesOf(parts);
   const joint = new Float64Array(content + early);
   const z = (i: number) => (scales[i] > 0 ? (values[i] - centre[i]) / scales[i] : 0);

@@ -99,6 +99,11 @@ export const verdictSchema = Type.Object(
         description: 'Reference images that show what is most like it, where the Profile keeps their paths.',
       }),
     ),
+    projection: Type.Optional(
+      Type.Array(Type.Number(), {
+        description: 'What it shows: first principal coordinates of its embedding, in reference standard deviations.',
+      }),
+    ),
     statistics: Type.Record(Type.String(), Type.Union([Type.Number(), Type.Null()]), {
       description: 'Value by name; null where it does not apply to this image.',
     }),
@@ -109,6 +114,7 @@ export const verdictSchema = Type.Object(
         height: Type.Integer(),
         bytes: Type.Integer(),
         sha256: Type.String(),
+        hash: Type.String({ description: '64-bit difference hash of the pixels, in hexadecimal.' }),
         container: Type.Optional(containerSchema),
         history: Type.Optional(historySchema),
       },

@@ -1,0 +1,54 @@
+import type { Scorer } from '../score.ts';
+import type { DecideBy, Verdict } from '../verdict.ts';
+
+/** What a monitor needs of one Verdict: a few hundred bytes, made where the state of a source is kept. */
+export interface Observation {
+  /** sha256 of the image. */
+  id: string;
+  /** When the image was taken or came, milliseconds since 1970. */
+  at: number;
+  verdict: Verdict['verdict'];
+  decidedBy: DecideBy;
+  pValue: number;
+  /** Score of the deciding detector. */
+  score: number;
+  /** Deviations of the scored statistics of the Profile, in its order. */
+  z: Float32Array;
+  /** What the image shows; where the Profile has a model. */
+  projection?: Float32Array;
+  /** Likeliest first. */
+  causes?: { cause: string; probability: number }[];
+  /** How often the classifier's prediction flips under what is seen, 0 to 1; where the Profile knows. */
+  expectedFlipRate?: number;
+  /** Difference hash of the pixels, 16 hexadecimal digits. */
+  hash: string;
+}
+
+/** What of a Verdict tells of drift: a row of `score` has all of it, so recorded verdicts can be replayed without images. */
+export type Observable = Pick<
+  Verdict,
+  'verdict' | 'decidedBy' | 'pValue' | 'score' | 'causes' | 'projection' | 'statistics'
+> & { image: Pick<Verdict['image'], 'sha256' | 'hash'>; profile: Pick<Verdict['profile'], 'sha256'> } & {
+  expectedFlipRate?: number;
+};
+
+/** How many causes of an image are remembered. */
+const maxCauses = 3;
+
+/** @param at milliseconds since 1970 */
+export function observationOf(scorer: Pick<Scorer, 'deviations'>, verdict: Observable, at: number): Observation {
+  const { projection, causes, expectedFlipRate } = verdict;
+  return {
+    id: verdict.image.sha256,
+    at,
+    verdict: verdict.verdict,
+    decidedBy: verdict.decidedBy,
+    pValue: verdict.pValue,
+    score: verdict.score,
+    z: Float32Array.from(scorer.deviations(verdict.statistics)),
+    ...(projection && { projection: Float32Array.from(projection) }),
+    ...(causes && { causes: causes.slice(0, maxCauses).map(({ cause, probability }) => ({ cause, probability })) }),
+    ...(expectedFlipRate !== undefined && { expectedFlipRate }),
+    hash: verdict.image.hash,
+  };
+}

@@ -1,0 +1,124 @@
+import { Random } from '../corruptions/random.ts';
+import { benjaminiHochberg, kolmogorovSmirnov, maximumMeanDiscrepancy, wasserstein } from './windows.ts';
+
+/**
+ * `learning`: too little is known to call it ok. `suspect`: a tenth of the evidence of an alarm. `recovered`: like the
+ * reference again, until it has been so for a while. `stale`: no images come. `frozen`: the same image comes again and again.
+ */
+export type DriftState = 'learning' | 'ok' | 'suspect' | 'drifted' | 'recovered' | 'stale' | 'frozen';
+
+/** One change of state: what an alert is made of. */
+export interface Transition {
+  from: DriftState;
+  to: DriftState;
+  /** Milliseconds since 1970; never goes back. */
+  at: number;
+  /** sha256 of the image that brought it; absent where none did. */
+  id?: string;
+  /** Images so far. */
+  images: number;
+  /** Share of the evidence that an alarm needs. */
+  evidence: number;
+  /** In plain words. */
+  text: string;
+}
+
+/** One statistic of the window that lies elsewhere than in the reference. */
+export interface Moved {
+  statistic: string;
+  direction: 'high' | 'low' | 'spread';
+  /** 1-Wasserstein distance in reference standard deviations. */
+  size: number;
+  /** Kolmogorov-Smirnov, after Benjamini-Hochberg over all statistics. */
+  pValue: number;
+}
+
+/** What is known of one source. */
+export interface DriftReport {
+  state: DriftState;
+  /** Milliseconds since 1970. */
+  since: number;
+  /** Where the state is learning: why. */
+  reason?: string;
+  /** Images that counted; the same picture again does not. */
+  images: number;
+  repeats: number;
+  /** Images of which an alarm could be wrong: one in so many on average. */
+  falseAlarmEvery: number;
+  /** What is promised, in words. */
+  promise: string;
+  /** Evidence as a share of what an alarm needs: 1 is an alarm. `by` is the statistic that has most, or `score`. */
+  evidence: { share: number; by: string; alarms: number; lastAlarmAt?: number };
+  /** How long the stream remembers, and who says so; absent while unknown. */
+  correlationTime?: { images: number; from: 'reference' | 'stream' };
+  /** As many independent images would tell as much as all that came. */
+  effectiveImages: number;
+  /** Images that the tests below are about: those since the change, where there is one. */
+  window: { images: number; effective: number; from: number; to: number };
+  /** Statistics that moved most, farthest first. */
+  moved: Moved[];
+  /** Whether the window shows other things than the reference; where the Profile has a model. */
+  content?: { distance: number; pValue: number };
+  /** Of the images that did not pass: likeliest first. */
+  causes: { cause: string; probability: number }[];
+  /** Mean of the images of late; where the Profile knows. */
+  expectedFlipRate?: number;
+  /** Images that carried most evidence, most first. */
+  frames: { id: string; at: number; pValue: number }[];
+  /** sha256 of the Profile. */
+  profile: string;
+}
+
+/** Adjusted p-value from which a statistic counts as moved. */
+const movedPValue = 0.05;
+const maxMoved = 12;
+/** In whole samples below this nothing is tested. */
+const leastRows = 4;
+const permutations = 199;
+
+/** Compares rows of deviations with the reference, whose deviations are `reference` for every statistic. */
+export function movedStatistics(
+  names: readonly string[],
+  rows: readonly ArrayLike<number>[],
+  reference: ArrayLike<number>,
+  /** Images that are like one independent image: in the window, and for every statistic in the reference. */
+  dependence: { window: number; reference: ArrayLike<number> },
+): Moved[] {
+  if (rows.length < leastRows) return [];
+  const tested = names.map((statistic, i) => {
+    const column = Float64Array.from(rows, (row) => row[i]).sort();
+    const effective = { a: rows.length / dependence.window, b: reference.length / dependence.reference[i] };
+    const { pValue } = kolmogorovSmirnov(column, reference, effective);
+    const size = wasserstein(column, reference);
+    const mean = column.reduce((sum, value) => sum + value, 0) / column.length;
+    // The mean of standard normal numbers is 0: what is not explained by it is a change of spread.
+    const direction = Math.abs(mean) < size / 2 ? 'spread' : mean > 0 ? 'high' : 'low';
+    return { statistic, direction, size, pValue } as Moved;
+  });
+  const adjusted = benjaminiHochberg(tested.map(({ pValue }) => pValue));
+  return tested
+    .map((moved, i) => ({ ...moved, pValue: adjusted[i] }))
+    .filter(({ pValue }) => pValue <= movedPValue)
+    .sort((a, b) => b.size - a.size)
+    .slice(0, maxMoved)
+    .map((moved) => ({ ...moved, size: Number(moved.size.toFixed(3)) }));
+}
+
+/** Whether rows show other things than the reference does. */
+export function movedContent(
+  rows: readonly ArrayLike<number>[],
+  cloud: readonly ArrayLike<number>[],
+  /** Images that are like one independent image. */
+  dependence: number,
+): DriftReport['content'] {
+  // Every so-many-th: permutations need rows that may change places.
+  const step = Math.max(1, Math.round(dependence));
+  const thinned = rows.filter((_, i) => i % step === 0);
+  if (thinned.length < leastRows || cloud.length < leastRows) return undefined;
+  const random = new Random(1);
+  const { statistic, pValue } = maximumMeanDiscrepancy(thinned, cloud, {
+    permutations,
+    random: () => random.uniform(),
+  });
+  return { distance: Number(statistic.toFixed(4)), pValue };
+}
