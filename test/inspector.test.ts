@@ -221,6 +221,7 @@ describe('a frame that the caller has decoded', () => {
       height: 90,
       bytes: rendered.data.length,
       sha256: createHash('sha256').update(rendered.data).digest('hex'),
+      hash: fromFile.image.hash,
     });
   });
 
