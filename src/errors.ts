@@ -102,6 +102,19 @@ const table = {
     exit: 73,
     meaning: 'The output cannot be written; whatever stood there before is left as it was.',
   },
+  // the store of a service
+  STATE_UNUSABLE: {
+    status: 500,
+    exit: 78,
+    meaning:
+      'The state folder cannot be made or written, another process has it, or its store was written by a newer version.',
+  },
+  STORE_UNAVAILABLE: {
+    status: 503,
+    exit: 74,
+    meaning:
+      'What is stored cannot be read or written for now, for a full or broken disk, say; images are judged still.',
+  },
   // settings and requests
   OPTION_INVALID: { status: 400, exit: 2, meaning: 'A setting, option or argument has a value that it cannot have.' },
   REQUEST_INVALID: {
