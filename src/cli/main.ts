@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   fit: async () => (await import('./fit.ts')).fitCommand(),
   inspect: async () => (await import('./inspect.ts')).inspectCommand(),
   score: async () => (await import('./score.ts')).scoreCommand(),
+  check: async () => (await import('./check.ts')).checkCommand(),
   report: async () => (await import('./report.ts')).reportCommand(),
   serve: async () => (await import('./serve.ts')).serveCommand(),
   doctor: async () => (await import('./doctor.ts')).doctorCommand(),

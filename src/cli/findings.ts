@@ -1,0 +1,272 @@
+import { type Check, type CheckedShare, falseDiscoveryRate } from '../check.ts';
+import type { Population, Shift } from '../population.ts';
+import { leastImages } from '../population.ts';
+import type { Profile } from '../profile.ts';
+import { statistics } from '../statistics.ts';
+import { reasonInWords } from './tally.ts';
+import { count, percent, printable, styled, table } from './terminal.ts';
+
+export const findingsFormats = ['text', 'json', 'junit', 'github', 'markdown'] as const;
+export type FindingsFormat = (typeof findingsFormats)[number];
+
+/** One thing that was checked. */
+interface Finding {
+  group: 'shares' | 'detectors' | 'statistics';
+  /** Of the statistic, of the detector, or of the share. */
+  name: string;
+  passed: boolean;
+  /** What was found, in a sentence. */
+  text: string;
+}
+
+interface Checked {
+  findings: readonly Finding[];
+  check: Check;
+  population: Population;
+  profile: Profile;
+}
+
+/** Annotations beyond are cut off by GitHub: ten for each step. */
+const maxAnnotations = 8;
+/** Lines of text a table has room for. */
+const maxRows = 8;
+/** Images that are named. */
+const maxImages = 3;
+
+/** Shares first, then what has moved, farthest first, then the rest. */
+export function findingsOf({ shares, shifts }: Check): Finding[] {
+  const shareFinding = (name: string, words: string, share: CheckedShare): Finding => ({
+    group: 'shares',
+    name,
+    passed: share.passed,
+    text: `${percent(share.share)} ${words} (${share.hits} of ${share.images}, 95 % interval ${percent(share.low)} to ${percent(share.high)}), ${percent(share.max)} allowed`,
+  });
+  const moved = shifts.map(
+    (shift): Finding => ({
+      group: shift.kind === 'detector' ? 'detectors' : 'statistics',
+      name: shift.name,
+      passed: !shift.moved,
+      text: shiftText(shift),
+    }),
+  );
+  return [
+    shareFinding('blocked', 'blocked', shares.block),
+    shareFinding('stopped', 'warned about or blocked', shares.warn),
+    ...moved.filter(({ passed }) => !passed),
+    ...moved.filter(({ passed }) => passed),
+  ];
+}
+
+function shiftText(shift: Shift): string {
+  const { name, kind, direction, distance, adjusted, reference, current } = shift;
+  const row = statistics.find((statistic) => statistic.name === name);
+  const digits = row?.digits ?? 2;
+  const unit = row && row.unit !== 'ratio' && row.unit !== 'share' ? ` ${row.unit}` : '';
+  const words =
+    kind === 'detector'
+      ? `${direction === 'low' ? 'less' : 'more'} strange than the reference by the detector ${name}`
+      : direction === 'spread'
+        ? `spread otherwise than in the reference (${name})`
+        : `${(direction === 'high' ? row?.high : row?.low) ?? `${direction}er than`} the reference (${name})`;
+  const [now, then] = [current, reference].map(
+    ({ p01, p50, p99 }) => `${p50.toFixed(digits)}${unit} (${p01.toFixed(digits)} to ${p99.toFixed(digits)})`,
+  );
+  return `${words}: median ${now}, in the reference ${then}; distance ${distance.toFixed(2)}, adjusted p ${pText(adjusted)}`;
+}
+
+function pText(p: number): string {
+  return p < 1e-12 ? '< 1e-12' : String(Number(p.toPrecision(2)));
+}
+
+/** For programs: everything that the other formats are made from. */
+export function toJson(
+  { passed, counts, shares, shifts, maxDistance }: Check,
+  population: Population,
+  profile: Profile,
+) {
+  return {
+    passed,
+    ...counts,
+    shares,
+    maxDistance,
+    falseDiscoveryRate,
+    statistics: shifts,
+    causes: population.causes(),
+    reasons: population.reasons(),
+    errors: population.errors(),
+    worst: population.worst(),
+    profile: { name: profile.name, sha256: profile.sha256 },
+  };
+}
+
+export function formatFindings(format: Exclude<FindingsFormat, 'json'>, checked: Checked): string {
+  if (format === 'junit') return junit(checked);
+  if (format === 'github') return annotations(checked);
+  return format === 'markdown' ? markdown(checked) : text(checked);
+}
+
+function headline({ check, profile }: Checked): string {
+  const { counts, passed } = check;
+  return `${count(counts.images, 'image')} ${passed ? 'match' : 'do not match'} the reference "${profile.name}"`;
+}
+
+/** What a reader should know beside what was found. */
+function remarks({ check, population, profile }: Checked): string[] {
+  const { counts, shifts } = check;
+  const untested = profile.statistics.length + profile.detectors.length - shifts.length;
+  const [cause] = population.causes();
+  const stopped = counts.warn + counts.block;
+  return [
+    ...(cause && cause.cause !== 'unknown' && stopped > 0
+      ? [`Likeliest cause: ${cause.cause}, of ${cause.count} of ${count(stopped, 'image')} that did not pass.`]
+      : []),
+    ...(untested > 0
+      ? [
+          `${untested} of ${shifts.length + untested} distributions were not compared: worth fewer than ${leastImages} independent images.`,
+        ]
+      : []),
+    ...population
+      .errors()
+      .map(
+        ({ code, count: times, example }) =>
+          `${count(times, 'image')} that could not be judged ${times === 1 ? 'counts' : 'count'} as blocked: ${code}, such as ${example}.`,
+      ),
+  ];
+}
+
+function text(checked: Checked): string {
+  const { findings, check, population } = checked;
+  const mark = ({ passed }: { passed: boolean }) =>
+    passed ? styled('green', 'pass') : styled(['bold', 'red'], 'FAIL');
+  const moved = findings.filter(({ group, passed }) => group !== 'shares' && !passed);
+  const compared = check.shifts.length;
+  const lines = [
+    `${check.passed ? styled(['bold', 'green'], 'PASS') : styled(['bold', 'red'], 'DRIFT')}  ${printable(headline(checked))}`,
+    ...findings.filter(({ group }) => group === 'shares').map((finding) => `  ${mark(finding)}  ${finding.text}`),
+    `  ${mark({ passed: moved.length === 0 })}  ${moved.length} of ${compared} distributions have moved (distance above ${check.maxDistance}, false discovery rate ${percent(falseDiscoveryRate)})`,
+    ...moved.slice(0, maxRows).map((finding, i) => `        ${i + 1}. ${finding.text}`),
+  ];
+  if (moved.length > maxRows) lines.push(`        and ${moved.length - maxRows} more (--json lists all)`);
+  lines.push(...remarks(checked).map(printable));
+  const reasons = population.reasons().slice(0, 5);
+  if (reasons.length > 0) {
+    lines.push(styled('bold', 'First reasons of images that did not pass'));
+    lines.push(
+      table(
+        reasons.map((reason) => [`  ${reason.count}`, reasonInWords(reason)]),
+        [0],
+      ),
+    );
+  }
+  const worst = population
+    .worst()
+    .filter(({ verdict }) => verdict !== 'pass')
+    .slice(0, maxImages);
+  if (worst.length > 0) {
+    lines.push(styled('bold', 'Strangest images'));
+    for (const {
+      path,
+      verdict,
+      reasons: [first],
+    } of worst) {
+      lines.push(`  ${verdict}  ${printable(path)}${first ? `\n         ${printable(first)}` : ''}`);
+    }
+  }
+  return lines.join('\n');
+}
+
+/** A table for a pull request or `$GITHUB_STEP_SUMMARY`. */
+function markdown(checked: Checked): string {
+  const { findings, check, population } = checked;
+  const shown = findings.filter(({ group, passed }) => group === 'shares' || !passed);
+  const rows = shown
+    .slice(0, 2 + maxRows)
+    .map(({ name, passed, text: words }) => `| ${passed ? 'pass' : '**fail**'} | \`${name}\` | ${cell(words)} |`);
+  const worst = population
+    .worst()
+    .filter(({ verdict }) => verdict !== 'pass')
+    .slice(0, maxImages);
+  return [
+    `### ${check.passed ? 'Pass' : 'Drift'}: ${cell(headline(checked))}`,
+    '',
+    '| | checked | found |',
+    '| --- | --- | --- |',
+    ...rows,
+    '',
+    `${shown.length - 2} of ${check.shifts.length} distributions have moved.`,
+    ...remarks(checked).map((remark) => `\n${cell(remark)}`),
+    ...(worst.length > 0
+      ? [
+          '',
+          'Strangest images:',
+          '',
+          ...worst.map(({ path, verdict, reasons: [first = ''] }) => `- ${verdict}: ${cell(path)}: ${cell(first)}`),
+        ]
+      : []),
+  ].join('\n');
+}
+
+/** File names may hold anything: no mark-up, no new line, no cell border of theirs counts. */
+function cell(words: string): string {
+  return printable(words).replace(/[\\`*_[\]<>#|&~@]/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/** Workflow commands of GitHub Actions: one annotation a failure, and one that sums up. */
+function annotations(checked: Checked): string {
+  const failed = checked.findings.filter(({ passed }) => !passed);
+  const command = (level: 'error' | 'notice', title: string, message: string) =>
+    `::${level} title=${escapeProperty(`Stopline: ${title}`)}::${escapeData(printable(message))}`;
+  const rest = failed.length - maxAnnotations;
+  return [
+    ...failed.slice(0, maxAnnotations).map(({ name, group, text: words }) => {
+      const title = group === 'shares' ? `too many images ${name}` : `${name} has moved`;
+      return command('error', title, words);
+    }),
+    command(
+      checked.check.passed ? 'notice' : 'error',
+      checked.check.passed ? 'pass' : 'drift',
+      [headline(checked), ...(rest > 0 ? [`${rest} more have moved`] : []), ...remarks(checked)].join('. '),
+    ),
+  ].join('\n');
+}
+
+/** As actions/toolkit does. */
+function escapeData(words: string): string {
+  return words.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
+}
+
+function escapeProperty(words: string): string {
+  return escapeData(printable(words)).replaceAll(':', '%3A').replaceAll(',', '%2C');
+}
+
+/** JUnit XML: a suite a group, a case for everything that was checked. */
+function junit(checked: Checked): string {
+  const { findings } = checked;
+  const failures = (of: readonly Finding[]) => of.filter(({ passed }) => !passed).length;
+  const suites = (['shares', 'detectors', 'statistics'] as const).map((group) => {
+    const members = findings.filter((finding) => finding.group === group);
+    const cases = members.map(({ name, passed, text: words }) => {
+      const head = `    <testcase classname="stopline.${group}" name="${xml(name)}"`;
+      return passed
+        ? `${head}><system-out>${xml(words)}</system-out></testcase>`
+        : `${head}><failure message="${xml(words)}"/></testcase>`;
+    });
+    return [
+      `  <testsuite name="stopline.${group}" tests="${members.length}" failures="${failures(members)}">`,
+      ...cases,
+      '  </testsuite>',
+    ].join('\n');
+  });
+  const name = xml([headline(checked), ...remarks(checked)].join('. '));
+  return [
+    '<?xml version="1.0" encoding="UTF-8"?>',
+    `<testsuites name="${name}" tests="${findings.length}" failures="${failures(findings)}">`,
+    ...suites,
+    '</testsuites>',
+  ].join('\n');
+}
+
+function xml(words: string): string {
+  const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+  return printable(words).replace(/[&<>"]/g, (character) => entities[character]);
+}

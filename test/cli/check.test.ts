@@ -1,0 +1,115 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type Check, checkPopulation, defaultShares } from '../../src/check.ts';
+import { findingsOf, formatFindings } from '../../src/cli/findings.ts';
+import { fit } from '../../src/fit.ts';
+import { createInspector } from '../../src/inspector.ts';
+import { createPopulation, type Population } from '../../src/population.ts';
+import { type Profile, saveProfile } from '../../src/profile.ts';
+import { errorOf, jpegFrame, renderFolder, stopline, temporaryFolder } from './stopline.ts';
+
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+const flags = ['--profile', at('camera.stopline'), '--threads', '1', '--json'];
+/** What a workflow command, a table and a page would run. */
+const hostile = '::error::x|<b>%0A`.jpg';
+let profile: Profile;
+/** Images of a lower quality, one with a hostile name, and one that is none. */
+let population: Population;
+let check: Check;
+
+beforeAll(async () => {
+  await renderFolder(at('reference'), 120);
+  const options = { model: 'none', exposures: 0, power: 0, threads: 1, name: 'front' } as const;
+  ({ profile } = await fit({ paths: [at('reference')], ...options }));
+  await saveProfile(profile, at('camera.stopline'));
+  const { inspect } = await createInspector({ profile });
+  population = createPopulation(profile);
+  for (let i = 0; i < 39; i++) {
+    population.add({ path: `${i}.jpg`, ...(await inspect(await jpegFrame(2000 + i, 20))) });
+  }
+  population.add({ path: hostile, error: { code: 'STOPLINE_ERR_IMAGE_CORRUPT', message: 'broken' } });
+  check = checkPopulation(population, { ...defaultShares(profile), maxDistance: 0.2 });
+}, 120_000);
+
+const format = (name: 'text' | 'junit' | 'github' | 'markdown') =>
+  formatFindings(name, { findings: findingsOf(check), check, population, profile });
+
+describe('stopline check', () => {
+  it('exits with 0 for fresh images of the same camera and with 1 for compressed ones', async () => {
+    await renderFolder(at('fresh'), 40, 1000);
+    mkdirSync(at('compressed'));
+    for (let i = 0; i < 20; i++) writeFileSync(at(`compressed/${i}.jpg`), await jpegFrame(2000 + i, 20));
+    writeFileSync(at('compressed/x.jpg'), 'no image');
+    const pass = await stopline(['check', at('fresh'), ...flags]);
+    expect(pass.code, pass.stderr).toBe(0);
+    expect(JSON.parse(pass.stdout)).toMatchObject({ passed: true, images: 40, failed: 0 });
+    const drift = await stopline(['check', at('compressed'), ...flags]);
+    expect(drift.code, drift.stderr).toBe(1);
+    const { passed, images, failed, shares, statistics } = JSON.parse(drift.stdout);
+    expect({ passed, images, failed }).toEqual({ passed: false, images: 21, failed: 1 });
+    expect(shares.block).toMatchObject({ hits: 21, passed: false });
+    expect(statistics.find(({ name }: { name: string }) => name === 'latticeScore')).toMatchObject({ moved: true });
+    // Where everything is allowed, everything passes.
+    const all = ['--max-block', '100%', '--max-warn', '1', '--max-distance', '100%'];
+    expect((await stopline(['check', at('compressed'), ...flags, ...all])).code).toBe(0);
+  });
+
+  it.each([
+    [['--max-block', '2'], 'Expected a share such as 1% or 0.01'],
+    [['--max-block', '90%', '--max-warn', '1%'], 'to be at least --max-block'],
+  ])('exits with 2 on %s', async (wrong, message) => {
+    const run = await stopline(['check', at('reference'), ...flags, ...wrong]);
+    expect(run.code).toBe(2);
+    expect(errorOf(run)).toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
+    expect(run.stderr).toContain(message);
+  });
+});
+
+describe('what check prints', () => {
+  it('says as text what was found, and what was expected', () => {
+    const text = format('text');
+    expect(text).toMatch(/^DRIFT {2}40 images do not match the reference "front"/);
+    expect(text).toContain('FAIL  100 % blocked (40 of 40, 95 % interval 91.2 % to 100 %)');
+    expect(text).toMatch(/more JPEG-quantised than the reference \(latticeScore\): median 0\.99/);
+    expect(text).toContain(
+      '1 image that could not be judged counts as blocked: STOPLINE_ERR_IMAGE_CORRUPT, such as ::error',
+    );
+  });
+
+  it('writes JUnit with a case for everything checked, failures by name', () => {
+    const xml = format('junit');
+    const [, tests, failures] = /^<\?xml[^\n]+\n<testsuites name="[^"]*" tests="(\d+)" failures="(\d+)">/.exec(xml)!;
+    expect(xml.match(/<testcase /g)).toHaveLength(Number(tests));
+    expect(xml.match(/<failure /g)).toHaveLength(Number(failures));
+    expect(Number(tests)).toBe(check.shifts.length + 2);
+    expect(xml).toMatch(/<testcase classname="stopline\.statistics" name="latticeScore"><failure message="more JPEG/);
+    expect(xml).toContain('<testcase classname="stopline.shares" name="blocked"><failure message="100 % blocked');
+    // Well formed: every tag that opens closes.
+    const open: string[] = [];
+    for (const [, close, name, empty] of xml.matchAll(/<(\/?)([a-z-]+)[^<>]*?(\/?)>/g)) {
+      if (close) expect(open.pop()).toBe(name);
+      else if (!empty) open.push(name);
+    }
+    expect(open).toEqual([]);
+  });
+
+  it('writes annotations of GitHub that no file name can add to', () => {
+    const lines = format('github').split('\n');
+    expect(lines.length).toBeLessThanOrEqual(9);
+    for (const line of lines) expect(line).toMatch(/^::error title=Stopline%3A [^:,]+::[^\r\n]+$/);
+    expect(lines[0]).toContain('title=Stopline%3A too many images blocked::100 %25 blocked (40 of 40');
+    expect(lines[2]).toMatch(/title=Stopline%3A \w+ has moved::/);
+  });
+
+  it('writes a table of Markdown in which file names are text', () => {
+    const text = format('markdown');
+    expect(text).toContain('| **fail** | `blocked` | 100 % blocked');
+    expect(text).toContain('such as ::error::x&#124;&#60;b&#62;%0A&#96;.jpg');
+    expect(text).not.toContain('<b>');
+    for (const line of text.split('\n').filter((row) => row.startsWith('|'))) {
+      expect(line.match(/\|/g), line).toHaveLength(4);
+    }
+  });
+});
