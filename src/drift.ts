@@ -1,6 +1,6 @@
 import { probit } from 'simple-statistics';
-import { betsPerStatistic, createDetectors, powerCount } from './drift/detectors.ts';
-import { createMonitor, type Monitor, type Shared } from './drift/monitor.ts';
+import { betsPerStatistic, type Calibration, createDetectors, powerCount } from './drift/detectors.ts';
+import { createMonitor, type Monitor, mergeStates, type Shared } from './drift/monitor.ts';
 import { type Observable, type Observation, observationOf } from './drift/observation.ts';
 import { StoplineError } from './errors.ts';
 import type { Profile } from './profile.ts';
@@ -23,7 +23,8 @@ export interface DriftOptions {
 
 /** Watches sources against one Profile: the part that all of them share. */
 export interface Drift {
-  readonly profile: Profile;
+  /** sha256 of the Profile. */
+  readonly profile: string;
   /** @param at when the image was taken or came, milliseconds since 1970 */
   observationOf(verdict: Observable, at: number): Observation;
   /**
@@ -31,6 +32,11 @@ export interface Drift {
    * @param state what another monitor saved; one of another Profile or version is left aside, and it learns again
    */
   monitor(state?: Uint8Array): Monitor;
+  /**
+   * One state of several of the same source, each of which has seen a part of its images: evidence is averaged, which keeps
+   * the promise, counts are added, and the newest images make the window. States of another Profile are left out.
+   */
+  merge(states: readonly Uint8Array[]): Uint8Array;
 }
 
 /** Images of the window that tests are about, and images whose repetition is noticed. */
@@ -46,6 +52,57 @@ const recent = 64;
  * @throws {StoplineError} OPTION_INVALID
  */
 export function createDrift(profile: Profile, options: DriftOptions = {}): Drift {
+  const { decideBy = 'combined' } = options;
+  const names = profile.statistics.map(({ name }) => name);
+  if (!profile.detectors.some(({ name }) => name === decideBy)) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected decideBy to name a detector of the profile (${profile.detectors.map(({ name }) => name).join(', ')}) but received ${decideBy}.`,
+    );
+  }
+  const { embeddingCloud: cloud, correlationTimes } = profile.tensors;
+  const score = profile.correlation?.detectors[decideBy]?.images;
+  const shared = share(
+    {
+      profile: profile.sha256,
+      names,
+      scores: profile.tensors[`${decideBy}Scores`].data,
+      images: Math.min(...profile.regimes.map((regime) => regime.images)),
+      correlation: score === undefined ? undefined : { score, statistics: correlationTimes.data },
+      cloud: cloud && { across: cloud.shape[1], rows: cloud.data },
+    },
+    options,
+  );
+  const scorer = createScorer(profile, names);
+  return {
+    profile: profile.sha256,
+    observationOf: (verdict, at) => observationOf(scorer, verdict, at),
+    monitor: (state) => createMonitor(shared, state),
+    merge: (states) => mergeStates(shared, states),
+  };
+}
+
+/** What watching needs of a reference. */
+export interface DriftReference {
+  /** sha256 of the Profile. */
+  profile: string;
+  /** Of the statistics. */
+  names: readonly string[];
+  /** Sorted calibration scores of the deciding detector. */
+  scores: Float64Array;
+  /** How many images the deviations of a statistic were learnt from. */
+  images: number;
+  /** Images that are like one independent image, where the reference was ordered. */
+  correlation?: Calibration['correlation'];
+  /** Projections of images, row by row. */
+  cloud?: { across: number; rows: Float64Array };
+}
+
+/**
+ * The tables that all monitors of one reference share.
+ * @throws {StoplineError} OPTION_INVALID
+ */
+export function share(reference: DriftReference, options: DriftOptions): Shared {
   const { falseAlarmEvery = 10_000, decideBy = 'combined', learnFor = 20 } = options;
   const { staleAfterMs = 5 * 60_000, freezeAfter = 10 } = options;
   const expect = (ok: boolean, text: string, value: unknown) => {
@@ -56,23 +113,21 @@ export function createDrift(profile: Profile, options: DriftOptions = {}): Drift
   expect(isWhole(learnFor, 1), 'an integer from 1 for learnFor', learnFor);
   expect(staleAfterMs > 0, 'a positive time for staleAfterMs', staleAfterMs);
   expect(isWhole(freezeAfter, 2), 'an integer from 2 for freezeAfter', freezeAfter);
-  const names = profile.statistics.map(({ name }) => name);
-  expect(`${decideBy}Scores` in profile.tensors, 'decideBy to name a detector of the profile', decideBy);
 
-  const correlation = correlationOf(profile, decideBy);
+  const { names, scores, images, correlation, cloud } = reference;
   const independent = { score: 1, statistics: new Float64Array(names.length).fill(1) };
-  const detectors = createDetectors(profile, decideBy, falseAlarmEvery, correlation ?? independent);
+  const calibration = { scores, statistics: names.length, images, correlation: correlation ?? independent };
+  const detectors = createDetectors(calibration, falseAlarmEvery);
   const groups = new Map<string, number[]>();
   for (const [i, name] of names.entries()) {
     const group = statistics.find((row) => row.name === name)?.group ?? '';
     groups.set(group, [...(groups.get(group) ?? []), i]);
   }
-  const images = Math.min(...profile.regimes.map((regime) => regime.images));
-  const across = profile.tensors.embeddingCloud?.shape[1] ?? 0;
-  const cloud = profile.tensors.embeddingCloud?.data ?? new Float64Array();
-  const shared: Shared = {
-    profile,
+  const { across = 0, rows = new Float64Array() } = cloud ?? {};
+  return {
+    profile: reference.profile,
     detector: decideBy,
+    names,
     falseAlarmEvery,
     learnFor,
     staleAfterMs,
@@ -89,28 +144,28 @@ export function createDrift(profile: Profile, options: DriftOptions = {}): Drift
     },
     groups: [...groups.values()],
     reference: Float64Array.from({ length: images }, (_, rank) => probit((rank + 0.5) / images)),
-    cloud: Array.from({ length: across ? cloud.length / across : 0 }, (_, i) =>
-      cloud.subarray(i * across, (i + 1) * across),
+    cloud: Array.from({ length: across && rows.length / across }, (_, i) =>
+      rows.subarray(i * across, (i + 1) * across),
     ),
     correlation,
-    promise: (time) =>
-      `On average at most one false alarm in ${falseAlarmEvery} images of a source whose images are drawn as those of the ` +
-      `reference were, however often one looks; for at least 95 of 100 references like this one, ${detectors.calibrating} of ` +
-      `whose images count. ${
-        time
-          ? `Images ${time.images} apart count as independent, ${time.from === 'reference' ? 'as in the reference' : 'as the stream says'}.`
-          : 'How far apart images are independent is being learnt.'
-      }`,
-  };
-  const scorer = createScorer(profile, names);
-  return {
-    profile,
-    observationOf: (verdict, at) => observationOf(scorer, verdict, at),
-    monitor: (state) => createMonitor(shared, state),
+    promise: (time) => promiseOf(falseAlarmEvery, { images: scores.length, counted: detectors.calibrating, time }),
   };
 }
 
-/** Of the deciding detector and of every statistic, where the reference was ordered. */
-function correlationOf(_profile: Profile, _detector: DecideBy): Shared['correlation'] {
-  return undefined;
+function promiseOf(
+  every: number,
+  of: { images: number; counted: number; time?: { images: number; from: 'reference' | 'stream' } },
+): string {
+  const { images, counted, time } = of;
+  const among =
+    counted < images
+      ? `its ${images} images count as ${counted} independent ones`
+      : `its ${images} images count as independent`;
+  const apart = time
+    ? `images of a source ${time.images} apart count as independent, as ${time.from === 'reference' ? 'in the reference' : 'the stream itself shows'}`
+    : 'how far apart images of a source are independent is not known yet, so nothing is called ok';
+  return (
+    `Of a source whose images are drawn as those of the reference were, at most one false alarm in ${every} images on average, ` +
+    `however often one looks, for at least 95 of 100 such references; ${among}, and ${apart}.`
+  );
 }

@@ -57,6 +57,8 @@ export interface UnseenSample {
   sample: Sample;
   /** Combined score, as a verdict's. */
   score: number;
+  /** Score of every detector, in their order. */
+  scores: number[];
   /** Deviations of every scored statistic, in the order of the Profile. */
   z: Float32Array;
 }
@@ -134,7 +136,7 @@ export function fitModel(
     const { parts: part, rows } = fitParts({ clean: outside, views: viewsOutside, causes, members, embedded });
     for (const { sample, row, properties } of inside) {
       const { regime, values, z } = componentsOf(part, row, properties, sample.embedding);
-      judged.push({ sample, regime, values, score: Number.NaN, z: Float32Array.from(z) });
+      judged.push({ sample, regime, values, score: Number.NaN, scores: [], z: Float32Array.from(z) });
     }
     if (!part.causeModel) return part;
     // Without whole families of causes, so that there are images of causes whose relatives the model does not know either.
@@ -178,7 +180,11 @@ export function fitModel(
         ]),
     ...(embedded ? [{ name: 'embedding', components: of(...seen) }] : []),
   ];
-  for (const image of judged) image.score = strongest(normalise(image.values, regimes[image.regime].components), all);
+  for (const image of judged) {
+    normalise(image.values, regimes[image.regime].components);
+    image.scores = detectors.map(({ components }) => strongest(image.values, components));
+    [image.score] = image.scores;
+  }
 
   const shared: Record<string, Tensor> = {
     calibrationValues: {
@@ -193,8 +199,8 @@ export function fitModel(
       ),
     },
   };
-  for (const { name, components: of } of detectors) {
-    shared[`${name}Scores`] = vector(Float64Array.from(judged, ({ values }) => strongest(values, of)).sort());
+  for (const [i, { name }] of detectors.entries()) {
+    shared[`${name}Scores`] = vector(Float64Array.from(judged, ({ scores }) => scores[i]).sort());
   }
   const fittedOf = (part: Parts): Fitted => ({
     description: {
@@ -216,7 +222,7 @@ export function fitModel(
   return {
     ...fitted,
     folds: parts.map((part) => part && fittedOf(part)),
-    unseen: judged.map(({ sample, score, z }) => ({ sample, score, z })),
+    unseen: judged.map(({ sample, score, scores, z }) => ({ sample, score, scores, z })),
     coreset,
   };
 }

@@ -67,6 +67,23 @@ const Description = Type.Object(
     categories: Type.Record(Type.String(), Type.Record(Type.String(), Type.Integer({ minimum: 1 }))),
     /** What the detectors take their maximum over. */
     components: Type.Array(Type.String(), { minItems: 2, maxItems: 16 }),
+    /**
+     * How long the reference remembers, where its images were ordered: integrated correlation time in images of each detector's
+     * score, with its standard error. Those of the statistics are a tensor.
+     */
+    correlation: Type.Optional(
+      Type.Object(
+        {
+          recordings: size,
+          images: size,
+          detectors: Type.Record(
+            Type.String(),
+            Type.Object({ images: Type.Number({ minimum: 1 }), error: Type.Number({ minimum: 0 }) }, closed),
+          ),
+        },
+        closed,
+      ),
+    ),
     /** Populations that lie apart within the reference; usually one, which is all of it. */
     regimes: Type.Array(
       Type.Object(
@@ -235,7 +252,7 @@ export function decodeProfile(bytes: Uint8Array): Profile {
 
 /** Every tensor that scoring will index must be there, finite and of the right length. */
 function checkTensors(
-  { statistics, components, regimes, detectors, causes, model }: ProfileDescription,
+  { statistics, components, regimes, detectors, causes, model, correlation }: ProfileDescription,
   tensors: Record<string, Tensor>,
 ): void {
   const count = statistics.length;
@@ -279,6 +296,12 @@ function checkTensors(
     }
   }
   if (model) checkEmbeddings(model, expect);
+  if (correlation) {
+    const { data: times } = expect('correlationTimes', count);
+    if (times.some((time) => time < 1)) throw invalid('Expected correlation times of at least one image.');
+    const missing = detectors.find(({ name }) => !Object.hasOwn(correlation.detectors, name));
+    if (missing) throw invalid(`Expected a correlation time of the detector "${missing.name}".`);
+  }
   if (!causes) return;
   if (causes.members.some((member) => member >= count))
     throw invalid(`Expected statistics of the causes below ${count}.`);

@@ -31,7 +31,7 @@ export interface Memory extends Evidence {
   /** projection, row by row, NaN where there is none, */
   projection: Float32Array;
   /** and sha256, 32 bytes each. */
-  id: Uint8Array;
+  id: Buffer;
   /** Deviations of the image before, to see whether the next is the same picture. */
   lastZ: Float32Array;
   /** First 64 bits of the sha256 of recent images, and when each was taken. */
@@ -99,14 +99,17 @@ export function createMemory(sizes: Sizes, bytes?: Uint8Array): Memory {
     recentId: new Uint32Array(buffer, recentStart, recentLength / 4),
     series: new Int16Array(buffer, seriesStart, seriesBytes / 2),
     z: new Int8Array(buffer, zStart, zLength),
-    id: new Uint8Array(buffer, idStart, idLength),
+    id: Buffer.from(buffer, idStart, idLength),
   };
 }
 
 /** One byte for -30 to 30 deviations: steps of 0.02 in the middle and of a tenth at 3. */
 export function packDeviation(z: number): number {
-  return Math.round(27.3 * Math.asinh(1.6 * z));
+  const size = packed[Math.min(packed.length - 1, Math.round(Math.abs(z) * 128))];
+  return z < 0 ? -size : size;
 }
+
+const packed = Int8Array.from({ length: 30 * 128 + 1 }, (_, i) => Math.round(27.3 * Math.asinh((1.6 * i) / 128)));
 
 const unpacked = Float32Array.from({ length: 256 }, (_, byte) => Math.sinh(((byte << 24) >> 24) / 27.3) / 1.6);
 

@@ -1,9 +1,8 @@
 import { probit } from 'simple-statistics';
 import { hashDistance } from '../hash.ts';
-import type { Profile } from '../profile.ts';
 import type { DecideBy } from '../verdict.ts';
 import { track } from './dependence.ts';
-import type { Detectors, Strides } from './detectors.ts';
+import type { Calibration, Detectors, Pace } from './detectors.ts';
 import {
   createMemory,
   type Memory,
@@ -18,8 +17,11 @@ import { type DriftReport, type DriftState, movedContent, movedStatistics, type 
 
 /** What all sources of one Profile share. */
 export interface Shared {
-  profile: Profile;
+  /** sha256 of the Profile. */
+  profile: string;
   detector: DecideBy;
+  /** Of the statistics, in their order. */
+  names: readonly string[];
   falseAlarmEvery: number;
   learnFor: number;
   staleAfterMs: number;
@@ -32,7 +34,7 @@ export interface Shared {
   reference: Float64Array;
   cloud: readonly Float64Array[];
   /** Correlation times of the reference, where it was ordered. */
-  correlation?: { score: number; statistics: Float64Array };
+  correlation?: Calibration['correlation'];
   promise(correlation: DriftReport['correlationTime']): string;
 }
 
@@ -54,6 +56,8 @@ export interface Monitor {
 /** From this share of the evidence of an alarm on a source is suspect, and below the second it no longer is. */
 const suspectFrom = 0.1;
 const suspectUntil = 0.02;
+/** Evidence of one statistic that says nothing yet: its threshold is some hundred times that of the score. */
+const calmStatistic = 1e-5;
 /** A picture whose statistics all differ by less than this from the one before is the same picture, compressed again. */
 const sameDeviation = 0.02;
 const sameBits = 1;
@@ -61,8 +65,6 @@ const sameBits = 1;
 const causeWeight = 0.1;
 const maxCauses = 8;
 const maxFrames = 5;
-/** Shortens the time between looks: what is left of the correlation does not break the promise (`docs/drift.md`). */
-const looseness = 0.8;
 /** A stream is taken to remember longer than the reference only where it does so by this factor. */
 const slower = 1.5;
 
@@ -85,12 +87,13 @@ interface Head {
   spacing: number;
   seriesLength: number;
   times?: number[];
-  strides: { score: number; statistics: number } | null;
+  /** Correlation times that the evidence was gathered with: of the score, and of the statistics where the stream tells it. */
+  pace: { score: number; statistics: number } | null;
   alarms: number;
   lastAlarmAt?: number;
-  /** Image number of the last alarm, and of the last image without suspicion before it. */
+  /** Image number of the last alarm, and of the last images before it at which score and statistics said nothing. */
   alarmImage: number;
-  calmImage: number;
+  calm: { score: number; statistic: number };
   /** Images that the last alarm took. */
   alarmTook: number;
   stateImage: number;
@@ -105,7 +108,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
   const restored = saved && restore(shared, saved);
   const memory: Memory = restored?.memory ?? createMemory(sizes);
   const head: Head = restored?.head ?? {
-    profile: profile.sha256,
+    profile,
     detector,
     state: 'learning',
     since: 0,
@@ -119,10 +122,10 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
     recents: 0,
     spacing: 1,
     seriesLength: 0,
-    strides: null,
+    pace: null,
     alarms: 0,
     alarmImage: 0,
-    calmImage: 0,
+    calm: { score: 0, statistic: 0 },
     alarmTook: 0,
     stateImage: 0,
     causes: {},
@@ -131,7 +134,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
   const isNew = saved !== undefined && restored === undefined;
   let quietMs = 0;
   let ticked: number | undefined;
-  const looks = createLooks(shared, head);
+  const dependence = createDependence(shared, head);
   const series = {
     values: memory.series,
     length: head.seriesLength,
@@ -143,7 +146,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
   const change = (to: DriftState, text: string, id?: string): Transition | undefined => {
     if (to === head.state) return undefined;
     const from = head.state;
-    const { share } = detectors.strongest(memory, looks.strides());
+    const { share } = evidenceOf(shared, memory);
     if (to === 'stale' || to === 'frozen') head.before = from === 'stale' || from === 'frozen' ? head.before : from;
     head.state = to;
     head.since = head.at;
@@ -153,16 +156,16 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
 
   /** The state that the evidence speaks for, of a source whose images come and differ. */
   const judge = (id: string): Transition | undefined => {
-    const strides = looks.strides();
-    const { share, statistic } = detectors.strongest(memory, strides);
+    const { share, by, score, statistic } = evidenceOf(shared, memory);
     const current = head.state === 'stale' || head.state === 'frozen' ? head.before : head.state;
     const back = head.state !== current ? 'images come again' : undefined;
-    if (share < suspectUntil) head.calmImage = head.images;
-    if (share >= 1 && looks.known()) {
-      const by = statistic < 0 ? 'score' : profile.statistics[statistic].name;
+    if (score < suspectUntil) head.calm.score = head.images;
+    if (statistic < calmStatistic) head.calm.statistic = head.images;
+    if (share >= 1 && dependence.known()) {
       head.alarms++;
       head.lastAlarmAt = head.at;
-      head.alarmTook = head.images - Math.max(head.calmImage, head.alarmImage);
+      const calm = by === 'score' ? head.calm.score : head.calm.statistic;
+      head.alarmTook = head.images - Math.max(calm, head.alarmImage);
       head.alarmImage = head.images;
       const text =
         by === 'score'
@@ -173,11 +176,11 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
       memory.statistics.fill(0);
       return transition && { ...transition, evidence: share };
     }
-    const effective = head.images / looks.time();
-    const isLearnt = looks.known() && effective >= shared.learnFor;
+    const effective = head.images / dependence.time();
+    const isLearnt = dependence.known() && effective >= shared.learnFor;
     switch (current) {
       case 'drifted': {
-        const wait = Math.max(shared.learnFor * strides.score, 3 * head.alarmTook);
+        const wait = Math.max(shared.learnFor * dependence.time(), 3 * head.alarmTook);
         if (head.images - head.alarmImage >= wait && share < suspectFrom) {
           return change('recovered', 'images are like those of the reference again', id);
         }
@@ -185,7 +188,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
       }
       case 'recovered':
         if (share >= suspectFrom) return change('suspect', 'there are first signs of a change', id);
-        if (head.images - head.stateImage >= shared.learnFor * strides.score) {
+        if (head.images - head.stateImage >= shared.learnFor * dependence.time()) {
           head.frames = [];
           return change('ok', 'images have been like those of the reference for a while', id);
         }
@@ -194,7 +197,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
         if (share < suspectUntil) return change('ok', 'the signs of a change were nothing', id);
         break;
       default:
-        if (!isLearnt) return change('learning', looks.why(), id) ?? undefined;
+        if (!isLearnt) return change('learning', dependence.why(), id) ?? undefined;
         if (share >= suspectFrom) return change('suspect', 'there are first signs of a change', id);
         if (current === 'learning') return change('ok', 'images are like those of the reference', id);
     }
@@ -233,14 +236,14 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
       head.seriesLength = series.length;
       head.spacing = series.spacing;
       head.times = series.times;
-      if (looks.refresh()) {
-        // What was added up with looks too close together proves nothing.
+      if (dependence.refresh()) {
+        // What was added up at another pace proves nothing.
         memory.score.fill(0);
         memory.statistics.fill(0);
-        head.calmImage = head.images;
+        head.calm = { score: head.images, statistic: head.images };
       }
-      detectors.update(memory, observation, head.images, looks.strides());
-      const spacing = Math.max(1, Math.ceil(looks.time() / 4));
+      detectors.update(memory, observation, dependence.pace());
+      const spacing = Math.max(1, Math.ceil(dependence.time() / 4));
       if (head.images % spacing === 0) keepRow(memory, head, sizes, observation);
       note(head, observation, detectors.weight(observation.score));
       head.images++;
@@ -255,7 +258,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
       return change('stale', `no image for ${Math.round(quietMs / 1000)} s`);
     },
     report() {
-      return reportOf(shared, head, memory, looks, isNew);
+      return reportOf(shared, head, memory, dependence, isNew);
     },
     save() {
       return packState(head, memory.bytes);
@@ -263,56 +266,48 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
   };
 }
 
-type Looks = ReturnType<typeof createLooks>;
+type Dependence = ReturnType<typeof createDependence>;
 
-/** How far apart looks must be, by what the reference and the stream say. */
-function createLooks({ correlation, sizes, learnFor }: Shared, head: Head) {
-  const count = sizes.statistics;
-  let strides: Strides | undefined;
-  const build = (): Strides => {
-    const { score, statistics } = head.strides ?? { score: 1, statistics: 1 };
-    const ratio = correlation ? score / Math.max(1, Math.round(looseness * correlation.score)) : 1;
-    return {
-      score,
-      statistics: Int32Array.from({ length: count }, (_, i) =>
-        correlation ? Math.max(1, Math.round(correlation.statistics[i] * ratio)) : statistics,
-      ),
-    };
-  };
-  /** Correlation time of the score. */
+/** How much an image counts, by what the reference and the stream say. */
+function createDependence({ correlation, detectors, learnFor }: Shared, head: Head) {
+  let pace: Pace | undefined;
   const time = () => {
     const [stream] = head.times ?? [1];
     if (!correlation) return stream;
     return stream >= slower * correlation.score ? stream : correlation.score;
   };
-  const looks = {
-    strides: () => (strides ??= build()),
+  const dependence = {
+    pace(): Pace {
+      const { score, statistics } = head.pace ?? { score: 1, statistics: 1 };
+      pace ??= detectors.pace(score, correlation ? { timesReference: score / correlation.score } : statistics);
+      return pace;
+    },
+    /** Correlation time of the score in images. */
     time,
     from: () => (correlation && time() === correlation.score ? ('reference' as const) : ('stream' as const)),
-    /** Whether the correlation time is known. */
     known: () => correlation !== undefined || head.times !== undefined,
-    why: () => {
-      if (!looks.known()) return 'how long the stream remembers is not known yet';
-      return `fewer than ${learnFor} images, counted as if they were independent, have come`;
-    },
-    /** Takes up new correlation times; says whether looks are now farther apart. */
-    refresh: () => {
-      const score = Math.max(1, Math.round(looseness * time()));
-      const statistics = Math.max(1, Math.round(Math.max(...(head.times ?? [1]))));
-      const before = head.strides;
+    why: () =>
+      dependence.known()
+        ? `fewer than ${learnFor} images, counted as if they were independent, have come`
+        : 'how long the stream remembers is not known yet',
+    /** Takes up new correlation times; says whether evidence that was gathered with others is void. */
+    refresh() {
+      const score = time();
+      const statistics = Math.max(...(head.times ?? [1]));
+      const before = head.pace;
       const isNew = !before || differs(score, before.score) || (!correlation && differs(statistics, before.statistics));
       if (!isNew) return false;
-      head.strides = { score, statistics };
-      strides = undefined;
+      head.pace = { score, statistics };
+      pace = undefined;
       return before !== null;
     },
   };
-  return looks;
+  return dependence;
 }
 
-/** Estimates waver: looks are set anew only when they would be half as far apart again, or as near. */
+/** Estimates waver: they are taken up only when they differ by half. */
 function differs(a: number, b: number): boolean {
-  return a > 1.5 * b || b > 1.5 * a;
+  return a > slower * b || b > slower * a;
 }
 
 function keyOf(id: string): [number, number] {
@@ -355,7 +350,7 @@ function keepRow(memory: Memory, head: Head, { window, statistics, across }: Siz
   memory.pValue[row] = observation.pValue;
   for (let i = 0; i < statistics; i++) memory.z[row * statistics + i] = packDeviation(observation.z[i] || 0);
   for (let i = 0; i < across; i++) memory.projection[row * across + i] = observation.projection?.[i] ?? Number.NaN;
-  for (let i = 0; i < 32; i++) memory.id[row * 32 + i] = Number.parseInt(observation.id.slice(2 * i, 2 * i + 2), 16);
+  memory.id.write(observation.id, row * 32, 32, 'hex');
   head.rows++;
 }
 
@@ -385,7 +380,7 @@ function restore(shared: Shared, saved: Uint8Array): { head: Head; memory: Memor
   const unpacked = unpackState(saved);
   if (!unpacked) return undefined;
   const { version: _, ...head } = unpacked.header as unknown as Head & { version: number };
-  if (head.profile !== shared.profile.sha256 || head.detector !== shared.detector) return undefined;
+  if (head.profile !== shared.profile || head.detector !== shared.detector) return undefined;
   try {
     return { head, memory: createMemory(shared.sizes, unpacked.bytes) };
   } catch {
@@ -393,24 +388,89 @@ function restore(shared: Shared, saved: Uint8Array): { head: Head; memory: Memor
   }
 }
 
-function reportOf(shared: Shared, head: Head, memory: Memory, looks: Looks, isNew: boolean): DriftReport {
-  const { profile, detectors, sizes, falseAlarmEvery } = shared;
-  const { share, statistic } = detectors.strongest(memory, looks.strides());
-  const correlationTime = looks.known() ? { images: round(looks.time()), from: looks.from() } : undefined;
+/** Worst first: what the state of a source is that replicas do not agree on. */
+const severity: readonly DriftState[] = ['drifted', 'frozen', 'suspect', 'recovered', 'ok', 'learning', 'stale'];
+
+export function mergeStates(shared: Shared, states: readonly Uint8Array[]): Uint8Array {
+  const parts = states.flatMap((state) => restore(shared, state) ?? []);
+  if (parts.length < 2)
+    return parts.length === 0 ? createMonitor(shared).save() : packState(parts[0].head, parts[0].memory.bytes);
+  parts.sort((a, b) => b.head.at - a.head.at);
+  const [newest] = parts;
+  const head = structuredClone(newest.head);
+  const memory = createMemory(shared.sizes, newest.memory.bytes);
+  const sum = (value: (head: Head) => number) => parts.reduce((total, part) => total + value(part.head), 0);
+  head.images = sum(({ images }) => images);
+  head.repeats = sum(({ repeats }) => repeats);
+  head.alarms = sum(({ alarms }) => alarms);
+  const alarmed = parts.flatMap((part) => part.head.lastAlarmAt ?? []);
+  if (alarmed.length > 0) head.lastAlarmAt = Math.max(...alarmed);
+  const worst = parts.reduce((kept, part) =>
+    severity.indexOf(part.head.state) < severity.indexOf(kept.head.state) ? part : kept,
+  );
+  head.state = worst.head.state;
+  head.since = worst.head.since;
+  head.before = worst.head.before;
+  // Counted from here on: numbers of images of one replica mean nothing to another.
+  head.alarmImage = head.images;
+  head.stateImage = head.images;
+  head.calm = { score: head.images, statistic: head.images };
+  head.frames = parts
+    .flatMap((part) => part.head.frames)
+    .sort((a, b) => b.weight - a.weight)
+    .slice(0, maxFrames);
+  for (const key of ['score', 'statistics'] as const) {
+    memory[key].fill(0);
+    for (const part of parts)
+      for (const [i, value] of part.memory[key].entries()) memory[key][i] += value / parts.length;
+  }
+  mergeRows(shared.sizes, parts, memory);
+  head.rows = Math.min(
+    shared.sizes.window,
+    sum(({ rows }) => Math.min(rows, shared.sizes.window)),
+  );
+  return packState(head, memory.bytes);
+}
+
+/** The newest rows of all windows, in order. */
+function mergeRows(
+  { window, statistics: d, across }: Sizes,
+  parts: { head: Head; memory: Memory }[],
+  into: Memory,
+): void {
+  const rows = parts.flatMap(({ head, memory }) =>
+    Array.from({ length: Math.min(head.rows, window) }, (_, row) => ({ memory, row, at: memory.at[row] })),
+  );
+  const kept = rows.sort((a, b) => a.at - b.at).slice(-window);
+  for (const [place, { memory, row, at }] of kept.entries()) {
+    into.at[place] = at;
+    into.pValue[place] = memory.pValue[row];
+    into.z.set(memory.z.subarray(row * d, (row + 1) * d), place * d);
+    into.projection.set(memory.projection.subarray(row * across, (row + 1) * across), place * across);
+    into.id.set(memory.id.subarray(row * 32, (row + 1) * 32), place * 32);
+  }
+}
+
+function reportOf(shared: Shared, head: Head, memory: Memory, dependence: Dependence, isNew: boolean): DriftReport {
+  const { names, sizes, falseAlarmEvery } = shared;
+  const { share, by } = evidenceOf(shared, memory);
+  const correlationTime = dependence.known()
+    ? { images: round(dependence.time()), from: dependence.from() }
+    : undefined;
   const rows = windowRows(shared, head, memory);
-  const spacing = Math.max(1, Math.ceil(looks.time() / 4));
-  const dependence = Math.max(1, looks.time() / spacing);
+  const spacing = Math.max(1, Math.ceil(dependence.time() / 4));
+  const perRow = Math.max(1, dependence.time() / spacing);
   const references = shared.correlation?.statistics ?? new Float64Array(sizes.statistics).fill(1);
   const moved = movedStatistics(
-    profile.statistics.map(({ name }) => name),
+    names,
     rows.map(({ z }) => z),
     shared.reference,
-    { window: dependence, reference: references },
+    { window: perRow, reference: references },
   );
   const projections = rows.flatMap(({ projection }) => (projection ? [projection] : []));
-  const content = movedContent(projections, shared.cloud, dependence);
+  const content = movedContent(projections, shared.cloud, perRow);
   const total = Object.values(head.causes).reduce((sum, value) => sum + value, 0);
-  const reason = isNew ? 'the Profile is another one, so it learns again' : looks.why();
+  const reason = isNew ? 'the Profile is another one, so it learns again' : dependence.why();
   return {
     state: head.state,
     since: head.since,
@@ -421,15 +481,15 @@ function reportOf(shared: Shared, head: Head, memory: Memory, looks: Looks, isNe
     promise: shared.promise(correlationTime),
     evidence: {
       share,
-      by: statistic < 0 ? 'score' : profile.statistics[statistic].name,
+      by,
       alarms: head.alarms,
       ...(head.lastAlarmAt !== undefined && { lastAlarmAt: head.lastAlarmAt }),
     },
     ...(correlationTime && { correlationTime }),
-    effectiveImages: Math.floor(head.images / looks.time()),
+    effectiveImages: Math.floor(head.images / dependence.time()),
     window: {
       images: rows.length,
-      effective: Math.floor(rows.length / dependence),
+      effective: Math.floor(rows.length / perRow),
       from: rows[0]?.at ?? head.at,
       to: rows.at(-1)?.at ?? head.at,
     },
@@ -441,8 +501,14 @@ function reportOf(shared: Shared, head: Head, memory: Memory, looks: Looks, isNe
       .slice(0, 3),
     ...(head.flip !== undefined && { expectedFlipRate: round(head.flip) }),
     frames: head.frames.map(({ id, at, pValue }) => ({ id, at, pValue })),
-    profile: profile.sha256,
+    profile: shared.profile,
   };
+}
+
+/** The larger of the evidence of the score and of the statistic that has most. */
+function evidenceOf({ detectors, names }: Shared, memory: Memory) {
+  const { score, statistic, position } = detectors.strongest(memory);
+  return { score, statistic, share: Math.max(score, statistic), by: score >= statistic ? 'score' : names[position] };
 }
 
 function round(value: number): number {

@@ -1,0 +1,175 @@
+import { probit } from 'simple-statistics';
+import { correlationTime } from '../../src/drift/dependence.ts';
+import { createMonitor, type Shared } from '../../src/drift/monitor.ts';
+import type { Observation } from '../../src/drift/observation.ts';
+import { share } from '../../src/drift.ts';
+import { conformalPValue, fitGaussianiser, type Gaussianiser, gaussianise } from '../../src/score.ts';
+import type { Population, StreamImage } from './populations.ts';
+
+/** Frames of an ordered recording from which the correlation time is learnt. */
+const recordingLength = 4000;
+
+/** One calibration set of a population, and what watching with it needs. */
+export interface Watch {
+  shared: Shared;
+  scores: Float64Array;
+  gaussianisers: Gaussianiser[];
+}
+
+export interface WatchOptions {
+  falseAlarmEvery: number;
+  /** Independent images that calibrate. */
+  images: number;
+  seed: number;
+  /** Whether the reference was ordered: else the stream itself must show its correlation time. */
+  isOrdered: boolean;
+}
+
+/** Learns from a calibration set as `fit` does, but for the model, which a population has built in. */
+export function watch(population: Population, { falseAlarmEvery, images, seed, isOrdered }: WatchOptions): Watch {
+  const drawn = population.draw(seed, images);
+  const scores = Float64Array.from(drawn, ({ score }) => score).sort();
+  const gaussianisers = Array.from({ length: population.statistics }, (_, i) => {
+    const map = fitGaussianiser(Float64Array.from(drawn, ({ values }) => values[i]));
+    return map ?? { x: Float64Array.of(drawn[0].values[i], drawn[0].values[i]), z: new Float64Array(2), slope: 1 };
+  });
+  const correlation = isOrdered ? learnCorrelation(population, scores, gaussianisers, seed) : undefined;
+  // Frames that remember count for less: a reference of as many independent images has so many times their number.
+  const copies = Math.ceil(correlation?.score ?? 1);
+  const frames = images * Math.ceil(Math.max(1, ...(correlation?.statistics ?? [1])));
+  const repeated = Float64Array.from({ length: images * copies }, (_, i) => scores[Math.floor(i / copies)]);
+  const names = gaussianisers.map((_, i) => `s${i}`);
+  const reference = { profile: `${seed}`, names, scores: repeated, images: frames, correlation };
+  return { shared: share(reference, { falseAlarmEvery }), scores, gaussianisers };
+}
+
+/** As `fit --ordered` does. */
+function learnCorrelation(population: Population, scores: Float64Array, maps: Gaussianiser[], seed: number) {
+  const next = population.stream(seed + 500_000);
+  const recording = Array.from({ length: recordingLength }, next);
+  const deviates = recording.map(({ score }) => -probit(Math.min(0.999, conformalPValue(scores, score))));
+  return {
+    score: correlationTime([deviates]).images,
+    statistics: maps.map(
+      (map, i) => correlationTime([recording.map(({ values }) => gaussianise(map, values[i]))]).images,
+    ),
+  };
+}
+
+let named = 0;
+
+/** What a service would make of an image. */
+export function observe({ scores, gaussianisers }: Watch, { score, values }: StreamImage, at: number): Observation {
+  const pValue = conformalPValue(scores, score);
+  const key = (++named).toString(16).padStart(16, '0');
+  return {
+    id: key.padEnd(64, '0'),
+    at,
+    verdict: pValue <= 0.01 ? 'warn' : 'pass',
+    decidedBy: 'combined',
+    pValue,
+    score,
+    z: Float32Array.from(gaussianisers, (map, i) => gaussianise(map, values[i])),
+    hash: named % 2 === 0 ? '0000000000000000' : 'ffffffffffffffff',
+  };
+}
+
+/** What came of streams in which nothing changed. */
+export interface Quiet {
+  population: string;
+  isOrdered: boolean;
+  calibration: number;
+  runs: number;
+  images: number;
+  alarms: number;
+  /** Calibration sets of which no stream alarmed. */
+  silent: number;
+  /** Share of images at which a source was called ok, and at which it was still learning. */
+  ok: number;
+  learning: number;
+  /** Median correlation time that was told at the end; NaN where it was not known. */
+  correlation: number;
+}
+
+export interface QuietOptions {
+  falseAlarmEvery: number;
+  calibration: number;
+  runs: number;
+  /** Images of each run. */
+  length: number;
+  isOrdered: boolean;
+  seed: number;
+}
+
+/** Runs streams in which nothing changes, each with a calibration set of its own. */
+export function runQuiet(population: Population, options: QuietOptions): Quiet {
+  const { falseAlarmEvery, calibration, runs, length, isOrdered, seed } = options;
+  let [alarms, silent, ok, learning] = [0, 0, 0, 0];
+  const times: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    const own = seed + 1000 * run;
+    const set = watch(population, { falseAlarmEvery, images: calibration, seed: own, isOrdered });
+    const monitor = createMonitor(set.shared);
+    const next = population.stream(own + 1);
+    for (let i = 0; i < length; i++) {
+      monitor.observe(observe(set, next(), 1000 * i));
+      if (monitor.state === 'ok') ok++;
+      else if (monitor.state === 'learning') learning++;
+    }
+    const { evidence, correlationTime: time } = monitor.report();
+    alarms += evidence.alarms;
+    if (evidence.alarms === 0) silent++;
+    times.push(time?.images ?? Number.NaN);
+  }
+  times.sort((a, b) => a - b);
+  const images = runs * length;
+  return {
+    population: population.name,
+    isOrdered,
+    calibration,
+    runs,
+    images,
+    alarms,
+    silent,
+    ok: ok / images,
+    learning: learning / images,
+    correlation: times[times.length >> 1],
+  };
+}
+
+/** Images before something changes: enough that a source is called ok. */
+export type Change = (image: StreamImage, sinceChange: number) => StreamImage;
+
+export interface DelayOptions extends Omit<QuietOptions, 'length'> {
+  /** Images before the change. */
+  before: number;
+  /** Images after which a change counts as missed. */
+  limit: number;
+}
+
+/** Images from a change to the alarm, of each run; Infinity for a miss. Runs that alarm before are left out. */
+export function runDelays(population: Population, change: Change, options: DelayOptions): number[] {
+  const { falseAlarmEvery, calibration, runs, isOrdered, seed, before, limit } = options;
+  const delays: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    const own = seed + 1000 * run;
+    const set = watch(population, { falseAlarmEvery, images: calibration, seed: own, isOrdered });
+    const monitor = createMonitor(set.shared);
+    const next = population.stream(own + 1);
+    let count = 0;
+    const alarms = (image: StreamImage) => monitor.observe(observe(set, image, 1000 * count++))?.to === 'drifted';
+    // Not always at the same distance from the next look.
+    const start = before + ((run * 37) % 100);
+    let isEarly = false;
+    for (let i = 0; i < start && !isEarly; i++) isEarly = alarms(next());
+    if (isEarly) continue;
+    let delay = 1;
+    while (delay <= limit && !alarms(change(next(), delay))) delay++;
+    delays.push(delay <= limit ? delay : Number.POSITIVE_INFINITY);
+  }
+  return delays.sort((a, b) => a - b);
+}
+
+export function median(sorted: readonly number[]): number {
+  return sorted[sorted.length >> 1] ?? Number.NaN;
+}
