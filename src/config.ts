@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import Type, { type Static, type TSchema } from 'typebox';
 import Value from 'typebox/value';
 import { StoplineError } from './errors.ts';
+import { routeSchema } from './route.ts';
 
 const MiB = 1024 * 1024;
 
@@ -10,6 +11,10 @@ const MiB = 1024 * 1024;
 export const configSchema = Type.Object(
   {
     profile: Type.Optional(Type.String({ minLength: 1, description: 'Profile file that images are judged against.' })),
+    watchProfile: Type.Boolean({
+      default: true,
+      description: 'Look at the Profile file every second, and judge by another one when it has been replaced.',
+    }),
     decideBy: Type.Enum(['combined', 'capture', 'content'], {
       default: 'combined',
       description:
@@ -115,6 +120,61 @@ export const configSchema = Type.Object(
       default: 0,
       description: 'Most requests in a second from one address, beyond which it gets 429; 0 for no bound.',
     }),
+    upstream: Type.Optional(
+      Type.String({
+        pattern: '^https?://[^/?#]+(/[^?#]*)?$',
+        description: 'Address of the model server that this service is a gate for: what it lets through goes there.',
+      }),
+    ),
+    mode: Type.Enum(['observe', 'enforce'], {
+      default: 'observe',
+      description: 'Whether a gate lets everything through and reports, or refuses images with the verdict block.',
+    }),
+    onError: Type.Enum(['open', 'closed'], {
+      default: 'open',
+      description: 'Whether a gate that enforces lets through what cannot be judged (open) or refuses it (closed).',
+    }),
+    share: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 1,
+      description: 'Share of the requests to a gate that are judged; the others are let through.',
+    }),
+    partial: Type.Boolean({
+      default: false,
+      description:
+        'Of a batch with refused images, forward the others and name the refused ones in x-stopline-refused.',
+    }),
+    verdictTimeoutMs: Type.Integer({
+      minimum: 1,
+      maximum: 600_000,
+      default: 2000,
+      description: 'Time that a gate waits for a verdict; a later one counts as an error.',
+    }),
+    upstreamTimeoutMs: Type.Integer({
+      minimum: 1,
+      maximum: 3_600_000,
+      default: 30_000,
+      description: 'Time that the upstream has to begin its answer, and between two pieces of it.',
+    }),
+    breakerFailures: Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      default: 5,
+      description: 'Failures of the upstream in a row, or any for a second, after which it is not asked for a moment.',
+    }),
+    breakerRetryMs: Type.Integer({
+      minimum: 10,
+      maximum: 600_000,
+      default: 1000,
+      description: 'How long that moment is: then one request is let through to see whether the upstream is back.',
+    }),
+    routes: Type.Optional(
+      Type.Array(routeSchema, {
+        maxItems: 100,
+        description: 'Paths of the upstream that carry images, and how each is judged; docs/gate.md has the fields.',
+      }),
+    ),
     tlsCert: Type.Optional(
       Type.String({
         minLength: 1,
@@ -149,7 +209,9 @@ const schemas = configSchema.properties as unknown as Record<ConfigKey, TSchema 
 function expectation(schema: Record<string, unknown>): string {
   if (Array.isArray(schema.enum)) return `one of ${schema.enum.join(', ')}`;
   if (schema.type === 'integer') return `an integer from ${schema.minimum} to ${schema.maximum}`;
+  if (schema.type === 'number') return `a number from ${schema.minimum} to ${schema.maximum}`;
   if (schema.type === 'boolean') return 'true or false';
+  if (schema.type === 'object') return `an object in JSON with ${Object.keys(schema.properties as object).join(', ')}`;
   if (schema.type === 'array') {
     const item = schema.items as Record<string, unknown>;
     return `up to ${schema.maxItems} of: ${expectation(item)}`;
@@ -181,8 +243,18 @@ function parseText(key: ConfigKey, text: string): unknown {
   if (type === 'integer' && /^-?\d{1,15}$/.test(text)) return Number(text);
   if (type === 'boolean' && (text === 'true' || text === '1')) return true;
   if (type === 'boolean' && (text === 'false' || text === '0')) return false;
+  if (type === 'number' && text.trim() !== '' && Number.isFinite(Number(text))) return Number(text);
+  if (type === 'array' && (schemas[key].items as TSchema & { type?: string }).type === 'object') return parseJson(text);
   if (type === 'array') return text.split(',').map((part) => part.trim());
   return text;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 function shown(value: unknown): string {

@@ -132,6 +132,11 @@ const table = {
     exit: 75,
     meaning: 'This address sent more requests in a second than one may; come back after Retry-After.',
   },
+  UNINSPECTED: {
+    status: 422,
+    exit: 65,
+    meaning: 'A request to a gate holds no image that it can inspect.',
+  },
   ROUTE_UNKNOWN: { status: 404, exit: 2, meaning: 'No such route, or not with this method.' },
   // the machinery
   RUNTIME_UNSAFE: {
@@ -151,6 +156,19 @@ const table = {
     meaning: 'The verdict on an image was not there in time.',
   },
   CLOSED: { status: 503, exit: 75, meaning: 'The service or pool is shutting down.' },
+  UPSTREAM_UNREACHABLE: { status: 502, exit: 69, meaning: 'The upstream of a gate does not take connections.' },
+  UPSTREAM_BROKEN: {
+    status: 502,
+    exit: 69,
+    meaning: 'The upstream of a gate broke the connection or does not speak HTTP. The request is not sent again.',
+  },
+  UPSTREAM_TIMEOUT: { status: 504, exit: 69, meaning: 'The upstream of a gate did not answer in time.' },
+  UPSTREAM_DOWN: {
+    status: 503,
+    exit: 69,
+    meaning:
+      'The upstream of a gate failed again and again, so it is not asked for a moment; come back after Retry-After.',
+  },
   CORE_UNAVAILABLE: { status: 500, exit: 70, meaning: 'No build of the C core loads, or not the one asked for.' },
   INTERNAL: { status: 500, exit: 70, meaning: 'A fault of Stopline, or a worker thread that died.' },
 } as const;

@@ -29,7 +29,16 @@ describe('loadConfig', () => {
   it('gives the documented defaults', () => {
     const { config, sources } = loadConfig({ env: {} });
     expect(config).toEqual({
+      watchProfile: true,
       decideBy: 'combined',
+      mode: 'observe',
+      onError: 'open',
+      share: 1,
+      partial: false,
+      verdictTimeoutMs: 2000,
+      upstreamTimeoutMs: 30000,
+      breakerFailures: 5,
+      breakerRetryMs: 1000,
       host: '127.0.0.1',
       port: 8080,
       threads: availableParallelism(),

@@ -10,6 +10,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, 
 import Type from 'typebox';
 import type { Config } from '../config.ts';
 import { StoplineError } from '../errors.ts';
+import { actionOn } from '../policy.ts';
 import type { Pool } from '../pool.ts';
 import type { Profile } from '../profile.ts';
 import type { Verdict } from '../verdict.ts';
@@ -17,10 +18,12 @@ import { registerAccess } from './access.ts';
 import { type BufferBudget, multipartLimits } from './body.ts';
 import { registerHealth, type ServerState } from './health.ts';
 import { registerInspect } from './inspect.ts';
-import { createJudge } from './judge.ts';
+import { createJudge, type Judge } from './judge.ts';
 import { createMetrics } from './metrics.ts';
+import { registerGate } from './proxy.ts';
 import { registerReference } from './reference.ts';
 import { refuse } from './refusal.ts';
+import { createReloader, type Reloader, registerReload } from './reload.ts';
 import { readinessSchema, refusalSchema, refusals, statisticSchema, verdictSchema } from './schemas.ts';
 
 declare module 'fastify' {
@@ -30,6 +33,10 @@ declare module 'fastify' {
     errorCode: string | null;
     /** The client waits for `100 Continue` before it sends the body. */
     awaitsContinue: boolean;
+  }
+  interface FastifyInstance {
+    judge: Judge;
+    reloader: Reloader;
   }
 }
 
@@ -44,12 +51,12 @@ const idleAllowanceMs = 10_000;
  * The HTTP service, not yet listening.
  *
  * @param pool starts warming up at once; GET /health/ready says when it is ready
- * @param profile the one the pool judges by; shown at GET /profile
+ * @param profile the one the pool judges by, shown at GET /profile, or why there is none
  * @example
  * const app = await buildApp(config, pool, profile);
  * await app.listen({ host: config.host, port: config.port });
  */
-export async function buildApp(config: Config, pool: Pool, profile: Profile): Promise<FastifyInstance> {
+export async function buildApp(config: Config, pool: Pool, profile: Profile | StoplineError): Promise<FastifyInstance> {
   const state: ServerState = { phase: 'starting' };
   const budget: BufferBudget = { limit: config.bufferLimit, used: 0 };
   const judge = createJudge(pool, profile);
@@ -82,6 +89,8 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
     },
   });
 
+  app.decorate('judge', judge);
+  app.decorate('reloader', createReloader(config, judge, app.log));
   app.decorateRequest('verdict', null);
   app.decorateRequest('errorCode', null);
   app.decorateRequest('awaitsContinue', false);
@@ -160,8 +169,15 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' } });
 
   registerInspect(app, { config, judge, state, budget });
-  registerHealth(app, judge, state);
   registerReference(app, judge);
+  registerReload(app, config, app.reloader);
+  const { breaker } = await registerGate(app, { config, judge, budget, metrics });
+  registerHealth(app, {
+    judge,
+    state,
+    breaker,
+    isOpen: config.upstream !== undefined && actionOn(config, 'error') !== 'refuse',
+  });
   app.get(
     '/metrics',
     {
@@ -178,18 +194,23 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile): Pr
     async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()),
   );
 
+  const serving = () => {
+    if (state.phase !== 'draining') state.phase = 'serving';
+    const { core, threads, embedder } = judge.pool.info;
+    if (core) metrics.announceBuild(core, embedder);
+    const { model, runtime, provider, failed } = embedder ?? {};
+    const network = embedder && { name: model, sha256: embedder.sha256, runtime, provider, failed };
+    app.log.info({ core, threads, profile: judge.profile.sha256, ...(network && { model: network }) }, 'ready');
+  };
+  judge.onReplace(serving);
   pool.ready().then(
     () => {
-      if (state.phase === 'starting') state.phase = 'serving';
-      if (pool.info.core) metrics.announceBuild(pool.info.core, pool.info.embedder);
-      const { core, threads, embedder } = pool.info;
-      const { model, runtime, provider, failed } = embedder ?? {};
-      const network = embedder && { name: model, sha256: embedder.sha256, runtime, provider, failed };
-      app.log.info({ core, threads, profile: profile.sha256, ...(network && { model: network }) }, 'ready');
+      if (judge.pool === pool) serving();
     },
     (error) => {
+      if (judge.pool !== pool) return;
       state.phase = 'failed';
-      app.log.fatal({ err: error }, 'workers cannot start');
+      app.log.fatal({ err: error }, profile instanceof StoplineError ? 'no profile' : 'workers cannot start');
     },
   );
   return app;

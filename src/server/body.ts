@@ -1,4 +1,4 @@
-import { finished, type Readable } from 'node:stream';
+import { finished, Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import Value from 'typebox/value';
 import { StoplineError } from '../errors.ts';
@@ -70,6 +70,15 @@ async function readMultipart(request: FastifyRequest, limit: number, hold: (byte
   return image;
 }
 
+/** Undefined for text that is not base64; white space in it is fine. */
+export function decodeBase64(text: string): Buffer | undefined {
+  const dense = /\s/.test(text) ? text.replace(/\s+/g, '') : text;
+  const bytes = Buffer.from(dense, 'base64');
+  // Buffer skips what is not base64, so text that holds anything else gives fewer bytes than its length promises.
+  const padding = dense.endsWith('==') ? 2 : dense.endsWith('=') ? 1 : 0;
+  return bytes.length === Math.floor(((dense.length - padding) * 3) / 4) ? bytes : undefined;
+}
+
 function parseJsonImage(body: Buffer): Buffer {
   const expected = 'Expected JSON of the form {"image": "<base64>"}';
   let json: unknown;
@@ -85,11 +94,8 @@ function parseJsonImage(body: Buffer): Buffer {
       `${expected} but received ${first.instancePath || 'a body that'} ${first.message}.`,
     );
   }
-  const text = json.image.replace(/^data:[\w.+/-]*;base64,/, '').replace(/\s+/g, '');
-  const bytes = Buffer.from(text, 'base64');
-  // Buffer skips what is not base64, so text that holds anything else gives fewer bytes than its length promises.
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
-  if (bytes.length !== Math.floor(((text.length - padding) * 3) / 4)) {
+  const bytes = decodeBase64(json.image.replace(/^data:[\w.+/-]*;base64,/, ''));
+  if (!bytes) {
     throw new StoplineError('REQUEST_INVALID', `${expected} but "image" holds characters that are not base64.`);
   }
   return bytes;
@@ -127,4 +133,51 @@ export async function readImageBody(
   }
   if (bytes.length === 0) throw new StoplineError('IMAGE_EMPTY', 'Expected the bytes of an image but received none.');
   return bytes;
+}
+
+/** A whole body, or why it is not kept, with a way to have it all the same: what has come of it, then the rest. */
+export type TakenBody =
+  | { body: Buffer; error?: undefined }
+  | { body?: undefined; error: StoplineError; rest(): Readable };
+
+/**
+ * Reads a body that is to be forwarded, whatever becomes of it: one that is too large, or for which there is no room, is
+ * left in the stream for whoever wants to pass it on.
+ * @param announced bytes by Content-Length; 0 where it says nothing
+ */
+export function takeBody(
+  stream: Readable,
+  announced: number,
+  limit: number,
+  hold: (bytes: number) => void,
+): Promise<TakenBody> {
+  if (announced > limit) {
+    return Promise.resolve({ error: tooLarge(limit, String(announced)), rest: () => stream });
+  }
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const take = (chunk: Buffer) => {
+      length += chunk.length;
+      chunks.push(chunk);
+      try {
+        if (length > limit) throw tooLarge(limit, `more than ${limit}`);
+        hold(chunk.length);
+      } catch (error) {
+        forget();
+        stream.off('data', take);
+        stream.pause();
+        const rest = async function* () {
+          yield* chunks;
+          yield* stream;
+        };
+        resolve({ error: error as StoplineError, rest: () => Readable.from(rest()) });
+      }
+    };
+    const forget = finished(stream, { writable: false }, (error) => {
+      if (!error) resolve({ body: chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length) });
+      else reject(new StoplineError('REQUEST_INVALID', `Expected the whole body but received: ${error.message}.`));
+    });
+    stream.on('data', take);
+  });
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import { asStoplineError } from '../errors.ts';
+import type { Breaker } from './breaker.ts';
 import type { Judge } from './judge.ts';
 
 /** Where a server is in its life; only `serving` takes requests. */
@@ -8,8 +9,20 @@ export interface ServerState {
   phase: 'starting' | 'serving' | 'draining' | 'failed';
 }
 
-function reasonNotReady(judge: Judge, state: ServerState): string | undefined {
+export interface HealthParts {
+  judge: Judge;
+  state: ServerState;
+  /** Of the upstream of a gate. */
+  breaker?: Breaker;
+  /** A gate that lets through what it cannot judge is of use also while it cannot judge. */
+  isOpen: boolean;
+}
+
+function reasonNotReady({ judge, state, breaker, isOpen }: HealthParts): string | undefined {
+  if (breaker && breaker.waitMs > 0) return 'upstream';
+  if (state.phase === 'failed' && isOpen) return undefined;
   if (state.phase !== 'serving') return state.phase;
+  if (isOpen) return undefined;
   try {
     judge.pool.admit();
     return undefined;
@@ -19,7 +32,7 @@ function reasonNotReady(judge: Judge, state: ServerState): string | undefined {
 }
 
 /** Probes: `live` says that the process answers, `ready` that it should get requests. */
-export function registerHealth(app: FastifyInstance, judge: Judge, state: ServerState): void {
+export function registerHealth(app: FastifyInstance, parts: HealthParts): void {
   app.get(
     '/health/live',
     {
@@ -53,7 +66,7 @@ export function registerHealth(app: FastifyInstance, judge: Judge, state: Server
       },
     },
     async (_request, reply) => {
-      const reason = reasonNotReady(judge, state);
+      const reason = reasonNotReady(parts);
       if (reason === undefined) return { ready: true };
       return reply.code(503).send({ ready: false, reason });
     },

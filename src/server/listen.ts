@@ -1,13 +1,12 @@
 import { once } from 'node:events';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config.ts';
-import { defaultLimits } from '../decode.ts';
-import { StoplineError } from '../errors.ts';
-import { createPool, type Pool } from '../pool.ts';
-import { encodeProfile, loadProfile } from '../profile.ts';
+import { asStoplineError, StoplineError } from '../errors.ts';
+import type { Pool } from '../pool.ts';
 import { checkVersions } from '../versions.ts';
 import { checkOpenness } from './access.ts';
 import { buildApp } from './app.ts';
+import { openProfile, type Reloader, refusingPool } from './reload.ts';
 
 /** A running service. */
 export interface Service {
@@ -16,6 +15,8 @@ export interface Service {
   readonly pool: Pool;
   /** Resolves when the service has ended; false when requests had to be cut off at the end of the drain time. */
   readonly ended: Promise<boolean>;
+  /** See `Reloader`. */
+  reload: Reloader['reload'];
   /** Stops accepting, finishes the requests in flight within `drainTimeoutMs`, then ends the workers. */
   close(): Promise<boolean>;
 }
@@ -34,36 +35,25 @@ export async function serve(config: Config): Promise<Service> {
   }
   checkOpenness(config);
   const unsafe = checkVersions();
-  const profile = await loadProfile(config.profile);
-  const pool = await createPool({
-    // Not the path again: the file may have changed since, and GET /profile must show what the workers judge by.
-    profileBytes: encodeProfile(profile),
-    threads: config.threads,
-    maxWaitMs: config.maxWaitMs,
-    core: config.core,
-    decideBy: config.decideBy,
-    model: config.model,
-    limits: {
-      maxBytes: config.bodyLimit,
-      maxPixels: config.maxPixels,
-      maxProgressivePixels: Math.min(config.maxPixels, defaultLimits.maxProgressivePixels),
-      maxSide: config.maxSide,
-    },
+  const { profile, pool } = await openProfile(config).catch((error) => {
+    // A gate that is to let through what it cannot judge must be there to do so; a better Profile may come.
+    const coded = asStoplineError(error);
+    if (config.upstream === undefined) throw coded;
+    return { profile: coded, pool: refusingPool(coded) };
   });
-  try {
-    const app = await buildApp(config, pool, profile);
-    for (const { text } of unsafe) app.log.warn(text);
-    const url = await listen(app, config);
-    const service = startService(app, pool, url, config.drainTimeoutMs);
-    await pool.ready().catch(async (error) => {
-      await service.close();
-      throw error;
-    });
-    return service;
-  } catch (error) {
+  const app = await buildApp(config, pool, profile).catch(async (error) => {
     await pool.destroy();
     throw error;
-  }
+  });
+  for (const { text } of unsafe) app.log.warn(text);
+  const url = await listen(app, config);
+  const service = startService(app, url, config.drainTimeoutMs);
+  await pool.ready().catch(async (error) => {
+    if (config.upstream !== undefined) return; // logged, and told by every answer
+    await service.close();
+    throw error;
+  });
+  return service;
 }
 
 async function listen(app: FastifyInstance, { host, port }: Config): Promise<string> {
@@ -71,6 +61,7 @@ async function listen(app: FastifyInstance, { host, port }: Config): Promise<str
     return await app.listen({ host, port });
   } catch (cause) {
     await app.close();
+    await app.judge.pool.destroy();
     const { code, message } = cause as NodeJS.ErrnoException;
     throw new StoplineError(
       'OPTION_INVALID',
@@ -80,7 +71,7 @@ async function listen(app: FastifyInstance, { host, port }: Config): Promise<str
   }
 }
 
-function startService(app: FastifyInstance, pool: Pool, url: string, drainTimeoutMs: number): Service {
+function startService(app: FastifyInstance, url: string, drainTimeoutMs: number): Service {
   // Counted from the headers on: a socket that a load balancer holds open without a request must not delay the end.
   let inFlight = 0;
   app.server.prependListener('request', countRequest);
@@ -103,8 +94,8 @@ function startService(app: FastifyInstance, pool: Pool, url: string, drainTimeou
     const isClean = inFlight === 0;
     if (!isClean) app.log.warn({ inFlight }, 'the drain time is over: requests are cut off');
     app.server.closeAllConnections();
-    await pool.destroy();
-    await closed;
+    await closed; // also of images that a gate judges beside
+    await app.judge.pool.destroy();
     return isClean;
   };
 
@@ -120,11 +111,19 @@ function startService(app: FastifyInstance, pool: Pool, url: string, drainTimeou
     }
     return draining;
   };
-  return { url, pool, ended, close };
+  return {
+    url,
+    get pool() {
+      return app.judge.pool;
+    },
+    ended,
+    close,
+    reload: () => app.reloader.reload(),
+  };
 }
 
 /**
- * Closes the service on SIGTERM or SIGINT. A second signal ends the process at once.
+ * Closes the service on SIGTERM or SIGINT; a second signal ends the process at once. SIGHUP reloads the Profile.
  *
  * @returns what `service.ended` resolves to
  */
@@ -140,5 +139,6 @@ export async function closeOnSignal(service: Service): Promise<boolean> {
       void service.close();
     });
   }
+  process.on('SIGHUP', () => void service.reload().catch(() => undefined)); // logged where it happened
   return service.ended;
 }

@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@pro
 import type { CoreInfo } from '../core/index.ts';
 import type { EmbedderInfo } from '../embedding/index.ts';
 import type { DecideBy, Verdict } from '../verdict.ts';
+import type { Report } from './admission.ts';
 import type { BufferBudget } from './body.ts';
 import type { Judge } from './judge.ts';
 
@@ -11,6 +12,10 @@ export interface Metrics {
   /** One refused image or request. */
   observeRefusal(code: string): void;
   observeRequest(route: string, status: number, seconds: number): void;
+  /** One request at the gate. */
+  observeGate(report: Report): void;
+  /** One request to the upstream. */
+  observeUpstream(outcome: string, seconds: number): void;
   /** Called when the workers have loaded their core, and again when others have. */
   announceBuild(core: CoreInfo, embedder?: EmbedderInfo): void;
   readonly contentType: string;
@@ -84,6 +89,19 @@ export function createMetrics(
     buckets: scoreBuckets,
     registers,
   });
+  const gate = new Counter({
+    name: 'stopline_gate_requests_total',
+    help: 'Requests at the gate, by what became of them and why: a verdict, or the code of an error.',
+    labelNames: ['outcome', 'reason'],
+    registers,
+  });
+  const upstream = new Histogram({
+    name: 'stopline_upstream_duration_seconds',
+    help: 'Time until the upstream began its answer, or failed to.',
+    labelNames: ['outcome'],
+    buckets: durationBuckets,
+    registers,
+  });
   const build = new Gauge({
     name: 'stopline_build_info',
     help: 'Always 1; the labels say what runs.',
@@ -137,6 +155,8 @@ export function createMetrics(
         scores.observe({ detector: name }, score);
       }
     },
+    observeGate: (report) => gate.inc({ ...report }),
+    observeUpstream: (outcome, seconds) => upstream.observe({ outcome }, seconds),
     observeRefusal: (code) => refusals.inc({ code }),
     observeRequest: (route, status, seconds) => requests.observe({ route, status: String(status) }, seconds),
     announceBuild({ build: core, simd }, embedder) {

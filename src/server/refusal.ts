@@ -51,9 +51,13 @@ export interface RefuseOptions {
   retryAfterSeconds: number;
   /** The connection closes after the answer, so the body has to be read before it. */
   isClosing: boolean;
+  /** Default: that of the error. */
+  status?: number;
+  /** The body, where clients know another shape than `{error: {code, message}}`. */
+  body?: (refusal: StoplineError) => unknown;
 }
 
-/** Sends `{error: {code, message}}` with the status of the error. */
+/** Sends `{error: {code, message}}`, or another shape, with the status of the error. */
 export async function refuse(request: FastifyRequest, reply: FastifyReply, error: unknown, options: RefuseOptions) {
   const refusal = refusalOf(error);
   const isInternal = refusal.code === 'STOPLINE_ERR_INTERNAL';
@@ -72,5 +76,7 @@ export async function refuse(request: FastifyRequest, reply: FastifyReply, error
   const message = isInternal
     ? `Something failed inside Stopline; the log has it under ${request.id}.`
     : refusal.message;
-  return reply.code(refusal.status).send({ error: { code: refusal.code, message } });
+  const { status = refusal.status, body } = options;
+  const told = isInternal ? new StoplineError('INTERNAL', message) : refusal;
+  return reply.code(status).send(body ? body(told) : { error: told.toJSON() });
 }

@@ -179,7 +179,7 @@ export const statisticSchema = Type.Object(
 export const readinessSchema = Type.Object(
   {
     ready: Type.Boolean(),
-    reason: Type.Optional(Type.Enum(['starting', 'failed', 'draining', 'overloaded'])),
+    reason: Type.Optional(Type.Enum(['starting', 'failed', 'draining', 'overloaded', 'upstream'])),
   },
   { $id: 'Readiness', description: 'Whether this replica should get requests, and if not, why.' },
 );

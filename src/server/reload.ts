@@ -1,0 +1,153 @@
+import { unwatchFile, watchFile } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import Type from 'typebox';
+import type { Config } from '../config.ts';
+import { defaultLimits } from '../decode.ts';
+import { asStoplineError, StoplineError } from '../errors.ts';
+import { createPool, type Pool } from '../pool.ts';
+import { decodeProfile, type Profile } from '../profile.ts';
+import type { Judge } from './judge.ts';
+import { refusals } from './schemas.ts';
+
+/** How often the Profile file is looked at. By its status, because file events do not cross network and container mounts. */
+const watchMs = 1000;
+
+/**
+ * The Profile of the configuration and threads that judge by it, not yet warm.
+ * @throws {StoplineError} PROFILE_*, MODEL_*
+ */
+export async function openProfile(config: Config): Promise<{ profile: Profile; pool: Pool }> {
+  const bytes = await readProfile(config);
+  return { profile: decodeProfile(bytes), pool: await openPool(config, bytes) };
+}
+
+async function readProfile({ profile: path = '' }: Config): Promise<Uint8Array> {
+  return readFile(path).catch((cause) => {
+    const hint =
+      cause.code === 'ENOENT' ? 'it does not exist. Make one: stopline fit <folder> --out FILE' : cause.message;
+    throw new StoplineError('PROFILE_UNREADABLE', `Expected a profile at "${path}" but it cannot be read: ${hint}`, {
+      cause,
+    });
+  });
+}
+
+function openPool(config: Config, profileBytes: Uint8Array): Promise<Pool> {
+  return createPool({
+    // Not the path again: the file may have changed since, and GET /profile must show what the workers judge by.
+    profileBytes,
+    threads: config.threads,
+    maxWaitMs: config.maxWaitMs,
+    core: config.core,
+    decideBy: config.decideBy,
+    model: config.model,
+    limits: {
+      maxBytes: config.bodyLimit,
+      maxPixels: config.maxPixels,
+      maxProgressivePixels: Math.min(config.maxPixels, defaultLimits.maxProgressivePixels),
+      maxSide: config.maxSide,
+    },
+  });
+}
+
+/** In place of a pool where there is no Profile to judge by: refuses everything with what is wrong. */
+export function refusingPool(error: StoplineError): Pool {
+  const refuse = () => Promise.reject(error);
+  return {
+    info: { threads: 0 },
+    queued: 0,
+    running: 0,
+    expectedWaitMs: 0,
+    admit() {
+      throw error;
+    },
+    ready: refuse,
+    inspect: refuse,
+    inspectFile: refuse,
+    scoreFile: refuse,
+    measureFile: refuse,
+    exposeFile: refuse,
+    close: () => Promise.resolve(),
+    destroy: () => Promise.resolve(),
+  };
+}
+
+export interface Reloader {
+  /**
+   * Reads the Profile file again. Where it holds another Profile, threads are started and warmed up with it, and only then
+   * take over; whatever goes wrong, the Profile in force stays.
+   * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
+   */
+  reload(): Promise<{ profile: Profile; changed: boolean }>;
+}
+
+/** Reloads one after the other; those who ask while one waits get the answer of that one. */
+export function createReloader(config: Config, judge: Judge, log: FastifyBaseLogger): Reloader {
+  let running: Promise<unknown> = Promise.resolve();
+  let waiting: Promise<{ profile: Profile; changed: boolean }> | undefined;
+  const load = async () => {
+    waiting = undefined;
+    const bytes = await readProfile(config);
+    const profile = decodeProfile(bytes);
+    if (profile.sha256 === currentSha256(judge)) return { profile, changed: false };
+    const pool = await openPool(config, bytes);
+    try {
+      await pool.ready();
+    } catch (error) {
+      await pool.destroy();
+      throw error;
+    }
+    judge.replace(pool, profile);
+    log.info({ profile: profile.sha256, name: profile.name }, 'profile reloaded');
+    return { profile, changed: true };
+  };
+  return {
+    reload() {
+      if (waiting) return waiting;
+      waiting = running.then(load);
+      running = waiting.catch((error) => {
+        log.error({ code: asStoplineError(error).code, err: error }, 'profile not reloaded: the one in force stays');
+      });
+      return waiting;
+    },
+  };
+}
+
+function currentSha256(judge: Judge): string | undefined {
+  try {
+    return judge.profile.sha256;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `POST /profile/reload`, and a look at the file every second. */
+export function registerReload(app: FastifyInstance, config: Config, reloader: Reloader): void {
+  app.post(
+    '/profile/reload',
+    {
+      schema: {
+        operationId: 'reloadProfile',
+        tags: ['reference'],
+        summary: 'Judge by the Profile that the file holds now.',
+        description: 'Where the file cannot be used, the Profile in force stays, and the answer says what is wrong.',
+        response: {
+          200: Type.Object(
+            { name: Type.String(), sha256: Type.String(), changed: Type.Boolean() },
+            { description: 'This Profile is in force.' },
+          ),
+          ...refusals(500),
+        },
+      },
+    },
+    async () => {
+      const { profile, changed } = await reloader.reload();
+      return { name: profile.name, sha256: profile.sha256, changed };
+    },
+  );
+  const { profile: path } = config;
+  if (!config.watchProfile || path === undefined) return;
+  const look = () => void reloader.reload().catch(() => undefined); // logged where it happened
+  watchFile(path, { interval: watchMs, persistent: false }, look);
+  app.addHook('onClose', async () => unwatchFile(path, look));
+}
