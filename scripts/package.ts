@@ -20,6 +20,7 @@ const check = (ok: boolean, expected: string) => {
 const library = `
 import { access } from 'node:fs/promises';
 import { createInspector, createPool, loadProfile, type Frame, type Verdict } from 'stopline';
+import stopline, { type Passage, type StoplineOptions } from 'stopline/fastify';
 
 const profile = await loadProfile('demo/camera.stopline');
 const inspector = await createInspector({ profile });
@@ -29,6 +30,9 @@ await access('demo/frames/clean.jpg');
 const pool = await createPool({ profilePath: 'demo/camera.stopline', threads: 1 });
 const judged = await pool.inspectFile('demo/frames/clean.jpg');
 await pool.close();
+const options: StoplineOptions = { profile, mode: 'enforce', routes: [{ path: '/classify', protocol: 'image' }] };
+const passage: Passage = { action: 'skip' };
+if (typeof stopline !== 'function' || options.mode === passage.action) throw new Error('Expected a Fastify plugin');
 // @ts-expect-error a verdict has no such field
 verdict.isDrift;
 console.log(JSON.stringify({ frame: verdict.verdict, format: judged.image.format, build: inspector.core.info.build }));

@@ -11,10 +11,6 @@ const MiB = 1024 * 1024;
 export const configSchema = Type.Object(
   {
     profile: Type.Optional(Type.String({ minLength: 1, description: 'Profile file that images are judged against.' })),
-    watchProfile: Type.Boolean({
-      default: true,
-      description: 'Look at the Profile file every second, and judge by another one when it has been replaced.',
-    }),
     decideBy: Type.Enum(['combined', 'capture', 'content'], {
       default: 'combined',
       description:
@@ -22,6 +18,10 @@ export const configSchema = Type.Object(
     }),
     host: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address the service listens on.' }),
     port: Type.Integer({ minimum: 0, maximum: 65535, default: 8080, description: 'TCP port; 0 takes a free one.' }),
+    watchProfile: Type.Boolean({
+      default: true,
+      description: 'Look at the Profile file every second, and judge by another one when it has been replaced.',
+    }),
     threads: Type.Integer({
       minimum: 1,
       maximum: 256,

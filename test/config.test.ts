@@ -107,11 +107,23 @@ describe('loadConfig', () => {
       tlsKey: 'key.pem',
       sourceHeader: 'x-camera',
       model: 'classifier.onnx',
+      watchProfile: false,
+      upstream: 'http://model:8000/prefix',
+      mode: 'enforce',
+      onError: 'closed',
+      share: 0.25,
+      partial: true,
+      verdictTimeoutMs: 300,
+      upstreamTimeoutMs: 400,
+      breakerFailures: 2,
+      breakerRetryMs: 500,
+      routes: [{ path: '/classify', protocol: 'image', mode: 'observe', tensor: { mean: [0.5] } }],
     };
+    const textOf = (key: string) => (key === 'routes' ? JSON.stringify(other[key]) : String(other[key]));
     expect(settings.map((setting) => setting.key).sort()).toEqual(Object.keys(other).sort());
-    const env = Object.fromEntries(settings.map((setting) => [setting.env, String(other[setting.key])]));
+    const env = Object.fromEntries(settings.map((setting) => [setting.env, textOf(setting.key)]));
     expect(loadConfig({ env }).config).toEqual(other);
-    const flags = Object.fromEntries(settings.map((setting) => [setting.key, String(other[setting.key])]));
+    const flags = Object.fromEntries(settings.map((setting) => [setting.key, textOf(setting.key)]));
     expect(loadConfig({ env: {}, flags }).config).toEqual(other);
     expect(settings.find((setting) => setting.key === 'maxWaitMs')).toMatchObject({
       env: 'STOPLINE_MAX_WAIT_MS',
@@ -122,6 +134,11 @@ describe('loadConfig', () => {
 
   it.each([
     [{ STOPLINE_PORT: 'http' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received "http"'],
+    [{ STOPLINE_SHARE: '2' }, 'Expected STOPLINE_SHARE to be a number from 0 to 1 but received 2'],
+    [
+      { STOPLINE_UPSTREAM: 'model:8000' },
+      'Expected STOPLINE_UPSTREAM to be a text that fits ^https?://[^/?#]+(/[^?#]*)?$ but received "model:8000"',
+    ],
     [{ STOPLINE_PORT: '' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received ""'],
     [{ STOPLINE_PORT: '1.5' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received "1.5"'],
     [{ STOPLINE_PORT: '65536' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received 65536'],

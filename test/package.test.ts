@@ -24,7 +24,10 @@ describe('package.json', () => {
   });
 
   it('has a source behind everything that it exports', () => {
-    const compiled = [description.bin.stopline, description.exports['.'].default, description.exports['.'].types];
+    const entries = Object.values<string | { default: string; types: string }>(description.exports);
+    const compiled = entries.flatMap((entry) => (typeof entry === 'string' ? [] : [entry.default, entry.types]));
+    expect(compiled.length).toBeGreaterThan(3);
+    compiled.push(description.bin.stopline);
     for (const path of compiled) {
       const source = path.replace(/^(\.\/)?dist/, 'src').replace(/\.(js|d\.ts)$/, '.ts');
       expect(existsSync(root + source), source).toBe(true);

@@ -382,7 +382,7 @@ describe('GET /docs', () => {
     const described = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
-    const served = servedRoutes().filter((route) => !/^(HEAD|OPTIONS) | \/docs/.test(route));
+    const served = servedRoutes().filter((route) => !/^(HEAD|OPTIONS) | \/docs| \/ext-authz/.test(route));
     expect(served).toContain('POST /inspect');
     expect(described.sort()).toEqual(served.sort());
 
@@ -417,7 +417,19 @@ describe('GET /docs', () => {
       'multipart/form-data',
       'application/json',
     ]);
-    expect(Object.keys(inspect.responses)).toEqual(['200', '400', '408', '413', '415', '422', '500', '503']);
+    expect(Object.keys(inspect.responses)).toEqual([
+      '200',
+      '400',
+      '401',
+      '403',
+      '408',
+      '413',
+      '415',
+      '422',
+      '429',
+      '500',
+      '503',
+    ]);
     expect(inspect.responses['200'].headers).toHaveProperty('x-stopline-verdict');
     expect(inspect.responses['503'].headers).toHaveProperty('Retry-After');
     for (const status of ['400', '408', '413', '415', '422', '500', '503']) {

@@ -1,0 +1,133 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { defaultLimits } from './decode.ts';
+import { defaultPolicy, type Policy } from './policy.ts';
+import { createPool, type Pool, type PoolOptions } from './pool.ts';
+import { encodeProfile, type Profile } from './profile.ts';
+import { matcherOf, type Route } from './route.ts';
+import { admit, type Passage, passageHeaders, policyOf, type Report } from './server/admission.ts';
+import { invalid, uninspected } from './server/protocols/tensor.ts';
+import { protocolRoutes, protocols } from './server/protocols.ts';
+
+export interface StoplineOptions
+  extends Partial<Policy>,
+    Omit<PoolOptions, 'profilePath' | 'profileBytes' | 'isBatch'> {
+  /** A loaded Profile, or the path of one. */
+  profile: Profile | string;
+  /**
+   * Routes of this application that take images, by the path they were declared with (`/classify/:camera`), and what is
+   * different about each. Those of the Open Inference Protocol and of TensorFlow Serving are known.
+   */
+  routes?: readonly Route[];
+  /** Told of every request that was judged or let through unjudged. It must not throw. */
+  onReport?: (report: Report, request: FastifyRequest) => void;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the gate made of this request; null on routes that are not judged. */
+    stopline: Passage | null;
+  }
+  interface FastifyInstance {
+    stopline: { pool: Pool };
+  }
+}
+
+/**
+ * A gate in front of the handlers of a Fastify application: finds the images of a request, judges them, and refuses it or
+ * lets it through, with `request.stopline` saying why. Images are judged in worker threads.
+ *
+ * @example
+ * import stopline from 'stopline/fastify';
+ * await app.register(stopline, {
+ *   profile: 'camera.stopline',
+ *   mode: 'enforce',
+ *   onError: 'closed',
+ *   routes: [{ path: '/classify', protocol: 'image' }],
+ * });
+ * app.post('/classify', async (request) => classifier.predict(request.body));
+ */
+async function stopline(app: FastifyInstance, options: StoplineOptions): Promise<void> {
+  const { profile, routes = [], onReport, mode, onError, share, verdictTimeoutMs, partial, ...poolOptions } = options;
+  const given = Object.entries({ mode, onError, share, verdictTimeoutMs, partial }).filter(
+    ([, value]) => value !== undefined,
+  );
+  const settings: Policy = { ...defaultPolicy, ...Object.fromEntries(given) };
+  const match = matcherOf([...routes, ...protocolRoutes]);
+  const pool = await createPool({
+    maxWaitMs: settings.verdictTimeoutMs,
+    ...poolOptions,
+    ...(typeof profile === 'string' ? { profilePath: profile } : { profileBytes: encodeProfile(profile) }),
+  });
+  try {
+    await pool.ready();
+  } catch (error) {
+    await pool.destroy();
+    throw error;
+  }
+  app.decorate('stopline', { pool });
+  app.decorateRequest('stopline', null);
+  app.addHook('onClose', () => pool.close());
+
+  const bodyLimit = options.limits?.maxBytes ?? defaultLimits.maxBytes;
+  const asBuffer = { parseAs: 'buffer' as const, bodyLimit };
+  if (!app.hasContentTypeParser('image/jpeg')) {
+    app.addContentTypeParser(/^image\//, asBuffer, (_request, body, done) => done(null, body));
+  }
+  if (!app.hasContentTypeParser('application/octet-stream')) {
+    app.addContentTypeParser('application/octet-stream', asBuffer, (_request, body, done) => done(null, body));
+  }
+
+  app.addHook('preHandler', async (request, reply) => {
+    const route = match(request.routeOptions.url ?? '');
+    if (!route || route.protocol === 'pass') return;
+    const gone = new AbortController();
+    reply.raw.once('close', () => gone.abort());
+    const passage = await admit({
+      policy: policyOf(settings, route),
+      signal: gone.signal,
+      find: () => findImages(request, route),
+      inspect: (image, signal) => pool.inspect(image, { signal }),
+      report: (report) => onReport?.(report, request),
+    });
+    request.stopline = passage;
+    const { action, decision, found } = passage;
+    reply.headers(passageHeaders(passage));
+    if (action !== 'refuse' || !decision?.error) return;
+    const { error } = decision;
+    if (error.status === 503) reply.header('retry-after', Math.max(1, Math.ceil(pool.expectedWaitMs / 1000)));
+    return reply.code(error.status).send(protocols[route.protocol].refusal(error, found?.id));
+  });
+}
+
+/** From a body that the application has parsed: bytes, JSON, or the parts of a form. */
+async function findImages(request: FastifyRequest, route: Route) {
+  const { body, headers } = request;
+  const parts = await filesOf(body, route.input);
+  if (parts) return { images: parts };
+  if (!Buffer.isBuffer(body) && (typeof body !== 'object' || body === null)) {
+    const isForm = headers['content-type']?.startsWith('multipart/form-data');
+    if (isForm) throw uninspected('a form is only read with @fastify/multipart and attachFieldsToBody: true');
+    throw invalid('a body of bytes or JSON', typeof body);
+  }
+  return protocols[route.protocol].find({ body, headers }, route);
+}
+
+/** A file of a form, as @fastify/multipart puts it into the body. */
+interface FilePart {
+  type: 'file';
+  toBuffer(): Promise<Buffer>;
+}
+
+async function filesOf(body: unknown, input: string | undefined): Promise<Buffer[] | undefined> {
+  if (typeof body !== 'object' || body === null || Buffer.isBuffer(body)) return undefined;
+  const fields = Object.entries(body).filter(([name]) => input === undefined || name === input);
+  const isFile = (part: unknown): part is FilePart =>
+    typeof part === 'object' && part !== null && 'toBuffer' in part && typeof part.toBuffer === 'function';
+  const files = fields.flatMap(([, value]) => value).filter(isFile);
+  return files.length > 0 ? Promise.all(files.map((file) => file.toBuffer())) : undefined;
+}
+
+export default fp(stopline, { fastify: '5.x', name: 'stopline' });
+export type { Route } from './route.ts';
+export type { Passage, Report } from './server/admission.ts';

@@ -1,0 +1,126 @@
+import multipart from '@fastify/multipart';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encodeFrame, renderFrame } from '../src/cli/camera.ts';
+import stopline, { type Report } from '../src/fastify.ts';
+import { fitReference, type Reference } from './server/reference.ts';
+
+let reference: Reference;
+let strange: Buffer;
+let app: FastifyInstance;
+const reports: Report[] = [];
+
+beforeAll(async () => {
+  reference = await fitReference();
+  strange = Buffer.from(await encodeFrame(renderFrame(1000, { width: 320, height: 180 }), { quality: 3 }));
+  app = Fastify({ bodyLimit: 4_000_000 });
+  await app.register(multipart, { attachFieldsToBody: true });
+  await app.register(stopline, {
+    profile: reference.profilePath,
+    threads: 1,
+    mode: 'enforce',
+    onError: 'closed',
+    verdictTimeoutMs: 60_000,
+    routes: [
+      { path: '/classify/:camera', protocol: 'image' },
+      { path: '/watched', protocol: 'image', mode: 'observe' },
+    ],
+    onReport: (report) => reports.push(report),
+  });
+  const classify = async () => ({ state: 'green' });
+  app.post('/classify/:camera', async (request) => ({
+    state: 'green',
+    verdict: request.stopline?.decision?.verdict?.verdict,
+  }));
+  app.post('/v2/models/:model/infer', classify);
+  app.post('/watched', async (request) => ({ action: request.stopline?.action, wait: await request.stopline?.judged }));
+  app.post('/other', async (request) => ({ stopline: request.stopline }));
+  await app.ready();
+});
+afterAll(async () => {
+  await app.close();
+  await reference.remove();
+});
+
+const jpeg = { 'content-type': 'image/jpeg' };
+
+function inferenceOf(...images: Uint8Array[]) {
+  const data = images.map((image) => Buffer.from(image).toString('base64'));
+  return { id: '7', inputs: [{ name: 'image', datatype: 'BYTES', shape: [data.length], data }] };
+}
+
+describe('the Fastify plugin', () => {
+  it('lets through what is like the reference, and tells the handler and the client', async () => {
+    const response = await app.inject({
+      method: 'POST',
+      url: '/classify/front',
+      headers: jpeg,
+      payload: Buffer.from(reference.frame),
+    });
+    expect(response.json()).toEqual({ state: 'green', verdict: 'pass' });
+    expect(response.headers).toMatchObject({
+      'x-stopline-verdict': 'pass',
+      'x-stopline-profile': reference.profile.sha256.slice(0, 12),
+    });
+    expect(Number(response.headers['x-stopline-p-value'])).toBeGreaterThan(0.01);
+  });
+
+  it('refuses the other in the shape of its protocol, and what cannot be judged', async () => {
+    const plain = await app.inject({ method: 'POST', url: '/classify/front', headers: jpeg, payload: strange });
+    expect(plain.statusCode).toBe(422);
+    expect(plain.json().error.code).toBe('STOPLINE_ERR_IMAGE_REFUSED');
+    expect(plain.headers['x-stopline-reasons']).toMatch(/^\w+(, \w+)*$/);
+    const inference = await app.inject({
+      method: 'POST',
+      url: '/v2/models/a/infer',
+      payload: inferenceOf(reference.frame, strange),
+    });
+    expect(inference.statusCode).toBe(422);
+    expect(inference.json()).toEqual({
+      id: '7',
+      error: expect.stringMatching(/^STOPLINE_ERR_IMAGE_REFUSED: Expected an image like/),
+    });
+    expect(inference.headers['x-stopline-refused']).toBe('1');
+    const broken = await app.inject({
+      method: 'POST',
+      url: '/classify/front',
+      headers: jpeg,
+      payload: strange.subarray(0, 300),
+    });
+    expect(broken.json().error.code).toBe('STOPLINE_ERR_IMAGE_TRUNCATED');
+    const text = await app.inject({
+      method: 'POST',
+      url: '/classify/front',
+      headers: { 'content-type': 'text/plain' },
+      payload: 'x',
+    });
+    expect(text.json().error.code).toBe('STOPLINE_ERR_REQUEST_INVALID');
+  });
+
+  it('finds the image in a form and in a tensor of a path that hides its letters', async () => {
+    const form = new FormData();
+    form.set('photo', new Blob([strange as never]), 'a.jpg');
+    const request = new Request('http://x', { method: 'POST', body: form });
+    const headers = { 'content-type': request.headers.get('content-type') as string };
+    const payload = Buffer.from(await request.arrayBuffer());
+    expect((await app.inject({ method: 'POST', url: '/classify/a', headers, payload })).statusCode).toBe(422);
+    expect(
+      (await app.inject({ method: 'POST', url: '/v2/%6dodels/a/infer', payload: inferenceOf(strange) })).statusCode,
+    ).toBe(422);
+  });
+
+  it('observing, does not wait and does not refuse', async () => {
+    reports.length = 0;
+    const response = await app.inject({ method: 'POST', url: '/watched', headers: jpeg, payload: strange });
+    expect(response.headers['x-stopline-verdict']).toBe('pending');
+    expect(response.json()).toMatchObject({
+      action: 'observe',
+      wait: { action: 'forward', verdict: { verdict: 'block' } },
+    });
+    expect(reports).toEqual([{ outcome: 'observed', reason: 'block' }]);
+  });
+
+  it('leaves other routes alone', async () => {
+    expect((await app.inject({ method: 'POST', url: '/other', payload: { a: 1 } })).json()).toEqual({ stopline: null });
+  });
+});
