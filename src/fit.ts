@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, relative, sep } from 'node:path';
 import { corruptions, type Severity } from './corruptions.ts';
 import { decodeRule, decoderVersion } from './decode.ts';
+import { orderedCorrelation } from './drift/ordered.ts';
 import { chooseModel } from './embedding/choose.ts';
 import type { EmbedderInfo, PreparedModel } from './embedding/index.ts';
 import { asStoplineError, StoplineError } from './errors.ts';
@@ -35,6 +36,11 @@ export interface FitOptions {
   threads?: number;
   /** Rates to promise; default 1 % and 0.1 %. */
   falseAlarmRate?: { warn: number; block: number };
+  /**
+   * The images of each recording (folder, or match of `groupBy`) are frames in the natural order of their names: the Profile then
+   * knows how long they remember, and drift counts neighbours for what they are. Default false.
+   */
+  ordered?: boolean;
   /** Written into the Profile; default: now. */
   createdAt?: Date;
   /**
@@ -126,11 +132,17 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
     const model = fitModel(samples, exposed, embedder);
     const outliers = findOutliers(samples, model.description);
+    const ordered = options.ordered && {
+      recordings: recordingsOf(samples, kept, by),
+      stride: reference.measured / samples.length,
+    };
+    const remembered = ordered && orderedCorrelation(model, ordered);
     options.onProgress?.({ stage: 'train', done: 1, total: 1, failed: skipped.length });
     const smallest = 1 / (samples.length + 1);
     const promised = { warn: Math.max(asked.warn, smallest), block: Math.max(asked.block, smallest) };
     const warnings = [
       ...warningsAbout({ asked, promised, duplicates, skipped: skipped.length, images: samples.length, by }),
+      ...(ordered && !remembered ? ['No recording is long enough to tell how long its frames remember.'] : []),
       ...warnOfOutliers(outliers, samples.length, promised),
       ...(chosen.guesses.length === 0
         ? []
@@ -152,13 +164,15 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       },
       falseAlarmRate: { asked, promised, achieved: achievedFalseAlarms(model.unseen, promised) },
       ...model.description,
+      ...(remembered && { correlation: remembered.correlation }),
       ...(chosen.model && embedder && { model: modelSection(chosen.model, embedder) }),
       warnings,
     };
     if (whole.model && options.keepPaths) whole.model.paths = pathsOf(model.coreset, samples, paths);
     if (options.example !== false) whole.example = await makeExample(chooseExample(model.unseen));
     const report = await reportPower(pool, { profile: whole, model, samples }, { seed, count: power, options });
-    const profile = createProfile({ ...whole, ...(report && { power: report }) }, model.tensors);
+    const tensors = remembered ? { ...model.tensors, correlationTimes: remembered.correlationTimes } : model.tensors;
+    const profile = createProfile({ ...whole, ...(report && { power: report }) }, tensors);
     return { profile, skipped, outliers, ...(chosen.missing && { missingModel: chosen.missing }), warnings };
   } finally {
     await pool.destroy();
@@ -312,6 +326,22 @@ function pathsOf(ids: readonly string[], samples: readonly Sample[], roots: read
 /** A path from the folder of the root that it lies under: a Profile must not tell, or depend on, where the reference lies. */
 function shortened(path: string, roots: readonly string[]): string {
   return roots.map((root) => relative(dirname(root), path)).find((name) => !name.startsWith('..')) ?? path;
+}
+
+/** Ids of the images of each recording, in the order in which they were listed. */
+function recordingsOf(
+  samples: readonly Sample[],
+  kept: readonly (Sample & { listed: ListedImage })[],
+  by: GroupedBy,
+): string[][] {
+  const recordings = new Map<string, string[]>();
+  for (const [i, { id, group }] of samples.entries()) {
+    const name = by === 'pattern' ? group : kept[i].listed.folder;
+    const ids = recordings.get(name);
+    if (ids) ids.push(id);
+    else recordings.set(name, [id]);
+  }
+  return [...recordings.values()];
 }
 
 /** Clean scores come from models that have not seen a group, so there must be enough other images to fit them on. */

@@ -22,18 +22,18 @@ const maxName = 128;
 const maxFileName = 48;
 
 /**
- * The rule of `--profile-per`: 'folder' (the folder of an image, from the given path on), or a regular expression whose first
+ * The rule of `--profile-per` and `--source-pattern`: 'folder' (the folder of an image, from the given path on), or a regular expression whose first
  * group (or whole match) in the path names the source.
  * @throws {StoplineError} OPTION_INVALID
  */
-export function sourceRule(per: string, paths: readonly string[]): SourceRule {
+export function sourceRule(per: string, paths: readonly string[], setting = 'profile-per'): SourceRule {
   if (per === 'none') {
     throw new StoplineError(
       'OPTION_INVALID',
-      'Expected \'folder\' or a regular expression for profile-per but received "none".',
+      `Expected 'folder' or a regular expression for ${setting} but received "none".`,
     );
   }
-  const pattern = groupPattern(per, 'profile-per');
+  const pattern = groupPattern(per, setting);
   if (pattern) {
     return ({ path }) => {
       const match = pattern.exec(path);

@@ -28,6 +28,7 @@ interface FitFlags {
   example: boolean;
   model?: string;
   keepPaths?: boolean;
+  ordered?: boolean;
   json?: boolean;
 }
 
@@ -74,6 +75,10 @@ export function fitCommand(): Command {
       'whose embeddings say what is in an image: none, default, or a model file (default: default where it runs, else none)',
     )
     .option('--keep-paths', 'keep the paths of up to 1000 reference images, so that verdicts name those most alike')
+    .option(
+      '--ordered',
+      'the images of each folder (or match of --group-by) are frames in the order of their names: learn how long they remember, for drift',
+    )
     .option('--no-example', 'store no small picture of a typical reference image, which reports show the causes on')
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -95,9 +100,22 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   setFlagsFromString('--semi-space-growth-factor=1');
   const { threads } = loadConfig({ flags: { threads: flags.threads } }).config;
   const { warn = 0.01, block = Math.min(0.001, warn) } = flags;
-  const { name, seed, groupBy, exposures, power, example, model, keepPaths } = flags;
+  const { name, seed, groupBy, exposures, power, example, model, keepPaths, ordered } = flags;
   const falseAlarmRate = { warn, block };
-  const options = { paths, name, seed, groupBy, threads, falseAlarmRate, exposures, power, example, model, keepPaths };
+  const options = {
+    paths,
+    name,
+    seed,
+    groupBy,
+    threads,
+    falseAlarmRate,
+    exposures,
+    power,
+    example,
+    model,
+    keepPaths,
+    ordered,
+  };
   if (flags.profilePer !== undefined) return runFitPer(options, flags.profilePer, flags);
   await checkWritable(flags.out);
   const progress = fitProgress();
@@ -209,6 +227,14 @@ function summary({ profile, skipped, outliers, missingModel, warnings }: FitResu
       'groups',
       `${split.groups} by ${split.by}, left out in ${count(split.folds, 'part')} in turn to calibrate (seed ${split.seed}, from ${count(reference.folders.length, 'folder')})`,
     ],
+    ...(profile.correlation
+      ? [
+          [
+            'remembers',
+            `frames ${profile.correlation.detectors.combined.images.toPrecision(2)} apart count as independent (± ${profile.correlation.detectors.combined.error.toPrecision(1)}), from ${profile.correlation.images} in order`,
+          ],
+        ]
+      : []),
     ...(profile.regimes.length > 1
       ? [
           [

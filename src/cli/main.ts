@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   inspect: async () => (await import('./inspect.ts')).inspectCommand(),
   score: async () => (await import('./score.ts')).scoreCommand(),
   check: async () => (await import('./check.ts')).checkCommand(),
+  drift: async () => (await import('./drift.ts')).driftCommand(),
   report: async () => (await import('./report.ts')).reportCommand(),
   serve: async () => (await import('./serve.ts')).serveCommand(),
   doctor: async () => (await import('./doctor.ts')).doctorCommand(),

@@ -1,0 +1,283 @@
+import { createReadStream } from 'node:fs';
+import { dirname } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setFlagsFromString } from 'node:v8';
+import { Command } from 'commander';
+import type { Monitor } from '../drift/monitor.ts';
+import type { Observable } from '../drift/observation.ts';
+import type { DriftReport, DriftState, Transition } from '../drift/report.ts';
+import { createDrift } from '../drift.ts';
+import { asStoplineError, StoplineError } from '../errors.ts';
+import { countImages, listImages } from '../folder.ts';
+import { mapOrdered } from '../pipeline.ts';
+import { createPool } from '../pool.ts';
+import { loadProfile, type Profile } from '../profile.ts';
+import { sourceRule } from '../sources.ts';
+import { interruptible } from './interrupt.ts';
+import { configWithProfile, numberOption, settingOption } from './options.ts';
+import { startProgress } from './progress.ts';
+import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
+
+interface DriftFlags {
+  profile?: string;
+  model?: string;
+  decideBy?: string;
+  threads?: string;
+  core?: string;
+  sourcePattern?: string;
+  every?: number;
+  interval?: number;
+  json?: boolean;
+}
+
+/** One image of the replay. */
+type Step = { path: string } & (Observable | { error: { code: string; message: string } });
+
+/** One source as it is replayed. */
+interface Replay {
+  source: string;
+  monitor: Monitor;
+  images: number;
+  failed: number;
+  /** Changes of state, at which image of the source, with what had moved at an alarm. */
+  transitions: (Transition & { image: number; path: string; report?: DriftReport })[];
+  /** State after each image. */
+  states: DriftState[];
+}
+
+export function driftCommand(): Command {
+  return new Command('drift')
+    .summary('replay recorded images or score rows: when would each alarm have come?')
+    .description(
+      'Goes through the images under the paths in the order of their names, or through the rows that score wrote (.jsonl) in ' +
+        'their order, watches each source as a service does, and prints when it would have changed state, and why.',
+    )
+    .argument('<paths...>', 'folders and image files, or one .jsonl file of score')
+    .addOption(settingOption('profile'))
+    .addOption(settingOption('model'))
+    .addOption(settingOption('decideBy'))
+    .option('--source-pattern <WHAT>', 'names the source of a path: folder (the default), or a regular expression')
+    .addOption(numberOption('--every <N>', 'one false alarm in so many images of a source (default: 10000)'))
+    .addOption(numberOption('--interval <MS>', 'milliseconds between images (default: 1000)'))
+    .addOption(settingOption('threads'))
+    .addOption(settingOption('core'))
+    .option('--json', 'print everything as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  ${commandLine('drift', 'recordings/', '--profile', 'camera.stopline')}
+  ${commandLine('drift', 'verdicts.jsonl', '--profile', 'camera.stopline', '--source-pattern', 'cameras/([^/]+)')}
+
+Exit status: 0 no source drifted or froze, 1 one did, 2 usage, else as docs/errors.md says.`,
+    )
+    .action(runDrift);
+}
+
+async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
+  setFlagsFromString('--semi-space-growth-factor=1');
+  const { sourcePattern = 'folder', every: falseAlarmEvery, interval = 1000, json, ...settings } = flags;
+  const { config } = configWithProfile(settings);
+  const { decideBy } = config;
+  if (!(interval > 0))
+    throw new StoplineError('OPTION_INVALID', `Expected a positive interval but received ${interval}.`);
+  const profile = await loadProfile(config.profile);
+  const drift = createDrift(profile, { falseAlarmEvery, decideBy });
+  const isRows = paths.length === 1 && paths[0].toLowerCase().endsWith('.jsonl');
+  const rule = sourceRule(sourcePattern, paths, 'source-pattern');
+  const replays = new Map<string, Replay>();
+  const take = (step: Step) => {
+    const { path } = step;
+    const folder = dirname(path);
+    // Paths in rows are as they were given to score: all folders count.
+    const source = (isRows && sourcePattern === 'folder' ? folder : rule({ path, folder })) ?? 'none';
+    let replay = replays.get(source);
+    if (!replay) {
+      replay = { source, monitor: drift.monitor(), images: 0, failed: 0, transitions: [], states: [] };
+      replays.set(source, replay);
+    }
+    if ('error' in step) {
+      replay.failed++;
+      return;
+    }
+    const { monitor } = replay;
+    const transition = monitor.observe(drift.observationOf(step, replay.images++ * interval));
+    replay.states.push(monitor.state);
+    if (!transition) return;
+    const isAlarm = transition.to === 'drifted' || transition.to === 'suspect';
+    replay.transitions.push({
+      ...transition,
+      image: replay.images,
+      path: step.path,
+      ...(isAlarm && { report: monitor.report() }),
+    });
+  };
+  await interruptible(async (signal) => {
+    const progress = startProgress('drift');
+    let done = 0;
+    try {
+      if (isRows) {
+        for await (const step of readRows(paths[0], profile, decideBy)) {
+          signal.throwIfAborted();
+          take(step);
+        }
+        return;
+      }
+      const total = await countImages(paths);
+      const { core, threads, maxPixels, maxSide, model } = config;
+      const limits = { maxPixels, maxSide };
+      const pool = await createPool({
+        profilePath: config.profile,
+        threads,
+        core,
+        decideBy,
+        model,
+        limits,
+        isBatch: true,
+      });
+      try {
+        await pool.ready();
+        const judge = async (path: string): Promise<Step> => {
+          signal.throwIfAborted();
+          return pool.inspectFile(path).then(
+            (verdict) => ({ path, ...verdict }),
+            (error) => ({ path, error: asStoplineError(error).toJSON() }),
+          );
+        };
+        for await (const step of mapOrdered(listImages(paths), threads * 4, ({ path }) => judge(path))) {
+          take(step);
+          progress.update({ done: ++done, total: Math.max(total, done), failed: 0 });
+        }
+      } finally {
+        await pool.destroy();
+      }
+    } finally {
+      progress.stop();
+    }
+  });
+  const all = [...replays.values()];
+  if (all.length === 0) throw new StoplineError('INPUT_NO_IMAGES', `Expected rows in "${paths[0]}" but found none.`);
+  if (json) printJson({ sources: all.map(asJson) });
+  else print(all.map(textOf).join('\n\n'));
+  const alarmed = all.filter(({ transitions }) => transitions.some(({ to }) => to === 'drifted' || to === 'frozen'));
+  if (alarmed.length > 0) process.exitCode = 1;
+}
+
+/**
+ * Rows of `score` in their order.
+ * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE, REQUEST_INVALID, OPTION_INVALID for those of another Profile
+ */
+async function* readRows(path: string, { sha256 }: Profile, decideBy: string): AsyncGenerator<Step> {
+  const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
+  let number = 0;
+  try {
+    for await (const line of lines) {
+      number++;
+      if (line.trim() === '') continue;
+      const row = rowOf(line);
+      if (!row) {
+        throw new StoplineError(
+          'REQUEST_INVALID',
+          `Expected a row of score in line ${number} of "${path}" but received none.`,
+        );
+      }
+      if (!('error' in row) && (row.profile.sha256 !== sha256 || row.decidedBy !== decideBy)) {
+        throw new StoplineError(
+          'OPTION_INVALID',
+          `Expected rows of the Profile ${sha256.slice(0, 12)} decided by ${decideBy} but line ${number} of "${path}" is of ${row.profile.sha256.slice(0, 12)}, decided by ${row.decidedBy}.`,
+        );
+      }
+      yield row;
+    }
+  } catch (cause) {
+    if (cause instanceof StoplineError) throw cause;
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new StoplineError(
+      code === 'ENOENT' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
+      `"${path}" cannot be read: ${message}.`,
+      { cause },
+    );
+  }
+}
+
+function rowOf(line: string): Step | undefined {
+  try {
+    const row = JSON.parse(line);
+    if (typeof row?.path !== 'string') return undefined;
+    if (typeof row.error?.code === 'string') return row;
+    const { pValue, score, statistics, image, profile } = row;
+    const isWhole =
+      typeof pValue === 'number' && typeof score === 'number' && statistics !== null && typeof statistics === 'object';
+    return isWhole &&
+      typeof image?.sha256 === 'string' &&
+      typeof image.hash === 'string' &&
+      typeof profile?.sha256 === 'string'
+      ? row
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function asJson({ source, monitor, images, failed, transitions }: Replay) {
+  return { source, images, failed, transitions, report: monitor.report() };
+}
+
+const marks: Record<DriftState, string> = {
+  learning: '.',
+  ok: '-',
+  suspect: '?',
+  drifted: '#',
+  recovered: '+',
+  stale: ' ',
+  frozen: '=',
+};
+const worst: readonly DriftState[] = ['drifted', 'frozen', 'suspect', 'recovered', 'learning', 'stale', 'ok'];
+const width = 72;
+
+/** One mark for a stretch of images: the worst state in it. */
+function timeline(states: readonly DriftState[]): string {
+  const cells = Math.min(width, states.length);
+  return Array.from({ length: cells }, (_, cell) => {
+    const from = Math.floor((cell * states.length) / cells);
+    const part = states.slice(from, Math.max(from + 1, Math.floor(((cell + 1) * states.length) / cells)));
+    return marks[worst.find((state) => part.includes(state)) ?? 'ok'];
+  }).join('');
+}
+
+function textOf({ source, monitor, images, failed, transitions, states }: Replay): string {
+  const report = monitor.report();
+  const time = report.correlationTime;
+  const lines = [
+    `${styled('bold', printable(source))}  ${count(images, 'image')}${failed > 0 ? `, ${failed} could not be judged` : ''}, now ${stateText(report.state)}${report.reason ? `: ${report.reason}` : ''}`,
+    `  ${timeline(states)}`,
+    `  ${time ? `correlation time ${Number(time.images.toPrecision(3))} images (${time.from}), ` : ''}${count(report.effectiveImages, 'effective image')}${report.repeats > 0 ? `, ${report.repeats} repeats` : ''}`,
+  ];
+  for (const { image, path, from, to, text, report: then } of transitions) {
+    lines.push(`  image ${image}  ${from} -> ${stateText(to)}  ${text}  ${styled('dim', printable(path))}`);
+    if (to !== 'drifted' || !then) continue;
+    if (then.causes.length > 0) {
+      lines.push(`    probable cause  ${then.causes.map((c) => `${c.cause} ${percent(c.probability)}`).join(', ')}`);
+    }
+    if (then.expectedFlipRate !== undefined) lines.push(`    expected flip rate  ${percent(then.expectedFlipRate)}`);
+    const moved = then.moved
+      .slice(0, 5)
+      .map(({ statistic, direction, size, pValue }) => [
+        `    ${statistic}`,
+        direction,
+        `${size.toFixed(2)} sd`,
+        `p ${pValue.toPrecision(2)}`,
+      ]);
+    if (moved.length > 0) lines.push(table(moved, [2]));
+    if (then.content) {
+      lines.push(`    content  MMD^2 ${then.content.distance.toFixed(3)}, p ${then.content.pValue.toPrecision(2)}`);
+    }
+  }
+  lines.push(`  ${report.promise}`);
+  return lines.join('\n');
+}
+
+function stateText(state: DriftState): string {
+  const isBad = state === 'drifted' || state === 'frozen';
+  return styled(isBad ? 'red' : state === 'ok' ? 'green' : 'yellow', state);
+}
