@@ -92,20 +92,18 @@ function forget(state: Track, count: number): void {
 
 function estimate(state: Track, count: number): void {
   const { values, length } = state;
+  const isFull = length === seriesLength;
+  const stretch = isFull ? length >> 1 : length;
   const times = Array.from({ length: count }, (_, i) => {
     const series = values.subarray(i * seriesLength, i * seriesLength + length);
-    if (length < seriesLength) return correlationTime([series]).images;
+    const { images } = correlationTime([series.subarray(0, stretch)]);
     // A change lies in one half at most: what it does to that one is not memory.
-    const half = length >> 1;
-    return Math.min(
-      correlationTime([series.subarray(0, half)]).images,
-      correlationTime([series.subarray(half)]).images,
-    );
+    return isFull ? Math.min(images, correlationTime([series.subarray(stretch)]).images) : images;
   });
   const longest = Math.max(...times);
-  if (longest * leastTimes <= length) state.times = times.map((time) => Math.max(1, time * state.spacing));
-  else if (longest * leastTimes > 2 * length) state.times = undefined;
-  if (longest * leastTimes > length && length === seriesLength) widen(state, count);
+  if (longest * leastTimes <= stretch) state.times = times.map((time) => Math.max(1, time * state.spacing));
+  else if (longest * leastTimes > 2 * stretch) state.times = undefined;
+  if (longest * leastTimes > stretch && isFull) widen(state, count);
 }
 
 /** Keeps every other number, so that twice the time fits. */

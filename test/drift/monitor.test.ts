@@ -1,0 +1,278 @@
+import { describe, expect, it } from 'vitest';
+import { Random } from '../../src/corruptions/random.ts';
+import { createMonitor, type Monitor, mergeStates } from '../../src/drift/monitor.ts';
+import type { Observation } from '../../src/drift/observation.ts';
+import type { Transition } from '../../src/drift/report.ts';
+import { type DriftReference, share } from '../../src/drift.ts';
+import { conformalPValue } from '../../src/score.ts';
+import { statistics } from '../../src/statistics.ts';
+
+const count = 30;
+const names = statistics
+  .filter(({ scored }) => scored)
+  .slice(0, count)
+  .map(({ name }) => name);
+const scores = new Random(1).normals(1000).sort();
+const across = 8;
+const reference: DriftReference = {
+  profile: 'a'.repeat(64),
+  names,
+  scores: Float64Array.from(scores),
+  images: 1000,
+  correlation: { score: 1, statistics: new Float64Array(count).fill(1) },
+  cloud: { across, rows: Float64Array.from(new Random(2).normals(100 * across)) },
+};
+const shared = share(reference, {});
+
+/** Images of one camera, as seen by the Profile. */
+function camera(seed: number) {
+  const random = new Random(seed);
+  let number = 0;
+  return (change: { score?: number; z?: (z: Float32Array) => void; projection?: number } = {}): Observation => {
+    const [own] = random.normals(1);
+    const score = own + (change.score ?? 0);
+    const z = random.normals(count);
+    change.z?.(z);
+    number++;
+    const pValue = conformalPValue(reference.scores, score);
+    return {
+      id: [...random.words(8)].map((word) => word.toString(16).padStart(8, '0')).join(''),
+      at: 1_700_000_000_000 + 1000 * number,
+      verdict: pValue <= 0.01 ? 'warn' : 'pass',
+      decidedBy: 'combined',
+      pValue,
+      score,
+      z,
+      projection: random.normals(across, change.projection ?? 0),
+      causes: [
+        { cause: 'fog', probability: 0.7 },
+        { cause: 'rain', probability: 0.2 },
+      ],
+      hash: [...random.words(2)].map((word) => word.toString(16).padStart(8, '0')).join(''),
+    };
+  };
+}
+
+function run(monitor: Monitor, images: number, next: () => Observation): Transition[] {
+  return Array.from({ length: images }, () => monitor.observe(next())).flatMap((transition) => transition ?? []);
+}
+
+const path = (transitions: readonly Transition[]) => transitions.map(({ to }) => to);
+
+describe('a source', () => {
+  it('learns, is ok, drifts within five images, recovers, and is ok again', () => {
+    const monitor = createMonitor(shared);
+    const next = camera(5);
+    expect(monitor.state).toBe('learning');
+    expect(monitor.report()).toMatchObject({ state: 'learning', reason: expect.any(String), images: 0 });
+    expect(path(run(monitor, 300, next))).toEqual(['ok']);
+    const alarm = run(monitor, 5, () => next({ score: 5 }));
+    expect(path(alarm).at(-1)).toBe('drifted');
+    expect(alarm.at(-1)).toMatchObject({ images: expect.any(Number), id: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    expect(alarm.at(-1)!.evidence).toBeGreaterThanOrEqual(1);
+    expect(path(run(monitor, 50, () => next({ score: 5 })))).toEqual([]);
+    expect(path(run(monitor, 100, next))).toEqual(['recovered', 'ok']);
+  });
+
+  it('says what moved, where to, by how much, what shows it, and the likely cause', () => {
+    const monitor = createMonitor(shared);
+    const next = camera(6);
+    run(monitor, 200, next);
+    const changed = () =>
+      next({
+        score: 4,
+        projection: 1.5,
+        z: (z) => {
+          z[3] += 2;
+          z[7] -= 1.5;
+        },
+      });
+    run(monitor, 40, changed);
+    const report = monitor.report();
+    expect(report.state).toBe('drifted');
+    expect(report.moved.map(({ statistic, direction }) => [statistic, direction])).toEqual([
+      [names[3], 'high'],
+      [names[7], 'low'],
+    ]);
+    expect(report.moved[0].size).toBeGreaterThan(1.6);
+    expect(report.moved[0].size).toBeLessThan(2.4);
+    expect(report.moved[0].pValue).toBeLessThan(1e-4);
+    expect(report.content!.pValue).toBe(1 / 200);
+    expect(report.causes[0].cause).toBe('fog');
+    expect(report.frames).toHaveLength(5);
+    expect(report.frames[0].pValue).toBeLessThan(0.01);
+    expect(report.window.images).toBeGreaterThan(30);
+    expect(report.window.images).toBeLessThan(50);
+    expect(report.promise).toContain('at most one false alarm in 10000 images');
+  });
+
+  it('whose one statistic moves by 0.3 deviations is found within 500 images, by that one', () => {
+    const delays = Array.from({ length: 9 }, (_, seed) => {
+      const monitor = createMonitor(shared);
+      const next = camera(100 + seed);
+      run(monitor, 100, next);
+      for (let image = 1; image < 2000; image++) {
+        const transition = monitor.observe(
+          next({
+            z: (z) => {
+              z[4] += 0.3;
+            },
+          }),
+        );
+        if (transition?.to !== 'drifted') continue;
+        expect(transition.text).toContain(names[4]);
+        return image;
+      }
+      return Number.POSITIVE_INFINITY;
+    });
+    expect(delays.sort((a, b) => a - b)[4]).toBeLessThanOrEqual(500);
+  });
+
+  it('that shows the same picture again and again is frozen, also as a loop, until another comes', () => {
+    const monitor = createMonitor(shared);
+    const next = camera(7);
+    run(monitor, 100, next);
+    const loop = [next(), next(), next()];
+    const replay = (i: number) => ({ ...loop[i % 3], at: loop[2].at + 1000 * (i + 1) });
+    const transitions = Array.from({ length: 200 }, (_, i) => monitor.observe(replay(i))).flatMap((t) => t ?? []);
+    expect(path(transitions)).toEqual(['frozen']);
+    expect(transitions[0].images).toBe(103);
+    expect(monitor.report().repeats).toBe(197);
+    expect(monitor.observe(next())).toMatchObject({ from: 'frozen', to: 'ok' });
+  });
+
+  it('is frozen, too, when the same picture is compressed anew each time, but not when a scene just stands still', () => {
+    const next = camera(8);
+    const scene = next();
+    const copy = (noise: number) => {
+      const fresh = next();
+      return { ...fresh, hash: scene.hash, z: scene.z.map((value, i) => value + noise * fresh.z[i]) };
+    };
+    const frozen = createMonitor(shared);
+    expect(path(run(frozen, 30, () => copy(0.002)))).toContain('frozen');
+    const still = createMonitor(shared);
+    expect(path(run(still, 30, () => copy(0.1)))).not.toContain('frozen');
+  });
+
+  it('without images is stale, whatever the clock does, and goes on where it was', () => {
+    const monitor = createMonitor(shared);
+    const next = camera(9);
+    run(monitor, 100, next);
+    const start = 1_800_000_000_000;
+    expect(monitor.tick(start)).toBeUndefined();
+    // The clock jumps by a day, forwards and back.
+    expect(monitor.tick(start + 86_400_000)).toBeUndefined();
+    expect(monitor.tick(start - 86_400_000)).toBeUndefined();
+    const ticks = Array.from({ length: 400 }, (_, i) => monitor.tick(start - 86_400_000 + 1000 * i)).flatMap(
+      (t) => t ?? [],
+    );
+    expect(path(ticks)).toEqual(['stale']);
+    expect(monitor.observe(next())).toMatchObject({ from: 'stale', to: 'ok' });
+  });
+
+  it('is not confused by images twice, late, from tomorrow, or by numbers that are none', () => {
+    const plain = createMonitor(shared);
+    const odd = createMonitor(shared);
+    const next = camera(10);
+    for (let i = 0; i < 300; i++) {
+      const image = next();
+      plain.observe(image);
+      odd.observe(image);
+      odd.observe(image);
+    }
+    const evidence = plain.report().evidence;
+    expect(odd.report().evidence).toEqual(evidence);
+    expect(odd.report().repeats).toBe(0);
+    let last = 0;
+    for (let i = 0; i < 100; i++) {
+      const image = next();
+      const at = [image.at - 86_400_000, image.at + 86_400_000, Number.NaN][i % 3];
+      const broken = { ...image, at, score: Number.NaN, z: image.z.map((z, k) => (k % 2 === 0 ? Number.NaN : z)) };
+      odd.observe(broken);
+      const { window, evidence } = odd.report();
+      expect(window.to).toBeGreaterThanOrEqual(last);
+      last = window.to;
+      expect(evidence.share).not.toBeNaN();
+    }
+    expect(odd.state).toBe('ok');
+  });
+});
+
+describe('the state of a source', () => {
+  it('goes on after it was saved as if nothing had happened, and fits into 25 kB', () => {
+    const whole = createMonitor(shared);
+    let parts = createMonitor(shared);
+    const next = camera(11);
+    for (let i = 0; i < 400; i++) {
+      const image = next(i > 300 ? { score: 1 } : {});
+      expect(parts.observe(image)).toEqual(whole.observe(image));
+      if (i % 50 === 0) parts = createMonitor(shared, parts.save());
+    }
+    expect(parts.report()).toEqual(whole.report());
+    expect(whole.save().length).toBeLessThan(25_000);
+  });
+
+  it('of another Profile, another version or no state at all is left aside', () => {
+    const monitor = createMonitor(shared);
+    run(monitor, 200, camera(12));
+    const saved = monitor.save();
+    const other = share({ ...reference, profile: 'b'.repeat(64) }, {});
+    for (const [state, by] of [
+      [saved, other],
+      [saved.subarray(0, 100), shared],
+      [new Uint8Array(3), shared],
+      [saved.map((byte, i) => (i < 30 ? 0xff : byte)), shared],
+      [saved.subarray(0, saved.length - 1), shared],
+    ] as const) {
+      const fresh = createMonitor(by, state);
+      expect(fresh.state).toBe('learning');
+      expect(fresh.report()).toMatchObject({ images: 0, reason: expect.stringContaining('learns again') });
+    }
+  });
+
+  it('merges: counts add up, evidence is the mean, the newest images are the window', () => {
+    const [a, b] = [createMonitor(shared), createMonitor(shared)];
+    const next = camera(13);
+    for (let i = 0; i < 200; i++) (i % 2 === 0 ? a : b).observe(next());
+    run(a, 40, () => next({ score: 1.5 }));
+    const merged = createMonitor(shared, mergeStates(shared, [b.save(), a.save()]));
+    const [ra, rb, rm] = [a.report(), b.report(), merged.report()];
+    expect(rm.images).toBe(240);
+    expect(rm.evidence.share).toBeLessThanOrEqual((ra.evidence.share + rb.evidence.share) / 2 + 1e-9);
+    expect(rm.window.to).toBe(ra.window.to);
+    expect(createMonitor(shared, mergeStates(shared, [])).report().images).toBe(0);
+    expect(mergeStates(shared, [a.save()])).toEqual(a.save());
+  });
+});
+
+describe('a stream of which nobody knows how long it remembers', () => {
+  const unknown = share({ ...reference, correlation: undefined }, {});
+
+  it('shows it soon where images are independent', () => {
+    const monitor = createMonitor(unknown);
+    const [learnt] = run(monitor, 200, camera(14));
+    expect(learnt).toMatchObject({ from: 'learning', to: 'ok', images: 64 });
+    expect(monitor.report().correlationTime!.from).toBe('stream');
+  });
+
+  it('that was wrong from the start drifts as soon as that is known', () => {
+    const monitor = createMonitor(unknown);
+    const next = camera(15);
+    expect(path(run(monitor, 70, () => next({ score: 5 })))).toEqual(['drifted']);
+  });
+
+  it('that hardly changes is never called ok, however strange or ordinary', () => {
+    const monitor = createMonitor(unknown);
+    const next = camera(16);
+    const z = new Float32Array(count);
+    let score = 0;
+    const slow = () => {
+      const image = next();
+      score = 0.995 * score + 0.1 * image.z[0];
+      for (let i = 0; i < count; i++) z[i] = 0.995 * z[i] + 0.1 * image.z[i];
+      return { ...image, score, pValue: conformalPValue(reference.scores, score), z: z.slice() };
+    };
+    expect(path(run(monitor, 2000, slow))).toEqual([]);
+    expect(monitor.report()).toMatchObject({ state: 'learning', reason: expect.stringContaining('remembers') });
+  });
+});
