@@ -96,6 +96,78 @@ export const configSchema = Type.Object(
       default: 'x-stopline-source',
       description: 'Header, in lower case, that names the camera an image comes from.',
     }),
+    stateDir: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'Folder for what outlasts a restart: the monitors of all sources, the history of verdicts, alerts not yet delivered. Without it they are in memory only.',
+      }),
+    ),
+    historyRows: Type.Integer({
+      minimum: 0,
+      maximum: 100_000_000,
+      default: 200_000,
+      description: 'Most verdicts that the history keeps, of about 400 bytes each; in memory at most 20,000.',
+    }),
+    historyDays: Type.Integer({
+      minimum: 1,
+      maximum: 3650,
+      default: 30,
+      description: 'No verdict stays in the history for longer.',
+    }),
+    maxSources: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      default: 10_000,
+      description:
+        'Most sources that are watched; images of further ones count as of the source `other`, until one has been silent for a day.',
+    }),
+    falseAlarmEvery: Type.Integer({
+      minimum: 100,
+      maximum: 1_000_000_000,
+      default: 10_000,
+      description: 'Promise of the monitors: at most one false alarm in so many images of a source, on average.',
+    }),
+    staleAfterMs: Type.Integer({
+      minimum: 100,
+      maximum: 30 * 24 * 3_600_000,
+      default: 300_000,
+      description: 'A source of which no image has come for so long is stale.',
+    }),
+    freezeAfter: Type.Integer({
+      minimum: 2,
+      maximum: 1_000_000,
+      default: 10,
+      description: 'A source that sends the same picture so many times in a row is frozen.',
+    }),
+    alertWebhook: Type.Optional(
+      Type.String({
+        pattern: '^https?://',
+        writeOnly: true, // such addresses often hold a token
+        description: 'Address that gets a CloudEvent by POST when the alarm of a source begins or ends.',
+      }),
+    ),
+    alertSecret: Type.Optional(
+      Type.String({
+        minLength: 16,
+        writeOnly: true,
+        description: 'Secret that what goes to `alertWebhook` is signed with, by the Standard Webhooks specification.',
+      }),
+    ),
+    alertSlack: Type.Optional(
+      Type.String({
+        pattern: '^https?://',
+        writeOnly: true,
+        description: 'Incoming webhook of Slack, Mattermost or the like that gets the same as text.',
+      }),
+    ),
+    alertmanager: Type.Optional(
+      Type.String({
+        pattern: '^https?://',
+        writeOnly: true,
+        description: 'Address of an Alertmanager that alarms are pushed to, such as http://127.0.0.1:9093.',
+      }),
+    ),
     trustedRequestId: Type.Boolean({
       default: false,
       description: 'Take the request id from the x-request-id header; only behind a proxy that sets it.',

@@ -137,6 +137,7 @@ const table = {
     exit: 65,
     meaning: 'A request to a gate holds no image that it can inspect.',
   },
+  SOURCE_UNKNOWN: { status: 404, exit: 2, meaning: 'No image of this source has come.' },
   ROUTE_UNKNOWN: { status: 404, exit: 2, meaning: 'No such route, or not with this method.' },
   // the machinery
   RUNTIME_UNSAFE: {

@@ -55,6 +55,12 @@ describe('loadConfig', () => {
       sourceHeader: 'x-stopline-source',
       trustedRequestId: false,
       allowAnonymous: false,
+      historyRows: 200_000,
+      historyDays: 30,
+      maxSources: 10_000,
+      falseAlarmEvery: 10_000,
+      staleAfterMs: 300_000,
+      freezeAfter: 10,
       peerRate: 0,
     });
     expect(new Set(Object.values(sources))).toEqual(new Set(['default']));
@@ -105,6 +111,17 @@ describe('loadConfig', () => {
       peerRate: 50,
       tlsCert: 'cert.pem',
       tlsKey: 'key.pem',
+      stateDir: 'state',
+      historyRows: 7,
+      historyDays: 8,
+      maxSources: 9,
+      falseAlarmEvery: 500,
+      staleAfterMs: 1000,
+      freezeAfter: 3,
+      alertWebhook: 'https://ops.example/hook?token=t0ken',
+      alertSecret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+      alertSlack: 'https://chat.example/services/t0ken',
+      alertmanager: 'http://127.0.0.1:9093',
       sourceHeader: 'x-camera',
       model: 'classifier.onnx',
       watchProfile: false,
@@ -208,6 +225,19 @@ describe('describeConfig', () => {
     const text = describeConfig(loadConfig({ env: { STOPLINE_API_KEYS: `inspect:${hash}` } }));
     expect(text).toMatch(/^apiKeys +\(not shown\) +\(environment\)$/m);
     expect(text).not.toContain(hash);
+  });
+
+  it('never shows where alerts go, nor what they are signed with', () => {
+    const env = {
+      STOPLINE_ALERT_WEBHOOK: 'https://ops.example/hook?token=t0ken',
+      STOPLINE_ALERT_SLACK: 'https://chat.example/services/t0ken',
+      STOPLINE_ALERTMANAGER: 'https://user:t0ken@alerts.example',
+      STOPLINE_ALERT_SECRET: 'a secret with t0ken in it',
+    };
+    expect(describeConfig(loadConfig({ env }))).not.toContain('t0ken');
+    for (const name of Object.keys(env)) {
+      expect(messageOf(() => loadConfig({ env: { [name]: 't0ken' } }))).not.toContain('t0ken');
+    }
   });
 
   it('wants the certificate and its key together', () => {

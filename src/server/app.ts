@@ -25,6 +25,7 @@ import { registerReference } from './reference.ts';
 import { refuse } from './refusal.ts';
 import { createReloader, type Reloader, registerReload } from './reload.ts';
 import { readinessSchema, refusalSchema, refusals, statisticSchema, verdictSchema } from './schemas.ts';
+import { registerWatch } from './watch.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -37,6 +38,10 @@ declare module 'fastify' {
   interface FastifyInstance {
     judge: Judge;
     reloader: Reloader;
+  }
+  interface FastifyContextConfig {
+    /** The answer has no end of its own. */
+    isStream?: boolean;
   }
 }
 
@@ -121,7 +126,10 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
   app.addHook('onResponse', async (request, reply) => {
     const { verdict, errorCode } = request;
     const durationMs = Math.round(reply.elapsedTime * 10) / 10;
-    metrics.observeRequest(request.routeOptions.url ?? 'unknown', reply.statusCode, reply.elapsedTime / 1000);
+    // How long a stream was read says nothing about how fast this service is.
+    if (!request.routeOptions.config?.isStream) {
+      metrics.observeRequest(request.routeOptions.url ?? 'unknown', reply.statusCode, reply.elapsedTime / 1000);
+    }
     if (errorCode) metrics.observeRefusal(errorCode);
     const line = {
       method: request.method,
@@ -161,6 +169,7 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
       tags: [
         { name: 'images', description: 'Judging images' },
         { name: 'reference', description: 'What images are judged against' },
+        { name: 'drift', description: 'Sources over time' },
         { name: 'operation', description: 'Running the service' },
       ],
     },
@@ -168,6 +177,8 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
   });
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' } });
 
+  const known = profile instanceof StoplineError ? undefined : profile;
+  await registerWatch(app, { config, judge, profile: known, registry: metrics.registry });
   registerInspect(app, { config, judge, state, budget });
   registerReference(app, judge);
   registerReload(app, config, app.reloader);

@@ -84,7 +84,7 @@ export function createJudge(pool: Pool, profile: Profile | StoplineError): Judge
 /** Where images belong whose sender names no camera. */
 export const defaultSource = 'default';
 /** Names become rows, file names and labels, so they are kept short and plain. */
-const sourcePattern = /^[\w.:-]{1,128}$/;
+export const sourcePattern = /^[\w.:-]{1,128}$/;
 
 /**
  * The camera that a request names: `?source=` or the header that the configuration says.

@@ -18,6 +18,8 @@ export interface Metrics {
   observeUpstream(outcome: string, seconds: number): void;
   /** Called when the workers have loaded their core, and again when others have. */
   announceBuild(core: CoreInfo, embedder?: EmbedderInfo): void;
+  /** For the metrics of other parts. */
+  readonly registry: Registry;
   readonly contentType: string;
   /** The Prometheus text format. */
   text(): Promise<string>;
@@ -167,6 +169,7 @@ export function createMetrics(
       model.set({ model: name, sha256: sha256.slice(0, 12), runtime, provider }, 1);
       for (const { provider } of failed) failedProviders.set({ provider }, 1);
     },
+    registry,
     contentType: registry.contentType,
     text: () => registry.metrics(),
   };

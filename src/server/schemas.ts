@@ -186,12 +186,13 @@ export const readinessSchema = Type.Object(
 
 /** Refusals of a route by status, in the form that the OpenAPI document shows. */
 export function refusals(
-  ...statuses: (400 | 401 | 403 | 408 | 413 | 415 | 422 | 429 | 500 | 503)[]
+  ...statuses: (400 | 401 | 403 | 404 | 408 | 413 | 415 | 422 | 429 | 500 | 503)[]
 ): Record<number, unknown> {
   const meanings = {
     400: 'The request is malformed or holds no image.',
     401: 'The service asks for an API key, and the request carries none that is known.',
     403: 'The API key is not for this.',
+    404: 'There is no such thing.',
     408: 'The request did not arrive in time.',
     413: 'The request or the image has too many bytes.',
     415: 'The content type is not taken, or the bytes are no JPEG, PNG or WebP.',
