@@ -86,6 +86,24 @@ export const configSchema = Type.Object(
         description: 'File of the model that the Profile was fitted with, where it is not that of this package.',
       }),
     ),
+    s3Endpoint: Type.Optional(
+      Type.String({
+        pattern: '^https?://',
+        description: 'Address of the object store behind s3:// URLs, where it is not that of AWS.',
+      }),
+    ),
+    queue: Type.Optional(
+      Type.String({
+        pattern: '^rediss?://',
+        description: 'Redis or Valkey that hands out the work of score --queue to workers, such as redis://host:6379.',
+      }),
+    ),
+    queueStalledMs: Type.Integer({
+      minimum: 1000,
+      maximum: 3_600_000,
+      default: 30_000,
+      description: 'A worker that has been silent for so long is taken for dead, and its work goes to another.',
+    }),
     logLevel: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
       default: 'info',
       description: 'Least severe level that is logged, as JSON lines on standard output.',

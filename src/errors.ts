@@ -26,6 +26,11 @@ const table = {
     exit: 4,
     meaning: 'A gate that enforces refused the image: it is not like the reference.',
   },
+  IMAGE_FATAL: {
+    status: 422,
+    exit: 65,
+    meaning: 'Several workers died while they judged the image, so it was given up.',
+  },
   FRAME_INVALID: {
     status: 400,
     exit: 65,
@@ -101,6 +106,43 @@ const table = {
     status: 500,
     exit: 73,
     meaning: 'The output cannot be written; whatever stood there before is left as it was.',
+  },
+  MANIFEST_INVALID: { status: 400, exit: 65, meaning: 'The manifest is not what its ending says, or lacks a path.' },
+  VIDEO_UNAVAILABLE: { status: 500, exit: 69, meaning: 'A video is to be read but ffmpeg cannot be started.' },
+  OBJECTS_UNAVAILABLE: {
+    status: 503,
+    exit: 75,
+    meaning: 'The object store does not answer, or with a fault of its own; what is done is kept, so resume later.',
+  },
+  PACKAGE_MISSING: {
+    status: 500,
+    exit: 69,
+    meaning: 'An optional package is not installed; the message says what to type.',
+  },
+  // jobs
+  JOB_EXISTS: { status: 400, exit: 2, meaning: 'A run with this output did not end: resume it, or remove its file.' },
+  JOB_CHANGED: {
+    status: 400,
+    exit: 65,
+    meaning: 'The run that is to be resumed was begun with other images, another Profile or other options.',
+  },
+  JOB_BUSY: { status: 503, exit: 75, meaning: 'Another process works on this run.' },
+  JOB_INVALID: { status: 400, exit: 65, meaning: 'The file of a run is damaged or of another version.' },
+  JOB_UNWRITABLE: {
+    status: 500,
+    exit: 74,
+    meaning:
+      'Rows cannot be saved: the disk is full or fails. What was saved before is kept; resume when there is room.',
+  },
+  PART_INVALID: {
+    status: 400,
+    exit: 65,
+    meaning: 'Parts cannot be joined: one is not whole, they do not fit together, or an image is in two of them.',
+  },
+  QUEUE_FAILED: {
+    status: 500,
+    exit: 75,
+    meaning: 'Workers gave up on some work of the queue; the message says why. The same command tries those again.',
   },
   // the store of a service
   STATE_UNUSABLE: {

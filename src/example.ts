@@ -2,6 +2,7 @@ import sharp from 'sharp';
 import { decode, defaultLimits, type Frame } from './decode.ts';
 import { readImage } from './folder.ts';
 import type { UnseenSample } from './model.ts';
+import type { EncodedImage } from './worker.ts';
 
 /** A small picture of a typical reference image, for people who look at a Profile: no number depends on it. */
 export interface Example {
@@ -31,10 +32,12 @@ export function chooseExample(images: readonly UnseenSample[]): UnseenSample['sa
 
 /**
  * Makes the picture from a file. It is drawn from the decoded pixels, so nothing else of the file (EXIF, place, names) is in it.
+ * @param image its path or its bytes
  * @throws {StoplineError} INPUT_*, IMAGE_*
  */
-export async function makeExample({ id, path }: { id: string; path: string }): Promise<Example> {
-  const { frame } = await decode(readImage(path, defaultLimits.maxBytes), { maxSeconds: 0 });
+export async function makeExample(id: string, image: EncodedImage): Promise<Example> {
+  const bytes = typeof image === 'string' ? readImage(image, defaultLimits.maxBytes) : image;
+  const { frame } = await decode(bytes, { maxSeconds: 0 });
   return {
     sha256: id,
     width: frame.width,

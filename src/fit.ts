@@ -1,29 +1,41 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, relative, sep } from 'node:path';
+import { sep } from 'node:path';
+import type { Items } from './batch/items.ts';
 import { corruptions, type Severity } from './corruptions.ts';
 import { decodeRule, decoderVersion } from './decode.ts';
 import { orderedCorrelation } from './drift/ordered.ts';
 import { chooseModel } from './embedding/choose.ts';
 import type { EmbedderInfo, PreparedModel } from './embedding/index.ts';
-import { asStoplineError, StoplineError } from './errors.ts';
+import { StoplineError } from './errors.ts';
 import { chooseExample, makeExample } from './example.ts';
 import type { Exposure } from './exposure.ts';
-import { countImages, type ListedImage, listImages } from './folder.ts';
-import { categoricalProperties } from './measure.ts';
 import { chooseStatistics, type ExposedSample, fitModel, folds, type Model, type Sample } from './model.ts';
 import { findOutliers, type Outliers, warnOfOutliers } from './outliers.ts';
 import { mapOrdered } from './pipeline.ts';
 import { createPool, type Pool } from './pool.ts';
 import { achievedFalseAlarms, measurePower, type Power, powerPlan } from './power.ts';
 import { createProfile, type Profile, type ProfileDescription } from './profile.ts';
+import {
+  checkSize,
+  exampleCandidates,
+  measureReference,
+  minImages,
+  type Reference,
+  type ReferenceSample,
+  type SkippedImage,
+  shortened,
+} from './reference.ts';
 import { createScorer, type Scorer } from './score.ts';
 import { assignFolds, type GroupedBy, groupPattern, hash, seedOf, withGroups } from './split.ts';
 import { statistics } from './statistics.ts';
+import type { EncodedImage } from './worker.ts';
 
 export interface FitOptions {
   /** Files and folders (recursive). */
   paths: string[];
+  /** Images from elsewhere, as `openItems` lists them; the paths then only shorten their names. */
+  items?: Items;
   /** Which of the images under the paths are taken; default: all. */
   only?: (image: { path: string; folder: string }) => boolean;
   /** Shown in every verdict; default 'reference'. */
@@ -68,7 +80,8 @@ export interface FitOptions {
   onProgress?: (progress: {
     stage: 'measure' | 'expose' | 'train' | 'power';
     done: number;
-    total: number;
+    /** Not known where only reading everything would tell. */
+    total?: number;
     failed: number;
   }) => void;
   signal?: AbortSignal;
@@ -76,7 +89,7 @@ export interface FitOptions {
 
 export interface FitResult {
   profile: Profile;
-  skipped: { path: string; error: { code: string; message: string } }[];
+  skipped: SkippedImage[];
   /** Reference images unlike the rest. They are in the Profile all the same: leaving some out is the user's decision. */
   outliers: Outliers;
   /** Why there is no model, where the default one was not asked for and cannot be run. */
@@ -85,10 +98,6 @@ export interface FitResult {
   warnings: string[];
 }
 
-/** Fewer distinct images than this describe no population. */
-export const minImages = 50;
-/** More images than this sharpen nothing: a seeded sample of this size is kept, so memory stays flat. */
-const maxSamples = 20_000;
 /** Parts of each exposed image that are measured clean, besides the one put through causes. */
 const cleanParts = 2;
 
@@ -103,6 +112,23 @@ const version: string = JSON.parse(readFileSync(new URL('../package.json', impor
  * @throws {StoplineError} INPUT_*, OPTION_INVALID, MODEL_*, FIT_TOO_FEW_IMAGES, FIT_NO_VARIATION
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
+  return fitReference(options, (pool) => {
+    const { paths, items, only, seed = 1, exposures = 120, power = 20, signal } = options;
+    const again = { exposures, power };
+    const onProgress = (state: { done: number; total?: number; failed: number }) =>
+      options.onProgress?.({ stage: 'measure', ...state });
+    return measureReference(pool, { paths, items, only, seed, again, onProgress, signal });
+  });
+}
+
+/**
+ * Fits what `measure` measured, in worker threads that are there for both.
+ * @throws {StoplineError} as `fit`
+ */
+export async function fitReference(
+  options: FitOptions,
+  measure: (pool: Pool) => Promise<Reference>,
+): Promise<FitResult> {
   const { paths, seed = 1, groupBy = 'folder', threads = availableParallelism() } = options;
   const { exposures = 120, power = 20, falseAlarmRate: asked = { warn: 0.01, block: 0.001 } } = options;
   checkOptions({ seed, asked, exposures, power });
@@ -118,8 +144,9 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   try {
     await pool.ready();
     const { embedder } = pool.info;
-    const reference = await measureReference(pool, options, seed);
-    const { kept, skipped, duplicates, folders } = reference;
+    const reference = await measure(pool);
+    checkSize(reference, asked.warn);
+    const { kept, skipped, duplicates, folders, sourceOf } = reference;
     const grouped = withGroups(kept, { pattern, folders: folders.size, groupBy });
     const { by } = grouped;
     const foldOf = assignFolds(grouped.samples, { folds, seed });
@@ -127,7 +154,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     checkFolds(samples, foldOf.size);
     // Found out before minutes of simulating causes, not after them.
     chooseStatistics(samples);
-    const exposed = await exposeReference(pool, samples, { seed, count: exposures, options });
+    const exposed = await exposeReference(pool, samples, { seed, count: exposures, sourceOf, options });
     options.signal?.throwIfAborted();
     options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
     const model = fitModel(samples, exposed, embedder);
@@ -169,8 +196,13 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       warnings,
     };
     if (whole.model && options.keepPaths) whole.model.paths = pathsOf(model.coreset, samples, paths);
-    if (options.example !== false) whole.example = await makeExample(chooseExample(model.unseen));
-    const report = await reportPower(pool, { profile: whole, model, samples }, { seed, count: power, options });
+    if (options.example !== false) {
+      const candidates = chooseFrom(samples, { seed: seed + 2, count: exampleCandidates, sourceOf });
+      const { id } = chooseExample(model.unseen.filter(({ sample }) => candidates.some(({ id }) => id === sample.id)));
+      whole.example = await makeExample(id, sourceOf(id) as EncodedImage);
+    }
+    const again = { seed, count: power, sourceOf, options };
+    const report = await reportPower(pool, { profile: whole, model, samples }, again);
     const tensors = remembered ? { ...model.tensors, correlationTimes: remembered.correlationTimes } : model.tensors;
     const profile = createProfile({ ...whole, ...(report && { power: report }) }, tensors);
     return { profile, skipped, outliers, ...(chosen.missing && { missingModel: chosen.missing }), warnings };
@@ -179,64 +211,24 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   }
 }
 
-/** Measures every image once, in order; keeps one of equal ones, and of very many a seeded sample. */
-async function measureReference(pool: Pool, options: FitOptions, seed: number) {
-  const { paths, signal, onProgress } = options;
-  const chosen = () => listImages(paths, options.only);
-  const total = await countImages(paths, options.only);
-  const skipped: FitResult['skipped'] = [];
-  const kept = new Map<string, { priority: string; sample: Sample & { listed: ListedImage } }>();
-  const folders = new Map<string, number>();
-  let measured = 0;
-  let duplicates = 0;
-  let done = 0;
-  const measure = async (listed: ListedImage) => {
-    signal?.throwIfAborted();
-    try {
-      return { listed, image: await pool.measureFile(listed.path) };
-    } catch (error) {
-      return { listed, error: asStoplineError(error) };
-    }
-  };
-  for await (const { listed, image, error } of mapOrdered(chosen(), pool.info.threads * 4, measure)) {
-    onProgress?.({ stage: 'measure', done: ++done, total, failed: skipped.length + (error ? 1 : 0) });
-    if (error) {
-      skipped.push({ path: listed.path, error: error.toJSON() });
-      continue;
-    }
-    if (kept.has(image.sha256)) {
-      duplicates++;
-      continue;
-    }
-    measured++;
-    const folder = shortened(listed.folder, paths);
-    folders.set(folder, (folders.get(folder) ?? 0) + 1);
-    const sample = {
-      id: image.sha256,
-      path: listed.path,
-      group: '',
-      fold: 0,
-      statistics: image.statistics,
-      embedding: image.embedding,
-      properties: categoricalProperties(image),
-      listed: { ...listed, folder },
-    };
-    kept.set(image.sha256, { priority: hash(seed, image.sha256), sample });
-    if (kept.size >= maxSamples * 2) keepLowest(kept, maxSamples);
-  }
-  if (kept.size > maxSamples) keepLowest(kept, maxSamples);
-  if (kept.size < minImages) {
-    const { falseAlarmRate: asked = { warn: 0.01 } } = options;
-    const needed = Math.max(minImages, Math.ceil(1 / asked.warn - 1));
-    const failed =
-      skipped.length > 0 ? ` ${skipped.length} could not be read, the first: ${skipped[0].error.message}` : '';
-    throw new StoplineError(
-      'FIT_TOO_FEW_IMAGES',
-      `Expected at least ${minImages} distinct images (${needed} to promise a false-alarm rate of ${asked.warn}) but received ${kept.size}` +
-        `${duplicates > 0 ? ` and ${duplicates} exact copies of them` : ''}.${failed}`,
-    );
-  }
-  return { kept: [...kept.values()].map(({ sample }) => sample), skipped, duplicates, folders, measured };
+/** Which images are looked at again, and how. */
+interface SecondLook {
+  seed: number;
+  count: number;
+  sourceOf: Reference['sourceOf'];
+  options: FitOptions;
+}
+
+/** Of the images that can be looked at again: all, where they are files; those kept for it, where they are not. */
+function chooseFrom(
+  samples: readonly Sample[],
+  { seed, count, sourceOf }: Pick<SecondLook, 'seed' | 'count' | 'sourceOf'>,
+): Sample[] {
+  return choose(
+    samples.filter(({ id }) => sourceOf(id) !== undefined),
+    count,
+    seed,
+  );
 }
 
 const severities: readonly Severity[] = [1, 3, 5, 2, 4];
@@ -248,16 +240,16 @@ const severities: readonly Severity[] = [1, 3, 5, 2, 4];
 async function exposeReference(
   pool: Pool,
   fitted: Sample[],
-  { seed, count, options }: { seed: number; count: number; options: FitOptions },
+  { seed, count, sourceOf, options }: SecondLook,
 ): Promise<ExposedSample[]> {
   if (count === 0) return [];
-  const chosen = choose(fitted, count, seed);
+  const chosen = chooseFrom(fitted, { seed, count, sourceOf });
   const exposed: ExposedSample[] = [];
   let done = 0;
   const expose = async (sample: Sample, image: number) => {
     options.signal?.throwIfAborted();
     const plan = planOf(image, seedOf(seed, sample.id));
-    return { sample, plan, measured: await pool.exposeFile(sample.path, plan) };
+    return { sample, plan, measured: await pool.expose(sourceOf(sample.id) as EncodedImage, plan) };
   };
   const numbered = chosen.map((sample, image) => ({ sample, image }));
   for await (const { sample, plan, measured } of mapOrdered(numbered, pool.info.threads * 2, ({ sample, image }) =>
@@ -280,20 +272,21 @@ export function viewOf({ id }: Sample, { cause, crop, seed }: Exposure): Omit<Ex
 async function reportPower(
   pool: Pool,
   { profile, model, samples }: { profile: ProfileDescription; model: Model; samples: Sample[] },
-  { seed, count, options }: { seed: number; count: number; options: FitOptions },
+  { seed, count, sourceOf, options }: SecondLook,
 ): Promise<Power | undefined> {
   // Not the order in which images are chosen to learn from.
-  const chosen = choose(samples, count, seed + 1);
+  const chosen = chooseFrom(samples, { seed: seed + 1, count, sourceOf });
   if (chosen.length === 0) return undefined;
   const names = statistics.map(({ name }) => name);
   const scorers = model.folds.map(
     (part) => part && createScorer(createProfile({ ...profile, ...part.description }, part.tensors), names),
   );
   const images: Parameters<typeof measurePower>[1][number][] = [];
-  const expose = async ({ path, id, fold }: Sample) => {
+  const expose = async ({ id, fold }: Sample) => {
     options.signal?.throwIfAborted();
     const plan = powerPlan(seedOf(seed, id));
-    return { scorer: scorers[fold] as Scorer, exposed: await pool.exposeFile(path, plan, { embeds: true }) };
+    const exposed = await pool.expose(sourceOf(id) as EncodedImage, plan, { embeds: true });
+    return { scorer: scorers[fold] as Scorer, exposed };
   };
   for await (const image of mapOrdered(chosen, pool.info.threads * 2, expose)) {
     images.push(image);
@@ -323,17 +316,8 @@ function pathsOf(ids: readonly string[], samples: readonly Sample[], roots: read
   });
 }
 
-/** A path from the folder of the root that it lies under: a Profile must not tell, or depend on, where the reference lies. */
-function shortened(path: string, roots: readonly string[]): string {
-  return roots.map((root) => relative(dirname(root), path)).find((name) => !name.startsWith('..')) ?? path;
-}
-
 /** Ids of the images of each recording, in the order in which they were listed. */
-function recordingsOf(
-  samples: readonly Sample[],
-  kept: readonly (Sample & { listed: ListedImage })[],
-  by: GroupedBy,
-): string[][] {
+function recordingsOf(samples: readonly Sample[], kept: readonly ReferenceSample[], by: GroupedBy): string[][] {
   const recordings = new Map<string, string[]>();
   for (const [i, { id, group }] of samples.entries()) {
     const name = by === 'pattern' ? group : kept[i].listed.folder;
@@ -439,9 +423,4 @@ function warningsAbout(facts: {
     );
   }
   return warnings;
-}
-
-function keepLowest<Entry extends { priority: string }>(entries: Map<string, Entry>, count: number): void {
-  const limit = [...entries.values()].map(({ priority }) => priority).sort()[count];
-  for (const [key, { priority }] of entries) if (priority >= limit) entries.delete(key);
 }

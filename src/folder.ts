@@ -25,30 +25,42 @@ const naturalOrder = new Intl.Collator('en', { numeric: true }).compare;
  * Only the folder at hand is held in memory. Hidden entries and symbolic links to folders are not followed; a file named
  * outright is listed whatever its ending.
  * @param only which of them are wanted; default: all
+ * @param isWanted which names in a folder are looked at; default: those of images
  * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE
  */
 export async function* listImages(
   paths: readonly string[],
   only: (image: ListedImage) => boolean = () => true,
+  isWanted: (name: string) => boolean = isImageName,
 ): AsyncGenerator<ListedImage> {
-  for await (const image of listAll(paths)) if (only(image)) yield image;
+  for await (const image of listAll(paths, isWanted)) if (only(image)) yield image;
 }
 
-async function* listAll(paths: readonly string[]): AsyncGenerator<ListedImage> {
+/** Whether a file in a folder is looked at. */
+export function isImageName(name: string): boolean {
+  return imageEndings.has(extname(name).toLowerCase());
+}
+
+async function* listAll(paths: readonly string[], isWanted: (name: string) => boolean): AsyncGenerator<ListedImage> {
   for (const path of paths) {
     const kind = await stat(path).catch((cause) => {
-      throw new StoplineError(
-        cause.code === 'ENOENT' || cause.code === 'ENOTDIR' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
-        `Expected a file or folder but "${path}" cannot be opened: ${reasonOf(cause)}.`,
-        { cause },
-      );
+      throw unreadable(path, cause);
     });
-    if (kind.isDirectory()) yield* walk(normalize(path), 0);
+    if (kind.isDirectory()) yield* walk(normalize(path), 0, isWanted);
     else yield { path, folder: normalize(join(path, '..')), index: 0, count: 1 };
   }
 }
 
-async function* walk(folder: string, depth: number): AsyncGenerator<ListedImage> {
+/** The error of a path that cannot be looked at. */
+export function unreadable(path: string, cause: NodeJS.ErrnoException): StoplineError {
+  return new StoplineError(
+    cause.code === 'ENOENT' || cause.code === 'ENOTDIR' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
+    `Expected a file or folder but "${path}" cannot be opened: ${reasonOf(cause)}.`,
+    { cause },
+  );
+}
+
+async function* walk(folder: string, depth: number, isWanted: (name: string) => boolean): AsyncGenerator<ListedImage> {
   if (depth > maxDepth) {
     throw new StoplineError(
       'INPUT_UNREADABLE',
@@ -60,14 +72,14 @@ async function* walk(folder: string, depth: number): AsyncGenerator<ListedImage>
   });
   const visible = entries.filter((entry) => !entry.name.startsWith('.'));
   const images = visible
-    .filter((entry) => !entry.isDirectory() && imageEndings.has(extname(entry.name).toLowerCase()))
+    .filter((entry) => !entry.isDirectory() && isWanted(entry.name))
     .map((entry) => entry.name)
     .sort(naturalOrder);
   for (const [index, name] of images.entries()) {
     yield { path: join(folder, name), folder, index, count: images.length };
   }
   const folders = visible.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-  for (const name of folders.sort(naturalOrder)) yield* walk(join(folder, name), depth + 1);
+  for (const name of folders.sort(naturalOrder)) yield* walk(join(folder, name), depth + 1, isWanted);
 }
 
 /**
@@ -77,13 +89,16 @@ async function* walk(folder: string, depth: number): AsyncGenerator<ListedImage>
 export async function countImages(paths: readonly string[], only?: (image: ListedImage) => boolean): Promise<number> {
   let count = 0;
   for await (const _ of listImages(paths, only)) count++;
-  if (count === 0) {
-    throw new StoplineError(
-      'INPUT_NO_IMAGES',
-      `Expected image files (JPEG, PNG or WebP) under ${paths.map((path) => `"${path}"`).join(', ')} but found none.`,
-    );
-  }
+  if (count === 0) throw noImages(paths);
   return count;
+}
+
+/** The error of inputs without any image. */
+export function noImages(paths: readonly string[]): StoplineError {
+  return new StoplineError(
+    'INPUT_NO_IMAGES',
+    `Expected image files (JPEG, PNG or WebP) under ${paths.map((path) => `"${path}"`).join(', ')} but found none.`,
+  );
 }
 
 /**

@@ -12,7 +12,7 @@ import type { MeasuredImage } from './measure.ts';
 import { decodeProfile, type Profile } from './profile.ts';
 import type { RowFormat, WrittenRow } from './row.ts';
 import type { DecideBy, Verdict } from './verdict.ts';
-import type { Loaded, WorkerSettings, WorkerTask } from './worker.ts';
+import type { EncodedImage, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './worker.ts';
 
 /** What a worker thread answers: errors lose their fields when they are cloned, so they travel as JSON. */
 export type WorkerAnswer<Value> = { value: Value } | { error: { code: string; message: string } };
@@ -255,15 +255,18 @@ export interface Pool {
   inspect(image: Uint8Array | Frame, options?: { signal?: AbortSignal; transfer?: boolean }): Promise<Verdict>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
   inspectFile(path: string): Promise<Verdict>;
-  /** The row of one image in the output of `score`; a file or image that is bad is a row with its error. */
-  scoreFile(path: string, format: RowFormat): Promise<WrittenRow>;
+  /**
+   * The row of one image in the output of `score`; a file or image that is bad is a row with its error. Bytes are handed
+   * over: they are empty afterwards.
+   */
+  score(item: ScoredItem, format: RowFormat): Promise<WrittenRow>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
-  measureFile(path: string): Promise<MeasuredImage>;
+  measure(image: EncodedImage): Promise<MeasuredImage>;
   /**
    * The image under each exposure, in order, with embeddings if asked for.
    * @throws {StoplineError} INPUT_*, IMAGE_*, OPTION_INVALID
    */
-  exposeFile(path: string, exposures: readonly Exposure[], options?: { embeds?: boolean }): Promise<MeasuredImage[]>;
+  expose(image: EncodedImage, exposures: readonly Exposure[], options?: { embeds?: boolean }): Promise<MeasuredImage[]>;
   /**
    * Resolves when every worker has loaded the core, the profile and the model.
    * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
@@ -338,19 +341,33 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     ready: () => warmUp,
     inspect(image, { signal, transfer } = {}) {
       const bytes = image instanceof Uint8Array ? image : image.data;
-      const isWhole = bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer;
-      // A view into a larger buffer would be cloned with all of that buffer, so it is copied first.
-      const owned = transfer && isWhole ? bytes : new Uint8Array(bytes);
+      const owned = transfer ? ownedBytes(bytes) : new Uint8Array(bytes);
       const sent = image instanceof Uint8Array ? owned : { ...image, data: owned };
       return line.run({ kind: 'inspect', image: sent }, { signal, transfer: [owned.buffer as ArrayBuffer] });
     },
     inspectFile: (path) => line.run({ kind: 'inspectFile', path }),
-    scoreFile: (path, format) => line.run({ kind: 'scoreFile', path, format }),
-    measureFile: (path) => line.run({ kind: 'measureFile', path }),
-    exposeFile: (path, exposures, { embeds = false } = {}) => line.run({ kind: 'exposeFile', path, exposures, embeds }),
+    score(item, format) {
+      const bytes = item.bytes && ownedBytes(item.bytes);
+      const transfer = bytes && [bytes.buffer as ArrayBuffer];
+      return line.run({ kind: 'score', item: bytes ? { ...item, bytes } : item, format }, { transfer });
+    },
+    measure: (image) => line.run({ kind: 'measure', image: sendable(image) }),
+    expose: (image, exposures, { embeds = false } = {}) =>
+      line.run({ kind: 'expose', image: sendable(image), exposures, embeds }),
     close: () => line.close(),
     destroy: () => line.destroy(),
   };
+}
+
+/** What is sent without being handed over is copied, with all of the buffer that it is a view of. */
+function sendable(image: EncodedImage): EncodedImage {
+  return typeof image === 'string' ? image : ownedBytes(image);
+}
+
+/** A view into a larger buffer would be sent with all of that buffer, so it is copied first. */
+function ownedBytes(bytes: Uint8Array): Uint8Array {
+  const isWhole = bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer;
+  return isWhole ? bytes : new Uint8Array(bytes);
 }
 
 /** Found once and sent to every worker. A Profile that cannot be read is the workers' to report. */

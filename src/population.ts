@@ -4,7 +4,7 @@ import type { Cause } from './diagnosis.ts';
 import { correlationTime } from './drift/dependence.ts';
 import { benjaminiHochberg, kolmogorovSmirnov, wasserstein } from './drift/windows.ts';
 import type { Profile } from './profile.ts';
-import type { Row } from './row.ts';
+import type { Row, RowVerdict } from './row.ts';
 import { scoredValue } from './score.ts';
 import { statistics } from './statistics.ts';
 import type { Reason, Verdict } from './verdict.ts';
@@ -118,7 +118,7 @@ export function createPopulation(profile: Pick<Profile, 'statistics' | 'detector
   let worst: RememberedImage[] = [];
   const byCount = (a: { count: number }, b: { count: number }) => b.count - a.count;
 
-  const addWorst = (row: Extract<Row, Verdict>) => {
+  const addWorst = (row: Extract<Row, RowVerdict>) => {
     if (worst.length >= 4 * keptWorst) worst = strangest(worst);
     const { path, verdict, pValue, score, nearest } = row;
     const [cause] = verdict === 'pass' ? [] : (row.causes ?? []);

@@ -2,14 +2,14 @@ import { workerData } from 'node:worker_threads';
 import { type Core, type CoreInfo, loadCore } from './core/index.ts';
 import { checkLoaders, defaultLimits, type Frame, type Limits } from './decode.ts';
 import { type Embedder, type EmbedderInfo, openPrepared, type PreparedModel } from './embedding/index.ts';
-import { asStoplineError, StoplineError } from './errors.ts';
+import { asStoplineError, reviveError, StoplineError } from './errors.ts';
 import { type Exposure, measureExposures } from './exposure.ts';
 import { readImage } from './folder.ts';
 import { createInspector, type Inspector } from './inspector.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
 import type { WorkerAnswer } from './pool.ts';
 import { loadProfile } from './profile.ts';
-import { type RowFormat, type WrittenRow, writeRow } from './row.ts';
+import { type Columns, type RowFormat, type WrittenRow, writeRow } from './row.ts';
 import type { DecideBy, Verdict } from './verdict.ts';
 
 /** What every worker of a pool is started with. */
@@ -25,13 +25,25 @@ export interface WorkerSettings {
   limits: Limits;
 }
 
+/** An image to be judged for a row: a file, which is read here, or bytes, or what kept it from being read. */
+export interface ScoredItem {
+  name: string;
+  path?: string;
+  bytes?: Uint8Array;
+  error?: { code: string; message: string };
+  columns?: Columns;
+}
+
+/** The path of an image file, or its bytes. */
+export type EncodedImage = string | Uint8Array;
+
 export type WorkerTask =
   | { kind: 'warm' }
   | { kind: 'inspect'; image: Uint8Array | Frame }
   | { kind: 'inspectFile'; path: string }
-  | { kind: 'scoreFile'; path: string; format: RowFormat }
-  | { kind: 'measureFile'; path: string }
-  | { kind: 'exposeFile'; path: string; exposures: readonly Exposure[]; embeds: boolean };
+  | { kind: 'score'; item: ScoredItem; format: RowFormat }
+  | { kind: 'measure'; image: EncodedImage }
+  | { kind: 'expose'; image: EncodedImage; exposures: readonly Exposure[]; embeds: boolean };
 
 const settings = workerData as WorkerSettings;
 const maxBytes = settings.limits.maxBytes ?? defaultLimits.maxBytes;
@@ -91,13 +103,20 @@ async function inspect(image: Uint8Array | Frame): Promise<Verdict> {
 }
 
 /** Bad images are rows, too; a pool that cannot judge at all is an error. */
-async function scoreFile(path: string, format: RowFormat): Promise<WrittenRow> {
+async function score({ name, path, bytes, error, columns }: ScoredItem, format: RowFormat): Promise<WrittenRow> {
   const { inspect } = await requireInspector();
+  const known = { path: name, ...(columns && { columns }) };
   try {
-    return writeRow(format, { path, ...(await inspect(readImage(path, maxBytes))) });
-  } catch (error) {
-    return writeRow(format, { path, error: asStoplineError(error).toJSON() });
+    if (error) throw reviveError(error);
+    const { timingMs: _, ...verdict } = await inspect(bytes ?? readImage(path as string, maxBytes));
+    return writeRow(format, { ...known, ...verdict });
+  } catch (cause) {
+    return writeRow(format, { ...known, error: asStoplineError(cause).toJSON() });
   }
+}
+
+function encodedBytes(image: EncodedImage): Uint8Array {
+  return typeof image === 'string' ? readImage(image, maxBytes) : image;
 }
 
 async function perform(task: WorkerTask): Promise<Answer> {
@@ -110,19 +129,19 @@ async function perform(task: WorkerTask): Promise<Answer> {
       return inspect(task.image);
     case 'inspectFile':
       return (await requireInspector()).inspect(readImage(task.path, maxBytes));
-    case 'scoreFile':
-      return scoreFile(task.path, task.format);
-    case 'measureFile':
+    case 'score':
+      return score(task.item, task.format);
+    case 'measure':
       return measureBytes(
         requireCore(),
-        readImage(task.path, maxBytes),
+        encodedBytes(task.image),
         settings.limits,
         settings.model && (await requireEmbedder()),
       );
-    case 'exposeFile':
+    case 'expose':
       return measureExposures(
         requireCore(),
-        readImage(task.path, maxBytes),
+        encodedBytes(task.image),
         task.exposures,
         settings.limits,
         task.embeds ? await requireEmbedder() : undefined,
@@ -139,7 +158,7 @@ let last: Promise<unknown> = Promise.resolve();
 
 /** Entry of a worker thread: one task in, one answer out. Errors are answers too, because cloning would strip their code. */
 export default async function work(task: WorkerTask): Promise<WorkerAnswer<Answer>> {
-  const isAhead = settings.decodesAhead && task.kind !== 'exposeFile';
+  const isAhead = settings.decodesAhead && task.kind !== 'expose';
   const turn = isAhead ? perform(task) : last.then(() => perform(task));
   last = turn.catch(() => undefined);
   try {

@@ -51,6 +51,7 @@ describe('loadConfig', () => {
       maxSide: 16384,
       drainTimeoutMs: 10000,
       core: 'auto',
+      queueStalledMs: 30_000,
       logLevel: 'info',
       sourceHeader: 'x-stopline-source',
       trustedRequestId: false,
@@ -135,6 +136,9 @@ describe('loadConfig', () => {
       breakerFailures: 2,
       breakerRetryMs: 500,
       routes: [{ path: '/classify', protocol: 'image', mode: 'observe', tensor: { mean: [0.5] } }],
+      s3Endpoint: 'http://127.0.0.1:9000',
+      queue: 'rediss://queue:6380',
+      queueStalledMs: 2000,
     };
     const textOf = (key: string) => (key === 'routes' ? JSON.stringify(other[key]) : String(other[key]));
     expect(settings.map((setting) => setting.key).sort()).toEqual(Object.keys(other).sort());

@@ -209,7 +209,7 @@ describe('a long fit', () => {
       exposures: 0,
       power: 0,
       paths: [at('frames')],
-      onProgress: ({ stage, done, total }) => stage === 'measure' && seen.push(done / total),
+      onProgress: ({ stage, done, total }) => stage === 'measure' && seen.push(done / (total as number)),
     });
     expect(seen).toEqual(Array.from({ length: 80 }, (_, i) => (i + 1) / 80));
   });

@@ -247,7 +247,7 @@ describe('createPool', () => {
   });
 
   it('measures a file without judging it', async () => {
-    const image = await pool.measureFile(path);
+    const image = await pool.measure(path);
     expect(image.statistics).toBeInstanceOf(Float64Array);
     expect(image.statistics).toHaveLength(statistics.length);
     expect(image).toMatchObject({ width: 320, height: 180, bytes: reference.frame.length });
@@ -259,7 +259,7 @@ describe('createPool', () => {
     await expect(pool.inspect(new Uint8Array(10))).rejects.toMatchObject({ code: 'STOPLINE_ERR_IMAGE_UNSUPPORTED' });
     await expect(pool.inspect(new Uint8Array())).rejects.toMatchObject({ code: 'STOPLINE_ERR_IMAGE_EMPTY' });
     await expect(pool.inspectFile(`${path}.absent`)).rejects.toMatchObject({ code: 'STOPLINE_ERR_INPUT_NOT_FOUND' });
-    await expect(pool.measureFile('/')).rejects.toMatchObject({ code: 'STOPLINE_ERR_INPUT_UNREADABLE' });
+    await expect(pool.measure('/')).rejects.toMatchObject({ code: 'STOPLINE_ERR_INPUT_UNREADABLE' });
   });
 
   it('keeps the profile it was opened with when the file changes', async () => {
@@ -275,7 +275,7 @@ describe('createPool', () => {
   it('needs no profile to measure, and asks for one to judge', async () => {
     const measuring = await createPool({ threads: 1 });
     await measuring.ready();
-    await expect(measuring.measureFile(path)).resolves.toHaveProperty('statistics');
+    await expect(measuring.measure(path)).resolves.toHaveProperty('statistics');
     await expect(measuring.inspectFile(path)).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
     await measuring.close();
   });

@@ -188,7 +188,7 @@ describe('the pictures', () => {
     const withPlace = sharp(data, { raw: { width, height, channels: 3 } }).withExif({ IFD0: { Artist: 'somebody' } });
     writeFileSync(at('large.jpg'), await withPlace.jpeg({ quality: 95 }).toBuffer());
     expect(readFileSync(at('large.jpg')).includes('somebody')).toBe(true);
-    const example = await makeExample({ id: 'a'.repeat(64), path: at('large.jpg') });
+    const example = await makeExample('a'.repeat(64), at('large.jpg'));
     const jpeg = Buffer.from(example.jpeg, 'base64');
     const { frame, container } = await decode(jpeg);
     expect({ format: container.format, width: frame.width, height: frame.height }).toEqual({

@@ -7,12 +7,13 @@ import { decoderVersion } from '../../src/decode.ts';
 import type { Cause } from '../../src/diagnosis.ts';
 import { asStoplineError, StoplineError } from '../../src/errors.ts';
 import type { Exposure } from '../../src/exposure.ts';
-import { choose, minImages, planOf, viewOf } from '../../src/fit.ts';
+import { choose, planOf, viewOf } from '../../src/fit.ts';
 import { countImages, listImages } from '../../src/folder.ts';
 import { categoricalProperties } from '../../src/measure.ts';
 import { type ExposedSample, folds as modelFolds, type Sample } from '../../src/model.ts';
 import { mapOrdered } from '../../src/pipeline.ts';
 import { createPool, createWorkerLine, type Pool } from '../../src/pool.ts';
+import { minImages } from '../../src/reference.ts';
 import { assignFolds, type GroupedBy, groupPattern, hash, seedOf, withGroups } from '../../src/split.ts';
 import { statistics } from '../../src/statistics.ts';
 import type { FoldAnswer, FoldTask, Subject } from './fold.ts';
@@ -175,7 +176,7 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
     let skipped = 0;
     const one = async (listed: { path: string; folder: string }) => {
       signal?.throwIfAborted();
-      return pool.measureFile(listed.path).then(
+      return pool.measure(listed.path).then(
         (image) => ({ listed, image }),
         (error) => ({ listed, error: asStoplineError(error) }),
       );
@@ -234,7 +235,7 @@ async function exposed(pool: Pool, { id, path }: Sample, plan: Exposure[], { cac
   if (kept) return deserialize(kept) as Float64Array[];
   for (let attempt = 1; ; attempt++) {
     try {
-      const measured = (await pool.exposeFile(path, plan)).map(({ statistics: vector }) => vector);
+      const measured = (await pool.expose(path, plan)).map(({ statistics: vector }) => vector);
       if (file) {
         await mkdir(dirname(file), { recursive: true });
         await writeFile(file, serialize(measured));

@@ -3,6 +3,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
+import { createTally, type Tally } from '../batch/tally.ts';
 import { loadConfig } from '../config.ts';
 import type { Severity } from '../corruptions.ts';
 import { reviveError, StoplineError } from '../errors.ts';
@@ -19,7 +20,6 @@ import { interruptible } from './interrupt.ts';
 import { numberOption } from './options.ts';
 import { startProgress } from './progress.ts';
 import type { Condition, RenderTask } from './render.ts';
-import { createTally, type Tally } from './tally.ts';
 import {
   commandLine,
   duration,

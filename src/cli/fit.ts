@@ -1,20 +1,22 @@
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
+import type { Shard } from '../batch/items.ts';
+import { measurePart } from '../batch/part.ts';
 import { loadConfig } from '../config.ts';
-import type { StoplineError } from '../errors.ts';
+import { StoplineError } from '../errors.ts';
 import { type FitOptions, type FitResult, fit } from '../fit.ts';
 import type { Outliers } from '../outliers.ts';
 import { blindTo } from '../power.ts';
 import { describeProfile, type Profile, saveProfile } from '../profile.ts';
 import { fitPer, listSources, sourceRule } from '../sources.ts';
 import { interruptible } from './interrupt.ts';
-import { numberOption, settingOption } from './options.ts';
+import { type InputFlags, inputOptions, numberOption, openInputs, pathsHelp, settingOption } from './options.ts';
 import { checkWritable, makeFolder } from './output.ts';
 import { startStages } from './progress.ts';
 import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
 
-interface FitFlags {
+interface FitFlags extends InputFlags {
   out: string;
   profilePer?: string;
   name?: string;
@@ -36,14 +38,14 @@ interface FitFlags {
 const listed = 5;
 
 export function fitCommand(): Command {
-  return new Command('fit')
+  const command = new Command('fit')
     .summary('learn what the reference images look like: images -> Profile')
     .description(
       'Measures every image under the paths and writes one Profile file. All are fitted; what a clean image scores is learnt ' +
         'by leaving out whole groups in turn, so all of them count for the false-alarm rates that can be promised. Bad ' +
         'images are listed and skipped.',
     )
-    .argument('<paths...>', 'image files and folders (searched recursively)')
+    .argument('[paths...]', pathsHelp)
     .requiredOption('-o, --out <FILE>', 'Profile file to write, such as camera.stopline; with --profile-per a folder')
     .option(
       '--profile-per <WHAT>',
@@ -79,7 +81,9 @@ export function fitCommand(): Command {
       '--ordered',
       'the images of each folder (or match of --group-by) are frames in the order of their names: learn how long they remember, for drift',
     )
-    .option('--no-example', 'store no small picture of a typical reference image, which reports show the causes on')
+    .option('--no-example', 'store no small picture of a typical reference image, which reports show the causes on');
+  for (const option of inputOptions()) command.addOption(option);
+  return command
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
@@ -87,6 +91,7 @@ export function fitCommand(): Command {
 Examples:
   ${commandLine('fit', 'frames/', '--out', 'camera.stopline', '--name', 'front-camera')}
   ${commandLine('fit', 'drives/', '--out', 'camera.stopline', '--group-by', 'drive(\\d+)')}
+  ${commandLine('fit', 's3://footage/2025/', '--shard', '0/8', '--out', 'part0.stopline-part')}   then: stopline merge
   ${commandLine('fit', 'cameras/', '--out', 'profiles/', '--profile-per', 'cameras/([^/]+)')}
 
 Consecutive frames of a recording resemble each other. Keep each recording in a folder of its own, or name it with
@@ -98,7 +103,8 @@ Consecutive frames of a recording resemble each other. Keep each recording in a 
 async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   // What is kept of an image is old at once: a larger heap for young objects gains nothing, and would grow with the images.
   setFlagsFromString('--semi-space-growth-factor=1');
-  const { threads } = loadConfig({ flags: { threads: flags.threads } }).config;
+  const { config } = loadConfig({ flags: { threads: flags.threads, s3Endpoint: flags.s3Endpoint } });
+  const { threads } = config;
   const { warn = 0.01, block = Math.min(0.001, warn) } = flags;
   const { name, seed, groupBy, exposures, power, example, model, keepPaths, ordered } = flags;
   const falseAlarmRate = { warn, block };
@@ -116,15 +122,45 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
     keepPaths,
     ordered,
   };
-  if (flags.profilePer !== undefined) return runFitPer(options, flags.profilePer, flags);
+  if (flags.profilePer !== undefined) {
+    for (const flag of ['manifest', 'shard'] as const) {
+      if (flags[flag] === undefined) continue;
+      throw new StoplineError('OPTION_INVALID', `Expected --profile-per without --${flag} but received both.`);
+    }
+    return runFitPer(options, flags.profilePer, flags);
+  }
   await checkWritable(flags.out);
+  const { items, shard, store } = await openInputs(paths, flags, config);
   const progress = fitProgress();
-  const result = await interruptible((signal) =>
-    fit({ ...options, onProgress: (state) => progress.update(state), signal }),
-  ).finally(() => progress.stop());
-  await saveProfile(result.profile, flags.out);
-  if (flags.json) printJson(asJson(result, flags.out));
-  else print(summary(result, flags.out));
+  const onProgress: FitOptions['onProgress'] = (state) => progress.update(state);
+  if (shard) {
+    const part = await interruptible((signal) =>
+      measurePart({ ...options, items, shard, onProgress, signal }, flags.out, store),
+    ).finally(() => progress.stop());
+    if (flags.json) printJson({ file: flags.out, shard, ...part });
+    else print(partSummary(part, flags.out, shard));
+    return;
+  }
+  const result = await interruptible((signal) => fit({ ...options, items, onProgress, signal })).finally(() =>
+    progress.stop(),
+  );
+  await writeProfile(result, flags);
+}
+
+/** @throws {StoplineError} OUTPUT_UNWRITABLE */
+export async function writeProfile(result: FitResult, { out, json }: { out: string; json?: boolean }): Promise<void> {
+  await saveProfile(result.profile, out);
+  if (json) printJson(asJson(result, out));
+  else print(summary(result, out));
+}
+
+function partSummary({ images, skipped }: { images: number; skipped: number }, file: string, shard: Shard): string {
+  const bad = skipped > 0 ? `, ${skipped} skipped` : '';
+  return [
+    `${styled('bold', 'Part measured')}: ${count(images, 'image')}${bad}, shard ${shard.index} of ${shard.count} -> ${printable(file)}`,
+    'When all are there:',
+    `  ${commandLine('merge', '<parts...>', '--out', 'camera.stopline')}`,
+  ].join('\n');
 }
 
 function asJson({ profile, ...rest }: FitResult, file: string) {

@@ -18,6 +18,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   score: async () => (await import('./score.ts')).scoreCommand(),
   check: async () => (await import('./check.ts')).checkCommand(),
   drift: async () => (await import('./drift.ts')).driftCommand(),
+  worker: async () => (await import('./worker.ts')).workerCommand(),
+  merge: async () => (await import('./merge.ts')).mergeCommand(),
   report: async () => (await import('./report.ts')).reportCommand(),
   serve: async () => (await import('./serve.ts')).serveCommand(),
   doctor: async () => (await import('./doctor.ts')).doctorCommand(),
@@ -62,7 +64,7 @@ First steps:
 /** Prints an error where a person and a program will look for it, and says what to exit with. */
 function report(error: unknown, named?: string): number {
   if (error instanceof Interruption) {
-    note(`stopline: ${error.message}`);
+    if (error.exit !== 0) note(`stopline: ${error.message}`);
     return error.exit;
   }
   let coded: StoplineError;
@@ -84,7 +86,10 @@ function report(error: unknown, named?: string): number {
 
 // A reader that has seen enough (`| head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit();
+  if (error.code === 'EPIPE') {
+    if (!process.emit('SIGPIPE')) process.exit();
+    return;
+  }
   process.exit(report(new StoplineError('OUTPUT_UNWRITABLE', `Standard output cannot be written: ${error.message}.`)));
 });
 process.stderr.on('error', () => {});

@@ -1,18 +1,35 @@
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
+import type { Item, Shard } from '../batch/items.ts';
+import { openJob } from '../batch/job.ts';
+import { replaceFile, writeRows } from '../batch/output.ts';
+import { createColumnTypes, formatOf, judgeItems, unfinishedItems } from '../batch/run.ts';
+import { isObjectUrl, type ObjectStore } from '../batch/s3.ts';
+import { createTally, type Tally } from '../batch/tally.ts';
+import type { Config } from '../config.ts';
+import { decoderVersion } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
-import { countImages, type ListedImage, listImages } from '../folder.ts';
-import { mapOrdered } from '../pipeline.ts';
+import { noImages } from '../folder.ts';
 import { createPool } from '../pool.ts';
-import { loadProfile } from '../profile.ts';
-import { formatHeader, type RowFormat } from '../row.ts';
+import { loadProfile, type Profile } from '../profile.ts';
+import { formatHeader, type RowFormat, rowFormats } from '../row.ts';
 import type { DecideBy } from '../verdict.ts';
 import { Interruption, interruptible } from './interrupt.ts';
-import { configWithProfile, settingOption } from './options.ts';
+import {
+  configWithProfile,
+  type InputFlags,
+  inputOptions,
+  numberOption,
+  openInputs,
+  pathsHelp,
+  settingOption,
+} from './options.ts';
 import { checkWritable } from './output.ts';
 import { startProgress } from './progress.ts';
-import { openRowFile, standardOutputRows } from './rows.ts';
-import { createTally, type Tally } from './tally.ts';
+import { scoreOnQueue } from './queue.ts';
 import {
   bar,
   commandLine,
@@ -28,11 +45,15 @@ import {
   verdictText,
 } from './terminal.ts';
 
-interface ScoreFlags {
+export interface ScoreFlags extends InputFlags {
   profile?: string;
   model?: string;
   out: string;
   format?: RowFormat;
+  resume?: boolean;
+  queue?: string;
+  chunk?: number;
+  summary?: string;
   decideBy?: string;
   threads?: string;
   core?: string;
@@ -40,23 +61,29 @@ interface ScoreFlags {
 }
 
 export function scoreCommand(): Command {
-  return new Command('score')
-    .summary('judge a folder of images: one row an image')
+  const command = new Command('score')
+    .summary('judge many images: one row an image')
     .description(
-      'Judges every image under the paths and writes one row for each, in the order of the files. An image that cannot be ' +
-        'judged is a row with an error code, and the run goes on. FILE appears when it is complete; until then it is FILE.partial.',
+      'Judges every image and writes one row for each, in the order of the images. An image that cannot be judged is a row ' +
+        'with an error code, and the run goes on. FILE appears when it is complete; until then the rows are in FILE.job, ' +
+        'and a run that was stopped, killed or lost its network goes on with --resume.',
     )
-    .argument('<paths...>', 'image files and folders (searched recursively)')
+    .argument('[paths...]', pathsHelp)
     .addOption(settingOption('profile'))
     .addOption(settingOption('model'))
     .addOption(settingOption('decideBy'))
-    .requiredOption('-o, --out <FILE>', 'file to write; - for standard output')
+    .requiredOption('-o, --out <FILE>', 'file or s3:// object to write; - for standard output')
     .addOption(
-      new Option('--format <FORMAT>', 'jsonl or csv (default: by the ending of FILE, else jsonl)').choices([
-        'jsonl',
-        'csv',
-      ]),
+      new Option('--format <FORMAT>', 'jsonl, csv or parquet (default: by the ending of FILE, else jsonl)').choices(
+        rowFormats,
+      ),
     )
+    .option('--resume', 'go on with the run that has this output, if there is one')
+    .addOption(settingOption('queue'))
+    .addOption(numberOption('--chunk <N>', 'images that a worker of the queue takes at a time (default: 512)'))
+    .option('--summary <FILE>', 'also write the summary as JSON to a file or s3:// object');
+  for (const option of inputOptions()) command.addOption(option);
+  return command
     .addOption(settingOption('threads'))
     .addOption(settingOption('core'))
     .option('--json', 'print the summary as JSON')
@@ -65,7 +92,8 @@ export function scoreCommand(): Command {
       `
 Examples:
   ${commandLine('score', 'incoming/', '--profile', 'camera.stopline', '--out', 'verdicts.jsonl')}
-  ${commandLine('score', 'incoming/', '--profile', 'camera.stopline', '--out', '-')} | jq 'select(.verdict == "block") | .path'
+  ${commandLine('score', 's3://footage/2026/', '--profile', 'camera.stopline', '--out', 'verdicts.parquet', '--resume')}
+  ${commandLine('score', '--manifest', 'frames.csv', '--profile', 'camera.stopline', '--out', '-')} | jq 'select(.verdict == "block") | .path'
 
 Exit status: 0 when every image has its row, whatever the verdicts.`,
     )
@@ -75,71 +103,145 @@ Exit status: 0 when every image has its row, whatever the verdicts.`,
 async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   // Rows are short-lived, so a larger heap for young objects gains nothing, and V8 would enlarge it for thousands of images.
   setFlagsFromString('--semi-space-growth-factor=1');
-  const { out: _, format: asked, json, ...settings } = flags;
-  const { config } = configWithProfile(settings);
-  const toStandardOutput = flags.out === '-';
-  if (toStandardOutput && json) {
-    throw new StoplineError('OPTION_INVALID', 'Expected a file for --out together with --json but received -.');
-  }
-  if (!toStandardOutput) await checkWritable(flags.out);
-  const format = asked ?? (flags.out.toLowerCase().endsWith('.csv') ? 'csv' : 'jsonl');
+  const { profile: file, model, decideBy, threads, core, s3Endpoint, queue } = flags;
+  const { config } = configWithProfile({ profile: file, model, decideBy, threads, core, s3Endpoint, queue });
+  // Only where it is asked for: an address in the environment is for the workers.
+  if (queue !== undefined) return scoreOnQueue(paths, flags, { ...config, queue });
+  const format = formatOf(flags.out, flags.format);
+  await checkOutputs(flags, format);
   // Loaded here as well, so that a bad Profile is found before any file is written.
   const profile = await loadProfile(config.profile);
-  const total = await countImages(paths);
+  const { items, total, shard, store } = await openInputs(paths, flags, config);
   const tally = createTally();
   const startedAt = performance.now();
   await interruptible(async (signal) => {
-    const { core, threads, maxPixels, maxSide, decideBy, model } = config;
+    const { maxPixels, maxSide } = config;
     const pool = await createPool({
-      profilePath: config.profile,
-      threads,
-      core,
-      decideBy,
-      model,
-      limits: { maxPixels, maxSide },
-      isBatch: true,
+      ...{ profilePath: config.profile, threads: config.threads, core: config.core, isBatch: true },
+      ...{ decideBy: config.decideBy, model: config.model, limits: { maxPixels, maxSide } },
     });
-    const progress = startProgress('score');
+    let progress: ReturnType<typeof startProgress> | undefined;
+    const shown = () => {
+      // Files may come and go while the folder is walked, so the total may be overtaken.
+      const most = total === undefined ? undefined : Math.max(total, tally.images);
+      progress?.update({ done: tally.images, total: most, failed: tally.failed });
+    };
     try {
       await pool.ready();
-      const judge = ({ path }: ListedImage) => {
-        signal.throwIfAborted();
-        return pool.scoreFile(path, format);
-      };
-      const writer = toStandardOutput ? standardOutputRows() : await openRowFile(flags.out);
-      try {
-        await writer.write(formatHeader(format));
-        for await (const row of mapOrdered(listImages(paths), threads * 4, async (image) => judge(image))) {
+      progress = startProgress('score');
+      const judged = (source: AsyncIterable<Item>) => judgeItems(pool, source, { format, signal });
+      if (flags.out === '-') {
+        await toStandardOutput(formatHeader(format, items.columns), signal);
+        for await (const { line, count } of judged(items)) {
           signal.throwIfAborted();
-          await writer.write(row.text);
+          await toStandardOutput(line, signal);
+          tally.add(count);
+          shown();
+        }
+        return;
+      }
+      const identity = {
+        Profile: profile.sha256,
+        decoder: decoderVersion,
+        'decide-by': config.decideBy,
+        format,
+        paths: JSON.stringify(paths),
+        manifest: flags.manifest ?? 'none',
+        'path-column': flags.pathColumn ?? 'path',
+        fps: `${flags.fps ?? 1}`,
+        shard: flags.shard ?? 'none',
+        'max-pixels': `${maxPixels}`,
+        'max-side': `${maxSide}`,
+      };
+      const job = openJob(
+        isObjectUrl(flags.out) ? `${basename(flags.out)}.job` : `${flags.out}.job`,
+        identity,
+        flags.resume ?? false,
+      );
+      try {
+        const types = createColumnTypes(items);
+        const unfinished = unfinishedItems(items, job, (item, finished) => {
+          types.see(item);
+          if (finished) tally.add(finished);
+        });
+        for await (const row of judged(unfinished)) {
+          signal.throwIfAborted();
+          job.add(row);
           tally.add(row.count);
-          // Files may come and go while the folder is walked, so the total may be overtaken.
-          progress.update({ done: tally.images, total: Math.max(total, tally.images), failed: tally.failed });
+          shown();
         }
-        await writer.finish();
+        job.commit();
+        if (tally.images === 0 && !shard) throw noImages(paths);
+        await replaceFile(flags.out, store, (path) =>
+          writeRows(path, job.lines(), { format, manifest: types.columns() }),
+        );
+        await job.remove();
       } catch (error) {
-        if (!(error instanceof Interruption)) {
-          await writer.discard();
-          throw error;
-        }
-        await writer.keep();
+        if (error instanceof StoplineError && error.code === 'STOPLINE_ERR_INPUT_NO_IMAGES') await job.remove();
+        if (!(error instanceof Interruption)) throw error;
+        job.commit();
+        const of = total === undefined ? '' : ` of ${total}`;
         throw new Interruption(
           error.exit,
-          `interrupted after ${tally.images} of ${total} images; their rows are in ${printable(writer.path)}`,
+          `interrupted after ${job.rows}${of} images; their rows are in ${printable(job.file)}. Go on: the same command with --resume`,
         );
+      } finally {
+        job.close();
       }
     } finally {
-      progress.stop();
+      progress?.stop();
       await pool.destroy();
     }
   });
 
   const seconds = (performance.now() - startedAt) / 1000;
+  await sumUp(flags, { tally, format, config, profile, seconds, shard, store });
+}
+
+/** Prints what the rows say together, and writes it where that was asked for. */
+export async function sumUp(
+  flags: ScoreFlags,
+  run: {
+    tally: Tally;
+    format: RowFormat;
+    config: Pick<Config, 'decideBy'>;
+    profile: Profile;
+    seconds: number;
+    shard?: Shard;
+    store: ObjectStore;
+  },
+): Promise<void> {
+  const { tally, format, config, profile, seconds, shard, store } = run;
   const { promised } = profile.falseAlarmRate;
   const { decideBy: decidedBy } = config;
-  const run = { file: flags.out, format, decidedBy, promised, seconds };
-  if (json) printJson({ file: flags.out, format, decidedBy, ...tally.toJSON(), falseAlarmRate: promised, seconds });
-  else (toStandardOutput ? note : print)(summary(tally, run));
+  const counted = {
+    ...{ file: flags.out, format, decidedBy, ...tally.toJSON(), falseAlarmRate: promised, seconds },
+    ...(shard && { shard }),
+  };
+  if (flags.summary !== undefined) {
+    await replaceFile(flags.summary, store, (path) => writeFile(path, `${JSON.stringify(counted, undefined, 2)}\n`));
+  }
+  if (flags.json) printJson(counted);
+  else (flags.out === '-' ? note : print)(summary(tally, { file: flags.out, format, decidedBy, promised, seconds }));
+}
+
+/** Found out before anything is judged. @throws {StoplineError} OPTION_INVALID, OUTPUT_UNWRITABLE */
+async function checkOutputs({ out, json, resume, summary }: ScoreFlags, format: RowFormat): Promise<void> {
+  if (out === '-') {
+    const other = json ? '--json' : resume ? '--resume' : format === 'parquet' ? '--format parquet' : undefined;
+    if (other === undefined) return;
+    throw new StoplineError('OPTION_INVALID', `Expected a file for --out together with ${other} but received -.`);
+  }
+  for (const file of [out, summary]) if (file !== undefined && !isObjectUrl(file)) await checkWritable(file);
+}
+
+/** Waits for a slow reader, so that memory stays flat. */
+async function toStandardOutput(text: string | Uint8Array, signal: AbortSignal): Promise<void> {
+  if (process.stdout.write(text)) return;
+  await once(process.stdout, 'drain', { signal }).catch((error) => {
+    signal.throwIfAborted();
+    throw error;
+  });
 }
 
 function summary(

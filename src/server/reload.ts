@@ -64,9 +64,9 @@ export function refusingPool(error: StoplineError): Pool {
     ready: refuse,
     inspect: refuse,
     inspectFile: refuse,
-    scoreFile: refuse,
-    measureFile: refuse,
-    exposeFile: refuse,
+    score: refuse,
+    measure: refuse,
+    expose: refuse,
     close: () => Promise.resolve(),
     destroy: () => Promise.resolve(),
   };

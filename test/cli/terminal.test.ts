@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createTally, reasonInWords } from '../../src/cli/tally.ts';
+import { createTally, reasonInWords } from '../../src/batch/tally.ts';
 import { bar, bytesText, duration, percent, printable, rangeBar, styled, table } from '../../src/cli/terminal.ts';
 import { csvCell, formatHeader, formatRow } from '../../src/row.ts';
 import { statistics } from '../../src/statistics.ts';

@@ -7,15 +7,19 @@ export interface Tally {
   readonly images: number;
   readonly failed: number;
   add(row: RowCount): void;
-  toJSON(): {
-    images: number;
-    failed: number;
-    verdicts: Record<Verdict['verdict'], number>;
-    /** How often each was the first reason of a verdict other than pass, most frequent first. */
-    reasons: { statistic: string; direction: Reason['direction']; count: number; text: string }[];
-    /** By code, most frequent first, with the first file that had it. */
-    errors: { code: string; count: number; example: string }[];
-  };
+  /** Adds what another one counted. */
+  addCounts(counts: TallyCounts): void;
+  toJSON(): TallyCounts;
+}
+
+export interface TallyCounts {
+  images: number;
+  failed: number;
+  verdicts: Record<Verdict['verdict'], number>;
+  /** How often each was the first reason of a verdict other than pass, most frequent first. */
+  reasons: { statistic: string; direction: Reason['direction']; count: number; text: string }[];
+  /** By code, most frequent first, with the first file that had it. */
+  errors: { code: string; count: number; example: string }[];
 }
 
 export function createTally(): Tally {
@@ -24,6 +28,17 @@ export function createTally(): Tally {
   const verdicts: Record<Verdict['verdict'], number> = { pass: 0, warn: 0, block: 0 };
   const reasons = new Map<string, { statistic: string; direction: Reason['direction']; count: number; text: string }>();
   const errors = new Map<string, { code: string; count: number; example: string }>();
+  const addError = (added: TallyCounts['errors'][number]) => {
+    const entry = errors.get(added.code);
+    if (entry) entry.count += added.count;
+    else errors.set(added.code, { ...added });
+  };
+  const addReason = (added: TallyCounts['reasons'][number]) => {
+    const key = `${added.statistic} ${added.direction}`;
+    const entry = reasons.get(key);
+    if (entry) entry.count += added.count;
+    else reasons.set(key, { ...added });
+  };
   const byCount = (a: { count: number }, b: { count: number }) => b.count - a.count;
   return {
     get images() {
@@ -36,20 +51,21 @@ export function createTally(): Tally {
       images++;
       if ('error' in row) {
         failed++;
-        const { code } = row.error;
-        const entry = errors.get(code) ?? { code, count: 0, example: row.path };
-        entry.count++;
-        errors.set(code, entry);
+        addError({ code: row.error.code, count: 1, example: row.path });
         return;
       }
       verdicts[row.verdict]++;
       const [first] = row.reasons;
       if (row.verdict === 'pass' || !first) return;
       const { statistic, direction } = first;
-      const key = `${statistic} ${direction}`;
-      const entry = reasons.get(key) ?? { statistic, direction, count: 0, text: reasonInWords(first) };
-      entry.count++;
-      reasons.set(key, entry);
+      addReason({ statistic, direction, count: 1, text: reasonInWords(first) });
+    },
+    addCounts(counts) {
+      images += counts.images;
+      failed += counts.failed;
+      for (const verdict of ['pass', 'warn', 'block'] as const) verdicts[verdict] += counts.verdicts[verdict];
+      counts.errors.forEach(addError);
+      counts.reasons.forEach(addReason);
     },
     toJSON() {
       return {

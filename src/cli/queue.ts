@@ -1,0 +1,73 @@
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { PartList } from '../batch/merge.ts';
+import { replaceFile } from '../batch/output.ts';
+import { runOnQueue } from '../batch/queue.ts';
+import { isObjectUrl } from '../batch/s3.ts';
+import { createTally } from '../batch/tally.ts';
+import type { Config } from '../config.ts';
+import { StoplineError } from '../errors.ts';
+import { loadProfile } from '../profile.ts';
+import { interruptible } from './interrupt.ts';
+import { openInputs } from './options.ts';
+import { makeFolder } from './output.ts';
+import { startProgress } from './progress.ts';
+import { type ScoreFlags, sumUp } from './score.ts';
+import { commandLine, note } from './terminal.ts';
+
+/** `score` by the workers of a queue: puts the work there, waits for it, and lists the parts. */
+export async function scoreOnQueue(
+  paths: string[],
+  flags: ScoreFlags,
+  config: Config & { profile: string; queue: string },
+): Promise<void> {
+  if (flags.out === '-' || (flags.format ?? 'parquet') !== 'parquet' || /\.\w+$/.test(flags.out)) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected a folder for --out, into which workers write Parquet parts, but received ${flags.out}.`,
+    );
+  }
+  const { chunk = 512 } = flags;
+  if (!Number.isSafeInteger(chunk) || chunk < 1 || chunk > 10_000) {
+    throw new StoplineError('OPTION_INVALID', `Expected 1 to 10000 images for --chunk but received ${chunk}.`);
+  }
+  const profileBytes = await readFile(config.profile).catch(() => new Uint8Array());
+  const profile = await loadProfile(config.profile);
+  const { items, total, shard, store, fps } = await openInputs(paths, flags, config, { asReferences: true });
+  const isRemote = isObjectUrl(flags.out);
+  const out = isRemote ? flags.out.replace(/\/$/, '') : resolve(flags.out);
+  if (!isRemote) await makeFolder(out);
+  const startedAt = performance.now();
+  const progress = startProgress('score');
+  const { maxPixels, maxSide, decideBy } = config;
+  const options = {
+    ...{ profile: profile.sha256, decideBy, maxPixels, maxSide, fps, out, columns: items.columns },
+    ...{ chunk, profileBytes },
+  };
+  const { run, results } = await interruptible((signal) =>
+    runOnQueue(config.queue, items, options, {
+      signal,
+      onProgress: (done, images) => progress.update({ done, total: Math.max(total ?? 0, images) }),
+    }),
+  ).finally(() => progress.stop());
+
+  const tally = createTally();
+  for (const { counts } of results) tally.addCounts(counts);
+  const list: PartList = {
+    ...{ run, profile: profile.sha256, images: tally.images },
+    parts: results.map(({ part, rows, sha256 }) => ({ file: part, rows, sha256 })),
+  };
+  await replaceFile(`${out}/manifest.json`, store, (path) =>
+    writeFile(path, `${JSON.stringify(list, undefined, 2)}\n`),
+  );
+  // What workers left that were killed while they wrote.
+  if (!isRemote) {
+    for (const name of await readdir(out))
+      if (/^part-\d+\.parquet\.\w+\.partial$/.test(name)) await rm(join(out, name));
+  }
+  const seconds = (performance.now() - startedAt) / 1000;
+  await sumUp(flags, { tally, format: 'parquet', config, profile, seconds, shard, store });
+  note(
+    `Join the parts: ${commandLine('merge', `${flags.out.replace(/\/$/, '')}/manifest.json`, '--out', 'verdicts.parquet')}`,
+  );
+}

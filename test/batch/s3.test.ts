@@ -1,0 +1,109 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { pack } from 'tar-stream';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type Item, openItems } from '../../src/batch/items.ts';
+import { replaceFile } from '../../src/batch/output.ts';
+import { createObjectStore } from '../../src/batch/s3.ts';
+import { startObjectStore } from '../fixtures/s3.ts';
+
+const objects = new Map<string, Uint8Array>();
+let server: Awaited<ReturnType<typeof startObjectStore>>;
+let store: ReturnType<typeof createObjectStore>;
+
+beforeAll(async () => {
+  server = await startObjectStore(objects, { pageSize: 3 });
+  for (const [name, value] of Object.entries(server.env)) vi.stubEnv(name, value);
+  store = createObjectStore({ endpoint: server.endpoint });
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await server.stop();
+});
+beforeEach(() => {
+  objects.clear();
+  server.asked.length = 0;
+});
+
+async function read(url: string) {
+  const items = await openItems([url], { store, maxBytes: 1000 });
+  const all: Pick<Item, 'name' | 'version' | 'size' | 'folder'>[] = [];
+  const texts: (string | undefined)[] = [];
+  for await (const { name, version, size, folder, read } of items) {
+    all.push({ name, version, size, folder });
+    texts.push(
+      await read?.().then(
+        (bytes) => Buffer.from(bytes).toString(),
+        ({ code }) => code,
+      ),
+    );
+  }
+  return { all, texts, count: await items.count() };
+}
+
+describe('s3://', () => {
+  it('lists every page under a prefix in the order of the keys, images and archives only', async () => {
+    for (let i = 9; i >= 0; i--) objects.set(`footage/2026/f${i}.jpg`, Buffer.from(`image ${i}`));
+    objects.set('footage/2026/notes.txt', Buffer.from('no'));
+    objects.set('footage/2026/g & <1>.png', Buffer.from('x'.repeat(1001)));
+    objects.set('footage/2025/old.jpg', Buffer.from('old'));
+    const archive = pack();
+    archive.entry({ name: 'in.jpg' }, 'member');
+    archive.finalize();
+    objects.set('footage/2026/shard.tar', await buffer(archive));
+
+    const { all, texts, count } = await read('s3://footage/2026/');
+    expect(count).toBeUndefined();
+    expect(all.map(({ name }) => name.replace('s3://footage/2026/', ''))).toEqual([
+      ...Array.from({ length: 10 }, (_, i) => `f${i}.jpg`),
+      'g & <1>.png',
+      'shard.tar/in.jpg',
+    ]);
+    expect(texts).toEqual([
+      ...Array.from({ length: 10 }, (_, i) => `image ${i}`),
+      'STOPLINE_ERR_IMAGE_TOO_LARGE',
+      'member',
+    ]);
+    expect(all[0]).toMatchObject({
+      size: 7,
+      folder: 's3://footage/2026',
+      version: expect.stringMatching(/^7 "\w{32}"$/),
+    });
+    expect(server.asked.filter((request) => request.includes('prefix='))).toHaveLength(5);
+  });
+
+  it('tries again when the store is busy, and says so when it stays down', async () => {
+    objects.set('footage/a.jpg', Buffer.from('image'));
+    server.faults.left = 2;
+    expect((await read('s3://footage/a.jpg')).texts).toEqual(['image']);
+    server.faults.left = Number.POSITIVE_INFINITY;
+    await expect(store.read('s3://footage/a.jpg', 1000)).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OBJECTS_UNAVAILABLE',
+    });
+    server.faults.left = 0;
+  }, 60_000);
+
+  it('tells what is missing from what cannot be reached', async () => {
+    await expect(store.read('s3://footage/none.jpg', 1000)).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_INPUT_NOT_FOUND',
+    });
+    const gone = createObjectStore({ endpoint: 'http://127.0.0.1:1' });
+    await expect(gone.read('s3://footage/a.jpg', 1000)).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OBJECTS_UNAVAILABLE',
+      message: expect.stringContaining('--s3-endpoint'),
+    });
+    await expect(read('s3://')).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
+  }, 60_000);
+
+  it('takes a small output as one object and a large one in parts', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'stopline-s3-')), 'large');
+    const large = Buffer.alloc(9 * 1024 * 1024, 'stopline');
+    writeFileSync(file, large);
+    await replaceFile('s3://out/rows.jsonl', store, async (path) => writeFileSync(path, 'rows\n'));
+    await store.put('s3://out/large.bin', file);
+    expect(Buffer.from(objects.get('out/rows.jsonl') as Uint8Array).toString()).toBe('rows\n');
+    expect(large.equals(objects.get('out/large.bin') as Uint8Array)).toBe(true);
+  });
+});
