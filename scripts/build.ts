@@ -7,3 +7,4 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 rmSync(`${root}/dist`, { recursive: true, force: true });
 execFileSync('tsc', ['--project', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
 cpSync(`${root}/src/core/stopline.wasm`, `${root}/dist/core/stopline.wasm`);
+cpSync(`${root}/src/server/dashboard`, `${root}/dist/server/dashboard`, { recursive: true });

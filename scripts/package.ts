@@ -45,6 +45,10 @@ try {
   run(folder, 'npm', 'install', '--silent', '--ignore-scripts', '--omit=dev', `./${tarball}`);
   const installed = join(folder, 'node_modules', 'stopline');
   check(existsSync(join(installed, 'dist/core/stopline.wasm')), 'the WebAssembly core beside the compiled code');
+  check(
+    existsSync(join(installed, 'dist/server/dashboard/app.js')),
+    'the pages of the dashboard beside the compiled code',
+  );
   check(!existsSync(join(installed, 'src/core/build')), 'no native build in the package');
   check(!readdirSync(installed).includes('test'), 'no tests in the package');
 

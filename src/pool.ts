@@ -8,6 +8,7 @@ import { findModel } from './embedding/choose.ts';
 import { type EmbedderInfo, type PreparedModel, prepareModel } from './embedding/index.ts';
 import { reviveError, StoplineError } from './errors.ts';
 import type { Exposure } from './exposure.ts';
+import type { Explanation } from './inspector.ts';
 import type { MeasuredImage } from './measure.ts';
 import { decodeProfile, type Profile } from './profile.ts';
 import type { RowFormat, WrittenRow } from './row.ts';
@@ -253,6 +254,8 @@ export interface Pool {
    * @throws {StoplineError} IMAGE_*, FRAME_INVALID, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
    */
   inspect(image: Uint8Array | Frame, options?: { signal?: AbortSignal; transfer?: boolean }): Promise<Verdict>;
+  /** As `inspect`, and where in the image the evidence lies. */
+  explain(bytes: Uint8Array, options?: { signal?: AbortSignal }): Promise<Explanation>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
   inspectFile(path: string): Promise<Verdict>;
   /**
@@ -344,6 +347,10 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
       const owned = transfer ? ownedBytes(bytes) : new Uint8Array(bytes);
       const sent = image instanceof Uint8Array ? owned : { ...image, data: owned };
       return line.run({ kind: 'inspect', image: sent }, { signal, transfer: [owned.buffer as ArrayBuffer] });
+    },
+    explain(bytes, { signal } = {}) {
+      const owned = new Uint8Array(bytes);
+      return line.run({ kind: 'explain', bytes: owned }, { signal, transfer: [owned.buffer] });
     },
     inspectFile: (path) => line.run({ kind: 'inspectFile', path }),
     score(item, format) {

@@ -5,7 +5,7 @@ import { type Embedder, type EmbedderInfo, openPrepared, type PreparedModel } fr
 import { asStoplineError, reviveError, StoplineError } from './errors.ts';
 import { type Exposure, measureExposures } from './exposure.ts';
 import { readImage } from './folder.ts';
-import { createInspector, type Inspector } from './inspector.ts';
+import { createInspector, type Explanation, type Inspector } from './inspector.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
 import type { WorkerAnswer } from './pool.ts';
 import { loadProfile } from './profile.ts';
@@ -40,6 +40,7 @@ export type EncodedImage = string | Uint8Array;
 export type WorkerTask =
   | { kind: 'warm' }
   | { kind: 'inspect'; image: Uint8Array | Frame }
+  | { kind: 'explain'; bytes: Uint8Array }
   | { kind: 'inspectFile'; path: string }
   | { kind: 'score'; item: ScoredItem; format: RowFormat }
   | { kind: 'measure'; image: EncodedImage }
@@ -95,7 +96,7 @@ export interface Loaded {
   embedder?: EmbedderInfo;
 }
 
-type Answer = Loaded | Verdict | WrittenRow | MeasuredImage | MeasuredImage[];
+type Answer = Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | MeasuredImage[];
 
 async function inspect(image: Uint8Array | Frame): Promise<Verdict> {
   const inspector = await requireInspector();
@@ -127,6 +128,8 @@ async function perform(task: WorkerTask): Promise<Answer> {
       return { core: requireCore().info, embedder: (await requireEmbedder())?.info };
     case 'inspect':
       return inspect(task.image);
+    case 'explain':
+      return (await requireInspector()).explain(task.bytes);
     case 'inspectFile':
       return (await requireInspector()).inspect(readImage(task.path, maxBytes));
     case 'score':

@@ -14,12 +14,21 @@ export interface Thumbnail {
 export const thumbnailSide = 320;
 
 /** A frame as a small WebP; one that is smaller than the limit keeps its size. */
-export async function thumbnail({ data, width, height, channels }: Frame): Promise<Thumbnail> {
+export async function shrink(
+  { data, width, height, channels }: Frame,
+  side = thumbnailSide,
+): Promise<{ bytes: Buffer; width: number; height: number }> {
   const { data: bytes, info } = await sharp(data, { raw: { width, height, channels } })
-    .resize({ width: thumbnailSide, height: thumbnailSide, fit: 'inside', withoutEnlargement: true })
+    .resize({ width: side, height: side, fit: 'inside', withoutEnlargement: true })
     .webp({ quality: 70 })
     .toBuffer({ resolveWithObject: true });
-  return { source: `data:image/webp;base64,${bytes.toString('base64')}`, width: info.width, height: info.height };
+  return { bytes, width: info.width, height: info.height };
+}
+
+/** The same inside a page. */
+export async function thumbnail(frame: Frame, side?: number): Promise<Thumbnail> {
+  const { bytes, width, height } = await shrink(frame, side);
+  return { source: `data:image/webp;base64,${bytes.toString('base64')}`, width, height };
 }
 
 /** The frame under each cause, one after the other: a full frame takes much memory. */

@@ -16,7 +16,9 @@ import type { Profile } from '../profile.ts';
 import type { Verdict } from '../verdict.ts';
 import { registerAccess } from './access.ts';
 import { type BufferBudget, multipartLimits } from './body.ts';
+import { registerDashboard } from './dashboard.ts';
 import { registerHealth, type ServerState } from './health.ts';
+import { registerHistory } from './history.ts';
 import { registerInspect } from './inspect.ts';
 import { createJudge, type Judge } from './judge.ts';
 import { createMetrics } from './metrics.ts';
@@ -178,8 +180,10 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' } });
 
   const known = profile instanceof StoplineError ? undefined : profile;
-  await registerWatch(app, { config, judge, profile: known, registry: metrics.registry });
+  const { store } = await registerWatch(app, { config, judge, profile: known, registry: metrics.registry });
   registerInspect(app, { config, judge, state, budget });
+  registerHistory(app, store);
+  await registerDashboard(app, config, judge);
   registerReference(app, judge);
   registerReload(app, config, app.reloader);
   const { breaker } = await registerGate(app, { config, judge, budget, metrics });

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import type { Config } from '../config.ts';
 import { StoplineError } from '../errors.ts';
@@ -59,52 +59,96 @@ function admit(request: FastifyRequest, config: Config, judge: Judge, state: Ser
   judge.pool.admit();
 }
 
-/** POST /inspect: one image in, one Verdict out. */
+const tileMapSchema = Type.Object(
+  {
+    kind: Type.Enum(['blur', 'noise', 'clipping', 'occlusion']),
+    unit: Type.String(),
+    meaning: Type.String(),
+    bad: Type.Enum(['high', 'low']),
+    values: Type.Array(Type.Number(), { description: 'Row by row.' }),
+  },
+  { additionalProperties: true },
+);
+
+const { querystring: _, ...imageSchema } = inspectSchema;
+const explainSchema = {
+  ...imageSchema,
+  operationId: 'explain',
+  summary: 'Judge one image for a person: its verdict, and where in it the evidence lies.',
+  description:
+    'Takes an image as POST /inspect does. What is asked here counts for no camera: not in drift, history or metrics. It takes about twice as long.',
+  response: {
+    ...inspectSchema.response,
+    200: {
+      description: 'The verdict, and maps over at most 8 x 6 tiles of the image.',
+      content: {
+        'application/json': {
+          schema: Type.Object({
+            verdict: Type.Ref('Verdict#'),
+            tiles: Type.Object({ columns: Type.Integer(), rows: Type.Integer(), maps: Type.Array(tileMapSchema) }),
+          }),
+        },
+      },
+    },
+  },
+};
+
+/** POST /inspect: one image in, one Verdict out; POST /explain: the same for a person who looks at one image. */
 export function registerInspect(
   app: FastifyInstance,
   parts: { config: Config; judge: Judge; state: ServerState; budget: BufferBudget },
 ): void {
   const { config, judge, state, budget } = parts;
-  app.post(
-    '/inspect',
-    {
-      config: { scope: 'inspect' },
-      schema: inspectSchema,
-      // The schema documents the body; `readImageBody` reads and checks it.
-      validatorCompiler: () => () => true,
-      onRequest: async (request) => admit(request, config, judge, state),
-    },
-    async (request, reply) => {
-      const gone = new AbortController();
-      reply.raw.once('close', () => {
-        if (!reply.raw.writableFinished) gone.abort(new StoplineError('CLOSED', 'The client closed the connection.'));
-      });
-      if (request.awaitsContinue) {
-        request.awaitsContinue = false;
-        reply.raw.writeContinue();
-      }
+  const options = {
+    config: { scope: 'inspect' as const },
+    // The schema documents the body; `readImageBody` reads and checks it.
+    validatorCompiler: () => () => true,
+    onRequest: async (request: FastifyRequest) => admit(request, config, judge, state),
+  };
 
-      let held = 0;
-      const hold = (bytes: number) => {
-        if (budget.used + bytes > budget.limit) {
-          throw new StoplineError(
-            'OVERLOADED',
-            `Expected at most ${budget.limit} bytes of bodies at once but received more.`,
-          );
-        }
-        budget.used += bytes;
-        held += bytes;
-      };
-      try {
-        const source = sourceOf(request, config.sourceHeader);
-        const bytes = await readImageBody(request, config.bodyLimit, hold);
-        const verdict = await judge.inspect(bytes, { source, requestId: request.id, signal: gone.signal });
-        request.verdict = verdict;
-        reply.header('x-stopline-verdict', verdict.verdict);
-        return reply.send(verdict);
-      } finally {
-        budget.used -= held;
+  /** Reads the image of a request, counting its bytes while they are held, and gives up when the client does. */
+  const withImage = async <Answer>(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    work: (bytes: Uint8Array, signal: AbortSignal) => Promise<Answer>,
+  ): Promise<Answer> => {
+    const gone = new AbortController();
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) gone.abort(new StoplineError('CLOSED', 'The client closed the connection.'));
+    });
+    if (request.awaitsContinue) {
+      request.awaitsContinue = false;
+      reply.raw.writeContinue();
+    }
+
+    let held = 0;
+    const hold = (bytes: number) => {
+      if (budget.used + bytes > budget.limit) {
+        throw new StoplineError(
+          'OVERLOADED',
+          `Expected at most ${budget.limit} bytes of bodies at once but received more.`,
+        );
       }
-    },
+      budget.used += bytes;
+      held += bytes;
+    };
+    try {
+      return await work(await readImageBody(request, config.bodyLimit, hold), gone.signal);
+    } finally {
+      budget.used -= held;
+    }
+  };
+
+  app.post('/inspect', { ...options, schema: inspectSchema }, async (request, reply) => {
+    const source = sourceOf(request, config.sourceHeader);
+    const verdict = await withImage(request, reply, (bytes, signal) =>
+      judge.inspect(bytes, { source, requestId: request.id, signal }),
+    );
+    request.verdict = verdict;
+    reply.header('x-stopline-verdict', verdict.verdict);
+    return reply.send(verdict);
+  });
+  app.post('/explain', { ...options, schema: explainSchema }, (request, reply) =>
+    withImage(request, reply, (bytes, signal) => judge.pool.explain(bytes, { signal })),
   );
 }

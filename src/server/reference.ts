@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
-import { describeProfile } from '../profile.ts';
+import { StoplineError } from '../errors.ts';
+import { describeProfile, type Profile } from '../profile.ts';
+import { quantileOf } from '../report/distributions.ts';
 import { statistics } from '../statistics.ts';
 import type { Judge } from './judge.ts';
 import { refusals } from './schemas.ts';
@@ -30,6 +32,51 @@ export function registerReference(app: FastifyInstance, judge: Judge): void {
     },
   );
   app.get(
+    '/profile/reference',
+    {
+      schema: {
+        operationId: 'profileReference',
+        tags: ['reference'],
+        summary: 'What is normal: quantiles of every scored statistic, and what reference images show.',
+        response: {
+          200: Type.Object(
+            {
+              statistics: Type.Array(
+                Type.Object({ name: Type.String(), p01: Type.Number(), p50: Type.Number(), p99: Type.Number() }),
+              ),
+              cloud: Type.Array(Type.Tuple([Type.Number(), Type.Number()]), {
+                description: 'First two coordinates of the projection of reference images; empty without a model.',
+              }),
+              hasExample: Type.Boolean({ description: 'Whether GET /profile/example answers.' }),
+            },
+            { additionalProperties: true },
+          ),
+          ...refusals(500),
+        },
+      },
+    },
+    async () => describeReference(judge.profile),
+  );
+  app.get(
+    '/profile/example',
+    {
+      schema: {
+        operationId: 'profileExample',
+        tags: ['reference'],
+        summary: 'A small picture of a typical reference image, where the Profile keeps one.',
+        response: {
+          200: { description: 'A JPEG.', content: { 'image/jpeg': { schema: { type: 'string', format: 'binary' } } } },
+          ...refusals(404, 500),
+        },
+      },
+    },
+    async (_request, reply) => {
+      const { example } = judge.profile;
+      if (!example) throw new StoplineError('ROUTE_UNKNOWN', 'Expected a Profile that keeps an example image.');
+      return reply.type('image/jpeg').send(Buffer.from(example.jpeg, 'base64'));
+    },
+  );
+  app.get(
     '/statistics',
     {
       schema: {
@@ -47,4 +94,23 @@ export function registerReference(app: FastifyInstance, judge: Judge): void {
     },
     async () => statistics,
   );
+}
+
+function describeReference({ statistics: scored, tensors, example }: Profile) {
+  const { shape, data } = tensors.calibrationValues;
+  const images = shape[1];
+  const { embeddingCloud } = tensors;
+  const across = embeddingCloud?.shape[1] ?? 0;
+  return {
+    images,
+    statistics: scored.map(({ name, logFloor }, i) => {
+      const sorted = data.slice(i * images, (i + 1) * images).sort();
+      const at = (share: number) => Number(quantileOf(sorted, share).toPrecision(5));
+      return { name, logFloor, p01: at(0.01), p50: at(0.5), p99: at(0.99) };
+    }),
+    cloud: Array.from({ length: across >= 2 ? embeddingCloud.shape[0] : 0 }, (_, row) =>
+      [0, 1].map((axis) => Number(embeddingCloud.data[row * across + axis].toFixed(3))),
+    ),
+    hasExample: example !== undefined,
+  };
 }

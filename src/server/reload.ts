@@ -63,6 +63,7 @@ export function refusingPool(error: StoplineError): Pool {
     },
     ready: refuse,
     inspect: refuse,
+    explain: refuse,
     inspectFile: refuse,
     score: refuse,
     measure: refuse,

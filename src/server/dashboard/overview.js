@@ -1,0 +1,203 @@
+import { get, once } from './api.js';
+import { ago, answerOf, clock, count, h, percent, pText, s, show } from './dom.js';
+
+/** P-values of a camera that its line shows. */
+const sparkLength = 60;
+/** Lines beyond this are drawn when the filter brings them up. */
+const maxLines = 200;
+
+/** Every camera in a line: can the classifier be trusted right now? */
+export async function overviewPage(element) {
+  const cameras = new Map();
+  const limits = (await once('/profile')).falseAlarmRate.promised;
+  let filter = '';
+  let isDrawn = true;
+
+  const load = async () => {
+    const [drift, recent] = await Promise.all([get('/drift?limit=1000'), get('/recent')]);
+    for (const { source, pValue, counts, images, at } of recent ?? []) {
+      const camera = cameras.get(source) ?? { source };
+      cameras.set(source, { ...camera, pValues: pValue, counts, images, lastAt: at });
+    }
+    for (const summary of drift?.sources ?? []) {
+      cameras.set(summary.source, { pValues: [], ...cameras.get(summary.source), ...summary });
+    }
+  };
+  await load();
+
+  const headline = h('h1');
+  const detail = h('p', { class: 'lead' });
+  const search = h('input', {
+    type: 'search',
+    placeholder: 'Find a camera',
+    'aria-label': 'Find a camera',
+    oninput: () => {
+      filter = search.value.toLowerCase();
+      draw();
+    },
+  });
+  const body = h('tbody');
+  const head = h(
+    'thead',
+    {},
+    h(
+      'tr',
+      {},
+      ...['Camera', 'Trust it?', 'Since', 'Likely cause', 'Stopped', 'p-values, latest right', 'Last image'].map(
+        (text) => h('th', { scope: 'col' }, text),
+      ),
+    ),
+  );
+  const table = h('table', { class: 'cameras' }, head, body);
+  const empty = h('div', { class: 'empty' });
+  element.append(h('header', { class: 'title' }, h('div', {}, headline, detail), search), table, empty);
+
+  function draw() {
+    isDrawn = true;
+    const all = [...cameras.values()]
+      .map((camera) => ({
+        ...camera,
+        ...answerOf(camera.state, camera.pValues, limits.block),
+        stopped: stoppedOf(camera),
+      }))
+      .sort((a, b) => rank(a) - rank(b) || (a.source < b.source ? -1 : 1));
+    const [words, more] = sentence(all);
+    show(headline, words);
+    show(detail, more);
+    search.hidden = all.length < 8;
+    table.hidden = all.length === 0;
+    show(
+      empty,
+      all.length === 0 && [
+        h('p', {}, 'No camera has sent an image yet. Send one:'),
+        h(
+          'pre',
+          {},
+          h(
+            'code',
+            {},
+            `curl --data-binary @frame.jpg -H 'content-type: image/jpeg' \\\n  '${location.origin}/inspect?source=front'`,
+          ),
+        ),
+      ],
+    );
+    const shown = all.filter(({ source }) => source.toLowerCase().includes(filter)).slice(0, maxLines);
+    show(body, shown.map(line));
+  }
+
+  /** Share of the last images that were warned about or blocked. */
+  function stoppedOf({ pValues }) {
+    return pValues.length === 0 ? undefined : pValues.filter((p) => p <= limits.warn).length / pValues.length;
+  }
+
+  /** Bursts of verdicts are drawn together. */
+  const later = () => {
+    if (!isDrawn) return;
+    isDrawn = false;
+    setTimeout(() => requestAnimationFrame(draw), 250);
+  };
+  draw();
+  const ticking = setInterval(later, 5000);
+  return {
+    verdict({ source, at, pValue }) {
+      const camera = cameras.get(source) ?? { source, pValues: [], state: 'learning', since: at };
+      camera.pValues = [...camera.pValues.slice(1 - sparkLength), pValue];
+      camera.lastAt = at;
+      cameras.set(source, camera);
+      later();
+    },
+    async transition(transition) {
+      if (!transition) await load();
+      else {
+        const { source, to, at, causes } = transition;
+        cameras.set(source, {
+          pValues: [],
+          ...cameras.get(source),
+          source,
+          state: to,
+          since: at,
+          cause: causes?.[0]?.cause,
+        });
+      }
+      later();
+    },
+    close: () => clearInterval(ticking),
+  };
+}
+
+/** Trouble first. */
+function rank({ tone }) {
+  return ['bad', 'watch', 'quiet', 'good'].indexOf(tone);
+}
+
+function sentence(all) {
+  const of = (tone) => all.filter((camera) => camera.tone === tone);
+  const [bad, watch, good] = [of('bad'), of('watch'), of('good')];
+  if (all.length === 0) return ['No images yet', ''];
+  const quiet = all.length - bad.length - watch.length - good.length;
+  const rest = [
+    good.length > 0 && `${count(good.length, 'camera')} like the reference`,
+    watch.length > 0 && `${watch.length} to look at`,
+    quiet > 0 && `${quiet} still learning`,
+  ].filter(Boolean);
+  if (bad.length > 0) {
+    const [first] = bad;
+    const who = bad.length === 1 ? first.source : `${count(bad.length, 'camera')} of ${all.length}`;
+    const why = bad.length === 1 && first.cause ? `, likely ${first.cause}` : '';
+    return [
+      `Do not trust the classifier on ${who}`,
+      [`${bad.length === 1 ? `Since ${clock(first.since)}${why}. ` : ''}`, rest.join(', ')].join(''),
+    ];
+  }
+  if (watch.length > 0)
+    return [
+      `${count(watch.length, 'camera')} to look at`,
+      rest.filter((text) => !text.endsWith('to look at')).join(', '),
+    ];
+  if (good.length === 0) return ['Still learning', 'Too few images yet to say whether they are like the reference.'];
+  return ['The classifier can be trusted', rest.join(', ')];
+}
+
+function line({ source, state, since, cause, pValues, lastAt, answer, tone, stopped }) {
+  return h(
+    'tr',
+    { class: tone },
+    h('th', { scope: 'row' }, h('a', { href: `#/camera/${encodeURIComponent(source)}` }, source)),
+    h(
+      'td',
+      { class: 'state' },
+      h('span', { class: `dot ${tone}`, 'aria-hidden': 'true' }),
+      h('b', {}, answer),
+      h('small', {}, state ?? 'not watched'),
+    ),
+    h(
+      'td',
+      { 'data-label': 'since' },
+      since ? h('time', { datetime: new Date(since).toISOString(), title: clock(since) }, ago(since)) : '\u2013',
+    ),
+    h(
+      'td',
+      { 'data-label': 'cause', class: tone !== 'good' && cause ? '' : 'none' },
+      (tone !== 'good' && cause) || '\u2013',
+    ),
+    h('td', { 'data-label': 'stopped' }, stopped === undefined ? '\u2013' : percent(stopped)),
+    h('td', { class: 'spark' }, spark(pValues ?? [])),
+    h('td', { 'data-label': 'last image' }, lastAt ? `${ago(lastAt)} ago` : '\u2013'),
+  );
+}
+
+/** P-values over a logarithm, from 1 at the bottom to 1/1000 at the top: what stands up is strange. */
+function spark(pValues) {
+  const [width, height] = [180, 28];
+  const bars = pValues.map((p, i) => {
+    const tall = Math.max(1, (Math.min(3, -Math.log10(Math.max(p, 1e-9))) / 3) * height);
+    return `M${((i + sparkLength - pValues.length) * width) / sparkLength} ${height}v${-tall.toFixed(1)}`;
+  });
+  const lowest = pValues.length === 0 ? 'none' : pText(Math.min(...pValues));
+  const label = `Last ${pValues.length} p-values, smallest ${lowest}`;
+  return s(
+    'svg',
+    { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label },
+    s('path', { d: bars.join('') || 'M0 0' }),
+  );
+}

@@ -1,0 +1,277 @@
+import { get, once } from './api.js';
+import { breakable, h, number, percent, pText, s, show, unitText, verdictTag } from './dom.js';
+
+/** One image of yours: its verdict, and where in it the evidence lies. Nothing is kept of it. */
+export async function tryPage(element) {
+  const [reference, table] = await Promise.all([once('/profile/reference'), once('/statistics')]);
+  const bands = new Map(reference.statistics.map((row) => [row.name, row]));
+  const words = new Map(table.map((row) => [row.name, row]));
+  const input = h('input', {
+    type: 'file',
+    accept: 'image/jpeg,image/png,image/webp',
+    id: 'file',
+    onchange: () => input.files[0] && judge(input.files[0]),
+  });
+  const drop = h(
+    'label',
+    { class: 'drop', for: 'file' },
+    h('b', {}, 'Drop an image here'),
+    h('span', {}, 'or choose a file: JPEG, PNG or WebP. It is judged and forgotten: it counts for no camera.'),
+    input,
+  );
+  const result = h('div', { class: 'result', 'aria-live': 'polite' });
+  element.append(
+    h(
+      'header',
+      { class: 'title' },
+      h('div', {}, h('p', { class: 'eyebrow' }, 'Try it'), h('h1', {}, 'What would be said of this image?')),
+    ),
+    drop,
+    result,
+  );
+
+  const over = (event) => {
+    event.preventDefault();
+    drop.classList.add('over');
+  };
+  const leave = () => drop.classList.remove('over');
+  const dropped = (event) => {
+    event.preventDefault();
+    leave();
+    const [file] = event.dataTransfer.files;
+    if (file) judge(file);
+  };
+  // Anywhere on the page: a file dropped beside the field would otherwise replace the page.
+  const listeners = { dragover: over, dragleave: leave, drop: dropped };
+  for (const [name, listener] of Object.entries(listeners)) addEventListener(name, listener);
+
+  async function judge(file) {
+    show(result, h('p', { class: 'soft' }, `Judging ${file.name} ...`));
+    try {
+      const [{ verdict, tiles }, picture] = await Promise.all([
+        get('/explain', { method: 'POST', body: file, headers: { 'content-type': 'application/octet-stream' } }),
+        readPicture(file),
+      ]);
+      result.replaceChildren(...explained(file.name, verdict, tiles, picture));
+    } catch (error) {
+      result.replaceChildren(
+        h('p', { class: 'error', role: 'alert' }, `${file.name} cannot be judged: ${error.message}`),
+      );
+    }
+  }
+
+  function explained(name, verdict, tiles, picture) {
+    const { reasons, causes, detectors, image, falseAlarmRate } = verdict;
+    return [
+      h(
+        'section',
+        { class: 'said' },
+        h('h2', {}, verdictTag(verdict.verdict), ' ', name),
+        h(
+          'p',
+          {},
+          `p-value ${pText(verdict.pValue)}: warned about below ${pText(falseAlarmRate.warn)}, blocked below ${pText(falseAlarmRate.block)}. ${image.format} of ${image.width} \u00d7 ${image.height} pixels, judged in ${Math.round(verdict.timingMs.total)} ms.`,
+        ),
+        reasons.length > 0
+          ? h(
+              'ol',
+              {},
+              reasons.map(({ text }) => h('li', {}, text)),
+            )
+          : h('p', {}, 'No single statistic stands out.'),
+      ),
+      h('section', {}, h('h2', {}, 'Where the evidence lies'), tileMaps(tiles, picture)),
+      h(
+        'div',
+        { class: 'pair' },
+        h('section', {}, h('h2', {}, 'Detectors'), detectorTable(detectors, falseAlarmRate)),
+        h(
+          'section',
+          {},
+          h('h2', {}, 'Likely causes'),
+          causes
+            ? [
+                h(
+                  'p',
+                  { class: 'soft' },
+                  verdict.verdict === 'pass'
+                    ? 'Had something been wrong with it. It passed.'
+                    : 'If it was not taken as the reference was.',
+                ),
+                bars(causes.map((row) => [row.cause, row.probability, percent(row.probability)])),
+              ]
+            : h('p', { class: 'soft' }, 'The Profile was fitted without causes.'),
+        ),
+      ),
+      h(
+        'section',
+        {},
+        h('h2', {}, 'Statistics against the reference'),
+        h(
+          'p',
+          { class: 'soft' },
+          'The band is the 1st to the 99th percentile of the reference, the tick its median; farthest out first.',
+        ),
+        statisticRows(verdict.statistics),
+      ),
+    ];
+  }
+
+  function statisticRows(values) {
+    const rows = [...bands.values()]
+      .filter(({ name }) => values[name] !== null && values[name] !== undefined)
+      .map((band) => ({ band, at: (values[band.name] - band.p50) / (band.p99 - band.p01 || 1) }))
+      .sort((a, b) => Math.abs(b.at) - Math.abs(a.at));
+    const line = ({ band, at }) => {
+      const row = words.get(band.name);
+      return h(
+        'tr',
+        {},
+        h('th', { scope: 'row', title: row?.meaning }, breakable(band.name)),
+        h('td', { class: 'number' }, number(values[band.name]), ' ', h('small', {}, unitText(row?.unit))),
+        h('td', {}, rangeBar(band, at)),
+        h('td', { class: 'number soft' }, `${number(band.p01)} to ${number(band.p99)}`),
+      );
+    };
+    const head = h(
+      'thead',
+      {},
+      h(
+        'tr',
+        {},
+        ['statistic', 'value', 'against the reference', '1 % to 99 %'].map((text) => h('th', { scope: 'col' }, text)),
+      ),
+    );
+    const shown = 24;
+    const rest = rows.slice(shown);
+    return [
+      h('table', { class: 'plain ranges' }, head, h('tbody', {}, rows.slice(0, shown).map(line))),
+      rest.length > 0 &&
+        h(
+          'details',
+          {},
+          h('summary', {}, `${rest.length} more`),
+          h('table', { class: 'plain ranges' }, h('tbody', {}, rest.map(line))),
+        ),
+    ];
+  }
+
+  return {
+    close() {
+      for (const [name, listener] of Object.entries(listeners)) removeEventListener(name, listener);
+    },
+  };
+}
+
+/** As a data: address, which the policy of the page allows. */
+function readPicture(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}
+
+/** What each detector would have said by itself. */
+function detectorTable(detectors, limits) {
+  const verdictOf = (p) => (p <= limits.block ? 'block' : p <= limits.warn ? 'warn' : 'pass');
+  return h(
+    'table',
+    { class: 'plain' },
+    h(
+      'thead',
+      {},
+      h(
+        'tr',
+        {},
+        ['detector', 'p-value', 'alone it says'].map((text) => h('th', { scope: 'col' }, text)),
+      ),
+    ),
+    h(
+      'tbody',
+      {},
+      detectors.map(({ name, pValue }) =>
+        h(
+          'tr',
+          {},
+          h('th', { scope: 'row' }, name),
+          h('td', {}, pText(pValue)),
+          h('td', {}, verdictTag(verdictOf(pValue))),
+        ),
+      ),
+    ),
+  );
+}
+
+function bars(rows) {
+  return h(
+    'ul',
+    { class: 'bars' },
+    rows.map(([name, share, text]) =>
+      h(
+        'li',
+        {},
+        h('span', {}, name),
+        h('meter', { min: 0, max: 1, value: share, 'aria-label': name }),
+        h('span', { class: 'number' }, text),
+      ),
+    ),
+  );
+}
+
+/** Where a value lies against the reference band; beyond three bands it stands at the edge. */
+function rangeBar({ p01, p50, p99 }, at) {
+  const span = p99 - p01 || 1;
+  const x = (value) => 50 + ((value - p50) / span) * 30;
+  const place = Math.max(1, Math.min(99, 50 + at * 30));
+  const isOutside = at * span + p50 > p99 || at * span + p50 < p01;
+  return s(
+    'svg',
+    { viewBox: '0 0 100 12', preserveAspectRatio: 'none', class: 'range', 'aria-hidden': 'true' },
+    s('rect', { class: 'band', x: x(p01), y: 3, width: Math.max(0.5, x(p99) - x(p01)), height: 6 }),
+    s('rect', { class: 'median', x: 49.7, y: 2, width: 0.6, height: 8 }),
+    s('rect', { class: isOutside ? 'out' : 'in', x: place - 0.8, y: 1, width: 1.6, height: 10 }),
+  );
+}
+
+function tileMaps({ columns, rows, maps }, picture) {
+  return h(
+    'div',
+    { class: 'tilemaps' },
+    maps.map(({ kind, unit, meaning, bad, values }) => {
+      const [low, high] = [Math.min(...values), Math.max(...values)];
+      const grid = h('div', { class: 'tiles' });
+      grid.style.gridTemplate = `repeat(${rows}, 1fr) / repeat(${columns}, 1fr)`;
+      for (const [i, value] of values.entries()) {
+        const share = high > low ? (value - low) / (high - low) : 0;
+        const cell = h('i', {
+          title: `row ${Math.floor(i / columns) + 1}, column ${(i % columns) + 1}: ${number(value)} ${unitText(unit)}`,
+        });
+        cell.style.opacity = String(0.78 * (bad === 'high' ? share : 1 - share));
+        grid.append(cell);
+      }
+      const worst = bad === 'high' ? high : low;
+      const position = values.indexOf(worst);
+      const where = `row ${Math.floor(position / columns) + 1}, column ${(position % columns) + 1}`;
+      return h(
+        'figure',
+        {},
+        h('div', { class: 'under' }, h('img', { src: picture, alt: `Map of ${kind}: worst at ${where}` }), grid),
+        h(
+          'figcaption',
+          {},
+          h('b', {}, kind),
+          ` ${meaning} `,
+          h(
+            'small',
+            {},
+            low === high
+              ? `everywhere ${number(low)} ${unitText(unit)}`
+              : `${number(low)} to ${number(high)} ${unitText(unit)}; worst at ${where}`,
+          ),
+        ),
+      );
+    }),
+  );
+}
