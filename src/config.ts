@@ -265,6 +265,37 @@ export const configSchema = Type.Object(
         description: 'Paths of the upstream that carry images, and how each is judged; docs/gate.md has the fields.',
       }),
     ),
+    quarantine: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'Folder in which images that were warned of or blocked are kept, with their verdicts, to be looked at.',
+      }),
+    ),
+    quarantineShare: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 1,
+      description: 'Share of those images that is kept.',
+    }),
+    quarantineImages: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      default: 10_000,
+      description: 'Most images that are kept; the oldest go first.',
+    }),
+    quarantineBytes: Type.Integer({
+      minimum: 1024,
+      maximum: Number.MAX_SAFE_INTEGER,
+      default: 1024 * MiB,
+      description: 'Most bytes of images that are kept.',
+    }),
+    quarantineDays: Type.Integer({
+      minimum: 1,
+      maximum: 3650,
+      default: 30,
+      description: 'How long an image is kept.',
+    }),
     tlsCert: Type.Optional(
       Type.String({
         minLength: 1,

@@ -180,6 +180,7 @@ const table = {
     meaning: 'A request to a gate holds no image that it can inspect.',
   },
   SOURCE_UNKNOWN: { status: 404, exit: 2, meaning: 'No image of this source has come.' },
+  ITEM_UNKNOWN: { status: 404, exit: 2, meaning: 'There is no such image in the quarantine, or no longer.' },
   ROUTE_UNKNOWN: { status: 404, exit: 2, meaning: 'No such route, or not with this method.' },
   // the machinery
   RUNTIME_UNSAFE: {

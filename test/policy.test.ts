@@ -1,6 +1,18 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { StoplineError } from '../src/errors.ts';
-import { actionOn, decide, defaultPolicy, type Judged, judgeWithin, refusalFor, timingOf } from '../src/policy.ts';
+import {
+  type Action,
+  actionOn,
+  decide,
+  defaultPolicy,
+  type Judged,
+  judgeWithin,
+  type Mode,
+  type OnError,
+  refusalFor,
+  timingOf,
+} from '../src/policy.ts';
 import type { Verdict } from '../src/verdict.ts';
 
 const verdictOf = (verdict: Verdict['verdict'], pValue = 0.5) =>
@@ -18,16 +30,25 @@ const found: Record<string, Judged> = {
   error: { error },
 };
 
-/** The table of the documents: mode, on error, then what is done on pass, warn, block and error. */
-const table = [
-  ['observe', 'open', 'forward', 'forward', 'forward', 'bypass'],
-  ['observe', 'closed', 'forward', 'forward', 'forward', 'bypass'],
-  ['enforce', 'open', 'forward', 'forward', 'refuse', 'bypass'],
-  ['enforce', 'closed', 'forward', 'forward', 'refuse', 'refuse'],
-] as const;
+/** The table of docs/gate.md: mode, on error, then what is done on pass, warn, block and error. */
+const document = readFileSync(new URL('../docs/gate.md', import.meta.url), 'utf8');
+const table = [...document.matchAll(/^\| (observe|enforce) +\| (open|closed) +\|(.*)\|$/gm)].map(
+  ([, mode, onError, cells]) =>
+    [mode as Mode, onError as OnError, cells.split('|').map((cell) => cell.trim() as Action)] as const,
+);
 
 describe('the policy', () => {
-  it.each(table)('%s and %s: pass %s, warn %s, block %s, error %s', (mode, onError, ...actions) => {
+  it('is documented whole', () => {
+    expect(table.map(([mode, onError]) => `${mode} ${onError}`)).toEqual([
+      'observe open',
+      'observe closed',
+      'enforce open',
+      'enforce closed',
+    ]);
+    expect(table.map(([, , actions]) => actions.length)).toEqual([4, 4, 4, 4]);
+  });
+
+  it.each(table)('%s and %s: %s on pass, warn, block and error', (mode, onError, actions) => {
     const findings = ['pass', 'warn', 'block', 'error'] as const;
     expect(findings.map((finding) => actionOn({ mode, onError }, finding))).toEqual(actions);
     const policy = { mode, onError, partial: false };

@@ -23,6 +23,7 @@ import { registerInspect } from './inspect.ts';
 import { createJudge, type Judge } from './judge.ts';
 import { createMetrics } from './metrics.ts';
 import { registerGate } from './proxy.ts';
+import { openQuarantine, registerQuarantine } from './quarantine.ts';
 import { registerReference } from './reference.ts';
 import { refuse } from './refusal.ts';
 import { createReloader, type Reloader, registerReload } from './reload.ts';
@@ -172,6 +173,7 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
         { name: 'images', description: 'Judging images' },
         { name: 'reference', description: 'What images are judged against' },
         { name: 'drift', description: 'Sources over time' },
+        { name: 'quarantine', description: 'Images that were stopped, to be looked at' },
         { name: 'operation', description: 'Running the service' },
       ],
     },
@@ -186,6 +188,7 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
   await registerDashboard(app, config, judge);
   registerReference(app, judge);
   registerReload(app, config, app.reloader);
+  if (config.quarantine !== undefined) registerQuarantine(app, await openQuarantine(config, judge, app.log));
   const { breaker } = await registerGate(app, { config, judge, budget, metrics });
   registerHealth(app, {
     judge,

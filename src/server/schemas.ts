@@ -192,7 +192,7 @@ export function refusals(
     400: 'The request is malformed or holds no image.',
     401: 'The service asks for an API key, and the request carries none that is known.',
     403: 'The API key is not for this.',
-    404: 'There is no such thing.',
+    404: 'There is no such thing, or no longer.',
     408: 'The request did not arrive in time.',
     413: 'The request or the image has too many bytes.',
     415: 'The content type is not taken, or the bytes are no JPEG, PNG or WebP.',

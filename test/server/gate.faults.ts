@@ -1,15 +1,19 @@
 /** Everything that can go wrong at a gate, one way to provoke each; for the tests and for `npm run faults -- gate`. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { request } from 'undici';
 import { type Config, loadConfig } from '../../src/config.ts';
 import { asStoplineError } from '../../src/errors.ts';
+import { fit } from '../../src/fit.ts';
 import { createWorkerLine, type Pool } from '../../src/pool.ts';
-import { createProfile, type Profile, saveProfile } from '../../src/profile.ts';
+import { createProfile, saveProfile } from '../../src/profile.ts';
 import { buildApp } from '../../src/server/app.ts';
 import { openProfile, refusingPool } from '../../src/server/reload.ts';
 import type { ProbeTask } from '../pool.worker.ts';
 import type { Reference } from './reference.ts';
+import { closedPort, type Fault, type FaultProxy, type Recorder } from './upstream.ts';
 
 export interface JudgeFault {
   name: string;
@@ -109,8 +113,10 @@ export const judgeFaults: readonly JudgeFault[] = [
 ];
 
 /** Profiles that cannot be used, beside the good one. */
-export async function writeBadProfiles({ profile, profilePath }: Reference, withModel: Profile): Promise<void> {
+export async function writeBadProfiles({ profile, profilePath }: Reference): Promise<void> {
   const folder = join(profilePath, '..');
+  const plain = { groupBy: 'none', exposures: 0, power: 0, threads: 1 };
+  const { profile: withModel } = await fit({ ...plain, paths: [folder], model: 'default' });
   const bytes = readFileSync(profilePath);
   bytes[bytes.length - 5] ^= 1;
   writeFileSync(join(folder, 'damaged.stopline'), bytes);
@@ -155,4 +161,109 @@ export async function startFaulty(reference: Reference, fault: Partial<JudgeFaul
     await opened.pool.destroy();
   };
   return { url, app, close };
+}
+
+export const ways = ['closed', 'open'] as const;
+
+export async function classify(url: string, body: Uint8Array, headers: Record<string, string> = {}) {
+  const response = await request(url, {
+    method: 'POST',
+    body: Buffer.from(body),
+    headers: { 'content-type': 'image/jpeg', ...headers },
+  });
+  const text = await response.body.text();
+  return { status: response.statusCode, headers: response.headers, text, json: () => JSON.parse(text) };
+}
+
+async function metric(url: string, line: string): Promise<number> {
+  const text = await (await request(`${url}/metrics`)).body.text();
+  const found = text.split('\n').find((candidate) => candidate.startsWith(`${line} `));
+  return found ? Number(found.split(' ').at(-1)) : 0;
+}
+
+/**
+ * Sends images to a gate that cannot judge them. Closed, the upstream must see nothing and the client the reason; open, the
+ * upstream must be asked once, with the same bytes, and everybody told that the verdict was bypassed; both must be counted.
+ * @returns what was not so
+ */
+export async function challengeJudge(
+  fault: JudgeFault,
+  { reference, upstream, times }: { reference: Reference; upstream: Recorder; times: number },
+): Promise<string[]> {
+  const gate = await startFaulty(reference, fault, { upstream: upstream.url });
+  const body = Buffer.from(fault.body?.(reference) ?? reference.frame);
+  const wrong: string[] = [];
+  const { name, reason, status } = fault;
+  try {
+    for (const way of ways) {
+      const check = (what: string, received: unknown, expected: unknown) => {
+        if (received !== expected) wrong.push(`${name}, ${way}: ${what} is ${received}, not ${expected}`);
+      };
+      for (let i = 0; i < times; i++) {
+        upstream.received.length = 0;
+        const answer = await classify(`${gate.url}/${way}`, body);
+        const [asked] = upstream.received;
+        const verdict = `${way === 'open' ? 'bypass' : 'none'}; reason=${reason}`;
+        check('x-stopline-verdict', answer.headers['x-stopline-verdict'], verdict);
+        check('the status', answer.status, way === 'open' ? 200 : status);
+        check('the number of requests to the upstream', upstream.received.length, way === 'open' ? 1 : 0);
+        if (way === 'closed') check('the code', answer.json().error?.code, `STOPLINE_ERR_${reason}`);
+        else check('what the upstream was told', asked?.headers['x-stopline-verdict'], verdict);
+        if (way === 'open') check('the body at the upstream', asked?.body.equals(body), true);
+      }
+      const outcome = way === 'closed' ? 'refused' : 'bypassed';
+      const line = `stopline_gate_requests_total{outcome="${outcome}",reason="${reason}"}`;
+      check('the count', await metric(gate.url, line), times);
+    }
+    return wrong;
+  } finally {
+    await gate.close();
+  }
+}
+
+export const upstreamFaults: readonly { fault: Fault | 'refused'; status: number; code?: string }[] = [
+  { fault: 'refused', status: 502, code: 'UPSTREAM_UNREACHABLE' },
+  { fault: 'black hole', status: 504, code: 'UPSTREAM_TIMEOUT' },
+  { fault: 'reset', status: 502, code: 'UPSTREAM_BROKEN' },
+  { fault: 'closes', status: 502, code: 'UPSTREAM_BROKEN' },
+  { fault: 'garbage', status: 502, code: 'UPSTREAM_BROKEN' },
+  { fault: 'slow', status: 200 },
+  { fault: 'fails', status: 500 },
+  // The head of the answer is through when its end fails to come: the client must see that it is not whole.
+  { fault: 'cut off', status: 0 },
+];
+
+/**
+ * Sends good images through a gate to an upstream that fails. Open or closed, the client is told as it is, and the upstream
+ * is asked once and never again.
+ * @returns what was not so
+ */
+export async function challengeUpstream(
+  { fault, status, code }: (typeof upstreamFaults)[number],
+  { reference, proxy, times }: { reference: Reference; proxy: FaultProxy; times: number },
+): Promise<string[]> {
+  const address = fault === 'refused' ? `http://127.0.0.1:${await closedPort()}` : proxy.url;
+  const settings = { upstreamTimeoutMs: 1000, breakerFailures: 1000, breakerRetryMs: 10 };
+  const gate = await startFaulty(reference, { settings }, { upstream: address });
+  const wrong: string[] = [];
+  try {
+    for (const way of ways) {
+      const check = (what: string, received: unknown, expected: unknown) => {
+        if (received !== expected) wrong.push(`${fault}, ${way}: ${what} is ${received}, not ${expected}`);
+      };
+      for (let i = 0; i < times; i++) {
+        // A second of failures opens the breaker for a moment.
+        while ((await request(`${gate.url}/health/ready`)).statusCode !== 200) await delay(10);
+        Object.assign(proxy.state, { fault: fault === 'refused' ? 'none' : fault, requests: 0 });
+        const answer = await classify(`${gate.url}/${way}`, reference.frame).catch(() => undefined);
+        check('the status', answer?.status ?? 0, status);
+        if (answer) check('x-stopline-verdict', answer.headers['x-stopline-verdict'], 'pass');
+        if (code) check('the code', answer?.json().error?.code, `STOPLINE_ERR_${code}`);
+        check('the number of requests to the upstream', proxy.state.requests, fault === 'refused' ? 0 : 1);
+      }
+    }
+    return wrong;
+  } finally {
+    await gate.close();
+  }
 }

@@ -1,0 +1,39 @@
+/** Every fault of judging and of the upstream, open and closed, twenty requests each: `npm run faults -- gate`. */
+import { parseArgs } from 'node:util';
+import {
+  challengeJudge,
+  challengeUpstream,
+  judgeFaults,
+  upstreamFaults,
+  ways,
+  writeBadProfiles,
+} from '../../test/server/gate.faults.ts';
+import { fitReference } from '../../test/server/reference.ts';
+import { startFaultProxy, startRecorder } from '../../test/server/upstream.ts';
+
+const { values } = parseArgs({ options: { requests: { type: 'string', default: '20' } } });
+const times = Number(values.requests);
+const reference = await fitReference();
+await writeBadProfiles(reference);
+const upstream = await startRecorder();
+const proxy = await startFaultProxy(upstream);
+const rows: { fault: string; requests: number; wrong: string[] }[] = [];
+for (const fault of judgeFaults) {
+  const wrong = await challengeJudge(fault, { reference, upstream, times });
+  rows.push({ fault: fault.name, requests: times * ways.length, wrong });
+  console.log(`${fault.name}: ${wrong.length} wrong`);
+}
+for (const fault of upstreamFaults) {
+  const wrong = await challengeUpstream(fault, { reference, proxy, times });
+  rows.push({ fault: `upstream: ${fault.fault}`, requests: times * ways.length, wrong });
+  console.log(`upstream: ${fault.fault}: ${wrong.length} wrong`);
+}
+await proxy.close();
+await upstream.close();
+await reference.remove();
+const wrong = rows.flatMap((row) => row.wrong);
+const requests = rows.reduce((sum, row) => sum + row.requests, 0);
+console.log(
+  JSON.stringify({ cases: rows.length * ways.length, requests, wrong: wrong.length, first: wrong.slice(0, 5) }),
+);
+if (wrong.length > 0) process.exitCode = 1;

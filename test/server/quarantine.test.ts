@@ -1,0 +1,134 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import sharp from 'sharp';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
+import { type Config, loadConfig } from '../../src/config.ts';
+import { createPool, type Pool } from '../../src/pool.ts';
+import { buildApp } from '../../src/server/app.ts';
+import { fitReference, type Reference } from './reference.ts';
+
+let reference: Reference;
+let pool: Pool;
+let folder: string;
+let app: FastifyInstance | undefined;
+
+beforeAll(async () => {
+  reference = await fitReference();
+  pool = await createPool({ profilePath: reference.profilePath, threads: 1 });
+  await pool.ready();
+});
+afterAll(async () => {
+  await pool.close();
+  await reference.remove();
+});
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'stopline-quarantine-'));
+});
+afterEach(async () => {
+  await app?.close();
+  await rm(folder, { recursive: true });
+});
+
+async function start(flags: Partial<Config> = {}): Promise<FastifyInstance> {
+  await app?.close();
+  const { config } = loadConfig({ env: {}, flags: { logLevel: 'silent', quarantine: folder, ...flags } as never });
+  app = await buildApp(config, pool, reference.profile);
+  return app;
+}
+
+/** A frame that is blocked, and is like no other. */
+async function strange(index: number): Promise<Buffer> {
+  return Buffer.from(await encodeFrame(renderFrame(index, { width: 320, height: 180 }), { quality: 3 }));
+}
+
+async function send(image: Uint8Array, source = 'front') {
+  const headers = { 'content-type': 'image/jpeg', 'x-stopline-source': source };
+  const response = await app?.inject({ method: 'POST', url: '/inspect', headers, payload: Buffer.from(image) });
+  return response?.json().verdict;
+}
+const get = async (url: string) => (await (app as FastifyInstance).inject(url)).json();
+const listed = async () => (await get('/quarantine')).items as { id: string; at: number; source: string }[];
+const settle = (count: number) =>
+  expect.poll(async () => (await get('/quarantine')).count, { timeout: 20_000 }).toBe(count);
+
+describe('the quarantine', () => {
+  it('keeps what is stopped, once, with its verdict, and gives it back byte by byte', async () => {
+    await start();
+    const image = await strange(1);
+    expect([await send(reference.frame), await send(image), await send(image)]).toEqual(['pass', 'block', 'block']);
+    await settle(1);
+    const [item] = await listed();
+    expect(item).toMatchObject({
+      source: 'front',
+      verdict: 'block',
+      format: 'jpeg',
+      bytes: image.length,
+      reason: expect.any(String),
+    });
+    expect((await get(`/quarantine/${item.id}`)).verdict).toMatchObject({
+      verdict: 'block',
+      image: { sha256: item.id },
+    });
+    const raw = await app?.inject(`/quarantine/${item.id}/image`);
+    expect(raw?.headers['content-type']).toBe('image/jpeg');
+    expect(raw?.rawPayload.equals(image)).toBe(true);
+    const small = await app?.inject(`/quarantine/${item.id}/thumbnail`);
+    expect(await sharp(small?.rawPayload).metadata()).toMatchObject({ format: 'webp', width: 320, height: 180 });
+    expect((await app?.inject({ method: 'DELETE', url: `/quarantine/${item.id}` }))?.statusCode).toBe(204);
+    expect(await listed()).toEqual([]);
+    expect(await readdir(folder)).toEqual([]);
+    const gone = await app?.inject(`/quarantine/${item.id}/image`);
+    expect([gone?.statusCode, gone?.json().error.code]).toEqual([404, 'STOPLINE_ERR_ITEM_UNKNOWN']);
+    expect((await app?.inject('/quarantine/..%2f..%2fetc%2fpasswd'))?.statusCode).toBe(400);
+  });
+
+  it('keeps no more than it may, the newest, and lists them in pages', async () => {
+    await start({ quarantineImages: 3 });
+    for (const index of [1, 2, 3, 4, 5]) await send(await strange(index), `camera-${index}`);
+    const newest = ['camera-5', 'camera-4', 'camera-3'];
+    await expect.poll(async () => (await listed()).map(({ source }) => source), { timeout: 20_000 }).toEqual(newest);
+    const first = await get('/quarantine?limit=2');
+    expect(first.items).toHaveLength(2);
+    const second = await get(`/quarantine?limit=2&before=${first.next}`);
+    expect(second.items.map(({ source }: { source: string }) => source)).toEqual(['camera-3']);
+    expect((await get('/quarantine?source=camera-4')).items).toHaveLength(1);
+    await expect.poll(async () => (await readdir(folder)).length, { timeout: 20_000 }).toBe(6);
+    const { bytes } = await get('/quarantine');
+
+    await start({ quarantineBytes: Math.max(1024, bytes - 1) });
+    expect((await get('/quarantine')).count).toBe(2);
+  });
+
+  it('finds at the next start what it kept, and clears away what is half or damaged', async () => {
+    await start();
+    for (const index of [1, 2, 3]) await send(await strange(index));
+    await settle(3);
+    const items = await listed();
+    await app?.close();
+    const [first, second] = items;
+    await writeFile(join(folder, `${first.id}.json`), '{"id": ');
+    await rm(join(folder, `${second.id}.jpeg`));
+    await writeFile(join(folder, `${'a'.repeat(64)}.jpeg`), 'no verdict');
+    await writeFile(join(folder, `${'b'.repeat(64)}.json.tmp`), 'half');
+    await writeFile(join(folder, 'notes.txt'), 'not ours');
+    await start();
+    expect((await listed()).map(({ id }) => id)).toEqual([items[2].id]);
+    const left = await readdir(folder);
+    expect(left).toContain('notes.txt');
+    expect(left.sort()).toEqual([`${items[2].id}.jpeg`, `${items[2].id}.json`, 'notes.txt'].sort());
+  });
+
+  it('takes only its share, and does not start where it cannot write', async () => {
+    await start({ quarantineShare: 0 });
+    expect(await send(await strange(1))).toBe('block');
+    expect((await get('/quarantine')).count).toBe(0);
+    await writeFile(join(folder, 'file'), '');
+    await expect(start({ quarantine: join(folder, 'file') })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OUTPUT_UNWRITABLE',
+    });
+    app = undefined;
+  });
+});
