@@ -102,8 +102,14 @@ export const configSchema = Type.Object(
       minimum: 1000,
       maximum: 3_600_000,
       default: 30_000,
-      description: 'A worker that has been silent for so long is taken for dead, and its work goes to another.',
+      description: 'A worker or consumer that has been silent for so long is taken for dead; its work goes to another.',
     }),
+    broker: Type.Optional(
+      Type.String({
+        pattern: '^(nats|mqtts?|rediss?)://',
+        description: 'Message broker that consume takes images from, such as nats://host:4222.',
+      }),
+    ),
     logLevel: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
       default: 'info',
       description: 'Least severe level that is logged, as JSON lines on standard output.',

@@ -144,6 +144,11 @@ const table = {
     exit: 75,
     meaning: 'Workers gave up on some work of the queue; the message says why. The same command tries those again.',
   },
+  BROKER_UNAVAILABLE: {
+    status: 503,
+    exit: 69,
+    meaning: 'The message broker cannot be reached, or lacks the stream or right that is needed.',
+  },
   // the store of a service
   STATE_UNUSABLE: {
     status: 500,

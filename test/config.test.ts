@@ -148,6 +148,7 @@ describe('loadConfig', () => {
       s3Endpoint: 'http://127.0.0.1:9000',
       queue: 'rediss://queue:6380',
       queueStalledMs: 2000,
+      broker: 'mqtts://broker',
     };
     const textOf = (key: string) => (key === 'routes' ? JSON.stringify(other[key]) : String(other[key]));
     expect(settings.map((setting) => setting.key).sort()).toEqual(Object.keys(other).sort());

@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   check: async () => (await import('./check.ts')).checkCommand(),
   drift: async () => (await import('./drift.ts')).driftCommand(),
   worker: async () => (await import('./worker.ts')).workerCommand(),
+  consume: async () => (await import('./consume.ts')).consumeCommand(),
   merge: async () => (await import('./merge.ts')).mergeCommand(),
   report: async () => (await import('./report.ts')).reportCommand(),
   serve: async () => (await import('./serve.ts')).serveCommand(),

@@ -70,10 +70,9 @@ describe('fit', () => {
     archive.finalize();
     writeFileSync(at('drives.tar'), await buffer(archive));
     const items = await openItems([at('drives.tar')], inputs);
-    const { profile } = await fit({ ...options, paths: [at('drives.tar')], items });
+    const { profile } = await fit({ ...options, exposures: 0, power: 0, paths: [at('drives.tar')], items });
     expect(profile.reference.folders).toEqual([{ folder: 'drives.tar/drive', images: 60 }]);
-    expect(profile.causes?.names.length).toBeGreaterThan(10);
-    expect(profile.power?.images).toBe(1);
+    // The picture is of an image that has gone by.
     expect(profile.example?.jpeg.length).toBeGreaterThan(100);
   }, 400_000);
 });
