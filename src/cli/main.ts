@@ -26,6 +26,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import('./doctor.ts')).doctorCommand(),
   demo: async () => (await import('./demo.ts')).demoCommand(),
   model: async () => (await import('./model.ts')).modelCommand(),
+  profile: async () => (await import('./profile.ts')).profileCommand(),
   key: async () => (await import('./key.ts')).keyCommand(),
   corrupt: async () => (await import('./corrupt.ts')).corruptCommand(),
 };

@@ -5,7 +5,20 @@ import { describe, expect, it } from 'vitest';
 import { settings } from '../../src/config.ts';
 import { errorOf, main, stopline } from './stopline.ts';
 
-const commands = ['fit', 'inspect', 'score', 'serve', 'doctor', 'demo', 'model', 'corrupt', 'report', 'key', 'check'];
+const commands = [
+  'fit',
+  'inspect',
+  'score',
+  'serve',
+  'doctor',
+  'demo',
+  'model',
+  'corrupt',
+  'report',
+  'key',
+  'check',
+  'profile',
+];
 
 describe('help', () => {
   it('lists every command and the first things to type', async () => {

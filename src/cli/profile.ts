@@ -1,0 +1,88 @@
+import { Command } from 'commander';
+import { type Acceptance, acceptImages, type Verdicts } from '../accept.ts';
+import { loadProfile, saveProfile } from '../profile.ts';
+import { fitProgress } from './fit.ts';
+import { interruptible } from './interrupt.ts';
+import { numberOption } from './options.ts';
+import { checkWritable } from './output.ts';
+import { commandLine, count, note, print, printable, printJson, styled, table } from './terminal.ts';
+
+interface AcceptFlags {
+  profile: string;
+  reference: string[];
+  out: string;
+  model?: string;
+  groupBy?: string;
+  exposures?: number;
+  power?: number;
+  threads?: number;
+  dryRun?: boolean;
+  json?: boolean;
+}
+
+export function profileCommand(): Command {
+  const example = ['accept', 'kept/1a2b.jpeg', '--profile', 'camera.stopline'];
+  const examples = `\nExamples:\n  ${commandLine('profile', ...example, '--reference', 'drives/', '--out', 'next.stopline')}`;
+  const command = new Command('profile')
+    .summary('make a new version of a Profile')
+    .description('Changes what is normal: accepts images that were stopped, after somebody has looked at them.')
+    .addHelpText('after', examples);
+  command
+    .command('accept')
+    .summary('fold reviewed images into a new version')
+    .description(
+      'Fits the Profile again on its reference and on images that were found to be as they should be, with the same seed and rates. ' +
+        'Says what changes before it writes: thresholds, verdicts on the accepted images, and causes that are no longer seen.',
+    )
+    .argument('<images...>', 'reviewed images, such as those of a quarantine')
+    .requiredOption('--profile <FILE>', 'the Profile in force')
+    .requiredOption('--reference <PATHS...>', 'files and folders that it was fitted on; it does not hold them')
+    .requiredOption('-o, --out <FILE>', 'the new Profile')
+    .option('--model <FILE>', 'model that the Profile was fitted with, where it is not that of this package')
+    .option('--group-by <RULE>', 'as of fit')
+    .addOption(numberOption('--exposures <N>', 'as of fit'))
+    .addOption(numberOption('--power <N>', 'as of fit'))
+    .addOption(numberOption('--threads <N>', 'worker threads'))
+    .option('--dry-run', 'say what would change, and write nothing')
+    .option('--json', 'print the difference as JSON')
+    .addHelpText('after', examples)
+    .action(accept);
+  return command;
+}
+
+async function accept(images: string[], flags: AcceptFlags): Promise<void> {
+  const { out, dryRun, json, profile: path, ...options } = flags;
+  if (!dryRun) await checkWritable(out);
+  const profile = await loadProfile(path);
+  const progress = fitProgress();
+  const acceptance = await interruptible((signal) =>
+    acceptImages({ ...options, profile, accepted: images, onProgress: (state) => progress.update(state), signal }),
+  ).finally(() => progress.stop());
+  const { profile: next, ...difference } = acceptance;
+  if (json)
+    printJson({ ...difference, profile: { name: next.name, sha256: next.sha256 }, ...(!dryRun && { file: out }) });
+  else print(differenceText(acceptance));
+  if (dryRun) return;
+  await saveProfile(next, out);
+  if (!json) note(`written to ${printable(out)}; a service that watches this file takes it by itself`);
+}
+
+function differenceText({ images, accepted, thresholds, power, warnings }: Acceptance): string {
+  const verdicts = ({ pass, warn, block }: Verdicts) => `${pass} pass, ${warn} warn, ${block} block`;
+  const score = (value: number) => value.toFixed(2);
+  const rows = [
+    ['', 'before', 'after'],
+    ['fitted images', ...images.map(String)],
+    ['accepted images', verdicts(accepted.before), verdicts(accepted.after)],
+    ['warn from score', ...thresholds.warn.map(score)],
+    ['block from score', ...thresholds.block.map(score)],
+  ];
+  const severity = (from?: number) => (from === undefined ? 'not seen' : `severity ${from}`);
+  const changes = power.map(({ cause, before, after }) => {
+    const isLoss = (after ?? 6) > (before ?? 6);
+    return `  ${styled(isLoss ? 'red' : 'green', cause)}: seen from ${severity(before)} before, ${severity(after)} now`;
+  });
+  const losses =
+    changes.length === 0 ? [] : [`${count(changes.length, 'cause')} seen otherwise than before:`, ...changes];
+  return [table(rows), ...losses, ...warnings.map((warning) => styled('yellow', warning))].join('\n');
+}

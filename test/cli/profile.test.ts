@@ -1,0 +1,87 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createInspector } from '../../src/inspector.ts';
+import { loadProfile } from '../../src/profile.ts';
+import { jpegFrame, renderFolder, stopline, temporaryFolder } from './stopline.ts';
+
+const folder = temporaryFolder();
+const path = (name: string) => join(folder, name);
+const quick = ['--exposures', '0', '--power', '0', '--threads', '1'];
+const drifted: string[] = [];
+
+beforeAll(async () => {
+  await renderFolder(path('drives'), 80);
+  const fitted = await stopline([
+    'fit',
+    path('drives'),
+    '--out',
+    path('camera.stopline'),
+    '--model',
+    'none',
+    '--group-by',
+    'none',
+    ...quick,
+  ]);
+  expect(fitted.code, fitted.stderr).toBe(0);
+  // The camera's encoder was set to another quality, and that is to stay so.
+  for (let i = 0; i < 24; i++) {
+    drifted.push(path(`accepted-${i}.jpg`));
+    writeFileSync(drifted[i], await jpegFrame(200 + i, 40));
+  }
+});
+
+describe('profile accept', () => {
+  const args = (...rest: string[]) => [
+    'profile',
+    'accept',
+    ...drifted,
+    '--profile',
+    path('camera.stopline'),
+    '--reference',
+    path('drives'),
+    '--group-by',
+    'none',
+    ...quick,
+    ...rest,
+  ];
+
+  it('says what would change and writes nothing with --dry-run', async () => {
+    const run = await stopline(args('--out', path('dry.stopline'), '--dry-run'));
+    expect(run.code, run.stderr).toBe(0);
+    expect(run.stdout).toMatch(/fitted images +80 +104/);
+    expect(run.stdout).toMatch(/accepted images +0 pass, \d+ warn, \d+ block +\d+ pass/);
+    expect(existsSync(path('dry.stopline'))).toBe(false);
+  });
+
+  it('makes a version of the same name by which more images like the accepted ones pass', async () => {
+    const run = await stopline(args('--out', path('next.stopline'), '--json'));
+    expect(run.code, run.stderr).toBe(0);
+    const difference = JSON.parse(run.stdout);
+    expect(difference).toMatchObject({ images: [80, 104], power: [], file: path('next.stopline') });
+    expect(difference.accepted.after.pass).toBeGreaterThan(difference.accepted.before.pass);
+    const [before, after] = [await loadProfile(path('camera.stopline')), await loadProfile(path('next.stopline'))];
+    expect(difference.profile).toEqual({ name: before.name, sha256: after.sha256 });
+    const fresh = await Promise.all(Array.from({ length: 10 }, (_, i) => jpegFrame(900 + i, 40)));
+    const passes = async (profile: typeof before) => {
+      const inspector = await createInspector({ profile });
+      const verdicts = await Promise.all(fresh.map((image) => inspector.inspect(image)));
+      return verdicts.filter(({ verdict }) => verdict === 'pass').length;
+    };
+    expect([await passes(before), (await passes(after)) > 5]).toEqual([0, true]);
+  });
+
+  it('wants the reference, because a Profile does not hold its images', async () => {
+    const run = await stopline([
+      'profile',
+      'accept',
+      drifted[0],
+      '--profile',
+      path('camera.stopline'),
+      '--out',
+      path('x'),
+    ]);
+    expect(run.code).toBe(2);
+    expect(run.stderr).toContain('--reference');
+  });
+});
