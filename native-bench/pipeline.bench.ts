@@ -10,6 +10,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { encodeFrame, renderFrame } from '../src/cli/camera.ts';
+import { loadCore } from '../src/core/index.ts';
+import { chooseModel } from '../src/embedding/choose.ts';
+import { openPrepared, type PreparedModel } from '../src/embedding/index.ts';
 import { fit } from '../src/fit.ts';
 import { createInspector } from '../src/inspector.ts';
 import { clopperPearson } from '../src/intervals.ts';
@@ -41,11 +44,15 @@ mkdirSync(wide);
 for (let i = 0; i < 150; i++) {
   writeFileSync(join(wide, `${i}.jpg`), await encodeFrame(renderFrame(i, large), { quality: [75, 85, 95][i % 3] }));
 }
-const { profile } = await fit({ exposures: 0, power: 0, paths: [wide], threads: 2, groupBy: 'none' });
+const models = ['none', 'default'] as const;
+const fitWide = async (model: (typeof models)[number]) =>
+  (await fit({ exposures: 0, power: 0, paths: [wide], threads: 2, groupBy: 'none', model })).profile;
+const profiles = { none: await fitWide('none'), default: await fitWide('default') };
 const scene = renderFrame(1001, large);
 const one: (string | number)[][] = [];
-for (const core of ['native', 'wasm'] as const) {
-  const inspector = await createInspector({ profile, core });
+const kinds = (['native', 'wasm'] as const).flatMap((core) => models.map((model) => ({ core, model })));
+for (const { core, model } of kinds) {
+  const inspector = await createInspector({ profile: profiles[model], core });
   if (inspector.core.info.build !== core) continue;
   // The core takes the same time whatever the file; the decoder takes longer for a larger one.
   for (const quality of [75, 85, 95, 40]) {
@@ -71,6 +78,7 @@ for (const core of ['native', 'wasm'] as const) {
     const ratio = (median(inspect) / median(bare)).toFixed(2);
     one.push([
       core,
+      model,
       quality,
       verdict,
       (file.length / 1000).toFixed(0),
@@ -81,7 +89,28 @@ for (const core of ['native', 'wasm'] as const) {
   }
 }
 console.log('inspect on a 1920x1080 JPEG against a bare sharp decode of it, one thread, medians of 30\n');
-printTable(['core', 'JPEG quality', 'verdict', 'kB', 'bare sharp decode, CPU ms', 'inspect, CPU ms', 'ratio'], one);
+printTable(
+  ['core', 'model', 'JPEG quality', 'verdict', 'kB', 'bare sharp decode, CPU ms', 'inspect, CPU ms', 'ratio'],
+  one,
+);
+
+// Whether several frames in one run of the network would pay: processor time on one thread.
+const embedder = await openPrepared((await chooseModel('default')).model as PreparedModel, { core: loadCore() });
+const small = Array.from({ length: 16 }, (_, i) => renderFrame(i, { width: 480, height: 270 }));
+const batches: (string | number)[][] = [];
+for (const size of [1, 2, 4, 8, 16]) {
+  const times: number[] = [];
+  for (let round = -5; round < 30; round++) {
+    const before = process.cpuUsage();
+    for (let i = 0; i < small.length; i += size) await embedder.embed(small.slice(i, i + size));
+    const { user, system } = process.cpuUsage(before);
+    if (round >= 0) times.push((user + system) / 1000 / small.length);
+  }
+  batches.push([size, median(times).toFixed(2)]);
+}
+console.log('\nEmbedding of a 480x270 frame by the default model, frames in one run, one thread, medians of 30\n');
+printTable(['frames', 'CPU ms a frame'], batches);
+await embedder.close();
 
 // Many images: fit and score with one and two workers, and the peak resident memory over ten times as many images.
 const memoryReport = `data:text/javascript,${encodeURIComponent(`
@@ -97,10 +126,14 @@ const run = (...args: string[]) => {
 };
 const profilePath = join(folder, 'bench.stopline');
 const many: (string | number)[][] = [];
-for (const command of ['fit', 'score'] as const) {
+for (const { command, model } of models.flatMap((model) => [
+  { command: 'fit', model },
+  { command: 'score', model },
+])) {
+  const fast = ['--exposures', '0', '--power', '0', '--model', model];
   const outcome = (threads: number, path: string) =>
     command === 'fit'
-      ? run('fit', path, '--exposures', '0', '--power', '0', '--out', profilePath, '--threads', String(threads))
+      ? run('fit', path, ...fast, '--out', profilePath, '--threads', String(threads))
       : run('score', path, '--profile', profilePath, '--out', join(folder, 'rows.jsonl'), '--threads', String(threads));
   const count = distinct * copies;
   const small = outcome(2, join(frames, 'a'));
@@ -108,6 +141,7 @@ for (const command of ['fit', 'score'] as const) {
   const single = outcome(1, frames);
   many.push([
     command,
+    model,
     (count / single.seconds).toFixed(0),
     (count / two.seconds).toFixed(0),
     (single.seconds / two.seconds).toFixed(2),
@@ -120,6 +154,7 @@ console.log(`\nfit and score of ${distinct * copies} JPEGs of 480x270, whole pro
 printTable(
   [
     'command',
+    'model',
     'images/s, 1 worker',
     '2 workers',
     'ratio',

@@ -10,10 +10,12 @@ import { note, print } from '../src/cli/terminal.ts';
 import { loadConfig } from '../src/config.ts';
 import { loadCore } from '../src/core/index.ts';
 import type { Severity } from '../src/corruptions.ts';
+import { prepareModel, readCard } from '../src/embedding/index.ts';
 import { asStoplineError, StoplineError } from '../src/errors.ts';
 import { type EvaluateOptions, evaluate, type Stage } from './evaluate/evaluation.ts';
+import { evaluateHarm, type HarmOptions, type HarmStage, harmReport } from './evaluate/harm.ts';
 import { evaluateHistory, historyReport } from './evaluate/history.ts';
-import { withSection } from './evaluate/page.ts';
+import { prefaces, withSection } from './evaluate/page.ts';
 import { report } from './evaluate/tables.ts';
 
 interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> {
@@ -21,9 +23,10 @@ interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> 
   severities: string;
   write?: boolean;
   history: boolean;
+  harm?: string;
+  card?: string;
 }
 
-const page = fileURLToPath(new URL('../docs/detection.md', import.meta.url));
 const program = new Command('evaluate')
   .description(
     'Cross-validates a reference by whole groups and prints AUROC, detection at 1 % and 0.1 % false alarms, and the rate achieved.',
@@ -39,6 +42,11 @@ const program = new Command('evaluate')
     'instead: what is read from pixels about earlier JPEG compression, on the images of --current',
     false,
   )
+  .option(
+    '--harm <MODEL>',
+    'instead: how well verdicts tell how often this classifier answers otherwise; written to docs/harm.md',
+  )
+  .option('--card <FILE>', 'card of that classifier, where it does not lie beside it')
   .option('--corruptions', 'put held-out images through every simulated cause', false)
   .option('--leave-out', 'the same with the family of the tested cause left out of training', false)
   .addOption(numberOption('--folds <K>', 'parts that are held out in turn').default(5))
@@ -55,21 +63,23 @@ const program = new Command('evaluate')
   .option('--write', 'write the section of this reference in docs/detection.md')
   .action(run);
 
-async function run({ write, history, threads, severities, ...flags }: EvaluateFlags): Promise<void> {
+async function run({ write, history, harm, card, threads, severities, ...flags }: EvaluateFlags): Promise<void> {
   if (history) return runHistory(flags.current, write);
   if (flags.reference.length === 0) {
     throw new StoplineError('OPTION_INVALID', 'Expected --reference DIR... but received none.');
   }
+  if (harm !== undefined)
+    return runHarm(harm, card, { ...flags, threads: threadsOf(threads), onProgress: undefined }, write);
   const options: EvaluateOptions = {
     ...flags,
-    threads: loadConfig({ flags: { threads } }).config.threads,
+    threads: threadsOf(threads),
     severities: severities.split(',').map(Number) as Severity[],
   };
   const progress = startStages((stage: Stage) => [stage, stage === 'fit and score' ? 'models' : 'images']);
   const evaluation = await interruptible((signal) =>
     evaluate({ ...options, onProgress: progress.update, signal }),
   ).finally(progress.stop);
-  const heading = `## ${options.reference.map((folder) => basename(folder)).join(' and ')}`;
+  const heading = headingOf(options.reference);
   const section = `${heading}\n\n${provenance()}\n\n${report(evaluation, options)}\n`;
   publish(heading, section, write);
 }
@@ -81,11 +91,36 @@ async function runHistory(folders: readonly string[], write: boolean | undefined
   publish(heading, `${heading}\n\n${provenance()}\n\n${historyReport(found)}\n`, write);
 }
 
-function publish(heading: string, section: string, write: boolean | undefined): void {
+async function runHarm(
+  path: string,
+  cardPath: string | undefined,
+  options: Omit<HarmOptions, 'classifier'>,
+  write: boolean | undefined,
+): Promise<void> {
+  const { model: classifier } = await prepareModel(path, {
+    card: cardPath === undefined ? undefined : readCard(cardPath),
+  });
+  const progress = startStages((stage: HarmStage) => [stage, 'images']);
+  const found = await evaluateHarm({ ...options, classifier, onProgress: progress.update }).finally(progress.stop);
+  const heading = headingOf(options.reference);
+  publish(heading, `${heading}\n\n${provenance()}\n\n${harmReport(found)}\n`, write, 'harm');
+}
+
+const threadsOf = (threads: number | undefined) => loadConfig({ flags: { threads } }).config.threads;
+const headingOf = (folders: readonly string[]) => `## ${folders.map((folder) => basename(folder)).join(' and ')}`;
+
+function publish(
+  heading: string,
+  section: string,
+  write: boolean | undefined,
+  page: keyof typeof prefaces = 'detection',
+): void {
   print(section);
   if (!write) return;
-  writeFileSync(page, withSection(existsSync(page) ? readFileSync(page, 'utf8') : undefined, heading, section));
-  note('written: docs/detection.md');
+  const file = fileURLToPath(new URL(`../docs/${page}.md`, import.meta.url));
+  const before = existsSync(file) ? readFileSync(file, 'utf8') : prefaces[page];
+  writeFileSync(file, withSection(before, heading, section));
+  note(`written: docs/${page}.md`);
 }
 
 /** The command line and the day, so that anyone can do it again. Paths are told from the current folder. */

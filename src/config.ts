@@ -16,6 +16,13 @@ export const configSchema = Type.Object(
       description:
         'Detector that decides the verdict: capture (was the image taken as the reference was?), content (does it show what the reference shows?), or both combined.',
     }),
+    blockWhen: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'Rule by which a verdict blocks, in place of the promised rate: expectedFlipRate, pValue or score compared by > >= < <= with a number, joined by and, or; such as "expectedFlipRate > 0.1".',
+      }),
+    ),
     host: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address the service listens on.' }),
     port: Type.Integer({ minimum: 0, maximum: 65535, default: 8080, description: 'TCP port; 0 takes a free one.' }),
     watchProfile: Type.Boolean({
@@ -110,6 +117,11 @@ export const configSchema = Type.Object(
         description: 'Message broker that consume takes images from, such as nats://host:4222.',
       }),
     ),
+    device: Type.Enum(['cpu', 'gpu'], {
+      default: 'cpu',
+      description:
+        'Where networks are run: gpu tries CUDA, TensorRT and WebGPU, whose answers must be those of the CPU, and falls back to it.',
+    }),
     logLevel: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
       default: 'info',
       description: 'Least severe level that is logged, as JSON lines on standard output.',

@@ -17,6 +17,12 @@ export interface Exposure {
   crop: boolean;
 }
 
+/** An image as an exposure shows it. */
+export interface ExposedImage extends MeasuredImage {
+  /** What the classifier answers to a whole frame; absent without one. */
+  classScores?: Float32Array;
+}
+
 /** Crops keep to multiples of this, so that the grid of an earlier JPEG pass keeps its phase. */
 const grid = 8;
 const share = { least: 0.55, most: 0.95 };
@@ -28,15 +34,15 @@ const maxCropPixels = 400_000;
  * have delivered. The pixels are the exposed ones; whatever only the file says is the original's, because the exposed file
  * is our encoder's doing. However large the image, causes are simulated on the frame as it is inspected, which has at most
  * `inspectionPixels`.
- * @throws {StoplineError} IMAGE_*, OPTION_INVALID
+ * @throws {StoplineError} IMAGE_*, OPTION_INVALID, MODEL_FAILED, MODEL_UNSUPPORTED
  */
 export async function measureExposures(
   core: Core,
   bytes: Uint8Array,
   exposures: readonly Exposure[],
   limits?: Limits,
-  embedder?: Embedder,
-): Promise<MeasuredImage[]> {
+  { embedder, classifier }: { embedder?: Embedder; classifier?: Embedder } = {},
+): Promise<ExposedImage[]> {
   // Our own files: no time limit, which a busy machine would exceed at random.
   const unhurried = { ...limits, maxSeconds: 0 };
   const original = await measureBytes(core, bytes, unhurried);
@@ -45,14 +51,17 @@ export async function measureExposures(
   // simulated, a lossless file is what keeps the pixels like those of the reference.
   const isShrunk = frame.width * frame.height < container.width * container.height;
   const encoder: Container = isShrunk ? { ...container, format: 'png' } : container;
-  const measured: MeasuredImage[] = [];
+  const measured: ExposedImage[] = [];
   for (const { cause, severity, seed, crop } of exposures) {
     const part = crop ? cropFrame(frame, seed) : frame;
     const changed = cause === undefined ? part : await corrupt(part, cause, severity, seed);
     const encoded = await decode(await encodeLike(changed, encoder), unhurried);
     const vector = measure(core, encoded.frame, container);
-    const [embedding] = (await embedder?.embed([encoded.frame])) ?? [];
-    measured.push({ ...original, statistics: vector, ...(embedding && { embedding }) });
+    // A part of a frame is nothing that the networks are given.
+    const [embedding] = crop ? [] : ((await embedder?.embed([encoded.frame])) ?? []);
+    const [classScores] = crop ? [] : ((await classifier?.classify([encoded.frame])) ?? []);
+    const of = { ...(embedding && { embedding }), ...(classScores && { classScores }) };
+    measured.push({ ...original, statistics: vector, ...of });
   }
   return measured;
 }

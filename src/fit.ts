@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { sep } from 'node:path';
 import type { Items } from './batch/items.ts';
+import { type Asked, askedOf, chooseClassifier } from './classifier.ts';
 import { corruptions, type Severity } from './corruptions.ts';
 import { decodeRule, decoderVersion } from './decode.ts';
 import { orderedCorrelation } from './drift/ordered.ts';
@@ -10,11 +11,13 @@ import type { EmbedderInfo, PreparedModel } from './embedding/index.ts';
 import { StoplineError } from './errors.ts';
 import { chooseExample, makeExample } from './example.ts';
 import type { Exposure } from './exposure.ts';
+import { fitHarm, harmRow, harmTensors, measureHarm } from './harm.ts';
+import { constantProperties, type MeasuredImage } from './measure.ts';
 import { chooseStatistics, type ExposedSample, fitModel, folds, type Model, type Sample } from './model.ts';
 import { findOutliers, type Outliers, warnOfOutliers } from './outliers.ts';
 import { mapOrdered } from './pipeline.ts';
 import { createPool, type Pool } from './pool.ts';
-import { achievedFalseAlarms, measurePower, type Power, powerPlan } from './power.ts';
+import { achievedFalseAlarms, measurePower, powerPlan } from './power.ts';
 import { createProfile, type Profile, type ProfileDescription } from './profile.ts';
 import {
   checkSize,
@@ -26,7 +29,7 @@ import {
   type SkippedImage,
   shortened,
 } from './reference.ts';
-import { createScorer, type Scorer } from './score.ts';
+import { createScorer, type Score, type Scorer } from './score.ts';
 import { assignFolds, type GroupedBy, groupPattern, hash, seedOf, withGroups } from './split.ts';
 import { statistics } from './statistics.ts';
 import type { EncodedImage } from './worker.ts';
@@ -70,6 +73,13 @@ export interface FitOptions {
    * where it can be run, else none.
    */
   model?: string;
+  /**
+   * The classifier that is to be watched, as of `model`: it is asked for its answers to the images of the power report, so
+   * that verdicts say how often an answer to such an image is expected to flip. Default: none.
+   */
+  classifier?: string | PreparedModel;
+  /** Where the networks are run; `gpu` falls back to the CPU. Default: cpu. */
+  device?: 'cpu' | 'gpu';
   /** Keep the paths of up to 1000 reference images, so that verdicts can name those that are most alike. Default false. */
   keepPaths?: boolean;
   /**
@@ -98,6 +108,8 @@ export interface FitResult {
   warnings: string[];
 }
 
+/** Reference images as they are that the harm map is fitted on, at most. */
+const cleanAsked = 500;
 /** Parts of each exposed image that are measured clean, besides the one put through causes. */
 const cleanParts = 2;
 
@@ -140,7 +152,9 @@ export async function fitReference(
       `Expected a model where paths are to be kept, because the nearest images are told by embeddings. ${chosen.missing ?? 'Fit without --model none'}`,
     );
   }
-  const pool = await createPool({ threads, isBatch: true, model: chosen.model });
+  const asking = await chooseClassifier(options.classifier, power);
+  const classifier = asking?.model;
+  const pool = await createPool({ threads, isBatch: true, model: chosen.model, classifier, device: options.device });
   try {
     await pool.ready();
     const { embedder } = pool.info;
@@ -154,7 +168,8 @@ export async function fitReference(
     checkFolds(samples, foldOf.size);
     // Found out before minutes of simulating causes, not after them.
     chooseStatistics(samples);
-    const exposed = await exposeReference(pool, samples, { seed, count: exposures, sourceOf, options });
+    const lookAgain = { seed, sourceOf, options, classifier };
+    const { exposed, asked: answered } = await exposeReference(pool, samples, { ...lookAgain, count: exposures });
     options.signal?.throwIfAborted();
     options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
     const model = fitModel(samples, exposed, embedder);
@@ -171,9 +186,8 @@ export async function fitReference(
       ...warningsAbout({ asked, promised, duplicates, skipped: skipped.length, images: samples.length, by }),
       ...(ordered && !remembered ? ['No recording is long enough to tell how long its frames remember.'] : []),
       ...warnOfOutliers(outliers, samples.length, promised),
-      ...(chosen.guesses.length === 0
-        ? []
-        : [`The model has no card, so this is guessed: ${chosen.guesses.join('; ')}.`]),
+      ...warnOfGuesses('model', chosen.guesses),
+      ...warnOfGuesses('classifier', asking?.guesses ?? []),
     ];
     const whole: ProfileDescription = {
       name: options.name ?? 'reference',
@@ -201,10 +215,22 @@ export async function fitReference(
       const { id } = chooseExample(model.unseen.filter(({ sample }) => candidates.some(({ id }) => id === sample.id)));
       whole.example = await makeExample(id, sourceOf(id) as EncodedImage);
     }
-    const again = { seed, count: power, sourceOf, options };
-    const report = await reportPower(pool, { profile: whole, model, samples }, again);
-    const tensors = remembered ? { ...model.tensors, correlationTimes: remembered.correlationTimes } : model.tensors;
-    const profile = createProfile({ ...whole, ...(report && { power: report }) }, tensors);
+    const scoreOf = unseenScores(whole, model);
+    const tried = await tryCauses(pool, { scoreOf, samples }, { ...lookAgain, count: power });
+    const harm =
+      classifier && learnHarm(classifier, [...answered, ...tried.asked], { profile: whole, scoreOf, samples, seed });
+    const profile = createProfile(
+      {
+        ...whole,
+        ...(power > 0 && { power: measurePower(whole, tried.pValues) }),
+        ...(harm && { harm: harm.description }),
+      },
+      {
+        ...model.tensors,
+        ...(remembered && { correlationTimes: remembered.correlationTimes }),
+        ...harm?.tensors,
+      },
+    );
     return { profile, skipped, outliers, ...(chosen.missing && { missingModel: chosen.missing }), warnings };
   } finally {
     await pool.destroy();
@@ -217,6 +243,7 @@ interface SecondLook {
   count: number;
   sourceOf: Reference['sourceOf'];
   options: FitOptions;
+  classifier?: PreparedModel;
 }
 
 /** Of the images that can be looked at again: all, where they are files; those kept for it, where they are not. */
@@ -235,21 +262,22 @@ const severities: readonly Severity[] = [1, 3, 5, 2, 4];
 
 /**
  * Puts a seeded choice of the reference images through every simulated cause, half of them on the whole image and half on a
- * part of it, at severities that go round.
+ * part of it, at severities that go round. A classifier is asked along the way: so many images cost it little.
  */
 async function exposeReference(
   pool: Pool,
   fitted: Sample[],
-  { seed, count, sourceOf, options }: SecondLook,
-): Promise<ExposedSample[]> {
-  if (count === 0) return [];
+  { seed, count, sourceOf, options, classifier }: SecondLook,
+): Promise<{ exposed: ExposedSample[]; asked: Asked[] }> {
   const chosen = chooseFrom(fitted, { seed, count, sourceOf });
+  const asked: Asked[] = [];
   const exposed: ExposedSample[] = [];
   let done = 0;
   const expose = async (sample: Sample, image: number) => {
     options.signal?.throwIfAborted();
     const plan = planOf(image, seedOf(seed, sample.id));
-    return { sample, plan, measured: await pool.expose(sourceOf(sample.id) as EncodedImage, plan) };
+    const measured = await pool.expose(sourceOf(sample.id) as EncodedImage, plan, { asks: classifier !== undefined });
+    return { sample, plan, measured };
   };
   const numbered = chosen.map((sample, image) => ({ sample, image }));
   for await (const { sample, plan, measured } of mapOrdered(numbered, pool.info.threads * 2, ({ sample, image }) =>
@@ -259,8 +287,9 @@ async function exposeReference(
     for (const [i, { statistics }] of measured.entries()) {
       exposed.push({ ...viewOf(sample, plan[i]), fold: sample.fold, statistics });
     }
+    if (classifier) asked.push(askedOf(sample, plan, measured, classifier));
   }
-  return exposed;
+  return { exposed, asked };
 }
 
 /** What an exposure of an image is to the fit. */
@@ -268,31 +297,75 @@ export function viewOf({ id }: Sample, { cause, crop, seed }: Exposure): Omit<Ex
   return { view: `${id} ${crop} ${seed}`, isPart: crop, cause };
 }
 
-/** What the Profile sees, tried on images by models that were not fitted on them. */
-async function reportPower(
+/**
+ * Puts images through every cause at every severity, and judges each by the model that was not fitted on it.
+ * @returns per image, p-values in the order of `powerPlan`; and what the classifier answered, where there is one
+ */
+async function tryCauses(
   pool: Pool,
-  { profile, model, samples }: { profile: ProfileDescription; model: Model; samples: Sample[] },
-  { seed, count, sourceOf, options }: SecondLook,
-): Promise<Power | undefined> {
+  { scoreOf, samples }: { scoreOf: ScoreOf; samples: Sample[] },
+  { seed, count, sourceOf, options, classifier }: SecondLook,
+): Promise<{ pValues: number[][]; asked: Asked[] }> {
   // Not the order in which images are chosen to learn from.
   const chosen = chooseFrom(samples, { seed: seed + 1, count, sourceOf });
-  if (chosen.length === 0) return undefined;
+  const pValues: number[][] = [];
+  const asked: Asked[] = [];
+  const attempt = async (sample: Sample) => {
+    options.signal?.throwIfAborted();
+    const plan = powerPlan(seedOf(seed, sample.id));
+    const exposed = await pool.expose(sourceOf(sample.id) as EncodedImage, plan, { asks: true });
+    const scores = exposed.map((image) => scoreOf(sample, image));
+    return {
+      pValues: scores.map(({ detectors: [combined] }) => combined.pValue),
+      asked: classifier ? [askedOf(sample, plan, exposed, classifier)] : [],
+    };
+  };
+  for await (const image of mapOrdered(chosen, pool.info.threads * 2, attempt)) {
+    pValues.push(image.pValues);
+    asked.push(...image.asked);
+    options.onProgress?.({ stage: 'power', done: pValues.length, total: chosen.length, failed: 0 });
+  }
+  return { pValues, asked };
+}
+
+/** What a reference image, or an exposure of it, scores by the model that was not fitted on it. */
+type ScoreOf = (sample: Sample, image: Pick<MeasuredImage, 'statistics' | 'embedding'>) => Score;
+
+function unseenScores(profile: ProfileDescription, model: Model): ScoreOf {
   const names = statistics.map(({ name }) => name);
   const scorers = model.folds.map(
     (part) => part && createScorer(createProfile({ ...profile, ...part.description }, part.tensors), names),
   );
-  const images: Parameters<typeof measurePower>[1][number][] = [];
-  const expose = async ({ id, fold }: Sample) => {
-    options.signal?.throwIfAborted();
-    const plan = powerPlan(seedOf(seed, id));
-    const exposed = await pool.expose(sourceOf(id) as EncodedImage, plan, { embeds: true });
-    return { scorer: scorers[fold] as Scorer, exposed };
+  return ({ fold, properties }, image) => {
+    const all = { ...properties, ...constantProperties(image.statistics, profile.constants) };
+    return (scorers[fold] as Scorer).score(image.statistics, all, image.embedding);
   };
-  for await (const image of mapOrdered(chosen, pool.info.threads * 2, expose)) {
-    images.push(image);
-    options.onProgress?.({ stage: 'power', done: images.length, total: chosen.length, failed: 0 });
-  }
-  return measurePower(profile, images);
+}
+
+/** What the classifier's answers teach: the table of the report, and the map of the verdicts. */
+function learnHarm(
+  { card }: PreparedModel,
+  asked: readonly Asked[],
+  about: { profile: ProfileDescription; scoreOf: ScoreOf; samples: Sample[]; seed: number },
+) {
+  const { profile, scoreOf, samples, seed } = about;
+  const rowOf = ({ detectors: [combined], causes }: Score) =>
+    harmRow(combined.score, causes, profile.causes?.names ?? []);
+  const tried = asked.map(({ sample, exposures }) => ({
+    rows: exposures.map(({ image }) => rowOf(scoreOf(sample, image))),
+    flips: exposures.map(({ isFlipped }) => isFlipped),
+  }));
+  const clean = choose(samples, cleanAsked, seed + 2).map((sample) => rowOf(scoreOf(sample, sample)));
+  const images = new Set(asked.map(({ sample }) => sample.id)).size;
+  const { name, sha256 } = card;
+  return {
+    description: { classifier: { name, sha256 }, images, causes: measureHarm(asked) },
+    tensors: harmTensors(fitHarm(tried, clean)),
+  };
+}
+
+function warnOfGuesses(what: string, guesses: readonly string[]): string[] {
+  return guesses.length === 0 ? [] : [`The ${what} has no card, so this is guessed: ${guesses.join('; ')}.`];
 }
 
 function modelSection({ card, answers }: PreparedModel, embedder: EmbedderInfo): NonNullable<Profile['model']> {

@@ -7,6 +7,7 @@ import { StoplineError } from './errors.ts';
 import { historyOf } from './forensics.ts';
 import { type MeasuredImage, measureFrame, measurePixels } from './measure.ts';
 import { loadProfile, type Profile } from './profile.ts';
+import { parseRule } from './rule.ts';
 import { createScorer } from './score.ts';
 import { statistics } from './statistics.ts';
 import { measureTiles, type Tiles } from './tiles.ts';
@@ -25,10 +26,17 @@ export interface InspectorOptions {
    */
   decideBy?: DecideBy;
   /**
+   * When to block, in place of the promised rate: comparisons of `expectedFlipRate`, `pValue` and `score` with numbers,
+   * joined by `and` and `or`, such as `expectedFlipRate > 0.1`; see `parseRule`. Warnings stay as they are.
+   */
+  blockWhen?: string;
+  /**
    * Path of the model that the Profile was fitted with; default: that of this package. Not looked at where the Profile has
    * no model.
    */
   model?: string;
+  /** Where the model is run; `gpu` falls back to the CPU, with the reasons in its `info.failed`. Default: cpu. */
+  device?: 'cpu' | 'gpu';
   /** The same model, already open in this thread. */
   embedder?: Embedder;
 }
@@ -67,7 +75,8 @@ export interface Inspector {
  * @example
  * const inspector = await createInspector({ profile: 'camera.stopline' });
  * const { verdict, reasons } = await inspector.inspect(await readFile('frame.jpg'));
- * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID when the Profile lacks the detector `decideBy` names
+ * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID when the Profile lacks what `decideBy` or
+ * `blockWhen` names, or that is no rule
  */
 export async function createInspector(options: InspectorOptions): Promise<Inspector> {
   const profile = typeof options.profile === 'string' ? await loadProfile(options.profile) : options.profile;
@@ -85,6 +94,13 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
       `Expected decideBy to name a detector of the profile (${names}) but received "${decideBy}". The detectors capture and content need a profile fitted with causes, as stopline fit does unless it is told --exposures 0`,
     );
   }
+  const rule = options.blockWhen === undefined ? undefined : parseRule(options.blockWhen);
+  if (rule?.numbers.has('expectedFlipRate') && !profile.harm) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected a profile with a harm map for the rule "${rule.text}" but "${profile.name}" has none. Fit it with the classifier: stopline fit <folder> --classifier model.onnx --out FILE`,
+    );
+  }
   const warnings: string[] = [];
   if (profile.decode.decoder !== decoderVersion) {
     warnings.push(
@@ -98,10 +114,14 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
   );
   const embedder = profile.model && (options.embedder ?? (await openModel(profile.model)));
   async function openModel(fitted: NonNullable<Profile['model']>): Promise<Embedder> {
-    return openPrepared(await findModel(fitted, options.model), { core });
+    return openPrepared(await findModel(fitted, options.model), { core, device: options.device });
   }
   const verdictOn = (image: MeasuredImage, frame: Frame) =>
-    judge(profile, scorer, image, { decidedBy: decideBy, history: () => historyOf(core, frame, image.container) });
+    judge(profile, scorer, image, {
+      decidedBy: decideBy,
+      rule,
+      history: () => historyOf(core, frame, image.container),
+    });
   return {
     profile,
     core,

@@ -7,7 +7,7 @@ import type { Frame, Limits } from './decode.ts';
 import { findModel } from './embedding/choose.ts';
 import { type EmbedderInfo, type PreparedModel, prepareModel } from './embedding/index.ts';
 import { reviveError, StoplineError } from './errors.ts';
-import type { Exposure } from './exposure.ts';
+import type { ExposedImage, Exposure } from './exposure.ts';
 import type { Explanation } from './inspector.ts';
 import type { MeasuredImage } from './measure.ts';
 import { decodeProfile, type Profile } from './profile.ts';
@@ -229,6 +229,8 @@ export interface PoolOptions {
   core?: 'auto' | 'native' | 'wasm';
   /** See `InspectorOptions`; a detector that the Profile lacks makes `ready` reject. */
   decideBy?: DecideBy;
+  /** See `InspectorOptions`; a rule that is none, or that the Profile cannot answer, makes `ready` reject. */
+  blockWhen?: string;
   /**
    * For long lists: each thread has its next image at hand when it has finished one, so that none waits for the main
    * thread; with a thread for every core it is decoded meanwhile. Not for a service, where an image handed over can no
@@ -242,6 +244,10 @@ export interface PoolOptions {
    * no model. Without a Profile, the model that images are measured with.
    */
   model?: string | PreparedModel;
+  /** The user's classifier, asked for its answers to exposures. */
+  classifier?: PreparedModel;
+  /** Where networks are run; `gpu` falls back to the CPU, with the reasons in `info.embedder.failed`. Default: cpu. */
+  device?: 'cpu' | 'gpu';
 }
 
 /** Worker threads that decode, measure and judge images. */
@@ -266,10 +272,10 @@ export interface Pool {
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
   measure(image: EncodedImage): Promise<MeasuredImage>;
   /**
-   * The image under each exposure, in order, with embeddings if asked for.
-   * @throws {StoplineError} INPUT_*, IMAGE_*, OPTION_INVALID
+   * The image under each exposure, in order; with what the networks of the pool say of it, if asked for.
+   * @throws {StoplineError} INPUT_*, IMAGE_*, OPTION_INVALID, MODEL_*
    */
-  expose(image: EncodedImage, exposures: readonly Exposure[], options?: { embeds?: boolean }): Promise<MeasuredImage[]>;
+  expose(image: EncodedImage, exposures: readonly Exposure[], options?: { asks?: boolean }): Promise<ExposedImage[]>;
   /**
    * Resolves when every worker has loaded the core, the profile and the model.
    * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
@@ -308,7 +314,18 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
   const model = typeof options.model === 'object' ? options.model : await modelOf(profileBytes, options.model);
   // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
   const decodesAhead = isBatch && threads >= availableParallelism();
-  const workerData: WorkerSettings = { profileBytes, core, model, decideBy, limits, decodesAhead };
+  const { classifier, device, blockWhen } = options;
+  const workerData: WorkerSettings = {
+    profileBytes,
+    core,
+    model,
+    classifier,
+    device,
+    decideBy,
+    blockWhen,
+    limits,
+    decodesAhead,
+  };
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const line = createWorkerLine<WorkerTask>({
     filename: fileURLToPath(new URL(`./worker.${extension}`, import.meta.url)),
@@ -316,7 +333,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     threads,
     maxWaitMs,
     ahead: isBatch ? 1 : 0,
-    graceMs: model ? modelGraceMs : 0,
+    graceMs: model || classifier ? modelGraceMs : 0,
   });
 
   const info: Pool['info'] = { threads };
@@ -359,8 +376,8 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
       return line.run({ kind: 'score', item: bytes ? { ...item, bytes } : item, format }, { transfer });
     },
     measure: (image) => line.run({ kind: 'measure', image: sendable(image) }),
-    expose: (image, exposures, { embeds = false } = {}) =>
-      line.run({ kind: 'expose', image: sendable(image), exposures, embeds }),
+    expose: (image, exposures, { asks = false } = {}) =>
+      line.run({ kind: 'expose', image: sendable(image), exposures, asks }),
     close: () => line.close(),
     destroy: () => line.destroy(),
   };

@@ -1,10 +1,9 @@
 import { corruptions, type Severity } from './corruptions.ts';
 import type { Exposure } from './exposure.ts';
 import { clopperPearson, type Interval } from './intervals.ts';
-import { categoricalProperties, type MeasuredImage } from './measure.ts';
 import type { UnseenSample } from './model.ts';
 import type { ProfileDescription } from './profile.ts';
-import { conformalPValue, type Scorer } from './score.ts';
+import { conformalPValue } from './score.ts';
 
 /** How often images like the reference were stopped: counts, and the exact 95 % interval of the share. */
 export interface Counted extends Interval {
@@ -49,24 +48,21 @@ export function powerPlan(seed: number): Exposure[] {
 
 /**
  * Counts what a Profile would have stopped.
- * @param images per image a scorer that was fitted without it, and its exposures in the order of `powerPlan`
+ * @param images per image the p-values of its exposures, by a model that was fitted without it, in the order of `powerPlan`
  */
 export function measurePower(
-  profile: Pick<ProfileDescription, 'falseAlarmRate' | 'constants'>,
-  images: readonly { scorer: Scorer; exposed: readonly MeasuredImage[] }[],
+  profile: Pick<ProfileDescription, 'falseAlarmRate'>,
+  images: readonly (readonly number[])[],
 ): Power {
   const { warn, block } = profile.falseAlarmRate.promised;
   const count = images.length;
   let clean = 0;
   const cells = corruptions.map(({ name }) => ({ cause: name, warn: [0, 0, 0, 0, 0], block: [0, 0, 0, 0, 0] }));
-  for (const { scorer, exposed } of images) {
-    const pValue = (image: MeasuredImage) =>
-      scorer.score(image.statistics, categoricalProperties(image, profile.constants), image.embedding).detectors[0]
-        .pValue;
-    if (pValue(exposed[0]) <= warn) clean++;
+  for (const pValues of images) {
+    if (pValues[0] <= warn) clean++;
     for (const [i, cell] of cells.entries()) {
       for (const [j] of powerSeverities.entries()) {
-        const p = pValue(exposed[1 + i * powerSeverities.length + j]);
+        const p = pValues[1 + i * powerSeverities.length + j];
         if (p <= warn) cell.warn[j] += 1 / count;
         if (p <= block) cell.block[j] += 1 / count;
       }

@@ -169,6 +169,34 @@ const Description = Type.Object(
         closed,
       ),
     ),
+    /** What simulated causes do to the user's classifier, tried at fit time on the images of the power report. */
+    harm: Type.Optional(
+      Type.Object(
+        {
+          classifier: Type.Object(
+            {
+              name: Type.String({ minLength: 1, maxLength: 128 }),
+              sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+            },
+            closed,
+          ),
+          images: size,
+          causes: Type.Array(
+            Type.Object(
+              {
+                cause: Type.String(),
+                /** Share of images whose answer is not that to the same image when it was clean, at severities 1 to 5. */
+                flips: Type.Array(share, { minItems: 5, maxItems: 5 }),
+                /** How far the mean score of the clean answer fell; negative where it rose. */
+                fall: Type.Array(Type.Number(), { minItems: 5, maxItems: 5 }),
+              },
+              closed,
+            ),
+          ),
+        },
+        closed,
+      ),
+    ),
     /** A typical reference image, for reports: `src/example.ts`. Absent where the user did not want one stored. */
     example: Type.Optional(
       Type.Object(
@@ -252,7 +280,7 @@ export function decodeProfile(bytes: Uint8Array): Profile {
 
 /** Every tensor that scoring will index must be there, finite and of the right length. */
 function checkTensors(
-  { statistics, components, regimes, detectors, causes, model, correlation }: ProfileDescription,
+  { statistics, components, regimes, detectors, causes, model, correlation, harm }: ProfileDescription,
   tensors: Record<string, Tensor>,
 ): void {
   const count = statistics.length;
@@ -301,6 +329,11 @@ function checkTensors(
     if (times.some((time) => time < 1)) throw invalid('Expected correlation times of at least one image.');
     const missing = detectors.find(({ name }) => !Object.hasOwn(correlation.detectors, name));
     if (missing) throw invalid(`Expected a correlation time of the detector "${missing.name}".`);
+  }
+  if (harm) {
+    const size = 2 + (causes ? causes.names.length + 1 : 0);
+    expect('harmWeights', size);
+    expect('harmCovariance', size ** 2);
   }
   if (!causes) return;
   if (causes.members.some((member) => member >= count))

@@ -31,6 +31,7 @@ const rowColumns: readonly RowColumn[] = [
   { name: 'decidedBy', type: 'STRING', ofVerdict: ({ decidedBy }) => decidedBy },
   { name: 'pValue', type: 'DOUBLE', ofVerdict: ({ pValue }) => pValue },
   { name: 'score', type: 'DOUBLE', ofVerdict: ({ score }) => score },
+  { name: 'expectedFlipRate', type: 'DOUBLE', ofVerdict: ({ expectedFlipRate }) => expectedFlipRate?.rate },
   { name: 'errorCode', type: 'STRING', ofError: ({ code }) => code },
   { name: 'errorMessage', type: 'STRING', ofError: ({ message }) => message },
   { name: 'reason', type: 'STRING', ofVerdict: ({ reasons }) => reasons[0]?.text },

@@ -3,6 +3,7 @@ import { type Cause, type CauseEvidence, type CauseModel, cap, causeEvidence, di
 import { type EmbeddingDistances, type EmbeddingModel, embeddingDistances } from './embedding/distances.ts';
 import type { EmbeddingPart } from './embedding/embedder.ts';
 import { StoplineError } from './errors.ts';
+import { expectedFlipRate, type FlipRate, harmRow } from './harm.ts';
 import type { Profile } from './profile.ts';
 import type { DetectorScore } from './verdict.ts';
 
@@ -238,6 +239,8 @@ export interface Score {
   components: Float64Array;
   /** Absent where the Profile has no model. */
   embedded?: EmbeddingDistances;
+  /** Absent where the Profile has no harm map. */
+  flips?: FlipRate;
 }
 
 /** Scores images against one Profile; holds the tensors in the form the arithmetic wants. */
@@ -276,6 +279,10 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
     causeModel: profile.causes && causeModelOf(profile),
     embeddingModel: profile.model && embeddingModelOf(profile),
   };
+  const harm = profile.harm && {
+    weights: tensors.harmWeights.data as Float64Array,
+    covariance: tensors.harmCovariance.data as Float64Array,
+  };
 
   return {
     calibration: (position, regime) => calibrationOf(profile, position, regime),
@@ -305,7 +312,8 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
         const score = strongest(normalised, components);
         return { name, pValue: conformalPValue(tensors[`${name}Scores`].data, score), score };
       });
-      return { detectors, z, regime, causes, components: normalised, embedded };
+      const flips = harm && expectedFlipRate(harm, harmRow(detectors[0].score, causes, profile.causes?.names ?? []));
+      return { detectors, z, regime, causes, components: normalised, embedded, flips };
     },
   };
 }

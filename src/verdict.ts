@@ -1,16 +1,18 @@
 import type { Container } from './container.ts';
 import type { Cause } from './diagnosis.ts';
 import type { History } from './forensics.ts';
+import type { FlipRate } from './harm.ts';
 import { categoricalProperties, type MeasuredImage } from './measure.ts';
 import type { Profile } from './profile.ts';
+import type { Rule, RuleNumbers } from './rule.ts';
 import { countBelow, type Score, type Scorer, twoSidedPValue } from './score.ts';
 import { type Statistic, statistics, toImageStatistics } from './statistics.ts';
 
 /** One statistic that makes an image strange, in plain words. */
 export interface Reason {
   /**
-   * Name in the statistics table, `embedding`, or for categorical evidence the container property (`fingerprint`, `format`,
-   * `size`) or `history`.
+   * Name in the statistics table, `embedding`, for categorical evidence the container property (`fingerprint`, `format`,
+   * `size`) or `history`, or `blockWhen` for the rule that blocks.
    */
   statistic: string;
   value: number | string;
@@ -43,6 +45,14 @@ export interface Verdict {
   score: number;
   /** The rates promised at `warn` and `block`; larger than asked where the reference is too small. */
   falseAlarmRate: { warn: number; block: number };
+  /** The rule that decides what is blocked, in place of `falseAlarmRate.block`; absent without one. */
+  blockWhen?: string;
+  /**
+   * How often the classifier that the Profile was fitted with is expected to answer otherwise to such an image than it would
+   * have to the same in good condition, with the ends of the 95 % interval; from the combined score and the probable causes,
+   * whichever detector decides. Absent where the Profile has no harm map.
+   */
+  expectedFlipRate?: FlipRate;
   /** Strongest first. */
   reasons: Reason[];
   /** All detectors of the Profile, `combined` first, whichever decides. */
@@ -92,15 +102,16 @@ const reasonDeviations = 2;
 /**
  * Compares one measured image with a Profile and puts the answer in words.
  * @param by.decidedBy a detector that the Profile has; default: combined
+ * @param by.rule decides what is blocked; default: the promised rate
  * @param by.history reads the history of the pixels; called only when the image does not pass
  */
 export function judge(
   profile: Profile,
   scorer: Scorer,
   image: MeasuredImage,
-  by: { decidedBy?: DecideBy; history?: () => History | undefined } = {},
+  by: { decidedBy?: DecideBy; rule?: Rule; history?: () => History | undefined } = {},
 ): Verdict {
-  const { decidedBy = 'combined' } = by;
+  const { decidedBy = 'combined', rule } = by;
   const started = performance.now();
   const properties = categoricalProperties(image, profile.constants);
   const score = scorer.score(image.statistics, properties, image.embedding);
@@ -109,12 +120,16 @@ export function judge(
   const deciding = detectors.find(({ name }) => name === decidedBy) ?? combined;
   const { pValue } = deciding;
   const { promised } = profile.falseAlarmRate;
-  const verdict = pValue <= promised.block ? 'block' : pValue <= promised.warn ? 'warn' : 'pass';
+  const { flips } = score;
+  const numbers = { pValue, score: deciding.score, expectedFlipRate: flips?.rate };
+  const isBlocked = rule ? rule.holds(numbers) : pValue <= promised.block;
+  const verdict = isBlocked ? 'block' : pValue <= promised.warn ? 'warn' : 'pass';
   const novelties = newProperties(profile, properties, combined.pValue);
   const history = verdict === 'pass' ? undefined : by.history?.();
   const isOfFile = ({ statistic }: Reason) => statistic in propertyWords;
   // What the file says comes first, a statistic that never varied before comes last: it tells little of how far.
   const reasons = [
+    ...(rule && isBlocked ? [ruleReason(rule, numbers)] : []),
     ...novelties.filter(isOfFile),
     ...(history ? strangeHistory(profile, scorer, image, { history, score }) : []),
     ...withEmbedding(profile, score, strangeStatistics(profile, scorer, image, score)),
@@ -130,6 +145,8 @@ export function judge(
     pValue,
     score: deciding.score,
     falseAlarmRate: { ...promised },
+    ...(rule && { blockWhen: rule.text }),
+    ...(flips && { expectedFlipRate: flips }),
     reasons,
     detectors,
     ...(score.causes && { causes: score.causes.filter(({ probability }, i) => i < 3 || probability >= 0.05) }),
@@ -166,6 +183,13 @@ const propertyWords: Record<string, string> = {
   orientation: 'EXIF orientation',
   history: 'JPEG compression before',
 };
+
+/** The rule that blocks, with the numbers it compared. */
+function ruleReason({ text, numbers: compared }: Rule, numbers: RuleNumbers): Reason {
+  const given = [...compared].map((name) => `${name} ${shortened(numbers[name] as number)}`);
+  const words = `blocked by the rule "${text}": ${given.join(', ')}`;
+  return { statistic: 'blockWhen', value: text, unit: '', direction: 'new', pValue: numbers.pValue, text: words };
+}
 
 /** Container properties and constant statistics with a value that no reference image had. */
 function newProperties(profile: Profile, properties: Record<string, string>, pValue: number): Reason[] {
@@ -318,6 +342,10 @@ function labelOf(name: string): string {
 /** Enough digits to tell a value from the reference, without trailing zeros. */
 function number(value: number, digits: number): string {
   return String(Number(value.toFixed(digits)));
+}
+
+function shortened(value: number): string {
+  return String(Number(value.toPrecision(3)));
 }
 
 function percent(share: number): string {

@@ -1,9 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import { workerData } from 'node:worker_threads';
 import { type Core, type CoreInfo, loadCore } from './core/index.ts';
 import { checkLoaders, defaultLimits, type Frame, type Limits } from './decode.ts';
 import { type Embedder, type EmbedderInfo, openPrepared, type PreparedModel } from './embedding/index.ts';
 import { asStoplineError, reviveError, StoplineError } from './errors.ts';
-import { type Exposure, measureExposures } from './exposure.ts';
+import { type ExposedImage, type Exposure, measureExposures } from './exposure.ts';
 import { readImage } from './folder.ts';
 import { createInspector, type Explanation, type Inspector } from './inspector.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
@@ -19,9 +20,13 @@ export interface WorkerSettings {
   core: 'auto' | 'native' | 'wasm';
   /** That of the Profile, or the one to measure with. */
   model?: PreparedModel;
+  /** The user's, asked for its answers to exposures. */
+  classifier?: PreparedModel;
   /** Whether a thread that is given its next image meanwhile decodes it meanwhile. */
   decodesAhead?: boolean;
   decideBy?: DecideBy;
+  blockWhen?: string;
+  device?: 'cpu' | 'gpu';
   limits: Limits;
 }
 
@@ -44,7 +49,7 @@ export type WorkerTask =
   | { kind: 'inspectFile'; path: string }
   | { kind: 'score'; item: ScoredItem; format: RowFormat }
   | { kind: 'measure'; image: EncodedImage }
-  | { kind: 'expose'; image: EncodedImage; exposures: readonly Exposure[]; embeds: boolean };
+  | { kind: 'expose'; image: EncodedImage; exposures: readonly Exposure[]; asks: boolean };
 
 const settings = workerData as WorkerSettings;
 const maxBytes = settings.limits.maxBytes ?? defaultLimits.maxBytes;
@@ -53,6 +58,7 @@ const maxBytes = settings.limits.maxBytes ?? defaultLimits.maxBytes;
 let core: Core | undefined;
 let inspector: Promise<Inspector> | undefined;
 let embedder: Promise<Embedder | undefined> | undefined;
+let classifier: Promise<Embedder | undefined> | undefined;
 
 function requireCore(): Core {
   if (core) return core;
@@ -75,14 +81,28 @@ async function openInspector(): Promise<Inspector> {
   }
   const { build } = requireCore().info;
   const profile = await loadProfile(settings.profileBytes);
-  const { decideBy, limits } = settings;
-  return createInspector({ profile, core: build, decideBy, limits, embedder: await requireEmbedder() });
+  const { decideBy, blockWhen, limits } = settings;
+  return createInspector({ profile, core: build, decideBy, blockWhen, limits, embedder: await requireEmbedder() });
+}
+
+function open(model: PreparedModel): Promise<Embedder> {
+  return openPrepared(model, { core: requireCore(), device: settings.device });
 }
 
 /** Whatever the number of its users, a thread has one session. */
 function requireEmbedder(): Promise<Embedder | undefined> {
-  embedder ??= settings.model ? openPrepared(settings.model, { core: requireCore() }) : Promise.resolve(undefined);
+  embedder ??= settings.model ? open(settings.model) : Promise.resolve(undefined);
   return embedder;
+}
+
+function requireClassifier(): Promise<Embedder | undefined> {
+  const { classifier: asked, model } = settings;
+  classifier ??= !asked
+    ? Promise.resolve(undefined)
+    : isDeepStrictEqual(asked.card, model?.card)
+      ? requireEmbedder()
+      : open(asked);
+  return classifier;
 }
 
 function requireInspector(): Promise<Inspector> {
@@ -96,7 +116,7 @@ export interface Loaded {
   embedder?: EmbedderInfo;
 }
 
-type Answer = Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | MeasuredImage[];
+type Answer = Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | ExposedImage[];
 
 async function inspect(image: Uint8Array | Frame): Promise<Verdict> {
   const inspector = await requireInspector();
@@ -147,7 +167,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
         encodedBytes(task.image),
         task.exposures,
         settings.limits,
-        task.embeds ? await requireEmbedder() : undefined,
+        task.asks ? { embedder: await requireEmbedder(), classifier: await requireClassifier() } : {},
       );
   }
 }

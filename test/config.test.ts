@@ -56,6 +56,7 @@ describe('loadConfig', () => {
       drainTimeoutMs: 10000,
       core: 'auto',
       queueStalledMs: 30_000,
+      device: 'cpu',
       logLevel: 'info',
       sourceHeader: 'x-stopline-source',
       trustedRequestId: false,
@@ -97,6 +98,7 @@ describe('loadConfig', () => {
     const other: Record<string, unknown> = {
       profile: 'camera.stopline',
       decideBy: 'content',
+      blockWhen: 'pValue < 0.01',
       host: '0.0.0.0',
       port: 9,
       threads: 3,
@@ -109,6 +111,7 @@ describe('loadConfig', () => {
       maxSide: 6,
       drainTimeoutMs: 0,
       core: 'native',
+      device: 'gpu',
       logLevel: 'silent',
       trustedRequestId: true,
       apiKeys: [`inspect+read:${'0a'.repeat(32)}`, `admin:${'1b'.repeat(32)}`],
@@ -190,7 +193,7 @@ describe('loadConfig', () => {
   it('refuses unknown keys wherever they stand', () => {
     const path = file({ prot: 1 });
     expect(messageOf(() => loadConfig({ env: {}, file: path }))).toMatch(
-      /^Expected a known setting in the config file .*\(profile, decideBy, host, port, .*\) but received "prot"$/,
+      /^Expected a known setting in the config file .*\(profile, decideBy, blockWhen, host, port, .*\) but received "prot"$/,
     );
     expect(messageOf(() => loadConfig({ env: { STOPLINE_PROT: '1' } }))).toMatch(/environment .*"STOPLINE_PROT"$/);
     expect(messageOf(() => loadConfig({ env: {}, flags: { prot: 1 } as never }))).toMatch(/as an option .*"prot"$/);

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type EvaluateOptions, type Evaluation, evaluate } from '../scripts/evaluate/evaluation.ts';
 import { auroc, calibrationError, thresholdAt } from '../scripts/evaluate/measures.ts';
-import { withSection } from '../scripts/evaluate/page.ts';
+import { prefaces, withSection } from '../scripts/evaluate/page.ts';
 import { report, table } from '../scripts/evaluate/tables.ts';
 import { corruptions, familyOf } from '../src/corruptions.ts';
 import { renderFolder, temporaryFolder } from './cli/stopline.ts';
@@ -46,7 +46,7 @@ describe('the page', () => {
   });
 
   it('keeps the sections of other references', () => {
-    const one = withSection(undefined, '## one', '## one\n\nfirst\n');
+    const one = withSection(prefaces.detection, '## one', '## one\n\nfirst\n');
     const two = withSection(one, '## two', '## two\n\nsecond\n');
     const again = withSection(two, '## one', '## one\n\nthird\n');
     expect(again).toMatch(/^# Detection\n/);

@@ -128,6 +128,35 @@ describe('a verdict', () => {
     expect([...seen]).toEqual(expect.arrayContaining(['3 block', '3 pass']));
   });
 
+  it('blocks by the rule that it is told, says so first, and warns as before', async () => {
+    const images = [await jpegFrame(700), await spoilt('gaussianNoise', 3), await spoilt('gaussianNoise', 5)];
+    const usual = await Promise.all(images.map((bytes) => inspector.inspect(bytes)));
+    const limit = (usual[1].score + usual[2].score) / 2;
+    const ruled = await createInspector({ profile, blockWhen: `score>=${limit} or score < -1e9` });
+    const blockWhen = `score >= ${limit} or score < -1e9`;
+    const verdicts = await Promise.all(images.map((bytes) => ruled.inspect(bytes)));
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual([usual[0].verdict, 'warn', 'block']);
+    expect(verdicts[1].reasons).toEqual(usual[1].reasons);
+    const { pValue, score } = usual[2];
+    expect(verdicts[2].blockWhen).toBe(blockWhen);
+    expect(verdicts[2].reasons[0]).toEqual({
+      statistic: 'blockWhen',
+      value: blockWhen,
+      unit: '',
+      direction: 'new',
+      pValue,
+      text: `blocked by the rule "${blockWhen}": score ${Number(score.toPrecision(3))}`,
+    });
+    expect(verdicts[2].reasons.slice(1)).toEqual(usual[2].reasons.slice(0, 7));
+    await expect(createInspector({ profile, blockWhen: 'score > much' })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+    });
+    await expect(createInspector({ profile, blockWhen: 'expectedFlipRate > 0.1' })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+      message: expect.stringContaining('"front-camera" has none'),
+    });
+  });
+
   it('cannot be decided by a detector that the Profile lacks', async () => {
     const names = ['statistics', 'container'];
     const { tensors } = profile;

@@ -1,6 +1,6 @@
 /*
  * How well a change of content is seen, by the statistics and by models, where camera and image quality stay the same.
- * node models/train/evaluate.ts [--each] MODEL.onnx...      (each with its card beside it; images from ../shared/data)
+ * node models/train/evaluate.ts [--each] [--only=TEXT] MODEL.onnx...      (each with its card beside it; images from ../shared/data)
  *
  * Every image of a test is cut and made small alike, exposed alike, given the same noise and saved again at JPEG quality 85,
  * so that cameras, exposures and encoders cannot tell two contents apart. The reference is cut into blocks of
@@ -38,6 +38,7 @@ interface Test {
 const towns = ['reference_permissive/carla_towns_640x380', 'control/carla_towns_640x380_iid'];
 const camera = ['reference/camvid_0016E5_day'];
 const crops = ['crops/carla_real_crops'];
+const streets = ['drift/fog_dawn', 'drift/tl_photos_hev', 'drift/carla_site_just_traffic_light', ...camera, ...towns];
 
 const tests: Test[] = [
   {
@@ -148,6 +149,66 @@ const tests: Test[] = [
     reference: { folders: towns },
     other: { folders: towns, edit: 'mirrored' },
   },
+  {
+    name: 'green lights | red and yellow lights',
+    size: [64, 112],
+    reference: { folders: crops, name: /green/ },
+    other: { folders: crops, name: /red|yellow/ },
+  },
+  {
+    name: 'red lights | green lights',
+    size: [64, 112],
+    reference: { folders: crops, name: /red/ },
+    other: { folders: crops, name: /green/ },
+  },
+  {
+    name: 'one simulated town | the same upside down',
+    size: [240, 142],
+    reference: { folders: towns, name: /Town03/ },
+    other: { folders: towns, name: /Town03/, edit: 'upsideDown' },
+  },
+  {
+    name: 'the left of simulated streets | the right',
+    size: [120, 142],
+    reference: { folders: towns, part: [0, 0, 0.5, 1] },
+    other: { folders: towns, part: [0.5, 0, 0.5, 1] },
+  },
+  {
+    name: 'the left of a street camera | the right',
+    size: [90, 135],
+    reference: { folders: camera, part: [0, 0, 0.5, 1] },
+    other: { folders: camera, part: [0.5, 0, 0.5, 1] },
+  },
+  {
+    name: 'two drives of a street camera | the same upside down',
+    size: [240, 180],
+    reference: { folders: [...camera, 'reference/camvid_Seq05VD_day'] },
+    other: { folders: [...camera, 'reference/camvid_Seq05VD_day'], edit: 'upsideDown' },
+  },
+  {
+    name: 'fog and junctions | the same upside down',
+    size: [240, 160],
+    reference: { folders: ['drift/fog_dawn', 'drift/tl_photos_hev'] },
+    other: { folders: ['drift/fog_dawn', 'drift/tl_photos_hev'], edit: 'upsideDown' },
+  },
+  {
+    name: 'fog and junctions | unrelated photographs',
+    size: [240, 160],
+    reference: { folders: ['drift/fog_dawn', 'drift/tl_photos_hev'] },
+    other: { folders: ['generic_photos', 'ood/bsds500_train'] },
+  },
+  {
+    name: 'streets of many cameras | unrelated photographs',
+    size: [240, 160],
+    reference: { folders: streets },
+    other: { folders: ['generic_photos', 'ood/bsds500_train'] },
+  },
+  {
+    name: 'streets of many cameras | the same upside down',
+    size: [240, 160],
+    reference: { folders: streets },
+    other: { folders: streets, edit: 'upsideDown' },
+  },
 ];
 
 /** At most this many images of each side of a test. */
@@ -227,6 +288,7 @@ const isFitted = (i: number) => Math.floor(i / 8) % 2 === 0;
 const every = <T>(rows: readonly T[], keep: (i: number) => boolean) => rows.filter((_, i) => keep(i));
 
 const each = process.argv.includes('--each');
+const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice(7) ?? '';
 const paths = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 if (!existsSync(data)) throw new Error('Expected the images in ../shared/data.');
 const core = loadCore();
@@ -262,7 +324,8 @@ const titles = [
 ];
 const sums = titles.map(() => 0);
 const rows: string[] = [];
-for (const { name, size, reference, other } of tests) {
+const chosen = tests.filter(({ name }) => name.includes(only));
+for (const { name, size, reference, other } of chosen) {
   const all = await columnsOf(reference, size, embedders);
   const current = await columnsOf(other, size, embedders);
   const fitted = every(all.statistics, isFitted);
@@ -289,7 +352,7 @@ for (const { name, size, reference, other } of tests) {
       );
   }
   aurocs.forEach((value, i) => {
-    sums[i] += value / tests.length;
+    sums[i] += value / chosen.length;
   });
   rows.push(
     `| ${name.replace('|', '→')} | ${fitted.length} / ${held.length} / ${current.statistics.length} | ${aurocs.map((v) => v.toFixed(3)).join(' | ')} |`,

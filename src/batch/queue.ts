@@ -16,6 +16,7 @@ export interface RunOptions {
   /** sha256 of the Profile, which lies in Redis for the workers. */
   profile: string;
   decideBy: 'combined' | 'capture' | 'content';
+  blockWhen?: string;
   maxPixels: number;
   maxSide: number;
   fps: number;
@@ -180,7 +181,7 @@ export async function startQueueWorker(url: string, options: WorkerOptions): Pro
   const redis = await connect(url);
   let open: { key: string; pool: Pool } | undefined;
   const poolFor = async (run: RunOptions): Promise<Pool> => {
-    const key = JSON.stringify([run.profile, run.decideBy, run.maxPixels, run.maxSide]);
+    const key = JSON.stringify([run.profile, run.decideBy, run.blockWhen, run.maxPixels, run.maxSide]);
     if (open?.key === key) return open.pool;
     await open?.pool.close();
     open = undefined;

@@ -29,6 +29,8 @@ interface FitFlags extends InputFlags {
   power?: number;
   example: boolean;
   model?: string;
+  classifier?: string;
+  device?: string;
   keepPaths?: boolean;
   ordered?: boolean;
   json?: boolean;
@@ -76,6 +78,11 @@ export function fitCommand(): Command {
       '--model <WHAT>',
       'whose embeddings say what is in an image: none, default, or a model file (default: default where it runs, else none)',
     )
+    .option(
+      '--classifier <FILE>',
+      'the classifier that is to be watched: report how often its answers flip under each cause, and expect it in verdicts',
+    )
+    .addOption(settingOption('device'))
     .option('--keep-paths', 'keep the paths of up to 1000 reference images, so that verdicts name those most alike')
     .option(
       '--ordered',
@@ -103,25 +110,15 @@ Consecutive frames of a recording resemble each other. Keep each recording in a 
 async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   // What is kept of an image is old at once: a larger heap for young objects gains nothing, and would grow with the images.
   setFlagsFromString('--semi-space-growth-factor=1');
-  const { config } = loadConfig({ flags: { threads: flags.threads, s3Endpoint: flags.s3Endpoint } });
-  const { threads } = config;
+  const { config } = loadConfig({
+    flags: { threads: flags.threads, device: flags.device, s3Endpoint: flags.s3Endpoint },
+  });
+  const { threads, device } = config;
   const { warn = 0.01, block = Math.min(0.001, warn) } = flags;
-  const { name, seed, groupBy, exposures, power, example, model, keepPaths, ordered } = flags;
+  const { name, seed, groupBy, exposures, power, example, model, classifier, keepPaths, ordered } = flags;
   const falseAlarmRate = { warn, block };
-  const options = {
-    paths,
-    name,
-    seed,
-    groupBy,
-    threads,
-    falseAlarmRate,
-    exposures,
-    power,
-    example,
-    model,
-    keepPaths,
-    ordered,
-  };
+  const choices = { name, seed, groupBy, exposures, power, example, model, classifier, keepPaths, ordered };
+  const options = { paths, threads, device, falseAlarmRate, ...choices };
   if (flags.profilePer !== undefined) {
     for (const flag of ['manifest', 'shard'] as const) {
       if (flags[flag] === undefined) continue;
@@ -223,7 +220,7 @@ export function fitProgress() {
 }
 
 /** A line a cause: the share seen at severities 1 to 5, darker for more, so that what is missed stands out. */
-function powerTable({ power }: Profile): string[] {
+function powerTable({ power, harm }: Profile): string[] {
   if (!power) return [];
   // The last is reached at 95 %, the share from which a cause counts as detected.
   const shade = (share: number) => ' .:oO#'[Math.floor((share / 0.95) * 5)] ?? '#';
@@ -232,16 +229,27 @@ function powerTable({ power }: Profile): string[] {
     cause,
     warn.map(shade).join(' '),
     detectedFrom === undefined ? 'not reliably' : `from severity ${detectedFrom}`,
+    ...(harm ? [flipsOf(harm, cause)] : []),
   ]);
   const missed = blindTo(power);
   return [
     styled('bold', `What it sees: share of ${power.images} images stopped at severities 1 to 5 (# at least 95 %)`),
     indent(table(cells)),
     `Clean but encoded again like the others: ${power.clean.flagged} of ${power.clean.images} stopped (95 %: ${percent(power.clean.low)} to ${percent(power.clean.high)})`,
+    ...(harm
+      ? [
+          `Flips: share of ${harm.images} images whose answer from ${printable(harm.classifier.name)} is not that to the clean image, at severities 1 to 5`,
+        ]
+      : []),
     missed.length > 0
       ? styled('yellow', `Blind to: ${missed.join(', ')}`)
       : 'Blind to none of the simulated causes at their strongest.',
   ];
+}
+
+function flipsOf({ causes }: NonNullable<Profile['harm']>, name: string): string {
+  const row = causes.find(({ cause }) => cause === name);
+  return row ? `flips ${row.flips.map((share) => `${Math.round(share * 100)}`.padStart(3)).join(' ')} %` : '';
 }
 
 function sum(values: readonly number[]): number {

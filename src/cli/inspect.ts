@@ -26,7 +26,9 @@ export const verdictExit = { pass: 0, warn: 3, block: 4 } as const;
 interface InspectFlags {
   profile?: string;
   model?: string;
+  device?: string;
   decideBy?: string;
+  blockWhen?: string;
   core?: string;
   json?: boolean;
 }
@@ -38,7 +40,9 @@ export function inspectCommand(): Command {
     .argument('<image>', 'a JPEG, PNG or WebP file')
     .addOption(settingOption('profile'))
     .addOption(settingOption('model'))
+    .addOption(settingOption('device'))
     .addOption(settingOption('decideBy'))
+    .addOption(settingOption('blockWhen'))
     .addOption(settingOption('core'))
     .option('--json', 'print the verdict as JSON, as HTTP and score give it')
     .addHelpText(
@@ -68,7 +72,8 @@ async function runInspect(path: string, { json, ...flags }: InspectFlags): Promi
 function describe(verdict: Verdict, path: string): string {
   const { image, falseAlarmRate, reasons, decidedBy } = verdict;
   const others = verdict.detectors.filter(({ name }) => name !== decidedBy);
-  const rates = `false alarms promised: warn ${percent(falseAlarmRate.warn)}, block ${percent(falseAlarmRate.block)}`;
+  const blocks = verdict.blockWhen === undefined ? percent(falseAlarmRate.block) : 'by the rule';
+  const rates = `false alarms promised: warn ${percent(falseAlarmRate.warn)}, block ${blocks}`;
   const lines = [
     `${verdictText(verdict.verdict, verdict.verdict.toUpperCase())}  ${printable(path)}`,
     `  ${decidedBy === 'combined' ? '' : `decided by ${decidedBy}: `}p-value ${pText(verdict.pValue)} (${rates})`,
@@ -76,6 +81,11 @@ function describe(verdict: Verdict, path: string): string {
     `  score ${verdict.score.toFixed(2)}, ${image.format} ${image.width}x${image.height}, ${bytesText(image.bytes)}; ` +
       `Profile "${printable(verdict.profile.name)}" ${verdict.profile.sha256.slice(0, 12)}; ${verdict.timingMs.total.toFixed(0)} ms`,
   ];
+  const { expectedFlipRate: flips } = verdict;
+  if (flips)
+    lines.push(
+      `  expected flip rate ${percent(flips.rate)} (${percent(flips.low)} to ${percent(flips.high)}): how often the classifier answers otherwise to such an image`,
+    );
   if (reasons.length === 0) lines.push('No single statistic stands out.');
   else
     lines.push(styled('bold', verdict.verdict === 'pass' ? 'What stands out, though not enough to warn' : 'Reasons'));

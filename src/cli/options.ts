@@ -9,6 +9,7 @@ import { noImages } from '../folder.ts';
 const placeholders: Partial<Record<ConfigKey, string>> = {
   profile: 'FILE',
   model: 'FILE',
+  blockWhen: 'RULE',
   s3Endpoint: 'URL',
   queue: 'URL',
 };
@@ -48,9 +49,16 @@ export function configWithProfile(flags: Partial<Record<ConfigKey, unknown>>, fi
   return { ...loaded, config: { ...loaded.config, profile } satisfies Config };
 }
 
-/** Which core build, which limits, which detector and which model the settings ask for, in the terms of the library. */
-export function inspectionOptions({ core, maxPixels, maxSide, decideBy, model }: Config) {
-  return { core: core === 'auto' ? undefined : core, limits: { maxPixels, maxSide }, decideBy, model };
+/** Which core build, limits, detector, rule, model and device the settings ask for, in the terms of the library. */
+export function inspectionOptions({ core, maxPixels, maxSide, decideBy, blockWhen, model, device }: Config) {
+  return {
+    core: core === 'auto' ? undefined : core,
+    limits: { maxPixels, maxSide },
+    decideBy,
+    blockWhen,
+    model,
+    device,
+  };
 }
 
 /** Which images a command takes, beside the paths it is given. */

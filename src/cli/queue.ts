@@ -39,9 +39,9 @@ export async function scoreOnQueue(
   if (!isRemote) await makeFolder(out);
   const startedAt = performance.now();
   const progress = startProgress('score');
-  const { maxPixels, maxSide, decideBy } = config;
+  const { maxPixels, maxSide, decideBy, blockWhen } = config;
   const options = {
-    ...{ profile: profile.sha256, decideBy, maxPixels, maxSide, fps, out, columns: items.columns },
+    ...{ profile: profile.sha256, decideBy, blockWhen, maxPixels, maxSide, fps, out, columns: items.columns },
     ...{ chunk, profileBytes },
   };
   const { run, results } = await interruptible((signal) =>

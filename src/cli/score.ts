@@ -48,6 +48,7 @@ import {
 export interface ScoreFlags extends InputFlags {
   profile?: string;
   model?: string;
+  device?: string;
   out: string;
   format?: RowFormat;
   resume?: boolean;
@@ -55,6 +56,7 @@ export interface ScoreFlags extends InputFlags {
   chunk?: number;
   summary?: string;
   decideBy?: string;
+  blockWhen?: string;
   threads?: string;
   core?: string;
   json?: boolean;
@@ -71,7 +73,9 @@ export function scoreCommand(): Command {
     .argument('[paths...]', pathsHelp)
     .addOption(settingOption('profile'))
     .addOption(settingOption('model'))
+    .addOption(settingOption('device'))
     .addOption(settingOption('decideBy'))
+    .addOption(settingOption('blockWhen'))
     .requiredOption('-o, --out <FILE>', 'file or s3:// object to write; - for standard output')
     .addOption(
       new Option('--format <FORMAT>', 'jsonl, csv or parquet (default: by the ending of FILE, else jsonl)').choices(
@@ -118,7 +122,8 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
     const { maxPixels, maxSide } = config;
     const pool = await createPool({
       ...{ profilePath: config.profile, threads: config.threads, core: config.core, isBatch: true },
-      ...{ decideBy: config.decideBy, model: config.model, limits: { maxPixels, maxSide } },
+      ...{ decideBy: config.decideBy, blockWhen: config.blockWhen, model: config.model },
+      ...{ device: config.device, limits: { maxPixels, maxSide } },
     });
     let progress: ReturnType<typeof startProgress> | undefined;
     const shown = () => {
@@ -144,6 +149,7 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
         Profile: profile.sha256,
         decoder: decoderVersion,
         'decide-by': config.decideBy,
+        'block-when': config.blockWhen ?? 'none',
         format,
         paths: JSON.stringify(paths),
         manifest: flags.manifest ?? 'none',
@@ -204,7 +210,7 @@ export async function sumUp(
   run: {
     tally: Tally;
     format: RowFormat;
-    config: Pick<Config, 'decideBy'>;
+    config: Pick<Config, 'decideBy' | 'blockWhen'>;
     profile: Profile;
     seconds: number;
     shard?: Shard;
@@ -213,16 +219,19 @@ export async function sumUp(
 ): Promise<void> {
   const { tally, format, config, profile, seconds, shard, store } = run;
   const { promised } = profile.falseAlarmRate;
-  const { decideBy: decidedBy } = config;
+  const { decideBy: decidedBy, blockWhen } = config;
   const counted = {
-    ...{ file: flags.out, format, decidedBy, ...tally.toJSON(), falseAlarmRate: promised, seconds },
+    ...{ file: flags.out, format, decidedBy, blockWhen, ...tally.toJSON(), falseAlarmRate: promised, seconds },
     ...(shard && { shard }),
   };
   if (flags.summary !== undefined) {
     await replaceFile(flags.summary, store, (path) => writeFile(path, `${JSON.stringify(counted, undefined, 2)}\n`));
   }
   if (flags.json) printJson(counted);
-  else (flags.out === '-' ? note : print)(summary(tally, { file: flags.out, format, decidedBy, promised, seconds }));
+  else
+    (flags.out === '-' ? note : print)(
+      summary(tally, { file: flags.out, format, decidedBy, blockWhen, promised, seconds }),
+    );
 }
 
 /** Found out before anything is judged. @throws {StoplineError} OPTION_INVALID, OUTPUT_UNWRITABLE */
@@ -250,6 +259,7 @@ function summary(
     file: string;
     format: RowFormat;
     decidedBy: DecideBy;
+    blockWhen?: string;
     promised: { warn: number; block: number };
     seconds: number;
   },
@@ -270,7 +280,9 @@ function summary(
     const warned = (verdicts.warn + verdicts.block) / judged;
     lines.push(
       `  ${percent(warned)} warned or blocked${run.decidedBy === 'combined' ? '' : `, decided by ${run.decidedBy}`}; ${percent(run.promised.warn)} is promised for images like the reference`,
-      `  ${percent(verdicts.block / judged)} blocked; ${percent(run.promised.block)} is promised`,
+      run.blockWhen === undefined
+        ? `  ${percent(verdicts.block / judged)} blocked; ${percent(run.promised.block)} is promised`
+        : `  ${percent(verdicts.block / judged)} blocked by the rule ${printable(run.blockWhen)}, for which nothing is promised`,
     );
   }
   if (reasons.length > 0) {

@@ -21,6 +21,7 @@ export function workerCommand(): Command {
     .addOption(settingOption('threads'))
     .addOption(settingOption('core'))
     .addOption(settingOption('model'))
+    .addOption(settingOption('device'))
     .addOption(settingOption('s3Endpoint'))
     .addHelpText(
       'after',
@@ -33,7 +34,7 @@ Example:
 
 async function runWorker(flags: Record<string, string>): Promise<void> {
   const { config } = loadConfig({ flags });
-  const { queue, queueStalledMs: stalledMs, threads, core, model, s3Endpoint } = config;
+  const { queue, queueStalledMs: stalledMs, threads, core, model, device, s3Endpoint } = config;
   if (queue === undefined) {
     throw new StoplineError('OPTION_INVALID', 'Expected --queue redis://host (or STOPLINE_QUEUE) but received none.');
   }
@@ -42,9 +43,10 @@ async function runWorker(flags: Record<string, string>): Promise<void> {
     const worker = await startQueueWorker(queue, {
       stalledMs,
       inputs: { store, maxBytes: defaultLimits.maxBytes },
-      async openPool(profileBytes, { decideBy, maxPixels, maxSide }) {
+      async openPool(profileBytes, { decideBy, blockWhen, maxPixels, maxSide }) {
         const limits = { maxPixels, maxSide };
-        const pool = await createPool({ profileBytes, decideBy, limits, threads, core, model, isBatch: true });
+        const judging = { decideBy, blockWhen, limits, model, device };
+        const pool = await createPool({ profileBytes, ...judging, threads, core, isBatch: true });
         await pool.ready();
         return pool;
       },

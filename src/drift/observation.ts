@@ -27,10 +27,8 @@ export interface Observation {
 /** What of a Verdict tells of drift: a row of `score` has all of it, so recorded verdicts can be replayed without images. */
 export type Observable = Pick<
   Verdict,
-  'verdict' | 'decidedBy' | 'pValue' | 'score' | 'causes' | 'projection' | 'statistics'
-> & { image: Pick<Verdict['image'], 'sha256' | 'hash'>; profile: Pick<Verdict['profile'], 'sha256'> } & {
-  expectedFlipRate?: number;
-};
+  'verdict' | 'decidedBy' | 'pValue' | 'score' | 'causes' | 'expectedFlipRate' | 'projection' | 'statistics'
+> & { image: Pick<Verdict['image'], 'sha256' | 'hash'>; profile: Pick<Verdict['profile'], 'sha256'> };
 
 /** How many causes of an image are remembered. */
 const maxCauses = 3;
@@ -48,7 +46,7 @@ export function observationOf(scorer: Pick<Scorer, 'deviations'>, verdict: Obser
     z: Float32Array.from(scorer.deviations(verdict.statistics)),
     ...(projection && { projection: Float32Array.from(projection) }),
     ...(causes && { causes: causes.slice(0, maxCauses).map(({ cause, probability }) => ({ cause, probability })) }),
-    ...(expectedFlipRate !== undefined && { expectedFlipRate }),
+    ...(expectedFlipRate && { expectedFlipRate: expectedFlipRate.rate }),
     hash: verdict.image.hash,
   };
 }

@@ -18,8 +18,13 @@ export const ModelCardSchema = Type.Object(
     format: Type.Literal('stopline-model-card'),
     version: Type.Literal(cardVersion),
     name: Type.String({ minLength: 1, maxLength: 128 }),
-    /** Who runs it: ONNX Runtime, or TensorFlow.js (graph or layers model). */
-    kind: Type.Union([Type.Literal('onnx'), Type.Literal('tfjs-graph'), Type.Literal('tfjs-layers')]),
+    /** Who runs it: ONNX Runtime, TensorFlow.js (graph or layers model), or TensorFlow itself through tfjs-node. */
+    kind: Type.Union([
+      Type.Literal('onnx'),
+      Type.Literal('tfjs-graph'),
+      Type.Literal('tfjs-layers'),
+      Type.Literal('saved-model'),
+    ]),
     /** Of the model file; of several files, of all of them one after the other. */
     sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
     /** An SPDX identifier, or `unknown`. */
@@ -55,8 +60,24 @@ export const ModelCardSchema = Type.Object(
         content: name,
         /** Channel maps of early stages. */
         early: Type.Array(name, { maxItems: 8 }),
-        /** Class scores, where it is a classifier. */
+        /** Class scores, where it is a classifier or a detector. */
         classes: Type.Optional(name),
+        /** Of a detector, whose `classes` has scores for each cell or box: where they stand among a cell's numbers. */
+        cells: Type.Optional(
+          Type.Object(
+            {
+              /** Of `classes`; the numbers of one cell lie along it. */
+              axis: Type.Integer({ minimum: 1, maximum: 3 }),
+              /** Number by which every class score is multiplied: whether there is anything at all. */
+              objectness: Type.Optional(Type.Integer({ minimum: 0, maximum: 4095 })),
+              /** The first class score; the rest follow. */
+              first: Type.Integer({ minimum: 0, maximum: 4095 }),
+            },
+            closed,
+          ),
+        ),
+        /** Classes of at least this score are all part of the answer; without it the one that scores most is the answer. */
+        threshold: Type.Optional(Type.Number()),
       },
       closed,
     ),
@@ -146,6 +167,8 @@ export function shapeText({ shape }: GraphValue): string {
 
 /** What torchvision's weights are trained with: means and deviations of ImageNet, pixels 0 to 1. */
 const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+/** Score from which on a detector's class counts. */
+const usualThreshold = 0.5;
 /** Side of the input where the graph leaves it open. */
 const usualSide = 224;
 
@@ -182,6 +205,8 @@ export function proposeCard(
   guesses.push('licence: not said in the file');
   const layers = findLayers(graph);
   guesses.push(`outputs.content: ${layers.reason}`);
+  if (layers.cells)
+    guesses.push(`outputs.cells, threshold: a detector, whose answer is the classes it is ${usualThreshold} sure of`);
   return {
     card: {
       format: 'stopline-model-card',
@@ -207,6 +232,7 @@ export function proposeCard(
         content: layers.content,
         early: layers.early,
         ...(layers.classes === undefined ? {} : { classes: layers.classes }),
+        ...(layers.cells && { cells: layers.cells, threshold: usualThreshold }),
       },
       answers: [],
     },

@@ -1,6 +1,7 @@
 import type { Core } from '../core/index.ts';
 import type { Frame } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
+import { classScores } from './answer.ts';
 import { type ModelCard, namedOutputs } from './card.ts';
 import { knownFrames } from './knownframes.ts';
 import type { FailedProvider, Network } from './network.ts';
@@ -42,8 +43,8 @@ export interface Embedder {
    */
   embed(frames: readonly Frame[]): Promise<Float32Array[]>;
   /**
-   * Class scores of each frame, as the network gives them.
-   * @throws {StoplineError} MODEL_UNSUPPORTED when the card names no such output
+   * Class scores of each frame, as the network gives them; of a detector, for each class that of its surest cell.
+   * @throws {StoplineError} MODEL_UNSUPPORTED when the card names no such output, or one of another shape; MODEL_FAILED
    */
   classify(frames: readonly Frame[]): Promise<Float32Array[]>;
   close(): Promise<void>;
@@ -158,11 +159,7 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
       const { classes } = card.outputs;
       if (classes === undefined)
         throw new StoplineError('MODEL_UNSUPPORTED', `Expected outputs.classes in the card of "${card.name}".`);
-      return batches(frames, (outputs, count) => {
-        const { data } = outputs[names.indexOf(classes)];
-        const length = data.length / count;
-        return Array.from({ length: count }, (_, i) => data.slice(i * length, (i + 1) * length));
-      });
+      return batches(frames, (outputs) => classScores(outputs[names.indexOf(classes)], card));
     },
     close: () => network.close(),
   };

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { realpath } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { StoplineError } from '../errors.ts';
 import { readImage } from '../folder.ts';
 import { checkCard, checkCardFits, type ModelCard, proposeCard } from './card.ts';
 import { type Graph, modelLimits, readGraph } from './graph.ts';
 import type { PreparedModel } from './prepared.ts';
+import { readSavedModel, readSavedModelGraph } from './savedmodel.ts';
 import { readTensorflowGraph, readTensorflowModel } from './tensorflow.ts';
 import { type TrialLimits, tryModel } from './trial.ts';
 
@@ -15,7 +16,7 @@ export { type OpenOptions, openPrepared, type PreparedModel } from './prepared.t
 /** A model's bytes as they were read once: what is hashed and checked is what is loaded. */
 export interface ModelFiles {
   kind: ModelCard['kind'];
-  /** One file, or the JSON of a TensorFlow.js model and its weights in the order of the manifest. */
+  /** One file; the JSON of a TensorFlow.js model and its weights in the order of the manifest; those of a SavedModel. */
   files: Uint8Array[];
   sha256: string;
   graph: Graph;
@@ -26,7 +27,7 @@ const maxCardBytes = 1024 * 1024;
 /**
  * Reads the files of a model and its graph; nothing is run.
  * @param path an .onnx file, the model.json of a TensorFlow.js model, or the folder of a SavedModel
- * @throws {StoplineError} MODEL_UNREADABLE, what `readGraph` throws, MODEL_RUNTIME for a SavedModel
+ * @throws {StoplineError} MODEL_UNREADABLE, what `readGraph`, `readTensorflowGraph` and `readSavedModelGraph` throw
  */
 export async function readModel(path: string): Promise<ModelFiles> {
   // A user who names a link means the model behind it.
@@ -35,11 +36,11 @@ export async function readModel(path: string): Promise<ModelFiles> {
     const { kind, files } = readTensorflowModel(file, readBytes);
     return { kind, files, sha256: hashOf(files), graph: readTensorflowGraph(files[0]) };
   }
-  if (file.endsWith('.pb') || basename(file) === 'saved_model')
-    throw new StoplineError(
-      'MODEL_RUNTIME',
-      `Expected a model that runs here but "${path}" is a TensorFlow SavedModel, which only @tensorflow/tfjs-node runs (Node 22 and older). Convert it: tf2onnx, or tensorflowjs_converter --input_format=tf_saved_model`,
-    );
+  const isFolder = (await stat(file).catch(() => undefined))?.isDirectory();
+  if (isFolder || basename(file) === 'saved_model.pb') {
+    const files = readSavedModel(isFolder ? file : dirname(file), readBytes);
+    return { kind: 'saved-model', files, sha256: hashOf(files), graph: readSavedModelGraph(files[0]) };
+  }
   const files = [readBytes(file)];
   return { kind: 'onnx', files, sha256: hashOf(files), graph: readGraph(files[0]) };
 }

@@ -8,8 +8,10 @@ export interface Layers {
   reason: string;
   /** Channel maps of early stages, which see how an image was taken where late layers are blind; coarser ones later. */
   early: string[];
-  /** Class scores, where it is an ordinary classifier: before the softmax where there is one. */
+  /** Class scores, where it is an ordinary classifier: before the softmax where there is one; or those of a detector. */
   classes?: string;
+  /** Of a detector: where the scores of a cell are, as in a card. */
+  cells?: { axis: number; objectness?: number; first: number };
 }
 
 /** What may stand between the classifying layer and the output. */
@@ -104,15 +106,51 @@ export function findLayers(graph: Graph): Layers {
       early: early.filter((name) => name !== input),
       classes: classesOf(graph),
     };
+  const detector = findCells(graph);
   const coarsest = Math.max(...strides.values());
   const trunk = graph.nodes.findLast(({ outputs, operator }) => {
     return strides.get(outputs[0]) === coarsest && !rearranging.has(operator);
   });
   if (coarsest > 1 && trunk !== undefined) {
     const [content] = trunk.outputs;
-    return { content, reason: `the last map at stride ${coarsest}`, early: early.filter((name) => name !== content) };
+    const reason = `the last map at stride ${coarsest}`;
+    return { content, reason, early: early.filter((name) => name !== content), ...detector };
   }
-  return { content: graph.outputs[0].name, reason: 'the output', early };
+  const [{ name, shape }] = graph.outputs;
+  return { content: name, reason: 'the output', early, ...(shape?.length === 2 && { classes: name }) };
+}
+
+const scoring = /^(Sigmoid|Softmax)$/;
+const passing = new Set('Sigmoid Softmax Transpose Identity Cast Relu'.split(' '));
+
+/**
+ * The scores of a detector whose output is one map that joins, cell by cell, boxes, classes and perhaps objectness: the
+ * widest part behind a sigmoid or softmax, and one of a single number behind a sigmoid.
+ */
+function findCells(graph: Graph): Pick<Layers, 'classes' | 'cells'> | undefined {
+  const [{ name, shape }] = graph.outputs;
+  const writers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
+  const join = writers.get(name);
+  if (join?.operator !== 'Concat' || shape?.length !== 4) return undefined;
+  let first = 0;
+  const parts: { first: number; channels: number; isScore: boolean }[] = [];
+  for (const input of join.inputs) {
+    let node = writers.get(input);
+    let isScore = false;
+    while (node !== undefined && passing.has(node.operator)) {
+      isScore ||= scoring.test(node.operator);
+      node = writers.get(node.inputs[0]);
+    }
+    const channels = node && convolutions.has(node.operator) ? graph.initializers.get(node.inputs[1])?.[0] : undefined;
+    if (channels === undefined) return undefined;
+    parts.push({ first, channels, isScore });
+    first += channels;
+  }
+  const last = parts[parts.length - 1];
+  const objectness = parts.find(({ channels, isScore }) => isScore && channels === 1)?.first;
+  // The scores are what is left of a cell's numbers from their first on.
+  if (!last.isScore || last.channels < 2) return undefined;
+  return { classes: name, cells: { axis: 1, ...(objectness !== undefined && { objectness }), first: last.first } };
 }
 
 /** The first output, or what its softmax reads. */

@@ -33,15 +33,18 @@ export interface ProtobufReader {
 const maxText = 4096;
 const maxTextTotal = 16 * 1024 * 1024;
 
-const invalid = (what: string) =>
-  new StoplineError('MODEL_INVALID', `Expected an ONNX model (a protobuf ModelProto) but ${what}.`);
-
 /**
  * A reader of the protobuf wire format for untrusted files: every length is checked against what holds it before it is
  * used, and a field of another wire type than asked for is an error instead of being skipped.
+ * @param what what the file should be, for messages
  * @see https://protobuf.dev/programming-guides/encoding
  */
-export function createProtobufReader(bytes: Uint8Array, maxFields: number): ProtobufReader {
+export function createProtobufReader(
+  bytes: Uint8Array,
+  maxFields: number,
+  what = 'an ONNX model (a protobuf ModelProto)',
+): ProtobufReader {
+  const invalid = (but: string) => new StoplineError('MODEL_INVALID', `Expected ${what} but ${but}.`);
   let left = maxFields;
   let textLeft = maxTextTotal;
   // A byte order mark is part of a name.
@@ -50,7 +53,7 @@ export function createProtobufReader(bytes: Uint8Array, maxFields: number): Prot
 
   function ends(to: number): StoplineError {
     if (to < bytes.length) return invalid(`a field at byte ${at} reaches beyond the message that holds it`);
-    return new StoplineError('MODEL_TRUNCATED', `Expected a whole ONNX model but the file ends at byte ${to}.`);
+    return new StoplineError('MODEL_TRUNCATED', `Expected ${what} but the file ends at byte ${to}.`);
   }
 
   /** At most `maxBytes` bytes of seven bits. */

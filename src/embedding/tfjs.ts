@@ -1,36 +1,46 @@
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import type { io, Tensor } from '@tensorflow/tfjs-core';
+import util from 'node:util';
+import type { io, NamedTensorMap, Tensor } from '@tensorflow/tfjs-core';
 import { StoplineError } from '../errors.ts';
 import { type ModelCard, namedOutputs } from './card.ts';
 import type { FailedProvider, Network, NetworkCheck } from './network.ts';
 import { firstLine } from './onnx.ts';
+import { served, writeSavedModel } from './savedmodel.ts';
 import { parseModelJson } from './tensorflow.ts';
 
 type Core = typeof import('@tensorflow/tfjs-core');
 
-/** Node that tfjs-node 4.22 still runs on: it calls a function that Node 23 removed. */
-const lastNodeOfTfjsNode = 22;
+/** What is used of tfjs-node, which nobody has to have, not even to compile this. */
+interface TfjsNode {
+  node: { loadSavedModel(path: string, tags: string[], signature: string): Promise<SavedModel> };
+}
+interface SavedModel {
+  predict(inputs: NamedTensorMap): NamedTensorMap;
+  dispose(): void;
+}
 
 interface Backend {
   core: Core;
   provider: 'tensorflow' | 'wasm';
   failed: FailedProvider[];
+  /** Where that is the provider. */
+  tfjsNode?: TfjsNode;
 }
 
-/** tfjs-node where the user has it, else WebAssembly. */
-async function loadBackend(): Promise<Backend> {
+/** tfjs-node where the user has it, else WebAssembly, which runs no SavedModels. */
+async function loadBackend(kind: ModelCard['kind']): Promise<Backend> {
   const failed: FailedProvider[] = [];
   try {
-    if (Number.parseInt(process.versions.node, 10) > lastNodeOfTfjsNode)
-      throw new Error(`it needs Node ${lastNodeOfTfjsNode} or older`);
-    // Not written out: nobody has to have it, not even to compile this.
+    // tfjs-node 4.22 calls it for every tensor, and Node 23 has removed it.
+    if (!('isNullOrUndefined' in util)) throw new Error('it needs Node 22 or older');
     const name: string = '@tensorflow/tfjs-node';
-    await import(name);
-    return { core: await import('@tensorflow/tfjs-core'), provider: 'tensorflow', failed };
+    const { default: tfjsNode } = (await import(name)) as { default: TfjsNode };
+    return { core: await import('@tensorflow/tfjs-core'), provider: 'tensorflow', failed, tfjsNode };
   } catch (error) {
     failed.push({ provider: 'tensorflow', reason: `@tensorflow/tfjs-node: ${firstLine(error)}` });
   }
+  if (kind === 'saved-model') throw missingTfjsNode(failed[0].reason);
   try {
     const core = await import('@tensorflow/tfjs-core');
     const wasm = await import('@tensorflow/tfjs-backend-wasm');
@@ -72,31 +82,33 @@ function missing(cause: unknown): StoplineError {
   );
 }
 
+function missingTfjsNode(reason: string): StoplineError {
+  return new StoplineError(
+    'MODEL_RUNTIME',
+    `Expected @tensorflow/tfjs-node, which alone runs a TensorFlow SavedModel, but it does not load (${reason}). ` +
+      'Under Node 22 type: npm install @tensorflow/tfjs-node. Or convert the model: tf2onnx, or tensorflowjs_converter --input_format=tf_saved_model',
+  );
+}
+
 export interface TfjsOptions {
-  /** model.json, then the weights. */
+  /** model.json, then the weights; or the files of a SavedModel. */
   files: readonly Uint8Array[];
   card: ModelCard;
   check?: NetworkCheck;
 }
 
 /**
- * Opens a graph or layers model of TensorFlow.js in this thread.
+ * Opens a graph or layers model of TensorFlow.js, or a SavedModel, in this thread.
  * @throws {StoplineError} MODEL_RUNTIME with the command to type, MODEL_INVALID, MODEL_FAILED
  */
 export async function openTfjs({ files, card, check }: TfjsOptions): Promise<Network> {
-  const { json, topology } = parseModelJson(files[0]);
-  const backend = await loadBackend();
+  const backend = await loadBackend(card.kind);
   const names = namedOutputs(card);
-  const artifacts: io.ModelArtifacts = {
-    modelTopology: topology,
-    weightSpecs: json.weightsManifest.flatMap(({ weights }) => weights) as io.WeightsManifestEntry[],
-    weightData: Uint8Array.from(Buffer.concat(files.slice(1))).buffer,
-    ...('signature' in json ? { signature: json.signature as object } : {}),
-  };
+  const opened = { 'tfjs-graph': openGraph, 'tfjs-layers': openLayers, 'saved-model': openSavedModel };
   let network: Network | undefined;
   try {
-    const run = await (card.kind === 'tfjs-graph' ? openGraph : openLayers)(backend.core, artifacts, card, names);
-    network = createNetwork(backend, run, card, names);
+    const runner = await opened[card.kind as keyof typeof opened](backend, files, card, names);
+    network = createNetwork(backend, runner, card, names);
     const wrong = await check?.(network);
     if (wrong === undefined) return network;
     throw new Error(wrong);
@@ -117,34 +129,58 @@ interface Runner {
 
 const listOf = (value: Tensor | Tensor[]): Tensor[] => (Array.isArray(value) ? value : [value]);
 
-async function openGraph(core: Core, artifacts: io.ModelArtifacts, card: ModelCard, names: string[]): Promise<Runner> {
+type OpenRunner = (backend: Backend, files: readonly Uint8Array[], card: ModelCard, names: string[]) => Promise<Runner>;
+
+function artifactsOf(files: readonly Uint8Array[]): io.ModelArtifacts {
+  const { json, topology } = parseModelJson(files[0]);
+  return {
+    modelTopology: topology,
+    weightSpecs: json.weightsManifest.flatMap(({ weights }) => weights) as io.WeightsManifestEntry[],
+    weightData: Uint8Array.from(Buffer.concat(files.slice(1))).buffer,
+    ...('signature' in json ? { signature: json.signature as object } : {}),
+  };
+}
+
+const openGraph: OpenRunner = async ({ core }, files, card, names) => {
   const { loadGraphModel } = await import('@tensorflow/tfjs-converter').catch((cause) => {
     throw missing(cause);
   });
-  const model = await loadGraphModel(core.io.fromMemory(artifacts));
+  const model = await loadGraphModel(core.io.fromMemory(artifactsOf(files)));
   return {
     execute: (input) => listOf(model.execute({ [card.input.name]: input }, names) as Tensor | Tensor[]),
     dispose: () => model.dispose(),
   };
-}
+};
 
-async function openLayers(
-  core: Core,
-  artifacts: io.ModelArtifacts,
-  _card: ModelCard,
-  names: string[],
-): Promise<Runner> {
+const openLayers: OpenRunner = async ({ core }, files, _card, names) => {
   const layers = await import('@tensorflow/tfjs-layers').catch((cause) => {
     throw missing(cause);
   });
-  const whole = await layers.loadLayersModel(core.io.fromMemory(artifacts));
+  const whole = await layers.loadLayersModel(core.io.fromMemory(artifactsOf(files)));
   const outputs = names.flatMap((name) => whole.getLayer(name).output);
   const model = layers.model({ inputs: whole.inputs, outputs });
   return {
     execute: (input) => listOf(model.predict(input) as Tensor | Tensor[]),
     dispose: () => whole.dispose(),
   };
-}
+};
+
+/** TensorFlow reads everything while it loads, from a folder of ours: the bytes that were hashed and checked. */
+const openSavedModel: OpenRunner = async ({ tfjsNode }, files, card, names) => {
+  const { folder, remove } = writeSavedModel(files);
+  try {
+    const model = await (tfjsNode as TfjsNode).node.loadSavedModel(folder, [served.tag], served.signature);
+    return {
+      execute(input) {
+        const outputs = model.predict({ [card.input.name]: input });
+        return names.map((name) => outputs[name]);
+      },
+      dispose: () => model.dispose(),
+    };
+  } finally {
+    remove();
+  }
+};
 
 function createNetwork({ core, provider, failed }: Backend, runner: Runner, card: ModelCard, names: string[]): Network {
   const { width, height, channels, layout } = card.input;

@@ -1,10 +1,13 @@
 import { corruptions, familyOf } from '../corruptions.ts';
 import { blindTo, type Power, powerSeverities } from '../power.ts';
+import type { Profile } from '../profile.ts';
 import { html, type Markup } from './html.ts';
 import { percent, wholePercent } from './words.ts';
 
 /** Share from which on a cell has its full colour: the one from which a cause counts as detected. */
 const full = 0.95;
+type Harm = NonNullable<Profile['harm']>;
+
 /** Steps of colour below that. */
 const steps = 10;
 
@@ -35,15 +38,17 @@ function swatch(kind: string, share: number): Markup {
 
 /**
  * The power report as a table a family: a row a cause, a column a severity, in each cell the share stopped and, behind the
- * switch of `rateSwitch`, the share blocked.
+ * switch of `rateSwitch`, the share blocked and that of answers flipped.
  */
-export function heatMap(power: Power): Markup {
+export function heatMap(power: Power, harm?: Harm): Markup {
   const blind = new Set(blindTo(power));
   const families = byFamily(power.causes).map(({ family, rows }) => {
     const lines = rows.map(({ cause, warn, block, detectedFrom }) => {
       const cells = powerSeverities.map((severity, i) => {
-        const title = `${cause}, severity ${severity}: ${percent(warn[i])} stopped, ${percent(block[i])} blocked`;
-        return html`<td title="${title}">${swatch('at-warn', warn[i])}${swatch('at-block', block[i])}</td>`;
+        const flips = harm?.causes.find((row) => row.cause === cause)?.flips[i];
+        const flipped = flips === undefined ? '' : `, ${percent(flips)} of answers flipped`;
+        const title = `${cause}, severity ${severity}: ${percent(warn[i])} stopped, ${percent(block[i])} blocked${flipped}`;
+        return html`<td title="${title}">${swatch('at-warn', warn[i])}${swatch('at-block', block[i])}${flips !== undefined && swatch('at-flip', flips)}</td>`;
       });
       const from = blind.has(cause)
         ? html`<td class="from"><b class="tag">blind</b></td>`
@@ -60,10 +65,14 @@ ${lines}</tbody></table>
   return html`<div class="heats">${families}</div>`;
 }
 
-/** Two radio buttons that choose, without a script, which share the heat map after them shows. */
-export function rateSwitch({ warn, block }: { warn: number; block: number }): Markup {
+/** Radio buttons that choose, without a script, which share the heat map after them shows. */
+export function rateSwitch({ warn, block }: { warn: number; block: number }, harm?: Harm): Markup {
+  const flips =
+    harm &&
+    html`
+<input type="radio" name="rate" id="rate-flip"><label for="rate-flip">flipped <small>answers of ${harm.classifier.name}</small></label>`;
   return html`<input type="radio" name="rate" id="rate-warn" checked><label for="rate-warn">stopped <small>warn or block, promised ${percent(warn)}</small></label>
-<input type="radio" name="rate" id="rate-block"><label for="rate-block">blocked <small>promised ${percent(block)}</small></label>`;
+<input type="radio" name="rate" id="rate-block"><label for="rate-block">blocked <small>promised ${percent(block)}</small></label>${flips}`;
 }
 
 /** What the colours of the heat map mean. */

@@ -21,7 +21,7 @@ export function shownSeverity(power: Power | undefined, cause: string): Severity
 }
 
 /** What the Profile can see: the heat map with its explanation, or why there is none. */
-export function powerSection({ power, falseAlarmRate }: Profile): Markup {
+export function powerSection({ power, harm, falseAlarmRate }: Profile): Markup {
   if (!power) {
     return html`<section id="power"><h2>What it can see</h2>
 <p>Not tried: this Profile was fitted without a power report (<code>--power 0</code>).</p></section>`;
@@ -36,15 +36,23 @@ export function powerSection({ power, falseAlarmRate }: Profile): Markup {
 <p>${count(power.images, 'reference image')}, each judged by a model that was not fitted on its group, went through ${count(power.causes.length, 'simulated cause')} at severities 1 (mild) to 5 (severe). Each number is the share of them, in percent, that the Profile stops. <i>From</i> is the mildest severity from which on at least 95 % are stopped.</p>
 ${missed}
 <p>${cleanText(power)}</p>
-<div class="switch">${rateSwitch(promised)}
+${harm && harmText(harm)}
+<div class="switch">${rateSwitch(promised, harm)}
 ${heatLegend()}
-${heatMap(power)}</div></section>`;
+${heatMap(power, harm)}</div></section>`;
 }
 
 /** What being encoded again does by itself: part of every share of the heat map. */
 function cleanText({ clean }: Power): string {
   const { flagged, images } = clean;
   return `Clean but encoded again like the others, ${flagged} of ${images} are stopped: ${percent(flagged / images)} (${intervalText(clean)}).`;
+}
+
+/** What the third view of the heat map shows, and where the classifier suffers most. */
+function harmText({ classifier, images, causes }: NonNullable<Profile['harm']>): Markup {
+  const worst = [...causes].sort((a, b) => b.flips[4] - a.flips[4]).slice(0, 3);
+  const named = worst.map(({ cause, flips }) => `${cause} (${percent(flips[4])})`);
+  return html`<p id="harm">The classifier <b>${classifier.name}</b> was asked, too. <i>Flipped</i> is the share of ${count(images, 'image')} to which it answers otherwise than to the same image clean; at severity 5 most often under ${listed(named)}. A verdict of this Profile has an <code>expectedFlipRate</code>.</p>`;
 }
 
 /** The example image under every cause, a family after the other, each with the clean image first. */

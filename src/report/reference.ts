@@ -113,6 +113,14 @@ export function provenanceSection(profile: Profile): Markup {
     ['false alarms promised', rates.join(', ')],
     ...(outliers ? [['outliers', `${count(outliers, 'image')} unlike the rest`] as [string, string]] : []),
     ['detectors', detectors.map(({ name }) => name).join(', ')],
+    ...(profile.harm
+      ? [
+          [
+            'classifier',
+            html`${profile.harm.classifier.name} <code>${profile.harm.classifier.sha256.slice(0, 16)}</code>`,
+          ] as [string, Markup],
+        ]
+      : []),
     ['causes learnt', causes ? `${causes.names.length}` : 'none (--exposures 0)'],
     ['decoding rule', html`<code>${decode.rule}</code>`],
     ['decoder', html`<code>${decode.decoder}</code>`],

@@ -43,7 +43,7 @@ nav{margin-top:24px;display:flex;flex-wrap:wrap;gap:4px 24px;font-size:.9375rem}
 .switch label{border:1px solid var(--line);background:var(--card);border-radius:999px;padding:5px 16px;cursor:pointer;font-size:.9375rem}
 .switch input:checked+label{border-color:var(--seen);box-shadow:inset 0 0 0 1px var(--seen)}
 .switch input:focus-visible+label{outline:2px solid var(--seen);outline-offset:2px}
-#rate-warn:not(:checked)~.heats .at-warn,#rate-block:not(:checked)~.heats .at-block{display:none}
+#rate-warn:not(:checked)~.heats .at-warn,#rate-block:not(:checked)~.heats .at-block,#rate-flip:not(:checked)~.heats .at-flip{display:none}
 .switch>.legend,.switch>.heats{flex-basis:100%}
 .legend{display:flex;align-items:center;gap:8px;font-size:.8125rem;color:var(--soft);margin:8px 0}
 .scale{display:flex;border-radius:4px;overflow:hidden}

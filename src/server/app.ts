@@ -21,6 +21,7 @@ import { registerHealth, type ServerState } from './health.ts';
 import { registerHistory } from './history.ts';
 import { registerInspect } from './inspect.ts';
 import { createJudge, type Judge } from './judge.ts';
+import { registerMetadata } from './metadata.ts';
 import { createMetrics } from './metrics.ts';
 import { registerGate } from './proxy.ts';
 import { openQuarantine, registerQuarantine } from './quarantine.ts';
@@ -187,6 +188,7 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
   registerHistory(app, store);
   await registerDashboard(app, config, judge);
   registerReference(app, judge);
+  registerMetadata(app, judge, version);
   registerReload(app, config, app.reloader);
   if (config.quarantine !== undefined) registerQuarantine(app, await openQuarantine(config, judge, app.log));
   const { breaker } = await registerGate(app, { config, judge, budget, metrics });

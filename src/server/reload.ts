@@ -40,6 +40,8 @@ function openPool(config: Config, profileBytes: Uint8Array): Promise<Pool> {
     maxWaitMs: config.maxWaitMs,
     core: config.core,
     decideBy: config.decideBy,
+    blockWhen: config.blockWhen,
+    device: config.device,
     model: config.model,
     limits: {
       maxBytes: config.bodyLimit,

@@ -52,7 +52,7 @@ const historySchema = Type.Object(
 const reasonSchema = Type.Object(
   {
     statistic: Type.String({
-      description: 'Name in the table of GET /statistics, embedding, or a property of the container.',
+      description: 'Name in the table of GET /statistics, embedding, blockWhen, or a property of the container.',
     }),
     value: Type.Union([Type.Number(), Type.String()]),
     unit: Type.String(),
@@ -80,6 +80,18 @@ export const verdictSchema = Type.Object(
     falseAlarmRate: Type.Object(
       { warn: share('Rate promised at `warn`.'), block: share('Rate promised at `block`.') },
       { description: 'Larger than asked where the reference is too small.' },
+    ),
+    blockWhen: Type.Optional(
+      Type.String({ description: 'The rule that decides what is blocked, in place of falseAlarmRate.block.' }),
+    ),
+    expectedFlipRate: Type.Optional(
+      Type.Object(
+        { rate: share('Expected share.'), low: share('Lower end of its 95 % interval.'), high: share('Upper end.') },
+        {
+          description:
+            'How often the classifier is expected to answer otherwise than to the same image in good condition; where the Profile was fitted with one.',
+        },
+      ),
     ),
     reasons: Type.Array(reasonSchema, { description: 'Strongest first.' }),
     detectors: Type.Array(

@@ -76,12 +76,18 @@ describe('each decides by the detector that it is told', () => {
   it.each(['capture', 'content'] as const)('%s', async (decideBy) => {
     const bytes = await encode('compressed.jpg');
     writeFileSync(at('asked.jpg'), bytes);
-    const expected = withoutTime(await (await createInspector({ profile: path, decideBy })).inspect(bytes));
+    const blockWhen = decideBy === 'capture' ? 'score > 0 and pValue < 0.5' : undefined;
+    const expected = withoutTime(await (await createInspector({ profile: path, decideBy, blockWhen })).inspect(bytes));
     expect(expected).toMatchObject({ decidedBy: decideBy });
-    const asked = ['--profile', path, '--decide-by', decideBy];
+    if (blockWhen) expect(expected).toMatchObject({ blockWhen, verdict: 'block' });
+    const asked = ['--profile', path, '--decide-by', decideBy, ...(blockWhen ? ['--block-when', blockWhen] : [])];
     const inspected = await stopline(['inspect', at('asked.jpg'), '--json', ...asked]);
     expect(withoutTime(JSON.parse(inspected.stdout))).toEqual(expected);
-    const env = { STOPLINE_DECIDE_BY: decideBy, STOPLINE_PROFILE: path };
+    const env = {
+      STOPLINE_DECIDE_BY: decideBy,
+      STOPLINE_PROFILE: path,
+      ...(blockWhen && { STOPLINE_BLOCK_WHEN: blockWhen }),
+    };
     const scored = await stopline(['score', at('asked.jpg'), '--out', '-'], { env });
     expect(withoutTime(JSON.parse(scored.stdout))).toEqual({ path: at('asked.jpg'), ...expected });
     const other = await startService(asked);

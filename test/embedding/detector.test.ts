@@ -1,11 +1,15 @@
 // A model from the first image of the fit to the last answer of the service.
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Value } from 'typebox/value';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
+import { corrupt } from '../../src/corruptions.ts';
 import type { Frame } from '../../src/decode.ts';
+import { type EmbedderInfo, proposeFor, readModel } from '../../src/embedding/index.ts';
 import { loadOnnxRuntime } from '../../src/embedding/onnx.ts';
 import { type FitOptions, fit } from '../../src/fit.ts';
+import type { FlipRate } from '../../src/harm.ts';
 import { createInspector, type Inspector } from '../../src/inspector.ts';
 import { clopperPearson } from '../../src/intervals.ts';
 import { createPool } from '../../src/pool.ts';
@@ -17,6 +21,8 @@ import {
   type Profile,
   saveProfile,
 } from '../../src/profile.ts';
+import { renderReport } from '../../src/report/page.ts';
+import { verdictSchema } from '../../src/server/schemas.ts';
 import { errorOf, jpegFrame, renderFolder, startService, stopline, temporaryFolder } from '../cli/stopline.ts';
 import { layoutClassifier, smallClassifier } from './onnxfile.ts';
 
@@ -187,8 +193,8 @@ describe.skipIf(!installed)('a Profile with a model', () => {
     }
   });
 
-  it('with causes has a capture detector and a report of power, both with embeddings', async () => {
-    const { profile: whole } = await fitted({ exposures: 10, power: 1, model: other });
+  it('with causes and a classifier has a capture detector, a report of power, and a harm map', async () => {
+    const { profile: whole, warnings } = await fitted({ exposures: 10, power: 5, model: other, classifier: model });
     expect(whole.components).toEqual([
       'distance',
       'causeSpace',
@@ -204,8 +210,51 @@ describe.skipIf(!installed)('a Profile with a model', () => {
       { name: 'content', components: [0, 3, 4] },
       { name: 'embedding', components: [3, 4] },
     ]);
-    expect(whole.power?.images).toBe(1);
-    expect(decodeProfile(encodeProfile(whole)).model?.parts.map(({ kind }) => kind)).toContain('peak');
+    expect(whole.power?.images).toBe(5);
+    const again = decodeProfile(encodeProfile(whole));
+    expect(again.model?.parts.map(({ kind }) => kind)).toContain('peak');
+    expect(warnings.join()).toContain('The classifier has no card');
+    const { classifier, images, causes } = again.harm as NonNullable<Profile['harm']>;
+    expect(classifier).toEqual({ name: 'layout', sha256: profile.model?.sha256 });
+    // Those that causes were learnt from, and those of the report, of which some may be the same.
+    expect(images).toBeGreaterThanOrEqual(10);
+    expect(images).toBeLessThanOrEqual(15);
+    expect(causes.map(({ cause }) => cause)).toEqual(whole.power?.causes.map(({ cause }) => cause));
+    const meanFlips = (severity: number) =>
+      causes.reduce((sum, { flips }) => sum + flips[severity - 1], 0) / causes.length;
+    expect(meanFlips(5)).toBeGreaterThan(meanFlips(1));
+
+    // What is strange is expected to flip more often, and can be blocked for that.
+    const calm = await createInspector({ profile: whole, model: other, blockWhen: 'expectedFlipRate < 2' });
+    const usual = await calm.inspect(await jpegFrame(9001));
+    const spoilt = await calm.inspect(await encodeFrame(await corrupt(renderFrame(9001, size), 'gaussianNoise', 5, 1)));
+    const [few, many] = [usual, spoilt].map(({ expectedFlipRate }) => expectedFlipRate as FlipRate);
+    expect(few.rate).toBeLessThan(many.rate);
+    for (const { rate, low, high } of [few, many]) expect(low <= rate && rate <= high).toBe(true);
+    expect([usual.verdict, usual.reasons[0].statistic]).toEqual(['block', 'blockWhen']);
+    expect(usual.reasons[0].text).toBe(
+      `blocked by the rule "expectedFlipRate < 2": expectedFlipRate ${Number(few.rate.toPrecision(3))}`,
+    );
+    expect([...Value.Errors(verdictSchema, usual)]).toEqual([]);
+    const { harmWeights: _, ...tensors } = whole.tensors;
+    const { sha256: __, tensors: ___, ...description } = whole;
+    expect(() => decodeProfile(encodeProfile(createProfile(description, tensors)))).toThrow(
+      expect.objectContaining({ code: 'STOPLINE_ERR_PROFILE_INVALID' }),
+    );
+
+    const file = at('harm.stopline');
+    await saveProfile(whole, file);
+    const image = at('calm.jpg');
+    writeFileSync(image, await jpegFrame(9001));
+    const options = ['--profile', file, '--model', other];
+    const shown = await stopline(['inspect', image, ...options, '--block-when', 'expectedFlipRate < 2']);
+    expect(shown.code).toBe(4);
+    expect(shown.stdout).toMatch(/^ {2}expected flip rate [\d.]+ % \([\d.]+ % to [\d.]+ %\): how often/m);
+    expect(shown.stdout).toMatch(/block by the rule\)/);
+    const rows = await stopline(['score', image, ...options, '--format', 'csv', '--out', '-']);
+    const [head, row] = rows.stdout.split('\r\n').map((line) => line.split(','));
+    expect(Number(row[head.indexOf('expectedFlipRate')])).toBe(few.rate);
+    expect(await renderReport(whole)).toMatch(/<data class="at-flip s\d+"/);
   });
 });
 
@@ -230,18 +279,56 @@ describe.skipIf(!installed)('on the command line', () => {
     expect(scored).toBe(image);
     expect(withoutTime(row)).toEqual(verdict);
 
-    const service = await startService(['--profile', file, '--model', model, '--log-level', 'silent']);
+    // Without a graphics card every provider but the CPU fails, and says why wherever one looks.
+    const service = await startService([
+      ...['--profile', file, '--model', model, '--log-level', 'silent'],
+      ...['--device', 'gpu'],
+    ]);
     try {
       const answer = await service.post(readFileSync(image), 'image/jpeg');
       expect(withoutTime((await answer.json()) as never)).toEqual(verdict);
-      const about = await (await fetch(`${service.url}/profile`)).json();
-      expect(about).toMatchObject({ model: { name: 'layout', dimension: 48, provider: 'cpu', failed: [] } });
+      const get = async (path: string) => JSON.parse(await (await fetch(`${service.url}${path}`)).text());
+      const about = await get('/profile');
+      expect(about).toMatchObject({ model: { name: 'layout', dimension: 48 } });
+      const server = await get('/v2');
+      expect(server).toMatchObject({
+        name: 'stopline',
+        version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+        extensions: ['inspect'],
+        stopline: { profile: { name: 'reference', sha256: about.sha256 }, core: { build: expect.any(String) } },
+      });
+      const { provider, failed } = server.stopline.model as EmbedderInfo;
+      expect(about.model).toMatchObject({ provider, failed });
+      const tried = [...failed.map(({ provider: one }) => one), provider];
+      expect(tried).toEqual(['cuda', 'tensorrt', 'webgpu', 'cpu'].slice(0, tried.length));
+      for (const { reason } of failed) expect(reason).not.toBe('');
       const metrics = await (await fetch(`${service.url}/metrics`)).text();
-      expect(metrics).toMatch(/^stopline_model_info\{model="layout",.*provider="cpu"\} 1$/m);
+      expect(metrics).toMatch(new RegExp(`^stopline_model_info\\{model="layout",.*provider="${provider}"\\} 1$`, 'm'));
+      for (const { provider: one } of failed)
+        expect(metrics).toContain(`stopline_model_failed_provider{provider="${one}"} 1`);
       expect(metrics).toMatch(/^stopline_stage_duration_seconds_count\{stage="embedding"\} 1$/m);
     } finally {
       await service.stop();
     }
+  });
+
+  it('a network without class scores is no classifier, and a classifier needs images to be asked about', async () => {
+    await expect(fitted({ exposures: 10, power: 4, classifier: other })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+      message: expect.stringContaining('at least 5 images for power'),
+    });
+    const card = at('silent.card.json');
+    copyFileSync(other, at('silent.onnx'));
+    const { card: proposed } = proposeFor(other, await readModel(other));
+    const { classes: __, ...outputs } = proposed.outputs;
+    writeFileSync(card, JSON.stringify({ ...proposed, outputs }));
+    const some = ['--exposures', '10', '--power', '5', '--json', '--out', at('none.stopline')];
+    const run = await stopline(['fit', at('frames'), '--classifier', at('silent.onnx'), ...some]);
+    expect(run.code).toBe(78);
+    expect(errorOf(run)).toMatchObject({
+      code: 'STOPLINE_ERR_MODEL_UNSUPPORTED',
+      message: expect.stringContaining('outputs.classes'),
+    });
   });
 
   it('another model is refused before anything is judged', async () => {

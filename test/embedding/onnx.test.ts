@@ -340,7 +340,6 @@ describe('files and cards', () => {
     ['no such file', () => join(folder, 'none.onnx'), 'MODEL_UNREADABLE'],
     ['a folder', () => folder, 'MODEL_UNREADABLE'],
     ['no model', () => file('text.onnx', Buffer.from('not a model at all, only text')), 'MODEL_INVALID'],
-    ['a SavedModel', () => file('saved_model.pb', Buffer.from([8, 1])), 'MODEL_RUNTIME'],
     ['an input that is no image', () => file('vector.onnx', vectorModel()), 'MODEL_UNSUPPORTED'],
     ['an input of integers', () => file('bytes.onnx', vectorModel([1, 3, 8, 8], 2)), 'MODEL_UNSUPPORTED'],
   ])('%s', async (_, path, code) => {

@@ -1,0 +1,163 @@
+import { sampleRankCorrelation } from 'simple-statistics';
+import { corruptions } from '../../src/corruptions.ts';
+import { answerOf, compareAnswers } from '../../src/embedding/answer.ts';
+import { findModel } from '../../src/embedding/choose.ts';
+import type { PreparedModel } from '../../src/embedding/index.ts';
+import { fit } from '../../src/fit.ts';
+import { type ListedImage, listImages } from '../../src/folder.ts';
+import type { FlipRate } from '../../src/harm.ts';
+import { categoricalProperties } from '../../src/measure.ts';
+import { mapOrdered } from '../../src/pipeline.ts';
+import { createPool } from '../../src/pool.ts';
+import { powerPlan, powerSeverities } from '../../src/power.ts';
+import { createScorer, type Scorer } from '../../src/score.ts';
+import { assignFolds, groupPattern, hash, seedOf, withGroups } from '../../src/split.ts';
+import { statistics } from '../../src/statistics.ts';
+import { mean, share } from './measures.ts';
+import { table } from './tables.ts';
+
+export interface HarmOptions {
+  reference: string[];
+  classifier: PreparedModel;
+  /** One of so many parts of the reference is judged by a Profile of the others. */
+  folds: number;
+  /** Images of that part that are put through every cause. */
+  images: number;
+  /** As of `fit`. */
+  exposures: number;
+  seed: number;
+  groupBy: string;
+  threads: number;
+  onProgress?: (progress: { stage: HarmStage; done: number; total?: number }) => void;
+}
+
+export type HarmStage = 'fit' | 'ask other images';
+
+/** One image that no part of the Profile has seen, under one cause. */
+export interface HarmTrial {
+  /** Position in `powerPlan` without the clean image; -1 for that. */
+  cell: number;
+  score: number;
+  expected: FlipRate;
+  isFlipped: boolean;
+}
+
+/** Images of one part of the reference under every cause, judged by a Profile of the other parts. */
+export async function evaluateHarm(options: HarmOptions): Promise<{ trials: HarmTrial[]; images: number }> {
+  const { reference, classifier, folds, seed, groupBy, threads, exposures } = options;
+  const listed: ListedImage[] = [];
+  for await (const image of listImages(reference)) listed.push(image);
+  const about = { pattern: groupPattern(groupBy), folders: new Set(listed.map(({ folder }) => folder)).size, groupBy };
+  const empty = { group: '', fold: 0, statistics: new Float64Array(), properties: {} };
+  const { samples } = withGroups(
+    listed.map((image) => ({ ...empty, id: image.path, path: image.path, listed: image })),
+    about,
+  );
+  const foldOf = assignFolds(samples, { folds, seed });
+  const partOf = new Map(samples.map(({ path, group }) => [path, foldOf.get(group)]));
+  const { profile } = await fit({
+    ...{ paths: reference, only: ({ path }) => partOf.get(path) !== 0, seed, groupBy, threads, exposures, classifier },
+    onProgress: ({ done, total }) => options.onProgress?.({ stage: 'fit', done, total }),
+  });
+  const scorer = createScorer(
+    profile,
+    statistics.map(({ name }) => name),
+  );
+  const model = profile.model && (await findModel(profile.model));
+  const others = listed
+    .filter(({ path }) => partOf.get(path) === 0)
+    .sort((a, b) => (hash(seed, a.path) < hash(seed, b.path) ? -1 : 1))
+    .slice(0, options.images);
+  const trials: HarmTrial[] = [];
+  const pool = await createPool({ threads, isBatch: true, model, classifier });
+  try {
+    let done = 0;
+    const ask = async ({ path }: ListedImage) => pool.expose(path, powerPlan(seedOf(seed, path)), { asks: true });
+    for await (const exposed of mapOrdered(others, threads * 2, ask)) {
+      trials.push(...trialsOf(exposed, scorer, profile.constants, classifier));
+      options.onProgress?.({ stage: 'ask other images', done: ++done, total: others.length });
+    }
+  } finally {
+    await pool.destroy();
+  }
+  return { trials, images: others.length };
+}
+
+function trialsOf(
+  exposed: Awaited<ReturnType<Awaited<ReturnType<typeof createPool>>['expose']>>,
+  scorer: Scorer,
+  constants: Record<string, number>,
+  { card }: PreparedModel,
+): HarmTrial[] {
+  const answers = exposed.map(({ classScores }) => answerOf(classScores as Float32Array, card));
+  return exposed.map((image, i) => {
+    const score = scorer.score(image.statistics, categoricalProperties(image, constants), image.embedding);
+    return {
+      cell: i - 1,
+      score: score.detectors[0].score,
+      expected: score.flips as FlipRate,
+      isFlipped: compareAnswers(answers[0], answers[i]).isFlipped,
+    };
+  });
+}
+
+const percent = (value: number) => (Number.isNaN(value) ? '-' : `${(100 * value).toFixed(1)} %`);
+/** Bins of the expected rate in which it is compared with what happened. */
+const bins = [0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1];
+
+/** The section of a reference, without its heading. */
+export function harmReport({ trials, images }: { trials: readonly HarmTrial[]; images: number }): string {
+  const cells = corruptions.flatMap(({ name }, i) =>
+    powerSeverities.map((severity, j) => {
+      const inside = trials.filter(({ cell }) => cell === i * powerSeverities.length + j);
+      return {
+        name,
+        severity,
+        expected: mean(inside.map(({ expected }) => expected.rate)),
+        score: mean(inside.map(({ score }) => score)),
+        flipped: share(inside, ({ isFlipped }) => isFlipped),
+      };
+    }),
+  );
+  const correlation = (of: (cell: (typeof cells)[number]) => number, chosen = cells) =>
+    sampleRankCorrelation(
+      chosen.map(of),
+      chosen.map(({ flipped }) => flipped),
+    ).toFixed(3);
+  const clean = trials.filter(({ cell }) => cell < 0).map(({ expected }) => expected.rate);
+  const exposed = trials.filter(({ cell }) => cell >= 0);
+  const rows = bins.slice(0, -1).map((from, i) => {
+    const to = bins[i + 1];
+    const inside = exposed.filter(({ expected: { rate } }) => rate >= from && (rate < to || to === 1));
+    return [
+      `${percent(from)} to ${percent(to)}`,
+      inside.length,
+      percent(mean(inside.map(({ expected }) => expected.rate))),
+      percent(share(inside, ({ isFlipped }) => isFlipped)),
+      percent(mean(inside.map(({ expected }) => expected.low))),
+      percent(mean(inside.map(({ expected }) => expected.high))),
+    ];
+  });
+  const causes = corruptions.map(({ name, family }) => {
+    const of = cells.filter((cell) => cell.name === name);
+    const series = (pick: (cell: (typeof cells)[number]) => number) =>
+      `${of.map((cell) => (100 * pick(cell)).toFixed(0)).join(' / ')} %`;
+    return [name, family, series(({ expected }) => expected), series(({ flipped }) => flipped)];
+  });
+  return [
+    `${images} images that the Profile judging them has not seen, under every cause at every severity. Rank correlation (Spearman) over the ${cells.length} causes and severities between the flip rate expected from the verdicts and the flip rate measured on the same images, of which the Profile knows nothing: **${correlation(({ expected }) => expected)}**; of the mean anomaly score alone ${correlation(({ score }) => score)}. By severity: ${powerSeverities
+      .map(
+        (severity) =>
+          `${severity}: ${correlation(
+            ({ expected }) => expected,
+            cells.filter((cell) => cell.severity === severity),
+          )}`,
+      )
+      .join(', ')}.`,
+    `Clean but encoded again, an answer is expected to flip at a rate of ${percent(mean(clean))} on average; of ${clean.length} such images ${share(clean, (rate) => rate > 0.1) * clean.length} are expected to flip at more than 10 %.`,
+    'Is the expected rate met? Images under causes, by what their verdict says:',
+    table(['expected rate', 'images', 'mean', 'measured', 'low', 'high'], rows),
+    'Severities 1 to 5:',
+    table(['cause', 'family', 'expected', 'measured'], causes),
+  ].join('\n\n');
+}
