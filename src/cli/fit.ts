@@ -238,7 +238,7 @@ function powerTable({ power, harm }: Profile): string[] {
     `Clean but encoded again like the others: ${power.clean.flagged} of ${power.clean.images} stopped (95 %: ${percent(power.clean.low)} to ${percent(power.clean.high)})`,
     ...(harm
       ? [
-          `Flips: share of ${harm.images} images whose answer from ${printable(harm.classifier.name)} is not that to the clean image, at severities 1 to 5`,
+          `Flips: share of answers of ${printable(harm.classifier.name)} that are not those to the clean image, at severities 1 to 5; ${harm.images} images were asked`,
         ]
       : []),
     missed.length > 0
