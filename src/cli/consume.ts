@@ -20,6 +20,8 @@ interface ConsumeFlags {
   profile?: string;
   model?: string;
   decideBy?: string;
+  blockWhen?: string;
+  device?: string;
   threads?: string;
   core?: string;
   queueStalledMs?: string;
@@ -49,6 +51,8 @@ export function consumeCommand(): Command {
     .addOption(settingOption('profile'))
     .addOption(settingOption('model'))
     .addOption(settingOption('decideBy'))
+    .addOption(settingOption('blockWhen'))
+    .addOption(settingOption('device'))
     .addOption(settingOption('threads'))
     .addOption(settingOption('core'))
     .addOption(settingOption('queueStalledMs'))
@@ -64,13 +68,25 @@ Example:
 
 async function runConsume({ from, topic, publish, group, root, ...flags }: ConsumeFlags): Promise<void> {
   const { config } = configWithProfile(flags);
-  const { threads, core, decideBy, model, maxPixels, maxSide, s3Endpoint, queueStalledMs: stalledMs } = config;
+  const {
+    threads,
+    core,
+    decideBy,
+    blockWhen,
+    model,
+    device,
+    maxPixels,
+    maxSide,
+    s3Endpoint,
+    queueStalledMs: stalledMs,
+  } = config;
   const { broker: server = servers[from] } = config;
   const atOnce = threads * 2;
   const tally = createTally();
   await interruptible(async (signal) => {
     const limits = { maxPixels, maxSide };
-    const pool = await createPool({ profilePath: config.profile, threads, core, decideBy, model, limits });
+    const judging = { decideBy, blockWhen, model, device, limits };
+    const pool = await createPool({ profilePath: config.profile, threads, core, ...judging });
     const progress = startProgress('consume');
     try {
       await pool.ready();
