@@ -72,8 +72,12 @@ export interface InputOptions {
 export async function openItems(paths: readonly string[], options: InputOptions): Promise<Items> {
   const manifest = options.manifest === undefined ? undefined : await openManifest(options.manifest, options);
   const kinds = await Promise.all(paths.map(kindOf));
+  // All rows of a table have the same cells, also those of images that the manifest does not name.
+  const empty = manifest?.columns.length ? Object.fromEntries(manifest.columns.map((name) => [name, null])) : undefined;
   async function* all(): AsyncGenerator<Item> {
-    for (const [i, path] of paths.entries()) yield* listPath(path, kinds[i], options);
+    for (const [i, path] of paths.entries()) {
+      for await (const item of listPath(path, kinds[i], options)) yield empty ? { ...item, columns: empty } : item;
+    }
     if (manifest) {
       for await (const { name, location, columns } of listManifest(manifest)) {
         const kind = await kindOf(location).catch(() => 'file' as const); // a missing file is a row with its error

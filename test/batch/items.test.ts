@@ -170,6 +170,8 @@ describe('a manifest', () => {
         { name: rows[1].path, text: texts[1], columns: { camera: 'front', manifest_width: '4' } },
       ],
     });
+    const [unnamed] = (await read([at('drives/a/rear')], { manifest: at('list.csv'), pathColumn: 'file' })).all;
+    expect(unnamed.columns).toEqual({ camera: null, manifest_width: null });
     await expect(read([], { manifest: at('list.csv') })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_MANIFEST_INVALID',
       message: expect.stringContaining('--path-column'),

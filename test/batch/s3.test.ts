@@ -6,7 +6,9 @@ import { pack } from 'tar-stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Item, openItems } from '../../src/batch/items.ts';
 import { replaceFile } from '../../src/batch/output.ts';
+import { judgeItems } from '../../src/batch/run.ts';
 import { createObjectStore } from '../../src/batch/s3.ts';
+import type { Pool } from '../../src/pool.ts';
 import { startObjectStore } from '../fixtures/s3.ts';
 
 const objects = new Map<string, Uint8Array>();
@@ -72,6 +74,26 @@ describe('s3://', () => {
       version: expect.stringMatching(/^7 "\w{32}"$/),
     });
     expect(server.asked.filter((request) => request.includes('prefix='))).toHaveLength(5);
+  });
+
+  it('reads many objects at a time, but not more than it may hold, and keeps their order', async () => {
+    const far = await startObjectStore(objects, { latencyMs: 50 });
+    for (let i = 100; i < 200; i++) objects.set(`footage/${i}.jpg`, Buffer.from(`${i}`));
+    const distant = createObjectStore({ endpoint: far.endpoint });
+    const items = await openItems(['s3://footage/'], { store: distant, maxBytes: 1000 });
+    const pool = {
+      info: { threads: 2 },
+      score: async ({ name, bytes = Buffer.of() }: Parameters<Pool['score']>[0]) => ({
+        line: bytes,
+        count: { path: name, verdict: 'pass', reasons: [] },
+      }),
+    } as unknown as Pool;
+    const lines: string[] = [];
+    for await (const { line } of judgeItems(pool, items, { format: 'jsonl' })) lines.push(Buffer.from(line).toString());
+    await far.stop();
+    expect(lines).toEqual(Array.from({ length: 100 }, (_, i) => `${100 + i}`));
+    expect(far.mostAtOnce).toBeGreaterThan(8);
+    expect(far.mostAtOnce).toBeLessThanOrEqual(32);
   });
 
   it('tries again when the store is busy, and says so when it stays down', async () => {
