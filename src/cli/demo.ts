@@ -16,6 +16,7 @@ import { serve } from '../server/listen.ts';
 import type { Verdict } from '../verdict.ts';
 import { fitProgress } from './fit.ts';
 import { type Example, writeGallery } from './gallery.ts';
+import { throughGate } from './gatedemo.ts';
 import { interruptible } from './interrupt.ts';
 import { numberOption } from './options.ts';
 import { startProgress } from './progress.ts';
@@ -91,16 +92,21 @@ async function runDemo(flags: DemoFlags): Promise<void> {
   const { config } = loadConfig({
     flags: { profile: profilePath, host: '127.0.0.1', port: flags.port, logLevel: 'silent', maxWaitMs: 60_000 },
   });
-  const { profile, groups } = await interruptible(async (signal) => {
+  const { profile, groups, answers } = await interruptible(async (signal) => {
     const profile = await fitCamera(flags.frames, signal);
     await saveProfile(profile, profilePath);
     const service = await serve(config);
+    let groups: Group[];
     try {
       note(`service: listening at ${service.url}`);
-      return { profile, groups: await challenge(service.url, flags.frames, signal) };
+      groups = await challenge(service.url, flags.frames, signal);
     } finally {
       await service.close();
     }
+    const shown = groups
+      .filter(({ condition }) => condition.severity !== 1)
+      .flatMap(({ examples }) => examples.slice(0, 1));
+    return { profile, groups, answers: await throughGate(config, shown) };
   });
   const examples = groups.flatMap(({ examples }) => examples);
   const files = await writeGallery(flags.out, { profile, examples });
@@ -112,6 +118,7 @@ async function runDemo(flags: DemoFlags): Promise<void> {
       profile: { name: profile.name, sha256: profile.sha256 },
       conditions: groups.map(({ condition, tally }) => ({ ...condition, ...tally.toJSON() })),
       falseAlarms: alarms,
+      gate: answers,
       seconds,
     });
     return;
@@ -119,6 +126,10 @@ async function runDemo(flags: DemoFlags): Promise<void> {
   print(conditionTable(groups));
   print('\nFalse alarms on clean frames that were not used to fit:');
   print(table(alarms.map(falseAlarmRow)));
+  if (answers.length > 0) {
+    print('\nThrough a gate in front of a model server, enforcing:');
+    print(table(answers.map(({ label, status, verdict, answer }) => [`  ${label}`, `${status}`, verdict, answer])));
+  }
   print(`\nWritten to ${printable(flags.out)} in ${duration(seconds)}:`);
   print(
     table([

@@ -17,7 +17,7 @@ describe('stopline demo', () => {
     expect(stderr).toMatch(/^measure: 60\/60 images/m);
     expect(stderr).toMatch(/^service: listening at http:\/\/127\.0\.0\.1:\d+$/m);
 
-    const { files, conditions, falseAlarms } = JSON.parse(stdout);
+    const { files, conditions, falseAlarms, gate } = JSON.parse(stdout);
     const profile = await loadProfile(files.profile);
     expect(profile.reference.images).toBe(60);
     expect(conditions.map(({ label, images }: { label: string; images: number }) => [label, images])).toEqual([
@@ -41,6 +41,20 @@ describe('stopline demo', () => {
       expect(alarms).toBe(clean.verdicts.block + (level === 'warn' ? clean.verdicts.warn : 0));
       expect(interval).toEqual(clopperPearson(alarms, images));
       expect(isKept).toBe(interval.low <= promised);
+    }
+
+    // A real model answered what passed the gate, and was not asked about the other.
+    expect(gate.map(({ label }: { label: string }) => label)).toEqual([
+      'clean',
+      'rain 3',
+      'JPEG compression 3',
+      'blur 3',
+      'night 3',
+      'fog 3',
+    ]);
+    for (const { status, verdict, answer } of gate) {
+      if (verdict === 'block') expect([status, answer]).toEqual([422, expect.stringMatching(/^refused: \w+$/)]);
+      else expect([status, answer]).toEqual([200, expect.stringMatching(/^1 x \d+ numbers of the model$/)]);
     }
 
     const sheet = readContainer(readFileSync(files.sheet));
