@@ -66,7 +66,11 @@ export function checkPopulation(population: Population, limits: CheckLimits): Ch
   };
   const shifts = population.shifts().map((shift) => ({
     ...shift,
-    moved: shift.adjusted <= falseDiscoveryRate && shift.distance > limits.maxDistance,
+    moved:
+      shift.adjusted <= falseDiscoveryRate &&
+      shift.distance > limits.maxDistance &&
+      // Images less strange than the reference, such as those that it was fitted on, are no drift.
+      (shift.kind === 'statistic' || shift.direction !== 'low'),
   }));
   return {
     passed: shares.warn.passed && shares.block.passed && !shifts.some(({ moved }) => moved),

@@ -1,21 +1,19 @@
-import { createReadStream } from 'node:fs';
 import { dirname } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import type { Monitor } from '../drift/monitor.ts';
-import type { Observable } from '../drift/observation.ts';
 import type { DriftReport, DriftState, Transition } from '../drift/report.ts';
 import { createDrift } from '../drift.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
 import { countImages, listImages } from '../folder.ts';
 import { mapOrdered } from '../pipeline.ts';
 import { createPool } from '../pool.ts';
-import { loadProfile, type Profile } from '../profile.ts';
+import { loadProfile } from '../profile.ts';
 import { sourceRule } from '../sources.ts';
 import { interruptible } from './interrupt.ts';
 import { configWithProfile, numberOption, settingOption } from './options.ts';
 import { startProgress } from './progress.ts';
+import { type ReplayedRow, readRows } from './scored.ts';
 import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
 
 interface DriftFlags {
@@ -29,9 +27,6 @@ interface DriftFlags {
   interval?: number;
   json?: boolean;
 }
-
-/** One image of the replay. */
-type Step = { path: string } & (Observable | { error: { code: string; message: string } });
 
 /** One source as it is replayed. */
 interface Replay {
@@ -86,7 +81,7 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
   const isRows = paths.length === 1 && paths[0].toLowerCase().endsWith('.jsonl');
   const rule = sourceRule(sourcePattern, paths, 'source-pattern');
   const replays = new Map<string, Replay>();
-  const take = (step: Step) => {
+  const take = (step: ReplayedRow) => {
     const { path } = step;
     const folder = dirname(path);
     // Paths in rows are as they were given to score: all folders count.
@@ -137,7 +132,7 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
       });
       try {
         await pool.ready();
-        const judge = async (path: string): Promise<Step> => {
+        const judge = async (path: string): Promise<ReplayedRow> => {
           signal.throwIfAborted();
           return pool.inspectFile(path).then(
             (verdict) => ({ path, ...verdict }),
@@ -161,62 +156,6 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
   else print(all.map(textOf).join('\n\n'));
   const alarmed = all.filter(({ transitions }) => transitions.some(({ to }) => to === 'drifted' || to === 'frozen'));
   if (alarmed.length > 0) process.exitCode = 1;
-}
-
-/**
- * Rows of `score` in their order.
- * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE, REQUEST_INVALID, OPTION_INVALID for those of another Profile
- */
-async function* readRows(path: string, { sha256 }: Profile, decideBy: string): AsyncGenerator<Step> {
-  const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
-  let number = 0;
-  try {
-    for await (const line of lines) {
-      number++;
-      if (line.trim() === '') continue;
-      const row = rowOf(line);
-      if (!row) {
-        throw new StoplineError(
-          'REQUEST_INVALID',
-          `Expected a row of score in line ${number} of "${path}" but received none.`,
-        );
-      }
-      if (!('error' in row) && (row.profile.sha256 !== sha256 || row.decidedBy !== decideBy)) {
-        throw new StoplineError(
-          'OPTION_INVALID',
-          `Expected rows of the Profile ${sha256.slice(0, 12)} decided by ${decideBy} but line ${number} of "${path}" is of ${row.profile.sha256.slice(0, 12)}, decided by ${row.decidedBy}.`,
-        );
-      }
-      yield row;
-    }
-  } catch (cause) {
-    if (cause instanceof StoplineError) throw cause;
-    const { code, message } = cause as NodeJS.ErrnoException;
-    throw new StoplineError(
-      code === 'ENOENT' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
-      `"${path}" cannot be read: ${message}.`,
-      { cause },
-    );
-  }
-}
-
-function rowOf(line: string): Step | undefined {
-  try {
-    const row = JSON.parse(line);
-    if (typeof row?.path !== 'string') return undefined;
-    if (typeof row.error?.code === 'string') return row;
-    const { pValue, score, statistics, image, profile } = row;
-    const isWhole =
-      typeof pValue === 'number' && typeof score === 'number' && statistics !== null && typeof statistics === 'object';
-    return isWhole &&
-      typeof image?.sha256 === 'string' &&
-      typeof image.hash === 'string' &&
-      typeof profile?.sha256 === 'string'
-      ? row
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function asJson({ source, monitor, images, failed, transitions }: Replay) {

@@ -30,6 +30,7 @@ import {
 import { checkWritable } from './output.ts';
 import { startProgress } from './progress.ts';
 import { scoreOnQueue } from './queue.ts';
+import { reportWritten, writeRunReport } from './report.ts';
 import {
   bar,
   commandLine,
@@ -55,6 +56,7 @@ export interface ScoreFlags extends InputFlags {
   queue?: string;
   chunk?: number;
   summary?: string;
+  report?: string;
   decideBy?: string;
   blockWhen?: string;
   threads?: string;
@@ -85,7 +87,8 @@ export function scoreCommand(): Command {
     .option('--resume', 'go on with the run that has this output, if there is one')
     .addOption(settingOption('queue'))
     .addOption(numberOption('--chunk <N>', 'images that a worker of the queue takes at a time (default: 512)'))
-    .option('--summary <FILE>', 'also write the summary as JSON to a file or s3:// object');
+    .option('--summary <FILE>', 'also write the summary as JSON to a file or s3:// object')
+    .option('--report <FILE>', 'also draw the run as one HTML file; needs rows in a jsonl file');
   for (const option of inputOptions()) command.addOption(option);
   return command
     .addOption(settingOption('threads'))
@@ -201,6 +204,8 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   });
 
   const seconds = (performance.now() - startedAt) / 1000;
+  if (flags.report !== undefined)
+    note(reportWritten(flags.report, await writeRunReport(flags.out, flags.report, profile)));
   await sumUp(flags, { tally, format, config, profile, seconds, shard, store });
 }
 
@@ -235,13 +240,20 @@ export async function sumUp(
 }
 
 /** Found out before anything is judged. @throws {StoplineError} OPTION_INVALID, OUTPUT_UNWRITABLE */
-async function checkOutputs({ out, json, resume, summary }: ScoreFlags, format: RowFormat): Promise<void> {
+async function checkOutputs({ out, json, resume, summary, report }: ScoreFlags, format: RowFormat): Promise<void> {
+  if (report !== undefined && (format !== 'jsonl' || out === '-' || isObjectUrl(out))) {
+    const received = out === '-' || isObjectUrl(out) ? out : format;
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected a .jsonl file for --out together with --report but received ${received}.`,
+    );
+  }
   if (out === '-') {
     const other = json ? '--json' : resume ? '--resume' : format === 'parquet' ? '--format parquet' : undefined;
     if (other === undefined) return;
     throw new StoplineError('OPTION_INVALID', `Expected a file for --out together with ${other} but received -.`);
   }
-  for (const file of [out, summary]) if (file !== undefined && !isObjectUrl(file)) await checkWritable(file);
+  for (const file of [out, summary, report]) if (file !== undefined && !isObjectUrl(file)) await checkWritable(file);
 }
 
 /** Waits for a slow reader, so that memory stays flat. */

@@ -97,6 +97,31 @@ code{font:.875em ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",mo
 footer{padding-block:64px 48px;font-size:.8125rem;color:var(--soft)}
 ${shades}
 .heat data,.scale i,.bar i,.distribution path,.figures{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+.timeline{display:block;width:100%;height:140px;margin-top:16px;border:solid var(--line);border-width:1px 0}
+.timeline .warn{fill:var(--alarm);fill-opacity:.35}
+.timeline .block{fill:var(--alarm)}
+.timeline line{stroke:var(--soft);stroke-dasharray:3 4;vector-effect:non-scaling-stroke}
+.timeline .mean{fill:none;stroke:var(--ink);stroke-width:1.5;vector-effect:non-scaling-stroke}
+.timeline+.legend{max-width:none}
+.legend .right{margin-left:auto}
+.folders{margin-top:24px}
+.folders td{padding-left:16px}
+.counts thead th{color:var(--soft);font-size:.8125rem;white-space:nowrap}
+.counts thead th:not(:first-child):not(.text){text-align:right}
+.counts .text{text-align:left;white-space:normal;padding-left:16px}
+.counts td.stacked{white-space:nowrap;font-size:0;text-align:left}
+.stacked i{display:inline-block;border-radius:0;min-width:0}
+.stacked .block{background:var(--alarm)}
+.stacked .warn{background:color-mix(in oklab,var(--alarm) 40%,var(--cell))}
+.distribution .of-reference{fill:var(--soft);fill-opacity:.3}
+.worst{grid-template-columns:repeat(auto-fill,minmax(240px,1fr))}
+.worst figure{min-width:0;overflow-wrap:anywhere}
+.worst ol{margin:4px 0 0;padding-left:1.3em}
+.worst em{overflow-wrap:anywhere}
+.blank{display:grid;place-items:center;aspect-ratio:16/9;border-radius:6px;background:var(--cell);color:var(--soft);font-size:.8125rem}
+.verdict{font-size:.75rem;font-weight:650;text-transform:uppercase;letter-spacing:.03em}
+.verdict.block{color:var(--alarm)!important}
+.timeline,.stacked i{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 @media (max-width:820px){.heats{columns:1}}
 @media (max-width:560px){body>*{padding-inline:16px}h1{font-size:1.9rem}.lead{font-size:1.0625rem}header{padding-top:32px}section{padding-top:48px}.pictures{grid-template-columns:repeat(2,1fr);gap:16px 10px}.figures{grid-template-columns:1fr 1fr}.figures div{padding:12px 14px}.figures dd{font-size:1.4rem}.figures div:last-child:nth-child(odd){grid-column:1/-1}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:8px}.distributions{grid-template-columns:1fr}.heat th:first-child{width:36%}.heat{font-size:.8125rem}.heat data{padding-right:4px}}
 @media print{:root{--paper:#fff;--card:#fff;--ink:#111;--soft:#555;--line:#ddd;--cell:#f3f1ec;--seen:#175f69;--on-seen:#fff;--alarm:#a5430a;--alarm-paper:#fbefe6}body{font-size:10pt}body>*{padding-inline:0}.figures{grid-template-columns:repeat(5,1fr)}.figures div{padding:8px 10px}.figures dd{font-size:1.3rem}.figures .remark{font-size:.7rem}.heats{columns:2;column-gap:24px}.heat{font-size:8pt;padding-bottom:12px}.heat data{padding-right:4px}.distribution{padding:8px 10px}nav{display:none}section{padding-top:28px}header{padding-top:0}.distributions{grid-template-columns:repeat(4,1fr);gap:8px}.distribution p{font-size:.7rem}.pictures{grid-template-columns:repeat(6,1fr);gap:10px 8px}figcaption,figcaption b{font-size:.7rem}}

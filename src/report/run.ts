@@ -1,0 +1,256 @@
+import { readFile } from 'node:fs/promises';
+import { reasonInWords } from '../batch/tally.ts';
+import { type Check, type CheckedShare, checkPopulation, defaultMaxDistance, defaultShares } from '../check.ts';
+import { decode } from '../decode.ts';
+import type { DriftState } from '../drift/report.ts';
+import type { Population, RememberedImage, VerdictCounts } from '../population.ts';
+import type { Profile } from '../profile.ts';
+import { statistics } from '../statistics.ts';
+import { quantileOf } from './distributions.ts';
+import { html, type Markup } from './html.ts';
+import { page } from './page.ts';
+import { powerSection } from './power.ts';
+import { type Thumbnail, thumbnail } from './thumbnails.ts';
+import { count, decimal, listed, percent, unitText } from './words.ts';
+
+/** One change of the state of a source while the images were replayed in their order. */
+export interface ReplayedTransition {
+  source: string;
+  /** Which image of the source, from 1. */
+  image: number;
+  from: DriftState;
+  to: DriftState;
+  text: string;
+}
+
+/** A run of `score`: its images as a population, and when an alarm would have come. */
+export interface Run {
+  population: Population;
+  transitions: readonly ReplayedTransition[];
+}
+
+/** Strangest images with pictures, and the longest side of these in pixels. */
+const maxPictures = 24;
+const pictureSide = 240;
+/** Distributions that are drawn, folders and changes of state that are listed. */
+const maxShifts = 24;
+const maxRows = 40;
+const box = { width: 240, height: 64 };
+
+/**
+ * A run as one HTML page that needs nothing else: no script, no network, no file beside it.
+ *
+ * @param read gives the bytes of an image; default: reads its path. An image that cannot be read has no picture.
+ * @returns the text of the file
+ */
+export async function renderRunReport(
+  profile: Profile,
+  { population, transitions }: Run,
+  read: (path: string) => Promise<Uint8Array> = readFile,
+): Promise<string> {
+  const check = checkPopulation(population, { ...defaultShares(profile), maxDistance: defaultMaxDistance });
+  const worst = population.worst().filter(({ verdict }) => verdict !== 'pass');
+  const pictures = await drawPictures(worst.slice(0, maxPictures), read);
+  return page(
+    `${count(check.counts.images, 'image')} against ${profile.name}`,
+    html`<header><p class="eyebrow">Stopline run</p><h1>${count(check.counts.images, 'image')} against ${profile.name}</h1>
+<p class="lead">${sentence(check, population)}</p>
+${runFigures(check)}
+<nav aria-label="Sections"><a href="#where">Where</a><a href="#moved">What moved</a><a href="#worst">Strangest images</a><a href="#drift">Drift</a><a href="#power">What the Profile can see</a></nav></header>
+<main>${whereSection(population)}
+${movedSection(profile, population, check)}
+${whySection(population)}
+${worstSection(worst, pictures)}
+${driftSection(transitions)}
+${powerSection(profile)}</main>
+<footer>Made by <code>stopline report</code> with the Profile <code>${profile.sha256.slice(0, 16)}</code>. Intervals are for images that are independent of each other; neighbouring frames make them too narrow.</footer>`,
+  );
+}
+
+/** What was found, for a reader of one sentence. */
+function sentence({ counts, shares, shifts, passed }: Check, population: Population): string {
+  const moved = shifts.filter((shift) => shift.moved && shift.kind === 'statistic');
+  const stopped = counts.warn + counts.block;
+  const start = `${passed ? 'The images match the reference' : 'The images do not match the reference'}: ${percent(shares.warn.share)} were warned about or blocked (${percent(shares.warn.max)} allowed)`;
+  const [cause] = population.causes();
+  const why =
+    cause && stopped > 0 && cause.cause !== 'unknown'
+      ? `, most likely because of ${cause.cause} (${cause.count} of ${count(stopped, 'image')})`
+      : '';
+  const what =
+    moved.length === 0
+      ? ', and no statistic has moved'
+      : `, and ${count(moved.length, 'statistic')} of ${shifts.length} moved, farthest ${listed(moved.slice(0, 3).map(({ name }) => name))}`;
+  return `${start}${why}${what}.`;
+}
+
+function runFigures({ counts, shares }: Check): Markup {
+  const share = (term: string, { hits, share: part, low, high, max, passed }: CheckedShare): Markup => {
+    const remark = `${decimal(hits)}; 95 % interval ${percent(low)} to ${percent(high)}, ${percent(max)} allowed`;
+    return html`<div><dt>${term}</dt><dd>${percent(part)}</dd><dd class="remark"><small>${passed ? remark : html`<span class="alarm">${remark}</span>`}</small></dd></div>`;
+  };
+  return html`<dl class="figures"><div><dt>Images</dt><dd>${decimal(counts.images)}</dd><dd class="remark"><small>${decimal(counts.pass)} pass, ${decimal(counts.warn)} warn, ${decimal(counts.block)} block</small></dd></div>
+${share('Warned about or blocked', shares.warn)}${share('Blocked', shares.block)}
+<div><dt>Not judged</dt><dd>${decimal(counts.failed)}</dd><dd class="remark"><small>broken or not an image; counted as blocked</small></dd></div></dl>`;
+}
+
+/** Verdicts over the order of the images, and over folders. */
+function whereSection(population: Population): Markup {
+  const timeline = population.timeline();
+  const width = 1000 / timeline.length;
+  const stopped = ({ warn, block, failed }: VerdictCounts) => warn + block + failed;
+  const bars = (of: (counts: VerdictCounts) => number) =>
+    timeline
+      .map(({ counts }, i) => {
+        const tall = (100 * of(counts)) / counts.images;
+        return tall > 0 ? `M${tidy(i * width)} 100v${tidy(-tall)}h${tidy(width * 0.92)}V100z` : '';
+      })
+      .join('');
+  const line = timeline
+    .filter(({ meanP }) => Number.isFinite(meanP))
+    .map(({ meanP }, i) => `${i === 0 ? 'M' : 'L'}${tidy((i + 0.5) * width)} ${tidy(100 * (1 - meanP))}`)
+    .join('');
+  const span = timeline[0]?.counts.images ?? 0;
+  const folders = population
+    .folders()
+    .sort((a, b) => stopped(b.counts) / b.counts.images - stopped(a.counts) / a.counts.images);
+  const rows = folders.slice(0, maxRows).map(({ folder, counts }) => {
+    const part = (n: number) => `width:${((100 * n) / counts.images).toFixed(1)}%`;
+    return html`<tr><th scope="row">${folder}</th><td>${decimal(counts.images)}</td><td>${percent(stopped(counts) / counts.images)}</td><td class="bar stacked"><i class="block" style="${part(counts.block + counts.failed)}"></i><i class="warn" style="${part(counts.warn)}"></i></td></tr>`;
+  });
+  const more =
+    folders.length > maxRows &&
+    html`<p class="soft">and ${count(folders.length - maxRows, 'folder')} more with fewer.</p>`;
+  return html`<section id="where"><h2>Where</h2>
+<p>The images in the order in which they were judged, ${count(span, 'image')} a bar: the share that was warned about (light) and blocked (dark). The line is the mean p-value, which is 0.5 (halfway) for images like the reference.</p>
+<svg class="timeline" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="Share of images stopped, in order"><path class="warn" d="${bars(stopped)}"/><path class="block" d="${bars(({ block, failed }) => block + failed)}"/><line x1="0" x2="1000" y1="50" y2="50"/><path class="mean" d="${line}"/></svg>
+<p class="legend"><span>first image</span><span class="right">last image</span></p>
+<table class="counts folders"><caption>by folder</caption><thead><tr><th scope="col">folder</th><th scope="col">images</th><th scope="col">stopped</th><th scope="col"><span class="unseen">shares</span></th></tr></thead><tbody>${rows}</tbody></table>${more}</section>`;
+}
+
+/** Statistics whose distribution lies elsewhere, drawn over that of the reference. */
+function movedSection(profile: Profile, population: Population, { shifts, maxDistance }: Check): Markup {
+  const moved = shifts.filter((shift) => shift.moved && shift.kind === 'statistic').sort((a, b) => b.size - a.size);
+  const cards = moved.slice(0, maxShifts).map((shift) => {
+    const { name, size, distance, direction, adjusted, reference, current } = shift;
+    const row = statistics.find((statistic) => statistic.name === name);
+    const position = profile.statistics.findIndex((statistic) => statistic.name === name);
+    const { shape, data } = profile.tensors.calibrationValues;
+    const sorted = data.slice(position * shape[1], (position + 1) * shape[1]).sort();
+    const digits = row?.digits ?? 3;
+    const words =
+      direction === 'spread'
+        ? 'spread otherwise than'
+        : ((direction === 'high' ? row?.high : row?.low) ?? 'other than');
+    return html`<article class="distribution"><h4>${name}<small>${words} the reference</small></h4>
+${overlay(name, sorted, population.valuesOf(name), profile.statistics[position].logFloor)}
+<dl><div><dt>reference</dt><dd>${decimal(reference.p50, digits)}</dd></div><div><dt>here</dt><dd><b>${decimal(current.p50, digits)}</b> ${unitText(row?.unit ?? '')}</dd></div><div><dt>size</dt><dd>${decimal(size, 1)} sd</dd></div></dl>
+<p>Medians. Kolmogorov-Smirnov distance ${decimal(distance, 2)}, adjusted p ${adjusted < 1e-12 ? 'below 1e-12' : Number(adjusted.toPrecision(2))}.</p></article>
+`;
+  });
+  const text =
+    shifts.length === 0
+      ? 'Too few images to compare distributions.'
+      : `${moved.length} of ${shifts.filter(({ kind }) => kind === 'statistic').length} statistics have moved: farther than a Kolmogorov-Smirnov distance of ${maxDistance}, at a false discovery rate of 1 % over all. Grey is the reference, coloured are these images; size is the Wasserstein distance in standard deviations of the reference.`;
+  const more =
+    moved.length > maxShifts &&
+    html`<p class="soft">and ${count(moved.length - maxShifts, 'statistic')} more: ${moved
+      .slice(maxShifts)
+      .map(({ name }) => name)
+      .join(', ')}.</p>`;
+  return html`<section id="moved"><h2>What moved</h2><p>${text}</p><div class="distributions">${cards}</div>${more}</section>`;
+}
+
+/** Two histograms over the same bins, each with its own height. */
+function overlay(name: string, reference: Float64Array, current: Float64Array, logFloor: number | undefined): Markup {
+  const scaled = (value: number) => (logFloor === undefined ? value : Math.log(Math.max(value, 0) + logFloor));
+  const low = scaled(Math.min(quantileOf(reference, 0.002), quantileOf(current, 0.002)));
+  const high = scaled(Math.max(quantileOf(reference, 0.998), quantileOf(current, 0.998)));
+  const bins = 40;
+  const path = (values: Float64Array) => {
+    const counts = new Array<number>(bins).fill(0);
+    for (const value of values) {
+      const place = high > low ? Math.floor(((scaled(value) - low) / (high - low)) * bins) : bins >> 1;
+      counts[Math.min(bins - 1, Math.max(0, place))]++;
+    }
+    const most = Math.max(...counts);
+    const width = box.width / bins;
+    const tops = counts.map((n, i) => `L${tidy(i * width)} ${tidy(box.height * (1 - n / most))}h${tidy(width)}`);
+    return `M0 ${box.height}${tops.join('')}L${box.width} ${box.height}z`;
+  };
+  return html`<svg viewBox="0 0 ${box.width} ${box.height}" preserveAspectRatio="none" role="img" aria-label="${name}: these images over the reference"><path class="of-reference" d="${path(reference)}"/><path d="${path(current)}"/></svg>`;
+}
+
+/** Causes, first reasons, and why images could not be judged. */
+function whySection(population: Population): Markup {
+  const table = (caption: string, entries: (readonly [string, number])[]) => {
+    const total = entries.reduce((sum, [, n]) => sum + n, 0);
+    const rows = entries
+      .slice(0, 12)
+      .map(
+        ([name, n]) =>
+          html`<tr><th scope="row">${name}</th><td>${decimal(n)}</td><td class="bar"><i style="width:${((100 * n) / total).toFixed(1)}%"></i></td></tr>`,
+      );
+    return (
+      entries.length > 0 && html`<table class="counts"><caption>${caption}</caption><tbody>${rows}</tbody></table>`
+    );
+  };
+  const causes = population.causes().map(({ cause, count: n }) => [cause, n] as const);
+  const reasons = population.reasons().map((reason) => [reasonInWords(reason), reason.count] as const);
+  const errors = population.errors().map(({ code, count: n, example }) => [`${code}, such as ${example}`, n] as const);
+  if (causes.length + reasons.length + errors.length === 0) {
+    return html`<section id="why"><h2>Why</h2><p>Every image passed.</p></section>`;
+  }
+  return html`<section id="why"><h2>Why</h2><p>Of images that did not pass.</p>
+<div class="columns">${table('likeliest cause', causes)}${table('first reason', reasons)}${table('could not be judged', errors)}</div></section>`;
+}
+
+function worstSection(worst: readonly RememberedImage[], pictures: ReadonlyMap<string, Thumbnail>): Markup {
+  const figures = worst.slice(0, maxPictures).map(({ path, verdict, pValue, reasons, cause, nearest }) => {
+    const picture = pictures.get(path);
+    const shown = picture
+      ? html`<img src="${picture.source}" alt="${path}" width="${picture.width}" height="${picture.height}">`
+      : html`<div class="blank">no picture: the file is not there</div>`;
+    return html`<figure>${shown}<figcaption><b><span class="verdict ${verdict}">${verdict}</span> ${path}</b><em>p ${Number(pValue.toPrecision(2))}${cause && `, likely ${cause.cause} (${percent(cause.probability)})`}</em><ol>${reasons.map((text) => html`<li>${text}</li>`)}</ol>${nearest && html`<em>most alike: ${nearest.join(', ')}</em>`}</figcaption></figure>
+`;
+  });
+  const text =
+    worst.length === 0 ? 'None: every image passed.' : 'By score; of images with the same first reason at most twelve.';
+  return html`<section id="worst"><h2>Strangest images</h2><p>${text}</p><div class="pictures worst">${figures}</div></section>`;
+}
+
+function driftSection(transitions: readonly ReplayedTransition[]): Markup {
+  const rows = transitions
+    .slice(0, maxRows)
+    .map(
+      ({ source, image, from, to, text }) =>
+        html`<tr><th scope="row">${source}</th><td>${decimal(image)}</td><td class="text">${from} \u2192 <b class="${to === 'drifted' || to === 'frozen' ? 'alarm' : ''}">${to}</b></td><td class="text">${text}</td></tr>`,
+    );
+  const more =
+    transitions.length > maxRows &&
+    html`<p class="soft">and ${count(transitions.length - maxRows, 'change')} more.</p>`;
+  const table =
+    rows.length > 0 &&
+    html`<table class="counts drift"><thead><tr><th scope="col">folder</th><th scope="col">image</th><th scope="col" class="text">state</th><th scope="col" class="text">because</th></tr></thead><tbody>${rows}</tbody></table>`;
+  const none = rows.length === 0 && html`<p>No folder came out of learning: too few images, or too much alike.</p>`;
+  return html`<section id="drift"><h2>Drift over time</h2><p>Each folder watched image by image, in its order, as a service watches a camera: when its state would have changed.</p>${none}${table}${more}</section>`;
+}
+
+async function drawPictures(
+  images: readonly RememberedImage[],
+  read: (path: string) => Promise<Uint8Array>,
+): Promise<Map<string, Thumbnail>> {
+  const drawn = new Map<string, Thumbnail>();
+  for (const { path } of images) {
+    try {
+      drawn.set(path, await thumbnail((await decode(await read(path))).frame, pictureSide));
+    } catch {
+      // The rows may have been moved away from their images: the rest of the report does not depend on them.
+    }
+  }
+  return drawn;
+}
+
+function tidy(value: number): number {
+  return Math.round(value * 10) / 10;
+}
