@@ -38,6 +38,7 @@ export async function registerGate(app: FastifyInstance, parts: GateParts): Prom
   const { config, judge, budget, metrics } = parts;
   const match = matcherOf([...(config.routes ?? []), ...protocolRoutes]);
   const beside = new Set<Promise<unknown>>();
+  const judging = new WeakMap<FastifyRequest, Promise<unknown>>();
 
   /** Judges a request whose body has been read, by the rules of its path. */
   const judgeRequest = async (request: FastifyRequest, of: { path: string; taken: Taken; signal: AbortSignal }) => {
@@ -56,9 +57,11 @@ export async function registerGate(app: FastifyInstance, parts: GateParts): Prom
       inspect: (image, signal) => judge.inspect(image, { source, requestId, signal, keep: true }),
       report: (report) => metrics.observeGate(report),
     });
-    if (passage.judged) {
-      beside.add(passage.judged);
-      passage.judged.finally(() => beside.delete(passage.judged as Promise<unknown>));
+    const { judged } = passage;
+    if (judged) {
+      judging.set(request, judged);
+      beside.add(judged);
+      void judged.then(() => beside.delete(judged));
     }
     request.verdict = passage.decision?.verdict ?? null;
     return passage;
@@ -79,13 +82,17 @@ export async function registerGate(app: FastifyInstance, parts: GateParts): Prom
       budget.used += bytes;
       held += bytes;
     };
-    reply.raw.once('close', () => {
-      budget.used -= held;
-    });
     if (request.awaitsContinue) {
       request.awaitsContinue = false;
       reply.raw.writeContinue();
     }
+    // An image that is judged beside is in memory until it is judged, also when the answer has long been sent.
+    const judged = (): Promise<unknown> => judging.get(request) ?? Promise.resolve();
+    reply.raw.once('close', () => {
+      void judged().then(() => {
+        budget.used -= held;
+      });
+    });
     return takeBody(request.raw, Number(request.headers['content-length'] ?? 0), config.bodyLimit, hold);
   };
 

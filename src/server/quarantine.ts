@@ -57,10 +57,13 @@ export interface Quarantine {
 
 /**
  * Opens the folder of the configuration and keeps there what the judge warns of or blocks.
- * @throws {StoplineError} OUTPUT_UNWRITABLE
+ * @throws {StoplineError} OUTPUT_UNWRITABLE, OPTION_INVALID
  */
 export async function openQuarantine(config: Config, judge: Judge, log: FastifyBaseLogger): Promise<Quarantine> {
   const folder = config.quarantine as string;
+  if (/^[a-z0-9]+:\/\//.test(folder)) {
+    throw new StoplineError('OPTION_INVALID', `Expected a folder for the quarantine but received ${folder}.`);
+  }
   const limits = {
     images: config.quarantineImages,
     bytes: config.quarantineBytes,

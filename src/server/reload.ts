@@ -82,11 +82,14 @@ export interface Reloader {
    * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
    */
   reload(): Promise<{ profile: Profile; changed: boolean }>;
+  /** Replaces nothing any more, and waits for what is under way. */
+  close(): Promise<void>;
 }
 
 /** Reloads one after the other; those who ask while one waits get the answer of that one. */
 export function createReloader(config: Config, judge: Judge, log: FastifyBaseLogger): Reloader {
   let running: Promise<unknown> = Promise.resolve();
+  let isClosed = false;
   let waiting: Promise<{ profile: Profile; changed: boolean }> | undefined;
   const load = async () => {
     waiting = undefined;
@@ -96,6 +99,7 @@ export function createReloader(config: Config, judge: Judge, log: FastifyBaseLog
     const pool = await openPool(config, bytes);
     try {
       await pool.ready();
+      if (isClosed) throw new StoplineError('CLOSED', 'Expected a serving replica but this one is shutting down.');
     } catch (error) {
       await pool.destroy();
       throw error;
@@ -112,6 +116,10 @@ export function createReloader(config: Config, judge: Judge, log: FastifyBaseLog
         log.error({ code: asStoplineError(error).code, err: error }, 'profile not reloaded: the one in force stays');
       });
       return waiting;
+    },
+    async close() {
+      isClosed = true;
+      await running;
     },
   };
 }
@@ -148,6 +156,7 @@ export function registerReload(app: FastifyInstance, config: Config, reloader: R
       return { name: profile.name, sha256: profile.sha256, changed };
     },
   );
+  app.addHook('onClose', () => reloader.close());
   const { profile: path } = config;
   if (!config.watchProfile || path === undefined) return;
   const look = () => void reloader.reload().catch(() => undefined); // logged where it happened

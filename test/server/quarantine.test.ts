@@ -129,6 +129,9 @@ describe('the quarantine', () => {
     await expect(start({ quarantine: join(folder, 'file') })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_OUTPUT_UNWRITABLE',
     });
+    await expect(start({ quarantine: 's3://bucket/prefix' })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+    });
     app = undefined;
   });
 });
