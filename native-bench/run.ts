@@ -2,7 +2,7 @@
  * Runs the benchmarks one after another, each in a process of its own, and prints what they print.
  *
  *     npm run bench                    all
- *     npm run bench -- core            only that one: core, pipeline or gate
+ *     npm run bench -- core            only that one: core, pipeline, gate or drift
  *     npm run bench -- --write         and make docs/performance.md of what was run
  */
 import { spawn } from 'node:child_process';
@@ -15,13 +15,14 @@ const programs = [
   { name: 'core', title: 'The core', file: 'core.bench.ts', command: 'npm run bench:core' },
   { name: 'pipeline', title: 'The whole path', file: 'pipeline.bench.ts', command: 'npm run bench:pipeline' },
   { name: 'gate', title: 'The gate', file: 'gate.bench.ts', command: 'npm run bench:gate' },
+  { name: 'drift', title: 'Watching sources', file: 'drift.bench.ts', command: 'npm run bench:drift' },
 ];
 const named = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 
 function outputOf(file: string): Promise<string> {
   const path = fileURLToPath(new URL(file, import.meta.url));
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--expose-gc', path], { stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;

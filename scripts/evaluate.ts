@@ -16,6 +16,8 @@ import { type EvaluateOptions, evaluate, type Stage } from './evaluate/evaluatio
 import { evaluateHarm, type HarmOptions, type HarmStage, harmReport } from './evaluate/harm.ts';
 import { evaluateHistory, historyReport } from './evaluate/history.ts';
 import { prefaces, withSection } from './evaluate/page.ts';
+import { evaluateCamera, evaluateStreams } from './evaluate/streams.run.ts';
+import { cameraReport, streamsReport } from './evaluate/streams.tables.ts';
 import { report } from './evaluate/tables.ts';
 
 interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> {
@@ -25,6 +27,10 @@ interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> 
   history: boolean;
   harm?: string;
   card?: string;
+  streams: boolean;
+  camera: boolean;
+  runs: number;
+  length: number;
 }
 
 const program = new Command('evaluate')
@@ -47,6 +53,14 @@ const program = new Command('evaluate')
     'instead: how well verdicts tell how often this classifier answers otherwise; written to docs/harm.md',
   )
   .option('--card <FILE>', 'card of that classifier, where it does not lie beside it')
+  .option(
+    '--streams',
+    'instead: false alarms and delays of drift on simulated streams, and on the frames of --reference in their order',
+    false,
+  )
+  .option('--camera', 'instead: delays of drift under simulated causes, on the simulated camera of the demo', false)
+  .addOption(numberOption('--runs <N>', 'of --streams and --camera: runs of each kind').default(200))
+  .addOption(numberOption('--length <N>', 'of --streams: images of each run in which nothing changes').default(2000))
   .option('--corruptions', 'put held-out images through every simulated cause', false)
   .option('--leave-out', 'the same with the family of the tested cause left out of training', false)
   .addOption(numberOption('--folds <K>', 'parts that are held out in turn').default(5))
@@ -63,8 +77,11 @@ const program = new Command('evaluate')
   .option('--write', 'write the section of this reference in docs/detection.md')
   .action(run);
 
-async function run({ write, history, harm, card, threads, severities, ...flags }: EvaluateFlags): Promise<void> {
+async function run(all: EvaluateFlags): Promise<void> {
+  const { write, history, harm, card, streams, camera, runs, length, threads, severities, ...flags } = all;
   if (history) return runHistory(flags.current, write);
+  if (camera) return runCamera(runs, flags.seed, write);
+  if (streams) return runStreams({ ...flags, runs, length, threads }, write);
   if (flags.reference.length === 0) {
     throw new StoplineError('OPTION_INVALID', 'Expected --reference DIR... but received none.');
   }
@@ -108,6 +125,26 @@ async function runHarm(
 
 const threadsOf = (threads: number | undefined) => loadConfig({ flags: { threads } }).config.threads;
 const headingOf = (folders: readonly string[]) => `## ${folders.map((folder) => basename(folder)).join(' and ')}`;
+
+async function runStreams(
+  flags: Pick<EvaluateFlags, 'reference' | 'runs' | 'length' | 'seed' | 'threads'>,
+  write: boolean | undefined,
+): Promise<void> {
+  const threads = threadsOf(flags.threads);
+  const progress = startProgress('streams', 'kinds of runs');
+  const onProgress = (done: number, total: number) => progress.update({ done, total, failed: 0 });
+  const found = await evaluateStreams({ ...flags, threads, onProgress }).finally(progress.stop);
+  const heading = '## Measured on streams';
+  publish(heading, `${heading}\n\n${provenance()}\n\n${streamsReport(found)}\n`, write, 'drift');
+}
+
+async function runCamera(runs: number, seed: number, write: boolean | undefined): Promise<void> {
+  const progress = startProgress('camera', 'frames');
+  const onProgress = (done: number, total: number) => progress.update({ done, total, failed: 0 });
+  const found = await evaluateCamera({ runs, seed, onProgress }).finally(progress.stop);
+  const heading = '## Measured on a camera';
+  publish(heading, `${heading}\n\n${provenance()}\n\n${cameraReport(found)}\n`, write, 'drift');
+}
 
 function publish(
   heading: string,

@@ -1,5 +1,5 @@
 import { probit } from 'simple-statistics';
-import { betsPerStatistic, type Calibration, createDetectors, powerCount } from './drift/detectors.ts';
+import { betsPerStatistic, type Calibration, createDetectors, powers } from './drift/detectors.ts';
 import { createMonitor, type Monitor, mergeStates, type Shared } from './drift/monitor.ts';
 import { type Observable, type Observation, observationOf } from './drift/observation.ts';
 import { StoplineError } from './errors.ts';
@@ -40,7 +40,7 @@ export interface Drift {
 }
 
 /** Images of the window that tests are about, and images whose repetition is noticed. */
-const window = 64;
+const window = 48;
 const recent = 64;
 
 /**
@@ -135,7 +135,7 @@ export function share(reference: DriftReference, options: DriftOptions): Shared 
     detectors,
     sizes: {
       statistics: names.length,
-      powers: powerCount,
+      powers: powers.length,
       betsPerStatistic,
       across,
       window,

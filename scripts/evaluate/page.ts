@@ -13,6 +13,7 @@ How well a verdict tells how often the classifier answers otherwise, on images t
 Profile is fitted on all but one with the classifier, as \`fit --classifier\` does it, and images of the one are put through
 every cause. Each section is written by the command that it names.
 `,
+  drift: '# Drift\n',
 };
 
 /** The page with the section of this heading replaced, or added at the end. */

@@ -7,7 +7,7 @@ import { conformalPValue, fitGaussianiser, type Gaussianiser, gaussianise } from
 import type { Population, StreamImage } from './populations.ts';
 
 /** Frames of an ordered recording from which the correlation time is learnt. */
-const recordingLength = 4000;
+const recordingLength = 2000;
 
 /** One calibration set of a population, and what watching with it needs. */
 export interface Watch {
@@ -137,8 +137,8 @@ export function runQuiet(population: Population, options: QuietOptions): Quiet {
   };
 }
 
-/** Images before something changes: enough that a source is called ok. */
-export type Change = (image: StreamImage, sinceChange: number) => StreamImage;
+/** What happens to an image after a change. */
+export type Change = (image: StreamImage) => StreamImage;
 
 export interface DelayOptions extends Omit<QuietOptions, 'length'> {
   /** Images before the change. */
@@ -147,10 +147,18 @@ export interface DelayOptions extends Omit<QuietOptions, 'length'> {
   limit: number;
 }
 
-/** Images from a change to the alarm, of each run; Infinity for a miss. Runs that alarm before are left out. */
-export function runDelays(population: Population, change: Change, options: DelayOptions): number[] {
+/**
+ * Images from a change to the alarm, of each run, sorted, Infinity for a miss; and the median correlation time of the score.
+ * Runs that alarm before the change are left out.
+ */
+export function runDelays(
+  population: Population,
+  change: Change,
+  options: DelayOptions,
+): { delays: number[]; correlation: number } {
   const { falseAlarmEvery, calibration, runs, isOrdered, seed, before, limit } = options;
   const delays: number[] = [];
+  const times: number[] = [];
   for (let run = 0; run < runs; run++) {
     const own = seed + 1000 * run;
     const set = watch(population, { falseAlarmEvery, images: calibration, seed: own, isOrdered });
@@ -164,10 +172,12 @@ export function runDelays(population: Population, change: Change, options: Delay
     for (let i = 0; i < start && !isEarly; i++) isEarly = alarms(next());
     if (isEarly) continue;
     let delay = 1;
-    while (delay <= limit && !alarms(change(next(), delay))) delay++;
+    while (delay <= limit && !alarms(change(next()))) delay++;
     delays.push(delay <= limit ? delay : Number.POSITIVE_INFINITY);
+    times.push(set.shared.correlation?.score ?? Number.NaN);
   }
-  return delays.sort((a, b) => a - b);
+  const ascending = (a: number, b: number) => a - b;
+  return { delays: delays.sort(ascending), correlation: median(times.sort(ascending)) };
 }
 
 export function median(sorted: readonly number[]): number {

@@ -64,7 +64,7 @@ export function conditionalMeanBound(values: Float64Array, delta: number): numbe
   }
   if (high - low < 1e-12 * high) return high;
   let [below, above] = [mean, high];
-  for (let halving = 0; halving < 40 && above - below > 1e-7 * mean; halving++) {
+  while (above - below > 1e-6 * mean) {
     const middle = (below + above) / 2;
     if (tailAbove(values, middle) > delta) below = middle;
     else above = middle;
@@ -79,21 +79,26 @@ function tailAbove(values: Float64Array, limit: number): number {
   if (top <= 0) return 0;
   // The saddlepoint: where the slope of the cumulant generating function -sum ln(1 - t a) is 0.
   let [low, high] = [0, 1 / top];
-  for (let halving = 0; halving < 50; halving++) {
-    const t = (low + high) / 2;
+  let t = 0;
+  let curvature = 0;
+  for (let step = 0; step < 60; step++) {
     let slope = 0;
-    for (const value of values) slope += (value - limit) / (1 - t * (value - limit));
+    curvature = 0;
+    for (const value of values) {
+      const part = (value - limit) / (1 - t * (value - limit));
+      slope += part;
+      curvature += part * part;
+    }
     if (slope < 0) low = t;
     else high = t;
+    // Newton's step, or half of what is left where that leads outside.
+    const next = t - slope / curvature;
+    const before = t;
+    t = next > low && next < high ? next : (low + high) / 2;
+    if (Math.abs(t - before) <= 1e-9 * t) break;
   }
-  const t = (low + high) / 2;
   let cumulant = 0;
-  let curvature = 0;
-  for (const value of values) {
-    const a = value - limit;
-    cumulant -= Math.log1p(-t * a);
-    curvature += (a / (1 - t * a)) ** 2;
-  }
+  for (const value of values) cumulant -= Math.log1p(-t * (value - limit));
   const w = Math.sqrt(Math.max(0, -2 * cumulant));
   const u = t * Math.sqrt(curvature);
   if (!(w > 1e-6)) return 0.5;

@@ -51,15 +51,15 @@ export const seriesLength = 256;
 const leastSeries = 64;
 /** A sequence that is shorter than this many correlation times does not tell what its correlation time is. */
 const leastTimes = 20;
-/** Numbers are kept as 16-bit integers in units of this. */
-const unit = 1 / 4096;
+/** Numbers are kept as 8-bit integers in units of this. */
+const unit = 3 / 127;
 /** Further out they count as this, so that a few strange images do not pass for memory. */
 const limit = 3;
 
 /** A few series of one source, at spacing that grows with its correlation time, so that memory stays bounded. */
 export interface Track {
   /** Series after series, `seriesLength` places each. */
-  values: Int16Array;
+  values: Int8Array;
   /** Places that are filled. */
   length: number;
   /** Every how many images one is kept. */

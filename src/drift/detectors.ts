@@ -1,24 +1,23 @@
 import { powerBet, tiltBound, tiltLimit } from './bets.ts';
 
 /** Small powers wait for images beyond all of the reference, large ones add up many that are a little strange. */
-const powers = [0.15, 0.35, 0.6, 0.85] as const;
+export const powers = [0.15, 0.35, 0.6, 0.85] as const;
 /** Sizes of shifts, in deviations, that the bets on one statistic are best at; the second is three times the first. */
-const tilts = [0.2, 0.6] as const;
+export const tilts = [0.2, 0.6] as const;
 /** Half of the alarms that are allowed go to the score, half to all statistics together. */
-const share = 0.5;
+export const share = 0.5;
 /**
  * Share of calibration sets for which a bet may be slightly too good: each bet on the score, and all bets on statistics of one
  * tilt and direction together. Those that err a little still keep their part of the promise, because each has a threshold
  * hundreds of times that of all (`docs/drift.md`); that is doubled, too.
  */
-const delta = { score: 0.01, statistics: 0.06 } as const;
-const safety = 2;
+export const deltas = { score: 0.01, statistics: 0.06 } as const;
+export const safety = 2;
 /** Evidence before anything is known may grow without an alarm: up to here, which a 32-bit float holds. */
 const most = 1e9;
 /** Fewer calibration images than this, counted as independent, are taken for so many: bets are then next to nothing. */
 const leastCalibrating = 10;
 
-export const powerCount = powers.length;
 /** Each tilt upwards and downwards. */
 export const betsPerStatistic = 2 * tilts.length;
 
@@ -77,10 +76,10 @@ export interface Detectors {
 export function createDetectors(calibration: Calibration, falseAlarmEvery: number): Detectors {
   const { scores, statistics: count, images, correlation } = calibration;
   const effective = Math.max(leastCalibrating, Math.floor(scores.length / correlation.score));
-  const logFactors = powers.map((power) => powerBet(effective, power, delta.score).factors.map(Math.log));
+  const logFactors = powers.map((power) => powerBet(effective, power, deltas.score).factors.map(Math.log));
   const bounds = logBounds(
     Float64Array.from(correlation.statistics, (time) => images / time),
-    delta.statistics / count,
+    deltas.statistics / count,
   );
   const allowed = falseAlarmEvery / share;
   const ofScore = 1 / powers.length / allowed;

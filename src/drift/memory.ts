@@ -38,7 +38,7 @@ export interface Memory extends Evidence {
   recentId: Uint32Array;
   recentAt: Float64Array;
   /** See `Track`. */
-  series: Int16Array;
+  series: Int8Array;
 }
 
 export function createMemory(sizes: Sizes, bytes?: Uint8Array): Memory {
@@ -53,7 +53,7 @@ export function createMemory(sizes: Sizes, bytes?: Uint8Array): Memory {
     window * across * 4,
     d * 4,
     recent * 8,
-    series * seriesLength * 2,
+    series * seriesLength,
     window * d,
     window * 32,
   ];
@@ -97,7 +97,7 @@ export function createMemory(sizes: Sizes, bytes?: Uint8Array): Memory {
     projection,
     lastZ,
     recentId: new Uint32Array(buffer, recentStart, recentLength / 4),
-    series: new Int16Array(buffer, seriesStart, seriesBytes / 2),
+    series: new Int8Array(buffer, seriesStart, seriesBytes),
     z: new Int8Array(buffer, zStart, zLength),
     id: Buffer.from(buffer, idStart, idLength),
   };

@@ -3,11 +3,11 @@
  * detectors to say, because a test of a fixed sample that is looked at again and again is none.
  */
 
-/** Above this many lattice points the limiting distribution is used: it is then good to three digits. */
-const exactLimit = 100_000;
+/** Above this many lattice points the limiting distribution is used: counting them for all statistics would take too long. */
+const exactLimit = 20_000;
 
 /**
- * Two-sample Kolmogorov-Smirnov test, two-sided.
+ * Two-sample Kolmogorov-Smirnov test, two-sided; exact for small samples.
  * @param a sorted
  * @param b sorted
  * @param effective sizes that the p-value is told by, where samples are not independent; default: those of a and b
@@ -114,7 +114,8 @@ export function maximumMeanDiscrepancy(
   const rows = [...a, ...b];
   const count = rows.length;
   const kernel = new Float64Array(count * count);
-  const squares: number[] = [];
+  const squares = new Float64Array((count * (count - 1)) / 2);
+  let pairs = 0;
   for (let i = 0; i < count; i++) {
     for (let j = 0; j < i; j++) {
       let square = 0;
@@ -122,7 +123,7 @@ export function maximumMeanDiscrepancy(
         const difference = rows[i][k] - rows[j][k];
         square += difference * difference;
       }
-      squares.push(square);
+      squares[pairs++] = square;
       kernel[i * count + j] = square;
     }
   }
@@ -165,8 +166,8 @@ export function maximumMeanDiscrepancy(
   return { statistic, pValue: (1 + atLeast) / (1 + permutations) };
 }
 
-function medianOf(values: number[]): number {
-  values.sort((x, y) => x - y);
+function medianOf(values: Float64Array): number {
+  values.sort();
   const middle = values.length >> 1;
   return values.length % 2 === 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }

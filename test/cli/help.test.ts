@@ -18,6 +18,7 @@ const commands = [
   'key',
   'check',
   'profile',
+  'drift',
 ];
 
 describe('help', () => {

@@ -36,7 +36,7 @@ describe('the correlation time', () => {
 
 describe('on line', () => {
   const follow = (x: Float64Array) => {
-    const state: Track = { values: new Int16Array(seriesLength), length: 0, spacing: 1 };
+    const state: Track = { values: new Int8Array(seriesLength), length: 0, spacing: 1 };
     const known: number[] = [];
     for (const [i, value] of x.entries()) {
       track(state, [value], i);

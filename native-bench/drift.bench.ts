@@ -1,0 +1,107 @@
+/** What watching sources costs: time of one image, and memory of ten thousand monitors. `npm run bench:drift`. */
+import { Random } from '../src/corruptions/random.ts';
+import { createMonitor } from '../src/drift/monitor.ts';
+import type { Observation } from '../src/drift/observation.ts';
+import { share } from '../src/drift.ts';
+import { conformalPValue } from '../src/score.ts';
+import { statistics } from '../src/statistics.ts';
+import { median, printTable } from './table.ts';
+
+const names = statistics.filter(({ scored }) => scored).map(({ name }) => name);
+const images = 1000;
+const across = 8;
+const random = new Random(1);
+const scores = Float64Array.from(random.normals(images)).sort();
+const reference = {
+  profile: 'a'.repeat(64),
+  names,
+  scores,
+  images,
+  cloud: { across, rows: Float64Array.from(random.normals(300 * across)) },
+};
+const ordered = { score: 1, statistics: new Float64Array(names.length).fill(1) };
+
+const hex = (words: number) => [...random.words(words)].map((word) => word.toString(16).padStart(8, '0')).join('');
+const observations = Array.from({ length: 2000 }, (_, i): Observation => {
+  const [score] = random.normals(1);
+  const causes = [{ cause: 'fog', probability: 0.6 }];
+  const pValue = conformalPValue(scores, score);
+  const z = random.normals(names.length);
+  const projection = random.normals(across);
+  const verdict = pValue <= 0.01 ? 'warn' : 'pass';
+  return {
+    id: hex(8),
+    at: 1000 * i,
+    verdict,
+    decidedBy: 'combined',
+    pValue,
+    score,
+    z,
+    projection,
+    causes,
+    hash: hex(2),
+  };
+});
+
+/** Microseconds of processor time of one image, in the second half of the stream: the first compiles. */
+function costOf(correlation: typeof ordered | undefined): number {
+  const shared = share({ ...reference, correlation }, {});
+  const rounds = Array.from({ length: 7 }, () => {
+    const monitor = createMonitor(shared);
+    const half = observations.length / 2;
+    for (const observation of observations.slice(0, half)) monitor.observe(observation);
+    const before = process.cpuUsage();
+    for (const observation of observations.slice(half)) monitor.observe(observation);
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / half;
+  });
+  return median(rounds);
+}
+
+/** Milliseconds of processor time. */
+function reportMs(): number {
+  const monitor = createMonitor(share({ ...reference, correlation: ordered }, {}));
+  for (const observation of observations.slice(0, 200)) monitor.observe(observation);
+  monitor.report();
+  const before = process.cpuUsage();
+  for (let i = 0; i < 5; i++) monitor.report();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 5000;
+}
+
+/** MiB of the process for so many sources that have each seen some images. */
+function memoryOf(sources: number): number {
+  const collect = (globalThis as { gc?: () => void }).gc;
+  if (!collect) throw new Error('Expected node --expose-gc, as npm run bench:drift has it.');
+  const used = () => {
+    collect();
+    const { heapUsed, external, arrayBuffers } = process.memoryUsage();
+    return heapUsed + Math.max(external, arrayBuffers);
+  };
+  const shared = share(reference, {});
+  const before = used();
+  const monitors = Array.from({ length: sources }, () => createMonitor(shared));
+  for (const [i, monitor] of monitors.entries()) {
+    for (let k = 0; k < 8; k++) monitor.observe(observations[(i + 97 * k) % observations.length]);
+  }
+  const after = used();
+  if (monitors.some(({ state }) => state !== 'learning')) throw new Error('Expected sources that learn.');
+  return (after - before) / 2 ** 20;
+}
+
+const sources = 10_000;
+const state = createMonitor(share(reference, {})).save().length;
+printTable(
+  ['watching', 'measured', 'bound'],
+  [
+    [
+      `one image, ${names.length} statistics, correlation time of the reference`,
+      `${costOf(ordered).toFixed(1)} us`,
+      '50 us',
+    ],
+    ['one image, correlation time learnt from the stream', `${costOf(undefined).toFixed(1)} us`, '50 us'],
+    ['a report with its window tests', `${reportMs().toFixed(0)} ms`, ''],
+    [`${sources} sources in memory`, `${memoryOf(sources).toFixed(0)} MiB`, '256 MiB'],
+    ['one saved state', `${(state / 1000).toFixed(1)} kB`, '25 kB'],
+  ],
+);

@@ -1,0 +1,91 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
+import { corrupt } from '../../src/corruptions.ts';
+import { loadProfile } from '../../src/profile.ts';
+import { errorOf, renderFolder, stopline, temporaryFolder } from './stopline.ts';
+
+const folder = temporaryFolder();
+const at = (...names: string[]) => join(folder, ...names);
+const profile = at('camera.stopline');
+const rows = at('verdicts.jsonl');
+
+beforeAll(async () => {
+  await renderFolder(at('reference'), 100);
+  const fit = [
+    'fit',
+    at('reference'),
+    '--ordered',
+    '--exposures',
+    '0',
+    '--power',
+    '0',
+    '--model',
+    'none',
+    '--warn',
+    '0.02',
+  ];
+  const run = await stopline([...fit, '--block', '0.01', '--out', profile]);
+  expect(run.code).toBe(0);
+  expect(run.stdout).toContain('count as independent');
+  await renderFolder(at('cameras', 'good'), 40, 300);
+  await renderFolder(at('cameras', 'bad'), 30, 400);
+  for (let i = 0; i < 30; i++) {
+    const frame = await corrupt(renderFrame(430 + i, { width: 160, height: 90 }), 'fog', 5, 1);
+    writeFileSync(at('cameras', 'bad', `frame${430 + i}.jpg`), await encodeFrame(frame));
+  }
+  mkdirSync(at('cameras', 'stuck'));
+  const [still] = await renderFolder(at('still'), 1, 700);
+  for (let i = 0; i < 15; i++) writeFileSync(at('cameras', 'stuck', `frame${i}.jpg`), readFileSync(still));
+});
+
+describe('stopline drift', () => {
+  it('says when each alarm would have come, by source, and exits with 1', async () => {
+    const { code, stdout } = await stopline(['drift', at('cameras'), '--profile', profile, '--json']);
+    expect(code).toBe(1);
+    const { sources } = JSON.parse(stdout);
+    const of = (name: string) => sources.find(({ source }: { source: string }) => source.endsWith(name));
+    expect(sources).toHaveLength(3);
+    expect(of('good').transitions.map(({ to }: { to: string }) => to)).not.toContain('drifted');
+    const alarm = of('bad').transitions.find(({ to }: { to: string }) => to === 'drifted');
+    expect(alarm.image).toBeGreaterThan(30);
+    expect(alarm.image).toBeLessThanOrEqual(50);
+    expect(alarm.path).toBe(at('cameras', 'bad', `frame${399 + alarm.image}.jpg`));
+    expect(alarm.report.moved.length).toBeGreaterThan(0);
+    expect(of('stuck').transitions.map(({ to, image }: { to: string; image: number }) => [to, image])).toContainEqual([
+      'frozen',
+      10,
+    ]);
+  });
+
+  it('replays the rows of score to the same effect, and in words', async () => {
+    const scored = await stopline(['score', at('cameras', 'bad'), '--profile', profile, '--out', rows]);
+    expect(scored.code).toBe(0);
+    const fromRows = await stopline(['drift', rows, '--profile', profile]);
+    const fromImages = await stopline(['drift', at('cameras', 'bad'), '--profile', profile]);
+    expect(fromRows.code).toBe(1);
+    const lines = (text: string) => text.split('\n').slice(1);
+    expect(lines(fromRows.stdout)).toEqual(lines(fromImages.stdout));
+    expect(fromRows.stdout).toMatch(/^ {2}[.?+-]+#+$/m);
+    expect(fromRows.stdout).toMatch(/-> drifted/);
+    expect(fromRows.stdout).toContain('at most one false alarm in 10000 images');
+  });
+
+  it('exits with 0 where nothing drifts, and refuses rows that are none or of another Profile', async () => {
+    expect((await stopline(['drift', at('cameras', 'good'), '--profile', profile])).code).toBe(0);
+    writeFileSync(at('broken.jsonl'), '{"path": "a.jpg"}\n');
+    const broken = await stopline(['drift', at('broken.jsonl'), '--profile', profile, '--json']);
+    expect(errorOf(broken)).toMatchObject({
+      code: 'STOPLINE_ERR_REQUEST_INVALID',
+      message: expect.stringContaining('line 1'),
+    });
+    const [first] = readFileSync(rows, 'utf8').split('\n');
+    writeFileSync(at('other.jsonl'), first.replaceAll((await loadProfile(profile)).sha256, 'f'.repeat(64)));
+    const other = await stopline(['drift', at('other.jsonl'), '--profile', profile, '--json']);
+    expect(errorOf(other)).toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+      message: expect.stringContaining('ffffffffffff'),
+    });
+  });
+});
