@@ -11,6 +11,12 @@ const MiB = 1024 * 1024;
 export const configSchema = Type.Object(
   {
     profile: Type.Optional(Type.String({ minLength: 1, description: 'Profile file that images are judged against.' })),
+    profileKey: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'PEM file of the public key that must have signed the Profile (`stopline profile sign`).',
+      }),
+    ),
     decideBy: Type.Enum(['combined', 'capture', 'content'], {
       default: 'combined',
       description:
@@ -34,6 +40,11 @@ export const configSchema = Type.Object(
       maximum: 256,
       default: availableParallelism(),
       description: 'Worker threads that decode and measure images; the default is the number of cores.',
+    }),
+    isolation: Type.Enum(['process', 'thread'], {
+      default: 'process',
+      description:
+        'Whether each worker is a process, so that an image that crashes or hangs a decoder costs nothing but its own verdict, or a thread, which saves memory.',
     }),
     maxWaitMs: Type.Integer({
       minimum: 0,

@@ -31,6 +31,11 @@ const table = {
     exit: 65,
     meaning: 'Several workers died while they judged the image, so it was given up.',
   },
+  IMAGE_CRASHED: {
+    status: 422,
+    exit: 65,
+    meaning: 'The process that worked on the image crashed; others are not affected.',
+  },
   FRAME_INVALID: {
     status: 400,
     exit: 65,
@@ -45,6 +50,11 @@ const table = {
   },
   PROFILE_TRUNCATED: { status: 500, exit: 78, meaning: 'The Profile file ends too early.' },
   PROFILE_CHECKSUM: { status: 500, exit: 78, meaning: 'The Profile was changed or damaged after it was written.' },
+  PROFILE_SIGNATURE: {
+    status: 500,
+    exit: 78,
+    meaning: 'The Profile is not signed by the key that the settings name.',
+  },
   PROFILE_VERSION: {
     status: 500,
     exit: 78,

@@ -10,6 +10,7 @@ import { reviveError, StoplineError } from './errors.ts';
 import type { ExposedImage, Exposure } from './exposure.ts';
 import type { Explanation } from './inspector.ts';
 import type { MeasuredImage } from './measure.ts';
+import { startProcesses } from './processes.ts';
 import { decodeProfile, type Profile } from './profile.ts';
 import type { RowFormat, WrittenRow } from './row.ts';
 import type { DecideBy, Verdict } from './verdict.ts';
@@ -28,8 +29,24 @@ const newestWeight = 0.1;
  */
 const maxYoungMiB = 6;
 
+/** Longest time of one image in a process of its own, after which that is ended. */
+const maxImageMs = 2000;
+
 /** ONNX Runtime aborts the process when its thread is ended while it loads or runs a network. */
 const modelGraceMs = 5000;
+
+/** What does the tasks of a line: threads, or processes. */
+export interface Workers<Task> {
+  /** Takes as many tasks at a time as there are workers; what a worker answers is not looked at. */
+  run(task: Task, options: { transfer?: ArrayBuffer[]; isWarmUp?: boolean }): Promise<unknown>;
+  /** Workers that run or start. */
+  readonly alive: number;
+  /** Workers that ended by themselves, ever. */
+  readonly crashes: number;
+  /** So many end by themselves that new ones are held back. */
+  readonly isFailing: boolean;
+  destroy(): Promise<void>;
+}
 
 /** A first-in first-out line in front of a set of worker threads, bounded by the time a newcomer would wait. */
 export interface WorkerLine<Task> {
@@ -46,6 +63,9 @@ export interface WorkerLine<Task> {
    */
   run<Value>(task: Task, options?: RunOptions): Promise<Value>;
   readonly threads: number;
+  /** See `Workers`. */
+  readonly crashes: number;
+  readonly isFailing: boolean;
   /** Tasks that wait for a thread. */
   readonly queued: number;
   readonly running: number;
@@ -69,8 +89,38 @@ interface Waiting {
   reject(reason: unknown): void;
 }
 
+/** Threads on `filename`, whose default export takes a task. */
+function startThreads<Task>(options: {
+  filename: string;
+  workerData: unknown;
+  count: number;
+  ahead: number;
+  onFailure(cause: unknown): void;
+}): Workers<Task> {
+  const { filename, workerData, count, ahead, onFailure } = options;
+  const piscina = new Piscina({
+    filename,
+    workerData,
+    minThreads: count,
+    maxThreads: count,
+    concurrentTasksPerWorker: 1 + ahead,
+    resourceLimits: { maxYoungGenerationSizeMb: maxYoungMiB },
+  });
+  piscina.on('error', onFailure);
+  return {
+    run: (task, { transfer }) => piscina.run(task, { transferList: transfer }),
+    get alive() {
+      return piscina.threads.length;
+    },
+    crashes: 0,
+    isFailing: false,
+    destroy: () => piscina.destroy(),
+  };
+}
+
 /**
- * Starts worker threads on `filename`, whose default export takes a task and returns a `WorkerAnswer`.
+ * Starts workers on `filename`, whose export `open` takes the `workerData` and returns what takes a task and answers with a
+ * `WorkerAnswer`; for threads that is the default export, too.
  *
  * Piscina is not given the queue: its abort kills a busy worker, so a client that hangs up would cost a restart, and with
  * signals its order is last-in first-out. It gets a task only when a thread is free.
@@ -84,17 +134,16 @@ export function createWorkerLine<Task>(options: {
   ahead?: number;
   /** Longest time in milliseconds that `destroy` lets running tasks end by themselves; default 0. */
   graceMs?: number;
+  /** Processes instead of threads: the longest time of one task, and what each does before it takes any. */
+  processes?: { limitMs: number; warmUp?: Task; crashLimit?: number };
 }): WorkerLine<Task> {
-  const { filename, workerData, threads, maxWaitMs = Number.POSITIVE_INFINITY, ahead = 0, graceMs = 0 } = options;
+  const { filename, workerData, threads, processes } = options;
+  const { maxWaitMs = Number.POSITIVE_INFINITY, ahead = 0, graceMs = 0 } = options;
   const places = threads * (1 + ahead);
-  const piscina = new Piscina({
-    filename,
-    workerData,
-    minThreads: threads,
-    maxThreads: threads,
-    concurrentTasksPerWorker: 1 + ahead,
-    resourceLimits: { maxYoungGenerationSizeMb: maxYoungMiB },
-  });
+  const common = { filename, workerData, count: threads, onFailure: (cause: unknown) => checkThreads(cause) };
+  const workers: Workers<Task> = processes
+    ? startProcesses({ ...common, ...processes })
+    : startThreads({ ...common, ahead });
   const waiting = new Set<Waiting>();
   let running = 0;
   let serviceMs = coldStartMs;
@@ -104,13 +153,12 @@ export function createWorkerLine<Task>(options: {
 
   /** Piscina stops replacing workers that fail while they start; without this check tasks would wait for ever. */
   const checkThreads = (cause: unknown) => {
-    if (failure || isClosed || piscina.threads.length > 0) return;
-    failure = new StoplineError('INTERNAL', `The worker threads cannot start: ${messageOf(cause)}`, { cause });
+    if (failure || isClosed || workers.alive > 0) return;
+    failure = new StoplineError('INTERNAL', `The workers cannot start: ${messageOf(cause)}`, { cause });
     for (const entry of waiting) entry.reject(failure);
     waiting.clear();
-    void piscina.destroy();
+    void workers.destroy();
   };
-  piscina.on('error', checkThreads);
 
   const closedError = () =>
     new StoplineError('CLOSED', 'Expected an open pool but it is closing; try another replica.');
@@ -140,7 +188,7 @@ export function createWorkerLine<Task>(options: {
     running += 1;
     const startedAt = performance.now();
     try {
-      const answer: WorkerAnswer<Value> = await piscina.run(task, { transferList: transfer });
+      const answer = (await workers.run(task, { transfer, isWarmUp })) as WorkerAnswer<Value>;
       if (!isWarmUp) serviceMs += newestWeight * (performance.now() - startedAt - serviceMs);
       if ('error' in answer) throw reviveError(answer.error);
       const { value } = answer;
@@ -152,7 +200,7 @@ export function createWorkerLine<Task>(options: {
       if (cause instanceof StoplineError) throw cause;
       if (isClosed) throw closedError();
       checkThreads(cause);
-      throw failure ?? new StoplineError('INTERNAL', `The worker thread ended: ${messageOf(cause)}`, { cause });
+      throw failure ?? new StoplineError('INTERNAL', `The worker ended: ${messageOf(cause)}`, { cause });
     } finally {
       running -= 1;
       startNext();
@@ -161,6 +209,12 @@ export function createWorkerLine<Task>(options: {
 
   return {
     threads,
+    get crashes() {
+      return workers.crashes;
+    },
+    get isFailing() {
+      return workers.isFailing;
+    },
     admit,
     get queued() {
       return waiting.size;
@@ -196,7 +250,7 @@ export function createWorkerLine<Task>(options: {
     async close() {
       isClosed = true;
       if (running > 0 || waiting.size > 0) await new Promise<void>((resolve) => (onIdle = resolve));
-      await piscina.destroy();
+      await workers.destroy();
     },
     async destroy() {
       isClosed = true;
@@ -213,7 +267,7 @@ export function createWorkerLine<Task>(options: {
         await Promise.race([idle, late]);
         clearTimeout(timer);
       }
-      await piscina.destroy();
+      await workers.destroy();
     },
   };
 }
@@ -237,6 +291,11 @@ export interface PoolOptions {
    * longer be withdrawn.
    */
   isBatch?: boolean;
+  /**
+   * Whether what crashes or hangs in native code ends a process, and costs one image, or ends this one. Default `thread`;
+   * batches are for threads only.
+   */
+  isolation?: 'process' | 'thread';
   /** What is refused before it is decoded; default: `defaultLimits`. */
   limits?: Limits;
   /**
@@ -283,6 +342,9 @@ export interface Pool {
   ready(): Promise<void>;
   /** `core` and, with a model, `embedder` are known once `ready` has resolved. */
   readonly info: { threads: number; core?: CoreInfo; embedder?: EmbedderInfo };
+  /** See `Workers`. */
+  readonly crashes: number;
+  readonly isFailing: boolean;
   readonly queued: number;
   readonly running: number;
   readonly expectedWaitMs: number;
@@ -307,6 +369,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     maxWaitMs,
     core = 'auto',
     decideBy,
+    isolation = 'thread',
     limits = {},
     isBatch,
   } = options;
@@ -333,7 +396,8 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     threads,
     maxWaitMs,
     ahead: isBatch ? 1 : 0,
-    graceMs: model || classifier ? modelGraceMs : 0,
+    graceMs: (model || classifier) && isolation === 'thread' ? modelGraceMs : 0,
+    ...(isolation === 'process' && { processes: { limitMs: maxImageMs, warmUp: { kind: 'warm' } } }),
   });
 
   const info: Pool['info'] = { threads };
@@ -348,6 +412,12 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
 
   return {
     info,
+    get crashes() {
+      return line.crashes;
+    },
+    get isFailing() {
+      return line.isFailing;
+    },
     get queued() {
       return line.queued;
     },
@@ -360,6 +430,8 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     admit: () => line.admit(),
     ready: () => warmUp,
     inspect(image, { signal, transfer } = {}) {
+      // What goes to a process is copied on the way.
+      if (isolation === 'process') return line.run({ kind: 'inspect', image }, { signal });
       const bytes = image instanceof Uint8Array ? image : image.data;
       const owned = transfer ? ownedBytes(bytes) : new Uint8Array(bytes);
       const sent = image instanceof Uint8Array ? owned : { ...image, data: owned };

@@ -221,6 +221,8 @@ export type ProfileDescription = Static<typeof Description>;
 export interface Profile extends ProfileDescription {
   /** Over the description and all tensors. */
   sha256: string;
+  /** Of Ed25519 over the checksum, in base64: `src/signature.ts`. */
+  signature?: string;
   tensors: Record<string, Tensor>;
 }
 
@@ -231,9 +233,15 @@ export function createProfile(description: ProfileDescription, tensors: Record<s
 
 /** The bytes of a Profile file (safetensors layout, see `encodeTensors`). */
 export function encodeProfile(profile: Profile): Uint8Array {
-  const { sha256, tensors, ...description } = profile;
+  const { sha256, signature, tensors, ...description } = profile;
   return encodeTensors(
-    { format: 'stopline-profile', version: String(profileVersion), sha256, profile: JSON.stringify(description) },
+    {
+      format: 'stopline-profile',
+      version: String(profileVersion),
+      sha256,
+      ...(signature !== undefined && { signature }),
+      profile: JSON.stringify(description),
+    },
     tensors,
   );
 }
@@ -275,7 +283,11 @@ export function decodeProfile(bytes: Uint8Array): Profile {
     );
   }
   checkTensors(description, tensors);
-  return { ...description, sha256: metadata.sha256, tensors };
+  const { sha256, signature } = metadata;
+  if (signature !== undefined && !/^[A-Za-z0-9+/]{86}==$/.test(signature)) {
+    throw new StoplineError('PROFILE_INVALID', 'Expected a signature of 64 bytes in base64 but received another.');
+  }
+  return { ...description, sha256, ...(signature !== undefined && { signature }), tensors };
 }
 
 /** Every tensor that scoring will index must be there, finite and of the right length. */

@@ -51,10 +51,12 @@ export type WorkerTask =
   | { kind: 'measure'; image: EncodedImage }
   | { kind: 'expose'; image: EncodedImage; exposures: readonly Exposure[]; asks: boolean };
 
-const settings = workerData as WorkerSettings;
-const maxBytes = settings.limits.maxBytes ?? defaultLimits.maxBytes;
+/** A thread is born with them, a process gets them from `open`. */
+let settings = workerData as WorkerSettings;
 
-// Loaded once for the thread, by the warm-up or by the first task of a thread that replaces a dead one.
+const maxBytes = () => settings.limits.maxBytes ?? defaultLimits.maxBytes;
+
+// Loaded once, by the warm-up or by the first task of a worker that replaces a dead one.
 let core: Core | undefined;
 let inspector: Promise<Inspector> | undefined;
 let embedder: Promise<Embedder | undefined> | undefined;
@@ -129,7 +131,7 @@ async function score({ name, path, bytes, error, columns }: ScoredItem, format: 
   const known = { path: name, ...(columns && { columns }) };
   try {
     if (error) throw reviveError(error);
-    const { timingMs: _, ...verdict } = await inspect(bytes ?? readImage(path as string, maxBytes));
+    const { timingMs: _, ...verdict } = await inspect(bytes ?? readImage(path as string, maxBytes()));
     return writeRow(format, { ...known, ...verdict });
   } catch (cause) {
     return writeRow(format, { ...known, error: asStoplineError(cause).toJSON() });
@@ -137,7 +139,7 @@ async function score({ name, path, bytes, error, columns }: ScoredItem, format: 
 }
 
 function encodedBytes(image: EncodedImage): Uint8Array {
-  return typeof image === 'string' ? readImage(image, maxBytes) : image;
+  return typeof image === 'string' ? readImage(image, maxBytes()) : image;
 }
 
 async function perform(task: WorkerTask): Promise<Answer> {
@@ -151,7 +153,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
     case 'explain':
       return (await requireInspector()).explain(task.bytes);
     case 'inspectFile':
-      return (await requireInspector()).inspect(readImage(task.path, maxBytes));
+      return (await requireInspector()).inspect(readImage(task.path, maxBytes()));
     case 'score':
       return score(task.item, task.format);
     case 'measure':
@@ -178,6 +180,12 @@ async function perform(task: WorkerTask): Promise<Answer> {
  * Exposures hold many frames and stay alone.
  */
 let last: Promise<unknown> = Promise.resolve();
+
+/** Entry of a worker process. */
+export function open(given: WorkerSettings): typeof work {
+  settings = given;
+  return work;
+}
 
 /** Entry of a worker thread: one task in, one answer out. Errors are answers too, because cloning would strip their code. */
 export default async function work(task: WorkerTask): Promise<WorkerAnswer<Answer>> {

@@ -68,6 +68,7 @@ describe('loadConfig', () => {
       staleAfterMs: 300_000,
       freezeAfter: 10,
       peerRate: 0,
+      isolation: 'process',
     });
     expect(new Set(Object.values(sources))).toEqual(new Set(['default']));
   });
@@ -117,6 +118,8 @@ describe('loadConfig', () => {
       apiKeys: [`inspect+read:${'0a'.repeat(32)}`, `admin:${'1b'.repeat(32)}`],
       allowAnonymous: true,
       peerRate: 50,
+      isolation: 'thread',
+      profileKey: 'release.pub',
       tlsCert: 'cert.pem',
       tlsKey: 'key.pem',
       stateDir: 'state',

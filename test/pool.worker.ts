@@ -9,12 +9,25 @@ export type ProbeTask =
   | { kind: 'refuse'; code: string; message: string }
   | { kind: 'throw' }
   | { kind: 'exit' }
-  | { kind: 'uncaught' };
+  | { kind: 'uncaught' }
+  /** What a fault in native code does. */
+  | { kind: 'segfault' }
+  /** Native code that never comes back. */
+  | { kind: 'hang' }
+  | { kind: 'eat'; bytes: number }
+  | { kind: 'pid' };
+
+let givenData: unknown = workerData;
+
+export function open(given: unknown): typeof probe {
+  givenData = given;
+  return probe;
+}
 
 export default async function probe(task: ProbeTask): Promise<unknown> {
   switch (task.kind) {
     case 'echo':
-      return { value: { task: task.value, workerData } };
+      return { value: { task: task.value, workerData: givenData } };
     case 'hold':
       Atomics.wait(task.cell, 0, 0);
       return { value: 'held' };
@@ -25,6 +38,17 @@ export default async function probe(task: ProbeTask): Promise<unknown> {
     case 'exit':
       process.exit(7);
       break;
+    case 'segfault':
+      process.kill(process.pid, 'SIGSEGV');
+      await delay(60_000);
+      break;
+    case 'hang':
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+      break;
+    case 'eat':
+      return { value: new Uint8Array(task.bytes).fill(1).length };
+    case 'pid':
+      return { value: process.pid };
     case 'uncaught':
       queueMicrotask(() => {
         throw new Error('nobody catches this');

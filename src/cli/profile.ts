@@ -5,6 +5,7 @@ import { fitProgress } from './fit.ts';
 import { interruptible } from './interrupt.ts';
 import { numberOption } from './options.ts';
 import { checkWritable } from './output.ts';
+import { signatureCommands } from './signature.ts';
 import { commandLine, count, note, print, printable, printJson, styled, table } from './terminal.ts';
 
 interface AcceptFlags {
@@ -24,8 +25,10 @@ export function profileCommand(): Command {
   const example = ['accept', 'kept/1a2b.jpeg', '--profile', 'camera.stopline'];
   const examples = `\nExamples:\n  ${commandLine('profile', ...example, '--reference', 'drives/', '--out', 'next.stopline')}`;
   const command = new Command('profile')
-    .summary('make a new version of a Profile')
-    .description('Changes what is normal: accepts images that were stopped, after somebody has looked at them.')
+    .summary('make a new version of a Profile, sign it')
+    .description(
+      'Changes what is normal: accepts images that were stopped, after somebody has looked at them. Says who vouches for it.',
+    )
     .addHelpText('after', examples);
   command
     .command('accept')
@@ -47,6 +50,7 @@ export function profileCommand(): Command {
     .option('--json', 'print the difference as JSON')
     .addHelpText('after', examples)
     .action(accept);
+  for (const part of signatureCommands()) command.addCommand(part);
   return command;
 }
 

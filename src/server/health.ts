@@ -25,7 +25,7 @@ function reasonNotReady({ judge, state, breaker, isOpen }: HealthParts): string 
   if (isOpen) return undefined;
   try {
     judge.pool.admit();
-    return undefined;
+    return judge.pool.isFailing ? 'crashing' : undefined;
   } catch (error) {
     return asStoplineError(error).code === 'STOPLINE_ERR_OVERLOADED' ? 'overloaded' : 'failed';
   }

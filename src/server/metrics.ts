@@ -134,6 +134,15 @@ export function createMetrics(
   gauge('stopline_buffered_bytes', 'Bytes of request bodies held in memory.', () => budget.used);
   gauge('stopline_pool_queue_size', 'Images that wait for a worker thread.', () => judge.pool.queued);
   gauge('stopline_pool_running', 'Images in worker threads.', () => judge.pool.running);
+  new Counter({
+    name: 'stopline_pool_crashes_total',
+    help: 'Worker processes that crashed or were ended because an image took too long.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(judge.pool.crashes);
+    },
+  });
   gauge('stopline_pool_threads', 'Worker threads.', () => judge.pool.info.threads);
   gauge(
     'stopline_pool_expected_wait_seconds',

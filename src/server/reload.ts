@@ -7,6 +7,7 @@ import { defaultLimits } from '../decode.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
 import { createPool, type Pool } from '../pool.ts';
 import { decodeProfile, type Profile } from '../profile.ts';
+import { checkSignature, readKeyFile } from '../signature.ts';
 import type { Judge } from './judge.ts';
 import { refusals } from './schemas.ts';
 
@@ -19,7 +20,7 @@ const watchMs = 1000;
  */
 export async function openProfile(config: Config): Promise<{ profile: Profile; pool: Pool }> {
   const bytes = await readProfile(config);
-  return { profile: decodeProfile(bytes), pool: await openPool(config, bytes) };
+  return { profile: await checkProfile(config, bytes), pool: await openPool(config, bytes) };
 }
 
 async function readProfile({ profile: path = '' }: Config): Promise<Uint8Array> {
@@ -32,11 +33,18 @@ async function readProfile({ profile: path = '' }: Config): Promise<Uint8Array> 
   });
 }
 
+async function checkProfile({ profileKey }: Config, bytes: Uint8Array): Promise<Profile> {
+  const profile = decodeProfile(bytes);
+  if (profileKey !== undefined) checkSignature(profile, await readKeyFile(profileKey));
+  return profile;
+}
+
 function openPool(config: Config, profileBytes: Uint8Array): Promise<Pool> {
   return createPool({
     // Not the path again: the file may have changed since, and GET /profile must show what the workers judge by.
     profileBytes,
     threads: config.threads,
+    isolation: config.isolation,
     maxWaitMs: config.maxWaitMs,
     core: config.core,
     decideBy: config.decideBy,
@@ -57,6 +65,8 @@ export function refusingPool(error: StoplineError): Pool {
   const refuse = () => Promise.reject(error);
   return {
     info: { threads: 0 },
+    crashes: 0,
+    isFailing: false,
     queued: 0,
     running: 0,
     expectedWaitMs: 0,
@@ -94,7 +104,7 @@ export function createReloader(config: Config, judge: Judge, log: FastifyBaseLog
   const load = async () => {
     waiting = undefined;
     const bytes = await readProfile(config);
-    const profile = decodeProfile(bytes);
+    const profile = await checkProfile(config, bytes);
     if (profile.sha256 === currentSha256(judge)) return { profile, changed: false };
     const pool = await openPool(config, bytes);
     try {

@@ -191,7 +191,7 @@ export const statisticSchema = Type.Object(
 export const readinessSchema = Type.Object(
   {
     ready: Type.Boolean(),
-    reason: Type.Optional(Type.Enum(['starting', 'failed', 'draining', 'overloaded', 'upstream'])),
+    reason: Type.Optional(Type.Enum(['starting', 'failed', 'draining', 'overloaded', 'crashing', 'upstream'])),
   },
   { $id: 'Readiness', description: 'Whether this replica should get requests, and if not, why.' },
 );
