@@ -46,6 +46,13 @@ export const configSchema = Type.Object(
       description:
         'Whether each worker is a process, so that an image that crashes or hangs a decoder costs nothing but its own verdict, or a thread, which saves memory.',
     }),
+    maxImageMs: Type.Integer({
+      minimum: 100,
+      maximum: 600_000,
+      default: 2000,
+      description:
+        'A process that works on one image for longer than this is ended, and the image is refused with 422.',
+    }),
     maxWaitMs: Type.Integer({
       minimum: 0,
       maximum: 600_000,

@@ -29,9 +29,6 @@ const newestWeight = 0.1;
  */
 const maxYoungMiB = 6;
 
-/** Longest time of one image in a process of its own, after which that is ended. */
-const maxImageMs = 2000;
-
 /** ONNX Runtime aborts the process when its thread is ended while it loads or runs a network. */
 const modelGraceMs = 5000;
 
@@ -296,6 +293,8 @@ export interface PoolOptions {
    * batches are for threads only.
    */
   isolation?: 'process' | 'thread';
+  /** Longest time of one image in a process, which is then ended; default 2000. */
+  maxImageMs?: number;
   /** What is refused before it is decoded; default: `defaultLimits`. */
   limits?: Limits;
   /**
@@ -370,6 +369,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     core = 'auto',
     decideBy,
     isolation = 'thread',
+    maxImageMs = 2000,
     limits = {},
     isBatch,
   } = options;

@@ -69,6 +69,7 @@ describe('loadConfig', () => {
       freezeAfter: 10,
       peerRate: 0,
       isolation: 'process',
+      maxImageMs: 2000,
     });
     expect(new Set(Object.values(sources))).toEqual(new Set(['default']));
   });
@@ -119,6 +120,7 @@ describe('loadConfig', () => {
       allowAnonymous: true,
       peerRate: 50,
       isolation: 'thread',
+      maxImageMs: 200,
       profileKey: 'release.pub',
       tlsCert: 'cert.pem',
       tlsKey: 'key.pem',

@@ -140,6 +140,7 @@ describe('a service with processes', () => {
         STOPLINE_PROFILE: reference.profilePath,
         STOPLINE_PORT: '0',
         STOPLINE_THREADS: '2',
+        STOPLINE_MAX_IMAGE_MS: '6000',
         NODE_OPTIONS: `--import=${pathOf('./server/crash.hook.ts')}`,
       },
     });

@@ -45,6 +45,7 @@ function openPool(config: Config, profileBytes: Uint8Array): Promise<Pool> {
     profileBytes,
     threads: config.threads,
     isolation: config.isolation,
+    maxImageMs: config.maxImageMs,
     maxWaitMs: config.maxWaitMs,
     core: config.core,
     decideBy: config.decideBy,

@@ -24,7 +24,9 @@ afterAll(async () => {
 
 async function start(flags: Partial<Config> = {}): Promise<Service> {
   const profile = reference.profilePath;
-  const { config } = loadConfig({ env: {}, flags: { profile, port: 0, threads: 1, logLevel: 'silent', ...flags } });
+  // A loaded machine must pass, too.
+  const usual = { profile, port: 0, threads: 1, logLevel: 'silent', maxImageMs: 60_000 } as const;
+  const { config } = loadConfig({ env: {}, flags: { ...usual, ...flags } });
   const service = await serve(config);
   services.push(service);
   return service;
