@@ -1,17 +1,79 @@
 /**
- * Runs one of the long fault tests in `scripts/faults`, each of which says how many it tried and exits with 1 when one was wrong.
+ * Does things to the service that happen to services, and says whether it stood them: one line each, pass or FAIL with its
+ * figures. Bounded in number and time, on loopback, and ends only what it started.
+ *
+ *     npm run faults                              all of them, with the numbers of the reliability goals (an hour)
+ *     npm run faults -- slow smuggling types      some
+ *     npm run faults -- sigterm --count 20        fewer repetitions (or seconds, of overload)
+ *     npm run faults -- --careless                the control: a service that takes no care must fail
+ *
+ * Four are programs with options of their own, and are named one at a time:
  *
  *     npm run faults -- gate
  *     npm run faults -- reload --reloads 1000 --rate 50
+ *     npm run faults -- batch --kills 100 --images 2000
+ *     npm run faults -- queue
  */
-import { readdirSync } from 'node:fs';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type Outcome, type Stage, setStage } from './faults/target.ts';
 
-const folder = fileURLToPath(new URL('./faults/', import.meta.url));
-const names = readdirSync(folder).flatMap((file) => (file.endsWith('.ts') ? [file.slice(0, -3)] : []));
-const [name] = process.argv.splice(2, 1);
-if (!names.includes(name)) {
-  console.error(`Expected one of ${names.join(', ')} but received ${name}.`);
-  process.exit(2);
+const faults: Record<string, () => Promise<{ run(stage: Stage): Promise<Outcome> }>> = {
+  overload: () => import('./faults/overload.ts'),
+  slow: () => import('./faults/slow.ts'),
+  readers: () => import('./faults/readers.ts'),
+  halfclosed: () => import('./faults/halfclosed.ts'),
+  smuggling: () => import('./faults/smuggling.ts'),
+  types: () => import('./faults/types.ts'),
+  connections: () => import('./faults/connections.ts'),
+  descriptors: () => import('./faults/descriptors.ts'),
+  cameras: () => import('./faults/cameras.ts'),
+  clock: () => import('./faults/clock.ts'),
+  stop: () => import('./faults/stop.ts'),
+  sigterm: () => import('./faults/sigterm.ts'),
+  crash: () => import('./faults/crash.ts'),
+  disk: () => import('./faults/disk.ts'),
+};
+const programs: Record<string, () => Promise<unknown>> = {
+  gate: () => import('./faults/gate.ts'),
+  reload: () => import('./faults/reload.ts'),
+  batch: () => import('./faults/batch.ts'),
+  queue: () => import('./faults/queue.ts'),
+};
+/** Those that a careless service cannot stand. */
+const controls = ['slow', 'smuggling', 'types', 'sigterm', 'overload'];
+
+if (Object.hasOwn(programs, process.argv[2] ?? '')) {
+  // As if it had been started by itself: it reads its own options.
+  const [name] = process.argv.splice(2, 1);
+  await programs[name]();
+} else {
+  await runFaults();
 }
-await import(pathToFileURL(`${folder}${name}.ts`).href);
+
+async function runFaults(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { count: { type: 'string' }, careless: { type: 'boolean', default: false } },
+  });
+  const names = positionals.length > 0 ? positionals : values.careless ? controls : Object.keys(faults);
+  const unknown = names.find((name) => !Object.hasOwn(faults, name));
+  if (unknown !== undefined)
+    throw new Error(`Expected one of ${Object.keys(faults).join(', ')} but received ${unknown}`);
+
+  for (const name of names) {
+    const stage = await setStage({
+      isCareless: values.careless,
+      ...(values.count !== undefined && { count: Number(values.count) }),
+    });
+    try {
+      const { ok, figures } = await (await faults[name]()).run(stage);
+      const isExpected = ok !== values.careless;
+      console.log(`${isExpected ? 'pass' : 'FAIL'} ${name}${values.careless ? ' (control)' : ''}: ${figures}`);
+      if (!isExpected) process.exitCode = 1;
+    } finally {
+      stage.close();
+    }
+  }
+  // Connections that are kept alive would keep the process alive, too.
+  process.exit();
+}

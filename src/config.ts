@@ -11,12 +11,6 @@ const MiB = 1024 * 1024;
 export const configSchema = Type.Object(
   {
     profile: Type.Optional(Type.String({ minLength: 1, description: 'Profile file that images are judged against.' })),
-    profileKey: Type.Optional(
-      Type.String({
-        minLength: 1,
-        description: 'PEM file of the public key that must have signed the Profile (`stopline profile sign`).',
-      }),
-    ),
     decideBy: Type.Enum(['combined', 'capture', 'content'], {
       default: 'combined',
       description:
@@ -332,6 +326,12 @@ export const configSchema = Type.Object(
       default: 30,
       description: 'How long an image is kept.',
     }),
+    profileKey: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'PEM file of the public key that must have signed the Profile (`stopline profile sign`).',
+      }),
+    ),
     tlsCert: Type.Optional(
       Type.String({
         minLength: 1,

@@ -90,6 +90,14 @@ describe('JPEG quality', () => {
     }
   });
 
+  test('a quantisation step of 0 is refused, as no lattice has it', async () => {
+    const bytes = await small.clone().jpeg({ quality: 80 }).toBuffer();
+    const table = findJpegMarker(bytes, 0xdb) + 5; // behind the marker, the length and the id
+    expect(readContainer(bytes).jpeg?.tables[0]).not.toContain(0);
+    bytes[table + 20] = 0;
+    expect(codeOf(bytes)).toBe('IMAGE_CORRUPT');
+  });
+
   test('tables of another encoder get the nearest quality and say so', async () => {
     const bytes = await small.clone().jpeg({ quality: 80, quantisationTable: 3 }).toBuffer();
     const { quality, standardTables, tables } = readContainer(bytes).jpeg!;

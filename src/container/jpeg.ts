@@ -210,6 +210,8 @@ function readTables(bytes: Uint8Array, data: number, end: number, late: boolean,
     for (let i = 0; i < 64; i++) {
       table[naturalOrder[i]!] = wide === 0 ? bytes[at + 1 + i]! : uint16(bytes, at + 1 + 2 * i);
     }
+    // ITU-T T.81 B.2.4.1: a step is at least 1. Decoders take 0 and lose the frequency, and a lattice of steps of 0 is none.
+    if (table.includes(0)) throw corrupt('Expected JPEG quantisation steps of at least 1 but received 0.');
     if (!late || tables[id] === undefined) tables[id] = table;
     traces.push(`${wide}${id}=${table.join(',')}`);
     at += 1 + length;

@@ -1,0 +1,32 @@
+import sharp from 'sharp';
+import { memoryOf, type Outcome, post, type Stage } from './target.ts';
+
+/** A flood of camera names. */
+export async function run(stage: Stage): Promise<Outcome> {
+  const count = stage.count ?? 100_000;
+  const target = await stage.start({ args: ['--max-wait-ms', '10000'] });
+  const tiny = await sharp({ create: { width: 16, height: 16, channels: 3, background: 'grey' } })
+    .png()
+    .toBuffer();
+  for (let i = 0; i < 20; i++) await post(target.url, tiny, { 'x-stopline-source': 'warm-up' });
+  const before = memoryOf(target.pid);
+  let next = 0;
+  let bad = 0;
+  const lane = async () => {
+    while (next < count) {
+      const source = `camera-${next++}`;
+      if ((await post(target.url, tiny, { 'x-stopline-source': source })).status !== 200) bad += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, lane));
+  const startedAt = performance.now();
+  const metrics = await (await fetch(`${target.url}/metrics`)).text();
+  const ms = Math.round(performance.now() - startedAt);
+  const named = new Set(metrics.match(/source="[^"]*"/g) ?? []).size;
+  const grown = memoryOf(target.pid) - before;
+  target.kill('SIGKILL');
+  return {
+    ok: bad === 0 && named <= 1001 && metrics.length <= 2 ** 20 && ms <= 500 && grown <= 100,
+    figures: `${count} names: ${bad} refused, ${named} in the metrics of ${Math.round(metrics.length / 1024)} KB read in ${ms} ms, ${Math.round(grown)} MB more memory`,
+  };
+}

@@ -1,0 +1,33 @@
+import { fileURLToPath } from 'node:url';
+import { type Outcome, post, quantile, type Stage } from './target.ts';
+
+const hook = fileURLToPath(new URL('../../test/server/crash.hook.ts', import.meta.url));
+
+/** Native code crashes on marked images: each costs its own verdict, and the only worker is replaced at once. */
+export async function run(stage: Stage): Promise<Outcome> {
+  const count = stage.count ?? 30;
+  const target = await stage.start({ args: ['--threads', '1'], env: { NODE_OPTIONS: `--import=${hook}` } });
+  const marked = Buffer.concat([stage.frame, Buffer.from('SEGFAULT')]);
+  await post(target.url, stage.frame);
+  let wrong = 0;
+  let others = 0;
+  const replacements: number[] = [];
+  let heldBackFrom = 0;
+  for (let i = 1; i <= count; i++) {
+    const crashed = await post(target.url, marked);
+    if (crashed.status !== 422 || !crashed.body.includes('IMAGE_CRASHED')) wrong += 1;
+    const ready = await (await fetch(`${target.url}/health/ready`)).text();
+    if (heldBackFrom === 0 && ready.includes('crashing')) heldBackFrom = i;
+    // Judged by the process that took over, so this is how long that took, and one image.
+    const { status, ms } = await post(target.url, stage.frame);
+    if (status !== 200) others += 1;
+    if (heldBackFrom === 0) replacements.push(ms);
+  }
+  target.kill('SIGTERM');
+  const { code } = await target.exit;
+  const [half, most] = [0.5, 0.99].map((share) => Math.round(quantile(replacements, share)));
+  return {
+    ok: wrong === 0 && others === 0 && code === 0 && heldBackFrom === 20 && half <= 300,
+    figures: `${count} crashes: ${wrong} not answered with 422, ${others} other images hurt, the next image judged after ${half} ms (99 %: ${most} ms), held back and not ready from crash ${heldBackFrom} on, exit ${code}`,
+  };
+}

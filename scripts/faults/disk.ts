@@ -1,0 +1,85 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { makeKeys } from '../../src/signature.ts';
+import type { Outcome, Stage } from './target.ts';
+
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+
+/** The order in which a file must reach the disk for its name never to stand for half of it. */
+const order = [/^fsync|^fdatasync/, /^rename/, /^fsync|^fdatasync/];
+
+/** Calls on the temporary file and the folder of a traced write, in order. */
+function callsOf(trace: string): string[] {
+  return trace
+    .split('\n')
+    .map((line) => line.replace(/^\d+ +/, '').replace(/^\[pid +\d+\] /, ''))
+    .filter((line) => /^(fsync|fdatasync|rename\w*)\(/.test(line) && !/ENOENT/.test(line));
+}
+
+function isOrdered(calls: readonly string[]): boolean {
+  let at = 0;
+  for (const call of calls) if (at < order.length && order[at].test(call)) at += 1;
+  return at === order.length;
+}
+
+/** A Profile is written while the disk is full, while fsync fails, and while every call is looked at. */
+export async function run(stage: Stage): Promise<Outcome> {
+  execFileSync('strace', ['-V'], { stdio: 'ignore' });
+  const { folder, profile } = stage;
+  const file = join(folder, 'written.stopline');
+  copyFileSync(profile, file);
+  const before = readFileSync(file);
+  writeFileSync(join(folder, 'key.pem'), makeKeys().privateKey);
+  const traceFile = join(folder, 'trace');
+  const write = (inject: string[]) =>
+    spawnSync(
+      'strace',
+      [
+        '-f',
+        '-qq',
+        '-o',
+        traceFile,
+        '-e',
+        'trace=fsync,fdatasync,rename,renameat,renameat2,write,pwrite64',
+        ...inject,
+        process.execPath,
+        main,
+        'profile',
+        'sign',
+        file,
+        '--key',
+        join(folder, 'key.pem'),
+      ],
+      { encoding: 'utf8', env: { ...process.env, NODE_COMPILE_CACHE: '', NODE_DISABLE_COMPILE_CACHE: '1' } },
+    );
+  const results: string[] = [];
+  const isUntouched = () =>
+    readFileSync(file).equals(before) &&
+    !readdirSync(dirname(file)).some((name) => name.startsWith(`.${basename(file)}`));
+  const failing = {
+    'fsync gives EIO': ['-e', 'inject=fsync:error=EIO:when=1'],
+    'disk is full': ['-e', 'inject=pwrite64:error=ENOSPC'],
+  };
+  for (const [name, inject] of Object.entries(failing)) {
+    const { status, stderr } = write(inject);
+    const isGood = status === 73 && stderr.includes('OUTPUT_UNWRITABLE') && isUntouched();
+    results.push(
+      `${name}: exit ${status}, ${isUntouched() ? 'the old file stands, nothing left over' : 'the file was hurt'}${isGood ? '' : ' (wrong)'}`,
+    );
+  }
+  const plain = write([]);
+  const calls = callsOf(readFileSync(traceFile, 'utf8'));
+  results.push(
+    `then exit ${plain.status}, ${isOrdered(calls) ? 'fsync, rename, fsync of the folder' : `not in order: ${calls.join(' ')} (wrong)`}`,
+  );
+  // The control: a writer that renames without syncing, and one that forgets the folder, must be found out.
+  const controls = [['rename("a", "b")'], ['fsync(3)', 'rename("a", "b")'], ['rename("a", "b")', 'fsync(3)']];
+  const caught = controls.filter((control) => !isOrdered(control)).length;
+  results.push(`${caught} of ${controls.length} careless writers found out`);
+  return {
+    ok: !results.some((text) => text.includes('(wrong)')) && caught === controls.length && plain.status === 0,
+    figures: results.join('; '),
+  };
+}

@@ -1,0 +1,208 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
+import { fit } from '../../src/fit.ts';
+import { saveProfile } from '../../src/profile.ts';
+
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const careless = fileURLToPath(new URL('./careless.ts', import.meta.url));
+
+/** What one fault came to: whether the service stood it, and the figures that say so. */
+export interface Outcome {
+  ok: boolean;
+  figures: string;
+}
+
+/** What faults are done to: the service in a process of its own, or one that takes no care and must fail. */
+export interface Target {
+  url: string;
+  pid: number;
+  exit: Promise<{ code: number | null; signal: string | null }>;
+  /** Everything written so far. */
+  readonly log: string;
+  kill(signal: NodeJS.Signals): void;
+}
+
+export interface Stage {
+  /** A JPEG like the reference. */
+  frame: Uint8Array;
+  profile: string;
+  folder: string;
+  isCareless: boolean;
+  /** Number of repetitions or seconds, where the command line asks for another than the usual one. */
+  count?: number;
+  start(options?: { args?: string[]; env?: Record<string, string>; shell?: string }): Promise<Target>;
+  close(): void;
+}
+
+/** Fits a small Profile in a temporary folder. */
+export async function setStage(options: { isCareless: boolean; count?: number }): Promise<Stage> {
+  const folder = mkdtempSync(join(tmpdir(), 'stopline-faults-'));
+  const images = join(folder, 'reference');
+  mkdirSync(images);
+  const size = { width: 320, height: 180 };
+  for (let i = 0; i < 60; i++) writeFileSync(join(images, `${i}.jpg`), await encodeFrame(renderFrame(i, size)));
+  const { profile } = await fit({ paths: [images], exposures: 0, power: 0, model: 'none' });
+  const path = join(folder, 'camera.stopline');
+  await saveProfile(profile, path);
+  const frame = await encodeFrame(renderFrame(1000, size));
+  const running = new Set<ChildProcess>();
+
+  return {
+    ...options,
+    frame,
+    profile: path,
+    folder,
+    async start({ args = [], env = {}, shell = '' } = {}) {
+      const program = options.isCareless ? [careless] : [main, 'serve', '--profile', path, '--port', '0', ...args];
+      // With a time limit of its own for every image, so that a busy machine is not taken for a hanging decoder.
+      const set = { STOPLINE_MAX_IMAGE_MS: '20000', ...env };
+      const child = spawn('/bin/sh', ['-c', `${shell} exec "$0" "$@"`, process.execPath, ...program], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'stopline-compile-cache'), ...set },
+      });
+      running.add(child);
+      let log = '';
+      const exit = once(child, 'close').then(([code, signal]) => {
+        running.delete(child);
+        return { code, signal };
+      });
+      const url = await new Promise<string>((resolve, reject) => {
+        for (const stream of [child.stdout, child.stderr]) {
+          stream.setEncoding('utf8').on('data', (text: string) => {
+            log += text;
+            const [found] = /http:\/\/127\.0\.0\.1:\d+/.exec(log) ?? [];
+            if (found) resolve(found);
+          });
+        }
+        void exit.then(({ code }) => reject(new Error(`the service ended with ${code}: ${log.slice(-500)}`)));
+      });
+      return {
+        url,
+        pid: child.pid as number,
+        exit,
+        get log() {
+          return log;
+        },
+        kill: (signal) => void child.kill(signal),
+      };
+    },
+    close() {
+      for (const child of running) child.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Memory of a process and of those it started, in MB: what is shared is counted once. */
+export function memoryOf(pid: number): number {
+  try {
+    const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+    const own = Number(/^Pss: +(\d+)/m.exec(text)?.[1] ?? 0) / 1024;
+    return childrenOf(pid).reduce((sum, child) => sum + memoryOf(child), own);
+  } catch {
+    return 0; // it has just ended
+  }
+}
+
+export function childrenOf(pid: number): number[] {
+  const path = `/proc/${pid}/task/${pid}/children`;
+  return existsSync(path) ? readFileSync(path, 'utf8').trim().split(' ').filter(Boolean).map(Number) : [];
+}
+
+export const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+
+/** How one request ended: the status of its answer, or the code of the error. */
+export interface Reply {
+  status: number;
+  error?: string;
+  body: string;
+  ms: number;
+}
+
+const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY });
+
+export function post(
+  url: string,
+  body: Uint8Array,
+  headers: Record<string, string> = {},
+  path = '/inspect',
+): Promise<Reply> {
+  const startedAt = performance.now();
+  return new Promise((resolve) => {
+    const end = (reply: Partial<Reply>) =>
+      resolve({ status: 0, body: '', ...reply, ms: performance.now() - startedAt });
+    const message = request(url + path, {
+      method: 'POST',
+      agent,
+      headers: { 'content-type': 'image/jpeg', ...headers },
+    });
+    message.on('error', (error: NodeJS.ErrnoException) => end({ error: error.code ?? error.message }));
+    message.on('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () => end({ status: response.statusCode as number, body: text }));
+      response.on('error', (error: NodeJS.ErrnoException) => end({ error: error.code ?? error.message }));
+    });
+    message.end(body);
+  });
+}
+
+/** Whether the service says that it is ready, within a time. */
+export async function isReadyWithin(url: string, ms: number): Promise<boolean> {
+  const deadline = performance.now() + ms;
+  while (performance.now() < deadline) {
+    const response = await fetch(`${url}/health/ready`, { signal: AbortSignal.timeout(1000) }).catch(() => undefined);
+    if (response?.ok) return true;
+    await sleep(20);
+  }
+  return false;
+}
+
+export const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted.length === 0 ? Number.NaN : sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+}
+
+export interface Raw {
+  socket: Socket;
+  readonly received: string;
+  /** Milliseconds from the start until the other side closed; undefined while it has not. */
+  readonly closedAfterMs: number | undefined;
+}
+
+/** A connection on which every byte is up to the caller. */
+export async function openRaw(url: string, options: { allowHalfOpen?: boolean } = {}): Promise<Raw> {
+  const { hostname, port } = new URL(url);
+  const startedAt = performance.now();
+  const socket = connect({ host: hostname, port: Number(port), ...options });
+  let received = '';
+  let closedAfterMs: number | undefined;
+  socket.on('data', (chunk) => {
+    received += chunk.toString('latin1');
+  });
+  socket.on('error', () => undefined);
+  socket.on('close', () => {
+    closedAfterMs = performance.now() - startedAt;
+  });
+  await Promise.race([once(socket, 'connect'), once(socket, 'close')]).catch(() => undefined);
+  return {
+    socket,
+    get received() {
+      return received;
+    },
+    get closedAfterMs() {
+      return closedAfterMs;
+    },
+  };
+}
