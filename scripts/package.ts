@@ -3,7 +3,7 @@
  * script, and uses the command line, the library and its types there.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,6 +56,16 @@ try {
   check(/^\d+\.\d+\.\d+/.test(version), 'npx stopline --version to print a version');
   run(folder, 'npx', '--no-install', 'stopline', 'demo', '--frames', '60', '--out', 'demo');
   check(existsSync(join(folder, 'demo/camera.stopline')), 'npx stopline demo to write a Profile');
+
+  const { usable, checks } = JSON.parse(run(folder, 'npx', '--no-install', 'stopline', 'doctor', '--json'));
+  check(usable && checks.every(({ ok }: { ok: boolean }) => ok), 'npx stopline doctor to find nothing wrong');
+  const { components } = JSON.parse(run(folder, 'npm', 'sbom', '--sbom-format', 'cyclonedx'));
+  const bill = new Map(
+    components.map(({ name, licenses }: { name: string; licenses?: unknown[] }) => [name, licenses]),
+  );
+  const needed = Object.keys(JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')).dependencies);
+  const unlicensed = ['stopline', ...needed].filter((name) => !(bill.get(name) as unknown[] | undefined)?.length);
+  check(unlicensed.length === 0, `a bill of materials of ${components.length} packages with their licences`);
 
   writeFileSync(join(folder, 'use.ts'), library);
   const options = [
