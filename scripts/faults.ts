@@ -7,12 +7,10 @@
  *     npm run faults -- sigterm --count 20        fewer repetitions (or seconds, of overload)
  *     npm run faults -- --careless                the control: a service that takes no care must fail
  *
- * Four are programs with options of their own, and are named one at a time:
+ * Two are programs with options of their own, and are named alone (as are faults:batch and faults:queue):
  *
  *     npm run faults -- gate
  *     npm run faults -- reload --reloads 1000 --rate 50
- *     npm run faults -- batch --kills 100 --images 2000
- *     npm run faults -- queue
  */
 import { parseArgs } from 'node:util';
 import { type Outcome, type Stage, setStage } from './faults/target.ts';
@@ -36,8 +34,6 @@ const faults: Record<string, () => Promise<{ run(stage: Stage): Promise<Outcome>
 const programs: Record<string, () => Promise<unknown>> = {
   gate: () => import('./faults/gate.ts'),
   reload: () => import('./faults/reload.ts'),
-  batch: () => import('./faults/batch.ts'),
-  queue: () => import('./faults/queue.ts'),
 };
 /** Those that a careless service cannot stand. */
 const controls = ['slow', 'smuggling', 'types', 'sigterm', 'overload'];
