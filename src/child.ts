@@ -5,12 +5,12 @@ import { pathToFileURL } from 'node:url';
 enableCompileCache?.();
 
 type Work = (task: unknown) => Promise<unknown>;
-const { open } = (await import(pathToFileURL(process.argv[2]).href)) as { open(workerData: unknown): Work };
+const { openWorker } = (await import(pathToFileURL(process.argv[2]).href)) as { openWorker(workerData: unknown): Work };
 let work: Work | undefined;
 
 process.on('message', async (message: { workerData?: unknown; warmUp?: unknown; task?: unknown }) => {
   if (!work) {
-    work = open(message.workerData);
+    work = openWorker(message.workerData);
     if (message.warmUp !== undefined) await work(message.warmUp);
     process.send?.({ ready: true });
   } else {

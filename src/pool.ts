@@ -116,7 +116,7 @@ function startThreads<Task>(options: {
 }
 
 /**
- * Starts workers on `filename`, whose export `open` takes the `workerData` and returns what takes a task and answers with a
+ * Starts workers on `filename`, whose export `openWorker` takes the `workerData` and returns what takes a task and answers with a
  * `WorkerAnswer`; for threads that is the default export, too.
  *
  * Piscina is not given the queue: its abort kills a busy worker, so a client that hangs up would cost a restart, and with

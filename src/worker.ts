@@ -51,7 +51,7 @@ export type WorkerTask =
   | { kind: 'measure'; image: EncodedImage }
   | { kind: 'expose'; image: EncodedImage; exposures: readonly Exposure[]; asks: boolean };
 
-/** A thread is born with them, a process gets them from `open`. */
+/** A thread is born with them, a process gets them from `openWorker`. */
 let settings = workerData as WorkerSettings;
 
 const maxBytes = () => settings.limits.maxBytes ?? defaultLimits.maxBytes;
@@ -182,7 +182,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
 let last: Promise<unknown> = Promise.resolve();
 
 /** Entry of a worker process. */
-export function open(given: WorkerSettings): typeof work {
+export function openWorker(given: WorkerSettings): typeof work {
   settings = given;
   return work;
 }

@@ -19,7 +19,7 @@ export type ProbeTask =
 
 let givenData: unknown = workerData;
 
-export function open(given: unknown): typeof probe {
+export function openWorker(given: unknown): typeof probe {
   givenData = given;
   return probe;
 }
