@@ -111,7 +111,9 @@ describe('stopline score', () => {
     expect((await stopline(['score', incoming, '--profile', profile, '--out', out])).code).toBe(0);
     const [header, ...cells] = parseCsv(readFileSync(out, 'utf8'));
     expect(header.slice(0, 12)).toEqual(
-      'path verdict decidedBy pValue score expectedFlipRate errorCode errorMessage reason format width height'.split(' '),
+      'path verdict decidedBy pValue score expectedFlipRate errorCode errorMessage reason format width height'.split(
+        ' ',
+      ),
     );
     expect(header.slice(12)).toEqual(statistics.map(({ name }) => name));
     const rows = readRows(readFileSync(jsonl, 'utf8'));
