@@ -216,6 +216,14 @@ export const configSchema = Type.Object(
         description: 'Address of an Alertmanager that alarms are pushed to, such as http://127.0.0.1:9093.',
       }),
     ),
+    redis: Type.Optional(
+      Type.String({
+        pattern: '^rediss?://',
+        writeOnly: true,
+        description:
+          'Address of a Redis or Valkey, such as redis://127.0.0.1:6379, by which all replicas watch each source together; needs the package ioredis.',
+      }),
+    ),
     trustedRequestId: Type.Boolean({
       default: false,
       description: 'Take the request id from the x-request-id header; only behind a proxy that sets it.',

@@ -135,6 +135,7 @@ describe('loadConfig', () => {
       alertSecret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
       alertSlack: 'https://chat.example/services/t0ken',
       alertmanager: 'http://127.0.0.1:9093',
+      redis: 'redis://:t0ken@127.0.0.1:6379',
       sourceHeader: 'x-camera',
       model: 'classifier.onnx',
       watchProfile: false,
@@ -254,6 +255,7 @@ describe('describeConfig', () => {
       STOPLINE_ALERT_WEBHOOK: 'https://ops.example/hook?token=t0ken',
       STOPLINE_ALERT_SLACK: 'https://chat.example/services/t0ken',
       STOPLINE_ALERTMANAGER: 'https://user:t0ken@alerts.example',
+      STOPLINE_REDIS: 'redis://:t0ken@127.0.0.1:6379',
       STOPLINE_ALERT_SECRET: 'a secret with t0ken in it',
     };
     expect(describeConfig(loadConfig({ env }))).not.toContain('t0ken');

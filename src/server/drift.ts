@@ -1,8 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
+import type { DriftReport, DriftState } from '../drift/report.ts';
 import { StoplineError } from '../errors.ts';
 import { sourcePattern } from './judge.ts';
-import type { Monitors } from './monitors.ts';
+import { countStates, type SourceSummary } from './monitors.ts';
 import { refusals } from './schemas.ts';
 
 const states = ['learning', 'ok', 'suspect', 'drifted', 'recovered', 'stale', 'frozen'] as const;
@@ -83,8 +84,27 @@ function unknown(source: string): StoplineError {
   );
 }
 
+/** What is known of sources, whoever watches them. */
+export interface Sources {
+  summaries(): Promise<SourceSummary[]>;
+  report(source: string): Promise<DriftReport | undefined>;
+  reset(source: string): Promise<boolean>;
+  /** More about how they are watched. */
+  status(): Record<string, unknown>;
+}
+
+/** The page of a list after a name, by name. */
+function pageOf(all: readonly SourceSummary[], query: { state?: DriftState; after?: string; limit: number }) {
+  const { state, after = '', limit } = query;
+  const found = all
+    .filter((summary) => summary.source > after && (state === undefined || summary.state === state))
+    .sort((a, b) => (a.source < b.source ? -1 : 1));
+  const sources = found.slice(0, limit);
+  return { sources, ...(found.length > limit && { next: sources[limit - 1].source }) };
+}
+
 /** GET /drift and what is below it: what is known of every source. */
-export function registerDrift(app: FastifyInstance, monitors: Monitors, status: () => Record<string, unknown>): void {
+export function registerDrift(app: FastifyInstance, sources: Sources): void {
   app.addSchema(driftReportSchema);
   app.get(
     '/drift',
@@ -109,19 +129,24 @@ export function registerDrift(app: FastifyInstance, monitors: Monitors, status: 
                 description:
                   'Images of new sources that were counted as `other`, because there are `maxSources` already.',
               }),
+              storeDegraded: Type.Optional(Type.String({ description: 'Why nothing can be stored for now.' })),
+              alone: Type.Optional(
+                Type.Boolean({ description: 'Redis is set up but cannot be reached: this is what one replica saw.' }),
+              ),
               sources: Type.Array(summarySchema, { description: 'By name.' }),
               next: Type.Optional(Type.String({ description: 'Where there are more: what to give as `after`.' })),
             },
             { description: 'One page.', additionalProperties: true },
           ),
-          ...refusals(400, 500),
+          ...refusals(400, 500, 503),
         },
       },
     },
     async (request) => {
-      const query = request.query as { state?: (typeof states)[number]; limit: number; after?: string };
-      const { size: total, overflowed } = monitors;
-      return { total, states: Object.fromEntries(monitors.counts()), overflowed, ...status(), ...monitors.list(query) };
+      const query = request.query as { state?: DriftState; limit: number; after?: string };
+      const all = await sources.summaries();
+      const states = Object.fromEntries(countStates(all));
+      return { total: all.length, states, ...sources.status(), ...pageOf(all, query) };
     },
   );
 
@@ -144,7 +169,7 @@ export function registerDrift(app: FastifyInstance, monitors: Monitors, status: 
     },
     async (request) => {
       const { source } = request.params as { source: string };
-      const report = await monitors.report(source);
+      const report = await sources.report(source);
       if (!report) throw unknown(source);
       return { source, ...report };
     },
@@ -168,7 +193,7 @@ export function registerDrift(app: FastifyInstance, monitors: Monitors, status: 
     },
     async (request) => {
       const { source } = request.params as { source: string };
-      if (!monitors.reset(source, 'it was told to learn again')) throw unknown(source);
+      if (!(await sources.reset(source))) throw unknown(source);
       return { source, state: 'learning' };
     },
   );

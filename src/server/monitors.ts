@@ -30,6 +30,13 @@ export interface SourceTransition extends Transition {
 const alarming: readonly DriftState[] = ['drifted', 'frozen', 'stale'];
 export const isAlarm = (state: DriftState): boolean => alarming.includes(state);
 
+/** Number of sources by state. */
+export function countStates(summaries: readonly SourceSummary[]): Map<DriftState, number> {
+  const counts = new Map<DriftState, number>();
+  for (const { state } of summaries) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return counts;
+}
+
 /** Where the sources are whose new names are no longer taken because there are too many. */
 export const otherSource = 'other';
 
@@ -40,7 +47,7 @@ export interface MonitorsOptions {
   drift: Drift | undefined;
   staleAfterMs: number;
   maxSources: number;
-  /** Monitors in memory at once; default 2,000, of about 20 kB each. */
+  /** Monitors in memory at once; default 1,000, of about 20 kB each. */
   capacity?: number;
   /** Told of every transition before it is written; what it returns is written with it, or not at all. */
   onTransition(transition: SourceTransition): StoredAlert[];
@@ -53,8 +60,7 @@ export interface MonitorsOptions {
 export interface Monitors {
   /** Takes an image of a source. Returns at once; images of one source are taken in order. */
   observe(source: string, observation: Observation): void;
-  /** By name. @param after the last name of the page before */
-  list(query: { state?: DriftState; after?: string; limit: number }): { sources: SourceSummary[]; next?: string };
+  summaries(): SourceSummary[];
   /** Undefined for a source that is not known. @throws {StoplineError} STORE_UNAVAILABLE */
   report(source: string): Promise<DriftReport | undefined>;
   /** Lets a source learn again; false when it is not known. */
@@ -62,14 +68,15 @@ export interface Monitors {
   /** Compares with another Profile from now on: all sources learn again. */
   replace(drift: Drift): void;
   summary(source: string): SourceSummary | undefined;
-  /** Those in a state that alerts are about. */
-  alarmed(): SourceSummary[];
-  /** Number of sources by state. */
-  counts(): Map<DriftState, number>;
-  readonly size: number;
+  /** All that is known of a source, when the images that it was given are counted. */
+  state(source: string): Promise<StoredMonitor | undefined>;
+  /** Goes on from a state that another service saved. */
+  adopt(monitor: StoredMonitor): void;
+  /** Forgets sources, because others watch them. */
+  release(which: (source: string) => boolean): void;
   /** Images of sources that were counted as `other`. */
   readonly overflowed: number;
-  /** Puts what is new into the store. */
+  /** Writes all that is in memory anew, because the store may have lost it. */
   save(): void;
   close(): void;
 }
@@ -82,6 +89,8 @@ interface Entry {
   monitor?: Monitor;
   /** Images that wait until the monitor is read. */
   waiting?: Observation[];
+  /** Resolves when it is read. */
+  loading?: Promise<void>;
   isDirty: boolean;
   /** How often it was made to learn again. */
   resets: number;
@@ -89,15 +98,15 @@ interface Entry {
   quietSince: number;
 }
 
-const defaultCapacity = 2000;
-/** With the store's own wait less than a second. */
-const saveEveryMs = 200;
+const defaultCapacity = 1000;
 /** A source that is silent for this long gives its place to a new one when there are too many. */
 const forgottenAfterMs = 24 * 60 * 60_000;
 /** Read back in one round because they may be stale. */
 const maxReadBack = 100;
 /** Images of one source that wait for its monitor; a disk that takes this long to answer is one that is broken. */
 const maxWaitingImages = 1000;
+/** States written at once: some megabytes that exist several times while they are written. */
+const maxPerWrite = 256;
 const maxMoved = 3;
 
 export async function createMonitors(options: MonitorsOptions): Promise<Monitors> {
@@ -108,7 +117,6 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
   /** Those in memory, in the same order. */
   const loaded = new Map<string, Entry>();
   const dirty = new Set<Entry>();
-  let saving: NodeJS.Timeout | undefined;
   let overflowed = 0;
 
   const stored = await store.summaries().catch((error) => {
@@ -141,17 +149,20 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
   function markDirty(entry: Entry): void {
     if (!entry.isDirty) dirty.add(entry);
     entry.isDirty = true;
-    saving ??= setTimeout(save, saveEveryMs);
+    store.add({});
   }
 
-  function save(): void {
-    clearTimeout(saving);
-    saving = undefined;
-    const monitors = [...dirty].map(stateOf);
-    for (const entry of dirty) entry.isDirty = false;
-    dirty.clear();
-    if (monitors.length > 0) store.add({ monitors });
-  }
+  store.onWrite(() => {
+    const monitors: StoredMonitor[] = [];
+    for (const entry of dirty) {
+      if (monitors.length === maxPerWrite) break;
+      monitors.push(stateOf(entry));
+      entry.isDirty = false;
+      dirty.delete(entry);
+    }
+    if (dirty.size > 0) store.add({});
+    return monitors;
+  });
 
   /** Makes room in memory: the state of whoever was silent for longest is left to the store. */
   function shrink(): void {
@@ -282,7 +293,7 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
       if (entry.monitor || entry.waiting || entry.summary.state === 'stale') continue;
       read += 1;
       // A monitor believes only in short steps of time: those that passed while it was on disk are made up for.
-      void load(entry).then(() => {
+      entry.loading = load(entry).then(() => {
         for (let step = 5; step >= 0; step--) tickOne(entry, now - (step * staleAfterMs) / 4);
       });
     }
@@ -305,22 +316,12 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
         if (entry.waiting.length < maxWaitingImages) entry.waiting.push(observation);
       } else if (entry.monitor) take(entry, entry.monitor, observation);
       else {
-        void load(entry);
+        entry.loading = load(entry);
         (entry.waiting as Observation[] | undefined)?.push(observation);
       }
       if (loaded.size > capacity) shrink();
     },
-    list({ state, after = '', limit }) {
-      const names = [...entries.keys()].filter((source) => source > after).sort();
-      const found: SourceSummary[] = [];
-      for (const source of names) {
-        const { summary } = entries.get(source) as Entry;
-        if (state !== undefined && summary.state !== state) continue;
-        if (found.length === limit) return { sources: found, next: found[limit - 1].source };
-        found.push(summary);
-      }
-      return { sources: found };
-    },
+    summaries: () => [...entries.values()].map(({ summary }) => summary),
     async report(source) {
       const entry = entries.get(source);
       if (!entry || !drift) return undefined;
@@ -335,25 +336,31 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
     },
     replace,
     summary: (source) => entries.get(source)?.summary,
-    alarmed: () => [...entries.values()].map(({ summary }) => summary).filter(({ state }) => isAlarm(state)),
-    counts() {
-      const counts = new Map<DriftState, number>();
-      for (const { summary } of entries.values()) counts.set(summary.state, (counts.get(summary.state) ?? 0) + 1);
-      return counts;
+    async state(source) {
+      const entry = entries.get(source);
+      await entry?.loading;
+      if (!entry) return undefined;
+      return entry.monitor ? stateOf(entry) : store.monitor(source);
     },
-    get size() {
-      return entries.size;
+    adopt(stored) {
+      for (const entry of parseEntry(stored)) {
+        entries.delete(stored.source);
+        loaded.delete(stored.source);
+        entries.set(stored.source, entry);
+        store.add({ monitors: [stored] });
+      }
+    },
+    release(which) {
+      for (const [source, entry] of [...entries]) if (which(source)) forget(entry);
     },
     get overflowed() {
       return overflowed;
     },
     save() {
       for (const entry of loaded.values()) if (entry.monitor) markDirty(entry);
-      save();
     },
     close() {
       clearInterval(ticking);
-      save();
     },
   };
 }

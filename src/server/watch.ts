@@ -2,6 +2,7 @@ import { Counter, Gauge, type Registry } from '@prometheus-io/client';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config.ts';
 import { createDrift, type Drift } from '../drift.ts';
+import { StoplineError } from '../errors.ts';
 import type { Profile } from '../profile.ts';
 import type { PastVerdict } from '../store/database.ts';
 import { openStore, type Store } from '../store/index.ts';
@@ -9,7 +10,8 @@ import { createAlerts } from './alerts.ts';
 import { registerDrift } from './drift.ts';
 import { registerEvents } from './events.ts';
 import type { Judge, Judgement } from './judge.ts';
-import { createMonitors, isAlarm, type Monitors, otherSource, type SourceTransition } from './monitors.ts';
+import { countStates, createMonitors, isAlarm, type Monitors, otherSource, type SourceTransition } from './monitors.ts';
+import { createReplicas, type Replicas, redisAt, resetText } from './replicas.ts';
 
 /** Sources with series of their own in the metrics; the images of further ones are those of `other`. */
 const maxSourceSeries = 500;
@@ -27,6 +29,7 @@ export async function registerWatch(
   const { falseAlarmEvery, staleAfterMs, freezeAfter, decideBy, maxSources } = config;
   const driftOf = (profile: Profile): Drift =>
     createDrift(profile, { falseAlarmEvery, staleAfterMs, freezeAfter, decideBy });
+  const connect = config.redis === undefined ? undefined : await redisAt(config.redis);
   let { profile } = parts;
   let drift = profile && driftOf(profile);
 
@@ -57,7 +60,7 @@ export async function registerWatch(
     log: app.log,
     registry,
     profile: () => ({ name: profile?.name ?? '', sha256: profile?.sha256 ?? '' }),
-    firing: () => monitors?.alarmed() ?? [],
+    firing: () => (monitors?.summaries() ?? []).filter(({ state }) => isAlarm(state)),
   });
 
   function onTransition(transition: SourceTransition) {
@@ -74,10 +77,19 @@ export async function registerWatch(
 
   monitors = await createMonitors({ store, log: app.log, drift, staleAfterMs, maxSources, onTransition });
   const watched = monitors;
+  const joinReplicas = () =>
+    connect &&
+    profile &&
+    createReplicas({ redis: connect(), profile: profile.sha256, monitors: watched, log: app.log });
+  let replicas = joinReplicas();
+  if (connect) replicaSeries(registry, () => replicas);
   judge.onReplace((next) => {
     profile = next;
     drift = driftOf(next);
     watched.replace(drift);
+    const before = replicas;
+    replicas = joinReplicas();
+    void before?.close();
   });
   const series = sourceSeries(registry, watched);
   storeSeries(registry, store);
@@ -94,7 +106,9 @@ export async function registerWatch(
       series.count(source);
       events.publish('verdict', source, eventOf(row, judgement));
       // One that was judged by a Profile that has been replaced since says nothing about this one.
-      if (drift && verdict.profile.sha256 === drift.profile) watched.observe(source, drift.observationOf(verdict, at));
+      if (drift && verdict.profile.sha256 === drift.profile) {
+        (replicas ?? watched).observe(source, drift.observationOf(verdict, at));
+      }
     }
     store.add({ verdicts });
   };
@@ -102,13 +116,67 @@ export async function registerWatch(
     if (judged.push(judgement) === 1) setImmediate(take);
   });
 
-  registerDrift(app, watched, () => ({ ...(store.degraded !== undefined && { storeDegraded: store.degraded }) }));
+  registerDrift(app, {
+    async summaries() {
+      const own = watched.summaries();
+      if (!replicas || replicas.isAlone) return own;
+      const told = await replicas.summaries().catch(unreachable);
+      const known = new Set(own.map(({ source }) => source));
+      return [...own, ...told.filter(({ source }) => !known.has(source))];
+    },
+    async report(source) {
+      const own = await watched.report(source);
+      if (own || !replicas || replicas.isAlone) return own;
+      const state = await replicas.state(source).catch(unreachable);
+      return state && drift?.monitor(state).report();
+    },
+    async reset(source) {
+      if (!replicas) return watched.reset(source, resetText);
+      if (!replicas.watches(source) && !(await replicas.state(source).catch(unreachable))) return false;
+      if (replicas.watches(source) && !watched.summary(source)) return false;
+      replicas.reset(source);
+      return true;
+    },
+    status: () => ({
+      overflowed: watched.overflowed,
+      ...(store.degraded !== undefined && { storeDegraded: store.degraded }),
+      ...(replicas && { alone: replicas.isAlone }),
+    }),
+  });
   app.addHook('onClose', async () => {
     take();
+    await replicas?.close();
     alerts.close();
     watched.close();
   });
   return { store, monitors: watched };
+}
+
+function unreachable(cause: unknown): never {
+  throw new StoplineError(
+    'STORE_UNAVAILABLE',
+    'Redis, which knows of the sources of other replicas, does not answer.',
+    {
+      cause,
+    },
+  );
+}
+
+function replicaSeries(registry: Registry, replicas: () => Replicas | undefined): void {
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  const alone = 'stopline_redis_alone';
+  gauge(alone, '1 while Redis cannot be reached and this replica watches alone.', () => (replicas()?.isAlone ? 1 : 0));
+  gauge('stopline_redis_pending', 'Images that wait for Redis.', () => replicas()?.pending ?? 0);
+  const help = 'Images that the other replicas never heard of, because Redis was away for too long.';
+  counter(registry, 'stopline_redis_dropped_total', help, () => replicas()?.dropped ?? 0);
 }
 
 function historyRow({ verdict, source, at, requestId }: Judgement): PastVerdict {
@@ -170,6 +238,8 @@ function sourceSeries(registry: Registry, monitors: Monitors) {
     registers,
     collect() {
       this.reset();
+      // Where replicas watch together, images of a source may all have come to another one.
+      for (const { source } of monitors.summaries()) if (named.size <= maxSourceSeries) named.add(source);
       for (const source of named) {
         const summary = monitors.summary(source);
         if (summary) this.set({ source, state: summary.state }, 1);
@@ -183,7 +253,7 @@ function sourceSeries(registry: Registry, monitors: Monitors) {
     registers,
     collect() {
       this.reset();
-      for (const [state, count] of monitors.counts()) this.set({ state }, count);
+      for (const [state, count] of countStates(monitors.summaries())) this.set({ state }, count);
     },
   });
   counter(

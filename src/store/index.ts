@@ -53,6 +53,8 @@ export interface Store {
   /** Damaged files moved aside since the start. */
   readonly quarantined: number;
   add(change: Partial<Batch>): void;
+  /** Asks for what is new just before a write; `add({})` says that there is something. */
+  onWrite(collect: () => StoredMonitor[]): void;
   /** Resolves when everything added before is on disk; rejects when that failed this time (it is tried again later). */
   flush(): Promise<void>;
   /** Also one that was added and is not written yet. */
@@ -68,7 +70,7 @@ export interface Store {
 }
 
 /** So that with the write itself no more than a second is lost to kill -9. */
-const commitEveryMs = 250;
+const commitEveryMs = 100;
 const retryMs = { first: 500, longest: 5000 };
 /** A disk that takes longer than this counts as one that cannot be written. */
 const slowMs = 5000;
@@ -135,10 +137,13 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     graceMs: closeTimeoutMs,
   });
 
+  let collect: () => StoredMonitor[] = () => [];
   let waiting = new Waiting();
   let writing: { batch: Waiting; since: number; done: Promise<void> } | undefined;
   let timer: NodeJS.Timeout | undefined;
   let retryIn = retryMs.first;
+  /** Whether something was added since the last write began. */
+  let isAsked = false;
   let degraded: string | undefined;
   let dropped = 0;
   let quarantined = 0;
@@ -180,14 +185,18 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   /** One transaction at a time; what comes meanwhile is the next one's. */
   const write = (): Promise<void> => {
     if (writing) return writing.done;
+    isAsked = false;
+    waiting.add({ monitors: collect() });
     const batch = waiting;
     waiting = new Waiting();
+    const since = performance.now();
     const done = ask<void>({ method: 'commit', values: [batch.toBatch()] }).then(
       () => {
         writing = undefined;
         retryIn = retryMs.first;
         setDegraded(undefined);
-        if (!waiting.isEmpty) schedule(commitEveryMs);
+        // As if it had taken no time: what came meanwhile has waited for it already.
+        if (isAsked) schedule(Math.max(0, commitEveryMs - (performance.now() - since)));
       },
       (error) => {
         writing = undefined;
@@ -200,7 +209,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
         throw error;
       },
     );
-    writing = { batch, since: performance.now(), done };
+    writing = { batch, since, done };
     return done;
   };
 
@@ -218,7 +227,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
   const flush = async () => {
     if (writing) await writing.done.catch(() => undefined);
-    if (!waiting.isEmpty) await write();
+    if (isAsked || !waiting.isEmpty) await write();
   };
 
   const latest = (source: string) => {
@@ -243,7 +252,11 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     },
     add(change) {
       dropped += waiting.add(change);
+      isAsked = true;
       if (!writing) schedule(commitEveryMs);
+    },
+    onWrite(ask) {
+      collect = ask;
     },
     flush,
     async monitor(source) {
@@ -260,7 +273,10 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     async close() {
       const late = AbortSignal.timeout(closeTimeoutMs);
       const end = new Promise<void>((resolve) => late.addEventListener('abort', () => resolve()));
-      await Promise.race([flush().catch(() => undefined), end]);
+      const rest = async () => {
+        while (isAsked || writing || !waiting.isEmpty) await flush();
+      };
+      await Promise.race([rest().catch(() => undefined), end]);
       clearTimeout(timer);
       timer = undefined;
       await line.destroy();
