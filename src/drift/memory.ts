@@ -61,7 +61,7 @@ export function createMemory(sizes: Sizes, bytes?: Uint8Array): Memory {
   if (bytes && bytes.length !== total) {
     throw new StoplineError('INTERNAL', `Expected ${total} bytes of state but received ${bytes.length}.`);
   }
-  const { buffer } = bytes ? bytes.slice() : new Uint8Array(total);
+  const { buffer } = bytes ? new Uint8Array(bytes) : new Uint8Array(total);
   let at = 0;
   const next = () => {
     const [start, length] = [at, lengths.shift() as number];
