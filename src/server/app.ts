@@ -93,7 +93,14 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
       const refusal = answerClientError(error, socket);
       if (refusal) metrics.observeRefusal(refusal.code);
     },
+    // No hook runs for these, so nobody else sets the headers that keep browsers from doing anything with the answer.
     frameworkErrors: (error, request, reply) => {
+      reply.headers({
+        'x-content-type-options': 'nosniff',
+        'x-frame-options': 'SAMEORIGIN',
+        'cross-origin-resource-policy': 'same-origin',
+        'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+      });
       void answerError(request, reply as FastifyReply, error);
     },
   });
