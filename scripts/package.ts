@@ -41,7 +41,10 @@ console.log(JSON.stringify({ frame: verdict.verdict, format: judged.image.format
 try {
   const packed = run(root, 'npm', 'pack', '--silent', '--pack-destination', folder);
   const tarball = packed.trim().split('\n').at(-1) as string;
-  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n');
+  writeFileSync(
+    join(folder, 'package.json'),
+    '{ "name": "trial", "version": "1.0.0", "private": true, "type": "module" }\n',
+  );
   run(folder, 'npm', 'install', '--silent', '--ignore-scripts', '--omit=dev', `./${tarball}`);
   const installed = join(folder, 'node_modules', 'stopline');
   check(existsSync(join(installed, 'dist/core/stopline.wasm')), 'the WebAssembly core beside the compiled code');

@@ -91,9 +91,9 @@ describe('rows', () => {
   it('gives a row with an error as many cells as the header', () => {
     const row = { path: 'a.jpg', error: { code: 'STOPLINE_ERR_IMAGE_EMPTY', message: 'Expected, but' } };
     const header = formatHeader('csv').trimEnd().split(',');
-    expect(header).toHaveLength(11 + statistics.length);
+    expect(header).toHaveLength(12 + statistics.length);
     expect(formatRow('csv', row)).toBe(
-      `a.jpg,,,,,STOPLINE_ERR_IMAGE_EMPTY,"Expected, but"${','.repeat(header.length - 7)}\r\n`,
+      `a.jpg,,,,,,STOPLINE_ERR_IMAGE_EMPTY,"Expected, but"${','.repeat(header.length - 8)}\r\n`,
     );
     expect(formatHeader('jsonl')).toBe('');
     expect(JSON.parse(formatRow('jsonl', row))).toEqual(row);
