@@ -391,7 +391,12 @@ describe('findLayers', () => {
   });
 
   it('takes the output itself where there are no maps at all', () => {
-    expect(found([node('Flatten', ['image'], ['y'])])).toEqual({ content: 'y', reason: 'the output', early: [] });
+    expect(found([node('Flatten', ['image'], ['y'])])).toEqual({
+      content: 'y',
+      reason: 'the output',
+      early: [],
+      classes: 'y',
+    });
   });
 
   it.runIf(existsSync(real))('finds the backbone of a detector', () => {
