@@ -143,7 +143,7 @@ describe('stopline score', () => {
       { cwd: incoming },
     );
     expect(code).toBe(0);
-    expect(stdout.split('\r\n')[1]).toMatch(/^"'=1\+1, ""quoted"".png",,,,,STOPLINE_ERR_IMAGE_EMPTY,/);
+    expect(stdout.split('\r\n')[1]).toMatch(/^"'=1\+1, ""quoted"".png",,,,,,STOPLINE_ERR_IMAGE_EMPTY,/);
   });
 
   it('writes only rows to standard output with --out -', async () => {
