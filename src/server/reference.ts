@@ -49,7 +49,7 @@ export function registerReference(app: FastifyInstance, judge: Judge): void {
               }),
               hasExample: Type.Boolean({ description: 'Whether GET /profile/example answers.' }),
             },
-            { additionalProperties: true },
+            { description: 'What pages draw images against.', additionalProperties: true },
           ),
           ...refusals(500),
         },
