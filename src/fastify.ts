@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { defaultLimits } from './decode.ts';
-import { defaultPolicy, type Policy } from './policy.ts';
+import { defaultPolicy, type Policy, policyFrom } from './policy.ts';
 import { createPool, type Pool, type PoolOptions } from './pool.ts';
 import { encodeProfile, type Profile } from './profile.ts';
 import { matcherOf, type Route } from './route.ts';
@@ -49,10 +49,7 @@ declare module 'fastify' {
  */
 async function stopline(app: FastifyInstance, options: StoplineOptions): Promise<void> {
   const { profile, routes = [], onReport, mode, onError, share, verdictTimeoutMs, partial, ...poolOptions } = options;
-  const given = Object.entries({ mode, onError, share, verdictTimeoutMs, partial }).filter(
-    ([, value]) => value !== undefined,
-  );
-  const settings: Policy = { ...defaultPolicy, ...Object.fromEntries(given) };
+  const settings = policyFrom(defaultPolicy, { mode, onError, share, verdictTimeoutMs, partial });
   const match = matcherOf([...routes, ...protocolRoutes]);
   const pool = await createPool({
     maxWaitMs: settings.verdictTimeoutMs,

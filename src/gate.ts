@@ -1,6 +1,6 @@
 import type { Frame } from './decode.ts';
-import { StoplineError } from './errors.ts';
-import { decide, defaultPolicy, type Judged, judgeWithin, type Policy, timingOf } from './policy.ts';
+import type { StoplineError } from './errors.ts';
+import { decide, defaultPolicy, type Judged, judgeWithin, type Policy, policyFrom, timingOf } from './policy.ts';
 import { createPool, type Pool, type PoolOptions } from './pool.ts';
 import { encodeProfile, type Profile } from './profile.ts';
 import type { Verdict } from './verdict.ts';
@@ -110,19 +110,4 @@ export async function createGate(options: GateOptions): Promise<Gate> {
       : { outcome: 'forwarded', value, verdict: verdict as Verdict };
   }
   return { guard, guardFrame: guard, pool, close: () => pool.close() };
-}
-
-function policyFrom(base: Policy, changed: Partial<GatePolicy>): Policy {
-  const given = Object.fromEntries(Object.entries(changed).filter(([, value]) => value !== undefined));
-  const policy: Policy = { ...base, ...given };
-  const expect = (isMet: boolean, what: string, received: unknown) => {
-    if (isMet) return;
-    throw new StoplineError('OPTION_INVALID', `Expected ${what} but received ${JSON.stringify(received) ?? received}.`);
-  };
-  const { mode, onError, share, verdictTimeoutMs } = policy;
-  expect(mode === 'observe' || mode === 'enforce', 'mode to be observe or enforce', mode);
-  expect(onError === 'open' || onError === 'closed', 'onError to be open or closed', onError);
-  expect(share >= 0 && share <= 1, 'share to be a number from 0 to 1', share);
-  expect(verdictTimeoutMs >= 1, 'verdictTimeoutMs to be at least 1', verdictTimeoutMs);
-  return policy;
 }

@@ -27,6 +27,25 @@ export const defaultPolicy: Readonly<Policy> = {
   partial: false,
 };
 
+/**
+ * A policy with some of its fields changed; undefined ones stay.
+ * @throws {StoplineError} OPTION_INVALID
+ */
+export function policyFrom(base: Policy, changed: Partial<Policy>): Policy {
+  const given = Object.fromEntries(Object.entries(changed).filter(([, value]) => value !== undefined));
+  const policy: Policy = { ...base, ...given };
+  const expect = (isMet: boolean, what: string, received: unknown) => {
+    if (isMet) return;
+    throw new StoplineError('OPTION_INVALID', `Expected ${what} but received ${JSON.stringify(received) ?? received}.`);
+  };
+  const { mode, onError, share, verdictTimeoutMs } = policy;
+  expect(mode === 'observe' || mode === 'enforce', 'mode to be observe or enforce', mode);
+  expect(onError === 'open' || onError === 'closed', 'onError to be open or closed', onError);
+  expect(share >= 0 && share <= 1, 'share to be a number from 0 to 1', share);
+  expect(verdictTimeoutMs >= 1, 'verdictTimeoutMs to be at least 1', verdictTimeoutMs);
+  return policy;
+}
+
 /** What came of judging one image. */
 export type Judged = { verdict: Verdict; error?: undefined } | { verdict?: undefined; error: StoplineError };
 

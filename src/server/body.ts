@@ -1,5 +1,5 @@
 import { finished, Readable } from 'node:stream';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import Value from 'typebox/value';
 import { StoplineError } from '../errors.ts';
 import { jsonImageSchema } from './schemas.ts';
@@ -8,6 +8,38 @@ import { jsonImageSchema } from './schemas.ts';
 export interface BufferBudget {
   readonly limit: number;
   used: number;
+}
+
+/**
+ * The share of one request in the budget.
+ * @returns `hold`, called with the size of each piece before it is kept, which throws OVERLOADED when too much is held by
+ * all requests together, and `release`, which gives all of it back
+ */
+export function heldBytes(budget: BufferBudget): { hold: (bytes: number) => void; release: () => void } {
+  let held = 0;
+  return {
+    hold(bytes) {
+      if (budget.used + bytes > budget.limit) {
+        throw new StoplineError(
+          'OVERLOADED',
+          `Expected at most ${budget.limit} bytes of bodies at once but received more.`,
+        );
+      }
+      budget.used += bytes;
+      held += bytes;
+    },
+    release() {
+      budget.used -= held;
+      held = 0;
+    },
+  };
+}
+
+/** Lets a client send its body that waits to be told so. */
+export function askForBody(request: FastifyRequest, reply: FastifyReply): void {
+  if (!request.awaitsContinue) return;
+  request.awaitsContinue = false;
+  reply.raw.writeContinue();
 }
 
 /** Bounds of one multipart request; the file itself is bounded by the body limit (GHSA-3pm6-wjfr-3v47). */

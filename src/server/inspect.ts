@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import type { Config } from '../config.ts';
 import { StoplineError } from '../errors.ts';
-import { type BufferBudget, readImageBody, tooLarge } from './body.ts';
+import { askForBody, type BufferBudget, heldBytes, readImageBody, tooLarge } from './body.ts';
 import type { ServerState } from './health.ts';
 import { type Judge, sourceOf } from './judge.ts';
 import { jsonImageSchema, refusals } from './schemas.ts';
@@ -116,26 +116,12 @@ export function registerInspect(
     reply.raw.once('close', () => {
       if (!reply.raw.writableFinished) gone.abort(new StoplineError('CLOSED', 'The client closed the connection.'));
     });
-    if (request.awaitsContinue) {
-      request.awaitsContinue = false;
-      reply.raw.writeContinue();
-    }
-
-    let held = 0;
-    const hold = (bytes: number) => {
-      if (budget.used + bytes > budget.limit) {
-        throw new StoplineError(
-          'OVERLOADED',
-          `Expected at most ${budget.limit} bytes of bodies at once but received more.`,
-        );
-      }
-      budget.used += bytes;
-      held += bytes;
-    };
+    askForBody(request, reply);
+    const { hold, release } = heldBytes(budget);
     try {
       return await work(await readImageBody(request, config.bodyLimit, hold), gone.signal);
     } finally {
-      budget.used -= held;
+      release();
     }
   };
 

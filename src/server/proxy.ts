@@ -7,7 +7,7 @@ import type { Config } from '../config.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
 import { matcherOf, plainPath, type Route } from '../route.ts';
 import { admit, type Passage, passageHeaders, policyOf, undescribed } from './admission.ts';
-import { type BufferBudget, takeBody } from './body.ts';
+import { askForBody, type BufferBudget, heldBytes, takeBody } from './body.ts';
 import { type Breaker, createBreaker } from './breaker.ts';
 import { type Judge, sourceOf } from './judge.ts';
 import type { Metrics } from './metrics.ts';
@@ -71,27 +71,12 @@ export async function registerGate(app: FastifyInstance, parts: GateParts): Prom
 
   /** Reads the body, and gives its room back when the answer has been sent. */
   const readBody = async (request: FastifyRequest, reply: FastifyReply): Promise<Taken> => {
-    let held = 0;
-    const hold = (bytes: number) => {
-      if (budget.used + bytes > budget.limit) {
-        throw new StoplineError(
-          'OVERLOADED',
-          `Expected at most ${budget.limit} bytes of bodies at once but received more.`,
-        );
-      }
-      budget.used += bytes;
-      held += bytes;
-    };
-    if (request.awaitsContinue) {
-      request.awaitsContinue = false;
-      reply.raw.writeContinue();
-    }
+    const { hold, release } = heldBytes(budget);
+    askForBody(request, reply);
     // An image that is judged beside is in memory until it is judged, also when the answer has long been sent.
     const judged = (): Promise<unknown> => judging.get(request) ?? Promise.resolve();
     reply.raw.once('close', () => {
-      void judged().then(() => {
-        budget.used -= held;
-      });
+      void judged().then(release);
     });
     return takeBody(request.raw, Number(request.headers['content-length'] ?? 0), config.bodyLimit, hold);
   };
