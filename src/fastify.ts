@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { defaultLimits } from './decode.ts';
+import { openPool } from './gate.ts';
 import { defaultPolicy, type Policy, policyFrom } from './policy.ts';
-import { createPool, type Pool, type PoolOptions } from './pool.ts';
-import { encodeProfile, type Profile } from './profile.ts';
+import type { Pool, PoolOptions } from './pool.ts';
+import type { Profile } from './profile.ts';
 import { matcherOf, type Route } from './route.ts';
 import { admit, type Passage, passageHeaders, policyOf, type Report } from './server/admission.ts';
 import { invalid, uninspected } from './server/protocols/tensor.ts';
@@ -51,17 +52,7 @@ async function stopline(app: FastifyInstance, options: StoplineOptions): Promise
   const { profile, routes = [], onReport, mode, onError, share, verdictTimeoutMs, partial, ...poolOptions } = options;
   const settings = policyFrom(defaultPolicy, { mode, onError, share, verdictTimeoutMs, partial });
   const match = matcherOf([...routes, ...protocolRoutes]);
-  const pool = await createPool({
-    maxWaitMs: settings.verdictTimeoutMs,
-    ...poolOptions,
-    ...(typeof profile === 'string' ? { profilePath: profile } : { profileBytes: encodeProfile(profile) }),
-  });
-  try {
-    await pool.ready();
-  } catch (error) {
-    await pool.destroy();
-    throw error;
-  }
+  const pool = await openPool(profile, settings, poolOptions);
   app.decorate('stopline', { pool });
   app.decorateRequest('stopline', null);
   app.addHook('onClose', () => pool.close());

@@ -70,17 +70,7 @@ export interface Gate {
 export async function createGate(options: GateOptions): Promise<Gate> {
   const { profile, mode, onError, share, verdictTimeoutMs, onJudged, ...poolOptions } = options;
   const policy = policyFrom(defaultPolicy, { mode, onError, share, verdictTimeoutMs });
-  const pool = await createPool({
-    maxWaitMs: policy.verdictTimeoutMs,
-    ...poolOptions,
-    ...(typeof profile === 'string' ? { profilePath: profile } : { profileBytes: encodeProfile(profile) }),
-  });
-  try {
-    await pool.ready();
-  } catch (error) {
-    await pool.destroy();
-    throw error;
-  }
+  const pool = await openPool(profile, policy, poolOptions);
 
   async function guard<Value>(
     image: Uint8Array | Frame,
@@ -110,4 +100,23 @@ export async function createGate(options: GateOptions): Promise<Gate> {
       : { outcome: 'forwarded', value, verdict: verdict as Verdict };
   }
   return { guard, guardFrame: guard, pool, close: () => pool.close() };
+}
+
+/**
+ * Worker threads that are ready to judge by a Profile, in which no image waits longer than its verdict may take.
+ * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
+ */
+export async function openPool(profile: Profile | string, policy: Policy, options: PoolOptions): Promise<Pool> {
+  const pool = await createPool({
+    maxWaitMs: policy.verdictTimeoutMs,
+    ...options,
+    ...(typeof profile === 'string' ? { profilePath: profile } : { profileBytes: encodeProfile(profile) }),
+  });
+  try {
+    await pool.ready();
+  } catch (error) {
+    await pool.destroy();
+    throw error;
+  }
+  return pool;
 }

@@ -123,4 +123,12 @@ describe('the Fastify plugin', () => {
   it('leaves other routes alone', async () => {
     expect((await app.inject({ method: 'POST', url: '/other', payload: { a: 1 } })).json()).toEqual({ stopline: null });
   });
+
+  it('refuses a mode that there is none, before anything is started', async () => {
+    const mode = 'enforced' as 'enforce';
+    await expect(Fastify().register(stopline, { profile: reference.profilePath, mode })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+      message: 'Expected mode to be observe or enforce but received "enforced".',
+    });
+  });
 });
