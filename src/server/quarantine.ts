@@ -6,14 +6,13 @@ import Type from 'typebox';
 import type { Config } from '../config.ts';
 import { decode, type Frame } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
+import { shrink, thumbnailSide } from '../report/thumbnails.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Judge, Judgement } from './judge.ts';
 import { refusals } from './schemas.ts';
 
 /** Images that wait to be written; more are dropped, and counted, because a disk may be slower than a gate. */
 const maxPending = 64;
-/** Longest side of a thumbnail in pixels. */
-const thumbnailSide = 320;
 const dayMs = 86_400_000;
 
 /** One image that is kept, without its verdict. */
@@ -312,11 +311,7 @@ export function registerQuarantine(app: FastifyInstance, quarantine: Quarantine)
     async (request, reply) => {
       const { bytes } = await quarantine.image((request.params as { id: string }).id);
       const { frame } = await decode(bytes);
-      const { data, width, height, channels } = frame;
-      const thumbnail = await sharp(data, { raw: { width, height, channels } })
-        .resize({ width: thumbnailSide, height: thumbnailSide, fit: 'inside', withoutEnlargement: true })
-        .webp({ quality: 70 })
-        .toBuffer();
+      const { bytes: thumbnail } = await shrink(frame);
       return reply.type('image/webp').header('cache-control', 'private, max-age=3600').send(thumbnail);
     },
   );
