@@ -307,7 +307,7 @@ export const configSchema = Type.Object(
       Type.String({
         minLength: 1,
         description:
-          'Folder in which images that were warned of or blocked are kept, with their verdicts, to be looked at.',
+          'Folder, or s3://bucket/prefix, in which images that were warned of or blocked are kept, with their verdicts, to be looked at.',
       }),
     ),
     quarantineShare: Type.Number({

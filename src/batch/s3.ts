@@ -9,13 +9,19 @@ import { isArchiveName, listArchive } from './tar.ts';
 
 /** Objects of any store that speaks S3. The AWS SDK is loaded when the first one is touched. */
 export interface ObjectStore {
+  /** Loads the SDK now instead of at the first use. @throws {StoplineError} PACKAGE_MISSING */
+  open(): Promise<void>;
   /** Objects whose key starts as the URL says, in the order of their keys; the next page is on its way meanwhile. */
-  list(url: string): AsyncGenerator<{ url: string; size: number; version: string }>;
+  list(url: string): AsyncGenerator<{ url: string; size: number; version: string; modifiedAt: number }>;
   /** @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE, IMAGE_TOO_LARGE, OBJECTS_UNAVAILABLE */
   read(url: string, maxBytes: number): Promise<Uint8Array>;
   stream(url: string): Promise<Readable>;
   /** Puts a file: whoever sees the object sees all of it. @throws {StoplineError} OUTPUT_UNWRITABLE, OBJECTS_UNAVAILABLE */
   put(url: string, file: string): Promise<void>;
+  /** As `put`, what is in memory. @throws {StoplineError} OUTPUT_UNWRITABLE, OBJECTS_UNAVAILABLE */
+  write(url: string, bytes: Uint8Array, contentType: string): Promise<void>;
+  /** One that is not there is no error. @throws {StoplineError} OUTPUT_UNWRITABLE, OBJECTS_UNAVAILABLE */
+  remove(url: string): Promise<void>;
 }
 
 export function isObjectUrl(text: string): boolean {
@@ -27,14 +33,18 @@ const attempts = 5;
 
 /**
  * @param endpoint address of a store other than that of AWS, which then gets the bucket in the path
+ * @param silenceMs a connection on which nothing comes for that long has failed; default: never, as an archive that is read
+ * as fast as its images are judged may stand still
  */
-export function createObjectStore({ endpoint }: { endpoint?: string } = {}): ObjectStore {
+export function createObjectStore(of: { endpoint?: string; silenceMs?: number } = {}): ObjectStore {
+  const { endpoint, silenceMs } = of;
   let opened: Promise<{ sdk: typeof import('@aws-sdk/client-s3'); client: S3Client }> | undefined;
   const open = () => {
     opened ??= loadPackage('@aws-sdk/client-s3', () => import('@aws-sdk/client-s3')).then((sdk) => ({
       sdk,
       client: new sdk.S3Client({
         maxAttempts: attempts,
+        ...(silenceMs !== undefined && { requestHandler: { connectionTimeout: silenceMs, socketTimeout: silenceMs } }),
         // Many stores know neither buckets in host names nor the newer checksums.
         ...(endpoint && {
           ...{ endpoint, forcePathStyle: true },
@@ -45,9 +55,10 @@ export function createObjectStore({ endpoint }: { endpoint?: string } = {}): Obj
     return opened;
   };
   return {
+    open: async () => void (await open()),
     async *list(url) {
       const { sdk, client } = await open();
-      const { bucket, key } = parse(url);
+      const { bucket, key } = parseObjectUrl(url);
       const page = (token?: string): Promise<ListObjectsV2CommandOutput> => {
         const command = new sdk.ListObjectsV2Command({ Bucket: bucket, Prefix: key, ContinuationToken: token });
         const answer = client.send(command).catch((cause) => Promise.reject(failure(cause, url)));
@@ -58,14 +69,15 @@ export function createObjectStore({ endpoint }: { endpoint?: string } = {}): Obj
       while (next) {
         const { Contents = [], NextContinuationToken: token }: ListObjectsV2CommandOutput = await next;
         next = token === undefined ? undefined : page(token);
-        for (const { Key: name, Size: size = 0, ETag: tag = '' } of Contents) {
-          if (name) yield { url: `s3://${bucket}/${name}`, size, version: `${size} ${tag}` };
+        for (const { Key: name, Size: size = 0, ETag: tag = '', LastModified } of Contents) {
+          const modifiedAt = LastModified?.getTime() ?? Date.now();
+          if (name) yield { url: `s3://${bucket}/${name}`, size, version: `${size} ${tag}`, modifiedAt };
         }
       }
     },
     async read(url, maxBytes) {
       const { sdk, client } = await open();
-      const { bucket, key } = parse(url);
+      const { bucket, key } = parseObjectUrl(url);
       try {
         const { Body, ContentLength = 0 } = await client.send(new sdk.GetObjectCommand({ Bucket: bucket, Key: key }));
         if (ContentLength > maxBytes) {
@@ -82,7 +94,7 @@ export function createObjectStore({ endpoint }: { endpoint?: string } = {}): Obj
     },
     async stream(url) {
       const { sdk, client } = await open();
-      const { bucket, key } = parse(url);
+      const { bucket, key } = parseObjectUrl(url);
       try {
         return (await client.send(new sdk.GetObjectCommand({ Bucket: bucket, Key: key }))).Body as Readable;
       } catch (cause) {
@@ -91,7 +103,7 @@ export function createObjectStore({ endpoint }: { endpoint?: string } = {}): Obj
     },
     async put(url, file) {
       const { client } = await open();
-      const { bucket, key } = parse(url);
+      const { bucket, key } = parseObjectUrl(url);
       const { Upload } = await loadPackage('@aws-sdk/lib-storage', () => import('@aws-sdk/lib-storage'));
       // An upload may have 10,000 parts.
       const partSize = Math.max(8 * 1024 * 1024, Math.ceil(statSync(file).size / 9000));
@@ -102,11 +114,26 @@ export function createObjectStore({ endpoint }: { endpoint?: string } = {}): Obj
         throw failure(cause, url, 'OUTPUT_UNWRITABLE');
       }
     },
+    async write(url, bytes, contentType) {
+      const { sdk, client } = await open();
+      const { bucket, key } = parseObjectUrl(url);
+      const object = { Bucket: bucket, Key: key, Body: bytes, ContentType: contentType };
+      await client
+        .send(new sdk.PutObjectCommand(object))
+        .catch((cause) => Promise.reject(failure(cause, url, 'OUTPUT_UNWRITABLE')));
+    },
+    async remove(url) {
+      const { sdk, client } = await open();
+      const { bucket, key } = parseObjectUrl(url);
+      await client
+        .send(new sdk.DeleteObjectCommand({ Bucket: bucket, Key: key }))
+        .catch((cause) => Promise.reject(failure(cause, url, 'OUTPUT_UNWRITABLE')));
+    },
   };
 }
 
 /** @throws {StoplineError} OPTION_INVALID */
-function parse(url: string): { bucket: string; key: string } {
+export function parseObjectUrl(url: string): { bucket: string; key: string } {
   const [, bucket, key = ''] = /^s3:\/\/([^/]+)(?:\/(.*))?$/s.exec(url) ?? [];
   if (bucket === undefined) {
     throw new StoplineError('OPTION_INVALID', `Expected s3://bucket/prefix but received "${url}".`);

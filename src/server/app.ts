@@ -24,7 +24,8 @@ import { createJudge, type Judge } from './judge.ts';
 import { registerMetadata } from './metadata.ts';
 import { createMetrics } from './metrics.ts';
 import { registerGate } from './proxy.ts';
-import { openQuarantine, registerQuarantine } from './quarantine.ts';
+import { registerQuarantine } from './quarantine/routes.ts';
+import { openQuarantine } from './quarantine.ts';
 import { registerReference } from './reference.ts';
 import { refuse } from './refusal.ts';
 import { createReloader, type Reloader, registerReload } from './reload.ts';
@@ -197,7 +198,8 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
   registerReference(app, judge);
   registerMetadata(app, judge, version);
   registerReload(app, config, app.reloader);
-  if (config.quarantine !== undefined) registerQuarantine(app, await openQuarantine(config, judge, app.log));
+  if (config.quarantine !== undefined)
+    registerQuarantine(app, await openQuarantine(config, judge, app.log), metrics.registry);
   const { breaker } = await registerGate(app, { config, judge, budget, metrics });
   registerHealth(app, {
     judge,

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
-import { Counter, Gauge, type Registry } from '@prometheus-io/client';
+import { Counter, type Registry } from '@prometheus-io/client';
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import { StoplineError } from '../errors.ts';
 import { sourcePattern } from './judge.ts';
+import { gauge } from './metrics.ts';
 import { refusals } from './schemas.ts';
 
 export type EventKind = 'verdict' | 'transition';
@@ -48,14 +49,7 @@ export function registerEvents(app: FastifyInstance, registry: Registry): Events
     help: 'Readers of /events cut off because they read too slowly.',
     registers: [registry],
   });
-  new Gauge({
-    name: 'stopline_event_clients',
-    help: 'Readers of /events.',
-    registers: [registry],
-    collect() {
-      this.set(clients.size);
-    },
-  });
+  gauge(registry, 'stopline_event_clients', 'Readers of /events.', () => clients.size);
 
   const send = (client: Client, text: string) => {
     if (client.response.writableLength > maxUnreadBytes) {

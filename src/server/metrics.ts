@@ -122,32 +122,17 @@ export function createMetrics(
     labelNames: ['provider'],
     registers,
   });
-  const gauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
-  gauge('stopline_buffered_bytes', 'Bytes of request bodies held in memory.', () => budget.used);
-  gauge('stopline_pool_queue_size', 'Images that wait for a worker thread.', () => judge.pool.queued);
-  gauge('stopline_pool_running', 'Images in worker threads.', () => judge.pool.running);
-  new Counter({
-    name: 'stopline_pool_crashes_total',
-    help: 'Worker processes that crashed or were ended because an image took too long.',
-    registers,
-    collect() {
-      this.reset();
-      this.inc(judge.pool.crashes);
-    },
-  });
-  gauge('stopline_pool_threads', 'Worker threads.', () => judge.pool.info.threads);
-  gauge(
-    'stopline_pool_expected_wait_seconds',
-    'What an image that comes now would wait.',
-    () => judge.pool.expectedWaitMs / 1000,
+  const pool = (what: string, help: string, read: () => number) => gauge(registry, `stopline_pool_${what}`, help, read);
+  gauge(registry, 'stopline_buffered_bytes', 'Bytes of request bodies held in memory.', () => budget.used);
+  pool('queue_size', 'Images that wait for a worker thread.', () => judge.pool.queued);
+  pool('running', 'Images in worker threads.', () => judge.pool.running);
+  pool('threads', 'Worker threads.', () => judge.pool.info.threads);
+  pool('expected_wait_seconds', 'What an image that comes now would wait.', () => judge.pool.expectedWaitMs / 1000);
+  counter(
+    registry,
+    'stopline_pool_crashes_total',
+    'Worker processes that crashed or were ended because an image took too long.',
+    () => judge.pool.crashes,
   );
 
   for (const verdict of ['pass', 'warn', 'block']) inspections.inc({ verdict }, 0);
@@ -182,4 +167,29 @@ export function createMetrics(
     contentType: registry.contentType,
     text: () => registry.metrics(),
   };
+}
+
+/** A gauge whose value is kept elsewhere. */
+export function gauge(registry: Registry, name: string, help: string, read: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(read());
+    },
+  });
+}
+
+/** A counter whose count is kept elsewhere. */
+export function counter(registry: Registry, name: string, help: string, read: () => number): void {
+  new Counter({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(read());
+    },
+  });
 }

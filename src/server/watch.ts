@@ -10,6 +10,7 @@ import { createAlerts } from './alerts.ts';
 import { registerDrift } from './drift.ts';
 import { registerEvents } from './events.ts';
 import type { Judge, Judgement } from './judge.ts';
+import { counter, gauge } from './metrics.ts';
 import { countStates, createMonitors, isAlarm, type Monitors, otherSource, type SourceTransition } from './monitors.ts';
 import { createReplicas, type Replicas, redisAt, resetText } from './replicas.ts';
 
@@ -163,18 +164,9 @@ function unreachable(cause: unknown): never {
 }
 
 function replicaSeries(registry: Registry, replicas: () => Replicas | undefined): void {
-  const gauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(read());
-      },
-    });
-  const alone = 'stopline_redis_alone';
-  gauge(alone, '1 while Redis cannot be reached and this replica watches alone.', () => (replicas()?.isAlone ? 1 : 0));
-  gauge('stopline_redis_pending', 'Images that wait for Redis.', () => replicas()?.pending ?? 0);
+  const alone = '1 while Redis cannot be reached and this replica watches alone.';
+  gauge(registry, 'stopline_redis_alone', alone, () => (replicas()?.isAlone ? 1 : 0));
+  gauge(registry, 'stopline_redis_pending', 'Images that wait for Redis.', () => replicas()?.pending ?? 0);
   const help = 'Images that the other replicas never heard of, because Redis was away for too long.';
   counter(registry, 'stopline_redis_dropped_total', help, () => replicas()?.dropped ?? 0);
 }
@@ -271,14 +263,8 @@ function sourceSeries(registry: Registry, monitors: Monitors) {
 }
 
 function storeSeries(registry: Registry, store: Store): void {
-  new Gauge({
-    name: 'stopline_store_degraded',
-    help: '1 while nothing can be stored; images are judged still.',
-    registers: [registry],
-    collect() {
-      this.set(store.degraded === undefined ? 0 : 1);
-    },
-  });
+  const degraded = '1 while nothing can be stored; images are judged still.';
+  gauge(registry, 'stopline_store_degraded', degraded, () => (store.degraded === undefined ? 0 : 1));
   counter(
     registry,
     'stopline_store_dropped_total',
@@ -291,17 +277,4 @@ function storeSeries(registry: Registry, store: Store): void {
     'Damaged stores that were moved aside.',
     () => store.quarantined,
   );
-}
-
-/** A counter whose count is kept elsewhere. */
-function counter(registry: Registry, name: string, help: string, read: () => number): void {
-  new Counter({
-    name,
-    help,
-    registers: [registry],
-    collect() {
-      this.reset();
-      this.inc(read());
-    },
-  });
 }

@@ -100,7 +100,7 @@ describe('s3://', () => {
     objects.set('footage/a.jpg', Buffer.from('image'));
     server.faults.left = 2;
     expect((await read('s3://footage/a.jpg')).texts).toEqual(['image']);
-    server.faults.left = Number.POSITIVE_INFINITY;
+    Object.assign(server.faults, { left: Number.POSITIVE_INFINITY, code: 'InternalError' });
     await expect(store.read('s3://footage/a.jpg', 1000)).rejects.toMatchObject({
       code: 'STOPLINE_ERR_OBJECTS_UNAVAILABLE',
     });

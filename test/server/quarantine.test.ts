@@ -1,13 +1,16 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import sharp from 'sharp';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
 import { createPool, type Pool } from '../../src/pool.ts';
 import { buildApp } from '../../src/server/app.ts';
+import { createJudge } from '../../src/server/judge.ts';
+import { openQuarantine } from '../../src/server/quarantine.ts';
+import { startObjectStore } from '../fixtures/s3.ts';
 import { fitReference, type Reference } from './reference.ts';
 
 let reference: Reference;
@@ -129,9 +132,96 @@ describe('the quarantine', () => {
     await expect(start({ quarantine: join(folder, 'file') })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_OUTPUT_UNWRITABLE',
     });
-    await expect(start({ quarantine: 's3://bucket/prefix' })).rejects.toMatchObject({
-      code: 'STOPLINE_ERR_OPTION_INVALID',
-    });
+    app = undefined;
+  });
+});
+
+describe('the quarantine in a bucket', () => {
+  const objects = new Map<string, Uint8Array>();
+  let bucket: Awaited<ReturnType<typeof startObjectStore>>;
+  beforeAll(async () => {
+    bucket = await startObjectStore(objects, { pageSize: 3 });
+    for (const [name, value] of Object.entries(bucket.env)) vi.stubEnv(name, value);
+  });
+  afterAll(async () => {
+    vi.unstubAllEnvs();
+    await bucket.stop();
+  });
+  beforeEach(() => objects.clear());
+  const place = 's3://kept/front/gate/';
+  const startBucket = (flags: Partial<Config> = {}) =>
+    start({ quarantine: place, s3Endpoint: bucket.endpoint, ...flags });
+  const key = (id: string, extension = 'jpeg') => `kept/front/gate/${id}.${extension}`;
+  const metric = async (name: string) => {
+    const { body } = await (app as FastifyInstance).inject('/metrics');
+    return Number(new RegExp(`^stopline_quarantine_${name} (\\S+)$`, 'm').exec(body)?.[1]);
+  };
+
+  it('keeps, lists, shows and drops as the folder does, and finds it all at the next start', async () => {
+    await startBucket({ quarantineImages: 3 });
+    const images = await Promise.all([1, 2, 3, 4, 5].map(strange));
+    for (const [i, image] of images.entries()) await send(image, `camera-${i + 1}`);
+    const newest = ['camera-5', 'camera-4', 'camera-3'];
+    await expect.poll(async () => (await listed()).map(({ source }) => source), { timeout: 20_000 }).toEqual(newest);
+    await expect.poll(() => objects.size, { timeout: 20_000 }).toBe(6);
+    const before = await listed();
+
+    await startBucket();
+    await settle(3);
+    expect(await listed()).toEqual(before);
+    const [{ id }] = before;
+    expect((await get(`/quarantine/${id}`)).verdict).toMatchObject({ verdict: 'block', image: { sha256: id } });
+    const raw = await app?.inject(`/quarantine/${id}/image`);
+    expect(raw?.rawPayload.equals(images[4])).toBe(true);
+    const small = await app?.inject(`/quarantine/${id}/thumbnail`);
+    expect(await sharp(small?.rawPayload).metadata()).toMatchObject({ format: 'webp', width: 320 });
+    expect((await app?.inject({ method: 'DELETE', url: `/quarantine/${id}` }))?.statusCode).toBe(204);
+    expect(objects.has(key(id)) || objects.has(key(id, 'json'))).toBe(false);
+    expect(await metric('images')).toBe(2);
+  });
+
+  it('clears away what was left half long ago, and nothing that is on its way or not its own', async () => {
+    const [old, fresh, damaged] = ['a', 'b', 'c'].map((letter) => letter.repeat(64));
+    objects.set(key(old), Buffer.from('no verdict'));
+    objects.set(key(fresh), Buffer.from('no verdict yet'));
+    objects.set(key(damaged, 'json'), Buffer.from('{"id": '));
+    objects.set('kept/front/gate/notes.txt', Buffer.from('not ours'));
+    for (const left of [key(old), key(damaged, 'json'), 'kept/front/gate/notes.txt']) bucket.modifiedAt.set(left, 0);
+    await startBucket();
+    await expect
+      .poll(() => [...objects.keys()].sort(), { timeout: 20_000 })
+      .toEqual([key(fresh), 'kept/front/gate/notes.txt'].sort());
+    expect(await get('/quarantine')).toMatchObject({ count: 0 });
+  });
+
+  it('judges on while the bucket is down, holds the newest, says so once, and writes them when it is back', async () => {
+    Object.assign(bucket.faults, { left: Number.POSITIVE_INFINITY, code: 'InternalError' });
+    const { config } = loadConfig({ env: {}, flags: { quarantine: place, s3Endpoint: bucket.endpoint } });
+    const judge = createJudge(pool, reference.profile);
+    const said: string[] = [];
+    const say = (_: unknown, text: string) => void said.push(text);
+    const quarantine = await openQuarantine(config, judge, { error: say, info: say } as unknown as FastifyBaseLogger);
+    for (let index = 0; index < 70; index++) {
+      const { verdict } = await judge.inspect(await strange(index), { source: 'front', requestId: `${index}` });
+      expect(verdict).toBe('block');
+    }
+    await expect.poll(() => quarantine.degraded, { timeout: 20_000 }).toContain('does not answer');
+    await expect.poll(() => quarantine.waiting, { timeout: 20_000 }).toBe(64);
+    expect(quarantine).toMatchObject({ count: 0, dropped: 6 });
+    bucket.faults.left = 0;
+    await expect.poll(() => quarantine.count, { timeout: 20_000 }).toBe(64);
+    expect(quarantine).toMatchObject({ waiting: 0, dropped: 6, degraded: undefined });
+    expect(objects.size).toBe(128);
+    expect(said).toEqual([expect.stringContaining('cannot be used for now'), expect.stringContaining('again')]);
+    // What somebody else removed is no fault of the service.
+    const [{ id }] = quarantine.list({ limit: 1 });
+    objects.delete(key(id));
+    await expect(quarantine.image(id)).rejects.toMatchObject({ code: 'STOPLINE_ERR_ITEM_UNKNOWN' });
+    await quarantine.close();
+  }, 60_000);
+
+  it('does not start with an address that names no bucket', async () => {
+    await expect(start({ quarantine: 's3://' })).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
     app = undefined;
   });
 });

@@ -1,0 +1,73 @@
+import { createObjectStore, parseObjectUrl } from '../../batch/s3.ts';
+import { StoplineError } from '../../errors.ts';
+import { type ItemStore, itemOf, parseKept, partsOf, type QuarantineItem, unknownItem } from './item.ts';
+
+/** Verdicts that are read at a time. */
+const maxReads = 16;
+const maxVerdictBytes = 4 * 1024 ** 2;
+/** A service that writes or removes an item needs less than this for its two objects, also with the clock of another. */
+const leftOverMs = 3_600_000;
+/** A request in which nothing moves for that long has failed. */
+const silenceMs = 5000;
+
+/**
+ * A quarantine in a bucket, under a prefix that several services may share.
+ * @param url `s3://bucket/prefix`
+ * @throws {StoplineError} OPTION_INVALID
+ */
+export function bucketStore(url: string, { endpoint }: { endpoint?: string }): ItemStore {
+  const { bucket, key } = parseObjectUrl(url);
+  const folder = `s3://${[bucket, key.replace(/\/+$/, '')].filter(Boolean).join('/')}/`;
+  const store = createObjectStore({ endpoint, silenceMs });
+  const urlOf = (id: string, extension: string) => `${folder}${id}.${extension}`;
+  const read = (id: string, extension: string, maxBytes: number) =>
+    store.read(urlOf(id, extension), maxBytes).catch((error) => {
+      throw error instanceof StoplineError && error.code === 'STOPLINE_ERR_INPUT_NOT_FOUND' ? unknownItem(id) : error;
+    });
+  const readItem = async (id: string): Promise<QuarantineItem | undefined> => {
+    const json = await read(id, 'json', maxVerdictBytes).catch((error: StoplineError) => {
+      if (error.code !== 'STOPLINE_ERR_ITEM_UNKNOWN') throw error;
+      return undefined;
+    });
+    const kept = json && parseKept(json, id);
+    return kept && itemOf(kept);
+  };
+
+  return {
+    open: () => store.open(),
+    async list(known) {
+      const changedAt = new Map<string, number>();
+      for await (const { url, modifiedAt } of store.list(folder)) changedAt.set(url.slice(folder.length), modifiedAt);
+      const items: QuarantineItem[] = [];
+      const parts = partsOf(changedAt.keys());
+      // What lacks a part is on its way, here or there, or was left behind.
+      const isLeft = (id: string, extension: string) =>
+        (changedAt.get(`${id}.${extension}`) as number) < Date.now() - leftOverMs;
+      const entries = parts.entries();
+      const lane = async () => {
+        for (const [id, extensions] of entries) {
+          const item = known.get(id) ?? (extensions.has('json') ? await readItem(id) : undefined);
+          if (item && extensions.has(item.format) && extensions.has('json')) items.push(item);
+          else if ([...extensions].every((extension) => isLeft(id, extension)))
+            for (const extension of extensions) await store.remove(urlOf(id, extension));
+        }
+      };
+      await Promise.all(Array.from({ length: maxReads }, lane));
+      return items;
+    },
+    async save(kept, image) {
+      await store.write(urlOf(kept.id, kept.format), image, `image/${kept.format}`);
+      await store.write(urlOf(kept.id, 'json'), Buffer.from(JSON.stringify(kept)), 'application/json');
+    },
+    async verdict({ id }) {
+      const kept = parseKept(await read(id, 'json', maxVerdictBytes), id);
+      if (!kept) throw unknownItem(id);
+      return kept.verdict;
+    },
+    image: ({ id, format, bytes }) => read(id, format, bytes),
+    async remove({ id, format }) {
+      await store.remove(urlOf(id, 'json'));
+      await store.remove(urlOf(id, format));
+    },
+  };
+}

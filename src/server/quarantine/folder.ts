@@ -1,0 +1,71 @@
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StoplineError } from '../../errors.ts';
+import { type ItemStore, itemOf, parseKept, partsOf, type QuarantineItem, unknownItem } from './item.ts';
+
+/** A quarantine in a folder that belongs to one service. */
+export function folderStore(folder: string): ItemStore {
+  const path = (id: string, extension: string) => join(folder, `${id}.${extension}`);
+  const forget = async (id: string, extensions: Iterable<string>) => {
+    // The verdict first: an image without one is removed at the next start.
+    for (const extension of ['json', ...extensions]) await rm(path(id, extension), { force: true });
+  };
+  const read = (id: string, extension: string) =>
+    readFile(path(id, extension)).catch((cause) => {
+      if (cause.code === 'ENOENT') throw unknownItem(id);
+      throw new StoplineError('STORE_UNAVAILABLE', `The quarantine cannot be read: ${cause.message}.`, { cause });
+    });
+  /** Damage is told from a disk that fails for now. */
+  const readItem = async (id: string): Promise<QuarantineItem | undefined> => {
+    const json = await read(id, 'json').catch((error: StoplineError) => {
+      if (error.code !== 'STOPLINE_ERR_ITEM_UNKNOWN') throw error;
+      return undefined;
+    });
+    const kept = json && parseKept(json, id);
+    return kept && itemOf(kept);
+  };
+  return {
+    async open() {
+      try {
+        await mkdir(folder, { recursive: true, mode: 0o700 });
+        const names = await readdir(folder);
+        for (const name of names) if (/^[0-9a-f]{64}\.\w+\.tmp$/.test(name)) await rm(join(folder, name));
+        for (const [id, parts] of partsOf(names)) if (!parts.has('json')) await forget(id, parts);
+      } catch (cause) {
+        throw new StoplineError(
+          'OUTPUT_UNWRITABLE',
+          `Expected a folder for the quarantine at "${folder}" but ${(cause as Error).message}.`,
+          { cause },
+        );
+      }
+    },
+    async list(known) {
+      const items: QuarantineItem[] = [];
+      for (const [id, parts] of partsOf(await readdir(folder))) {
+        if (!parts.has('json')) continue; // on its way
+        const item = known.get(id) ?? (await readItem(id));
+        if (item && parts.has(item.format)) items.push(item);
+        else await forget(id, parts);
+      }
+      return items;
+    },
+    async save(kept, image) {
+      await writeWhole(path(kept.id, kept.format), image);
+      await writeWhole(path(kept.id, 'json'), JSON.stringify(kept));
+    },
+    async verdict({ id }) {
+      const kept = parseKept(await read(id, 'json'), id);
+      if (!kept) throw unknownItem(id);
+      return kept.verdict;
+    },
+    image: ({ id, format }) => read(id, format),
+    remove: ({ id, format }) => forget(id, [format]),
+  };
+}
+
+/** Either nothing or all of it. */
+async function writeWhole(path: string, content: Uint8Array | string): Promise<void> {
+  const temporary = `${path}.tmp`;
+  await writeFile(temporary, content, { mode: 0o600 });
+  await rename(temporary, path);
+}
