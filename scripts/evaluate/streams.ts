@@ -8,6 +8,8 @@ import type { Population, StreamImage } from './populations.ts';
 
 /** Frames of an ordered recording from which the correlation time is learnt. */
 const recordingLength = 2000;
+/** Detectors take more independent images than this for so many. */
+const mostIndependent = 20_000;
 
 /** One calibration set of a population, and what watching with it needs. */
 export interface Watch {
@@ -27,33 +29,42 @@ export interface WatchOptions {
 
 /** Learns from a calibration set as `fit` does, but for the model, which a population has built in. */
 export function watch(population: Population, { falseAlarmEvery, images, seed, isOrdered }: WatchOptions): Watch {
-  const drawn = population.draw(seed, images);
-  const scores = Float64Array.from(drawn, ({ score }) => score).sort();
-  const gaussianisers = Array.from({ length: population.statistics }, (_, i) => {
-    const map = fitGaussianiser(Float64Array.from(drawn, ({ values }) => values[i]));
-    return map ?? { x: Float64Array.of(drawn[0].values[i], drawn[0].values[i]), z: new Float64Array(2), slope: 1 };
-  });
-  const correlation = isOrdered ? learnCorrelation(population, scores, gaussianisers, seed) : undefined;
-  // Frames that remember count for less: a reference of as many independent images has so many times their number.
+  const correlation = isOrdered ? learnCorrelation(population, seed) : undefined;
+  // Frames that remember count for less. Of an ordered reference in which the slowest statistic has seen as many independent
+  // images as were asked for, the quick ones have seen more.
+  const frames = Math.round(images * Math.max(1, ...(correlation?.statistics ?? [1])));
+  const seenBy = Array.from({ length: population.statistics }, (_, i) =>
+    Math.min(mostIndependent, Math.floor(frames / Math.max(1, correlation?.statistics[i] ?? 1))),
+  );
+  const drawn = population.draw(seed, Math.max(images, ...seenBy));
+  const scores = Float64Array.from(drawn.slice(0, images), ({ score }) => score).sort();
   const copies = Math.ceil(correlation?.score ?? 1);
-  const frames = images * Math.ceil(Math.max(1, ...(correlation?.statistics ?? [1])));
   const repeated = Float64Array.from({ length: images * copies }, (_, i) => scores[Math.floor(i / copies)]);
+  const gaussianisers = seenBy.map((seen, i) => fitMap(drawn.slice(0, seen), i));
   const names = gaussianisers.map((_, i) => `s${i}`);
   const reference = { profile: `${seed}`, names, scores: repeated, images: frames, correlation };
   return { shared: share(reference, { falseAlarmEvery }), scores, gaussianisers };
 }
 
 /** As `fit --ordered` does. */
-function learnCorrelation(population: Population, scores: Float64Array, maps: Gaussianiser[], seed: number) {
+function learnCorrelation(population: Population, seed: number) {
   const next = population.stream(seed + 500_000);
   const recording = Array.from({ length: recordingLength }, next);
+  const scores = Float64Array.from(recording, ({ score }) => score).sort();
   const deviates = recording.map(({ score }) => -probit(Math.min(0.999, conformalPValue(scores, score))));
+  const memoryOf = (_: unknown, i: number) => {
+    const map = fitMap(recording, i);
+    return correlationTime([recording.map(({ values }) => gaussianise(map, values[i]))]).images;
+  };
   return {
     score: correlationTime([deviates]).images,
-    statistics: maps.map(
-      (map, i) => correlationTime([recording.map(({ values }) => gaussianise(map, values[i]))]).images,
-    ),
+    statistics: Array.from({ length: population.statistics }, memoryOf),
   };
+}
+
+function fitMap(images: readonly StreamImage[], statistic: number): Gaussianiser {
+  const values = Float64Array.from(images, (image) => image.values[statistic]);
+  return fitGaussianiser(values) ?? { x: Float64Array.of(values[0], values[0]), z: new Float64Array(2), slope: 1 };
 }
 
 let named = 0;

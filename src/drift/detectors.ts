@@ -11,7 +11,7 @@ export const share = 0.5;
  * tilt and direction together. Those that err a little still keep their part of the promise, because each has a threshold
  * hundreds of times that of all (`docs/drift.md`); that is doubled, too.
  */
-export const deltas = { score: 0.01, statistics: 0.06 } as const;
+export const deltas = { score: 0.005, statistics: 0.04 } as const;
 export const safety = 2;
 /** Evidence before anything is known may grow without an alarm: up to here, which a 32-bit float holds. */
 const most = 1e9;

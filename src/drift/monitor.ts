@@ -56,6 +56,8 @@ export interface Monitor {
 /** From this share of the evidence of an alarm on a source is suspect, and below the second it no longer is. */
 const suspectFrom = 0.1;
 const suspectUntil = 0.02;
+/** Evidence of one statistic counts for at most this where the reference was not ordered: below an alarm. */
+const mostUnordered = 0.99;
 /** Evidence of one statistic that says nothing yet: its threshold is some hundred times that of the score. */
 const calmStatistic = 1e-5;
 /** A picture whose statistics all differ by less than this from the one before is the same picture, compressed again. */
@@ -505,9 +507,13 @@ function reportOf(shared: Shared, head: Head, memory: Memory, dependence: Depend
   };
 }
 
-/** The larger of the evidence of the score and of the statistic that has most. */
-function evidenceOf({ detectors, names }: Shared, memory: Memory) {
-  const { score, statistic, position } = detectors.strongest(memory);
+/**
+ * The larger of the evidence of the score and of the statistic that has most. Where a statistic lies follows slow cycles, such
+ * as that of the day, which only an ordered reference tells from drift; without one it makes a source suspect and no more.
+ */
+function evidenceOf({ detectors, names, correlation }: Shared, memory: Memory) {
+  const { score, statistic: found, position } = detectors.strongest(memory);
+  const statistic = correlation ? found : Math.min(found, mostUnordered);
   return { score, statistic, share: Math.max(score, statistic), by: score >= statistic ? 'score' : names[position] };
 }
 

@@ -261,6 +261,20 @@ describe('a stream of which nobody knows how long it remembers', () => {
     expect(path(run(monitor, 70, () => next({ score: 5 })))).toEqual(['drifted']);
   });
 
+  it('becomes suspect, and no more, by where one statistic lies: that may be a slow cycle', () => {
+    const [learnt, signs] = [createMonitor(unknown), createMonitor(shared)].map((monitor) => {
+      const next = camera(17);
+      run(monitor, 200, next);
+      const moved = (z: Float32Array) => {
+        z[4] += 1;
+      };
+      return run(monitor, 300, () => next({ z: moved }));
+    });
+    expect(path(learnt)).not.toContain('drifted');
+    expect(path(learnt).at(-1)).toBe('suspect');
+    expect(path(signs).at(-1)).toBe('drifted');
+  });
+
   it('that hardly changes is never called ok, however strange or ordinary', () => {
     const monitor = createMonitor(unknown);
     const next = camera(16);

@@ -19,6 +19,11 @@ describe('streams in which nothing changes', () => {
     expect(alarms).toBeLessThanOrEqual(3);
   });
 
+  it.each([true, false])('that follow day and night keep the promise (ordered reference: %s)', (isOrdered) => {
+    const options = { falseAlarmEvery, calibration: 300, runs: 6, length: 1500, isOrdered, seed: 4 };
+    expect(runQuiet(autoregressive(0.5, 1000), options).alarms).toBeLessThanOrEqual(4);
+  });
+
   it('that remember longer than they last are never called ok', () => {
     const options = { falseAlarmEvery, calibration: 300, runs: 2, length: 500, seed: 5 };
     for (const isOrdered of [true, false]) {
