@@ -1,10 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import Value from 'typebox/value';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
+import type { DriftReport } from '../../src/drift/report.ts';
 import { driftReportSchema } from '../../src/server/drift.ts';
 import { type Service, serve } from '../../src/server/listen.ts';
 import { fitReference, type Reference } from './reference.ts';
@@ -98,6 +100,27 @@ describe('GET /drift', () => {
       expect(await response.json()).toMatchObject({ error: { code: 'STOPLINE_ERR_SOURCE_UNKNOWN' } });
     }
     expect((await fetch(`${to.url}/drift/a%20b`)).status).toBe(400);
+  });
+
+  it('tells which camera drifted, since when and by what, and of none beside it', async () => {
+    const to = await start();
+    for (let i = 0; i < 70; i++) {
+      const good = await frameOf(5000 + i);
+      await send(to, 'front', good);
+      await send(to, 'rear', await sharp(good).blur(4).jpeg({ quality: 90 }).toBuffer());
+    }
+    const { sources } = await json(`${to.url}/drift`);
+    expect(sources).toMatchObject([
+      { source: 'front', state: 'ok' },
+      { source: 'rear', state: 'drifted' },
+    ]);
+    const report = (await json(`${to.url}/drift/rear`)) as unknown as DriftReport;
+    expect(report.evidence.alarms).toBeGreaterThanOrEqual(1);
+    expect(report.since).toBeGreaterThan(Date.now() - 60_000);
+    expect(report.moved[0].direction).toBe('low');
+    expect(report.moved.map(({ statistic }) => statistic)).toContain('sharpness');
+    const metrics = await (await fetch(`${to.url}/metrics`)).text();
+    expect(metrics).toContain('stopline_drift_sources{state="drifted"} 1');
   });
 
   it('goes on after a restart where it was', async () => {
