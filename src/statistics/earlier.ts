@@ -94,28 +94,68 @@ export interface EarlierPass {
   quality: number;
 }
 
+/** Everything about a table of last steps that does not depend on the image. */
+interface Plan {
+  /** For each frequency, the patterns of all steps that an earlier pass may have had and that tell something. */
+  patterns: Pattern[][];
+  /** For each candidate and frequency, which of them; -1 for none. */
+  choices: Int16Array;
+}
+
+/** By the steps: a camera has one table, or a few. */
+const plans = new Map<string, Plan>();
+const maxPlans = 16;
+
+function planOf(steps: readonly number[]): Plan {
+  const key = steps.join();
+  const known = plans.get(key);
+  if (known) return known;
+  const choices = new Int16Array(candidates.length * frequencies).fill(-1);
+  const patterns = steps.map((last, f) => {
+    const places = new Map<number, number>();
+    const found: Pattern[] = [];
+    for (const [candidate, { steps: earlier }] of candidates.entries()) {
+      const step = earlier[f];
+      if (last >= bins / 2 || step === last) continue;
+      const pattern = patternOf(step, last);
+      if (!pattern.isInformative) continue;
+      const place = places.get(step) ?? found.push(pattern) - 1;
+      places.set(step, place);
+      choices[candidate * frequencies + f] = place;
+    }
+    return found;
+  });
+  const plan = { patterns, choices };
+  if (plans.size >= maxPlans) plans.clear();
+  plans.set(key, plan);
+  return plan;
+}
+
 /**
  * The likeliest quality of a pass before the last, whose steps are known.
  * @param counts of |coefficient| in whole DN, 20 x 128
  * @param steps of the last pass (`stepsOf`)
  */
 export function findEarlierPass(counts: Float64Array, steps: readonly number[]): EarlierPass {
-  const best: EarlierPass = { score: Number.NEGATIVE_INFINITY, quality: Number.NaN };
-  const multiples = steps.map((step, f) => multiplesOf(counts.subarray(f * bins, (f + 1) * bins), step));
-  // Neighbouring qualities share most of their steps.
-  const sums: { step: number; sum: number; n: number }[] = steps.map(() => ({ step: 0, sum: 0, n: 0 }));
-  for (const candidate of candidates) {
-    let sum = 0;
-    let n = 0;
-    for (const [f, step] of candidate.steps.entries()) {
-      if (sums[f].step !== step) sums[f] = { step, ...evidence(multiples[f], step, steps[f]) };
-      sum += sums[f].sum;
-      n += sums[f].n;
+  const { patterns, choices } = planOf(steps);
+  const sums = new Float64Array(candidates.length);
+  const numbers = new Float64Array(candidates.length);
+  for (let f = 0; f < frequencies; f++) {
+    const multiples = multiplesOf(counts.subarray(f * bins, (f + 1) * bins), steps[f]);
+    const evidence = patterns[f].map((pattern) => evidenceOf(multiples, pattern));
+    for (let candidate = 0; candidate < candidates.length; candidate++) {
+      const choice = choices[candidate * frequencies + f];
+      if (choice < 0) continue;
+      sums[candidate] += evidence[choice].sum;
+      numbers[candidate] += evidence[choice].n;
     }
-    const score = sum / (n + shrinkage);
-    if (n > 0 && score > best.score) {
+  }
+  const best: EarlierPass = { score: Number.NEGATIVE_INFINITY, quality: Number.NaN };
+  for (const [candidate, { quality }] of candidates.entries()) {
+    const score = sums[candidate] / (numbers[candidate] + shrinkage);
+    if (numbers[candidate] > 0 && score > best.score) {
       best.score = score;
-      best.quality = candidate.quality;
+      best.quality = quality;
     }
   }
   return Number.isNaN(best.quality) ? { score: 0, quality: Number.NaN } : best;
@@ -125,19 +165,18 @@ export function findEarlierPass(counts: Float64Array, steps: readonly number[]):
  * Log-likelihood ratio of the multiples above half the earlier step, given that they are there. Without an earlier pass
  * they fall off geometrically (a Laplacian density), by the rate that their mean gives.
  */
-function evidence(multiples: Float64Array, earlier: number, last: number): { sum: number; n: number } {
-  const total = { sum: 0, n: 0 };
-  if (last >= bins / 2 || earlier === last) return total;
-  const { ratio, logRatio, from, isInformative } = patternOf(earlier, last);
-  if (!isInformative) return total;
+function evidenceOf(multiples: Float64Array, { ratio, logRatio, from }: Pattern): { sum: number; n: number } {
+  let sum = 0;
+  let n = 0;
   let beyond = 0;
   for (let k = from; k < ratio.length; k++) {
-    total.sum += multiples[k] * logRatio[k];
-    total.n += multiples[k];
-    beyond += multiples[k] * (k - from);
+    const count = multiples[k];
+    sum += count * logRatio[k];
+    n += count;
+    beyond += count * (k - from);
   }
-  if (total.n === 0) return total;
-  const decay = beyond / (beyond + total.n);
+  if (n === 0) return { sum, n };
+  const decay = beyond / (beyond + n);
   let weight = 1;
   let weights = 0;
   let expected = 0;
@@ -146,8 +185,7 @@ function evidence(multiples: Float64Array, earlier: number, last: number): { sum
     expected += weight * ratio[k];
     weight *= decay;
   }
-  total.sum -= total.n * Math.log(expected / weights);
-  return total;
+  return { sum: sum - n * Math.log(expected / weights), n };
 }
 
 /**
