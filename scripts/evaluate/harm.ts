@@ -124,16 +124,22 @@ export function harmReport({ trials, images }: { trials: readonly HarmTrial[]; i
       chosen.map(of),
       chosen.map(({ flipped }) => flipped),
     ).toFixed(3);
-  const clean = trials.filter(({ cell }) => cell < 0).map(({ expected }) => expected.rate);
+  const good = trials.filter(({ cell }) => cell < 0);
+  const clean = good.map(({ expected }) => expected.rate);
   const exposed = trials.filter(({ cell }) => cell >= 0);
   const rows = bins.slice(0, -1).map((from, i) => {
     const to = bins[i + 1];
-    const inside = exposed.filter(({ expected: { rate } }) => rate >= from && (rate < to || to === 1));
+    const isInside = ({ expected: { rate } }: HarmTrial) => rate >= from && (rate < to || to === 1);
+    const inside = exposed.filter(isInside);
+    const flipped = inside.filter(({ isFlipped }) => isFlipped).length;
+    // As the regression takes the world to be: every other image is in good condition.
+    const unharmed = (good.filter(isInside).length * exposed.length) / good.length;
     return [
       `${percent(from)} to ${percent(to)}`,
       inside.length,
       percent(mean(inside.map(({ expected }) => expected.rate))),
-      percent(share(inside, ({ isFlipped }) => isFlipped)),
+      percent(flipped / inside.length),
+      percent(flipped / (inside.length + unharmed)),
       percent(mean(inside.map(({ expected }) => expected.low))),
       percent(mean(inside.map(({ expected }) => expected.high))),
     ];
@@ -155,8 +161,8 @@ export function harmReport({ trials, images }: { trials: readonly HarmTrial[]; i
       )
       .join(', ')}.`,
     `Clean but encoded again, an answer is expected to flip at a rate of ${percent(mean(clean))} on average; of ${clean.length} such images ${share(clean, (rate) => rate > 0.1) * clean.length} are expected to flip at more than 10 %.`,
-    'Is the expected rate met? Images under causes, by what their verdict says:',
-    table(['expected rate', 'images', 'mean', 'measured', 'low', 'high'], rows),
+    'Is the expected rate met? Images under causes, by what their verdict says: how often their answers flipped, and how often those of all images that are told this rate, if every other image is in good condition, as the harm map takes it to be.',
+    table(['expected rate', 'images', 'mean', 'flipped', 'with good images', 'low', 'high'], rows),
     'Severities 1 to 5:',
     table(['cause', 'family', 'expected', 'measured'], causes),
   ].join('\n\n');
