@@ -4,7 +4,8 @@
  *     npm run bench:pipeline
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +17,7 @@ import { openPrepared, type PreparedModel } from '../src/embedding/index.ts';
 import { fit } from '../src/fit.ts';
 import { createInspector } from '../src/inspector.ts';
 import { clopperPearson } from '../src/intervals.ts';
+import { mapOrdered } from '../src/pipeline.ts';
 import { median, printTable } from './table.ts';
 
 const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
@@ -117,34 +119,46 @@ const memoryReport = `data:text/javascript,${encodeURIComponent(`
 import { isMainThread } from 'node:worker_threads';
 if (isMainThread) process.on('exit', () => process.stderr.write('peak memory ' + process.resourceUsage().maxRSS + ' kB\\n'));
 `)}`;
-const run = (...args: string[]) => {
+/** The first processor alone, where the system can be asked for that. */
+const oneCore = process.platform === 'linux' ? ['taskset', '-c', '0'] : [];
+const run = (before: readonly string[], ...args: string[]) => {
   const started = performance.now();
-  const result = spawnSync(process.execPath, ['--import', memoryReport, main, ...args], { encoding: 'utf8' });
+  const [command, ...rest] = [...before, process.execPath, '--import', memoryReport, main, ...args];
+  const result = spawnSync(command, rest, { encoding: 'utf8' });
   if (result.status !== 0) throw new Error(result.stderr);
   const memory = Number(/^peak memory (\d+) kB$/m.exec(result.stderr)![1]) / 1024;
   return { seconds: (performance.now() - started) / 1000, memory };
 };
 const profilePath = join(folder, 'bench.stopline');
 const many: (string | number)[][] = [];
+const count = distinct * copies;
+const rates = { none: 0, default: 0 };
 for (const { command, model } of models.flatMap((model) => [
   { command: 'fit', model },
   { command: 'score', model },
 ])) {
   const fast = ['--exposures', '0', '--power', '0', '--model', model];
-  const outcome = (threads: number, path: string) =>
+  const outcome = (threads: number, path: string, before: readonly string[] = []) =>
     command === 'fit'
-      ? run('fit', path, ...fast, '--out', profilePath, '--threads', String(threads))
-      : run('score', path, '--profile', profilePath, '--out', join(folder, 'rows.jsonl'), '--threads', String(threads));
-  const count = distinct * copies;
+      ? run(before, 'fit', path, ...fast, '--out', profilePath, '--threads', String(threads))
+      : run(
+          before,
+          ...['score', path, '--profile', profilePath, '--out', join(folder, 'rows.jsonl')],
+          ...['--threads', String(threads)],
+        );
   const small = outcome(2, join(frames, 'a'));
   const two = outcome(2, frames);
   const single = outcome(1, frames);
+  const alone = outcome(1, frames, oneCore);
+  if (command === 'score') rates[model] = count / two.seconds;
   many.push([
     command,
     model,
     (count / single.seconds).toFixed(0),
     (count / two.seconds).toFixed(0),
     (single.seconds / two.seconds).toFixed(2),
+    (count / alone.seconds).toFixed(0),
+    (alone.seconds / two.seconds).toFixed(2),
     small.memory.toFixed(0),
     two.memory.toFixed(0),
     (two.memory / small.memory).toFixed(2),
@@ -158,11 +172,74 @@ printTable(
     'images/s, 1 worker',
     '2 workers',
     'ratio',
+    '1 worker on 1 core',
+    '2 workers to that',
     `MB, ${distinct} images`,
     `MB, ${distinct * copies}`,
     'ratio',
   ],
   many,
+);
+
+// What is lost between the single image and the whole run: a loop that reads and decodes the same files, two at a time, does
+// as much as there are cores; judging costs so many times a decode.
+const files = readdirSync(frames, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map((entry) => join(entry.parentPath, entry.name));
+const started = performance.now();
+for await (const { data } of mapOrdered(files, 2, async (path) => ({
+  data: await sharp(await readFile(path))
+    .raw()
+    .toBuffer(),
+}))) {
+  if (data.length !== 480 * 270 * 3) throw new Error('Expected frames of 480x270.');
+}
+const bareRate = files.length / ((performance.now() - started) / 1000);
+const sample = await Promise.all(files.slice(0, 200).map((path) => readFile(path)));
+const lost: (string | number)[][] = [];
+for (const model of models) {
+  const { profile } = await fit({ exposures: 0, power: 0, paths: [join(frames, 'a')], threads: 2, model });
+  const inspector = await createInspector({ profile });
+  const costs = { bare: [] as number[], inspect: [] as number[] };
+  const cost = async (times: number[], work: (bytes: Uint8Array) => Promise<unknown>) => {
+    const before = process.cpuUsage();
+    for (const bytes of sample) await work(bytes);
+    const { user, system } = process.cpuUsage(before);
+    times.push((user + system) / 1000 / sample.length);
+  };
+  for (let round = 0; round < 6; round++) {
+    await cost(costs.bare, (bytes) => sharp(bytes).raw().toBuffer());
+    await cost(costs.inspect, (bytes) => inspector.inspect(bytes));
+  }
+  // The first round compiles.
+  const [bare, inspect] = [costs.bare, costs.inspect].map((times) => median(times.slice(1)));
+  const could = bareRate / (inspect / bare);
+  lost.push([
+    model,
+    bare.toFixed(2),
+    inspect.toFixed(2),
+    (inspect / bare).toFixed(2),
+    bareRate.toFixed(0),
+    could.toFixed(0),
+    rates[model].toFixed(0),
+    (rates[model] / could).toFixed(2),
+  ]);
+}
+console.log(
+  `\nWhat is lost on the way: score of the ${files.length} files against a loop that only decodes them, 2 cores\n`,
+);
+printTable(
+  [
+    'model',
+    'bare decode, CPU ms',
+    'inspect, CPU ms',
+    'ratio',
+    'decoding loop, images/s',
+    'by the ratio',
+    'score, images/s',
+    'of that',
+  ],
+  lost,
 );
 
 // The promise: false alarms on images of the same population that were not used to fit. The reference outnumbers the
