@@ -65,7 +65,7 @@ export interface FitOptions {
   exposures?: number;
   /**
    * How many reference images are put through every simulated cause at every severity, each judged by a model that was not
-   * fitted on it, to report what the Profile can see; 0 for no report. Default 20.
+   * fitted on it, to report what the Profile can see; 0 for no report. Default 20, and 30 where a classifier is asked.
    */
   power?: number;
   /**
@@ -125,12 +125,21 @@ const version: string = JSON.parse(readFileSync(new URL('../package.json', impor
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
   return fitReference(options, (pool) => {
-    const { paths, items, only, seed = 1, exposures = 120, power = 20, signal } = options;
-    const again = { exposures, power };
+    const { paths, items, only, seed = 1, signal } = options;
+    const again = lookAgainOf(options);
     const onProgress = (state: { done: number; total?: number; failed: number }) =>
       options.onProgress?.({ stage: 'measure', ...state });
     return measureReference(pool, { paths, items, only, seed, again, onProgress, signal });
   });
+}
+
+/** How many images are looked at again, under causes. A harm map of twenty would vary by which they are. */
+export function lookAgainOf({
+  exposures = 120,
+  power,
+  classifier,
+}: Pick<FitOptions, 'exposures' | 'power' | 'classifier'>): { exposures: number; power: number } {
+  return { exposures, power: power ?? (classifier === undefined ? 20 : 30) };
 }
 
 /**
@@ -142,7 +151,8 @@ export async function fitReference(
   measure: (pool: Pool) => Promise<Reference>,
 ): Promise<FitResult> {
   const { paths, seed = 1, groupBy = 'folder', threads = availableParallelism() } = options;
-  const { exposures = 120, power = 20, falseAlarmRate: asked = { warn: 0.01, block: 0.001 } } = options;
+  const { falseAlarmRate: asked = { warn: 0.01, block: 0.001 } } = options;
+  const { exposures, power } = lookAgainOf(options);
   checkOptions({ seed, asked, exposures, power });
   const pattern = groupPattern(groupBy);
   const chosen = await chooseModel(options.model);

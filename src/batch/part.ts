@@ -3,7 +3,7 @@ import Database from 'better-sqlite3';
 import { decodeRule, decoderVersion } from '../decode.ts';
 import { chooseModel } from '../embedding/choose.ts';
 import { StoplineError } from '../errors.ts';
-import { type FitOptions, type FitResult, fitReference } from '../fit.ts';
+import { type FitOptions, type FitResult, fitReference, lookAgainOf } from '../fit.ts';
 import { createPool } from '../pool.ts';
 import { createCollection, measureReference, type Reference, type ReferenceSample } from '../reference.ts';
 import { statistics } from '../statistics.ts';
@@ -48,14 +48,14 @@ export async function measurePart(
 ): Promise<{ images: number; skipped: number }> {
   const { shard, items, threads, signal } = options;
   const { paths, name, groupBy, falseAlarmRate, model, keepPaths, ordered, example } = options;
-  const { seed = 1, exposures = 120, power = 20 } = options;
+  const { seed = 1 } = options;
+  const again = lookAgainOf(options);
   const chosen = await chooseModel(model);
   const pool = await createPool({ threads, isBatch: true, model: chosen.model });
   try {
     await pool.ready();
     const onProgress = (state: { done: number; total?: number; failed: number }) =>
       options.onProgress?.({ stage: 'measure', ...state });
-    const again = { exposures, power };
     const reference = await measureReference(pool, { paths, items, seed, again, keepsFew: true, onProgress, signal });
     const { measured, duplicates, folders, kept, skipped } = reference;
     const head: PartHead = {
@@ -64,7 +64,7 @@ export async function measurePart(
       statistics: statistics.map(({ name }) => name),
       model: pool.info.embedder?.sha256 ?? 'none',
       shard,
-      options: { paths, name, groupBy, falseAlarmRate, model, keepPaths, ordered, example, seed, exposures, power },
+      options: { paths, name, groupBy, falseAlarmRate, model, keepPaths, ordered, example, seed, ...again },
       ...{ measured, duplicates, folders: [...folders] },
     };
     await replaceFile(out, store, async (path) => writePart(path, head, reference));

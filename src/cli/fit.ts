@@ -71,7 +71,7 @@ export function fitCommand(): Command {
     .addOption(
       numberOption(
         '--power <N>',
-        'reference images put through every cause at every severity, to report what the Profile can see; 0 for no report (default: 20)',
+        'reference images put through every cause at every severity, to report what the Profile can see; 0 for no report (default: 20, with --classifier 30)',
       ),
     )
     .option(
