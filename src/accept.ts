@@ -1,3 +1,6 @@
+import { type Items, openItems } from './batch/items.ts';
+import { createObjectStore } from './batch/s3.ts';
+import { defaultLimits } from './decode.ts';
 import { type FitOptions, fit } from './fit.ts';
 import { createPool, type Pool, type PoolOptions } from './pool.ts';
 import { encodeProfile, type Profile } from './profile.ts';
@@ -7,7 +10,7 @@ export interface AcceptOptions
   extends Pick<FitOptions, 'groupBy' | 'exposures' | 'power' | 'threads' | 'onProgress' | 'signal'> {
   /** The Profile in force. */
   profile: Profile;
-  /** Images that people have looked at and found to be as they should be. */
+  /** Images that people have looked at and found to be as they should be, wherever `score` would take them from. */
   accepted: string[];
   /**
    * The images that the Profile was fitted on. A Profile holds what fitting made of them, and neither them nor what simulated
@@ -16,6 +19,8 @@ export interface AcceptOptions
   reference: string[];
   /** See `FitOptions`; default: none where the Profile has none. */
   model?: string;
+  /** Address of the store of `s3://` where it is not that of AWS. */
+  s3Endpoint?: string;
 }
 
 /** How often each verdict was given. */
@@ -45,8 +50,11 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
   const { profile, accepted, reference, threads, groupBy, exposures, power, onProgress, signal } = options;
   const { seed } = profile.reference.split;
   const model = profile.model ? options.model : 'none';
+  const inputs = { store: createObjectStore({ endpoint: options.s3Endpoint }), maxBytes: defaultLimits.maxBytes };
+  const paths = [...reference, ...accepted];
   const fitted = await fit({
-    paths: [...reference, ...accepted],
+    paths,
+    items: await openItems(paths, inputs),
     name: profile.name,
     falseAlarmRate: profile.falseAlarmRate.asked,
     keepPaths: profile.model?.paths !== undefined,
@@ -54,13 +62,14 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
     ...{ seed, model, threads, groupBy, exposures, power, onProgress, signal },
   });
   const after = fitted.profile;
+  const reviewed = await openItems(accepted, inputs);
   const path = model === 'none' || model === 'default' ? undefined : model;
   return {
     profile: after,
     images: [profile.reference.fitted, after.reference.fitted],
     accepted: {
-      before: await verdictsOf(accepted, { profileBytes: encodeProfile(profile), model: path, threads }),
-      after: await verdictsOf(accepted, { profileBytes: encodeProfile(after), model: path, threads }),
+      before: await verdictsOf(reviewed, { profileBytes: encodeProfile(profile), model: path, threads }),
+      after: await verdictsOf(reviewed, { profileBytes: encodeProfile(after), model: path, threads }),
     },
     thresholds: {
       warn: [thresholdOf(profile, 'warn'), thresholdOf(after, 'warn')],
@@ -71,12 +80,15 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
   };
 }
 
-async function verdictsOf(paths: readonly string[], options: PoolOptions): Promise<Verdicts> {
+async function verdictsOf(images: Items, options: PoolOptions): Promise<Verdicts> {
   const counts: Verdicts = { pass: 0, warn: 0, block: 0 };
   const pool: Pool = await createPool(options);
   try {
     await pool.ready();
-    for (const path of paths) counts[(await pool.inspectFile(path)).verdict] += 1;
+    for await (const { path, read } of images) {
+      const { verdict } = read ? await pool.inspect(await read()) : await pool.inspectFile(path as string);
+      counts[verdict] += 1;
+    }
     return counts;
   } finally {
     await pool.destroy();

@@ -1,9 +1,10 @@
 import { Command } from 'commander';
-import { type Acceptance, acceptImages, type Verdicts } from '../accept.ts';
+import { type Acceptance, type AcceptOptions, acceptImages, type Verdicts } from '../accept.ts';
+import { loadConfig } from '../config.ts';
 import { loadProfile, saveProfile } from '../profile.ts';
 import { fitProgress } from './fit.ts';
 import { interruptible } from './interrupt.ts';
-import { numberOption } from './options.ts';
+import { numberOption, pathsHelp, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
 import { signatureCommands } from './signature.ts';
 import { commandLine, count, note, print, printable, printJson, styled, table } from './terminal.ts';
@@ -17,12 +18,13 @@ interface AcceptFlags {
   exposures?: number;
   power?: number;
   threads?: number;
+  s3Endpoint?: string;
   dryRun?: boolean;
   json?: boolean;
 }
 
 export function profileCommand(): Command {
-  const example = ['accept', 'kept/1a2b.jpeg', '--profile', 'camera.stopline'];
+  const example = ['accept', 'kept/accepted/', '--profile', 'camera.stopline'];
   const examples = `\nExamples:\n  ${commandLine('profile', ...example, '--reference', 'drives/', '--out', 'next.stopline')}`;
   const command = new Command('profile')
     .summary('make a new version of a Profile, sign it')
@@ -37,15 +39,16 @@ export function profileCommand(): Command {
       'Fits the Profile again on its reference and on images that were found to be as they should be, with the same seed and rates. ' +
         'Says what changes before it writes: thresholds, verdicts on the accepted images, and causes that are no longer seen.',
     )
-    .argument('<images...>', 'reviewed images, such as those of a quarantine')
+    .argument('<images...>', `reviewed images, such as the folder accepted of a quarantine: ${pathsHelp}`)
     .requiredOption('--profile <FILE>', 'the Profile in force')
-    .requiredOption('--reference <PATHS...>', 'files and folders that it was fitted on; it does not hold them')
+    .requiredOption('--reference <PATHS...>', 'what it was fitted on, as of fit; it does not hold its images')
     .requiredOption('-o, --out <FILE>', 'the new Profile')
     .option('--model <FILE>', 'model that the Profile was fitted with, where it is not that of this package')
     .option('--group-by <RULE>', 'as of fit')
     .addOption(numberOption('--exposures <N>', 'as of fit'))
     .addOption(numberOption('--power <N>', 'as of fit'))
     .addOption(numberOption('--threads <N>', 'worker threads'))
+    .addOption(settingOption('s3Endpoint'))
     .option('--dry-run', 'say what would change, and write nothing')
     .option('--json', 'print the difference as JSON')
     .addHelpText('after', examples)
@@ -58,9 +61,11 @@ async function accept(images: string[], flags: AcceptFlags): Promise<void> {
   const { out, dryRun, json, profile: path, ...options } = flags;
   if (!dryRun) await checkWritable(out);
   const profile = await loadProfile(path);
+  const { s3Endpoint } = loadConfig({ flags: { s3Endpoint: options.s3Endpoint } }).config;
   const progress = fitProgress();
+  const onProgress: AcceptOptions['onProgress'] = (state) => progress.update(state);
   const acceptance = await interruptible((signal) =>
-    acceptImages({ ...options, profile, accepted: images, onProgress: (state) => progress.update(state), signal }),
+    acceptImages({ ...options, s3Endpoint, profile, accepted: images, onProgress, signal }),
   ).finally(() => progress.stop());
   const { profile: next, ...difference } = acceptance;
   if (json)

@@ -8,7 +8,7 @@ import type { Verdict } from '../verdict.ts';
 import type { Judge, Judgement } from './judge.ts';
 import { bucketStore } from './quarantine/bucket.ts';
 import { folderStore } from './quarantine/folder.ts';
-import { itemOf, type Kept, type QuarantineItem, unknownItem } from './quarantine/item.ts';
+import { type ItemStore, itemOf, type Kept, type QuarantineItem, unknownItem } from './quarantine/item.ts';
 
 /** Images that wait to be written, because a disk or bucket may be slower than a gate, or gone; beyond it the oldest go. */
 const maxWaiting = { images: 64, bytes: 64 * 1024 ** 2 };
@@ -19,12 +19,30 @@ const refreshMs = 300_000;
 const closeTimeoutMs = 5000;
 const dayMs = 86_400_000;
 
+/** Which images of a quarantine are meant. */
+export interface QuarantineQuery {
+  /** Those that somebody found to be as they should be, in place of those to be looked at. */
+  isAccepted?: boolean;
+  verdict?: QuarantineItem['verdict'];
+  source?: string;
+  /** Judged before this time. */
+  before?: number;
+  limit: number;
+}
+
 /** Where images that were warned of or blocked are kept for people to look at: bounded in number, bytes and age. */
 export interface Quarantine {
-  /** Newest first, those before `before`. */
-  list(options: { limit: number; before?: number; source?: string }): QuarantineItem[];
+  /** The folder or bucket. Accepted images are under `accepted` in it, until somebody takes them away. */
+  readonly place: string;
+  /** Newest first. */
+  list(query: QuarantineQuery): QuarantineItem[];
+  /** The sources of all of them, sorted. */
+  sources(of: { isAccepted?: boolean }): string[];
+  /** Images to be looked at, and their bytes. */
   readonly count: number;
   readonly bytes: number;
+  /** Images that were accepted; they are not counted among the others, and no bound removes them. */
+  readonly accepted: number;
   /** Images that were to be kept and were not. */
   readonly dropped: number;
   /** Images in memory that wait to be written. */
@@ -32,13 +50,21 @@ export interface Quarantine {
   /** Why nothing can be kept for now. */
   readonly degraded: string | undefined;
   /** @throws {StoplineError} ITEM_UNKNOWN; STORE_UNAVAILABLE, OBJECTS_UNAVAILABLE, INPUT_UNREADABLE */
-  read(id: string): Promise<{ item: QuarantineItem; verdict: Verdict }>;
+  read(id: string): Promise<{ item: QuarantineItem; verdict: Verdict; isAccepted: boolean }>;
   /** @throws {StoplineError} as `read` */
   image(id: string): Promise<{ item: QuarantineItem; bytes: Uint8Array }>;
-  /** @throws {StoplineError} ITEM_UNKNOWN; STORE_UNAVAILABLE, OBJECTS_UNAVAILABLE, OUTPUT_UNWRITABLE */
+  /** @throws {StoplineError} as `read`, and OUTPUT_UNWRITABLE */
   remove(id: string): Promise<void>;
+  /** Moves it to the accepted images, or back. @throws {StoplineError} as `remove` */
+  setAccepted(id: string, isAccepted: boolean): Promise<void>;
   /** Writes what waits, for at most 5 s, and keeps nothing more. */
   close(): Promise<void>;
+}
+
+/** One of the two places, with what is known to be in it, oldest first. */
+interface Shelf {
+  store: ItemStore;
+  items: Map<string, QuarantineItem>;
 }
 
 interface Waiting {
@@ -54,10 +80,13 @@ interface Waiting {
  */
 export async function openQuarantine(config: Config, judge: Judge, log: FastifyBaseLogger): Promise<Quarantine> {
   const place = config.quarantine as string;
-  const store = isObjectUrl(place) ? bucketStore(place, { endpoint: config.s3Endpoint }) : folderStore(place);
+  const openShelf = (at: string): Shelf => ({
+    store: isObjectUrl(place) ? bucketStore(at, { endpoint: config.s3Endpoint }) : folderStore(at),
+    items: new Map(),
+  });
+  const stopped = openShelf(place);
+  const accepted = openShelf(`${place.replace(/\/+$/, '')}/accepted`);
   const maxAgeMs = config.quarantineDays * dayMs;
-  /** Oldest first. */
-  let items = new Map<string, QuarantineItem>();
   let bytes = 0;
   let lastAt = 0;
   let dropped = 0;
@@ -69,34 +98,42 @@ export async function openQuarantine(config: Config, judge: Judge, log: FastifyB
   let retryIn = retryMs.first;
   let timer: NodeJS.Timeout | undefined;
 
-  const forget = async (item: QuarantineItem) => {
-    await store.remove(item);
-    if (items.delete(item.id)) bytes -= item.bytes;
+  const count = () => {
+    bytes = [...stopped.items.values()].reduce((sum, item) => sum + item.bytes, 0);
+  };
+  const forget = async (shelf: Shelf, item: QuarantineItem) => {
+    await shelf.store.remove(item);
+    if (shelf.items.delete(item.id) && shelf === stopped) bytes -= item.bytes;
   };
   /** Oldest first, until the rest is within its bounds. */
   const prune = async () => {
-    for (const item of items.values()) {
-      const isOver =
-        items.size > config.quarantineImages || bytes > config.quarantineBytes || item.at < Date.now() - maxAgeMs;
-      if (!isOver) return;
-      await forget(item);
+    const oldest = Date.now() - maxAgeMs;
+    for (const item of stopped.items.values()) {
+      const { size } = stopped.items;
+      if (size <= config.quarantineImages && bytes <= config.quarantineBytes && item.at >= oldest) return;
+      await forget(stopped, item);
     }
   };
   const refresh = async () => {
-    const known = new Map(items);
-    const found = new Map((await store.list(known)).map((item) => [item.id, item]));
-    for (const id of known.keys()) if (!found.has(id)) items.delete(id);
-    // One that was known and is no more was removed meanwhile.
-    for (const [id, item] of found) if (!known.has(id)) items.set(id, item);
-    items = new Map([...items].sort(([, a], [, b]) => a.at - b.at));
-    bytes = [...items.values()].reduce((sum, item) => sum + item.bytes, 0);
+    for (const shelf of [stopped, accepted]) {
+      const known = new Map(shelf.items);
+      const found = new Map((await shelf.store.list(known)).map((item) => [item.id, item]));
+      for (const id of known.keys()) if (!found.has(id)) shelf.items.delete(id);
+      // One that was known and is no more was removed meanwhile.
+      for (const [id, item] of found) if (!known.has(id)) shelf.items.set(id, item);
+      shelf.items = byTime(shelf.items);
+    }
+    // On its way from one to the other, here or there.
+    for (const id of accepted.items.keys()) stopped.items.delete(id);
+    count();
     refreshAt = performance.now() + refreshMs;
   };
+  const isKnown = (id: string) => stopped.items.has(id) || accepted.items.has(id);
   const save = async (of: Waiting['kept'], image: Uint8Array) => {
-    if (items.has(of.id)) return;
+    if (isKnown(of.id)) return;
     const kept = { ...of, bytes: image.length };
-    await store.save(kept, image);
-    items.set(kept.id, itemOf(kept));
+    await stopped.store.save(kept, image);
+    stopped.items.set(kept.id, itemOf(kept));
     bytes += kept.bytes;
   };
 
@@ -150,7 +187,7 @@ export async function openQuarantine(config: Config, judge: Judge, log: FastifyB
   const keep = ({ verdict, source, requestId, at, bytes, frame }: Judgement) => {
     const { sha256: id, format } = verdict.image;
     const image = bytes ?? frame;
-    if (isClosed || verdict.verdict === 'pass' || items.has(id) || !image) return;
+    if (isClosed || verdict.verdict === 'pass' || isKnown(id) || !image) return;
     if (Math.random() >= config.quarantineShare) return;
     // Pages are cut by it, so two images of one millisecond are set apart; a clock that was set back is believed.
     lastAt = at > lastAt || at < lastAt - 1000 ? at : lastAt + 1;
@@ -160,27 +197,39 @@ export async function openQuarantine(config: Config, judge: Judge, log: FastifyB
     if (degraded === undefined) void work();
   };
 
-  await store.open();
+  for (const { store } of [stopped, accepted]) await store.open();
   // A folder is at hand; a service does not wait for a bucket, which may be down.
   const first = work();
   if (!isObjectUrl(place)) await first;
   judge.watch(keep, { bytes: true });
 
-  const known = (id: string): QuarantineItem => {
-    const item = items.get(id);
-    if (!item) throw unknownItem(id);
-    return item;
+  const known = (id: string): { shelf: Shelf; item: QuarantineItem } => {
+    for (const shelf of [stopped, accepted]) {
+      const item = shelf.items.get(id);
+      if (item) return { shelf, item };
+    }
+    throw unknownItem(id);
   };
+  const shelfOf = (isAccepted?: boolean) => (isAccepted ? accepted : stopped);
   return {
-    list({ limit, before = Number.POSITIVE_INFINITY, source }) {
-      const isAsked = (item: QuarantineItem) => item.at < before && (source === undefined || item.source === source);
-      return [...items.values()].reverse().filter(isAsked).slice(0, limit);
+    place,
+    list({ isAccepted, verdict, source, before = Number.POSITIVE_INFINITY, limit }) {
+      const isAsked = (item: QuarantineItem) =>
+        item.at < before &&
+        (verdict === undefined || item.verdict === verdict) &&
+        (source === undefined || item.source === source);
+      return [...shelfOf(isAccepted).items.values()].reverse().filter(isAsked).slice(0, limit);
     },
+    sources: ({ isAccepted }) =>
+      [...new Set([...shelfOf(isAccepted).items.values()].map(({ source }) => source))].sort(),
     get count() {
-      return items.size;
+      return stopped.items.size;
     },
     get bytes() {
       return bytes;
+    },
+    get accepted() {
+      return accepted.items.size;
     },
     get dropped() {
       return dropped;
@@ -192,14 +241,30 @@ export async function openQuarantine(config: Config, judge: Judge, log: FastifyB
       return degraded;
     },
     async read(id) {
-      const item = known(id);
-      return { item, verdict: await store.verdict(item) };
+      const { shelf, item } = known(id);
+      return { item, verdict: await shelf.store.verdict(item), isAccepted: shelf === accepted };
     },
     async image(id) {
-      const item = known(id);
-      return { item, bytes: await store.image(item) };
+      const { shelf, item } = known(id);
+      return { item, bytes: await shelf.store.image(item) };
     },
-    remove: async (id) => forget(known(id)),
+    async remove(id) {
+      const { shelf, item } = known(id);
+      await forget(shelf, item);
+    },
+    async setAccepted(id, isAccepted) {
+      const { shelf: from, item } = known(id);
+      const to = shelfOf(isAccepted);
+      if (from === to) return;
+      const [verdict, image] = await Promise.all([from.store.verdict(item), from.store.image(item)]);
+      const { at, source, requestId, format, bytes: size } = item;
+      // First there, then no longer here: nothing is lost in between.
+      await to.store.save({ id, at, source, requestId, verdict, format, bytes: size }, image);
+      await from.store.remove(item);
+      from.items.delete(id);
+      to.items = byTime(to.items.set(id, item));
+      count();
+    },
     async close() {
       isClosed = true;
       clearTimeout(timer);
@@ -215,6 +280,10 @@ async function encoded(image: Uint8Array | Frame): Promise<Uint8Array> {
   if (image instanceof Uint8Array) return image;
   const { data, width, height, channels } = image;
   return sharp(data, { raw: { width, height, channels } }).png({ compressionLevel: 3 }).toBuffer();
+}
+
+function byTime(items: Map<string, QuarantineItem>): Map<string, QuarantineItem> {
+  return new Map([...items].sort(([, a], [, b]) => a.at - b.at));
 }
 
 const sizeOf = (image: Uint8Array | Frame) => (image instanceof Uint8Array ? image : image.data).byteLength;

@@ -210,6 +210,7 @@ function eventOf(
     requestId,
     sha256,
     ms,
+    profile: judgement.verdict.profile.sha256,
   };
 }
 

@@ -1,14 +1,14 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createInspector } from '../../src/inspector.ts';
 import { loadProfile } from '../../src/profile.ts';
+import { startObjectStore } from '../fixtures/s3.ts';
 import { jpegFrame, renderFolder, stopline, temporaryFolder } from './stopline.ts';
 
 const folder = temporaryFolder();
 const path = (name: string) => join(folder, name);
 const quick = ['--exposures', '0', '--power', '0', '--threads', '1'];
-const drifted: string[] = [];
 
 beforeAll(async () => {
   await renderFolder(path('drives'), 80);
@@ -25,17 +25,17 @@ beforeAll(async () => {
   ]);
   expect(fitted.code, fitted.stderr).toBe(0);
   // The camera's encoder was set to another quality, and that is to stay so.
-  for (let i = 0; i < 24; i++) {
-    drifted.push(path(`accepted-${i}.jpg`));
-    writeFileSync(drifted[i], await jpegFrame(200 + i, 40));
-  }
+  mkdirSync(path('accepted'));
+  for (let i = 0; i < 24; i++) writeFileSync(path(`accepted/${i}.jpg`), await jpegFrame(200 + i, 40));
+  // A quarantine has verdicts beside its images.
+  writeFileSync(path('accepted/0.json'), '{}');
 });
 
 describe('profile accept', () => {
-  const args = (...rest: string[]) => [
+  const args = (accepted: string, ...rest: string[]) => [
     'profile',
     'accept',
-    ...drifted,
+    accepted,
     '--profile',
     path('camera.stopline'),
     '--reference',
@@ -47,15 +47,20 @@ describe('profile accept', () => {
   ];
 
   it('says what would change and writes nothing with --dry-run', async () => {
-    const run = await stopline(args('--out', path('dry.stopline'), '--dry-run'));
+    const run = await stopline(args(path('accepted'), '--out', path('dry.stopline'), '--dry-run'));
     expect(run.code, run.stderr).toBe(0);
     expect(run.stdout).toMatch(/fitted images +80 +104/);
     expect(run.stdout).toMatch(/accepted images +0 pass, \d+ warn, \d+ block +\d+ pass/);
     expect(existsSync(path('dry.stopline'))).toBe(false);
   });
 
-  it('makes a version of the same name by which more images like the accepted ones pass', async () => {
-    const run = await stopline(args('--out', path('next.stopline'), '--json'));
+  it('makes a version of the same name by which more images like the accepted ones pass, also of a bucket', async () => {
+    const names = readdirSync(path('accepted'));
+    const objects = new Map(names.map((name) => [`kept/accepted/${name}`, readFileSync(path(`accepted/${name}`))]));
+    const { endpoint, env, stop } = await startObjectStore(objects);
+    const out = ['--out', path('next.stopline'), '--json'];
+    const run = await stopline(args('s3://kept/accepted/', ...out, '--s3-endpoint', endpoint), { env });
+    await stop();
     expect(run.code, run.stderr).toBe(0);
     const difference = JSON.parse(run.stdout);
     expect(difference).toMatchObject({ images: [80, 104], power: [], file: path('next.stopline') });
@@ -75,7 +80,7 @@ describe('profile accept', () => {
     const run = await stopline([
       'profile',
       'accept',
-      drifted[0],
+      path('accepted'),
       '--profile',
       path('camera.stopline'),
       '--out',

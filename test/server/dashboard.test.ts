@@ -8,7 +8,7 @@ import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
 import { loadConfig } from '../../src/config.ts';
 import { corrupt } from '../../src/corruptions.ts';
 import { fit } from '../../src/fit.ts';
-import { saveProfile } from '../../src/profile.ts';
+import { createProfile, loadProfile, saveProfile } from '../../src/profile.ts';
 import { type Service, serve } from '../../src/server/listen.ts';
 import { browserPath, openBrowser, watchPage } from './browser.ts';
 
@@ -18,7 +18,14 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 /** What a page would run if it took text for HTML. */
 const hostile = '<img src=x onerror=window.hit=1>';
 const size = { width: 320, height: 180 };
-const pages = { overview: '#/', camera: '#/camera/rear', profile: '#/profile', try: '#/try' };
+const pages = {
+  overview: '#/',
+  camera: '#/camera/rear',
+  quarantine: '#/quarantine',
+  held: '#/quarantine/',
+  profile: '#/profile',
+  try: '#/try',
+};
 
 const folder = mkdtempSync(join(tmpdir(), 'stopline-dashboard-'));
 const at = (name: string) => join(folder, name);
@@ -29,8 +36,9 @@ let foggy: Uint8Array[];
 
 if (!browserPath) console.warn('skipped: no chromium on this machine (Debian package chromium)');
 
-const start = async () => {
-  const flags = { profile: at('camera.stopline'), stateDir: at('state'), port: 0, threads: 1, logLevel: 'silent' };
+const start = async (more: { quarantine?: string } = {}) => {
+  const own = { profile: at('camera.stopline'), stateDir: at('state'), port: 0, threads: 1, logLevel: 'silent' };
+  const flags = { ...own, ...more };
   return serve(loadConfig({ env: {}, flags }).config);
 };
 
@@ -54,7 +62,7 @@ beforeAll(async () => {
   foggy = await Promise.all(
     Array.from({ length: 12 }, async (_, i) => encodeFrame(await corrupt(renderFrame(2000 + i, size), 'fog', 4, i))),
   );
-  service = await start();
+  service = await start({ quarantine: at(`kept ${hostile}`) });
   browser = await openBrowser();
   for (const [i, bytes] of fresh.entries()) await post(i % 3 === 0 ? 'front' : 'rear', bytes);
   for (const bytes of foggy) await post('rear', bytes);
@@ -136,14 +144,14 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     const { page, faults } = await open('#/');
     await page.getByRole('link', { name: 'rear' }).click();
     await page.locator('.multiples article').nth(8).waitFor();
-    expect(await page.locator('.now').innerText()).toMatch(/12 of the last 20 images were blocked/);
+    await expect.poll(() => page.locator('.now').innerText()).toMatch(/12 of the last 20 images were blocked/);
     expect(await page.locator('.multiples').innerText()).toMatch(/\w+er than the reference|\w+ than the reference/);
     await expect
       .poll(() => page.evaluate<number>(`document.querySelector('.strange img[src*="/pictures/"]')?.naturalWidth`))
       .toBe(240);
     expect(await page.locator('.strange').innerText()).toContain(hostile);
-    expect(await page.locator('.evidence').innerText()).toContain('false alarm');
-    expect(await page.locator('.chart canvas').count()).toBe(12);
+    await expect.poll(() => page.locator('.evidence').innerText()).toContain('false alarm');
+    await expect.poll(() => page.locator('.chart canvas').count()).toBe(12);
     const counted = page.locator('.counts');
     expect(await counted.innerText()).toMatch(/Last 32\u00a0images/);
     for (const bytes of foggy.slice(0, 3)) await post('rear', bytes);
@@ -181,8 +189,63 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await page.close();
   });
 
+  it('shows what was stopped, one by one, to be accepted, put back, deleted or downloaded', async () => {
+    const { page, faults } = await open('#/quarantine');
+    const cards = page.locator('.strange article');
+    const listed = (await (await fetch(`${service.url}/quarantine`)).json()) as { count: number };
+    expect(listed.count).toBeGreaterThan(10);
+    expect(await cards.count()).toBe(listed.count);
+    expect(await page.locator('.lead').innerText()).toContain(`kept ${hostile}`);
+    await expect.poll(() => page.evaluate<number>(`document.querySelector('.strange img').naturalWidth`)).toBe(320);
+    await page.getByLabel('Verdict').selectOption('warn');
+    await expect.poll(() => page.locator('.tag.block').count()).toBe(0);
+    await page.getByLabel('Verdict').selectOption('');
+    await page.getByLabel('Camera').selectOption('rear');
+    await expect.poll(() => page.locator('.tag.block').count()).toBeGreaterThan(10);
+
+    // With the keyboard: the first is accepted, the focus is on the next, and all of it is undone.
+    const first = await cards.first().locator('a').first().getAttribute('href');
+    await cards.first().getByRole('button', { name: 'Accept' }).focus();
+    await page.keyboard.press('Enter');
+    await page.locator('.told', { hasText: 'Accepted' }).waitFor();
+    await expect.poll(() => page.evaluate('document.activeElement.textContent')).toBe('Accept');
+    expect(await cards.first().locator('a').first().getAttribute('href')).not.toBe(first);
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.locator('.told', { hasText: 'Put back' }).waitFor();
+    expect(await cards.first().locator('a').first().getAttribute('href')).toBe(first);
+    await cards.first().getByRole('button', { name: 'Accept' }).click();
+    await page.getByRole('button', { name: 'accepted', exact: true }).click();
+    await expect.poll(() => cards.count()).toBe(1);
+    expect(await page.locator('.now pre').innerText()).toContain(`kept ${hostile}/accepted/' \\\n  --profile`);
+    await cards.first().getByRole('button', { name: 'Put back' }).click();
+    await page.locator('.told', { hasText: 'Put back' }).waitFor();
+    await page.getByRole('button', { name: 'to look at' }).click();
+    await expect.poll(() => cards.first().locator('a').first().getAttribute('href')).toBe(first);
+
+    await cards.first().locator('a').first().click();
+    await page.locator('.held img').waitFor();
+    await expect.poll(() => page.evaluate<number>(`document.querySelector('.held img').naturalWidth`)).toBe(size.width);
+    expect(await page.locator('.said').innerText()).toMatch(/BLOCK p-value .* than the reference/s);
+    expect(await page.locator('.ranges').first().locator('tbody tr').count()).toBe(24);
+    expect(await page.locator('.facts').innerText()).toContain(hostile);
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('link', { name: 'Download' }).click(),
+    ]);
+    expect(download.suggestedFilename()).toMatch(/^rear-.*\.jpeg$/);
+    const bytes = readFileSync(await download.path());
+    expect(foggy.concat(fresh).some((image) => bytes.equals(image))).toBe(true);
+
+    page.on('dialog', (dialog) => dialog.accept());
+    await page.getByRole('button', { name: 'Discard' }).click();
+    await page.locator('.told', { hasText: 'Deleted. This is the next one.' }).waitFor();
+    expect((await fetch(`${service.url}/${first?.replace('#/', '')}`)).status).toBe(404);
+    expect(faults).toEqual([]);
+    await page.close();
+  });
+
   it('takes no text for HTML, wherever it comes from', async () => {
-    for (const hash of [`#/camera/${encodeURIComponent(hostile)}`, '#/camera/rear']) {
+    for (const hash of [`#/camera/${encodeURIComponent(hostile)}`, '#/camera/rear', '#/quarantine']) {
       const { page } = await open(hash);
       expect(await page.evaluate(`'hit' in window`)).toBe(false);
       expect(await page.locator('img[src="x"]').count()).toBe(0);
@@ -199,16 +262,17 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     const { page } = await open('#/');
     const focused = () => page.evaluate<string>('document.activeElement.textContent.trim()');
     const order: string[] = [];
-    for (let i = 0; i < 6; i++) {
+    const bar = ['Skip to the content', 'Stopline', 'Cameras', 'Quarantine', 'Profile', 'Try it'];
+    for (const _ of [...bar, 'the first camera']) {
       await page.keyboard.press('Tab');
       order.push(await focused());
     }
-    expect(order.slice(0, 5)).toEqual(['Skip to the content', 'Stopline', 'Cameras', 'Profile', 'Try it']);
+    expect(order.slice(0, -1)).toEqual(bar);
     const outline = await page.evaluate('getComputedStyle(document.activeElement).outlineStyle');
     expect(outline).toBe('solid');
     await page.keyboard.press('Enter');
     await page.locator('.now').waitFor();
-    expect(await page.locator('.page h1').innerText()).toBe(order[5]);
+    expect(await page.locator('.page h1').innerText()).toBe(order.at(-1));
     await page.close();
   });
 
@@ -219,9 +283,10 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     ['dark', 390, true],
   ] as const)('is legible, %s and %d pixels wide', async (colorScheme, width, isAudited) => {
     const { page, faults } = await open('#/', { width, colorScheme });
+    const { items } = (await (await fetch(`${service.url}/quarantine`)).json()) as { items: { id: string }[] };
     for (const [name, hash] of Object.entries(pages)) {
-      await page.goto(`${service.url}/${hash}`);
-      await page.locator('.page h1').waitFor();
+      await page.goto(`${service.url}/${hash}${name === 'held' ? items[0].id : ''}`);
+      await page.locator(name === 'held' ? '.held' : '.page h1').waitFor();
       if (name === 'try') await chooseFile(page, 'fog.jpg', foggy[1]);
       if (name === 'camera') await page.locator('.multiples article').nth(8).waitFor();
       if (isAudited) expect(await audit(page), name).toEqual([]);
@@ -232,14 +297,25 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await page.close();
   });
 
-  it('still has the history after a restart', async () => {
+  it('still has the history after a restart, says how to keep images, and draws by another Profile as soon as it is in force', async () => {
     await service.close();
     service = await start();
     const { page } = await open('#/camera/rear');
     await expect
       .poll(() => page.locator('section', { hasText: 'History' }).last().innerText())
       .toMatch(/in the last hour: 3\d\u00a0images/);
-    expect(await page.locator('.evidence').innerText()).toMatch(/images\s+3\d, worth/);
+    await expect.poll(() => page.locator('.evidence').innerText()).toMatch(/images\s+3\d, worth/);
+    await page.goto(`${service.url}/#/quarantine`);
+    await page.locator('pre', { hasText: '--quarantine kept/' }).waitFor();
+
+    await page.goto(`${service.url}/#/profile`);
+    await page.locator('h1', { hasText: 'front' }).waitFor();
+    await post('rear', fresh[0]);
+    const { tensors, sha256: _, ...description } = await loadProfile(at('camera.stopline'));
+    await saveProfile(createProfile({ ...description, name: 'another' }, tensors), at('camera.stopline'));
+    expect((await fetch(`${service.url}/profile/reload`, { method: 'POST' })).status).toBe(200);
+    await post('rear', fresh[0]);
+    await page.locator('h1', { hasText: 'another' }).waitFor();
     await page.close();
   });
 });

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
@@ -54,6 +54,8 @@ async function send(image: Uint8Array, source = 'front') {
 }
 const get = async (url: string) => (await (app as FastifyInstance).inject(url)).json();
 const listed = async () => (await get('/quarantine')).items as { id: string; at: number; source: string }[];
+const review = async (method: 'PUT' | 'DELETE', id: string) =>
+  (await app?.inject({ method, url: `/quarantine/${id}/accepted` }))?.statusCode;
 const settle = (count: number) =>
   expect.poll(async () => (await get('/quarantine')).count, { timeout: 20_000 }).toBe(count);
 
@@ -82,7 +84,7 @@ describe('the quarantine', () => {
     expect(await sharp(small?.rawPayload).metadata()).toMatchObject({ format: 'webp', width: 320, height: 180 });
     expect((await app?.inject({ method: 'DELETE', url: `/quarantine/${item.id}` }))?.statusCode).toBe(204);
     expect(await listed()).toEqual([]);
-    expect(await readdir(folder)).toEqual([]);
+    expect(await readdir(folder)).toEqual(['accepted']);
     const gone = await app?.inject(`/quarantine/${item.id}/image`);
     expect([gone?.statusCode, gone?.json().error.code]).toEqual([404, 'STOPLINE_ERR_ITEM_UNKNOWN']);
     expect((await app?.inject('/quarantine/..%2f..%2fetc%2fpasswd'))?.statusCode).toBe(400);
@@ -98,7 +100,7 @@ describe('the quarantine', () => {
     const second = await get(`/quarantine?limit=2&before=${first.next}`);
     expect(second.items.map(({ source }: { source: string }) => source)).toEqual(['camera-3']);
     expect((await get('/quarantine?source=camera-4')).items).toHaveLength(1);
-    await expect.poll(async () => (await readdir(folder)).length, { timeout: 20_000 }).toBe(6);
+    await expect.poll(async () => (await readdir(folder)).length, { timeout: 20_000 }).toBe(7);
     const { bytes } = await get('/quarantine');
 
     await start({ quarantineBytes: Math.max(1024, bytes - 1) });
@@ -121,7 +123,35 @@ describe('the quarantine', () => {
     expect((await listed()).map(({ id }) => id)).toEqual([items[2].id]);
     const left = await readdir(folder);
     expect(left).toContain('notes.txt');
-    expect(left.sort()).toEqual([`${items[2].id}.jpeg`, `${items[2].id}.json`, 'notes.txt'].sort());
+    expect(left.sort()).toEqual([`${items[2].id}.jpeg`, `${items[2].id}.json`, 'accepted', 'notes.txt'].sort());
+  });
+
+  it('sets accepted images apart, beyond its bounds and over restarts, and takes them back', async () => {
+    await start();
+    for (const index of [1, 2, 3]) await send(await strange(index), index === 1 ? 'rear' : 'front');
+    await settle(3);
+    const [newest, , oldest] = await listed();
+    expect(await review('PUT', oldest.id)).toBe(204);
+    expect(await review('PUT', oldest.id)).toBe(204);
+    expect(await get('/quarantine')).toMatchObject({ count: 2, accepted: 1, place: folder, sources: ['front'] });
+    expect((await listed()).map(({ id }) => id)).not.toContain(oldest.id);
+    // Sent again it is known, and not to be looked at again.
+    expect(await send(await strange(1), 'rear')).toBe('block');
+
+    await start({ quarantineImages: 1 });
+    expect((await listed()).map(({ id }) => id)).toEqual([newest.id]);
+    const accepted = await get('/quarantine?accepted=true');
+    expect(accepted).toMatchObject({ items: [{ id: oldest.id }], count: 1, accepted: 1, sources: ['rear'] });
+    expect(await get(`/quarantine/${oldest.id}`)).toMatchObject({ isAccepted: true, verdict: { verdict: 'block' } });
+    const left = await readFile(join(folder, 'accepted', `${oldest.id}.jpeg`));
+    expect(left.equals(await strange(1))).toBe(true);
+
+    expect(await review('DELETE', oldest.id)).toBe(204);
+    expect((await listed()).map(({ id }) => id)).toEqual([newest.id, oldest.id]);
+    expect(await readdir(join(folder, 'accepted'))).toEqual([]);
+    expect(await review('PUT', 'a'.repeat(64))).toBe(404);
+    expect((await get('/quarantine?verdict=warn')).items).toEqual([]);
+    expect((await get('/quarantine?verdict=block&source=rear')).items).toHaveLength(1);
   });
 
   it('takes only its share, and does not start where it cannot write', async () => {
@@ -175,9 +205,16 @@ describe('the quarantine in a bucket', () => {
     expect(raw?.rawPayload.equals(images[4])).toBe(true);
     const small = await app?.inject(`/quarantine/${id}/thumbnail`);
     expect(await sharp(small?.rawPayload).metadata()).toMatchObject({ format: 'webp', width: 320 });
+    const [, { id: normal }] = before;
+    expect(await review('PUT', normal)).toBe(204);
+    expect([...objects.keys()].filter((name) => name.includes('/accepted/')).sort()).toEqual([
+      key(`accepted/${normal}`),
+      key(`accepted/${normal}`, 'json'),
+    ]);
+    expect(objects.has(key(normal))).toBe(false);
     expect((await app?.inject({ method: 'DELETE', url: `/quarantine/${id}` }))?.statusCode).toBe(204);
     expect(objects.has(key(id)) || objects.has(key(id, 'json'))).toBe(false);
-    expect(await metric('images')).toBe(2);
+    expect([await metric('images'), await metric('accepted')]).toEqual([1, 1]);
   });
 
   it('clears away what was left half long ago, and nothing that is on its way or not its own', async () => {

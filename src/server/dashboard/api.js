@@ -10,7 +10,7 @@ export async function get(path, options = {}) {
   return body;
 }
 
-/** Asked once: neither changes while the page is open, unless the Profile does. */
+/** Asked once: it changes only with the Profile. */
 const kept = new Map();
 export function once(path) {
   if (!kept.has(path)) {
@@ -21,6 +21,7 @@ export function once(path) {
   return kept.get(path);
 }
 
+/** Asks for it anew: the Profile is another one. */
 export function forget() {
   kept.clear();
 }

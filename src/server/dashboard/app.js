@@ -1,15 +1,16 @@
-import { follow } from './api.js';
+import { follow, forget } from './api.js';
 import { cameraPage } from './camera.js';
 import { h } from './dom.js';
 import { overviewPage } from './overview.js';
 import { profilePage } from './profile.js';
+import { quarantinePage } from './quarantine.js';
 import { tryPage } from './try.js';
 
 /**
  * A page is a function of the main element and its arguments, and returns what it wants to be told: `verdict` and `transition`
  * as they come, `refresh` about every second where anything came, `close` when another page is opened.
  */
-const pages = { '': overviewPage, camera: cameraPage, profile: profilePage, try: tryPage };
+const pages = { '': overviewPage, camera: cameraPage, quarantine: quarantinePage, profile: profilePage, try: tryPage };
 
 const main = document.getElementById('main');
 const live = document.getElementById('live');
@@ -46,8 +47,15 @@ addEventListener('hashchange', () => {
   main.focus({ preventScroll: true });
 });
 
+let profile;
 follow({
   onVerdict(verdict) {
+    // Another Profile is in force: what is drawn is not what images are compared with.
+    if (profile !== undefined && profile !== verdict.profile) {
+      forget();
+      open();
+    }
+    profile = verdict.profile;
     isDirty = true;
     page.verdict?.(verdict);
   },

@@ -15,6 +15,7 @@ import {
   breakable,
   clock,
   count,
+  fact,
   h,
   number,
   percent,
@@ -362,8 +363,4 @@ export async function cameraPage(element, source) {
       for (const { plot } of small.values()) plot.close();
     },
   };
-}
-
-function fact(term, text) {
-  return [h('dt', {}, term), h('dd', {}, text)];
 }

@@ -114,3 +114,8 @@ export function verdictTag(verdict) {
 export function breakable(name) {
   return name.split(/(?=[A-Z])/).flatMap((part, i) => (i === 0 ? [part] : [h('wbr'), part]));
 }
+
+/** A line of a list of facts. */
+export function fact(term, text) {
+  return [h('dt', {}, term), h('dd', {}, text)];
+}

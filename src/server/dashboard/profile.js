@@ -1,5 +1,5 @@
 import { once } from './api.js';
-import { breakable, count, h, number, percent, whole } from './dom.js';
+import { breakable, count, fact, h, number, percent, whole } from './dom.js';
 
 /** Shares from which on a cell has its full colour; as in the report. */
 const full = 0.95;
@@ -208,8 +208,4 @@ function sum(values) {
 
 function figure(term, value, remark) {
   return h('div', {}, h('dt', {}, term), h('dd', {}, value), h('dd', { class: 'remark' }, remark));
-}
-
-function fact(term, text) {
-  return [h('dt', {}, term), h('dd', {}, text)];
 }

@@ -1,5 +1,6 @@
 import { get, once } from './api.js';
-import { breakable, h, number, percent, pText, s, show, unitText, verdictTag } from './dom.js';
+import { h, number, pText, show, unitText, verdictTag } from './dom.js';
+import { causeBars, detectorTable, reasonList, statisticRows } from './verdict.js';
 
 /** One image of yours: its verdict, and where in it the evidence lies. Nothing is kept of it. */
 export async function tryPage(element) {
@@ -72,13 +73,7 @@ export async function tryPage(element) {
           {},
           `p-value ${pText(verdict.pValue)}: warned about below ${pText(falseAlarmRate.warn)}, blocked below ${pText(falseAlarmRate.block)}. ${image.format} of ${image.width} \u00d7 ${image.height} pixels, judged in ${Math.round(verdict.timingMs.total)} ms.`,
         ),
-        reasons.length > 0
-          ? h(
-              'ol',
-              {},
-              reasons.map(({ text }) => h('li', {}, text)),
-            )
-          : h('p', {}, 'No single statistic stands out.'),
+        reasonList(reasons),
       ),
       h('section', {}, h('h2', {}, 'Where the evidence lies'), tileMaps(tiles, picture)),
       h(
@@ -89,18 +84,15 @@ export async function tryPage(element) {
           'section',
           {},
           h('h2', {}, 'Likely causes'),
-          causes
-            ? [
-                h(
-                  'p',
-                  { class: 'soft' },
-                  verdict.verdict === 'pass'
-                    ? 'Had something been wrong with it. It passed.'
-                    : 'If it was not taken as the reference was.',
-                ),
-                bars(causes.map((row) => [row.cause, row.probability, percent(row.probability)])),
-              ]
-            : h('p', { class: 'soft' }, 'The Profile was fitted without causes.'),
+          causes &&
+            h(
+              'p',
+              { class: 'soft' },
+              verdict.verdict === 'pass'
+                ? 'Had something been wrong with it. It passed.'
+                : 'If it was not taken as the reference was.',
+            ),
+          causeBars(causes),
         ),
       ),
       h(
@@ -112,47 +104,8 @@ export async function tryPage(element) {
           { class: 'soft' },
           'The band is the 1st to the 99th percentile of the reference, the tick its median; farthest out first.',
         ),
-        statisticRows(verdict.statistics),
+        statisticRows(verdict.statistics, bands, words),
       ),
-    ];
-  }
-
-  function statisticRows(values) {
-    const rows = [...bands.values()]
-      .filter(({ name }) => values[name] !== null && values[name] !== undefined)
-      .map((band) => ({ band, at: (values[band.name] - band.p50) / (band.p99 - band.p01 || 1) }))
-      .sort((a, b) => Math.abs(b.at) - Math.abs(a.at));
-    const line = ({ band, at }) => {
-      const row = words.get(band.name);
-      return h(
-        'tr',
-        {},
-        h('th', { scope: 'row', title: row?.meaning }, breakable(band.name)),
-        h('td', { class: 'number' }, number(values[band.name]), ' ', h('small', {}, unitText(row?.unit))),
-        h('td', {}, rangeBar(band, at)),
-        h('td', { class: 'number soft' }, `${number(band.p01)} to ${number(band.p99)}`),
-      );
-    };
-    const head = h(
-      'thead',
-      {},
-      h(
-        'tr',
-        {},
-        ['statistic', 'value', 'against the reference', '1 % to 99 %'].map((text) => h('th', { scope: 'col' }, text)),
-      ),
-    );
-    const shown = 24;
-    const rest = rows.slice(shown);
-    return [
-      h('table', { class: 'plain ranges' }, head, h('tbody', {}, rows.slice(0, shown).map(line))),
-      rest.length > 0 &&
-        h(
-          'details',
-          {},
-          h('summary', {}, `${rest.length} more`),
-          h('table', { class: 'plain ranges' }, h('tbody', {}, rest.map(line))),
-        ),
     ];
   }
 
@@ -171,68 +124,6 @@ function readPicture(file) {
     reader.onerror = () => reject(reader.error);
     reader.readAsDataURL(file);
   });
-}
-
-/** What each detector would have said by itself. */
-function detectorTable(detectors, limits) {
-  const verdictOf = (p) => (p <= limits.block ? 'block' : p <= limits.warn ? 'warn' : 'pass');
-  return h(
-    'table',
-    { class: 'plain' },
-    h(
-      'thead',
-      {},
-      h(
-        'tr',
-        {},
-        ['detector', 'p-value', 'alone it says'].map((text) => h('th', { scope: 'col' }, text)),
-      ),
-    ),
-    h(
-      'tbody',
-      {},
-      detectors.map(({ name, pValue }) =>
-        h(
-          'tr',
-          {},
-          h('th', { scope: 'row' }, name),
-          h('td', {}, pText(pValue)),
-          h('td', {}, verdictTag(verdictOf(pValue))),
-        ),
-      ),
-    ),
-  );
-}
-
-function bars(rows) {
-  return h(
-    'ul',
-    { class: 'bars' },
-    rows.map(([name, share, text]) =>
-      h(
-        'li',
-        {},
-        h('span', {}, name),
-        h('meter', { min: 0, max: 1, value: share, 'aria-label': name }),
-        h('span', { class: 'number' }, text),
-      ),
-    ),
-  );
-}
-
-/** Where a value lies against the reference band; beyond three bands it stands at the edge. */
-function rangeBar({ p01, p50, p99 }, at) {
-  const span = p99 - p01 || 1;
-  const x = (value) => 50 + ((value - p50) / span) * 30;
-  const place = Math.max(1, Math.min(99, 50 + at * 30));
-  const isOutside = at * span + p50 > p99 || at * span + p50 < p01;
-  return s(
-    'svg',
-    { viewBox: '0 0 100 12', preserveAspectRatio: 'none', class: 'range', 'aria-hidden': 'true' },
-    s('rect', { class: 'band', x: x(p01), y: 3, width: Math.max(0.5, x(p99) - x(p01)), height: 6 }),
-    s('rect', { class: 'median', x: 49.7, y: 2, width: 0.6, height: 8 }),
-    s('rect', { class: isOutside ? 'out' : 'in', x: place - 0.8, y: 1, width: 1.6, height: 10 }),
-  );
 }
 
 function tileMaps({ columns, rows, maps }, picture) {

@@ -12,8 +12,7 @@ export function folderStore(folder: string): ItemStore {
   };
   const read = (id: string, extension: string) =>
     readFile(path(id, extension)).catch((cause) => {
-      if (cause.code === 'ENOENT') throw unknownItem(id);
-      throw new StoplineError('STORE_UNAVAILABLE', `The quarantine cannot be read: ${cause.message}.`, { cause });
+      throw cause.code === 'ENOENT' ? unknownItem(id) : unavailable('read', cause);
     });
   /** Damage is told from a disk that fails for now. */
   const readItem = async (id: string): Promise<QuarantineItem | undefined> => {
@@ -50,8 +49,12 @@ export function folderStore(folder: string): ItemStore {
       return items;
     },
     async save(kept, image) {
-      await writeWhole(path(kept.id, kept.format), image);
-      await writeWhole(path(kept.id, 'json'), JSON.stringify(kept));
+      try {
+        await writeWhole(path(kept.id, kept.format), image);
+        await writeWhole(path(kept.id, 'json'), JSON.stringify(kept));
+      } catch (cause) {
+        throw unavailable('written', cause as Error);
+      }
     },
     async verdict({ id }) {
       const kept = parseKept(await read(id, 'json'), id);
@@ -59,8 +62,15 @@ export function folderStore(folder: string): ItemStore {
       return kept.verdict;
     },
     image: ({ id, format }) => read(id, format),
-    remove: ({ id, format }) => forget(id, [format]),
+    remove: ({ id, format }) =>
+      forget(id, [format]).catch((cause) => {
+        throw unavailable('written', cause);
+      }),
   };
+}
+
+function unavailable(how: 'read' | 'written', cause: Error): StoplineError {
+  return new StoplineError('STORE_UNAVAILABLE', `The quarantine cannot be ${how}: ${cause.message}.`, { cause });
 }
 
 /** Either nothing or all of it. */

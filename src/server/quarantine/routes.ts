@@ -4,14 +4,18 @@ import Type from 'typebox';
 import { decode } from '../../decode.ts';
 import { shrink, thumbnailSide } from '../../report/thumbnails.ts';
 import { counter, gauge } from '../metrics.ts';
-import type { Quarantine } from '../quarantine.ts';
+import type { Quarantine, QuarantineQuery } from '../quarantine.ts';
 import { refusals } from '../schemas.ts';
 
-/** `GET /quarantine`, its images and thumbnails, and DELETE. */
+/** Sources that one answer names. */
+const maxSources = 500;
+
+/** `GET /quarantine`, its images and thumbnails; accepting and dropping one. */
 export function registerQuarantine(app: FastifyInstance, quarantine: Quarantine, registry: Registry): void {
   const series = (what: string, help: string, read: () => number) =>
     gauge(registry, `stopline_quarantine_${what}`, help, read);
   series('images', 'Images in quarantine.', () => quarantine.count);
+  series('accepted', 'Images that were accepted, for the next version of the Profile.', () => quarantine.accepted);
   series('bytes', 'Bytes of the images in quarantine.', () => quarantine.bytes);
   series('waiting', 'Images that wait to be written to the quarantine.', () => quarantine.waiting);
   series('degraded', '1 while the quarantine cannot be used; images are judged still.', () =>
@@ -34,18 +38,23 @@ export function registerQuarantine(app: FastifyInstance, quarantine: Quarantine,
       schema: {
         operationId: 'listQuarantine',
         tags,
-        summary: 'Images that were warned of or blocked, newest first.',
+        summary: 'Images that were warned of or blocked, or those of them that were accepted; newest first.',
         querystring: Type.Object({
           limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
           before: Type.Optional(Type.Integer({ description: 'Only those judged before: `next` of the page before.' })),
           source: Type.Optional(Type.String({ maxLength: 128 })),
+          verdict: Type.Optional(Type.Enum(['warn', 'block'])),
+          accepted: Type.Boolean({ default: false, description: 'Accepted images in place of those to be looked at.' }),
         }),
         response: {
           200: Type.Object(
             {
               items: Type.Array(item),
-              count: Type.Integer({ description: 'Of all images that are kept.' }),
-              bytes: Type.Integer(),
+              count: Type.Integer({ description: 'Of all images to be looked at.' }),
+              bytes: Type.Integer({ description: 'Of the same.' }),
+              accepted: Type.Integer({ description: 'How many were accepted.' }),
+              place: Type.String({ description: 'The folder or bucket; accepted images are under accepted in it.' }),
+              sources: Type.Array(Type.String(), { description: `Of them all; at most ${maxSources}.` }),
               dropped: Type.Integer({
                 description: 'Since the start: too many at once, or too many while nothing was writable.',
               }),
@@ -60,16 +69,14 @@ export function registerQuarantine(app: FastifyInstance, quarantine: Quarantine,
       },
     },
     async (request) => {
-      const query = request.query as { limit: number; before?: number; source?: string };
+      const { accepted: isAccepted, ...asked } = request.query as QuarantineQuery & { accepted: boolean };
+      const query = { ...asked, isAccepted };
       const items = quarantine.list(query);
-      const { count, bytes, dropped, waiting, degraded } = quarantine;
+      const { count, bytes, accepted, place, dropped, waiting, degraded } = quarantine;
       return {
         items,
-        count,
-        bytes,
-        dropped,
-        waiting,
-        degraded,
+        ...{ count, bytes, accepted, place, dropped, waiting, degraded },
+        sources: quarantine.sources(query).slice(0, maxSources),
         ...(items.length === query.limit && { next: items.at(-1)?.at }),
       };
     },
@@ -83,7 +90,10 @@ export function registerQuarantine(app: FastifyInstance, quarantine: Quarantine,
         summary: 'One of them, with its whole verdict.',
         params,
         response: {
-          200: Type.Object({ item, verdict: Type.Ref('Verdict#') }, { description: 'The image and why it is here.' }),
+          200: Type.Object(
+            { item, verdict: Type.Ref('Verdict#'), isAccepted: Type.Boolean() },
+            { description: 'The image and why it is here.' },
+          ),
           ...refusals(404, 500, 503),
         },
       },
@@ -143,5 +153,25 @@ export function registerQuarantine(app: FastifyInstance, quarantine: Quarantine,
       return reply.code(204).send();
     },
   );
+  const review = (method: 'PUT' | 'DELETE', isAccepted: boolean, about: { operationId: string; summary: string }) =>
+    app.route({
+      method,
+      url: '/quarantine/:id/accepted',
+      schema: {
+        ...about,
+        tags,
+        params,
+        response: { 204: Type.Null({ description: 'So it is now.' }), ...refusals(404, 500, 503) },
+      },
+      async handler(request, reply) {
+        await quarantine.setAccepted((request.params as { id: string }).id, isAccepted);
+        return reply.code(204).send();
+      },
+    });
+  review('PUT', true, {
+    operationId: 'accept',
+    summary: 'It is as it should be: moves it to the accepted images, for `stopline profile accept`.',
+  });
+  review('DELETE', false, { operationId: 'unaccept', summary: 'Puts it back among the images to be looked at.' });
   app.addHook('onClose', () => quarantine.close());
 }
