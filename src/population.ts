@@ -3,6 +3,7 @@ import { mean, standardDeviation } from 'simple-statistics';
 import type { Cause } from './diagnosis.ts';
 import { correlationTime } from './drift/dependence.ts';
 import { benjaminiHochberg, kolmogorovSmirnov, wasserstein } from './drift/windows.ts';
+import type { FlipRate } from './harm.ts';
 import type { Profile } from './profile.ts';
 import type { Row, RowVerdict } from './row.ts';
 import { scoredValue } from './score.ts';
@@ -53,6 +54,19 @@ export interface RememberedImage extends Pick<Verdict, 'verdict' | 'pValue' | 's
   nearest?: string[];
 }
 
+/** How many answers of a classifier are expected to be others than to the same images in good condition. */
+export interface ExpectedHarm {
+  /** Images that were judged. */
+  images: number;
+  /**
+   * Mean over the images. Its interval is the mean of theirs: what is uncertain is how the classifier answers under causes, and
+   * that is the same for all.
+   */
+  rate: FlipRate;
+  /** By likeliest cause, most flips first; images that passed are together, without a cause. */
+  causes: { cause?: string; images: number; flips: number }[];
+}
+
 /** Many images of one run against the Profile that they were judged by, in memory that does not grow with them. */
 export interface Population {
   readonly counts: VerdictCounts;
@@ -68,6 +82,8 @@ export interface Population {
   reasons(): { statistic: string; direction: Reason['direction']; count: number }[];
   /** Likeliest causes of images that did not pass, most frequent first. */
   causes(): { cause: string; count: number }[];
+  /** What is expected to have happened to the classifier's answers; undefined where no verdict says. */
+  harm(): ExpectedHarm | undefined;
   /** Why images could not be judged, most frequent first. */
   errors(): { code: string; count: number; example: string }[];
   /** Strangest images, strangest first; of those with the same reason only a few. */
@@ -110,6 +126,7 @@ export function createPopulation(profile: Pick<Profile, 'statistics' | 'detector
   const reasons = new Map<string, { statistic: string; direction: Reason['direction']; count: number }>();
   const causes = new Map<string, { cause: string; count: number }>();
   const errors = new Map<string, { code: string; count: number; example: string }>();
+  const harm = createHarm();
   const series = createSeries([
     ...profile.statistics.map(({ name }) => name),
     ...profile.detectors.map(({ name }) => detectorKey(name)),
@@ -157,6 +174,7 @@ export function createPopulation(profile: Pick<Profile, 'statistics' | 'detector
         return row.detectors.find(({ name }) => detectorKey(name) === key)?.score ?? Number.NaN;
       });
       addWorst(row);
+      harm.add(row);
       if (row.verdict === 'pass') return;
       const [reason] = row.reasons;
       if (reason) {
@@ -177,6 +195,7 @@ export function createPopulation(profile: Pick<Profile, 'statistics' | 'detector
     timeline: () => timeline.bins(),
     reasons: () => [...reasons.values()].sort(byCount),
     causes: () => [...causes.values()].sort(byCount),
+    harm: harm.expected,
     errors: () => [...errors.values()].sort(byCount),
     worst: () => strangest(worst),
     shifts() {
@@ -200,6 +219,33 @@ export function createPopulation(profile: Pick<Profile, 'statistics' | 'detector
     valuesOf(name) {
       const values = series.inOrder(profile.statistics.some((row) => row.name === name) ? name : detectorKey(name));
       return values.sort();
+    },
+  };
+}
+
+/** Sums of what verdicts expect of the classifier. */
+function createHarm() {
+  const sum = { images: 0, rate: 0, low: 0, high: 0 };
+  const causes = new Map<string | undefined, ExpectedHarm['causes'][number]>();
+  return {
+    add({ verdict, causes: [likeliest] = [], expectedFlipRate: of }: RowVerdict) {
+      if (!of) return;
+      sum.images++;
+      for (const end of ['rate', 'low', 'high'] as const) sum[end] += of[end];
+      const cause = verdict === 'pass' ? undefined : likeliest?.cause;
+      const entry = causes.get(cause) ?? { cause, images: 0, flips: 0 };
+      entry.images++;
+      entry.flips += of.rate;
+      causes.set(cause, entry);
+    },
+    expected(): ExpectedHarm | undefined {
+      if (sum.images === 0) return undefined;
+      const { images } = sum;
+      return {
+        images,
+        rate: { rate: sum.rate / images, low: sum.low / images, high: sum.high / images },
+        causes: [...causes.values()].sort((a, b) => b.flips - a.flips),
+      };
     },
   };
 }

@@ -62,6 +62,42 @@ describe('the report of a run', () => {
     expect(page).not.toContain('<img src=x');
     expect(page).not.toMatch(/<script|https?:\/\//);
     expect(page).toContain("default-src 'none'");
+    expect(text).not.toContain('What does harm');
+  });
+
+  it('says of a Profile with a harm map what became of the answers, and under which causes they flip', async () => {
+    const harmed: Profile = {
+      ...profile,
+      harm: {
+        images: 20,
+        classifier: { name: `lights ${hostile}`, sha256: 'a'.repeat(64) },
+        causes: [{ cause: 'fog', flips: [0, 0.1, 0.35, 0.6, 0.95], fall: [0, 0, 0, 0, 0] }],
+      },
+    };
+    const population = createPopulation(harmed);
+    const fog = [{ cause: 'fog', probability: 0.9 }];
+    const rates = [1 / 32, 1 / 16, 1 / 4, 1 / 2, 7 / 8];
+    for (const [i, rate] of rates.entries()) {
+      const verdict =
+        i < 2
+          ? { ...clean[i], verdict: 'pass' as const }
+          : { ...compressed[i], verdict: 'block' as const, causes: fog };
+      const expectedFlipRate = { rate, low: rate - 1 / 64, high: rate + 1 / 8 };
+      population.add({ path: `${i}.jpg`, ...verdict, expectedFlipRate });
+    }
+    const { harm } = population;
+    expect(harm()?.rate.rate).toBeCloseTo(0.34375, 12);
+    expect(harm()?.causes).toEqual([
+      { cause: 'fog', images: 3, flips: 1.625 },
+      { cause: undefined, images: 2, flips: 0.09375 },
+    ]);
+    const page = await renderRunReport(harmed, { population, transitions: [] }, async () => picture);
+    const text = page.replace(/<[^>]+>/g, ' ').replaceAll('\u00a0', ' ');
+    expect(text).toContain('on 34.4 % of them (32.8 % to 46.9 %)');
+    expect(page).toMatch(/<th scope="row">fog<\/th><td>3<\/td><td>1\.6<\/td><td>54\.2\u00a0%/);
+    expect(page).toContain('title="fog, severity 3: 35\u00a0% of answers flipped"');
+    expect(page).toMatch(/<data class="flip s10" value="0\.95">95</);
+    expect(page).not.toContain('<img src=x');
   });
 
   it('of 10,000 images is far below 5 MB, and opens at once', async () => {

@@ -55,14 +55,34 @@ export function heatMap(power: Power, harm?: Harm): Markup {
         : html`<td class="from">${detectedFrom ?? html`<span title="not reliably at any severity">\u2013</span>`}</td>`;
       return html`<tr><th scope="row" title="${meaningOf(cause)}">${cause}</th>${cells}${from}</tr>\n`;
     });
-    const heads = powerSeverities.map((severity) => html`<th scope="col">${severity}</th>`);
-    return html`<table class="heat"><caption>${family}</caption>
-<thead><tr><th scope="col"><span class="unseen">cause</span></th>${heads}<th scope="col" class="from">from</th></tr></thead>
+    return heatTable(family, lines, html`<th scope="col" class="from">from</th>`);
+  });
+  return html`<div class="heats">${families}</div>`;
+}
+
+/** Answers flipped by themselves: a row a cause, a column a severity. */
+export function harmMap({ causes }: Harm): Markup {
+  const families = byFamily(causes).map(({ family, rows }) => {
+    const lines = rows.map(({ cause, flips }) => {
+      const cells = powerSeverities.map((severity, i) => {
+        const title = `${cause}, severity ${severity}: ${percent(flips[i])} of answers flipped`;
+        return html`<td title="${title}">${swatch('flip', flips[i])}</td>`;
+      });
+      return html`<tr><th scope="row" title="${meaningOf(cause)}">${cause}</th>${cells}</tr>\n`;
+    });
+    return heatTable(family, lines);
+  });
+  return html`<div class="heats">${families}</div>`;
+}
+
+/** @param last heads beyond those of the severities */
+function heatTable(family: string, lines: readonly Markup[], last?: Markup): Markup {
+  const heads = powerSeverities.map((severity) => html`<th scope="col">${severity}</th>`);
+  return html`<table class="heat"><caption>${family}</caption>
+<thead><tr><th scope="col"><span class="unseen">cause</span></th>${heads}${last}</tr></thead>
 <tbody>
 ${lines}</tbody></table>
 `;
-  });
-  return html`<div class="heats">${families}</div>`;
 }
 
 /** Radio buttons that choose, without a script, which share the heat map after them shows. */

@@ -52,7 +52,7 @@ function cleanText({ clean }: Power): string {
 function harmText({ classifier, images, causes }: NonNullable<Profile['harm']>): Markup {
   const worst = [...causes].sort((a, b) => b.flips[4] - a.flips[4]).slice(0, 3);
   const named = worst.map(({ cause, flips }) => `${cause} (${percent(flips[4])})`);
-  return html`<p id="harm">The classifier <b>${classifier.name}</b> was asked, too. <i>Flipped</i> is the share of answers that are not those to the same image clean, of ${count(images, 'image')} asked; at severity 5 most often under ${listed(named)}. A verdict of this Profile has an <code>expectedFlipRate</code>.</p>`;
+  return html`<p>The classifier <b>${classifier.name}</b> was asked, too. <i>Flipped</i> is the share of answers that are not those to the same image clean, of ${count(images, 'image')} asked; at severity 5 most often under ${listed(named)}. A verdict of this Profile has an <code>expectedFlipRate</code>.</p>`;
 }
 
 /** The example image under every cause, a family after the other, each with the clean image first. */

@@ -3,10 +3,11 @@ import { reasonInWords } from '../batch/tally.ts';
 import { type Check, type CheckedShare, checkPopulation, defaultMaxDistance, defaultShares } from '../check.ts';
 import { decode } from '../decode.ts';
 import type { DriftState } from '../drift/report.ts';
-import type { Population, RememberedImage, VerdictCounts } from '../population.ts';
+import type { ExpectedHarm, Population, RememberedImage, VerdictCounts } from '../population.ts';
 import type { Profile } from '../profile.ts';
 import { statistics } from '../statistics.ts';
 import { quantileOf } from './distributions.ts';
+import { flipsText, harmSection } from './harm.ts';
 import { html, type Markup } from './html.ts';
 import { page } from './page.ts';
 import { powerSection } from './power.ts';
@@ -55,14 +56,15 @@ export async function renderRunReport(
     `${count(check.counts.images, 'image')} against ${profile.name}`,
     html`<header><p class="eyebrow">Stopline run</p><h1>${count(check.counts.images, 'image')} against ${profile.name}</h1>
 <p class="lead">${sentence(check, population)}</p>
-${runFigures(check)}
-<nav aria-label="Sections"><a href="#where">Where</a><a href="#moved">What moved</a><a href="#worst">Strangest images</a><a href="#drift">Drift</a><a href="#power">What the Profile can see</a></nav></header>
+${runFigures(check, population.harm())}
+<nav aria-label="Sections"><a href="#where">Where</a><a href="#moved">What moved</a>${profile.harm && html`<a href="#harm">What does harm</a>`}<a href="#worst">Strangest images</a><a href="#drift">Drift</a><a href="#power">What the Profile can see</a></nav></header>
 <main>${whereSection(population)}
 ${movedSection(profile, population, check)}
 ${whySection(population)}
+${profile.harm && harmSection(profile.harm, population.harm())}
 ${worstSection(worst, pictures)}
 ${driftSection(transitions)}
-${powerSection(profile)}</main>
+${powerSection({ ...profile, harm: undefined })}</main>
 <footer>Made by <code>stopline report</code> with the Profile <code>${profile.sha256.slice(0, 16)}</code>. Intervals are for images that are independent of each other; neighbouring frames make them too narrow.</footer>`,
   );
 }
@@ -81,17 +83,22 @@ function sentence({ counts, shares, shifts, passed }: Check, population: Populat
     moved.length === 0
       ? ', and no statistic has moved'
       : `, and ${count(moved.length, 'statistic')} of ${shifts.length} moved, farthest ${listed(moved.slice(0, 3).map(({ name }) => name))}`;
-  return `${start}${why}${what}.`;
+  const harm = population.harm();
+  const flips = harm ? ` ${flipsText(harm)}` : '';
+  return `${start}${why}${what}.${flips}`;
 }
 
-function runFigures({ counts, shares }: Check): Markup {
+function runFigures({ counts, shares }: Check, harm: ExpectedHarm | undefined): Markup {
   const share = (term: string, { hits, share: part, low, high, max, passed }: CheckedShare): Markup => {
     const remark = `${decimal(hits)}; 95 % interval ${percent(low)} to ${percent(high)}, ${percent(max)} allowed`;
     return html`<div><dt>${term}</dt><dd>${percent(part)}</dd><dd class="remark"><small>${passed ? remark : html`<span class="alarm">${remark}</span>`}</small></dd></div>`;
   };
+  const flips =
+    harm &&
+    html`<div><dt>Answers expected to be others</dt><dd>${percent(harm.rate.rate)}</dd><dd class="remark"><small>${percent(harm.rate.low)} to ${percent(harm.rate.high)} of ${count(harm.images, 'image')}</small></dd></div>`;
   return html`<dl class="figures"><div><dt>Images</dt><dd>${decimal(counts.images)}</dd><dd class="remark"><small>${decimal(counts.pass)} pass, ${decimal(counts.warn)} warn, ${decimal(counts.block)} block</small></dd></div>
 ${share('Warned about or blocked', shares.warn)}${share('Blocked', shares.block)}
-<div><dt>Not judged</dt><dd>${decimal(counts.failed)}</dd><dd class="remark"><small>broken or not an image; counted as blocked</small></dd></div></dl>`;
+<div><dt>Not judged</dt><dd>${decimal(counts.failed)}</dd><dd class="remark"><small>broken or not an image; counted as blocked</small></dd></div>${flips}</dl>`;
 }
 
 /** Verdicts over the order of the images, and over folders. */
