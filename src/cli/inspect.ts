@@ -1,11 +1,12 @@
 import { realpath } from 'node:fs/promises';
 import { Command } from 'commander';
-import { defaultLimits } from '../decode.ts';
+import { decode, defaultLimits } from '../decode.ts';
 import { readImage } from '../folder.ts';
 import { createInspector } from '../inspector.ts';
 import { statistics } from '../statistics.ts';
 import type { Verdict } from '../verdict.ts';
 import { configWithProfile, inspectionOptions, settingOption } from './options.ts';
+import { beside, picture, showsPictures } from './picture.ts';
 import {
   bytesText,
   commandLine,
@@ -63,13 +64,16 @@ async function runInspect(path: string, { json, ...flags }: InspectFlags): Promi
   for (const warning of inspector.warnings) note(`stopline: warning: ${printable(warning)}`);
   // In a folder links are not followed, but a user who names one means the image behind it.
   const file = await realpath(path).catch(() => path);
-  const verdict = await inspector.inspect(readImage(file, defaultLimits.maxBytes));
+  const bytes = readImage(file, defaultLimits.maxBytes);
+  const verdict = await inspector.inspect(bytes);
   process.exitCode = verdictExit[verdict.verdict];
-  if (json) printJson(verdict);
-  else print(describe(verdict, path));
+  if (json) return printJson(verdict);
+  const { limits } = inspectionOptions(config);
+  print(describe(verdict, path, showsPictures() ? await picture((await decode(bytes, limits)).frame) : []));
 }
 
-function describe(verdict: Verdict, path: string): string {
+/** @param pictureLines stand beside the table where the terminal is wide enough for both, else above it */
+function describe(verdict: Verdict, path: string, pictureLines: readonly string[]): string {
   const { image, falseAlarmRate, reasons, decidedBy } = verdict;
   const others = verdict.detectors.filter(({ name }) => name !== decidedBy);
   const blocks = verdict.blockWhen === undefined ? percent(falseAlarmRate.block) : 'by the rule';
@@ -109,10 +113,10 @@ function describe(verdict: Verdict, path: string): string {
       [statistic, value.toFixed(digits), unit, p01.toFixed(digits), rangeBar(value, reference), p99.toFixed(digits)],
     ];
   });
-  if (rows.length > 0) {
-    const header = ['statistic', 'value', 'unit', 'p01', 'reference'.padStart(20), 'p99'];
-    lines.push('', table([header, ...rows], [1, 3]));
-  }
+  const header = ['statistic', 'value', 'unit', 'p01', 'reference'.padStart(20), 'p99'];
+  const tableLines = rows.length > 0 ? table([header, ...rows], [1, 3]).split('\n') : [];
+  const drawn = beside(tableLines, pictureLines, process.stdout.columns);
+  if (drawn.length > 0) lines.push('', ...drawn);
   return lines.join('\n');
 }
 

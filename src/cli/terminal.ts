@@ -41,13 +41,17 @@ export function verdictText(verdict: Verdict['verdict'], text: string = verdict)
   return styled(verdictStyles[verdict], text);
 }
 
+/** Characters of a text that are seen. */
+export function lengthOf(text: string): number {
+  return stripVTControlCharacters(text).length;
+}
+
 /** Rows with aligned columns, two spaces apart; `right` names the columns that are aligned to the right. */
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
-  const length = (cell: string) => stripVTControlCharacters(cell).length;
   const widths: number[] = [];
-  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, length(cell));
+  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, lengthOf(cell));
   const pad = (cell: string, i: number) => {
-    const space = ' '.repeat(widths[i] - length(cell));
+    const space = ' '.repeat(widths[i] - lengthOf(cell));
     return right.includes(i) ? space + cell : cell + space;
   };
   return rows.map((row) => row.map(pad).join('  ').trimEnd()).join('\n');

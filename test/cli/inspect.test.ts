@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { corrupt } from '../../src/corruptions.ts';
 import { decode } from '../../src/decode.ts';
@@ -8,7 +10,7 @@ import { createInspector } from '../../src/inspector.ts';
 import { profileVersion } from '../../src/profile.ts';
 import { decodeTensors, encodeTensors } from '../../src/safetensors.ts';
 import type { Verdict } from '../../src/verdict.ts';
-import { errorOf, jpegFrame, renderFolder, stopline, temporaryFolder } from './stopline.ts';
+import { errorOf, jpegFrame, main, renderFolder, stopline, temporaryFolder } from './stopline.ts';
 
 const folder = temporaryFolder();
 const profile = join(folder, 'camera.stopline');
@@ -123,6 +125,33 @@ describe('stopline inspect', () => {
       if (value === null) expect(wasm.statistics[name]).toBeNull();
       else expect(wasm.statistics[name]).toBeCloseTo(value as number, 6);
     }
+  });
+
+  it('draws the image on a terminal that can, and nowhere else', async () => {
+    // A terminal of its own, from util-linux; it writes line ends as terminals do.
+    const onTerminal = async (env: Record<string, string>, ...args: string[]) => {
+      const line = [process.execPath, main, 'inspect', at('night.jpg'), '--profile', profile, ...args];
+      const command = `stty cols 200; ${line.map((word) => `'${word}'`).join(' ')}`;
+      const child = promisify(execFile)('script', ['-qec', command, '/dev/null'], {
+        env: { PATH: process.env.PATH, TERM: 'xterm-256color', ...env },
+      });
+      return (await child.catch((error) => error)).stdout as string;
+    };
+    const colours = { COLORTERM: 'truecolor' };
+    const drawn = await onTerminal(colours);
+    const lines = drawn.split('\r\n').filter((text) => text.includes('\u2580'));
+    // 160x90 in 44 columns is 12.4 characters high; at night it is dark.
+    expect(lines).toHaveLength(13);
+    // Beside the table, line by line.
+    expect(lines[0]).toMatch(/^statistic .*p99 +.\[38;2;\d+;\d+;\d+;48;2/s);
+    const [, ...colour] = /38;2;(\d+);(\d+);(\d+)/.exec(lines[6]) ?? [];
+    expect(Math.max(...colour.map(Number))).toBeLessThan(100);
+    const plain = await onTerminal({ ...colours, NO_COLOR: '1' });
+    expect(plain).toContain('statistic');
+    expect(plain).not.toContain('\u2580');
+    expect(plain).not.toContain('\u001b');
+    expect(await onTerminal({})).not.toContain('\u2580');
+    expect(await onTerminal(colours, '--json')).not.toContain('\u2580');
   });
 
   it('follows a link that the user names', async () => {

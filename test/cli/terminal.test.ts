@@ -1,6 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { createTally, reasonInWords } from '../../src/batch/tally.ts';
-import { bar, bytesText, duration, percent, printable, rangeBar, styled, table } from '../../src/cli/terminal.ts';
+import { beside, picture } from '../../src/cli/picture.ts';
+import {
+  bar,
+  bytesText,
+  duration,
+  lengthOf,
+  percent,
+  printable,
+  rangeBar,
+  styled,
+  table,
+} from '../../src/cli/terminal.ts';
 import { csvCell, formatHeader, formatRow } from '../../src/row.ts';
 import { statistics } from '../../src/statistics.ts';
 
@@ -66,6 +77,38 @@ describe('numbers and tables', () => {
   it('leaves text plain where standard output is no terminal', () => {
     if (process.stdout.isTTY) return expect(styled('red', 'a')).toContain('a');
     expect(styled('red', 'a')).toBe('a');
+  });
+});
+
+describe('picture', () => {
+  const frame = (width: number, height: number, channels: 1 | 3 | 4, data: number[]) =>
+    picture({ data: Uint8Array.from(data), width, height, channels });
+
+  it('puts two pixels into a character, the upper in front of the lower', async () => {
+    const [red, green, blue, white] = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]; // biome-ignore format: pixels
+    expect(await frame(2, 2, 3, [red, green, blue, white].flat())).toEqual([
+      '\u001b[38;2;255;0;0;48;2;0;0;255m\u2580\u001b[38;2;0;255;0;48;2;255;255;255m\u2580\u001b[0m',
+    ]);
+  });
+
+  it('shows grey images, leaves transparency out and the place below an odd last row as it is', async () => {
+    const odd = '\u001b[38;2;7;7;7;48;2;8;8;8m\u2580\u001b[0m';
+    expect(await frame(1, 3, 1, [7, 8, 9])).toEqual([odd, '\u001b[38;2;9;9;9;49m\u2580\u001b[0m']);
+    expect(await frame(1, 1, 4, [1, 2, 3, 0])).toEqual(['\u001b[38;2;1;2;3;49m\u2580\u001b[0m']);
+  });
+
+  it('is small, whatever the image, and of its shape', async () => {
+    const wide = await frame(1280, 720, 1, new Array(1280 * 720).fill(9));
+    expect([wide.length, lengthOf(wide[0])]).toEqual([13, 44]);
+    const tall = await frame(100, 1000, 1, new Array(100_000).fill(9));
+    expect([tall.length, lengthOf(tall[0])]).toEqual([14, 3]);
+  });
+
+  it('stands beside the table where there is room, else above it', () => {
+    const drawn = ['\u001b[31mXX\u001b[0m', 'XX'];
+    expect(beside(['abc'], drawn, 7)).toEqual(['abc  \u001b[31mXX\u001b[0m', '     XX']);
+    expect(beside(['abc'], drawn, 6)).toEqual([...drawn, '', 'abc']);
+    expect([beside([], drawn, 80), beside(['abc'], [], 80)]).toEqual([drawn, ['abc']]);
   });
 });
 
