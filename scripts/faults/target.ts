@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
-import { fit } from '../../src/fit.ts';
+import { type FitOptions, fit } from '../../src/fit.ts';
 import { saveProfile } from '../../src/profile.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -41,26 +41,30 @@ export interface Stage {
   close(): void;
 }
 
-/** Fits a small Profile in a temporary folder. */
-export async function setStage(options: { isCareless: boolean; count?: number }): Promise<Stage> {
+/** Fits a small Profile in a temporary folder, unless told otherwise without a network and without causes. */
+export async function setStage(
+  of: { isCareless?: boolean; count?: number; fitted?: Partial<FitOptions> } = {},
+): Promise<Stage> {
+  const { isCareless = false, count, fitted } = of;
   const folder = mkdtempSync(join(tmpdir(), 'stopline-faults-'));
   const images = join(folder, 'reference');
   mkdirSync(images);
   const size = { width: 320, height: 180 };
   for (let i = 0; i < 60; i++) writeFileSync(join(images, `${i}.jpg`), await encodeFrame(renderFrame(i, size)));
-  const { profile } = await fit({ paths: [images], exposures: 0, power: 0, model: 'none' });
+  const { profile } = await fit({ paths: [images], exposures: 0, power: 0, model: 'none', ...fitted });
   const path = join(folder, 'camera.stopline');
   await saveProfile(profile, path);
   const frame = await encodeFrame(renderFrame(1000, size));
   const running = new Set<ChildProcess>();
 
   return {
-    ...options,
+    isCareless,
+    count,
     frame,
     profile: path,
     folder,
     async start({ args = [], env = {}, shell = '' } = {}) {
-      const program = options.isCareless ? [careless] : [main, 'serve', '--profile', path, '--port', '0', ...args];
+      const program = isCareless ? [careless] : [main, 'serve', '--profile', path, '--port', '0', ...args];
       // With a time limit of its own for every image, so that a busy machine is not taken for a hanging decoder.
       const set = { STOPLINE_MAX_IMAGE_MS: '20000', ...env };
       const child = spawn('/bin/sh', ['-c', `${shell} exec "$0" "$@"`, process.execPath, ...program], {

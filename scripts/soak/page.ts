@@ -1,0 +1,173 @@
+/**
+ * Looks at the dashboard for as long as an operator does, while images come: 50 a second from 100 cameras. The heap of the page
+ * must stay flat, no frame may take longer than 100 ms, nothing may be reported as an error or asked of another host.
+ *
+ *     npm run soak:page                  ten minutes
+ *     npm run soak:page -- --minutes 1
+ */
+import { parseArgs } from 'node:util';
+import type { Browser, CDPSession } from 'playwright-core';
+import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
+import { corrupt } from '../../src/corruptions.ts';
+import { browserPath, openBrowser, watchPage } from '../../test/server/browser.ts';
+import { isReadyWithin, post, type Stage, setStage, sleep } from '../faults/target.ts';
+
+const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } });
+const seconds = Number(values.minutes) * 60;
+const rate = 50;
+const cameras = 100;
+/** Images on their way at a time; a service that is slower than that shows as a rate that is not kept. */
+const maxAtOnce = 16;
+const longestMs = 100;
+/** What garbage collection leaves differs by less from one time to the next. */
+const maxGrowth = 0.02;
+/** Until the page is there and its charts are drawn, frames are not counted. */
+const settleMs = 5000;
+const samples = 30;
+
+/** Notes in the page how long each frame was, and what the browser says of long ones. */
+const frameWatch = `(() => {
+  const seen = { frames: 0, longest: 0, long: [] };
+  window.frameWatch = seen;
+  let last;
+  const tick = (now) => {
+    if (last !== undefined) {
+      seen.frames++;
+      seen.longest = Math.max(seen.longest, now - last);
+    }
+    last = now;
+    requestAnimationFrame(tick);
+  };
+  setTimeout(() => {
+    requestAnimationFrame(tick);
+    new PerformanceObserver((list) => {
+      for (const { duration, scripts } of list.getEntries())
+        if (seen.long.length < 20)
+          seen.long.push(Math.round(duration) + ' ms: ' + scripts.map((script) =>
+            script.sourceURL.split('/').at(-1) + ' ' + script.invoker + ' ' + Math.round(script.duration) + ' ms').join(', '));
+    }).observe({ type: 'long-animation-frame' });
+  }, ${settleMs});
+})()`;
+
+interface Watched {
+  name: string;
+  faults: string[];
+  /** Bytes of the page's heap after garbage collection. */
+  heap(): Promise<number>;
+  frames(): Promise<{ frames: number; longest: number; long: string[] }>;
+}
+
+async function watch(browser: Browser, name: string, address: string): Promise<Watched> {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+  const faults = watchPage(page, new URL(address).origin);
+  await page.addInitScript(frameWatch);
+  await page.goto(address);
+  await page.locator('.page h1').waitFor();
+  const session: CDPSession = await page.context().newCDPSession(page);
+  return {
+    name,
+    faults,
+    async heap() {
+      await session.send('HeapProfiler.collectGarbage');
+      return (await session.send('Runtime.getHeapUsage')).usedSize;
+    },
+    frames: () => page.evaluate('window.frameWatch'),
+  };
+}
+
+/** Different images from every camera, one in twenty in fog. */
+async function renderImages(): Promise<Uint8Array[]> {
+  const size = { width: 320, height: 180 };
+  return Promise.all(
+    Array.from({ length: 97 }, async (_, i) => {
+      const frame = renderFrame(1000 + i, size);
+      return encodeFrame(i % 20 === 0 ? await corrupt(frame, 'fog', 4, i) : frame);
+    }),
+  );
+}
+
+/** Sends images at the rate until `until`; a moment at which the machine was busy elsewhere is made up for. */
+async function send(url: string, images: readonly Uint8Array[], until: number) {
+  const startedAt = performance.now();
+  const counts = { sent: 0, judged: 0 };
+  let atOnce = 0;
+  while (performance.now() < until) {
+    const due = Math.floor(((performance.now() - startedAt) / 1000) * rate);
+    while (counts.sent < due && atOnce < maxAtOnce) {
+      const n = counts.sent++;
+      atOnce++;
+      void post(url, images[n % images.length], {}, `/inspect?source=camera-${n % cameras}`).then(({ status }) => {
+        atOnce--;
+        if (status === 200) counts.judged++;
+      });
+    }
+    await sleep(5);
+  }
+  return counts;
+}
+
+/** Slope of a straight line through the last third, times its length, as a share of its mean. */
+function growthOf(heap: readonly number[]): number {
+  const last = heap.slice(-Math.ceil(heap.length / 3));
+  const mean = last.reduce((sum, value) => sum + value, 0) / last.length;
+  const middle = (last.length - 1) / 2;
+  const slope =
+    last.reduce((sum, value, i) => sum + (i - middle) * (value - mean), 0) /
+    last.reduce((sum, _, i) => sum + (i - middle) ** 2, 0);
+  return (slope * (last.length - 1)) / mean;
+}
+
+async function soak(stage: Stage, browser: Browser): Promise<boolean> {
+  const images = await renderImages();
+  const { url } = await stage.start({ args: ['--threads', '1', '--log-level', 'warn'] });
+  if (!(await isReadyWithin(url, 60_000))) throw new Error('Expected the service to become ready within a minute.');
+  // Every camera is there, so that what is measured is a page with all of them.
+  for (let n = 0; n < cameras; n++) await post(url, images[n % images.length], {}, `/inspect?source=camera-${n}`);
+  const pages = [
+    await watch(browser, 'overview', `${url}/#/`),
+    await watch(browser, 'camera', `${url}/#/camera/camera-7`),
+  ];
+  const startedAt = performance.now();
+  const sending = send(url, images, startedAt + seconds * 1000);
+  const heaps: number[][] = pages.map(() => []);
+  for (let i = 0; i < samples; i++) {
+    await sleep(startedAt + ((i + 1) * seconds * 1000) / samples - performance.now());
+    for (const [p, page] of pages.entries()) heaps[p].push(await page.heap());
+  }
+  const { sent, judged } = await sending;
+  const isFed = judged >= 0.98 * seconds * rate;
+  console.log(
+    `${isFed ? 'pass' : 'FAIL'} images: ${judged} of ${sent} judged, ${(judged / seconds).toFixed(1)} a second`,
+  );
+  let isGood = isFed;
+  for (const [p, { name, faults, frames }] of pages.entries()) {
+    const { frames: count, longest, long } = await frames();
+    const heap = heaps[p];
+    const growth = growthOf(heap);
+    const isFlat = growth < maxGrowth;
+    const isGoodPage = isFlat && count > 0 && longest <= longestMs && faults.length === 0;
+    const MB = (bytes: number) => (bytes / 1e6).toFixed(2);
+    console.log(
+      `${isGoodPage ? 'pass' : 'FAIL'} ${name}: heap ${MB(heap[0])} MB at first, ${MB(heap.at(-1) as number)} MB at last, ` +
+        `${(100 * growth).toFixed(2)} % more in the last third; longest of ${count} frames ${longest.toFixed(0)} ms; ` +
+        `${faults.length} faults`,
+    );
+    for (const fault of faults.slice(0, 10)) console.log(`  ${fault}`);
+    if (longest > longestMs) for (const entry of long) console.log(`  frame of ${entry}`);
+    isGood &&= isGoodPage;
+  }
+  return isGood;
+}
+
+if (!browserPath) throw new Error('Expected chromium on this machine (Debian package chromium) but found none.');
+// With what draws the whole page: a network, and pictures of what is alike.
+const stage = await setStage({ fitted: { exposures: 10, model: undefined, keepPaths: true } });
+const browser = await openBrowser();
+try {
+  if (!(await soak(stage, browser))) process.exitCode = 1;
+} finally {
+  await browser.close();
+  stage.close();
+}
+// Connections that are kept alive would keep the process alive, too.
+process.exit();
