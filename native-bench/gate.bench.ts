@@ -81,7 +81,7 @@ async function bench(): Promise<void> {
   const observing = await start('gate', path, direct.url, 'observe');
   const enforcing = await start('gate', path, direct.url, 'enforce');
   children.push(direct.child, observing.child, enforcing.child);
-  const pool = await createPool({ profilePath: path, threads });
+  const pool = await createPool({ profile: path, threads });
   await pool.ready();
   const clients = new Map([direct, observing, enforcing].map(({ url }) => [url, new Client(url, { connections: 64 })]));
   const ask = async (url: string, i: number) => {

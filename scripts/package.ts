@@ -27,7 +27,7 @@ const inspector = await createInspector({ profile });
 const frame: Frame = { data: new Uint8Array(64 * 48 * 3), width: 64, height: 48, channels: 3 };
 const verdict: Verdict = await inspector.inspectFrame(frame);
 await access('demo/frames/clean.jpg');
-const pool = await createPool({ profilePath: 'demo/camera.stopline', threads: 1 });
+const pool = await createPool({ profile: 'demo/camera.stopline', threads: 1 });
 const judged = await pool.inspectFile('demo/frames/clean.jpg');
 await pool.close();
 const options: StoplineOptions = { profile, mode: 'enforce', routes: [{ path: '/classify', protocol: 'image' }] };

@@ -3,7 +3,7 @@ import { createObjectStore } from './batch/s3.ts';
 import { defaultLimits } from './decode.ts';
 import { type FitOptions, fit } from './fit.ts';
 import { createPool, type Pool, type PoolOptions } from './pool.ts';
-import { encodeProfile, type Profile } from './profile.ts';
+import type { Profile } from './profile.ts';
 import type { Verdict } from './verdict.ts';
 
 export interface AcceptOptions
@@ -68,8 +68,8 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
     profile: after,
     images: [profile.reference.fitted, after.reference.fitted],
     accepted: {
-      before: await verdictsOf(reviewed, { profileBytes: encodeProfile(profile), model: path, threads }),
-      after: await verdictsOf(reviewed, { profileBytes: encodeProfile(after), model: path, threads }),
+      before: await verdictsOf(reviewed, { profile, model: path, threads }),
+      after: await verdictsOf(reviewed, { profile: after, model: path, threads }),
     },
     thresholds: {
       warn: [thresholdOf(profile, 'warn'), thresholdOf(after, 'warn')],

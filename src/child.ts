@@ -7,14 +7,16 @@ enableCompileCache?.();
 type Work = (task: unknown) => Promise<unknown>;
 const { openWorker } = (await import(pathToFileURL(process.argv[2]).href)) as { openWorker(workerData: unknown): Work };
 let work: Work | undefined;
+// A service that is gone has no use for an answer.
+const send = (message: object) => process.send?.(message, undefined, {}, () => undefined);
 
 process.on('message', async (message: { workerData?: unknown; warmUp?: unknown; task?: unknown }) => {
   if (!work) {
     work = openWorker(message.workerData);
     if (message.warmUp !== undefined) await work(message.warmUp);
-    process.send?.({ ready: true });
+    send({ ready: true });
   } else {
-    process.send?.({ answer: await work(message.task) });
+    send({ answer: await work(message.task) });
   }
 });
 // The service decides when its workers end; a terminal and a service manager signal all processes at once.

@@ -38,7 +38,7 @@ export const configSchema = Type.Object(
     isolation: Type.Enum(['process', 'thread'], {
       default: 'process',
       description:
-        'Whether each worker is a process, so that an image that crashes or hangs a decoder costs nothing but its own verdict, or a thread, which saves memory.',
+        'Whether each worker is a process, so that an image that crashes or hangs a decoder costs nothing but its own verdict, and one more is kept ready, or a thread, which saves memory.',
     }),
     maxImageMs: Type.Integer({
       minimum: 100,

@@ -10,9 +10,7 @@ import { admit, type Passage, passageHeaders, policyOf, type Report } from './se
 import { invalid, uninspected } from './server/protocols/tensor.ts';
 import { protocolRoutes, protocols } from './server/protocols.ts';
 
-export interface StoplineOptions
-  extends Partial<Policy>,
-    Omit<PoolOptions, 'profilePath' | 'profileBytes' | 'isBatch'> {
+export interface StoplineOptions extends Partial<Policy>, Omit<PoolOptions, 'profile' | 'isBatch'> {
   /** A loaded Profile, or the path of one. */
   profile: Profile | string;
   /**

@@ -2,15 +2,13 @@ import type { Frame } from './decode.ts';
 import type { StoplineError } from './errors.ts';
 import { decide, defaultPolicy, type Judged, judgeWithin, type Policy, policyFrom, timingOf } from './policy.ts';
 import { createPool, type Pool, type PoolOptions } from './pool.ts';
-import { encodeProfile, type Profile } from './profile.ts';
+import type { Profile } from './profile.ts';
 import type { Verdict } from './verdict.ts';
 
 /** How a gate in your own process treats images; each field can also be given with one call. */
 export type GatePolicy = Omit<Policy, 'partial'>;
 
-export interface GateOptions
-  extends Partial<GatePolicy>,
-    Omit<PoolOptions, 'profilePath' | 'profileBytes' | 'isBatch'> {
+export interface GateOptions extends Partial<GatePolicy>, Omit<PoolOptions, 'profile' | 'isBatch'> {
   /** A loaded Profile, or the path of one. */
   profile: Profile | string;
   /** Told of every image that was judged, also of those judged beside the classifier. It must not throw. */
@@ -110,7 +108,7 @@ export async function openPool(profile: Profile | string, policy: Policy, option
   const pool = await createPool({
     maxWaitMs: policy.verdictTimeoutMs,
     ...options,
-    ...(typeof profile === 'string' ? { profilePath: profile } : { profileBytes: encodeProfile(profile) }),
+    profile,
   });
   try {
     await pool.ready();

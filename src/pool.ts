@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
@@ -11,7 +10,7 @@ import type { ExposedImage, Exposure } from './exposure.ts';
 import type { Explanation } from './inspector.ts';
 import type { MeasuredImage } from './measure.ts';
 import { startProcesses } from './processes.ts';
-import { decodeProfile, type Profile } from './profile.ts';
+import { loadProfile, type Profile } from './profile.ts';
 import type { RowFormat, WrittenRow } from './row.ts';
 import type { DecideBy, Verdict } from './verdict.ts';
 import type { EncodedImage, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './worker.ts';
@@ -86,7 +85,6 @@ interface Waiting {
   reject(reason: unknown): void;
 }
 
-/** Threads on `filename`, whose default export takes a task. */
 function startThreads<Task>(options: {
   filename: string;
   workerData: unknown;
@@ -95,9 +93,10 @@ function startThreads<Task>(options: {
   onFailure(cause: unknown): void;
 }): Workers<Task> {
   const { filename, workerData, count, ahead, onFailure } = options;
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const piscina = new Piscina({
-    filename,
-    workerData,
+    filename: fileURLToPath(new URL(`./thread.${extension}`, import.meta.url)),
+    workerData: { filename, given: workerData },
     minThreads: count,
     maxThreads: count,
     concurrentTasksPerWorker: 1 + ahead,
@@ -117,7 +116,7 @@ function startThreads<Task>(options: {
 
 /**
  * Starts workers on `filename`, whose export `openWorker` takes the `workerData` and returns what takes a task and answers with a
- * `WorkerAnswer`; for threads that is the default export, too.
+ * `WorkerAnswer`.
  *
  * Piscina is not given the queue: its abort kills a busy worker, so a client that hangs up would cost a restart, and with
  * signals its order is last-in first-out. It gets a task only when a thread is free.
@@ -270,9 +269,8 @@ export function createWorkerLine<Task>(options: {
 }
 
 export interface PoolOptions {
-  /** Profile file, read once: every worker, also one started later, judges by the same bytes. */
-  profilePath?: string;
-  profileBytes?: Uint8Array;
+  /** A loaded Profile, or the path of one, which is read once: every worker, also one started later, judges by the same. */
+  profile?: Profile | string;
   /** Default: number of cores. */
   threads?: number;
   /** Longest time an image may be expected to wait for a thread, in milliseconds; default: no bound (the caller paces itself). */
@@ -336,7 +334,7 @@ export interface Pool {
   expose(image: EncodedImage, exposures: readonly Exposure[], options?: { asks?: boolean }): Promise<ExposedImage[]>;
   /**
    * Resolves when every worker has loaded the core, the profile and the model.
-   * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
+   * @throws {StoplineError} PROFILE_RULE, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
    */
   ready(): Promise<void>;
   /** `core` and, with a model, `embedder` are known once `ready` has resolved. */
@@ -355,15 +353,14 @@ export interface Pool {
  * Starts the worker threads and warms them up. On N cores: N threads with `sharp.concurrency(1)` in each, since the main
  * thread only moves bytes.
  *
- * @throws {StoplineError} PROFILE_UNREADABLE, MODEL_* where the model of the Profile is not found
+ * @throws {StoplineError} PROFILE_*, MODEL_* where the model of the Profile is not found
  * @example
- * const pool = await createPool({ profilePath: 'front.stopline', maxWaitMs: 1000 });
+ * const pool = await createPool({ profile: 'front.stopline', maxWaitMs: 1000 });
  * await pool.ready();
  * const verdict = await pool.inspect(bytes);
  */
 export async function createPool(options: PoolOptions = {}): Promise<Pool> {
   const {
-    profilePath,
     threads = availableParallelism(),
     maxWaitMs,
     core = 'auto',
@@ -373,13 +370,13 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     limits = {},
     isBatch,
   } = options;
-  const profileBytes = options.profileBytes ?? (profilePath === undefined ? undefined : await readProfile(profilePath));
-  const model = typeof options.model === 'object' ? options.model : await modelOf(profileBytes, options.model);
+  const profile = typeof options.profile === 'string' ? await loadProfile(options.profile) : options.profile;
+  const model = typeof options.model === 'object' ? options.model : await modelOf(profile, options.model);
   // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
   const decodesAhead = isBatch && threads >= availableParallelism();
   const { classifier, device, blockWhen } = options;
   const workerData: WorkerSettings = {
-    profileBytes,
+    profile,
     core,
     model,
     classifier,
@@ -466,24 +463,10 @@ function ownedBytes(bytes: Uint8Array): Uint8Array {
   return isWhole ? bytes : new Uint8Array(bytes);
 }
 
-/** Found once and sent to every worker. A Profile that cannot be read is the workers' to report. */
-async function modelOf(profileBytes: Uint8Array | undefined, path?: string): Promise<PreparedModel | undefined> {
-  if (!profileBytes) return path === undefined ? undefined : (await prepareModel(path)).model;
-  let fitted: Profile['model'];
-  try {
-    fitted = decodeProfile(profileBytes).model;
-  } catch {
-    return undefined;
-  }
-  return fitted && findModel(fitted, path);
-}
-
-async function readProfile(path: string): Promise<Uint8Array> {
-  return readFile(path).catch((cause) => {
-    throw new StoplineError('PROFILE_UNREADABLE', `Expected a profile file at ${path} but received ${cause.code}`, {
-      cause,
-    });
-  });
+/** Found once and sent to every worker. */
+async function modelOf(profile: Profile | undefined, path?: string): Promise<PreparedModel | undefined> {
+  if (profile) return profile.model && findModel(profile.model, path);
+  return path === undefined ? undefined : (await prepareModel(path)).model;
 }
 
 function messageOf(cause: unknown): string {

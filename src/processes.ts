@@ -10,6 +10,8 @@ const maxFailedStarts = 4;
 /** So many that end within the window hold new ones back: a storm of starts would take every core. */
 const defaultCrashLimit = 20;
 const crashWindowMs = 60_000;
+/** Processes beyond those that work, warm: one takes over at once from one that ended, where a new one takes a second to start. */
+const spares = 1;
 const backOffMs = 2000;
 /**
  * Most data of one process in bytes, enforced where there is a POSIX shell. The largest image that is let through takes
@@ -34,8 +36,10 @@ interface Child {
 
 /**
  * Workers that are processes: what crashes, hangs or eats memory in native code ends one of them and costs one image, where
- * a thread would take the service with it. Bytes cross the border through a pipe.
+ * a thread would take the service with it. Bytes cross the border through a pipe. One process more than work at a time is
+ * kept ready, started when the others are.
  *
+ * @param options.count tasks that are worked on at a time
  * @param options.limitMs a task that takes longer ends with its process
  * @param options.warmUp done by every process before it takes tasks, also by one that replaces another
  */
@@ -55,7 +59,7 @@ export function startProcesses<Task>(options: {
   let crashes: number[] = [];
   let total = 0;
   let failedStarts = 0;
-  let hasStarted = false;
+  let readyOnce = 0;
   let isClosed = false;
 
   const recentCrashes = () => {
@@ -83,8 +87,9 @@ export function startProcesses<Task>(options: {
     clearTimeout(child.timer);
     if (message.ready) {
       child.isReady = true;
-      hasStarted = true;
       failedStarts = 0;
+      readyOnce += 1;
+      if (readyOnce === count) for (let i = 0; i < spares; i++) start();
     } else {
       const { job } = child;
       child.job = undefined;
@@ -113,7 +118,7 @@ export function startProcesses<Task>(options: {
     total += 1;
     crashes.push(performance.now());
     failedStarts += child.isReady ? 0 : 1;
-    if (hasStarted || failedStarts < maxFailedStarts) {
+    if (readyOnce > 0 || failedStarts < maxFailedStarts) {
       setTimeout(start, recentCrashes() >= crashLimit ? backOffMs : 0);
     } else if (children.size === 0) {
       const cause = new Error(`the last one ended: ${how}`);

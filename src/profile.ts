@@ -3,7 +3,7 @@ import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { ModelCardSchema } from './embedding/card.ts';
+import { ModelCardSchema } from './embedding/cardschema.ts';
 import { coresetSize, sizesOf } from './embedding/distances.ts';
 import { cloudSize, projectionSize } from './embedding/projection.ts';
 import { StoplineError } from './errors.ts';

@@ -1,22 +1,22 @@
 import { isDeepStrictEqual } from 'node:util';
-import { workerData } from 'node:worker_threads';
 import { type Core, type CoreInfo, loadCore } from './core/index.ts';
 import { checkLoaders, defaultLimits, type Frame, type Limits } from './decode.ts';
-import { type Embedder, type EmbedderInfo, openPrepared, type PreparedModel } from './embedding/index.ts';
+import type { Embedder, EmbedderInfo } from './embedding/embedder.ts';
+import { openPrepared, type PreparedModel } from './embedding/prepared.ts';
 import { asStoplineError, reviveError, StoplineError } from './errors.ts';
 import { type ExposedImage, type Exposure, measureExposures } from './exposure.ts';
 import { readImage } from './folder.ts';
 import { createInspector, type Explanation, type Inspector } from './inspector.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
 import type { WorkerAnswer } from './pool.ts';
-import { loadProfile } from './profile.ts';
+import type { Profile } from './profile.ts';
 import { type Columns, type RowFormat, type WrittenRow, writeRow } from './row.ts';
 import type { DecideBy, Verdict } from './verdict.ts';
 
 /** What every worker of a pool is started with. */
 export interface WorkerSettings {
-  /** A whole Profile file; absent in a pool that only measures. */
-  profileBytes?: Uint8Array;
+  /** Absent in a pool that only measures. */
+  profile?: Profile;
   core: 'auto' | 'native' | 'wasm';
   /** That of the Profile, or the one to measure with. */
   model?: PreparedModel;
@@ -51,8 +51,7 @@ export type WorkerTask =
   | { kind: 'measure'; image: EncodedImage }
   | { kind: 'expose'; image: EncodedImage; exposures: readonly Exposure[]; asks: boolean };
 
-/** A thread is born with them, a process gets them from `openWorker`. */
-let settings = workerData as WorkerSettings;
+let settings: WorkerSettings;
 
 const maxBytes = () => settings.limits.maxBytes ?? defaultLimits.maxBytes;
 
@@ -78,12 +77,11 @@ function requireCore(): Core {
 }
 
 async function openInspector(): Promise<Inspector> {
-  if (!settings.profileBytes) {
+  const { profile, decideBy, blockWhen, limits } = settings;
+  if (!profile) {
     throw new StoplineError('OPTION_INVALID', 'Expected a pool with a profile, to judge images, but received none.');
   }
   const { build } = requireCore().info;
-  const profile = await loadProfile(settings.profileBytes);
-  const { decideBy, blockWhen, limits } = settings;
   return createInspector({ profile, core: build, decideBy, blockWhen, limits, embedder: await requireEmbedder() });
 }
 
@@ -146,7 +144,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
   switch (task.kind) {
     case 'warm':
       await checkLoaders();
-      if (settings.profileBytes) await requireInspector();
+      if (settings.profile) await requireInspector();
       return { core: requireCore().info, embedder: (await requireEmbedder())?.info };
     case 'inspect':
       return inspect(task.image);
@@ -181,14 +179,14 @@ async function perform(task: WorkerTask): Promise<Answer> {
  */
 let last: Promise<unknown> = Promise.resolve();
 
-/** Entry of a worker process. */
+/** Entry of a worker. */
 export function openWorker(given: WorkerSettings): typeof work {
   settings = given;
   return work;
 }
 
-/** Entry of a worker thread: one task in, one answer out. Errors are answers too, because cloning would strip their code. */
-export default async function work(task: WorkerTask): Promise<WorkerAnswer<Answer>> {
+/** One task in, one answer out. Errors are answers too, because cloning would strip their code. */
+async function work(task: WorkerTask): Promise<WorkerAnswer<Answer>> {
   const isAhead = settings.decodesAhead && task.kind !== 'expose';
   const turn = isAhead ? perform(task) : last.then(() => perform(task));
   last = turn.catch(() => undefined);

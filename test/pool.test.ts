@@ -209,7 +209,7 @@ describe('createPool', () => {
     reference = await fitReference();
     path = `${reference.profilePath}.jpg`;
     await writeFile(path, reference.frame);
-    pool = await createPool({ profilePath: reference.profilePath, threads: 2 });
+    pool = await createPool({ profile: reference.profilePath, threads: 2 });
     await pool.ready();
   });
   afterAll(async () => {
@@ -264,7 +264,7 @@ describe('createPool', () => {
 
   it('keeps the profile it was opened with when the file changes', async () => {
     const bytes = await readFile(reference.profilePath);
-    const opened = createPool({ profilePath: reference.profilePath, threads: 1 });
+    const opened = createPool({ profile: reference.profilePath, threads: 1 });
     const changing = await opened;
     await writeFile(reference.profilePath, 'no profile any more');
     await expect(changing.inspect(reference.frame)).resolves.toHaveProperty('verdict');
@@ -280,15 +280,21 @@ describe('createPool', () => {
     await measuring.close();
   });
 
-  it('does not become ready with a profile that is missing or damaged', async () => {
-    await expect(createPool({ profilePath: `${path}.absent` })).rejects.toMatchObject({
+  it('does not open with a profile that is missing or damaged, nor become ready with one that it cannot judge by', async () => {
+    await expect(createPool({ profile: `${path}.absent` })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_PROFILE_UNREADABLE',
     });
     const bytes = await readFile(reference.profilePath);
     bytes[bytes.length - 1] ^= 1;
-    const damaged = await createPool({ profileBytes: bytes, threads: 2 });
-    await expect(damaged.ready()).rejects.toMatchObject({ code: 'STOPLINE_ERR_PROFILE_CHECKSUM', exit: 78 });
-    await expect(damaged.inspect(reference.frame)).rejects.toMatchObject({ code: 'STOPLINE_ERR_PROFILE_CHECKSUM' });
-    await damaged.close();
+    await writeFile(`${path}.damaged`, bytes);
+    await expect(createPool({ profile: `${path}.damaged` })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_PROFILE_CHECKSUM',
+      exit: 78,
+    });
+    const decode = { ...reference.profile.decode, rule: 'of old' };
+    const other = await createPool({ profile: { ...reference.profile, decode }, threads: 2 });
+    await expect(other.ready()).rejects.toMatchObject({ code: 'STOPLINE_ERR_PROFILE_RULE' });
+    await expect(other.inspect(reference.frame)).rejects.toMatchObject({ code: 'STOPLINE_ERR_PROFILE_RULE' });
+    await other.close();
   });
 });

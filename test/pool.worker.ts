@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { workerData } from 'node:worker_threads';
 
 /** Tasks that provoke everything a worker thread can do to its pool. */
 export type ProbeTask =
@@ -15,16 +14,18 @@ export type ProbeTask =
   /** Native code that never comes back. */
   | { kind: 'hang' }
   | { kind: 'eat'; bytes: number }
-  | { kind: 'pid' };
+  | { kind: 'pid' }
+  /** When the process started, in milliseconds since 1970. */
+  | { kind: 'startedAt' };
 
-let givenData: unknown = workerData;
+let givenData: unknown;
 
 export function openWorker(given: unknown): typeof probe {
   givenData = given;
   return probe;
 }
 
-export default async function probe(task: ProbeTask): Promise<unknown> {
+async function probe(task: ProbeTask): Promise<unknown> {
   switch (task.kind) {
     case 'echo':
       return { value: { task: task.value, workerData: givenData } };
@@ -47,6 +48,8 @@ export default async function probe(task: ProbeTask): Promise<unknown> {
       break;
     case 'eat':
       return { value: new Uint8Array(task.bytes).fill(1).length };
+    case 'startedAt':
+      return { value: performance.timeOrigin };
     case 'pid':
       return { value: process.pid };
     case 'uncaught':

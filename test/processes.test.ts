@@ -61,6 +61,17 @@ describe('a fault in native code', () => {
     await expect.poll(async () => new Set([...(await pids()), process.pid]).size, { timeout: 60_000 }).toBe(3);
   });
 
+  it('in a process leaves its work to one that was ready before', async () => {
+    const line = start(1, { crashLimit: 100 });
+    // The spare one starts when the first is ready; without one, whoever answers has started after the crash.
+    const wasReady = async () => {
+      const crashedAt = Date.now();
+      await line.run({ kind: 'segfault' }).catch(() => undefined);
+      return (await line.run<number>({ kind: 'startedAt' })) < crashedAt;
+    };
+    await expect.poll(wasReady, { interval: 1000, timeout: 60_000 }).toBe(true);
+  });
+
   it('again and again holds new processes back, and they come all the same', async () => {
     const line = start(2, { crashLimit: 3 });
     for (let i = 0; i < 3; i++) {

@@ -6,7 +6,7 @@ import { StoplineError } from '../errors.ts';
 import { isImageName, listImages, unreadable } from '../folder.ts';
 import type { Columns } from '../row.ts';
 import { listManifest, openManifest } from './manifest.ts';
-import { isObjectUrl, listObjects, type ObjectStore } from './s3.ts';
+import { isObjectUrl, type ObjectStore } from './s3.ts';
 import { isArchiveName, listArchive } from './tar.ts';
 import { isVideoName, listFrames } from './video.ts';
 
@@ -223,4 +223,19 @@ export function parseShard(text: string): Shard {
     );
   }
   return shard;
+}
+
+/** Image objects under a prefix, and the members of tar archives there. An object named in full is taken whatever its ending. */
+async function* listObjects(url: string, options: InputOptions): AsyncGenerator<Item> {
+  const { store, maxBytes } = options;
+  for await (const { url: found, size, version } of store.list(url)) {
+    if (isArchiveName(found) && options.asReferences) {
+      yield { name: found, folder: found, container: found, version };
+    } else if (isArchiveName(found)) {
+      yield* listArchive(found, options, { stream: await store.stream(found), version });
+    } else if (isImageName(found) || found === url) {
+      const folder = found.slice(0, found.lastIndexOf('/'));
+      yield { name: found, folder, size, version, read: () => store.read(found, maxBytes) };
+    }
+  }
 }

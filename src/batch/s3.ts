@@ -2,10 +2,7 @@ import { createReadStream, statSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { ListObjectsV2CommandOutput, S3Client } from '@aws-sdk/client-s3';
 import { StoplineError } from '../errors.ts';
-import { isImageName } from '../folder.ts';
-import type { InputOptions, Item } from './items.ts';
 import { loadPackage } from './packages.ts';
-import { isArchiveName, listArchive } from './tar.ts';
 
 /** Objects of any store that speaks S3. The AWS SDK is loaded when the first one is touched. */
 export interface ObjectStore {
@@ -169,19 +166,4 @@ function failure(
     `The store does not answer for "${url}" after ${attempts} tries (${name}: ${message}). Check the network, the credentials and --s3-endpoint`,
     { cause },
   );
-}
-
-/** Image objects under a prefix, and the members of tar archives there. An object named in full is taken whatever its ending. */
-export async function* listObjects(url: string, options: InputOptions): AsyncGenerator<Item> {
-  const { store, maxBytes } = options;
-  for await (const { url: found, size, version } of store.list(url)) {
-    if (isArchiveName(found) && options.asReferences) {
-      yield { name: found, folder: found, container: found, version };
-    } else if (isArchiveName(found)) {
-      yield* listArchive(found, options, { stream: await store.stream(found), version });
-    } else if (isImageName(found) || found === url) {
-      const folder = found.slice(0, found.lastIndexOf('/'));
-      yield { name: found, folder, size, version, read: () => store.read(found, maxBytes) };
-    }
-  }
 }

@@ -101,7 +101,7 @@ async function runCheck(paths: string[], flags: CheckFlags): Promise<void> {
   await interruptible(async (signal) => {
     const { core, threads, maxPixels, maxSide, decideBy, model } = config;
     const pool = await createPool({
-      profilePath: config.profile,
+      profile: config.profile,
       threads,
       core,
       decideBy,

@@ -86,7 +86,7 @@ async function runConsume({ from, topic, publish, group, root, ...flags }: Consu
   await interruptible(async (signal) => {
     const limits = { maxPixels, maxSide };
     const judging = { decideBy, blockWhen, model, device, limits };
-    const pool = await createPool({ profilePath: config.profile, threads, core, ...judging });
+    const pool = await createPool({ profile: config.profile, threads, core, ...judging });
     const progress = startProgress('consume');
     try {
       await pool.ready();

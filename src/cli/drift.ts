@@ -122,7 +122,7 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
       const { core, threads, maxPixels, maxSide, model } = config;
       const limits = { maxPixels, maxSide };
       const pool = await createPool({
-        profilePath: config.profile,
+        profile: config.profile,
         threads,
         core,
         decideBy,

@@ -3,8 +3,9 @@ import { type Acceptance, type AcceptOptions, acceptImages, type Verdicts } from
 import { loadConfig } from '../config.ts';
 import { loadProfile, saveProfile } from '../profile.ts';
 import { fitProgress } from './fit.ts';
+import { pathsHelp } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
-import { numberOption, pathsHelp, settingOption } from './options.ts';
+import { numberOption, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
 import { signatureCommands } from './signature.ts';
 import { commandLine, count, note, print, printable, printJson, styled, table } from './terminal.ts';

@@ -16,8 +16,8 @@ const size = { width: 480, height: 270 };
 /** One frame of the demo's camera: written to a file as it is, or returned clean and under each condition. */
 export type RenderTask = { index: number; seed: number } & ({ path: string } | { conditions: readonly Condition[] });
 
-/** Entry of a rendering thread: the encoded frame, then one for each condition. */
-export default async function render(task: RenderTask): Promise<WorkerAnswer<Uint8Array[]>> {
+/** The encoded frame, then one for each condition. */
+async function render(task: RenderTask): Promise<WorkerAnswer<Uint8Array[]>> {
   try {
     const frame = renderFrame(task.index, { seed: task.seed, ...size });
     const clean = await encodeFrame(frame);
@@ -33,4 +33,9 @@ export default async function render(task: RenderTask): Promise<WorkerAnswer<Uin
   } catch (error) {
     return { error: asStoplineError(error).toJSON() };
   }
+}
+
+/** Entry of a rendering thread. */
+export function openWorker(): typeof render {
+  return render;
 }

@@ -17,16 +17,9 @@ import { createPool } from '../pool.ts';
 import { loadProfile, type Profile } from '../profile.ts';
 import { formatHeader, type RowFormat, rowFormats } from '../row.ts';
 import type { DecideBy } from '../verdict.ts';
+import { type InputFlags, inputOptions, openInputs, pathsHelp } from './inputs.ts';
 import { Interruption, interruptible } from './interrupt.ts';
-import {
-  configWithProfile,
-  type InputFlags,
-  inputOptions,
-  numberOption,
-  openInputs,
-  pathsHelp,
-  settingOption,
-} from './options.ts';
+import { configWithProfile, numberOption, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
 import { startProgress } from './progress.ts';
 import { scoreOnQueue } from './queue.ts';
@@ -124,7 +117,7 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   await interruptible(async (signal) => {
     const { maxPixels, maxSide } = config;
     const pool = await createPool({
-      ...{ profilePath: config.profile, threads: config.threads, core: config.core, isBatch: true },
+      ...{ profile: config.profile, threads: config.threads, core: config.core, isBatch: true },
       ...{ decideBy: config.decideBy, blockWhen: config.blockWhen, model: config.model },
       ...{ device: config.device, limits: { maxPixels, maxSide } },
     });

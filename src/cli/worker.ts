@@ -5,6 +5,7 @@ import { loadConfig } from '../config.ts';
 import { defaultLimits } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
 import { createPool } from '../pool.ts';
+import { loadProfile } from '../profile.ts';
 import { Interruption, interruptible } from './interrupt.ts';
 import { settingOption } from './options.ts';
 import { commandLine, note, printable } from './terminal.ts';
@@ -46,7 +47,13 @@ async function runWorker(flags: Record<string, string>): Promise<void> {
       async openPool(profileBytes, { decideBy, blockWhen, maxPixels, maxSide }) {
         const limits = { maxPixels, maxSide };
         const judging = { decideBy, blockWhen, limits, model, device };
-        const pool = await createPool({ profileBytes, ...judging, threads, core, isBatch: true });
+        const pool = await createPool({
+          profile: await loadProfile(profileBytes),
+          ...judging,
+          threads,
+          core,
+          isBatch: true,
+        });
         await pool.ready();
         return pool;
       },

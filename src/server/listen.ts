@@ -5,7 +5,6 @@ import { asStoplineError, StoplineError } from '../errors.ts';
 import type { Pool } from '../pool.ts';
 import { checkVersions } from '../versions.ts';
 import { checkOpenness } from './access.ts';
-import { buildApp } from './app.ts';
 import { openProfile, type Reloader, refusingPool } from './reload.ts';
 
 /** A running service. */
@@ -41,6 +40,8 @@ export async function serve(config: Config): Promise<Service> {
     if (config.upstream === undefined) throw coded;
     return { profile: coded, pool: refusingPool(coded) };
   });
+  // A second of work that the workers need not wait for.
+  const { buildApp } = await import('./app.ts');
   const app = await buildApp(config, pool, profile).catch(async (error) => {
     await pool.destroy();
     throw error;

@@ -1,12 +1,11 @@
 import { unwatchFile, watchFile } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import type { Config } from '../config.ts';
 import { defaultLimits } from '../decode.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
 import { createPool, type Pool } from '../pool.ts';
-import { decodeProfile, type Profile } from '../profile.ts';
+import { loadProfile, type Profile } from '../profile.ts';
 import { checkSignature, readKeyFile } from '../signature.ts';
 import type { Judge } from './judge.ts';
 import { refusals } from './schemas.ts';
@@ -19,30 +18,20 @@ const watchMs = 1000;
  * @throws {StoplineError} PROFILE_*, MODEL_*
  */
 export async function openProfile(config: Config): Promise<{ profile: Profile; pool: Pool }> {
-  const bytes = await readProfile(config);
-  return { profile: await checkProfile(config, bytes), pool: await openPool(config, bytes) };
+  const profile = await readProfile(config);
+  return { profile, pool: await openPool(config, profile) };
 }
 
-async function readProfile({ profile: path = '' }: Config): Promise<Uint8Array> {
-  return readFile(path).catch((cause) => {
-    const hint =
-      cause.code === 'ENOENT' ? 'it does not exist. Make one: stopline fit <folder> --out FILE' : cause.message;
-    throw new StoplineError('PROFILE_UNREADABLE', `Expected a profile at "${path}" but it cannot be read: ${hint}`, {
-      cause,
-    });
-  });
-}
-
-async function checkProfile({ profileKey }: Config, bytes: Uint8Array): Promise<Profile> {
-  const profile = decodeProfile(bytes);
+async function readProfile({ profile: path = '', profileKey }: Config): Promise<Profile> {
+  const profile = await loadProfile(path);
   if (profileKey !== undefined) checkSignature(profile, await readKeyFile(profileKey));
   return profile;
 }
 
-function openPool(config: Config, profileBytes: Uint8Array): Promise<Pool> {
+function openPool(config: Config, profile: Profile): Promise<Pool> {
   return createPool({
     // Not the path again: the file may have changed since, and GET /profile must show what the workers judge by.
-    profileBytes,
+    profile,
     threads: config.threads,
     isolation: config.isolation,
     maxImageMs: config.maxImageMs,
@@ -104,10 +93,9 @@ export function createReloader(config: Config, judge: Judge, log: FastifyBaseLog
   let waiting: Promise<{ profile: Profile; changed: boolean }> | undefined;
   const load = async () => {
     waiting = undefined;
-    const bytes = await readProfile(config);
-    const profile = await checkProfile(config, bytes);
+    const profile = await readProfile(config);
     if (profile.sha256 === currentSha256(judge)) return { profile, changed: false };
-    const pool = await openPool(config, bytes);
+    const pool = await openPool(config, profile);
     try {
       await pool.ready();
       if (isClosed) throw new StoplineError('CLOSED', 'Expected a serving replica but this one is shutting down.');

@@ -1,4 +1,3 @@
-import { workerData } from 'node:worker_threads';
 import { asStoplineError } from '../errors.ts';
 import type { WorkerAnswer } from '../pool.ts';
 import { codeOf, type DatabaseSettings, StoreDatabase } from './database.ts';
@@ -18,20 +17,21 @@ export interface StoreAnswer {
   quarantined: readonly string[];
 }
 
-const database = new StoreDatabase(workerData as DatabaseSettings);
-
 /** Entry of the store's thread: one task in, one answer out, in order. */
-export default function work({ method, values }: StoreTask): WorkerAnswer<StoreAnswer> {
+export function openWorker(settings: DatabaseSettings) {
+  const database = new StoreDatabase(settings);
   const answer = (result: Pick<StoreAnswer, 'value' | 'failed'>) => {
     const { generation, quarantined } = database;
     return { value: { ...result, generation, quarantined } };
   };
-  try {
-    const call = database[method] as (...given: unknown[]) => unknown;
-    return answer({ value: call.apply(database, values) });
-  } catch (error) {
-    const code = codeOf(error);
-    if (!code.startsWith('SQLITE_')) return { error: asStoplineError(error).toJSON() };
-    return answer({ failed: { code, message: (error as Error).message } });
-  }
+  return ({ method, values }: StoreTask): WorkerAnswer<StoreAnswer> => {
+    try {
+      const call = database[method] as (...given: unknown[]) => unknown;
+      return answer({ value: call.apply(database, values) });
+    } catch (error) {
+      const code = codeOf(error);
+      if (!code.startsWith('SQLITE_')) return { error: asStoplineError(error).toJSON() };
+      return answer({ failed: { code, message: (error as Error).message } });
+    }
+  };
 }

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { checkCard } from '../../src/embedding/card.ts';
+import { checkCard } from '../../src/embedding/cardschema.ts';
 import { loadOnnxRuntime } from '../../src/embedding/onnx.ts';
 import { model, node, smallClassifier, value } from '../embedding/onnxfile.ts';
 import { errorOf, stopline, temporaryFolder } from './stopline.ts';

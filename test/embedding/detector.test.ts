@@ -148,7 +148,7 @@ describe.skipIf(!installed)('a Profile with a model', () => {
         /the model "layout", sha256 [0-9a-f]{16}, .*"[^"]*other\.onnx" is another\. .*--model FILE/,
       ),
     });
-    await expect(createPool({ profilePath: path, model: other, threads: 1 })).rejects.toMatchObject({
+    await expect(createPool({ profile: path, model: other, threads: 1 })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_MODEL_CHECKSUM',
     });
     await expect(createInspector({ profile, model: at('none.onnx') })).rejects.toMatchObject({
@@ -181,7 +181,7 @@ describe.skipIf(!installed)('a Profile with a model', () => {
   });
 
   it('gives the same verdict in a pool, whose threads compute the embeddings', async () => {
-    const pool = await createPool({ profilePath: path, model, threads: 2 });
+    const pool = await createPool({ profile: path, model, threads: 2 });
     try {
       await pool.ready();
       expect(pool.info.embedder).toMatchObject({ model: 'layout', provider: 'cpu', dimension: 48 });

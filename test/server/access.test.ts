@@ -26,7 +26,7 @@ function configOf(flags: Partial<Config> = {}): Config {
 
 beforeAll(async () => {
   reference = await fitReference();
-  pool = await createPool({ profilePath: reference.profilePath, threads: 1 });
+  pool = await createPool({ profile: reference.profilePath, threads: 1 });
   await pool.ready();
 });
 afterAll(async () => {

@@ -23,7 +23,7 @@ function configOf(flags: Partial<Config> = {}): Config {
 
 beforeAll(async () => {
   reference = await fitReference();
-  pool = await createPool({ profilePath: reference.profilePath, threads: 1, maxWaitMs: 1000 });
+  pool = await createPool({ profile: reference.profilePath, threads: 1, maxWaitMs: 1000 });
   app = await buildApp(configOf({ bodyLimit: 200_000 }), pool, reference.profile);
   await pool.ready();
 });
@@ -226,7 +226,7 @@ describe('POST /inspect', () => {
 describe('limits', () => {
   it('refuses images above the limits of the config', async () => {
     const small = await createPool({
-      profilePath: reference.profilePath,
+      profile: reference.profilePath,
       threads: 1,
       limits: { maxPixels: 320 * 180 - 1 },
     });
@@ -275,7 +275,7 @@ describe('GET routes', () => {
   });
 
   it('/health/ready says why not while the workers start, and when they cannot', async () => {
-    const starting = await createPool({ profilePath: reference.profilePath, threads: 1 });
+    const starting = await createPool({ profile: reference.profilePath, threads: 1 });
     const early = await buildApp(configOf(), starting, reference.profile);
     const response = await early.inject('/health/ready');
     expect([response.statusCode, response.json()]).toEqual([503, { ready: false, reason: 'starting' }]);
@@ -284,9 +284,9 @@ describe('GET routes', () => {
     await early.close();
     await starting.close();
 
-    const broken = await createPool({ profileBytes: new Uint8Array(100), threads: 1 });
+    const broken = await createPool({ profile: reference.profile, blockWhen: 'no rule', threads: 1 });
     const failed = await buildApp(configOf(), broken, reference.profile);
-    await expect(broken.ready()).rejects.toMatchObject({ code: expect.stringMatching(/^STOPLINE_ERR_PROFILE_/) });
+    await expect(broken.ready()).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
     expect((await failed.inject('/health/ready')).json()).toEqual({ ready: false, reason: 'failed' });
     await failed.close();
     await broken.close();

@@ -16,7 +16,7 @@ describe.skipIf(!isPresent)('odd, broken and fuzzer-made files over HTTP', () =>
   let pool: Pool;
   beforeAll(async () => {
     reference = await fitReference();
-    pool = await createPool({ profilePath: reference.profilePath, threads: 1 });
+    pool = await createPool({ profile: reference.profilePath, threads: 1 });
     await pool.ready();
   });
   afterAll(async () => {

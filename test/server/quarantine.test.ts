@@ -20,7 +20,7 @@ let app: FastifyInstance | undefined;
 
 beforeAll(async () => {
   reference = await fitReference();
-  pool = await createPool({ profilePath: reference.profilePath, threads: 1 });
+  pool = await createPool({ profile: reference.profilePath, threads: 1 });
   await pool.ready();
 });
 afterAll(async () => {

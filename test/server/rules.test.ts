@@ -18,7 +18,7 @@ it.skipIf(!hasPromtool)('the alert rules are valid and fire when they should', (
 
 it('the alert rules and the dashboard ask only for metrics that there are', async () => {
   const reference = await fitReference();
-  const pool = await createPool({ profilePath: reference.profilePath, threads: 1 });
+  const pool = await createPool({ profile: reference.profilePath, threads: 1 });
   const quarantine = `${reference.profilePath}.kept`;
   const nowhere = { redis: 'redis://127.0.0.1:1', alertWebhook: 'http://127.0.0.1:1' };
   const { config } = loadConfig({ env: {}, flags: { logLevel: 'silent', quarantine, ...nowhere } });
