@@ -76,10 +76,15 @@ function perform({ samples, exposed, subjects }: FoldTask): FoldAnswer {
   };
 }
 
-export default async function work(task: FoldTask): Promise<WorkerAnswer<FoldAnswer>> {
+async function work(task: FoldTask): Promise<WorkerAnswer<FoldAnswer>> {
   try {
     return { value: perform(task) };
   } catch (error) {
     return { error: asStoplineError(error).toJSON() };
   }
+}
+
+/** Entry of a worker. */
+export function openWorker(): typeof work {
+  return work;
 }

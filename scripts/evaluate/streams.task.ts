@@ -60,10 +60,15 @@ function perform(task: StreamTask): StreamAnswer {
   }
 }
 
-export default async function work(task: StreamTask): Promise<WorkerAnswer<StreamAnswer>> {
+async function work(task: StreamTask): Promise<WorkerAnswer<StreamAnswer>> {
   try {
     return { value: perform(task) };
   } catch (error) {
     return { error: asStoplineError(error).toJSON() };
   }
+}
+
+/** Entry of a worker. */
+export function openWorker(): typeof work {
+  return work;
 }
