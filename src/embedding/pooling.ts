@@ -58,24 +58,20 @@ export function poolEarly(
 ): void {
   const { channels, places, channelStep, placeStep } = shapeOf(output.dimensions, channelAxis);
   const top = new Float32Array(Math.max(1, Math.round(places * peakShare)));
-  const { data } = output;
   const first = index * channels * places;
   for (let c = 0; c < channels; c++) {
     let sum = 0;
     let held = 0;
-    let least = 0;
     // `top` is kept in rising order; few values get past its first.
     for (let p = 0, at = first + c * channelStep; p < places; p++, at += placeStep) {
-      const value = Math.abs(data[at]);
+      const value = Math.abs(output.data[at]);
       sum += value;
       if (held < top.length) insert(top, held++, value);
-      else if (value > least) replaceLeast(top, value);
-      else continue;
-      least = top[0];
+      else if (value > top[0]) replaceLeast(top, value);
     }
     level[c] = sum / places;
     let peaks = 0;
-    for (let i = 0; i < top.length; i++) peaks += top[i];
+    for (const value of top) peaks += value;
     peak[c] = peaks / top.length;
   }
 }
