@@ -14,9 +14,7 @@ import { loadProfile, type Profile } from './profile.ts';
 import type { RowFormat, WrittenRow } from './row.ts';
 import type { DecideBy, Verdict } from './verdict.ts';
 import type { EncodedImage, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './worker.ts';
-
-/** What a worker thread answers: errors lose their fields when they are cloned, so they travel as JSON. */
-export type WorkerAnswer<Value> = { value: Value } | { error: { code: string; message: string } };
+import type { WorkerAnswer } from './workeranswer.ts';
 
 /** Assumed time of one task until the first has been timed: a 1080p JPEG takes 15 to 30 ms on one core. */
 const coldStartMs = 25;

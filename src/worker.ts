@@ -8,10 +8,10 @@ import { type ExposedImage, type Exposure, measureExposures } from './exposure.t
 import { readImage } from './folder.ts';
 import { createInspector, type Explanation, type Inspector } from './inspector.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
-import type { WorkerAnswer } from './pool.ts';
 import type { Profile } from './profile.ts';
 import { type Columns, type RowFormat, type WrittenRow, writeRow } from './row.ts';
 import type { DecideBy, Verdict } from './verdict.ts';
+import { answerWith, type WorkerAnswer } from './workeranswer.ts';
 
 /** What every worker of a pool is started with. */
 export interface WorkerSettings {
@@ -185,14 +185,10 @@ export function openWorker(given: WorkerSettings): typeof work {
   return work;
 }
 
-/** One task in, one answer out. Errors are answers too, because cloning would strip their code. */
-async function work(task: WorkerTask): Promise<WorkerAnswer<Answer>> {
+/** One task in, one answer out. */
+function work(task: WorkerTask): Promise<WorkerAnswer<Answer>> {
   const isAhead = settings.decodesAhead && task.kind !== 'expose';
   const turn = isAhead ? perform(task) : last.then(() => perform(task));
   last = turn.catch(() => undefined);
-  try {
-    return { value: await turn };
-  } catch (error) {
-    return { error: asStoplineError(error).toJSON() };
-  }
+  return answerWith(() => turn);
 }

@@ -1,11 +1,10 @@
 /** Entry of a worker thread: fits on one part of the reference and scores what that part has not seen. */
 import type { Cause } from '../../src/diagnosis.ts';
-import { asStoplineError } from '../../src/errors.ts';
 import { type ExposedSample, fitModel, type Sample } from '../../src/model.ts';
-import type { WorkerAnswer } from '../../src/pool.ts';
 import { createProfile } from '../../src/profile.ts';
 import { createScorer } from '../../src/score.ts';
 import { statistics } from '../../src/statistics.ts';
+import { answerWith } from '../../src/workeranswer.ts';
 
 /** One image to score. */
 export interface Subject {
@@ -76,15 +75,7 @@ function perform({ samples, exposed, subjects }: FoldTask): FoldAnswer {
   };
 }
 
-async function work(task: FoldTask): Promise<WorkerAnswer<FoldAnswer>> {
-  try {
-    return { value: perform(task) };
-  } catch (error) {
-    return { error: asStoplineError(error).toJSON() };
-  }
-}
-
 /** Entry of a worker. */
-export function openWorker(): typeof work {
-  return work;
+export function openWorker() {
+  return (task: FoldTask) => answerWith(() => perform(task));
 }

@@ -1,5 +1,4 @@
-import { asStoplineError } from '../../src/errors.ts';
-import type { WorkerAnswer } from '../../src/pool.ts';
+import { answerWith } from '../../src/workeranswer.ts';
 import { allowanceUsed } from './guarantee.ts';
 import { type PeerAlarms, runPeers } from './peers.ts';
 import { autoregressive, type Population, recorded, type StreamImage } from './populations.ts';
@@ -60,15 +59,7 @@ function perform(task: StreamTask): StreamAnswer {
   }
 }
 
-async function work(task: StreamTask): Promise<WorkerAnswer<StreamAnswer>> {
-  try {
-    return { value: perform(task) };
-  } catch (error) {
-    return { error: asStoplineError(error).toJSON() };
-  }
-}
-
 /** Entry of a worker. */
-export function openWorker(): typeof work {
-  return work;
+export function openWorker() {
+  return (task: StreamTask) => answerWith(() => perform(task));
 }

@@ -1,7 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { corrupt, type Severity } from '../corruptions.ts';
-import { asStoplineError } from '../errors.ts';
-import type { WorkerAnswer } from '../pool.ts';
+import { answerWith } from '../workeranswer.ts';
 import { encodeFrame, renderFrame } from './camera.ts';
 
 /** What happens to a frame before the camera's encoder sees it. */
@@ -17,25 +16,21 @@ const size = { width: 480, height: 270 };
 export type RenderTask = { index: number; seed: number } & ({ path: string } | { conditions: readonly Condition[] });
 
 /** The encoded frame, then one for each condition. */
-async function render(task: RenderTask): Promise<WorkerAnswer<Uint8Array[]>> {
-  try {
-    const frame = renderFrame(task.index, { seed: task.seed, ...size });
-    const clean = await encodeFrame(frame);
-    if ('path' in task) {
-      await writeFile(task.path, clean);
-      return { value: [] };
-    }
-    const encoded = [clean];
-    for (const { cause, severity } of task.conditions) {
-      encoded.push(await encodeFrame(await corrupt(frame, cause, severity, task.index)));
-    }
-    return { value: encoded };
-  } catch (error) {
-    return { error: asStoplineError(error).toJSON() };
+async function render(task: RenderTask): Promise<Uint8Array[]> {
+  const frame = renderFrame(task.index, { seed: task.seed, ...size });
+  const clean = await encodeFrame(frame);
+  if ('path' in task) {
+    await writeFile(task.path, clean);
+    return [];
   }
+  const encoded = [clean];
+  for (const { cause, severity } of task.conditions) {
+    encoded.push(await encodeFrame(await corrupt(frame, cause, severity, task.index)));
+  }
+  return encoded;
 }
 
 /** Entry of a rendering thread. */
-export function openWorker(): typeof render {
-  return render;
+export function openWorker() {
+  return (task: RenderTask) => answerWith(() => render(task));
 }

@@ -1,5 +1,4 @@
-import { asStoplineError } from '../errors.ts';
-import type { WorkerAnswer } from '../pool.ts';
+import { answerWith } from '../workeranswer.ts';
 import { codeOf, type DatabaseSettings, StoreDatabase } from './database.ts';
 
 type Method = 'open' | 'commit' | 'monitor' | 'summaries' | 'alerts' | 'verdicts' | 'transitions' | 'trend' | 'reasons';
@@ -22,16 +21,17 @@ export function openWorker(settings: DatabaseSettings) {
   const database = new StoreDatabase(settings);
   const answer = (result: Pick<StoreAnswer, 'value' | 'failed'>) => {
     const { generation, quarantined } = database;
-    return { value: { ...result, generation, quarantined } };
+    return { ...result, generation, quarantined };
   };
-  return ({ method, values }: StoreTask): WorkerAnswer<StoreAnswer> => {
+  const perform = ({ method, values }: StoreTask): StoreAnswer => {
     try {
       const call = database[method] as (...given: unknown[]) => unknown;
       return answer({ value: call.apply(database, values) });
     } catch (error) {
       const code = codeOf(error);
-      if (!code.startsWith('SQLITE_')) return { error: asStoplineError(error).toJSON() };
+      if (!code.startsWith('SQLITE_')) throw error;
       return answer({ failed: { code, message: (error as Error).message } });
     }
   };
+  return (task: StoreTask) => answerWith(() => perform(task));
 }
