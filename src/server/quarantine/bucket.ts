@@ -1,6 +1,6 @@
 import { createObjectStore, parseObjectUrl } from '../../batch/s3.ts';
 import { StoplineError } from '../../errors.ts';
-import { type ItemStore, itemOf, parseKept, partsOf, type QuarantineItem, unknownItem } from './item.ts';
+import { type ItemStore, keptOf, listedItem, partsOf, type QuarantineItem, unknownItem } from './item.ts';
 
 /** Verdicts that are read at a time. */
 const maxReads = 16;
@@ -24,14 +24,7 @@ export function bucketStore(url: string, { endpoint }: { endpoint?: string }): I
     store.read(urlOf(id, extension), maxBytes).catch((error) => {
       throw error instanceof StoplineError && error.code === 'STOPLINE_ERR_INPUT_NOT_FOUND' ? unknownItem(id) : error;
     });
-  const readItem = async (id: string): Promise<QuarantineItem | undefined> => {
-    const json = await read(id, 'json', maxVerdictBytes).catch((error: StoplineError) => {
-      if (error.code !== 'STOPLINE_ERR_ITEM_UNKNOWN') throw error;
-      return undefined;
-    });
-    const kept = json && parseKept(json, id);
-    return kept && itemOf(kept);
-  };
+  const readJson = (id: string) => () => read(id, 'json', maxVerdictBytes);
 
   return {
     open: () => store.open(),
@@ -46,7 +39,7 @@ export function bucketStore(url: string, { endpoint }: { endpoint?: string }): I
       const entries = parts.entries();
       const lane = async () => {
         for (const [id, extensions] of entries) {
-          const item = known.get(id) ?? (extensions.has('json') ? await readItem(id) : undefined);
+          const item = known.get(id) ?? (extensions.has('json') ? await listedItem(id, readJson(id)) : undefined);
           if (item && extensions.has(item.format) && extensions.has('json')) items.push(item);
           else if ([...extensions].every((extension) => isLeft(id, extension)))
             for (const extension of extensions) await store.remove(urlOf(id, extension));
@@ -59,11 +52,7 @@ export function bucketStore(url: string, { endpoint }: { endpoint?: string }): I
       await store.write(urlOf(kept.id, kept.format), image, `image/${kept.format}`);
       await store.write(urlOf(kept.id, 'json'), Buffer.from(JSON.stringify(kept)), 'application/json');
     },
-    async verdict({ id }) {
-      const kept = parseKept(await read(id, 'json', maxVerdictBytes), id);
-      if (!kept) throw unknownItem(id);
-      return kept.verdict;
-    },
+    verdict: async ({ id }) => (await keptOf(id, readJson(id))).verdict,
     image: ({ id, format, bytes }) => read(id, format, bytes),
     async remove({ id, format }) {
       await store.remove(urlOf(id, 'json'));

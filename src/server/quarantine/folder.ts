@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StoplineError } from '../../errors.ts';
-import { type ItemStore, itemOf, parseKept, partsOf, type QuarantineItem, unknownItem } from './item.ts';
+import { type ItemStore, keptOf, listedItem, partsOf, type QuarantineItem, unknownItem } from './item.ts';
 
 /** A quarantine in a folder that belongs to one service. */
 export function folderStore(folder: string): ItemStore {
@@ -10,19 +10,10 @@ export function folderStore(folder: string): ItemStore {
     // The verdict first: an image without one is removed at the next start.
     for (const extension of ['json', ...extensions]) await rm(path(id, extension), { force: true });
   };
-  const read = (id: string, extension: string) =>
+  const read = (id: string, extension: string): Promise<Uint8Array> =>
     readFile(path(id, extension)).catch((cause) => {
       throw cause.code === 'ENOENT' ? unknownItem(id) : unavailable('read', cause);
     });
-  /** Damage is told from a disk that fails for now. */
-  const readItem = async (id: string): Promise<QuarantineItem | undefined> => {
-    const json = await read(id, 'json').catch((error: StoplineError) => {
-      if (error.code !== 'STOPLINE_ERR_ITEM_UNKNOWN') throw error;
-      return undefined;
-    });
-    const kept = json && parseKept(json, id);
-    return kept && itemOf(kept);
-  };
   return {
     async open() {
       try {
@@ -42,7 +33,7 @@ export function folderStore(folder: string): ItemStore {
       const items: QuarantineItem[] = [];
       for (const [id, parts] of partsOf(await readdir(folder))) {
         if (!parts.has('json')) continue; // on its way
-        const item = known.get(id) ?? (await readItem(id));
+        const item = known.get(id) ?? (await listedItem(id, () => read(id, 'json')));
         if (item && parts.has(item.format)) items.push(item);
         else await forget(id, parts);
       }
@@ -56,11 +47,7 @@ export function folderStore(folder: string): ItemStore {
         throw unavailable('written', cause as Error);
       }
     },
-    async verdict({ id }) {
-      const kept = parseKept(await read(id, 'json'), id);
-      if (!kept) throw unknownItem(id);
-      return kept.verdict;
-    },
+    verdict: async ({ id }) => (await keptOf(id, () => read(id, 'json'))).verdict,
     image: ({ id, format }) => read(id, format),
     remove: ({ id, format }) =>
       forget(id, [format]).catch((cause) => {

@@ -54,13 +54,33 @@ const keptSchema = Type.Object({
   }),
 });
 
-/** What a store holds under a name, or undefined where it is damaged or about something else. */
-export function parseKept(json: Uint8Array, id: string): Kept | undefined {
+/** Undefined where it is damaged or about something else. */
+function parseKept(json: Uint8Array, id: string): Kept | undefined {
   try {
     const kept: unknown = JSON.parse(Buffer.from(json).toString());
     return Value.Check(keptSchema, kept) && kept.id === id ? (kept as unknown as Kept) : undefined;
   } catch {
     return undefined;
+  }
+}
+
+/**
+ * What a store holds of an item.
+ * @param readJson reads its `<id>.json`; ITEM_UNKNOWN where there is none, other errors where it cannot be told
+ */
+export async function keptOf(id: string, readJson: () => Promise<Uint8Array>): Promise<Kept> {
+  const kept = parseKept(await readJson(), id);
+  if (!kept) throw unknownItem(id);
+  return kept;
+}
+
+/** The same for a list: undefined where it has gone or is damaged. */
+export async function listedItem(id: string, readJson: () => Promise<Uint8Array>): Promise<QuarantineItem | undefined> {
+  try {
+    return itemOf(await keptOf(id, readJson));
+  } catch (error) {
+    if (error instanceof StoplineError && error.code === 'STOPLINE_ERR_ITEM_UNKNOWN') return undefined;
+    throw error;
   }
 }
 
