@@ -1,14 +1,13 @@
 import { get, once } from './api.js';
-import { clock, fact, h, percent, pText, verdictTag } from './dom.js';
-import { causeBars, detectorTable, reasonList, statisticRows } from './verdict.js';
+import { clock, fact, h, percent, verdictTag } from './dom.js';
+import { detectorsAndCauses, limitsText, loadComparison, reasonList, statisticsSection } from './verdict.js';
 
 /** One image of the quarantine, with all that was said of it. @param state that of the list */
 export async function itemPage(element, id, state) {
-  const [found, profile, reference, table] = await Promise.all([
+  const [found, profile, comparison] = await Promise.all([
     get(`/quarantine/${encodeURIComponent(id)}`),
     once('/profile'),
-    once('/profile/reference'),
-    once('/statistics'),
+    loadComparison(),
   ]);
   const back = h('p', { class: 'eyebrow' }, h('a', { href: '#/quarantine' }, 'Quarantine'));
   if (!found) {
@@ -18,12 +17,10 @@ export async function itemPage(element, id, state) {
   }
   const { item, verdict, isAccepted } = found;
   const { source, at, format, bytes, requestId } = item;
-  const bands = new Map(reference.statistics.map((row) => [row.name, row]));
-  const words = new Map(table.map((row) => [row.name, row]));
   const { listed, told } = state;
   const place = listed.findIndex((other) => other.id === id);
   const toOther = (label, other) => other && h('a', { href: `#/quarantine/${other.id}` }, label);
-  const { falseAlarmRate: limits, image } = verdict;
+  const { image } = verdict;
   const onDone = (done) => {
     const others = listed.filter((other) => other.id !== id);
     Object.assign(state, { told: done, listed: others });
@@ -58,7 +55,7 @@ export async function itemPage(element, id, state) {
           'p',
           {},
           verdictTag(verdict.verdict),
-          ` p-value ${pText(verdict.pValue)}: warned about below ${pText(limits.warn)}, blocked below ${pText(limits.block)}.`,
+          ` ${limitsText(verdict)}`,
           verdict.expectedFlipRate
             ? ` Expected share of changed answers: ${percent(verdict.expectedFlipRate.rate)}.`
             : '',
@@ -68,23 +65,8 @@ export async function itemPage(element, id, state) {
           h('p', { class: 'soft' }, `Judged by another Profile than the one in force: ${verdict.profile.name}.`),
       ),
     ),
-    h(
-      'section',
-      {},
-      h('h2', {}, 'Statistics that moved'),
-      h(
-        'p',
-        { class: 'soft' },
-        'The band is the 1st to the 99th percentile of the reference, the tick its median; farthest out first.',
-      ),
-      statisticRows(verdict.statistics, bands, words),
-    ),
-    h(
-      'div',
-      { class: 'pair' },
-      h('section', {}, h('h2', {}, 'Detectors'), detectorTable(verdict.detectors, limits)),
-      h('section', {}, h('h2', {}, 'Likely causes'), causeBars(verdict.causes)),
-    ),
+    statisticsSection('Statistics that moved', verdict.statistics, comparison),
+    detectorsAndCauses(verdict),
     h(
       'section',
       {},

@@ -1,12 +1,10 @@
-import { get, once } from './api.js';
-import { h, number, pText, show, unitText, verdictTag } from './dom.js';
-import { causeBars, detectorTable, reasonList, statisticRows } from './verdict.js';
+import { get } from './api.js';
+import { h, number, show, unitText, verdictTag } from './dom.js';
+import { detectorsAndCauses, limitsText, loadComparison, reasonList, statisticsSection } from './verdict.js';
 
 /** One image of yours: its verdict, and where in it the evidence lies. Nothing is kept of it. */
 export async function tryPage(element) {
-  const [reference, table] = await Promise.all([once('/profile/reference'), once('/statistics')]);
-  const bands = new Map(reference.statistics.map((row) => [row.name, row]));
-  const words = new Map(table.map((row) => [row.name, row]));
+  const comparison = await loadComparison();
   const input = h('input', {
     type: 'file',
     accept: 'image/jpeg,image/png,image/webp',
@@ -62,7 +60,7 @@ export async function tryPage(element) {
   }
 
   function explained(name, verdict, tiles, picture) {
-    const { reasons, causes, detectors, image, falseAlarmRate } = verdict;
+    const { reasons, image } = verdict;
     return [
       h(
         'section',
@@ -71,41 +69,18 @@ export async function tryPage(element) {
         h(
           'p',
           {},
-          `p-value ${pText(verdict.pValue)}: warned about below ${pText(falseAlarmRate.warn)}, blocked below ${pText(falseAlarmRate.block)}. ${image.format} of ${image.width} \u00d7 ${image.height} pixels, judged in ${Math.round(verdict.timingMs.total)} ms.`,
+          `${limitsText(verdict)} ${image.format} of ${image.width} \u00d7 ${image.height} pixels, judged in ${Math.round(verdict.timingMs.total)} ms.`,
         ),
         reasonList(reasons),
       ),
       h('section', {}, h('h2', {}, 'Where the evidence lies'), tileMaps(tiles, picture)),
-      h(
-        'div',
-        { class: 'pair' },
-        h('section', {}, h('h2', {}, 'Detectors'), detectorTable(detectors, falseAlarmRate)),
-        h(
-          'section',
-          {},
-          h('h2', {}, 'Likely causes'),
-          causes &&
-            h(
-              'p',
-              { class: 'soft' },
-              verdict.verdict === 'pass'
-                ? 'Had something been wrong with it. It passed.'
-                : 'If it was not taken as the reference was.',
-            ),
-          causeBars(causes),
-        ),
+      detectorsAndCauses(
+        verdict,
+        verdict.verdict === 'pass'
+          ? 'Had something been wrong with it. It passed.'
+          : 'If it was not taken as the reference was.',
       ),
-      h(
-        'section',
-        {},
-        h('h2', {}, 'Statistics against the reference'),
-        h(
-          'p',
-          { class: 'soft' },
-          'The band is the 1st to the 99th percentile of the reference, the tick its median; farthest out first.',
-        ),
-        statisticRows(verdict.statistics, bands, words),
-      ),
+      statisticsSection('Statistics against the reference', verdict.statistics, comparison),
     ];
   }
 

@@ -1,4 +1,17 @@
+import { once } from './api.js';
 import { breakable, h, number, percent, pText, s, unitText, verdictTag } from './dom.js';
+
+/** What values are compared with: the bands of the reference, and the words for each statistic, by name. */
+export async function loadComparison() {
+  const [reference, table] = await Promise.all([once('/profile/reference'), once('/statistics')]);
+  const byName = (rows) => new Map(rows.map((row) => [row.name, row]));
+  return { bands: byName(reference.statistics), words: byName(table) };
+}
+
+/** How likely, and from where on something is done. */
+export function limitsText({ pValue, falseAlarmRate: { warn, block } }) {
+  return `p-value ${pText(pValue)}: warned about below ${pText(warn)}, blocked below ${pText(block)}.`;
+}
 
 /** Why, strongest first. */
 export function reasonList(reasons) {
@@ -10,8 +23,24 @@ export function reasonList(reasons) {
   );
 }
 
+/** @param remark stands above the causes */
+export function detectorsAndCauses({ detectors, falseAlarmRate, causes }, remark) {
+  return h(
+    'div',
+    { class: 'pair' },
+    h('section', {}, h('h2', {}, 'Detectors'), detectorTable(detectors, falseAlarmRate)),
+    h(
+      'section',
+      {},
+      h('h2', {}, 'Likely causes'),
+      causes && remark && h('p', { class: 'soft' }, remark),
+      causeBars(causes),
+    ),
+  );
+}
+
 /** What each detector would have said by itself. */
-export function detectorTable(detectors, limits) {
+function detectorTable(detectors, limits) {
   const verdictOf = (p) => (p <= limits.block ? 'block' : p <= limits.warn ? 'warn' : 'pass');
   return h(
     'table',
@@ -42,7 +71,7 @@ export function detectorTable(detectors, limits) {
 }
 
 /** @param causes as a verdict has them: none where the Profile was fitted without */
-export function causeBars(causes) {
+function causeBars(causes) {
   if (!causes) return h('p', { class: 'soft' }, 'The Profile was fitted without causes.');
   return h(
     'ul',
@@ -76,10 +105,9 @@ function rangeBar({ p01, p50, p99 }, at) {
 
 /**
  * Values against the reference, farthest out first.
- * @param bands rows of GET /profile/reference by name
- * @param words rows of GET /statistics by name
+ * @param comparison as of `loadComparison`
  */
-export function statisticRows(values, bands, words) {
+export function statisticsSection(title, values, { bands, words }) {
   const rows = [...bands.values()]
     .filter(({ name }) => values[name] !== null && values[name] !== undefined)
     .map((band) => ({ band, at: (values[band.name] - band.p50) / (band.p99 - band.p01 || 1) }))
@@ -106,7 +134,15 @@ export function statisticRows(values, bands, words) {
   );
   const shown = 24;
   const rest = rows.slice(shown);
-  return [
+  return h(
+    'section',
+    {},
+    h('h2', {}, title),
+    h(
+      'p',
+      { class: 'soft' },
+      'The band is the 1st to the 99th percentile of the reference, the tick its median; farthest out first.',
+    ),
     h('table', { class: 'plain ranges' }, head, h('tbody', {}, rows.slice(0, shown).map(line))),
     rest.length > 0 &&
       h(
@@ -115,5 +151,5 @@ export function statisticRows(values, bands, words) {
         h('summary', {}, `${rest.length} more`),
         h('table', { class: 'plain ranges' }, h('tbody', {}, rest.map(line))),
       ),
-  ];
+  );
 }
