@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { loadCore } from '../src/core/index.ts';
 import { outSize } from '../src/core/layout.ts';
-import { median, printTable } from './table.ts';
+import { cpuMs, median, printTable } from './table.ts';
 
 const [width, height] = [1920, 1080];
 const folder = mkdtempSync(join(tmpdir(), 'stopline-bench-'));
@@ -116,10 +116,7 @@ async function rival(): Promise<number> {
   sharp.cache(false);
   const times: number[] = [];
   for (let run = 0; run < 11; run++) {
-    const before = process.cpuUsage();
-    await sharp(data, { raw: { width, height, channels: 3 } }).stats();
-    const used = process.cpuUsage(before);
-    times.push((used.user + used.system) / 1000);
+    times.push(await cpuMs(() => sharp(data, { raw: { width, height, channels: 3 } }).stats()));
   }
   return median(times);
 }

@@ -18,7 +18,7 @@ import { fit } from '../src/fit.ts';
 import { createInspector } from '../src/inspector.ts';
 import { clopperPearson } from '../src/intervals.ts';
 import { mapOrdered } from '../src/pipeline.ts';
-import { median, printTable } from './table.ts';
+import { cpuMs, median, printTable } from './table.ts';
 
 const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'stopline-bench-'));
@@ -59,15 +59,13 @@ for (const { core, model } of kinds) {
   // The core takes the same time whatever the file; the decoder takes longer for a larger one.
   for (const quality of [75, 85, 95, 40]) {
     const file = await encodeFrame(scene, { quality });
-    // Processor time, which hardly depends on what else runs. In blocks, in turn: right after an inspection a bare decode finds cold caches and pays for its garbage.
+    // In blocks, in turn: right after an inspection a bare decode finds cold caches and pays for its garbage.
     const bare: number[] = [];
     const inspect: number[] = [];
     const block = async (times: number[], work: () => Promise<unknown>) => {
       for (let round = -2; round < 10; round++) {
-        const before = process.cpuUsage();
-        await work();
-        const { user, system } = process.cpuUsage(before);
-        if (round >= 0) times.push((user + system) / 1000);
+        const time = await cpuMs(work);
+        if (round >= 0) times.push(time);
       }
     };
     // A service has compiled what it runs often.
@@ -103,10 +101,10 @@ const batches: (string | number)[][] = [];
 for (const size of [1, 2, 4, 8, 16]) {
   const times: number[] = [];
   for (let round = -5; round < 30; round++) {
-    const before = process.cpuUsage();
-    for (let i = 0; i < small.length; i += size) await embedder.embed(small.slice(i, i + size));
-    const { user, system } = process.cpuUsage(before);
-    if (round >= 0) times.push((user + system) / 1000 / small.length);
+    const time = await cpuMs(async () => {
+      for (let i = 0; i < small.length; i += size) await embedder.embed(small.slice(i, i + size));
+    });
+    if (round >= 0) times.push(time / small.length);
   }
   batches.push([size, median(times).toFixed(2)]);
 }
@@ -202,10 +200,10 @@ for (const model of models) {
   const inspector = await createInspector({ profile });
   const costs = { bare: [] as number[], inspect: [] as number[] };
   const cost = async (times: number[], work: (bytes: Uint8Array) => Promise<unknown>) => {
-    const before = process.cpuUsage();
-    for (const bytes of sample) await work(bytes);
-    const { user, system } = process.cpuUsage(before);
-    times.push((user + system) / 1000 / sample.length);
+    const time = await cpuMs(async () => {
+      for (const bytes of sample) await work(bytes);
+    });
+    times.push(time / sample.length);
   };
   for (let round = 0; round < 6; round++) {
     await cost(costs.bare, (bytes) => sharp(bytes).raw().toBuffer());
