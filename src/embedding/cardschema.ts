@@ -3,7 +3,7 @@ import { Value } from 'typebox/value';
 import { StoplineError } from '../errors.ts';
 
 /** Version of the card's layout and of the meaning of everything in it. */
-export const cardVersion = 1;
+const cardVersion = 1;
 
 const closed = { additionalProperties: false };
 const name = Type.String({ minLength: 1, maxLength: 4096 });

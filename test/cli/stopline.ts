@@ -29,8 +29,7 @@ function cleanEnvironment(): Record<string, string | undefined> {
   const kept = Object.entries(process.env).filter(
     ([name]) => !name.startsWith('STOPLINE_') && !['FORCE_COLOR', 'NO_COLOR', 'NODE_OPTIONS'].includes(name),
   );
-  // Every run compiles the same sources, and its worker threads do so again: the second run need not.
-  return { ...Object.fromEntries(kept), NODE_COMPILE_CACHE: join(tmpdir(), 'stopline-compile-cache') };
+  return Object.fromEntries(kept);
 }
 
 /** Runs the real command line in a process of its own. */
