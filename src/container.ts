@@ -38,6 +38,8 @@ export interface Container {
     /** '4:4:4', '4:2:2', '4:2:0', '4:4:0', '4:1:1', 'grey', or the sampling factors as text. */
     chromaSubsampling: string;
     arithmetic: boolean;
+    /** Scan parameters or an Adobe transform that the standard does not know; some cameras write them, no pixel is lost. */
+    oddHeader: boolean;
   };
 }
 

@@ -37,6 +37,10 @@ function codeOf(bytes: Uint8Array): string {
 const all = Array.from({ length: 100 }, (_, i) => i + 1);
 const small = picture(40, 24);
 
+/** An Adobe segment with this colour transform. */
+const adobe = (transform: number) =>
+  jpegSegment(0xee, Buffer.from(`Adobe\0\x64\0\0\0\0${String.fromCharCode(transform)}`, 'latin1'));
+
 describe('JPEG quality', () => {
   test.each([
     ['4:2:0', false],
@@ -165,8 +169,6 @@ describe('JPEG headers', () => {
   });
 
   test('the Adobe marker tells RGB from YCbCr and CMYK from YCCK', () => {
-    const adobe = (transform: number) =>
-      jpegSegment(0xee, Buffer.from(`Adobe\0\x64\0\0\0\0${String.fromCharCode(transform)}`, 'latin1'));
     const colour = (components: number, ...segments: Buffer[]) =>
       readContainer(withJpegSegments(jpegSkeleton(64, 64, components), ...segments)).colour;
     expect(colour(3)).toBe('ycbcr');
@@ -177,6 +179,18 @@ describe('JPEG headers', () => {
     expect(colour(4, adobe(2))).toBe('ycck');
     expect(codeOf(jpegSkeleton(64, 64, 2))).toBe('IMAGE_UNSUPPORTED');
     expect(codeOf(jpegSkeleton(64, 64, 5))).toBe('IMAGE_UNSUPPORTED');
+  });
+
+  test('what libjpeg warns of in a header is told', () => {
+    const isOdd = (bytes: Buffer) => readContainer(bytes).jpeg!.oddHeader;
+    const spectral = jpegSkeleton(64, 64);
+    const scan = findJpegMarker(spectral, 0xda);
+    spectral[scan + 2 + spectral.readUInt16BE(scan + 2) - 2] = 0;
+    expect([isOdd(jpegSkeleton(64, 64)), isOdd(spectral)]).toEqual([false, true]);
+    const transforms = (components: number) =>
+      [0, 1, 2, 3].map((transform) => isOdd(withJpegSegments(jpegSkeleton(64, 64, components), adobe(transform))));
+    expect(transforms(3)).toEqual([false, false, true, true]);
+    expect(transforms(4)).toEqual([false, true, false, true]);
   });
 
   test('12 bit and arithmetic coding are reported, lossless and hierarchical are not supported', () => {

@@ -471,6 +471,21 @@ describe('damage', () => {
   });
 });
 
+describe('files that fail at the same time', () => {
+  test('change nothing for each other', async () => {
+    // libvips keeps one buffer of error messages for all threads.
+    const broken = Buffer.from(jpeg);
+    broken.set([0, 0xff, 0xd5], (findJpegMarker(broken, 0xda) + broken.length) >> 1);
+    const damaged = Buffer.from(await picture(64, 48).png().toBuffer());
+    damaged[damaged.indexOf('IDAT') + 12]! ^= 0xff;
+    const odd = withJpegSegments(jpeg, jpegSegment(0xee, Buffer.from('Adobe\0\x64\0\0\0\0\x4c', 'latin1')));
+    const files = [broken, damaged, odd, jpeg];
+    const codes = await Promise.all(Array.from({ length: 800 }, (_, i) => codeOf(files[i % 4]!)));
+    const expected = ['IMAGE_CORRUPT', 'IMAGE_CORRUPT', 'decoded', 'decoded'];
+    expect(codes).toEqual(codes.map((_, i) => expected[i % 4]));
+  });
+});
+
 describe('any bytes', () => {
   test('mutated files end in a coded error or in a Frame of the promised size', async () => {
     const originals = await Promise.all([

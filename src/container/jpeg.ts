@@ -46,6 +46,7 @@ export function readJpeg(bytes: Uint8Array): Container {
   let huffman: 'none' | 'standard' | 'own' = 'none';
   let hasJfif = false;
   let adobeTransform: number | undefined;
+  let oddScan = false;
   let orientation = 1;
   let scans = 0;
   let position = 2;
@@ -92,6 +93,7 @@ export function readJpeg(bytes: Uint8Array): Container {
       if (++scans > maxScans) {
         throw new StoplineError('IMAGE_TOO_COMPLEX', `Expected at most ${maxScans} JPEG scans but received more.`);
       }
+      oddScan ||= !isProgressive(header) && !isWholeSpectrum(bytes, end);
       position = skipEntropyCoded(bytes, end);
     }
   }
@@ -99,7 +101,7 @@ export function readJpeg(bytes: Uint8Array): Container {
     throw corrupt('Expected a frame header and a scan in a JPEG but received neither.');
 
   const { width, height, precision, components } = header;
-  const progressive = header.type === 0xc2 || header.type === 0xca;
+  const progressive = isProgressive(header);
   const colour = colourOf(components, hasJfif, adobeTransform);
   const used = components.map((component) => tables[component.table]);
   const complete = used.every((table) => table !== undefined && table.length === 64);
@@ -127,6 +129,7 @@ export function readJpeg(bytes: Uint8Array): Container {
       ...estimateQuality(used as number[][], colour),
       chromaSubsampling: subsampling(components),
       arithmetic: header.type >= 0xc9,
+      oddHeader: oddScan || isOddTransform(components, hasJfif, adobeTransform),
     },
   };
 }
@@ -243,6 +246,19 @@ function colourOf(components: Component[], hasJfif: boolean, adobe: number | und
   if (hasJfif) return 'ycbcr';
   if (adobe !== undefined) return adobe === 0 ? 'rgb' : 'ycbcr';
   return String.fromCharCode(...components.map((component) => component.id)) === 'RGB' ? 'rgb' : 'ycbcr';
+}
+
+const isProgressive = ({ type }: Header) => type === 0xc2 || type === 0xca;
+
+/** The last three bytes of a scan header are 0, 63, 0 where the scan is not one pass of a progressive file (T.81 B.2.3). */
+function isWholeSpectrum(bytes: Uint8Array, end: number): boolean {
+  return bytes[end - 3] === 0 && bytes[end - 2] === 63 && bytes[end - 1] === 0;
+}
+
+/** Where libjpeg warns about an Adobe transform and goes on with YCbCr or YCCK (jdapimin.c, default_decompress_parms). */
+function isOddTransform(components: Component[], hasJfif: boolean, adobe: number | undefined): boolean {
+  if (adobe === undefined || adobe === 0) return false;
+  return (components.length === 3 && !hasJfif && adobe !== 1) || (components.length === 4 && adobe !== 2);
 }
 
 /** Names by the ratio of the first component to the second and third, by width and height. */

@@ -28,6 +28,7 @@ const containerSchema = Type.Object(
           standardTables: Type.Boolean(),
           chromaSubsampling: Type.String(),
           arithmetic: Type.Boolean(),
+          oddHeader: Type.Boolean(),
         },
         { additionalProperties: true },
       ),
