@@ -237,13 +237,13 @@ async function render(bytes: Uint8Array, container: Container, limits: Required<
 }
 
 /**
- * Gives back the memory of a Frame that `decode` made and nobody else holds; it has no pixels afterwards. Frames lie
- * outside the heap: left to the garbage collector they pile up, and each decode then starts on memory that the system has
- * to clear first, which is 2 of the 8 ms of a 1080p JPEG.
+ * Gives back the memory of pixels or tensors that nobody else holds; the array is empty afterwards. They lie outside the
+ * heap: left to the garbage collector they pile up, and each decode then starts on memory that the system has to clear
+ * first, which is 2 of the 8 ms of a 1080p JPEG.
  */
-export function release({ data }: Frame): void {
+export function release({ buffer, byteLength }: Uint8Array | Float32Array): void {
   // Small buffers may share memory with others.
-  if (data.buffer instanceof ArrayBuffer && data.byteLength === data.buffer.byteLength) data.buffer.transfer(0);
+  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffer.transfer(0);
 }
 
 function decoderWords(error: unknown): string {

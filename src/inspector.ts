@@ -134,13 +134,13 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     async inspect(bytes) {
       const { frame, ...image } = await measurePixels(core, bytes, options.limits, embedder);
       const verdict = verdictOn(image, frame);
-      release(frame);
+      release(frame.data);
       return verdict;
     },
     async explain(bytes) {
       const { frame, ...image } = await measurePixels(core, bytes, options.limits, embedder);
       const explanation = { verdict: verdictOn(image, frame), tiles: measureTiles(core, frame) };
-      release(frame);
+      release(frame.data);
       return explanation;
     },
     async inspectFrame(frame) {

@@ -35,7 +35,7 @@ export async function measureBytes(
   embedder?: Embedder,
 ): Promise<MeasuredImage> {
   const { frame, ...image } = await measurePixels(core, bytes, limits, embedder);
-  release(frame);
+  release(frame.data);
   return image;
 }
 

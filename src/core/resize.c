@@ -48,6 +48,8 @@ static void sum_rows(const uint8_t *restrict rows, size_t stride, const float *r
   size_t i = 0;
   for (; i + 4 * LANES32 <= n; i += 4 * LANES32) {
     f32v a = {0}, b = {0}, c = {0}, d = {0};
+    /* Too many rows side by side for the processor to see what comes: those that only the next sum reads are half of them. */
+    for (size_t k = 0; k < taps; k += 2) __builtin_prefetch(rows + (taps + k / 2) * stride + i);
     for (size_t k = 0; k < taps; k++) {
       const uint8_t *p = rows + k * stride + i;
       const f32v w = (f32v){0} + weights[k];

@@ -1,5 +1,5 @@
 import type { Core } from '../core/index.ts';
-import type { Frame } from '../decode.ts';
+import { type Frame, release } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
 import { classScores } from './answer.ts';
 import { type ModelCard, namedOutputs } from './card.ts';
@@ -73,6 +73,7 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
       preprocess(frame, input.subarray(i * size, (i + 1) * size));
     });
     const outputs = await network.run(input, frames.length);
+    release(input);
     outputs.forEach(({ dimensions, data }, i) => {
       if (dimensions[0] !== frames.length || data.length !== dimensions.reduce((a, b) => a * b, 1))
         throw new StoplineError(
@@ -137,7 +138,9 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
     const rows: T[] = [];
     for (let first = 0; first < frames.length; first += maxBatch) {
       const batch = frames.slice(first, first + maxBatch);
-      rows.push(...read(await forward(batch), batch.length));
+      const outputs = await forward(batch);
+      rows.push(...read(outputs, batch.length));
+      for (const { data } of outputs) release(data);
     }
     return rows;
   }
