@@ -29,12 +29,14 @@ export interface Admission {
   find(): FoundImages | Promise<FoundImages>;
   inspect(image: Uint8Array | Frame, signal: AbortSignal): Promise<Verdict>;
   report(report: Report): void;
+  /** What judging beside waits for; default: that what is to be forwarded has been handed on. */
+  begin?: () => Promise<unknown>;
   /** The client went away. */
   signal?: AbortSignal;
 }
 
 /** Decides on one request: library policy, all its images. */
-export async function admit({ policy, find, inspect, report, signal }: Admission): Promise<Passage> {
+export async function admit({ policy, find, inspect, report, begin, signal }: Admission): Promise<Passage> {
   const judgeAll = async (): Promise<{ decision: Decision; found?: FoundImages }> => {
     let found: FoundImages;
     try {
@@ -54,7 +56,7 @@ export async function admit({ policy, find, inspect, report, signal }: Admission
   }
   if (timing === 'beside') {
     // What is to be forwarded goes first: finding images is work.
-    const judged = new Promise<void>((resolve) => setImmediate(resolve)).then(async () => {
+    const judged = (begin ? begin() : new Promise<void>((resolve) => setImmediate(resolve))).then(async () => {
       const { decision } = await judgeAll();
       report({ outcome: 'observed', reason: reasonOf(decision) });
       return decision;

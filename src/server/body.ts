@@ -1,6 +1,7 @@
 import { finished, Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Value from 'typebox/value';
+import { release } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
 import { jsonImageSchema } from './schemas.ts';
 
@@ -45,6 +46,14 @@ export function askForBody(request: FastifyRequest, reply: FastifyReply): void {
 /** Bounds of one multipart request; the file itself is bounded by the body limit (GHSA-3pm6-wjfr-3v47). */
 export const multipartLimits = { files: 1, fields: 8, parts: 9, fieldSize: 4096, fieldNameSize: 100, headerPairs: 32 };
 
+/** Pieces that nobody else holds to one array. */
+function join(chunks: readonly Buffer[], length: number): Buffer {
+  if (chunks.length === 1) return chunks[0];
+  const whole = Buffer.concat(chunks, length);
+  for (const chunk of chunks) release(chunk);
+  return whole;
+}
+
 /**
  * A stream to one array, counting every byte against the limit and the budget while it arrives. Not `for await`, which
  * would destroy the stream, and with it the connection, when a limit is passed.
@@ -67,7 +76,7 @@ function collect(stream: Readable, limit: number, hold: (bytes: number) => void)
     };
     // Also notices a stream that had failed before it was looked at.
     const forget = finished(stream, { writable: false }, (error) => {
-      if (!error) resolve(Buffer.concat(chunks, length));
+      if (!error) resolve(join(chunks, length));
       else reject(new StoplineError('REQUEST_INVALID', `Expected the whole body but received: ${error.message}.`));
     });
     stream.on('data', take);
@@ -207,7 +216,7 @@ export function takeBody(
       }
     };
     const forget = finished(stream, { writable: false }, (error) => {
-      if (!error) resolve({ body: chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length) });
+      if (!error) resolve({ body: join(chunks, length) });
       else reject(new StoplineError('REQUEST_INVALID', `Expected the whole body but received: ${error.message}.`));
     });
     stream.on('data', take);

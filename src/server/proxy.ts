@@ -16,6 +16,8 @@ import { refuse } from './refusal.ts';
 
 /** An upstream that does not take a connection within this long is not there. */
 const connectTimeoutMs = 2000;
+/** An observing gate judges when the answer is sent, because its processors are wanted for that; but so late at most. */
+const besideWithinMs = 100;
 /** Connections to the upstream; further requests wait for one. */
 const connections = 256;
 
@@ -41,7 +43,11 @@ export async function registerGate(app: FastifyInstance, parts: GateParts): Prom
   const judging = new WeakMap<FastifyRequest, Promise<unknown>>();
 
   /** Judges a request whose body has been read, by the rules of its path. */
-  const judgeRequest = async (request: FastifyRequest, of: { path: string; taken: Taken; signal: AbortSignal }) => {
+  const judgeRequest = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    of: { path: string; taken: Taken; signal: AbortSignal },
+  ) => {
     const { path, taken, signal } = of;
     const route = match(path);
     const { requestId, source } = { requestId: request.id, source: sourceFor(request, config, route) };
@@ -56,6 +62,7 @@ export async function registerGate(app: FastifyInstance, parts: GateParts): Prom
       // The bytes are forwarded afterwards, so they are copied for the worker.
       inspect: (image, signal) => judge.inspect(image, { source, requestId, signal, keep: true }),
       report: (report) => metrics.observeGate(report),
+      begin: () => sent(reply, besideWithinMs),
     });
     const { judged } = passage;
     if (judged) {
@@ -113,7 +120,7 @@ export async function registerGate(app: FastifyInstance, parts: GateParts): Prom
       if (request.method === 'GET' || request.method === 'HEAD') return forward(request, reply, { path });
       const taken = await readBody(request, reply);
       if (route?.protocol === 'pass') return forward(request, reply, { path, taken });
-      const passage = await judgeRequest(request, { path, taken, signal: gone });
+      const passage = await judgeRequest(request, reply, { path, taken, signal: gone });
       gone.throwIfAborted();
       const { action, decision, found } = passage;
       id = found?.id;
@@ -194,7 +201,7 @@ export async function registerGate(app: FastifyInstance, parts: GateParts): Prom
           const tooLarge = 'Expected the whole body but Envoy sent a part of it: raise max_request_bytes.';
           Object.assign(taken, { error: new StoplineError('REQUEST_TOO_LARGE', tooLarge) });
         }
-        const passage = await judgeRequest(request, { path, taken, signal: gone });
+        const passage = await judgeRequest(request, reply, { path, taken, signal: gone });
         gone.throwIfAborted();
         const { action, decision } = passage;
         reply.headers(passageHeaders(passage));
@@ -231,6 +238,17 @@ function goneSignal(reply: FastifyReply): AbortSignal {
     if (!reply.raw.writableFinished) gone.abort(new StoplineError('CLOSED', 'The client closed the connection.'));
   });
   return gone.signal;
+}
+
+/** Resolves when the answer has been sent, or cut off, or after some time. */
+function sent(reply: FastifyReply, withinMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, withinMs);
+    reply.raw.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 /** Between two neighbours only (RFC 9110, 7.6.1), and what would let a client speak in our name or in that of a proxy. */
