@@ -11,12 +11,11 @@ let work: Work | undefined;
 const send = (message: object) => process.send?.(message, undefined, {}, () => undefined);
 
 process.on('message', async (message: { workerData?: unknown; warmUp?: unknown; task?: unknown }) => {
-  if (!work) {
+  if ('workerData' in message) {
     work = openWorker(message.workerData);
-    if (message.warmUp !== undefined) await work(message.warmUp);
-    send({ ready: true });
+    send({ ready: true, answer: message.warmUp === undefined ? undefined : await work(message.warmUp) });
   } else {
-    send({ answer: await work(message.task) });
+    send({ answer: await work?.(message.task) });
   }
 });
 // The service decides when its workers end; a terminal and a service manager signal all processes at once.

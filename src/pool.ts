@@ -33,6 +33,11 @@ const modelGraceMs = 5000;
 export interface Workers<Task> {
   /** Takes as many tasks at a time as there are workers; what a worker answers is not looked at. */
   run(task: Task, options: { transfer?: ArrayBuffer[]; isWarmUp?: boolean }): Promise<unknown>;
+  /**
+   * Gives every worker other `workerData`, one after the other, while the rest go on; absent where workers cannot be told.
+   * @param check looks at what the warm-up of each came to; what it throws is thrown, and all work with what they had before
+   */
+  renew?(workerData: unknown, check: (answer: unknown) => void): Promise<void>;
   /** Workers that run or start. */
   readonly alive: number;
   /** Workers that ended by themselves, ever. */
@@ -58,6 +63,7 @@ export interface WorkerLine<Task> {
   run<Value>(task: Task, options?: RunOptions): Promise<Value>;
   readonly threads: number;
   /** See `Workers`. */
+  readonly renew?: Workers<Task>['renew'];
   readonly crashes: number;
   readonly isFailing: boolean;
   /** Tasks that wait for a thread. */
@@ -203,6 +209,7 @@ export function createWorkerLine<Task>(options: {
 
   return {
     threads,
+    renew: workers.renew,
     get crashes() {
       return workers.crashes;
     },
@@ -335,6 +342,11 @@ export interface Pool {
    * @throws {StoplineError} PROFILE_RULE, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
    */
   ready(): Promise<void>;
+  /**
+   * Judges by another Profile from now on, image after image; absent in a pool of threads, which has to be replaced.
+   * @throws {StoplineError} PROFILE_RULE, MODEL_*, OPTION_INVALID: then the Profile stays
+   */
+  renew?(profile: Profile): Promise<void>;
   /** `core` and, with a model, `embedder` are known once `ready` has resolved. */
   readonly info: { threads: number; core?: CoreInfo; embedder?: EmbedderInfo };
   /** See `Workers`. */
@@ -369,7 +381,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     isBatch,
   } = options;
   const profile = typeof options.profile === 'string' ? await loadProfile(options.profile) : options.profile;
-  const model = typeof options.model === 'object' ? options.model : await modelOf(profile, options.model);
+  const model = await modelOf(profile, options.model);
   // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
   const decodesAhead = isBatch && threads >= availableParallelism();
   const { classifier, device, blockWhen } = options;
@@ -396,6 +408,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
   });
 
   const info: Pool['info'] = { threads };
+  const { renew } = line;
   // As many tasks as threads, handed out at once: each thread gets one.
   const warmUp = Promise.all(
     Array.from({ length: threads }, () => line.run<Loaded>({ kind: 'warm' }, { isWarmUp: true })),
@@ -423,6 +436,15 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
       return line.expectedWaitMs;
     },
     admit: () => line.admit(),
+    ...(renew && {
+      async renew(profile: Profile) {
+        const next: WorkerSettings = { ...workerData, profile, model: await modelOf(profile, options.model) };
+        await renew(next, (answer) => {
+          if ('error' in (answer as WorkerAnswer<Loaded>)) throw reviveError((answer as { error: never }).error);
+          info.embedder = (answer as { value: Loaded }).value.embedder;
+        });
+      },
+    }),
     ready: () => warmUp,
     inspect(image, { signal, transfer } = {}) {
       // What goes to a process is copied on the way.
@@ -462,7 +484,11 @@ function ownedBytes(bytes: Uint8Array): Uint8Array {
 }
 
 /** Found once and sent to every worker. */
-async function modelOf(profile: Profile | undefined, path?: string): Promise<PreparedModel | undefined> {
+async function modelOf(
+  profile: Profile | undefined,
+  path?: string | PreparedModel,
+): Promise<PreparedModel | undefined> {
+  if (typeof path === 'object') return path;
   if (profile) return profile.model && findModel(profile.model, path);
   return path === undefined ? undefined : (await prepareModel(path)).model;
 }

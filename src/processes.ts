@@ -30,8 +30,12 @@ interface Child {
   process: ChildProcess;
   isReady: boolean;
   isLate: boolean;
+  /** The data that it works with. */
+  given?: unknown;
   job?: Job;
   timer?: NodeJS.Timeout;
+  /** What it is to work with instead, once it is idle; told how its warm-up ended, or nothing where the process did. */
+  renewal?: { workerData: unknown; isSent: boolean; resolve(answer?: unknown): void };
 }
 
 /**
@@ -52,7 +56,8 @@ export function startProcesses<Task>(options: {
   crashLimit?: number;
   onFailure(cause: unknown): void;
 }): Workers<Task> {
-  const { filename, workerData, count, limitMs, warmUp, crashLimit = defaultCrashLimit, onFailure } = options;
+  const { filename, count, limitMs, warmUp, crashLimit = defaultCrashLimit, onFailure } = options;
+  let { workerData } = options;
   const children = new Set<Child>();
   /** Handed over, but no process is ready. */
   const waiting: Job[] = [];
@@ -75,7 +80,19 @@ export function startProcesses<Task>(options: {
     }, ms);
   };
 
+  const open = (child: Child, given: unknown) => {
+    child.isReady = false;
+    child.given = given;
+    endAfter(child, startMs);
+    child.process.send({ workerData: given, warmUp }, () => undefined);
+  };
+
   const giveNext = (child: Child) => {
+    if (child.renewal && !child.renewal.isSent) {
+      child.renewal.isSent = true;
+      open(child, child.renewal.workerData);
+      return;
+    }
     const job = waiting.shift();
     if (!job) return;
     child.job = job;
@@ -88,8 +105,11 @@ export function startProcesses<Task>(options: {
     if (message.ready) {
       child.isReady = true;
       failedStarts = 0;
-      readyOnce += 1;
-      if (readyOnce === count) for (let i = 0; i < spares; i++) start();
+      const { renewal } = child;
+      if (renewal?.isSent) {
+        child.renewal = undefined;
+        renewal.resolve(message.answer);
+      } else if (++readyOnce === count) for (let i = 0; i < spares; i++) start();
     } else {
       const { job } = child;
       child.job = undefined;
@@ -101,6 +121,7 @@ export function startProcesses<Task>(options: {
   const replace = (child: Child, how: string) => {
     if (!children.delete(child)) return;
     clearTimeout(child.timer);
+    child.renewal?.resolve();
     child.job?.reject(
       isClosed
         ? new Error('closed')
@@ -131,13 +152,25 @@ export function startProcesses<Task>(options: {
     if (isClosed) return;
     const child: Child = { process: spawnChild(filename), isReady: false, isLate: false };
     children.add(child);
-    endAfter(child, startMs);
     child.process.on('message', (message: { ready?: true; answer?: unknown }) => receive(child, message));
     child.process.on('exit', (code, signal) => replace(child, signal ?? `exit code ${code}`));
     child.process.on('error', (error) => replace(child, error.message));
-    child.process.send({ workerData, warmUp }, () => undefined);
+    open(child, workerData);
   }
   for (let i = 0; i < count; i++) start();
+
+  /** A process that works with something else: an idle one first, so that the others go on with what they have. */
+  const nextBut = (given: unknown): Child | undefined => {
+    const others = [...children].filter((child) => child.given !== given);
+    return others.find(({ job }) => !job) ?? others[0];
+  };
+
+  /** @returns what its warm-up came to; nothing where the process has ended */
+  const renewOne = (child: Child, given: unknown) =>
+    new Promise<unknown>((resolve) => {
+      child.renewal = { workerData: given, isSent: false, resolve };
+      if (child.isReady && !child.job) giveNext(child);
+    });
 
   // Told by the end of the pipe, a process that hangs in native code would not notice.
   const killAll = () => {
@@ -151,6 +184,24 @@ export function startProcesses<Task>(options: {
         waiting.push({ task, isLimited: !isWarmUp, resolve, reject });
         for (const child of children) if (child.isReady && !child.job) giveNext(child);
       }),
+    async renew(next, check) {
+      const before = workerData;
+      for (;;) {
+        const child = nextBut(next);
+        if (!child) break;
+        const answer = await renewOne(child, next);
+        if (answer === undefined) continue; // what replaces one that ended meanwhile gets its turn
+        try {
+          check(answer);
+        } catch (error) {
+          workerData = before;
+          for (let wrong = nextBut(before); wrong; wrong = nextBut(before)) await renewOne(wrong, before);
+          throw error;
+        }
+        workerData = next;
+      }
+      if (workerData !== next) throw new Error('Expected processes to be renewed but none runs.');
+    },
     get alive() {
       return children.size;
     },

@@ -179,9 +179,15 @@ async function perform(task: WorkerTask): Promise<Answer> {
  */
 let last: Promise<unknown> = Promise.resolve();
 
-/** Entry of a worker. */
+/** Entry of a worker; again with a process that is to judge by another Profile. A network that stays the same stays open. */
 export function openWorker(given: WorkerSettings): typeof work {
+  const isSame = isDeepStrictEqual(settings?.model?.card, given.model?.card);
   settings = given;
+  inspector = undefined;
+  if (!isSame) {
+    void embedder?.then((open) => open?.close());
+    embedder = undefined;
+  }
   return work;
 }
 

@@ -84,6 +84,46 @@ describe('a fault in native code', () => {
 });
 
 describe('a process', () => {
+  it('is given other data while the others go on, also where one ends meanwhile', async () => {
+    const line = start(2);
+    const colour = async () => {
+      const { workerData } = await line.run<{ workerData: { colour: string } }>({ kind: 'echo', value: 1 });
+      return workerData.colour;
+    };
+    expect(await colour()).toBe('red');
+    const seen: string[] = [];
+    let isOver = false;
+    const asking = (async () => {
+      while (!isOver) seen.push(await colour());
+    })();
+    const crash = line.run({ kind: 'segfault' }).catch(() => undefined);
+    await line.renew?.({ colour: 'green' }, (answer) =>
+      expect(answer).toEqual({ value: { task: 'warm', workerData: { colour: 'green' } } }),
+    );
+    isOver = true;
+    await Promise.all([asking, crash]);
+    expect(seen.length).toBeGreaterThan(0);
+    expect([...new Set(seen)].filter((name) => name !== 'red' && name !== 'green')).toEqual([]);
+    // Those at work, the spare one, and those that replace any.
+    for (let i = 0; i < 4; i++) {
+      expect(await Promise.all([colour(), colour()])).toEqual(['green', 'green']);
+      await line.run({ kind: 'exit' }).catch(() => undefined);
+    }
+  });
+
+  it('keeps its data where the other is refused', async () => {
+    const line = start(2);
+    const refuse = () => {
+      throw new RangeError('not this one');
+    };
+    await expect(line.renew?.({ colour: 'green' }, refuse)).rejects.toThrow('not this one');
+    for (let i = 0; i < 3; i++) {
+      const both = await Promise.all([line.run({ kind: 'echo', value: 1 }), line.run({ kind: 'echo', value: 1 })]);
+      expect(both).toEqual(Array(2).fill({ task: 1, workerData: { colour: 'red' } }));
+      await line.run({ kind: 'exit' }).catch(() => undefined);
+    }
+  });
+
   it('that works on a task for too long is ended', async () => {
     const line = start(1, { limitMs: 300 });
     await line.run({ kind: 'echo', value: 0 });

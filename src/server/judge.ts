@@ -40,7 +40,7 @@ export interface Judge {
   ): Promise<Verdict>;
   /** Calls the watcher after each verdict, in the order in which they were reached. It must not throw or block. */
   watch(watcher: Watcher, wants?: { bytes: boolean }): void;
-  /** Judges by another Profile from now on. What was accepted before is judged by the one before, whose threads then end. */
+  /** Judges by another Profile, or with another pool, from now on. A pool that is replaced finishes what it accepted and ends. */
   replace(pool: Pool, profile: Profile): void;
   /** Calls the watcher after each change of the Profile. It must not throw or block. */
   onReplace(watcher: (profile: Profile) => void): void;
@@ -74,7 +74,7 @@ export function createJudge(pool: Pool, profile: Profile | StoplineError): Judge
     replace(pool, profile) {
       const { pool: previous } = current;
       current = { pool, profile };
-      void previous.close();
+      if (previous !== pool) void previous.close();
       for (const watcher of replaceWatchers) watcher(profile);
     },
     onReplace: (watcher) => void replaceWatchers.push(watcher),

@@ -77,8 +77,8 @@ export function refusingPool(error: StoplineError): Pool {
 
 export interface Reloader {
   /**
-   * Reads the Profile file again. Where it holds another Profile, threads are started and warmed up with it, and only then
-   * take over; whatever goes wrong, the Profile in force stays.
+   * Reads the Profile file again. Where it holds another Profile, the processes that judge are told, one after the other, or
+   * threads are started and warmed up with it and then take over; whatever goes wrong, the Profile in force stays.
    * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
    */
   reload(): Promise<{ profile: Profile; changed: boolean }>;
@@ -91,19 +91,28 @@ export function createReloader(config: Config, judge: Judge, log: FastifyBaseLog
   let running: Promise<unknown> = Promise.resolve();
   let isClosed = false;
   let waiting: Promise<{ profile: Profile; changed: boolean }> | undefined;
+  /** The pool in force, told to judge by the Profile, or a new one where there is none that can be told. */
+  const poolFor = async (profile: Profile): Promise<Pool> => {
+    const { pool } = judge;
+    if (pool.renew) {
+      await pool.renew(profile);
+      return pool;
+    }
+    const next = await openPool(config, profile);
+    try {
+      await next.ready();
+      if (isClosed) throw new StoplineError('CLOSED', 'Expected a serving replica but this one is shutting down.');
+    } catch (error) {
+      await next.destroy();
+      throw error;
+    }
+    return next;
+  };
   const load = async () => {
     waiting = undefined;
     const profile = await readProfile(config);
     if (profile.sha256 === currentSha256(judge)) return { profile, changed: false };
-    const pool = await openPool(config, profile);
-    try {
-      await pool.ready();
-      if (isClosed) throw new StoplineError('CLOSED', 'Expected a serving replica but this one is shutting down.');
-    } catch (error) {
-      await pool.destroy();
-      throw error;
-    }
-    judge.replace(pool, profile);
+    judge.replace(await poolFor(profile), profile);
     log.info({ profile: profile.sha256, name: profile.name }, 'profile reloaded');
     return { profile, changed: true };
   };
