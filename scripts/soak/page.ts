@@ -27,11 +27,12 @@ const samples = 30;
 
 /** Notes in the page how long each frame was, and what the browser says of long ones. */
 const frameWatch = `(() => {
-  const seen = { frames: 0, longest: 0, long: [] };
+  const seen = { frames: 0, longest: 0, long: [], isPaused: false };
   window.frameWatch = seen;
   let last;
   const tick = (now) => {
-    if (last !== undefined) {
+    if (seen.isPaused) now = undefined;
+    else if (last !== undefined) {
       seen.frames++;
       seen.longest = Math.max(seen.longest, now - last);
     }
@@ -42,7 +43,7 @@ const frameWatch = `(() => {
     requestAnimationFrame(tick);
     new PerformanceObserver((list) => {
       for (const { duration, scripts } of list.getEntries())
-        if (seen.long.length < 20)
+        if (duration > ${longestMs} && !seen.isPaused && seen.long.length < 20)
           seen.long.push(Math.round(duration) + ' ms: ' + scripts.map((script) =>
             script.sourceURL.split('/').at(-1) + ' ' + script.invoker + ' ' + Math.round(script.duration) + ' ms').join(', '));
     }).observe({ type: 'long-animation-frame' });
@@ -68,8 +69,13 @@ async function watch(browser: Browser, name: string, address: string): Promise<W
     name,
     faults,
     async heap() {
+      // Garbage that is collected for the sake of measuring is no fault of the page.
+      await page.evaluate('void (window.frameWatch.isPaused = true)');
       await session.send('HeapProfiler.collectGarbage');
-      return (await session.send('Runtime.getHeapUsage')).usedSize;
+      const { usedSize } = await session.send('Runtime.getHeapUsage');
+      await page.evaluate('new Promise((resolve) => setTimeout(resolve, 100))');
+      await page.evaluate('void (window.frameWatch.isPaused = false)');
+      return usedSize;
     },
     frames: () => page.evaluate('window.frameWatch'),
   };
@@ -119,7 +125,11 @@ function growthOf(heap: readonly number[]): number {
 
 async function soak(stage: Stage, browser: Browser): Promise<boolean> {
   const images = await renderImages();
-  const { url } = await stage.start({ args: ['--threads', '1', '--log-level', 'warn'] });
+  // An operator looks at it on another machine: the service comes second where both share one.
+  const { url } = await stage.start({
+    args: ['--threads', '1', '--log-level', 'warn'],
+    shell: 'renice -n 10 $$ >/dev/null;',
+  });
   if (!(await isReadyWithin(url, 60_000))) throw new Error('Expected the service to become ready within a minute.');
   // Every camera is there, so that what is measured is a page with all of them.
   for (let n = 0; n < cameras; n++) await post(url, images[n % images.length], {}, `/inspect?source=camera-${n}`);

@@ -107,7 +107,8 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
   it('comes with little, soon, and with a policy that lets nothing else in', async () => {
     const page = await browser.newPage();
     const answer = await page.goto(service.url);
-    await page.locator('.cameras tbody tr').first().waitFor();
+    await page.getByRole('link', { name: 'rear' }).click();
+    await page.locator('.chart canvas').first().waitFor();
     const policy = answer?.headers()['content-security-policy'] ?? '';
     expect(policy).toContain("default-src 'none'");
     expect(policy).not.toMatch(/unsafe|https:|\*/);

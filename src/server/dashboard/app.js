@@ -1,16 +1,17 @@
 import { follow, forget } from './api.js';
-import { cameraPage } from './camera.js';
 import { h } from './dom.js';
-import { overviewPage } from './overview.js';
-import { profilePage } from './profile.js';
-import { quarantinePage } from './quarantine.js';
-import { tryPage } from './try.js';
 
 /**
  * A page is a function of the main element and its arguments, and returns what it wants to be told: `verdict` and `transition`
- * as they come, `refresh` about every second where anything came, `close` when another page is opened.
+ * as they come, `refresh` about every second where anything came, `close` when another page is opened. Its code is loaded with it.
  */
-const pages = { '': overviewPage, camera: cameraPage, quarantine: quarantinePage, profile: profilePage, try: tryPage };
+const pages = {
+  '': async () => (await import('./overview.js')).overviewPage,
+  camera: async () => (await import('./camera.js')).cameraPage,
+  quarantine: async () => (await import('./quarantine.js')).quarantinePage,
+  profile: async () => (await import('./profile.js')).profilePage,
+  try: async () => (await import('./try.js')).tryPage,
+};
 
 const main = document.getElementById('main');
 const live = document.getElementById('live');
@@ -26,14 +27,13 @@ async function open() {
     if (isHere) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
-  const hash = location.hash;
   const element = h('div', { class: 'page' });
   main.replaceChildren(element);
   try {
-    const make = pages[name] ?? overviewPage;
+    const make = await pages[Object.hasOwn(pages, name) ? name : '']();
     const opened = (await make(element, decodeURIComponent(argument))) ?? {};
     // Another page may have been opened meanwhile.
-    if (location.hash === hash) page = opened;
+    if (element.isConnected) page = opened;
     else opened.close?.();
   } catch (error) {
     const text = h('p', { class: 'error', role: 'alert' }, error.message);

@@ -43,6 +43,7 @@ export async function cameraPage(element, source) {
   const words = new Map(table.map((row) => [row.name, row]));
   let latest = { images: 0, at: [], pValue: [], verdict: [], projection: [] };
   let range = 'hour';
+  let shownStrange;
 
   const now = h('section', { class: 'now', 'aria-live': 'polite' });
   const verdictChart = h('div', { class: 'chart' });
@@ -127,12 +128,12 @@ export async function cameraPage(element, source) {
       ['pass', 'warn', 'block'].map((kind) => h('span', {}, verdictTag(kind), ` ${of(kind)}`)),
     );
     drawMultiples(next.statistics);
-    show(
-      strange,
-      next.strange.length === 0
-        ? h('p', { class: 'soft' }, 'None: every image of late passed.')
-        : next.strange.map(strangeImage),
-    );
+    const strangest = JSON.stringify(next.strange);
+    if (strangest !== shownStrange) {
+      shownStrange = strangest;
+      const none = h('p', { class: 'soft' }, 'None: every image of late passed.');
+      show(strange, next.strange.length === 0 ? none : next.strange.map(strangeImage));
+    }
     const { cloud: points } = reference;
     if (points.length === 0)
       show(cloudNote, 'The Profile was fitted without a model, so what images show is not compared.');
@@ -163,12 +164,9 @@ export async function cameraPage(element, source) {
         const plotted = h('div', { class: 'chart' });
         const value = h('p', { class: 'value' });
         const card = h('article', {}, h('h3', { title: row?.meaning }, breakable(name)), value, plotted);
-        multiples.append(card);
         entry = { card, value, plot: bandChart(plotted) };
         small.set(name, entry);
       }
-      // In the order in which they moved.
-      multiples.append(entry.card);
       const last = values.filter((value) => value !== null).at(-1);
       const outside = last > band.p99 ? row?.high : last < band.p01 ? row?.low : undefined;
       const text = `${number(last)} ${unitText(row?.unit)}`;
@@ -179,6 +177,9 @@ export async function cameraPage(element, source) {
       );
       entry.plot.set(bandData(values, band));
     }
+    // In the order in which they moved.
+    const cards = statistics.flatMap(({ name }) => small.get(name)?.card ?? []);
+    if (cards.some((card, i) => card !== multiples.children[i])) multiples.append(...cards);
   }
 
   function strangeImage({ id, at, verdict, pValue, reasons, causes, nearest, hasPicture }) {

@@ -1,4 +1,35 @@
+import { h } from './dom.js';
+
 /* global uPlot */
+
+/** Of 50 kB, so it is there only for pages that have charts. */
+await new Promise((resolve, reject) => {
+  const script = h('script', { src: '/dashboard/uPlot.iife.min.js', onload: resolve, onerror: reject });
+  document.head.append(h('link', { rel: 'stylesheet', href: '/dashboard/uPlot.min.css' }), script);
+});
+
+/** Charts that are to be drawn, and how much of a frame is given to them: a page of twelve must not stop for all at once. */
+const waiting = new Set();
+const sliceMs = 8;
+
+function drawSome() {
+  const until = performance.now() + sliceMs;
+  try {
+    for (const draw of waiting) {
+      waiting.delete(draw);
+      draw();
+      if (performance.now() >= until) break;
+    }
+  } finally {
+    // One that cannot be drawn must not stop the others for good.
+    if (waiting.size > 0) requestAnimationFrame(drawSome);
+  }
+}
+
+function drawLater(draw) {
+  if (waiting.size === 0) requestAnimationFrame(drawSome);
+  waiting.add(draw);
+}
 
 /** Colours of the page as it is now, light or dark. */
 function colours() {
@@ -46,6 +77,10 @@ function chart(element, make) {
       element,
     );
   };
+  const draw = () => {
+    if (plot) plot.setData(data);
+    else build();
+  };
   const resized = new ResizeObserver(() => {
     if (plot && Math.abs(plot.width - element.clientWidth) > 2)
       plot.setSize({ width: Math.max(120, element.clientWidth), height: plot.height });
@@ -56,10 +91,10 @@ function chart(element, make) {
   return {
     set(next) {
       data = next;
-      if (plot) plot.setData(next);
-      else build();
+      drawLater(draw);
     },
     close() {
+      waiting.delete(draw);
       resized.disconnect();
       dark.removeEventListener('change', build);
       plot?.destroy();

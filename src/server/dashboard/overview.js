@@ -3,12 +3,14 @@ import { ago, answerOf, clock, count, h, percent, pText, s, show } from './dom.j
 
 /** P-values of a camera that its line shows. */
 const sparkLength = 60;
+const sparkSize = { width: 180, height: 28 };
 /** Lines beyond this are drawn when the filter brings them up. */
 const maxLines = 200;
 
 /** Every camera in a line: can the classifier be trusted right now? */
 export async function overviewPage(element) {
   const cameras = new Map();
+  const lines = new Map();
   const limits = (await once('/profile')).falseAlarmRate.promised;
   let filter = '';
   let isDrawn = true;
@@ -82,7 +84,13 @@ export async function overviewPage(element) {
       ],
     );
     const shown = all.filter(({ source }) => source.toLowerCase().includes(filter)).slice(0, maxLines);
-    show(body, shown.map(line));
+    const places = shown.map((camera) => {
+      const line = lines.get(camera.source) ?? cameraLine(camera.source);
+      lines.set(camera.source, line);
+      line.update(camera);
+      return line.element;
+    });
+    arrange(body, places);
   }
 
   /** Share of the last images that were warned about or blocked. */
@@ -158,46 +166,89 @@ function sentence(all) {
   return ['The classifier can be trusted', rest.join(', ')];
 }
 
-function line({ source, state, since, cause, pValues, lastAt, answer, tone, stopped }) {
-  return h(
-    'tr',
-    { class: tone },
-    h('th', { scope: 'row' }, h('a', { href: `#/camera/${encodeURIComponent(source)}` }, source)),
-    h(
-      'td',
-      { class: 'state' },
-      h('span', { class: `dot ${tone}`, 'aria-hidden': 'true' }),
-      h('b', {}, answer),
-      h('small', {}, state ?? 'not watched'),
-    ),
-    h(
-      'td',
-      { 'data-label': 'since' },
-      since ? h('time', { datetime: new Date(since).toISOString(), title: clock(since) }, ago(since)) : '\u2013',
-    ),
-    h(
-      'td',
-      { 'data-label': 'cause', class: tone !== 'good' && cause ? '' : 'none' },
-      (tone !== 'good' && cause) || '\u2013',
-    ),
-    h('td', { 'data-label': 'stopped' }, stopped === undefined ? '\u2013' : percent(stopped)),
-    h('td', { class: 'spark' }, spark(pValues ?? [])),
-    h('td', { 'data-label': 'last image' }, lastAt ? `${ago(lastAt)} ago` : '\u2013'),
+/** A line of the table, of which only what is another text is changed: a hundred of them are drawn four times a second. */
+function cameraLine(source) {
+  const dot = h('span', { 'aria-hidden': 'true' });
+  const [answer, state] = [h('b'), h('small')];
+  const since = h('time');
+  const sinceCell = h('td', { 'data-label': 'since' }, since);
+  const cause = h('td', { 'data-label': 'cause' });
+  const stopped = h('td', { 'data-label': 'stopped' });
+  const bars = s('path');
+  const spark = s(
+    'svg',
+    { viewBox: `0 0 ${sparkSize.width} ${sparkSize.height}`, preserveAspectRatio: 'none', role: 'img' },
+    bars,
   );
+  const last = h('td', { 'data-label': 'last image' });
+  const element = h(
+    'tr',
+    {},
+    h('th', { scope: 'row' }, h('a', { href: `#/camera/${encodeURIComponent(source)}` }, source)),
+    h('td', { class: 'state' }, dot, answer, state),
+    sinceCell,
+    cause,
+    stopped,
+    h('td', { class: 'spark' }, spark),
+    last,
+  );
+  let drawn;
+  return {
+    element,
+    update(camera) {
+      const { tone, pValues, lastAt } = camera;
+      put(element, 'class', tone);
+      put(dot, 'class', `dot ${tone}`);
+      say(answer, camera.answer);
+      say(state, camera.state ?? 'not watched');
+      say(since, camera.since ? ago(camera.since) : '\u2013');
+      if (camera.since) {
+        put(since, 'datetime', new Date(camera.since).toISOString());
+        put(since, 'title', clock(camera.since));
+      }
+      const isTold = tone !== 'good' && camera.cause;
+      say(cause, isTold ? camera.cause : '\u2013');
+      put(cause, 'class', isTold ? '' : 'none');
+      say(stopped, camera.stopped === undefined ? '\u2013' : percent(camera.stopped));
+      say(last, lastAt ? `${ago(lastAt)} ago` : '\u2013');
+      if (drawn === pValues) return;
+      drawn = pValues;
+      bars.setAttribute('d', sparkPath(pValues) || 'M0 0');
+      const lowest = pValues.length === 0 ? 'none' : pText(Math.min(...pValues));
+      spark.setAttribute('aria-label', `Last ${pValues.length} p-values, smallest ${lowest}`);
+    },
+  };
+}
+
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function put(element, name, value) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+/** Leaves what stands where it belongs, so that nothing is laid out for nothing. */
+function arrange(parent, elements) {
+  let at = parent.firstChild;
+  for (const element of elements) {
+    if (element === at) at = at.nextSibling;
+    else parent.insertBefore(element, at);
+  }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
 }
 
 /** P-values over a logarithm, from 1 at the bottom to 1/1000 at the top: what stands up is strange. */
-function spark(pValues) {
-  const [width, height] = [180, 28];
-  const bars = pValues.map((p, i) => {
-    const tall = Math.max(1, (Math.min(3, -Math.log10(Math.max(p, 1e-9))) / 3) * height);
-    return `M${((i + sparkLength - pValues.length) * width) / sparkLength} ${height}v${-tall.toFixed(1)}`;
-  });
-  const lowest = pValues.length === 0 ? 'none' : pText(Math.min(...pValues));
-  const label = `Last ${pValues.length} p-values, smallest ${lowest}`;
-  return s(
-    'svg',
-    { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label },
-    s('path', { d: bars.join('') || 'M0 0' }),
-  );
+function sparkPath(pValues) {
+  const { width, height } = sparkSize;
+  return pValues
+    .map((p, i) => {
+      const tall = Math.max(1, (Math.min(3, -Math.log10(Math.max(p, 1e-9))) / 3) * height);
+      return `M${((i + sparkLength - pValues.length) * width) / sparkLength} ${height}v${-tall.toFixed(1)}`;
+    })
+    .join('');
 }
