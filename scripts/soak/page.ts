@@ -1,6 +1,8 @@
 /**
- * Looks at the dashboard for as long as an operator does, while images come: 50 a second from 100 cameras. The heap of the page
- * must stay flat, no frame may take longer than 100 ms, nothing may be reported as an error or asked of another host.
+ * Looks at the dashboard for as long as an operator does, while images come: 50 a second from 100 cameras. The first content must
+ * be there within half a second, the heap of the page stay flat, no frame take longer than 100 ms, and nothing be reported as an
+ * error or asked of another host. Browser, service and sender share this machine, so what it takes for a page of one line of
+ * text, which does nothing, stands beside: less is not possible here.
  *
  *     npm run soak:page                  ten minutes
  *     npm run soak:page -- --minutes 1
@@ -10,7 +12,7 @@ import type { Browser, CDPSession } from 'playwright-core';
 import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
 import { corrupt } from '../../src/corruptions.ts';
 import { browserPath, openBrowser, watchPage } from '../../test/server/browser.ts';
-import { isReadyWithin, post, type Stage, setStage, sleep } from '../faults/target.ts';
+import { isReadyWithin, post, quantile, type Stage, setStage, sleep } from '../faults/target.ts';
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } });
 const seconds = Number(values.minutes) * 60;
@@ -24,16 +26,22 @@ const maxGrowth = 0.02;
 /** Until the page is there and its charts are drawn, frames are not counted. */
 const settleMs = 5000;
 const samples = 30;
+const paintMs = 500;
+/** Of which the median counts. */
+const loads = 9;
+/** One line of text, from the same service. */
+const bare = '/health/live';
 
 /** Notes in the page how long each frame was, and what the browser says of long ones. */
 const frameWatch = `(() => {
-  const seen = { frames: 0, longest: 0, long: [], isPaused: false };
+  const seen = { frames: 0, tooLong: 0, longest: 0, long: [], isPaused: false };
   window.frameWatch = seen;
   let last;
   const tick = (now) => {
     if (seen.isPaused) now = undefined;
     else if (last !== undefined) {
       seen.frames++;
+      if (now - last > ${longestMs}) seen.tooLong++;
       seen.longest = Math.max(seen.longest, now - last);
     }
     last = now;
@@ -55,7 +63,24 @@ interface Watched {
   faults: string[];
   /** Bytes of the page's heap after garbage collection. */
   heap(): Promise<number>;
-  frames(): Promise<{ frames: number; longest: number; long: string[] }>;
+  frames(): Promise<{ frames: number; tooLong: number; longest: number; long: string[] }>;
+}
+
+/** Milliseconds until a page of the browser has content, median of several, for each address in turn. */
+async function firstPaints(browser: Browser, addresses: readonly string[]): Promise<number[]> {
+  const taken: number[][] = addresses.map(() => []);
+  for (let i = 0; i < loads; i++) {
+    for (const [n, address] of addresses.entries()) {
+      const page = await browser.newPage();
+      await page.goto(address);
+      const paint = await page.evaluate<number>(`new Promise((resolve) => new PerformanceObserver((list) => {
+        for (const { name, startTime } of list.getEntries()) if (name === 'first-contentful-paint') resolve(startTime);
+      }).observe({ type: 'paint', buffered: true }))`);
+      taken[n].push(paint);
+      await page.close();
+    }
+  }
+  return taken.map((all) => quantile(all, 0.5));
 }
 
 async function watch(browser: Browser, name: string, address: string): Promise<Watched> {
@@ -63,7 +88,7 @@ async function watch(browser: Browser, name: string, address: string): Promise<W
   const faults = watchPage(page, new URL(address).origin);
   await page.addInitScript(frameWatch);
   await page.goto(address);
-  await page.locator('.page h1').waitFor();
+  await page.locator('.page h1, pre').first().waitFor();
   const session: CDPSession = await page.context().newCDPSession(page);
   return {
     name,
@@ -125,18 +150,20 @@ function growthOf(heap: readonly number[]): number {
 
 async function soak(stage: Stage, browser: Browser): Promise<boolean> {
   const images = await renderImages();
-  // An operator looks at it on another machine: the service comes second where both share one.
-  const { url } = await stage.start({
-    args: ['--threads', '1', '--log-level', 'warn'],
-    shell: 'renice -n 10 $$ >/dev/null;',
-  });
+  const { url } = await stage.start({ args: ['--threads', '1', '--log-level', 'warn'] });
   if (!(await isReadyWithin(url, 60_000))) throw new Error('Expected the service to become ready within a minute.');
   // Every camera is there, so that what is measured is a page with all of them.
   for (let n = 0; n < cameras; n++) await post(url, images[n % images.length], {}, `/inspect?source=camera-${n}`);
+  const [paint, barePaint] = await firstPaints(browser, [`${url}/#/`, url + bare]);
+  const isSoon = paint < paintMs;
+  console.log(
+    `${isSoon ? 'pass' : 'FAIL'} first content after ${paint.toFixed(0)} ms; of a bare page after ${barePaint.toFixed(0)} ms (medians of ${loads})`,
+  );
   const pages = [
     await watch(browser, 'overview', `${url}/#/`),
     await watch(browser, 'camera', `${url}/#/camera/camera-7`),
   ];
+  const floor = await watch(browser, 'bare', url + bare);
   const startedAt = performance.now();
   const sending = send(url, images, startedAt + seconds * 1000);
   const heaps: number[][] = pages.map(() => []);
@@ -149,9 +176,10 @@ async function soak(stage: Stage, browser: Browser): Promise<boolean> {
   console.log(
     `${isFed ? 'pass' : 'FAIL'} images: ${judged} of ${sent} judged, ${(judged / seconds).toFixed(1)} a second`,
   );
-  let isGood = isFed;
+  const bareFrames = await floor.frames();
+  let isGood = isSoon && isFed;
   for (const [p, { name, faults, frames }] of pages.entries()) {
-    const { frames: count, longest, long } = await frames();
+    const { frames: count, tooLong, longest, long } = await frames();
     const heap = heaps[p];
     const growth = growthOf(heap);
     const isFlat = growth < maxGrowth;
@@ -159,7 +187,8 @@ async function soak(stage: Stage, browser: Browser): Promise<boolean> {
     const MB = (bytes: number) => (bytes / 1e6).toFixed(2);
     console.log(
       `${isGoodPage ? 'pass' : 'FAIL'} ${name}: heap ${MB(heap[0])} MB at first, ${MB(heap.at(-1) as number)} MB at last, ` +
-        `${(100 * growth).toFixed(2)} % more in the last third; longest of ${count} frames ${longest.toFixed(0)} ms; ` +
+        `${(100 * growth).toFixed(2)} % more in the last third; longest of ${count} frames ${longest.toFixed(0)} ms, ` +
+        `${tooLong} over ${longestMs} (of ${bareFrames.frames} of a bare page ${bareFrames.longest.toFixed(0)} ms, ${bareFrames.tooLong}); ` +
         `${faults.length} faults`,
     );
     for (const fault of faults.slice(0, 10)) console.log(`  ${fault}`);

@@ -1,4 +1,4 @@
-import { h } from './dom.js';
+import { dayOfYear, h, timeOfDay } from './dom.js';
 
 /* global uPlot */
 
@@ -57,10 +57,9 @@ function axis(more = {}) {
 /** Times as on a 24-hour clock, with the day where they span several. */
 function timeAxis() {
   const text = (span) => (seconds) => {
-    const date = new Date(seconds * 1000);
-    if (span > 2 * 86_400) return date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
-    const parts = { hour: '2-digit', minute: '2-digit', ...(span < 600 && { second: '2-digit' }) };
-    return date.toLocaleTimeString('en-GB', parts);
+    const at = seconds * 1000;
+    if (span > 2 * 86_400) return dayOfYear(at);
+    return span < 600 ? timeOfDay(at) : timeOfDay(at).slice(0, 5);
   };
   return axis({ size: 28, space: 80, values: (plot, ticks) => ticks.map(text(plot.scales.x.max - plot.scales.x.min)) });
 }

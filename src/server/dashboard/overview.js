@@ -11,7 +11,6 @@ const maxLines = 200;
 export async function overviewPage(element) {
   const cameras = new Map();
   const lines = new Map();
-  const limits = (await once('/profile')).falseAlarmRate.promised;
   let filter = '';
   let isDrawn = true;
 
@@ -25,7 +24,8 @@ export async function overviewPage(element) {
       cameras.set(summary.source, { pValues: [], ...cameras.get(summary.source), ...summary });
     }
   };
-  await load();
+  const [profile] = await Promise.all([once('/profile'), load()]);
+  const limits = profile.falseAlarmRate.promised;
 
   const headline = h('h1');
   const detail = h('p', { class: 'lead' });
