@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util';
 import { type Outcome, type Stage, setStage } from './faults/target.ts';
 
 const faults: Record<string, () => Promise<{ run(stage: Stage): Promise<Outcome> }>> = {
+  start: () => import('./faults/start.ts'),
   overload: () => import('./faults/overload.ts'),
   slow: () => import('./faults/slow.ts'),
   readers: () => import('./faults/readers.ts'),

@@ -104,12 +104,15 @@ export async function setStage(
   };
 }
 
-/** Memory of a process and of those it started, in MB: what is shared is counted once. */
-export function memoryOf(pid: number): number {
+/**
+ * Memory of a process and of those it started, in MB.
+ * @param what `Pss` counts once what they share, the code of Node and of libraries above all; `Rss` once for each
+ */
+export function memoryOf(pid: number, what: 'Pss' | 'Rss' = 'Pss'): number {
   try {
     const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-    const own = Number(/^Pss: +(\d+)/m.exec(text)?.[1] ?? 0) / 1024;
-    return childrenOf(pid).reduce((sum, child) => sum + memoryOf(child), own);
+    const own = Number(new RegExp(`^${what}: +(\\d+)`, 'm').exec(text)?.[1] ?? 0) / 1024;
+    return childrenOf(pid).reduce((sum, child) => sum + memoryOf(child, what), own);
   } catch {
     return 0; // it has just ended
   }
@@ -118,6 +121,16 @@ export function memoryOf(pid: number): number {
 export function childrenOf(pid: number): number[] {
   const path = `/proc/${pid}/task/${pid}/children`;
   return existsSync(path) ? readFileSync(path, 'utf8').trim().split(' ').filter(Boolean).map(Number) : [];
+}
+
+/** Time on the processor of a process so far. */
+export function cpuMsOf(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * 10; // in ticks of 10 ms
+  } catch {
+    return 0; // it has just ended
+  }
 }
 
 export const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
