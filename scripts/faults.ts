@@ -3,7 +3,7 @@
  * figures. Bounded in number and time, on loopback, and ends only what it started.
  *
  *     npm run faults                              all of them, with the numbers of the reliability goals (an hour)
- *     npm run faults -- slow smuggling types      some
+ *     npm run faults -- slow smuggling types      some; times count on a machine that does nothing else
  *     npm run faults -- sigterm --count 20        fewer repetitions (or seconds, of overload)
  *     npm run faults -- --careless                the control: a service that takes no care must fail
  *
@@ -12,6 +12,7 @@
  *     npm run faults -- gate
  *     npm run faults -- reload --reloads 1000 --rate 50
  */
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Outcome, type Stage, setStage } from './faults/target.ts';
 
@@ -58,6 +59,8 @@ async function runFaults(): Promise<void> {
     throw new Error(`Expected one of ${Object.keys(faults).join(', ')} but received ${unknown}`);
 
   for (const name of names) {
+    // What others do here at the same time makes times longer.
+    const load = loadavg()[0].toFixed(1);
     const stage = await setStage({
       isCareless: values.careless,
       ...(values.count !== undefined && { count: Number(values.count) }),
@@ -65,7 +68,8 @@ async function runFaults(): Promise<void> {
     try {
       const { ok, figures } = await (await faults[name]()).run(stage);
       const isExpected = ok !== values.careless;
-      console.log(`${isExpected ? 'pass' : 'FAIL'} ${name}${values.careless ? ' (control)' : ''}: ${figures}`);
+      const label = `${name}${values.careless ? ' (control)' : ''}`;
+      console.log(`${isExpected ? 'pass' : 'FAIL'} ${label}: ${figures} [load before: ${load}]`);
       if (!isExpected) process.exitCode = 1;
     } finally {
       stage.close();

@@ -140,11 +140,19 @@ function encodedBytes(image: EncodedImage): Uint8Array {
   return typeof image === 'string' ? readImage(image, maxBytes()) : image;
 }
 
+/** Judged before the first image is: what Node compiles and libraries load on first use takes 50 ms, which no client should wait. */
+const warmingFrame: Frame = {
+  data: Uint8Array.from({ length: 64 * 64 * 3 }, (_, i) => i),
+  width: 64,
+  height: 64,
+  channels: 3,
+};
+
 async function perform(task: WorkerTask): Promise<Answer> {
   switch (task.kind) {
     case 'warm':
       await checkLoaders();
-      if (settings.profile) await requireInspector();
+      if (settings.profile) await (await requireInspector()).inspectFrame(warmingFrame);
       return { core: requireCore().info, embedder: (await requireEmbedder())?.info };
     case 'inspect':
       return inspect(task.image);

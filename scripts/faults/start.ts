@@ -10,8 +10,9 @@ export async function run({ count: times = 5 }: Stage): Promise<Outcome> {
     const target = await stage.start();
     const isReady = await isReadyWithin(target.url, 60_000);
     startMs.push(performance.now() - startedAt);
-    const replies = await Promise.all(Array.from({ length: 50 }, () => post(target.url, stage.frame)));
-    if (!isReady || replies.some(({ status }) => status !== 200)) wrong += 1;
+    let right = 0;
+    for (let k = 0; k < 50; k++) if ((await post(target.url, stage.frame)).status === 200) right += 1;
+    if (!isReady || right < 50) wrong += 1;
     await sleep(2000); // the spare process starts when the others are ready
     pss = Math.max(pss, memoryOf(target.pid));
     rss = Math.max(rss, memoryOf(target.pid, 'Rss'));
