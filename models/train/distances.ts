@@ -49,17 +49,30 @@ const mahalanobis: Fit = (fitted) => {
   };
 };
 
+/** Distances to the fitted rows, nearest first. */
+const sortedDistances = (fitted: readonly Row[], row: Row): number[] =>
+  fitted
+    .map((other) => {
+      let sum = 0;
+      for (let i = 0; i < row.length; i++) sum += (row[i] - other[i]) ** 2;
+      return Math.sqrt(sum);
+    })
+    .sort((a, b) => a - b);
+
 /** Distance to the k-th nearest fitted row. */
 const nearest =
   (k: number): Fit =>
   (fitted) =>
+  (row) =>
+    sortedDistances(fitted, row)[Math.min(k, fitted.length) - 1];
+
+/** Mean distance to the k nearest fitted rows, as a Profile takes it. */
+const nearestMean =
+  (k: number): Fit =>
+  (fitted) =>
   (row) => {
-    const all = fitted.map((other) => {
-      let sum = 0;
-      for (let i = 0; i < row.length; i++) sum += (row[i] - other[i]) ** 2;
-      return sum;
-    });
-    return Math.sqrt(all.sort((a, b) => a - b)[Math.min(k, all.length) - 1]);
+    const near = sortedDistances(fitted, row).slice(0, k);
+    return near.reduce((sum, distance) => sum + distance, 0) / near.length;
   };
 
 /** Rows with mean 0 and deviation 1 in the fitted ones, then another fit. */
@@ -147,6 +160,7 @@ export const methods: readonly Method[] = [
   { name: 'nearest', isMain: true, kinds: ['content'], isUnit: true, fit: nearest(1) },
   { name: 'nearest 5', kinds: ['content'], isUnit: true, fit: nearest(5) },
   { name: 'nearest 10', kinds: ['content'], isUnit: true, fit: nearest(10) },
+  { name: 'mean of the nearest 5', kinds: ['content'], isUnit: true, fit: nearestMean(5) },
   { name: 'nearest, standardised, unit', kinds: ['content'], fit: standardised(nearest(5), true) },
   { name: 'nearest, standardised', kinds: ['content'], fit: standardised(nearest(5)) },
   { name: 'mahalanobis', isMain: true, kinds: ['content'], isUnit: true, fit: mahalanobis },

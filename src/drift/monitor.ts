@@ -161,6 +161,8 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
     const { share, by, score, statistic } = evidenceOf(shared, memory);
     const current = head.state === 'stale' || head.state === 'frozen' ? head.before : head.state;
     const back = head.state !== current ? 'images come again' : undefined;
+    const alone = shared.correlation ? '' : ', which alone is no alarm unless the reference is ordered (fit --ordered)';
+    const signs = `there are first signs of a change${by === 'score' ? '' : ` of ${by}${alone}`}`;
     if (score < suspectUntil) head.calm.score = head.images;
     if (statistic < calmStatistic) head.calm.statistic = head.images;
     if (share >= 1 && dependence.known()) {
@@ -189,7 +191,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
         break;
       }
       case 'recovered':
-        if (share >= suspectFrom) return change('suspect', 'there are first signs of a change', id);
+        if (share >= suspectFrom) return change('suspect', signs, id);
         if (head.images - head.stateImage >= shared.learnFor * dependence.time()) {
           head.frames = [];
           return change('ok', 'images have been like those of the reference for a while', id);
@@ -200,7 +202,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
         break;
       default:
         if (!isLearnt) return change('learning', dependence.why(), id) ?? undefined;
-        if (share >= suspectFrom) return change('suspect', 'there are first signs of a change', id);
+        if (share >= suspectFrom) return change('suspect', signs, id);
         if (current === 'learning') return change('ok', 'images are like those of the reference', id);
     }
     return back === undefined ? undefined : change(current, back, id);

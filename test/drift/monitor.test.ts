@@ -272,6 +272,9 @@ describe('a stream of which nobody knows how long it remembers', () => {
     });
     expect(path(learnt)).not.toContain('drifted');
     expect(path(learnt).at(-1)).toBe('suspect');
+    const what = /first signs of a change of \w+, which alone is no alarm unless the reference is ordered/;
+    expect(learnt.at(-1)?.text).toMatch(what);
+    for (const { text } of signs) expect(text).not.toMatch(what);
     expect(path(signs).at(-1)).toBe('drifted');
   });
 
