@@ -32,6 +32,7 @@ const faults: Record<string, () => Promise<{ run(stage: Stage): Promise<Outcome>
   sigterm: () => import('./faults/sigterm.ts'),
   crash: () => import('./faults/crash.ts'),
   disk: () => import('./faults/disk.ts'),
+  eio: () => import('./faults/eio.ts'),
 };
 const programs: Record<string, () => Promise<unknown>> = {
   gate: () => import('./faults/gate.ts'),

@@ -2,7 +2,7 @@
  * Kills a run of `score` with SIGKILL at random moments, goes on with --resume, and compares what comes out with the file of
  * a run that nobody disturbed.
  *
- *     npm run faults:batch -- --kills 100 --images 2000
+ *     npm run faults:batch -- --kills 100 --images 500
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -49,15 +49,15 @@ export async function renderCamera(folder: string, images: number): Promise<{ in
   return { incoming, profile: join(folder, 'camera.stopline') };
 }
 
-/** @param options.latestMs a kill comes at most this long after the start, or after rows were first saved */
+/** @param options.onProgress called after every run */
 export async function killAndResume(options: {
   kills: number;
   images: number;
   seed: number;
-  latestMs: number;
   ending?: string;
+  onProgress?(report: KillReport): void;
 }): Promise<KillReport> {
-  const { kills, images, seed, latestMs, ending = 'jsonl' } = options;
+  const { kills, images, seed, ending = 'jsonl', onProgress } = options;
   const folder = mkdtempSync(join(tmpdir(), 'stopline-kill-'));
   const draws = new Random(seed);
   const random = () => draws.uniform();
@@ -80,7 +80,15 @@ export async function killAndResume(options: {
     };
     const digest = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');
     const undisturbed = join(folder, `undisturbed.${ending}`);
+    // Kills come while there is something to kill: later ones would each cost a run, and kill nothing.
+    const startedAt = performance.now();
+    let workFrom = startedAt;
+    const watched = watch(folder, (_, name) => {
+      if (workFrom === startedAt && name === `${basename(undisturbed)}.job-wal`) workFrom = performance.now();
+    });
     await end(start(undisturbed));
+    watched.close();
+    const [startMs, workMs] = [workFrom - startedAt, performance.now() - workFrom];
     const expected = digest(undisturbed);
 
     const out = join(folder, `killed.${ending}`);
@@ -92,7 +100,9 @@ export async function killAndResume(options: {
       // Half of them come while rows are saved, however long the start takes; some while the rows become the final file.
       const draw = random();
       const awaited = draw < 0.5 ? `${out}.job-wal` : draw < 0.65 ? `${out}.partial` : draw < 0.8 ? out : undefined;
-      const delay = random() * (awaited && awaited !== `${out}.job-wal` ? 0 : latestMs);
+      // A job that was killed before has less left to do.
+      const latestMs = awaited === undefined ? startMs + workMs / 2 : awaited === `${out}.job-wal` ? workMs / 2 : 0;
+      const delay = random() * latestMs;
       let timer: NodeJS.Timeout | undefined;
       const kill = () => {
         if (child.exitCode !== null || child.signalCode !== null || !child.kill('SIGKILL')) return;
@@ -112,6 +122,7 @@ export async function killAndResume(options: {
         report.files++;
         if (digest(out) !== expected) report.different++;
       }
+      onProgress?.(report);
       const isWhole = existsSync(out) && !existsSync(`${out}.job`);
       if (isWhole) {
         rmSync(out);
@@ -129,13 +140,25 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
     options: {
       kills: { type: 'string', default: '100' },
-      images: { type: 'string', default: '2000' },
+      images: { type: 'string', default: '500' },
       seed: { type: 'string', default: '1' },
       format: { type: 'string', default: 'jsonl' },
     },
   });
   const [kills, images, seed] = [values.kills, values.images, values.seed].map(Number);
-  const report = await killAndResume({ kills, images, seed, latestMs: 2000, ending: values.format });
-  console.log(JSON.stringify(report));
-  if (report.different > 0 || report.files === 0) process.exitCode = 1;
+  const startedAt = performance.now();
+  const seconds = () => Math.round((performance.now() - startedAt) / 1000);
+  let told = 0;
+  const onProgress = ({ kills: done, files, different }: KillReport) => {
+    if (done < told + 10) return;
+    told = done;
+    console.log(`${done} of ${kills} kills after ${seconds()} s: ${files} whole files, ${different} different`);
+  };
+  const report = await killAndResume({ kills, images, seed, ending: values.format, onProgress });
+  const { files, different, atWork, atTheEnd } = report;
+  const isGood = different === 0 && files > 0;
+  console.log(
+    `${isGood ? 'pass' : 'FAIL'} batch: ${report.kills} kills in ${seconds()} s, ${atWork} while rows were saved, ${atTheEnd} while they became the file; ${different} of ${files} files differ from that of a run that nobody disturbed`,
+  );
+  if (!isGood) process.exitCode = 1;
 }

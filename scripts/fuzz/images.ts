@@ -41,6 +41,7 @@ const limitMs = 2000;
 
 /** A verdict with its p-value, or the code of a refusal: what must not depend on the way. */
 type Outcome = string;
+export const rightOutcome = /^(pass|warn|block) [\d.e-]+$|^STOPLINE_ERR_IMAGE_/;
 
 const judged = ({ verdict, pValue }: { verdict: string; pValue: number }): Outcome => `${verdict} ${pValue}`;
 
@@ -87,7 +88,7 @@ export async function fuzzImages(options: {
       fuzzing.slowestMs = Math.max(fuzzing.slowestMs, ms);
       const kind = outcome.split(' ')[0];
       fuzzing.outcomes[kind] = (fuzzing.outcomes[kind] ?? 0) + 1;
-      if (!/^(pass|warn|block) [\d.e-]+$|^STOPLINE_ERR_IMAGE_/.test(outcome)) fault(index, `gave ${outcome}`);
+      if (!rightOutcome.test(outcome)) fault(index, `gave ${outcome}`);
       if (ms > limitMs) fault(index, `took ${Math.round(ms)} ms`);
       if (ways.length > 0) {
         expected.push(outcome);
@@ -106,13 +107,14 @@ export async function fuzzImages(options: {
   return fuzzing;
 }
 
-interface Open {
+/** A way that images are judged, open until it is closed. */
+export interface Open {
   way: Way;
   judgeAll(images: readonly Buffer[]): Promise<Outcome[]>;
   close(): Promise<unknown>;
 }
 
-async function openWay(way: Way, profile: string): Promise<Open> {
+export async function openWay(way: Way, profile: string): Promise<Open> {
   switch (way) {
     case 'http': {
       // With a time limit that only a file that hangs can meet, however busy the machine is.
@@ -126,6 +128,7 @@ async function openWay(way: Way, profile: string): Promise<Open> {
           body: new Uint8Array(bytes),
         });
         const answer = (await response.json()) as Verdict & { error: { code: string } };
+        if (response.status >= 500) return `status ${response.status}`; // the service is to blame, whatever the code
         return response.status === 200 ? judged(answer) : answer.error.code;
       };
       return { way, judgeAll: (images) => inTurn(images, ask), close: () => service.close() };
