@@ -56,6 +56,11 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 const connectionsCheckingIntervalMs = 500;
 /** A socket on which nothing moves for this long after its request should have been answered is closed. */
 const idleAllowanceMs = 10_000;
+/**
+ * Requests on one connection that are not answered yet. Node reads ahead only as far as answers are taken, but begins with all
+ * that lie in one piece of 64 KiB: more than a thousand, whose answers a client that reads nothing would leave in our memory.
+ */
+const maxUnanswered = 16;
 
 /**
  * The HTTP service, not yet listening.
@@ -106,6 +111,7 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
     },
   });
 
+  boundPipelining(app.server);
   app.decorate('judge', judge);
   app.decorate('reloader', createReloader(config, judge, app.log));
   app.decorateRequest('verdict', null);
@@ -131,6 +137,8 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
   await app.register(multipart, { limits: { ...multipartLimits, fileSize: config.bodyLimit } });
 
   app.addHook('onRequest', async (request, reply) => {
+    // Nobody is there for the answer: the rest of what a client asked for that was cut off.
+    if (request.raw.socket.destroyed) return reply.hijack();
     request.awaitsContinue = expecting.has(request.raw);
     reply.header('x-request-id', request.id);
   });
@@ -243,6 +251,19 @@ export async function buildApp(config: Config, pool: Pool, profile: Profile | St
     },
   );
   return app;
+}
+
+/** Cuts off a client that asks on and on without taking the answers. */
+function boundPipelining(server: FastifyInstance['server']): void {
+  const unanswered = new WeakMap<Socket, number>();
+  const count = ({ socket }: IncomingMessage, response: ServerResponse) => {
+    const open = (unanswered.get(socket) ?? 0) + 1;
+    unanswered.set(socket, open);
+    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
+    if (open > maxUnanswered) socket.destroy();
+  };
+  server.prependListener('request', count);
+  server.prependListener('checkContinue', count);
 }
 
 /** Timeouts of connections, and with a certificate what HTTPS needs. */

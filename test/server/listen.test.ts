@@ -95,6 +95,27 @@ describe('a body over the limit', () => {
   });
 });
 
+describe('requests that do not wait for answers', () => {
+  const ask = 'GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n';
+
+  it('are answered in turn, up to sixteen', async () => {
+    const connection = await openConnection(usual.url);
+    connection.send(ask.repeat(16));
+    await connection.receive(/(HTTP\/1\.1 200 OK.*){16}/s);
+    connection.send(ask);
+    await connection.receive(/(HTTP\/1\.1 200 OK.*){17}/s);
+    connection.socket.destroy();
+  });
+
+  it('cost the connection beyond that, and nobody else anything', async () => {
+    const connection = await openConnection(usual.url);
+    connection.send(ask.repeat(400));
+    const received = await connection.ended().catch(() => connection.received);
+    expect(received.match(/HTTP\/1\.1 200 OK/g) ?? []).not.toHaveLength(400);
+    expect((await fetch(`${usual.url}/health/live`)).status).toBe(200);
+  });
+});
+
 describe('Expect: 100-continue', () => {
   it('is answered by the refusal alone when the headers are enough to refuse', async () => {
     const { url } = usual;
