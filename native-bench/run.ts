@@ -3,10 +3,10 @@
  *
  *     npm run bench                    all
  *     npm run bench -- core            only that one: core, pipeline, gate or drift
- *     npm run bench -- --write         and make docs/performance.md of what was run
+ *     npm run bench -- --write         and make docs/performance.md, and the README's table, of what was run
  */
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { arch, availableParallelism, cpus, loadavg, platform } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
@@ -48,4 +48,8 @@ if (process.argv.includes('--write')) {
   const versions = `Node ${process.versions.node}, sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}`;
   const head = `# Performance\n\nPrinted by \`npm run bench -- ${process.argv.slice(2).join(' ')}\` on ${new Date().toISOString().slice(0, 10)}: ${machine}; ${versions}. Times are medians; another machine gives other times, so compare within one run.\n`;
   writeFileSync(new URL('../docs/performance.md', import.meta.url), [head, ...sections].join('\n'));
+  const readme = new URL('../README.md', import.meta.url);
+  const table = /^\| core, from JavaScript.*\n(?:\|.*\n)+/m;
+  const printed = table.exec(sections.join('\n'))?.[0];
+  if (printed) writeFileSync(readme, readFileSync(readme, 'utf8').replace(table, printed));
 }

@@ -215,7 +215,8 @@ export function startProcesses<Task>(options: {
       isClosed = true;
       for (const job of waiting.splice(0)) job.reject(new Error('closed'));
       process.off('exit', killAll);
-      const ended = [...children].map((child) => new Promise((resolve) => child.process.once('close', resolve)));
+      // Not 'close', which does not always come after a pipe with unread messages.
+      const ended = [...children].map((child) => new Promise((resolve) => child.process.once('exit', resolve)));
       killAll();
       await Promise.all(ended);
     },

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
@@ -6,6 +7,12 @@ import type { Pool } from '../pool.ts';
 import { checkVersions } from '../versions.ts';
 import { checkOpenness } from './access.ts';
 import { openProfile, type Reloader, refusingPool } from './reload.ts';
+
+/**
+ * How long a service that ends goes on answering, each time with `connection: close`: a request on its way to a connection that
+ * is closed would be lost, and clients in the midst of asking learn so to go elsewhere.
+ */
+const lingerMs = 250;
 
 /** A running service. */
 export interface Service {
@@ -58,6 +65,10 @@ export async function serve(config: Config): Promise<Service> {
 }
 
 async function listen(app: FastifyInstance, { host, port }: Config): Promise<string> {
+  app.addHook('preClose', async () => {
+    await delay(lingerMs);
+    app.server.emit('lingered');
+  });
   try {
     return await app.listen({ host, port });
   } catch (cause) {
@@ -87,7 +98,9 @@ function startService(app: FastifyInstance, url: string, drainTimeoutMs: number)
 
   const drain = async (): Promise<boolean> => {
     app.log.info({ inFlight }, 'draining');
-    const closed = app.close(); // stops accepting at once; resolves when the last connection has ended
+    const lingered = once(app.server, 'lingered');
+    const closed = app.close(); // refuses at once, then stops accepting; resolves when the last connection has ended
+    await lingered;
     const deadline = AbortSignal.timeout(drainTimeoutMs);
     while (inFlight > 0 && !deadline.aborted) {
       await once(app.server, 'answered', { signal: deadline }).catch(() => undefined);

@@ -109,6 +109,18 @@ describe('SIGTERM', () => {
     expect((await exit).code).toBe(0);
   });
 
+  it('answers a request that was on its way when the last one had been answered', async () => {
+    const { child, url, exit } = await start();
+    const connection = await openConnection(url);
+    connection.send('GET /v2 HTTP/1.1\r\nhost: stopline\r\n\r\n');
+    await connection.receive(/^HTTP\/1\.1 200 OK\r\n/);
+    child.kill('SIGTERM');
+    while ((await fetch(`${url}/health/ready`)).status === 200);
+    connection.send('GET /v2 HTTP/1.1\r\nhost: stopline\r\n\r\n');
+    expect(await connection.ended()).toMatch(/HTTP\/1\.1 200 OK\r\n.*HTTP\/1\.1 \d+ .*connection: close/is);
+    expect((await exit).code).toBe(0);
+  });
+
   it('cuts off what has not finished at the end of the drain time', async () => {
     const { child, url, exit } = await start({ STOPLINE_DRAIN_TIMEOUT_MS: '100' });
     const connection = await openConnection(url);
