@@ -1,8 +1,11 @@
 /** A worker that is a process: `processes.ts` starts it with the file of a worker and talks to it over the pipe. */
 import { enableCompileCache } from 'node:module';
+import { setPriority } from 'node:os';
 import { pathToFileURL } from 'node:url';
 
 enableCompileCache?.();
+// Where all cores are busy the service comes first: it is the one that answers, also those that it must refuse.
+setPriority(5);
 
 type Work = (task: unknown) => Promise<unknown>;
 const { openWorker } = (await import(pathToFileURL(process.argv[2]).href)) as { openWorker(workerData: unknown): Work };

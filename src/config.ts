@@ -50,8 +50,9 @@ export const configSchema = Type.Object(
     maxWaitMs: Type.Integer({
       minimum: 0,
       maximum: 600_000,
-      default: 1000,
-      description: 'An image that would wait longer than this for a free worker is refused with 503.',
+      default: 500,
+      description:
+        'An image that would wait longer than this for a free worker is refused with 503. Expected from the time that images took of late; under a sudden load they take up to twice as long.',
     }),
     headersTimeoutMs: Type.Integer({
       minimum: 100,

@@ -46,7 +46,7 @@ describe('loadConfig', () => {
       host: '127.0.0.1',
       port: 8080,
       threads: availableParallelism(),
-      maxWaitMs: 1000,
+      maxWaitMs: 500,
       headersTimeoutMs: 5000,
       requestTimeoutMs: 15000,
       bodyLimit: 33554432,
