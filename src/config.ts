@@ -52,7 +52,7 @@ export const configSchema = Type.Object(
       maximum: 600_000,
       default: 500,
       description:
-        'An image that would wait longer than this for a free worker is refused with 503. Expected from the time that images took of late; under a sudden load they take up to twice as long.',
+        'An image that would wait longer than this for a free worker is refused with 503. It is expected from the time that images took of late; under a sudden load they take longer.',
     }),
     headersTimeoutMs: Type.Integer({
       minimum: 100,

@@ -259,7 +259,8 @@ function boundPipelining(server: FastifyInstance['server']): void {
   const count = ({ socket }: IncomingMessage, response: ServerResponse) => {
     const open = (unanswered.get(socket) ?? 0) + 1;
     unanswered.set(socket, open);
-    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
+    // Not 'close', which an answer of a gate has ten listeners for: one more and Node warns of a leak, once an answer.
+    response.once('finish', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
     if (open > maxUnanswered) socket.destroy();
   };
   server.prependListener('request', count);

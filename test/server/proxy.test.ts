@@ -53,6 +53,9 @@ beforeAll(async () => {
 beforeEach(() => {
   upstream.received.length = 0;
 });
+const warnings: string[] = [];
+process.on('warning', ({ name }) => warnings.push(name));
+afterAll(() => expect(warnings).not.toContain('MaxListenersExceededWarning'));
 afterAll(async () => {
   for (const service of services) expect(await service.close()).toBe(true);
   await upstream.close();
