@@ -1,10 +1,11 @@
 /** What watching sources costs: time of one image, and memory of ten thousand monitors. `npm run bench:drift`. */
-import { Random } from '../src/corruptions/random.ts';
+
+import { share } from '../src/drift/drift.ts';
 import { createMonitor } from '../src/drift/monitor.ts';
 import type { Observation } from '../src/drift/observation.ts';
-import { share } from '../src/drift.ts';
-import { conformalPValue } from '../src/score.ts';
-import { statistics } from '../src/statistics.ts';
+import { Random } from '../src/image/corruptions/random.ts';
+import { statistics } from '../src/image/statistics/statistics.ts';
+import { conformalPValue } from '../src/profile/maths/ranks.ts';
 import { cpuMs, median, printTable } from './table.ts';
 
 const names = statistics.filter(({ scored }) => scored).map(({ name }) => name);

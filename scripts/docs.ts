@@ -1,10 +1,10 @@
 /** Writes the documents that are generated from tables in the code; `--check` fails when one is out of date. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { settings } from '../src/config.ts';
-import { corruptions } from '../src/corruptions.ts';
 import { errorTable } from '../src/errors.ts';
-import { statistics } from '../src/statistics.ts';
+import { corruptions } from '../src/image/corruptions/corruptions.ts';
+import { statistics } from '../src/image/statistics/statistics.ts';
+import { settings } from '../src/settings.ts';
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 const code = (text: string) => `\`${text}\``;
@@ -37,7 +37,7 @@ function statisticsPage(): string {
   });
   return page(
     'Statistics',
-    'src/statistics.ts',
+    'src/image/statistics/statistics.ts',
     `The ${statistics.length} numbers measured on every image, in the order of ${code('GET /statistics')}. A heavy-tailed one is scored as a logarithm; what is shown to people is always x itself. A statistic that does not apply to an image is ${code('null')}. The phrases under high and low end with the reference: "brighter than" the reference.`,
     ...sections,
   );
@@ -58,7 +58,7 @@ function errorsPage(): string {
 function causesPage(): string {
   return page(
     'Simulated causes',
-    'src/corruptions.ts',
+    'src/image/corruptions/corruptions.ts',
     `The ${corruptions.length} causes that ${code('stopline corrupt')} can put an image through, each with severities 1 (mild) to 5 (severe).`,
     table(
       ['cause', 'family', 'meaning', 'source of the parameters'],
@@ -73,7 +73,7 @@ function settingsPage(): string {
     key === 'threads' ? 'cores' : value === undefined ? 'none' : code(String(value));
   return page(
     'Settings',
-    'src/config.ts',
+    'src/settings.ts',
     `Everything that ${code('stopline serve')} can be told. Defaults < JSON file (${code('--config')}, keys as in the first column) < environment < options; ${code('--print-config')} shows what is in force and where it came from. An unknown ${code('STOPLINE_*')} variable is an error.`,
     table(
       ['setting', 'option', 'environment', 'expects', 'default', 'meaning'],

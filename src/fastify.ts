@@ -1,14 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { defaultLimits } from './decode.ts';
-import { openPool } from './gate.ts';
-import { defaultPolicy, type Policy, policyFrom } from './policy.ts';
-import type { Pool, PoolOptions } from './pool.ts';
-import type { Profile } from './profile.ts';
-import { matcherOf, type Route } from './route.ts';
-import { admit, type Passage, passageHeaders, policyOf, type Report } from './server/admission.ts';
-import { invalid, uninspected } from './server/protocols/tensor.ts';
-import { protocolRoutes, protocols } from './server/protocols.ts';
+import { admit, type Passage, passageHeaders, policyOf, type Report } from './gate/admission.ts';
+import { openPool } from './gate/gate.ts';
+import { defaultPolicy, type Policy, policyFrom } from './gate/policy.ts';
+import { protocolRoutes, protocols } from './gate/protocols/protocols.ts';
+import { invalid, uninspected } from './gate/protocols/tensor.ts';
+import { matcherOf } from './gate/routes.ts';
+import { defaultLimits } from './image/frame.ts';
+import type { Profile } from './profile/description.ts';
+import type { Pool, PoolOptions } from './run/pool.ts';
+import type { Route } from './settings.ts';
 
 export interface StoplineOptions extends Partial<Policy>, Omit<PoolOptions, 'profile' | 'isBatch'> {
   /** A loaded Profile, or the path of one. */
@@ -115,5 +116,5 @@ async function filesOf(body: unknown, input: string | undefined): Promise<Buffer
 }
 
 export default fp(stopline, { fastify: '5.x', name: 'stopline' });
-export type { Route } from './route.ts';
-export type { Passage, Report } from './server/admission.ts';
+export type { Passage, Report } from './gate/admission.ts';
+export type { Route } from './settings.ts';

@@ -1,27 +1,32 @@
-export type { Container } from './container.ts';
-export type { Core, CoreInfo } from './core/index.ts';
-export { defaultLimits, type Frame, type Limits } from './decode.ts';
+export type { Core, CoreInfo } from './core/core.ts';
+export { createDrift, type Drift, type DriftOptions } from './drift/drift.ts';
 export type { Monitor } from './drift/monitor.ts';
 export type { Observable, Observation } from './drift/observation.ts';
 export type { DriftReport, DriftState, Moved, Transition } from './drift/report.ts';
-export { createDrift, type Drift, type DriftOptions } from './drift.ts';
 export { type ErrorCode, errorTable, StoplineError } from './errors.ts';
-export { type FitOptions, type FitResult, fit } from './fit.ts';
-export type { History, JpegPass } from './forensics.ts';
-export { createGate, type Gate, type GateOptions, type GatePolicy, type Guarded, type GuardOptions } from './gate.ts';
-export { createInspector, type Inspector, type InspectorOptions } from './inspector.ts';
-export type { Outlier, Outliers } from './outliers.ts';
-export type { Judged, Mode, OnError } from './policy.ts';
-export { createPool, type Pool, type PoolOptions } from './pool.ts';
+export { type FitResult, fit } from './fit/fit.ts';
+export type { FitOptions } from './fit/options.ts';
+export type { Outlier, Outliers } from './fit/outliers.ts';
+export { fitPer, listSources, type Source, type SourceFit, type SourceRule, sourceRule } from './fit/percamera.ts';
 export {
-  describeProfile,
-  loadProfile,
-  type Profile,
-  type ProfileDescription,
-  profileVersion,
-  saveProfile,
-} from './profile.ts';
+  createGate,
+  type Gate,
+  type GateOptions,
+  type GatePolicy,
+  type Guarded,
+  type GuardOptions,
+} from './gate/gate.ts';
+export type { Judged, Mode, OnError } from './gate/policy.ts';
+export type { Container } from './image/container/container.ts';
+export { defaultLimits, type Frame, type Limits } from './image/frame.ts';
+export type { History, JpegPass } from './image/jpeghistory.ts';
+export type { Statistic, StatisticGroup } from './image/statistics/statistic.ts';
+export { statistics } from './image/statistics/statistics.ts';
+export { describeProfile, type Profile, type ProfileDescription, profileVersion } from './profile/description.ts';
+export { loadProfile, saveProfile } from './profile/file.ts';
+export { createInspector, type Inspector, type InspectorOptions } from './profile/inspector.ts';
+export type { Reason } from './profile/reasons.ts';
+export type { DetectorScore } from './profile/score.ts';
+export type { DecideBy, Verdict } from './profile/verdict.ts';
 export { type ReportOptions, renderReport } from './report/page.ts';
-export { fitPer, listSources, type Source, type SourceFit, type SourceRule, sourceRule } from './sources.ts';
-export { type Statistic, type StatisticGroup, statistics } from './statistics.ts';
-export type { DecideBy, DetectorScore, Reason, Verdict } from './verdict.ts';
+export { createPool, type Pool, type PoolOptions } from './run/pool.ts';

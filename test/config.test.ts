@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { describeConfig, loadConfig, settings } from '../src/config.ts';
+import { describeConfig, loadConfig } from '../src/config.ts';
 import { StoplineError } from '../src/errors.ts';
+import { settings } from '../src/settings.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'stopline-config-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -1,9 +1,9 @@
 import multipart from '@fastify/multipart';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../src/cli/camera.ts';
+import { encodeFrame, renderFrame } from '../src/cli/demo/camera/camera.ts';
 import stopline, { type Report } from '../src/fastify.ts';
-import { fitReference, type Reference } from './server/reference.ts';
+import { fitReference, type Reference } from './fixtures/reference.ts';
 
 let reference: Reference;
 let strange: Buffer;

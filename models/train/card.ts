@@ -3,8 +3,9 @@
  * node models/train/card.ts models/default.onnx
  */
 import { writeFileSync } from 'node:fs';
-import { checkCardFits, type ModelCard } from '../../src/embedding/card.ts';
-import { cardPathOf, readModel } from '../../src/embedding/index.ts';
+import { checkCardFits } from '../../src/image/embedding/card.ts';
+import type { ModelCard } from '../../src/image/embedding/cardschema.ts';
+import { cardPathOf, readModel } from '../../src/image/embedding/prepare.ts';
 
 const [, , path] = process.argv;
 const { sha256, graph } = await readModel(path);

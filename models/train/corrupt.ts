@@ -4,8 +4,8 @@
  */
 import { closeSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { Random } from '../../src/corruptions/random.ts';
-import { corrupt, corruptions, type Severity } from '../../src/corruptions.ts';
+import { corrupt, corruptions, type Severity } from '../../src/image/corruptions/corruptions.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
 
 const side = 144;
 const size = side * side * 3;

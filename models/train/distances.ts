@@ -1,8 +1,8 @@
 import { inverse } from 'ml-matrix';
-import { ledoitWolf } from '../../src/covariance.ts';
-import type { EmbeddingPart } from '../../src/embedding/index.ts';
-import { fitGaussianiser, gaussianise, scoredValue } from '../../src/score.ts';
-import { statistics } from '../../src/statistics.ts';
+import type { EmbeddingPart } from '../../src/image/embedding/embedder.ts';
+import { statistics } from '../../src/image/statistics/statistics.ts';
+import { ledoitWolf } from '../../src/profile/maths/covariance.ts';
+import { fitGaussianiser, gaussianise, scoredValue } from '../../src/profile/maths/gaussianise.ts';
 
 /** What was measured of the images of one side of a test. */
 export interface Columns {

@@ -11,10 +11,12 @@ import { basename, join } from 'node:path';
 import sharp from 'sharp';
 import { auroc } from '../../scripts/evaluate/measures.ts';
 import { loadCore } from '../../src/core/index.ts';
-import { Random } from '../../src/corruptions/random.ts';
-import { decode } from '../../src/decode.ts';
-import { type Embedder, openPrepared, prepareModel } from '../../src/embedding/index.ts';
-import { measureBytes } from '../../src/measure.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
+import { decode } from '../../src/image/decode.ts';
+import type { Embedder } from '../../src/image/embedding/embedder.ts';
+import { openPrepared } from '../../src/image/embedding/open.ts';
+import { prepareModel } from '../../src/image/embedding/prepare.ts';
+import { measureBytes } from '../../src/image/measure.ts';
 import { type Columns, distances, methods, statisticsDistance, together } from './distances.ts';
 
 const data = new URL('../../../shared/data/', import.meta.url).pathname;

@@ -5,8 +5,8 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { renderFrame } from '../../src/cli/camera.ts';
-import { Random } from '../../src/corruptions/random.ts';
+import { renderFrame } from '../../src/cli/demo/camera/camera.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
 
 const side = 144;
 const [, , cache, first = '0', count = '1400'] = process.argv;

@@ -1,19 +1,20 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
-import { Random } from '../../src/corruptions/random.ts';
-import { corrupt, type Severity } from '../../src/corruptions.ts';
-import { createDrift } from '../../src/drift.ts';
-import { fit } from '../../src/fit.ts';
-import { listImages } from '../../src/folder.ts';
-import { createInspector } from '../../src/inspector.ts';
-import { categoricalProperties } from '../../src/measure.ts';
-import { fitModel, folds, type Sample } from '../../src/model.ts';
-import { mapOrdered } from '../../src/pipeline.ts';
-import { createPool } from '../../src/pool.ts';
-import { assignFolds, withGroups } from '../../src/split.ts';
-import type { Verdict } from '../../src/verdict.ts';
+import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
+import { createDrift } from '../../src/drift/drift.ts';
+import { fitModel, folds } from '../../src/fit/crossfit.ts';
+import { fit } from '../../src/fit/fit.ts';
+import { assignFolds, withGroups } from '../../src/fit/groups.ts';
+import type { Sample } from '../../src/fit/samples.ts';
+import { corrupt, type Severity } from '../../src/image/corruptions/corruptions.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
+import { categoricalProperties } from '../../src/image/measure.ts';
+import { createInspector } from '../../src/profile/inspector.ts';
+import type { Verdict } from '../../src/profile/verdict.ts';
+import { listImages } from '../../src/run/inputs/folder.ts';
+import { mapOrdered } from '../../src/run/mapordered.ts';
+import { createPool } from '../../src/run/pool.ts';
 import type { StreamImage } from './populations.ts';
 
 /** One statistic in so many of real frames is watched: there are as many as in the other streams. */

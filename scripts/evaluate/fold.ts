@@ -1,10 +1,12 @@
 /** Entry of a worker thread: fits on one part of the reference and scores what that part has not seen. */
-import type { Cause } from '../../src/diagnosis.ts';
-import { type ExposedSample, fitModel, type Sample } from '../../src/model.ts';
-import { createProfile } from '../../src/profile.ts';
-import { createScorer } from '../../src/score.ts';
-import { statistics } from '../../src/statistics.ts';
-import { answerWith } from '../../src/workeranswer.ts';
+
+import { fitModel } from '../../src/fit/crossfit.ts';
+import type { ExposedSample, Sample } from '../../src/fit/samples.ts';
+import { statistics } from '../../src/image/statistics/statistics.ts';
+import { createProfile } from '../../src/profile/description.ts';
+import type { Cause } from '../../src/profile/diagnosis.ts';
+import { createScorer } from '../../src/profile/score.ts';
+import { answerWith } from '../../src/run/workers/answer.ts';
 
 /** One image to score. */
 export interface Subject {

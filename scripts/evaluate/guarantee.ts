@@ -1,8 +1,8 @@
 import { probit } from 'simple-statistics';
-import { Random } from '../../src/corruptions/random.ts';
 import { powerBet, tiltBound, tiltLimit } from '../../src/drift/bets.ts';
 import { deltas, powers, safety, share, tilts } from '../../src/drift/detectors.ts';
-import { fitGaussianiser, type Gaussianiser, gaussianise } from '../../src/score.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
+import { fitGaussianiser, type Gaussianiser, gaussianise } from '../../src/profile/maths/gaussianise.ts';
 
 /** Points at which means over the population are taken. */
 const points = 1000;

@@ -1,8 +1,9 @@
 import sharp from 'sharp';
-import type { Core } from '../../src/core/index.ts';
-import { defaultLimits, type Frame } from '../../src/decode.ts';
-import { listImages, readImage } from '../../src/folder.ts';
-import { type JpegHistory, jpegHistory } from '../../src/forensics.ts';
+import type { Core } from '../../src/core/core.ts';
+import { readImage } from '../../src/image/file.ts';
+import { defaultLimits, type Frame } from '../../src/image/frame.ts';
+import { type JpegHistory, jpegHistory } from '../../src/image/jpeghistory.ts';
+import { listImages } from '../../src/run/inputs/folder.ts';
 import { table } from './tables.ts';
 
 /** What is asked of one source image: the qualities once, each with a crop, and pairs in one grid or two. */

@@ -1,4 +1,4 @@
-import { countBelow } from '../../src/score.ts';
+import { countBelow } from '../../src/profile/maths/ranks.ts';
 
 /**
  * Area under the ROC curve: the probability that a current image scores above a clean one, ties counting half

@@ -1,4 +1,4 @@
-import { kolmogorovSmirnov, wasserstein } from '../../src/drift/windows.ts';
+import { kolmogorovSmirnov, wasserstein } from '../../src/profile/maths/twosample.ts';
 import type { Population, StreamImage } from './populations.ts';
 
 /** Images of a window, as the tests of peers look at them: one window after the other. */

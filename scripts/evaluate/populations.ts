@@ -1,4 +1,4 @@
-import { Random } from '../../src/corruptions/random.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
 
 /** One image as detectors see it, before it is compared with a reference. */
 export interface StreamImage {

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
-import type { Severity } from '../../src/corruptions.ts';
-import { mapOrdered } from '../../src/pipeline.ts';
-import { createWorkerLine } from '../../src/pool.ts';
+import type { Severity } from '../../src/image/corruptions/corruptions.ts';
+import { mapOrdered } from '../../src/run/mapordered.ts';
+import { createWorkerLine } from '../../src/run/workers/line.ts';
 import { type CauseDelays, cameraDelays, recordedFrames } from './cameras.ts';
 import { simulatedStatistics } from './populations.ts';
 import type { StreamsReport } from './streams.tables.ts';

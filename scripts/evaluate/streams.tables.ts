@@ -1,4 +1,4 @@
-import { clopperPearson } from '../../src/intervals.ts';
+import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 import type { CauseDelays } from './cameras.ts';
 import type { PeerAlarms } from './peers.ts';
 import { median, type Quiet } from './streams.ts';

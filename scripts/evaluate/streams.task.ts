@@ -1,4 +1,4 @@
-import { answerWith } from '../../src/workeranswer.ts';
+import { answerWith } from '../../src/run/workers/answer.ts';
 import { allowanceUsed } from './guarantee.ts';
 import { type PeerAlarms, runPeers } from './peers.ts';
 import { autoregressive, type Population, recorded, type StreamImage } from './populations.ts';

@@ -1,9 +1,11 @@
 import { probit } from 'simple-statistics';
-import { correlationTime } from '../../src/drift/dependence.ts';
-import { createMonitor, type Shared } from '../../src/drift/monitor.ts';
+import { share } from '../../src/drift/drift.ts';
+import { createMonitor } from '../../src/drift/monitor.ts';
 import type { Observation } from '../../src/drift/observation.ts';
-import { share } from '../../src/drift.ts';
-import { conformalPValue, fitGaussianiser, type Gaussianiser, gaussianise } from '../../src/score.ts';
+import type { Shared } from '../../src/drift/state.ts';
+import { correlationTime } from '../../src/profile/maths/correlation.ts';
+import { fitGaussianiser, type Gaussianiser, gaussianise } from '../../src/profile/maths/gaussianise.ts';
+import { conformalPValue } from '../../src/profile/maths/ranks.ts';
 import type { Population, StreamImage } from './populations.ts';
 
 /** Frames of an ordered recording from which the correlation time is learnt. */

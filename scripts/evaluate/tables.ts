@@ -1,5 +1,5 @@
-import { corruptions, familyOf, type Severity } from '../../src/corruptions.ts';
-import { clopperPearson } from '../../src/intervals.ts';
+import { corruptions, familyOf, type Severity } from '../../src/image/corruptions/corruptions.ts';
+import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 import type { EvaluateOptions, Evaluation, Judgement } from './evaluation.ts';
 import { auroc, calibrationError, mean, share, thresholdAt } from './measures.ts';
 

@@ -11,10 +11,10 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
-import { Random } from '../../src/corruptions/random.ts';
-import { fit } from '../../src/fit.ts';
-import { saveProfile } from '../../src/profile.ts';
+import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
+import { fit } from '../../src/fit/fit.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
+import { saveProfile } from '../../src/profile/file.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 

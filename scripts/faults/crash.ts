@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { childrenOf, cpuMsOf, type Outcome, post, quantile, type Stage, sleep } from './target.ts';
 
-const hook = fileURLToPath(new URL('../../test/server/crash.hook.ts', import.meta.url));
+const hook = fileURLToPath(new URL('../../test/fixtures/crash.hook.ts', import.meta.url));
 
 /** Until the processes of the service have nothing to do any more: the one that replaces another has started. */
 async function idle(pid: number): Promise<void> {

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { makeKeys } from '../../src/signature.ts';
+import { makeKeys } from '../../src/profile/signature.ts';
 import type { Outcome, Stage } from './target.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));

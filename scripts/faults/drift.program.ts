@@ -4,10 +4,11 @@
  * itself and ends), rounds.
  */
 import { fastify } from 'fastify';
-import { createDrift, type Observation } from '../../src/index.ts';
-import { loadProfile } from '../../src/profile.ts';
-import { createMonitors } from '../../src/server/monitors.ts';
-import { openStore } from '../../src/store/index.ts';
+import { createDrift } from '../../src/drift/drift.ts';
+import type { Observation } from '../../src/drift/observation.ts';
+import { loadProfile } from '../../src/profile/file.ts';
+import { openStore } from '../../src/server/store/store.ts';
+import { createMonitors } from '../../src/server/watch/monitors.ts';
 
 const [, , profilePath, folder, sources, perSecond, rounds = 0] = process.argv.map((text, i) =>
   i < 4 ? text : Number(text),

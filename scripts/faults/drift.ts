@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
-import { Random } from '../../src/corruptions/random.ts';
-import { fit } from '../../src/fit.ts';
-import { saveProfile } from '../../src/profile.ts';
+import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
+import { fit } from '../../src/fit/fit.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
+import { saveProfile } from '../../src/profile/file.ts';
 
 const program = fileURLToPath(new URL('./drift.program.ts', import.meta.url));
 

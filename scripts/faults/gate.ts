@@ -1,15 +1,8 @@
 /** Every fault of judging and of the upstream, open and closed, twenty requests each: `npm run faults -- gate`. */
 import { parseArgs } from 'node:util';
-import {
-  challengeJudge,
-  challengeUpstream,
-  judgeFaults,
-  upstreamFaults,
-  ways,
-  writeBadProfiles,
-} from '../../test/server/gate.faults.ts';
-import { fitReference } from '../../test/server/reference.ts';
-import { startFaultProxy, startRecorder } from '../../test/server/upstream.ts';
+import { fitReference } from '../../test/fixtures/reference.ts';
+import { startFaultProxy, startRecorder } from '../../test/fixtures/upstream.ts';
+import { challengeJudge, challengeUpstream, judgeFaults, upstreamFaults, ways, writeBadProfiles } from './gatecases.ts';
 
 const { values } = parseArgs({ options: { requests: { type: 'string', default: '20' } } });
 const times = Number(values.requests);

@@ -10,8 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { openParquet } from '../../src/batch/parquet.ts';
-import { Random } from '../../src/corruptions/random.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
+import { openParquet } from '../../src/run/rows/parquet.ts';
 import { startBroker } from '../../test/fixtures/broker.ts';
 import { renderCamera } from './batch.ts';
 

@@ -1,7 +1,7 @@
 /** A Profile replaced again and again under load, one in ten corrupt: `npm run faults -- reload`. */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { reloadUnderLoad } from '../../test/server/reload.faults.ts';
+import { reloadUnderLoad } from './reloads.ts';
 
 const options = { reloads: { type: 'string', default: '1000' }, rate: { type: 'string', default: '50' } } as const;
 const { values } = parseArgs({ options });

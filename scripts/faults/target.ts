@@ -6,9 +6,10 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
-import { type FitOptions, fit } from '../../src/fit.ts';
-import { saveProfile } from '../../src/profile.ts';
+import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
+import { fit } from '../../src/fit/fit.ts';
+import type { FitOptions } from '../../src/fit/options.ts';
+import { saveProfile } from '../../src/profile/file.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const careless = fileURLToPath(new URL('./careless.ts', import.meta.url));

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Random } from '../../src/corruptions/random.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
 import { picture } from '../../test/fixtures/images.ts';
 
 const hostile = join(import.meta.dirname, '../../../shared/data/hostile');

@@ -9,9 +9,9 @@
  */
 import { parseArgs } from 'node:util';
 import type { Browser, CDPSession } from 'playwright-core';
-import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
-import { corrupt } from '../../src/corruptions.ts';
-import { browserPath, openBrowser, watchPage } from '../../test/server/browser.ts';
+import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
+import { corrupt } from '../../src/image/corruptions/corruptions.ts';
+import { browserPath, openBrowser, watchPage } from '../../test/fixtures/browser.ts';
 import { isReadyWithin, post, quantile, type Stage, setStage, sleep } from '../faults/target.ts';
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } });

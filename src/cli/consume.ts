@@ -1,10 +1,10 @@
 import { Command, Option } from 'commander';
-import { consume } from '../batch/consume.ts';
-import { createObjectStore } from '../batch/s3.ts';
-import { type BrokerKind, brokerKinds, openBroker } from '../batch/stream.ts';
-import { createTally } from '../batch/tally.ts';
-import { defaultLimits } from '../decode.ts';
-import { createPool } from '../pool.ts';
+import { defaultLimits } from '../image/frame.ts';
+import { type BrokerKind, brokerKinds, openBroker } from '../run/brokers.ts';
+import { consume } from '../run/consume.ts';
+import { createObjectStore } from '../run/objects.ts';
+import { createPool } from '../run/pool.ts';
+import { createTally } from '../run/rows/tally.ts';
 import { Interruption, interruptible } from './interrupt.ts';
 import { configWithProfile, settingOption } from './options.ts';
 import { startProgress } from './progress.ts';

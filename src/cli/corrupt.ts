@@ -2,11 +2,13 @@ import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, extname, join, relative } from 'node:path';
 import { Command } from 'commander';
 import sharp from 'sharp';
-import { corrupt, corruptions, type Severity } from '../corruptions.ts';
-import { decode, defaultLimits, type Frame } from '../decode.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
-import { listImages, readImage } from '../folder.ts';
-import { drawSheet } from '../sheet.ts';
+import { corrupt, corruptions, type Severity } from '../image/corruptions/corruptions.ts';
+import { decode } from '../image/decode.ts';
+import { readImage } from '../image/file.ts';
+import { defaultLimits, type Frame } from '../image/frame.ts';
+import { listImages } from '../run/inputs/folder.ts';
+import { drawSheet } from './demo/contactsheet.ts';
 import { numberOption } from './options.ts';
 import { commandLine, count, note, print, printable, table } from './terminal.ts';
 

@@ -3,16 +3,18 @@ import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import sharp from 'sharp';
 import { loadConfig, runtimeEnvironment } from '../config.ts';
-import { type CoreInfo, loadCore } from '../core/index.ts';
+import type { CoreInfo } from '../core/core.ts';
+import { loadCore } from '../core/index.ts';
 import { loadNative, nativeVariants } from '../core/native.ts';
 import { loadWasm } from '../core/wasm.ts';
-import { checkLoaders, decode, decodeRule, decoderVersion } from '../decode.ts';
-import { examineDefaultModel } from '../embedding/choose.ts';
-import { examineOnnxRuntime, type OnnxFindings } from '../embedding/onnx.ts';
-import { examineTensorflow } from '../embedding/tfjs.ts';
 import { asStoplineError } from '../errors.ts';
-import { checkVersions } from '../versions.ts';
-import { encodeFrame, renderFrame } from './camera.ts';
+import { decode, decodeRule, decoderVersion } from '../image/decode.ts';
+import { examineDefaultModel } from '../image/embedding/choose.ts';
+import { examineOnnxRuntime, type OnnxFindings } from '../image/embedding/onnx.ts';
+import { examineTensorflow } from '../image/embedding/tfjs.ts';
+import { checkLoaders } from '../image/loaders.ts';
+import { checkVersions } from '../server/versions.ts';
+import { encodeFrame, renderFrame } from './demo/camera/camera.ts';
 import { commandLine, print, printable, printJson, styled, table } from './terminal.ts';
 
 /** One thing that was tried. */

@@ -1,9 +1,8 @@
-import { reasonInWords } from '../batch/tally.ts';
-import { type Check, type CheckedShare, falseDiscoveryRate } from '../check.ts';
-import type { Population, Shift } from '../population.ts';
-import { leastImages } from '../population.ts';
-import type { Profile } from '../profile.ts';
-import { statistics } from '../statistics.ts';
+import { type Check, type CheckedShare, falseDiscoveryRate } from '../drift/check.ts';
+import { leastImages, type Population, type Shift } from '../drift/population.ts';
+import { statistics } from '../image/statistics/statistics.ts';
+import type { Profile } from '../profile/description.ts';
+import { reasonInWords } from '../run/rows/tally.ts';
 import { count, percent, printable, styled, table } from './terminal.ts';
 
 export const findingsFormats = ['text', 'json', 'junit', 'github', 'markdown'] as const;

@@ -1,10 +1,11 @@
 import { Option } from 'commander';
-import { openItems, parseShard } from '../batch/items.ts';
-import { createObjectStore } from '../batch/s3.ts';
-import type { Config } from '../config.ts';
-import { defaultLimits } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
-import { noImages } from '../folder.ts';
+import { defaultLimits } from '../image/frame.ts';
+import { noImages } from '../run/inputs/folder.ts';
+import { parseShard } from '../run/inputs/item.ts';
+import { openItems } from '../run/inputs/items.ts';
+import { createObjectStore } from '../run/objects.ts';
+import type { Config } from '../settings.ts';
 import { numberOption, settingOption } from './options.ts';
 
 /** Which images a command takes, beside the paths it is given. */

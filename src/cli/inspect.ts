@@ -1,10 +1,11 @@
 import { realpath } from 'node:fs/promises';
 import { Command } from 'commander';
-import { decode, defaultLimits } from '../decode.ts';
-import { readImage } from '../folder.ts';
-import { createInspector } from '../inspector.ts';
-import { statistics } from '../statistics.ts';
-import type { Verdict } from '../verdict.ts';
+import { decode } from '../image/decode.ts';
+import { readImage } from '../image/file.ts';
+import { defaultLimits } from '../image/frame.ts';
+import { statistics } from '../image/statistics/statistics.ts';
+import { createInspector } from '../profile/inspector.ts';
+import type { Verdict } from '../profile/verdict.ts';
 import { configWithProfile, inspectionOptions, settingOption } from './options.ts';
 import { beside, picture, showsPictures } from './picture.ts';
 import {

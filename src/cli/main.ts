@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { Command, CommanderError } from 'commander';
@@ -24,7 +23,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   report: async () => (await import('./report.ts')).reportCommand(),
   serve: async () => (await import('./serve.ts')).serveCommand(),
   doctor: async () => (await import('./doctor.ts')).doctorCommand(),
-  demo: async () => (await import('./demo.ts')).demoCommand(),
+  demo: async () => (await import('./demo/demo.ts')).demoCommand(),
   model: async () => (await import('./model.ts')).modelCommand(),
   profile: async () => (await import('./profile.ts')).profileCommand(),
   key: async () => (await import('./key.ts')).keyCommand(),

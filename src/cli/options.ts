@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
-import { type Config, type ConfigKey, loadConfig, settings } from '../config.ts';
+import { loadConfig } from '../config.ts';
 import { StoplineError } from '../errors.ts';
+import { type Config, type ConfigKey, settings } from '../settings.ts';
 
 const placeholders: Partial<Record<ConfigKey, string>> = {
   profile: 'FILE',

@@ -1,5 +1,5 @@
 import sharp from 'sharp';
-import type { Frame } from '../decode.ts';
+import type { Frame } from '../image/frame.ts';
 import { lengthOf, table } from './terminal.ts';
 
 /** Characters of a small picture: enough to tell a rainy street from a dark one, little beside a table. */

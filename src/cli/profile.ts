@@ -1,7 +1,7 @@
 import { Command } from 'commander';
-import { type Acceptance, type AcceptOptions, acceptImages, type Verdicts } from '../accept.ts';
 import { loadConfig } from '../config.ts';
-import { loadProfile, saveProfile } from '../profile.ts';
+import { type Acceptance, type AcceptOptions, acceptImages, type Verdicts } from '../fit/accept.ts';
+import { loadProfile, saveProfile } from '../profile/file.ts';
 import { fitProgress } from './fit.ts';
 import { pathsHelp } from './inputs.ts';
 import { interruptible } from './interrupt.ts';

@@ -1,18 +1,18 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { PartList } from '../batch/merge.ts';
-import { replaceFile } from '../batch/output.ts';
-import { runOnQueue } from '../batch/queue.ts';
-import { isObjectUrl } from '../batch/s3.ts';
-import { createTally } from '../batch/tally.ts';
-import type { Config } from '../config.ts';
 import { StoplineError } from '../errors.ts';
-import { loadProfile } from '../profile.ts';
+import { loadProfile } from '../profile/file.ts';
+import { isObjectUrl } from '../run/objects.ts';
+import { runOnQueue } from '../run/queue.ts';
+import type { PartList } from '../run/rows/merge.ts';
+import { replaceFile } from '../run/rows/output.ts';
+import { createTally } from '../run/rows/tally.ts';
+import type { Config } from '../settings.ts';
 import { openInputs } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
 import { makeFolder } from './output.ts';
 import { startProgress } from './progress.ts';
-import { type ScoreFlags, sumUp } from './score.ts';
+import { type ScoreFlags, sumUp } from './scoresummary.ts';
 import { commandLine, note } from './terminal.ts';
 
 /** `score` by the workers of a queue: puts the work there, waits for it, and lists the parts. */

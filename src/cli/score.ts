@@ -1,61 +1,28 @@
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
-import type { Item, Shard } from '../batch/items.ts';
-import { openJob } from '../batch/job.ts';
-import { replaceFile, writeRows } from '../batch/output.ts';
-import { createColumnTypes, formatOf, judgeItems, unfinishedItems } from '../batch/run.ts';
-import { isObjectUrl, type ObjectStore } from '../batch/s3.ts';
-import { createTally, type Tally } from '../batch/tally.ts';
-import type { Config } from '../config.ts';
-import { decoderVersion } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
-import { noImages } from '../folder.ts';
-import { createPool } from '../pool.ts';
-import { loadProfile, type Profile } from '../profile.ts';
-import { formatHeader, type RowFormat, rowFormats } from '../row.ts';
-import type { DecideBy } from '../verdict.ts';
-import { type InputFlags, inputOptions, openInputs, pathsHelp } from './inputs.ts';
+import { decoderVersion } from '../image/decode.ts';
+import { loadProfile } from '../profile/file.ts';
+import { noImages } from '../run/inputs/folder.ts';
+import type { Item } from '../run/inputs/item.ts';
+import { createColumnTypes, formatOf, judgeItems, unfinishedItems } from '../run/judgeitems.ts';
+import { isObjectUrl } from '../run/objects.ts';
+import { createPool } from '../run/pool.ts';
+import { openJob } from '../run/rows/job.ts';
+import { replaceFile, writeRows } from '../run/rows/output.ts';
+import { formatHeader, type RowFormat, rowFormats } from '../run/rows/row.ts';
+import { createTally } from '../run/rows/tally.ts';
+import { inputOptions, openInputs, pathsHelp } from './inputs.ts';
 import { Interruption, interruptible } from './interrupt.ts';
 import { configWithProfile, numberOption, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
 import { startProgress } from './progress.ts';
 import { scoreOnQueue } from './queue.ts';
 import { reportWritten, writeRunReport } from './report.ts';
-import {
-  bar,
-  commandLine,
-  count,
-  duration,
-  note,
-  percent,
-  print,
-  printable,
-  printJson,
-  styled,
-  table,
-  verdictText,
-} from './terminal.ts';
-
-export interface ScoreFlags extends InputFlags {
-  profile?: string;
-  model?: string;
-  device?: string;
-  out: string;
-  format?: RowFormat;
-  resume?: boolean;
-  queue?: string;
-  chunk?: number;
-  summary?: string;
-  report?: string;
-  decideBy?: string;
-  blockWhen?: string;
-  threads?: string;
-  core?: string;
-  json?: boolean;
-}
+import { type ScoreFlags, sumUp } from './scoresummary.ts';
+import { commandLine, note, printable } from './terminal.ts';
 
 export function scoreCommand(): Command {
   const command = new Command('score')
@@ -202,36 +169,6 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   await sumUp(flags, { tally, format, config, profile, seconds, shard, store });
 }
 
-/** Prints what the rows say together, and writes it where that was asked for. */
-export async function sumUp(
-  flags: ScoreFlags,
-  run: {
-    tally: Tally;
-    format: RowFormat;
-    config: Pick<Config, 'decideBy' | 'blockWhen'>;
-    profile: Profile;
-    seconds: number;
-    shard?: Shard;
-    store: ObjectStore;
-  },
-): Promise<void> {
-  const { tally, format, config, profile, seconds, shard, store } = run;
-  const { promised } = profile.falseAlarmRate;
-  const { decideBy: decidedBy, blockWhen } = config;
-  const counted = {
-    ...{ file: flags.out, format, decidedBy, blockWhen, ...tally.toJSON(), falseAlarmRate: promised, seconds },
-    ...(shard && { shard }),
-  };
-  if (flags.summary !== undefined) {
-    await replaceFile(flags.summary, store, (path) => writeFile(path, `${JSON.stringify(counted, undefined, 2)}\n`));
-  }
-  if (flags.json) printJson(counted);
-  else
-    (flags.out === '-' ? note : print)(
-      summary(tally, { file: flags.out, format, decidedBy, blockWhen, promised, seconds }),
-    );
-}
-
 /** Found out before anything is judged. @throws {StoplineError} OPTION_INVALID, OUTPUT_UNWRITABLE */
 async function checkOutputs({ out, json, resume, summary, report }: ScoreFlags, format: RowFormat): Promise<void> {
   if (report !== undefined && (format !== 'jsonl' || out === '-' || isObjectUrl(out))) {
@@ -256,57 +193,4 @@ async function toStandardOutput(text: string | Uint8Array, signal: AbortSignal):
     signal.throwIfAborted();
     throw error;
   });
-}
-
-function summary(
-  tally: Tally,
-  run: {
-    file: string;
-    format: RowFormat;
-    decidedBy: DecideBy;
-    blockWhen?: string;
-    promised: { warn: number; block: number };
-    seconds: number;
-  },
-): string {
-  const { images, failed, verdicts, errors, reasons } = tally.toJSON();
-  const judged = images - failed;
-  const where = run.file === '-' ? 'standard output' : printable(run.file);
-  const lines = [
-    `${styled('bold', `${count(images, 'row')} written`)} to ${where} (${run.format}) in ${duration(run.seconds)}`,
-  ];
-  const shares = (['pass', 'warn', 'block'] as const).map((verdict) => {
-    const share = judged === 0 ? 0 : verdicts[verdict] / judged;
-    const text = `${verdicts[verdict]}`;
-    return [verdictText(verdict), text, judged === 0 ? '' : percent(share), bar(share, 40)];
-  });
-  lines.push(table(shares, [1, 2]).replace(/^/gm, '  '));
-  if (judged > 0) {
-    const warned = (verdicts.warn + verdicts.block) / judged;
-    lines.push(
-      `  ${percent(warned)} warned or blocked${run.decidedBy === 'combined' ? '' : `, decided by ${run.decidedBy}`}; ${percent(run.promised.warn)} is promised for images like the reference`,
-      run.blockWhen === undefined
-        ? `  ${percent(verdicts.block / judged)} blocked; ${percent(run.promised.block)} is promised`
-        : `  ${percent(verdicts.block / judged)} blocked by the rule ${printable(run.blockWhen)}, for which nothing is promised`,
-    );
-  }
-  if (reasons.length > 0) {
-    lines.push('First reasons of what was warned or blocked');
-    lines.push(
-      table(
-        reasons.slice(0, 5).map(({ count, text }) => [`  ${count}`, text]),
-        [0],
-      ),
-    );
-  }
-  if (failed > 0) {
-    lines.push(styled('yellow', `${count(failed, 'image')} could not be judged`));
-    lines.push(
-      table(
-        errors.map(({ code, count, example }) => [`  ${count}`, code, printable(example)]),
-        [0],
-      ),
-    );
-  }
-  return lines.join('\n');
 }

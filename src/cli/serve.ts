@@ -1,7 +1,8 @@
 import { Command } from 'commander';
-import { type ConfigKey, describeConfig, loadConfig, settings } from '../config.ts';
+import { describeConfig, loadConfig } from '../config.ts';
 import { StoplineError } from '../errors.ts';
-import { closeOnSignal, serve } from '../server/listen.ts';
+import { closeOnSignal, serve } from '../server/serve.ts';
+import { type ConfigKey, settings } from '../settings.ts';
 import { configWithProfile, settingOption } from './options.ts';
 import { commandLine, note, print } from './terminal.ts';
 

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { StoplineError } from '../errors.ts';
-import { loadProfile, saveProfile } from '../profile.ts';
-import { checkSignature, makeKeys, readKeyFile, signProfile } from '../signature.ts';
+import { loadProfile, saveProfile } from '../profile/file.ts';
+import { checkSignature, makeKeys, readKeyFile, signProfile } from '../profile/signature.ts';
 import { commandLine, note, print, printable } from './terminal.ts';
 
 /** The parts of `stopline profile` that say who vouches for a Profile. */

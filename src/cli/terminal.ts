@@ -1,5 +1,6 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
-import type { Reason, Verdict } from '../verdict.ts';
+import type { Reason } from '../profile/reasons.ts';
+import type { Verdict } from '../profile/verdict.ts';
 
 /**
  * File names and messages come from elsewhere: control, format and lone surrogate characters could move the cursor,

@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import { startQueueWorker } from '../batch/queue.ts';
-import { createObjectStore } from '../batch/s3.ts';
 import { loadConfig } from '../config.ts';
-import { defaultLimits } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
-import { createPool } from '../pool.ts';
-import { loadProfile } from '../profile.ts';
+import { defaultLimits } from '../image/frame.ts';
+import { loadProfile } from '../profile/file.ts';
+import { createObjectStore } from '../run/objects.ts';
+import { createPool } from '../run/pool.ts';
+import { startQueueWorker } from '../run/queue.ts';
 import { Interruption, interruptible } from './interrupt.ts';
 import { settingOption } from './options.ts';
 import { commandLine, note, printable } from './terminal.ts';

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { StoplineError } from '../errors.ts';
 import { checkFrame } from './check.ts';
-import type { Core } from './index.ts';
+import type { Core } from './core.ts';
 import { layoutText, outSize } from './layout.ts';
 
 interface Variant {

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { StoplineError } from '../errors.ts';
 import { checkFrame } from './check.ts';
-import type { Core } from './index.ts';
+import type { Core } from './core.ts';
 import { layoutText, outSize } from './layout.ts';
 
 interface Exports {
@@ -40,7 +40,7 @@ const align64 = (bytes: number): number => Math.ceil(bytes / 64) * 64;
  */
 export function loadWasm(): Core {
   const beside = new URL('./stopline.wasm', import.meta.url);
-  const bytes = readFileSync(existsSync(beside) ? beside : new URL('../../src/core/stopline.wasm', import.meta.url));
+  const bytes = readFileSync(existsSync(beside) ? beside : new URL('./stopline.wasm', import.meta.url));
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes));
   const core = instance.exports as unknown as Exports;
   const { memory } = core;

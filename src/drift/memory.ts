@@ -1,6 +1,6 @@
 import { StoplineError } from '../errors.ts';
-import { seriesLength } from './dependence.ts';
 import type { Evidence } from './detectors.ts';
+import { seriesLength } from './track.ts';
 
 /** Version of the layout of a saved state. */
 const stateVersion = 1;

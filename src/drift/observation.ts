@@ -1,5 +1,5 @@
-import type { Scorer } from '../score.ts';
-import type { DecideBy, Verdict } from '../verdict.ts';
+import type { Scorer } from '../profile/score.ts';
+import type { DecideBy, Verdict } from '../profile/verdict.ts';
 
 /** What a monitor needs of one Verdict: a few hundred bytes, made where the state of a source is kept. */
 export interface Observation {

@@ -1,5 +1,10 @@
-import { Random } from '../corruptions/random.ts';
-import { benjaminiHochberg, kolmogorovSmirnov, maximumMeanDiscrepancy, wasserstein } from './windows.ts';
+import { Random } from '../image/corruptions/random.ts';
+import {
+  benjaminiHochberg,
+  kolmogorovSmirnov,
+  maximumMeanDiscrepancy,
+  wasserstein,
+} from '../profile/maths/twosample.ts';
 
 /**
  * `learning`: too little is known to call it ok. `suspect`: a tenth of the evidence of an alarm. `recovered`: like the

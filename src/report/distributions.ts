@@ -1,3 +1,4 @@
+import { quantileOf } from '../profile/maths/ranks.ts';
 import { html, type Markup, type Piece } from './html.ts';
 import { decimal, unitText } from './words.ts';
 
@@ -16,11 +17,6 @@ export interface Distribution {
 
 /** Size of a drawing in its own units; the page stretches it. */
 const box = { width: 240, height: 56 };
-
-/** The quantile that verdicts show: the value that a share of the values lies below. */
-export function quantileOf(sorted: Float64Array, share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-}
 
 /** Values in equal bins between the smallest and the largest, as many as Rice's rule says (2 n^(1/3)), at most 40. */
 export function histogram(values: Float64Array): { counts: number[]; low: number; high: number } {

@@ -1,13 +1,14 @@
-import { corruptions } from '../corruptions.ts';
-import { decode, type Frame } from '../decode.ts';
 import { asStoplineError } from '../errors.ts';
-import type { Profile } from '../profile.ts';
+import { corruptions } from '../image/corruptions/corruptions.ts';
+import { decode } from '../image/decode.ts';
+import type { Frame } from '../image/frame.ts';
+import { causeThumbnails, thumbnail, thumbnailSide } from '../image/thumbnail.ts';
+import type { Profile } from '../profile/description.ts';
 import { html, type Markup, toText, verbatim } from './html.ts';
 import { type CausePicture, picturesSection, powerSection, shownSeverity } from './power.ts';
 import { distributionsSection, provenanceSection, referenceSection } from './reference.ts';
 import { style } from './style.ts';
 import { figures, sentenceAbout } from './summary.ts';
-import { causeThumbnails, thumbnail, thumbnailSide } from './thumbnails.ts';
 
 export interface ReportOptions {
   /** An encoded image on which the causes are shown, instead of the small one in the Profile. */

@@ -1,10 +1,10 @@
-import type { Severity } from '../corruptions.ts';
-import { blindTo, type Power } from '../power.ts';
-import type { Profile } from '../profile.ts';
+import { blindTo, type Power } from '../fit/power.ts';
+import type { Severity } from '../image/corruptions/corruptions.ts';
+import type { Thumbnail } from '../image/thumbnail.ts';
+import type { Profile } from '../profile/description.ts';
 import { byFamily, heatLegend, heatMap, meaningOf, rateSwitch } from './heatmap.ts';
 import { html, type Markup } from './html.ts';
 import { intervalText } from './summary.ts';
-import type { Thumbnail } from './thumbnails.ts';
 import { count, listed, percent, wholePercent } from './words.ts';
 
 /** A picture of a cause, at the severity at which it is shown. */

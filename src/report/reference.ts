@@ -1,5 +1,6 @@
-import { type Profile, profileVersion } from '../profile.ts';
-import { type Statistic, statistics } from '../statistics.ts';
+import type { Statistic } from '../image/statistics/statistic.ts';
+import { statistics } from '../image/statistics/statistics.ts';
+import { type Profile, profileVersion } from '../profile/description.ts';
 import { distributionCard } from './distributions.ts';
 import { html, type Markup } from './html.ts';
 import { count, decimal, percent, unitText } from './words.ts';

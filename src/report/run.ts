@@ -1,17 +1,17 @@
 import { readFile } from 'node:fs/promises';
-import { reasonInWords } from '../batch/tally.ts';
-import { type Check, type CheckedShare, checkPopulation, defaultMaxDistance, defaultShares } from '../check.ts';
-import { decode } from '../decode.ts';
+import { type Check, type CheckedShare, checkPopulation, defaultMaxDistance, defaultShares } from '../drift/check.ts';
+import type { ExpectedHarm, Population, RememberedImage, VerdictCounts } from '../drift/population.ts';
 import type { DriftState } from '../drift/report.ts';
-import type { ExpectedHarm, Population, RememberedImage, VerdictCounts } from '../population.ts';
-import type { Profile } from '../profile.ts';
-import { statistics } from '../statistics.ts';
-import { quantileOf } from './distributions.ts';
-import { flipsText, harmSection } from './harm.ts';
+import { decode } from '../image/decode.ts';
+import { statistics } from '../image/statistics/statistics.ts';
+import { type Thumbnail, thumbnail } from '../image/thumbnail.ts';
+import type { Profile } from '../profile/description.ts';
+import { quantileOf } from '../profile/maths/ranks.ts';
+import { reasonInWords } from '../run/rows/tally.ts';
+import { flipsText, harmSection } from './heatmap.ts';
 import { html, type Markup } from './html.ts';
 import { page } from './page.ts';
 import { powerSection } from './power.ts';
-import { type Thumbnail, thumbnail } from './thumbnails.ts';
 import { count, decimal, listed, percent, unitText } from './words.ts';
 
 /** One change of the state of a source while the images were replayed in their order. */

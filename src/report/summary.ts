@@ -1,5 +1,5 @@
-import { blindTo, type Counted, type Power } from '../power.ts';
-import type { Profile } from '../profile.ts';
+import { blindTo, type Counted, type Power } from '../fit/power.ts';
+import type { Profile } from '../profile/description.ts';
 import { html, type Markup } from './html.ts';
 import { count, decimal, listed, percent } from './words.ts';
 

@@ -1,9 +1,9 @@
 import type { FastifyRequest } from 'fastify';
-import type { Frame } from '../decode.ts';
 import { StoplineError } from '../errors.ts';
-import type { Pool } from '../pool.ts';
-import type { Profile } from '../profile.ts';
-import type { Verdict } from '../verdict.ts';
+import type { Frame } from '../image/frame.ts';
+import type { Profile } from '../profile/description.ts';
+import type { Verdict } from '../profile/verdict.ts';
+import type { Pool } from '../run/pool.ts';
 
 /** One image that was judged, as those who watch a service see it. */
 export interface Judgement {

@@ -1,9 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client';
-import type { CoreInfo } from '../core/index.ts';
-import type { EmbedderInfo } from '../embedding/index.ts';
-import type { DecideBy, Verdict } from '../verdict.ts';
-import type { Report } from './admission.ts';
-import type { BufferBudget } from './body.ts';
+import type { CoreInfo } from '../core/core.ts';
+import type { Report } from '../gate/admission.ts';
+import type { EmbedderInfo } from '../image/embedding/embedder.ts';
+import type { DecideBy, Verdict } from '../profile/verdict.ts';
+import type { BufferBudget } from './http/body.ts';
 import type { Judge } from './judge.ts';
 
 export interface Metrics {

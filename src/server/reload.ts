@@ -1,14 +1,15 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import Type from 'typebox';
-import type { Config } from '../config.ts';
-import { defaultLimits } from '../decode.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
-import { createPool, type Pool } from '../pool.ts';
-import { loadProfile, type Profile } from '../profile.ts';
-import { checkSignature, readKeyFile } from '../signature.ts';
+import { defaultLimits } from '../image/frame.ts';
+import type { Profile } from '../profile/description.ts';
+import { loadProfile } from '../profile/file.ts';
+import { checkSignature, readKeyFile } from '../profile/signature.ts';
+import { createPool, type Pool } from '../run/pool.ts';
+import type { Config } from '../settings.ts';
+import { refusals } from './http/schemas.ts';
 import type { Judge } from './judge.ts';
-import { refusals } from './schemas.ts';
 
 /** How often the Profile file is looked at. By its status, because file events do not cross network and container mounts. */
 const watchMs = 1000;

@@ -1,13 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Check, checkPopulation, defaultShares } from '../../src/check.ts';
 import { findingsOf, formatFindings } from '../../src/cli/findings.ts';
-import { fit } from '../../src/fit.ts';
-import { createInspector } from '../../src/inspector.ts';
-import { createPopulation, type Population } from '../../src/population.ts';
-import { type Profile, saveProfile } from '../../src/profile.ts';
-import { errorOf, jpegFrame, renderFolder, stopline, temporaryFolder } from './stopline.ts';
+import { type Check, checkPopulation, defaultShares } from '../../src/drift/check.ts';
+import { createPopulation, type Population } from '../../src/drift/population.ts';
+import { fit } from '../../src/fit/fit.ts';
+import type { Profile } from '../../src/profile/description.ts';
+import { saveProfile } from '../../src/profile/file.ts';
+import { createInspector } from '../../src/profile/inspector.ts';
+import { errorOf, jpegFrame, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);

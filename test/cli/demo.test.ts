@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readContainer } from '../../src/container.ts';
-import { clopperPearson } from '../../src/intervals.ts';
-import { loadProfile } from '../../src/profile.ts';
-import { errorOf, stopline, temporaryFolder } from './stopline.ts';
+import { readContainer } from '../../src/image/container/read.ts';
+import { loadProfile } from '../../src/profile/file.ts';
+import { clopperPearson } from '../../src/profile/maths/binomial.ts';
+import { errorOf, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { loadCore } from '../../src/core/index.ts';
-import { stopline } from './stopline.ts';
+import { stopline } from '../fixtures/cli.ts';
 
 describe('stopline doctor', () => {
   it('finds a usable machine and says which core runs', async () => {

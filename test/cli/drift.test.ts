@@ -1,10 +1,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
-import { corrupt } from '../../src/corruptions.ts';
-import { loadProfile } from '../../src/profile.ts';
-import { errorOf, renderFolder, stopline, temporaryFolder } from './stopline.ts';
+import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
+import { corrupt } from '../../src/image/corruptions/corruptions.ts';
+import { loadProfile } from '../../src/profile/file.ts';
+import { errorOf, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);

@@ -1,8 +1,8 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadProfile } from '../../src/profile.ts';
-import { errorOf, jpegFrame, type Run, renderFolder, stopline, temporaryFolder } from './stopline.ts';
+import { loadProfile } from '../../src/profile/file.ts';
+import { errorOf, jpegFrame, type Run, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const reference = join(folder, 'reference');

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { settings } from '../../src/config.ts';
-import { errorOf, main, stopline } from './stopline.ts';
+import { settings } from '../../src/settings.ts';
+import { errorOf, main, stopline } from '../fixtures/cli.ts';
 
 const commands = [
   'fit',

@@ -1,10 +1,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { checkCard } from '../../src/embedding/cardschema.ts';
-import { loadOnnxRuntime } from '../../src/embedding/onnx.ts';
-import { model, node, smallClassifier, value } from '../embedding/onnxfile.ts';
-import { errorOf, stopline, temporaryFolder } from './stopline.ts';
+import { checkCard } from '../../src/image/embedding/cardschema.ts';
+import { loadOnnxRuntime } from '../../src/image/embedding/onnx.ts';
+import { errorOf, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { model, node, smallClassifier, value } from '../fixtures/onnxfile.ts';
 
 const folder = temporaryFolder();
 const installed = await loadOnnxRuntime().then(

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createInspector } from '../../src/inspector.ts';
-import { loadProfile } from '../../src/profile.ts';
+import { loadProfile } from '../../src/profile/file.ts';
+import { createInspector } from '../../src/profile/inspector.ts';
+import { jpegFrame, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 import { startObjectStore } from '../fixtures/s3.ts';
-import { jpegFrame, renderFolder, stopline, temporaryFolder } from './stopline.ts';
 
 const folder = temporaryFolder();
 const path = (name: string) => join(folder, name);

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadProfile } from '../../src/profile.ts';
-import type { Row } from '../../src/row.ts';
-import { statistics } from '../../src/statistics.ts';
-import { errorOf, jpegFrame, main, type Run, renderFolder, stopline, temporaryFolder } from './stopline.ts';
+import { statistics } from '../../src/image/statistics/statistics.ts';
+import { loadProfile } from '../../src/profile/file.ts';
+import type { Row } from '../../src/run/rows/row.ts';
+import { errorOf, jpegFrame, main, type Run, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { jpegFrame, renderFolder, startService, stopline, temporaryFolder } from './stopline.ts';
+import { jpegFrame, renderFolder, startService, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const profile = join(folder, 'camera.stopline');

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { createTally, reasonInWords } from '../../src/batch/tally.ts';
 import { beside, picture } from '../../src/cli/picture.ts';
 import {
   bar,
@@ -12,8 +11,9 @@ import {
   styled,
   table,
 } from '../../src/cli/terminal.ts';
-import { csvCell, formatHeader, formatRow } from '../../src/row.ts';
-import { statistics } from '../../src/statistics.ts';
+import { statistics } from '../../src/image/statistics/statistics.ts';
+import { csvCell, formatHeader, formatRow } from '../../src/run/rows/row.ts';
+import { createTally, reasonInWords } from '../../src/run/rows/tally.ts';
 
 describe('printable', () => {
   it.each([

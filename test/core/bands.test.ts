@@ -1,8 +1,8 @@
 // Large frames are read in bands of rows for averages, and whole for local damage.
 import { describe, expect, it } from 'vitest';
 import { at, type Field, slice } from '../../src/core/layout.ts';
-import { measure, statistics } from '../../src/statistics.ts';
-import { anyFrame, everyCore, random } from './frames.ts';
+import { measure, statistics } from '../../src/image/statistics/statistics.ts';
+import { anyFrame, everyCore, random } from '../fixtures/frames.ts';
 
 const cores = everyCore();
 /** The fastest build; that all are equal is tested below. */

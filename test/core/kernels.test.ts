@@ -1,7 +1,7 @@
 // The integer kernels against the plainest possible loops.
 import { describe, expect, it } from 'vitest';
 import { at, type Field, slice } from '../../src/core/layout.ts';
-import { anyFrame, everyCore } from './frames.ts';
+import { anyFrame, everyCore } from '../fixtures/frames.ts';
 
 type Reference = Partial<Record<Field, number | number[]>>;
 

@@ -4,8 +4,8 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { at } from '../../src/core/layout.ts';
 import { loadWasm } from '../../src/core/wasm.ts';
-import { measure, statistics } from '../../src/statistics.ts';
-import { anyFrame, everyCore, gaussian, grey, random } from './frames.ts';
+import { measure, statistics } from '../../src/image/statistics/statistics.ts';
+import { anyFrame, everyCore, gaussian, grey, random } from '../fixtures/frames.ts';
 
 const core = loadWasm();
 const data = fileURLToPath(new URL('../../../shared/data/', import.meta.url));

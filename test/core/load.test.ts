@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { loadCore } from '../../src/core/index.ts';
 import { layoutText, outSize } from '../../src/core/layout.ts';
-import { everyCore } from './frames.ts';
+import { everyCore } from '../fixtures/frames.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const native = everyCore().length > 1;

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { Core } from '../../src/core/index.ts';
+import type { Core } from '../../src/core/core.ts';
 import { type Field, slice } from '../../src/core/layout.ts';
 import { loadWasm } from '../../src/core/wasm.ts';
-import { local } from '../../src/statistics/local.ts';
-import { anyFrame, everyCore, gaussian, grey } from './frames.ts';
+import { local } from '../../src/image/statistics/local.ts';
+import { anyFrame, everyCore, gaussian, grey } from '../fixtures/frames.ts';
 
 type Reference = Partial<Record<Field, number[]>>;
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { slice } from '../../src/core/layout.ts';
 import { loadWasm } from '../../src/core/wasm.ts';
-import { fitAsymmetric, fitShape } from '../../src/statistics/naturalness.ts';
-import { measure, statistics } from '../../src/statistics.ts';
-import { gaussian, grey, random } from './frames.ts';
+import { fitAsymmetric, fitShape } from '../../src/image/statistics/naturalness.ts';
+import { measure, statistics } from '../../src/image/statistics/statistics.ts';
+import { gaussian, grey, random } from '../fixtures/frames.ts';
 
 const core = loadWasm();
 

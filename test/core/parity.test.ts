@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { at, type Field, slice } from '../../src/core/layout.ts';
-import { anyFrame, everyCore } from './frames.ts';
+import { anyFrame, everyCore } from '../fixtures/frames.ts';
 
 const [wasm, ...native] = everyCore();
 if (native.length === 0) console.warn('parity is skipped: there is no native build, run npm run build:native');

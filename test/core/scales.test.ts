@@ -4,8 +4,8 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { slice } from '../../src/core/layout.ts';
 import { loadWasm } from '../../src/core/wasm.ts';
-import { measure, statistics } from '../../src/statistics.ts';
-import { gaussian, grey, random } from './frames.ts';
+import { measure, statistics } from '../../src/image/statistics/statistics.ts';
+import { gaussian, grey, random } from '../fixtures/frames.ts';
 
 const core = loadWasm();
 const photographs = fileURLToPath(new URL('../../../shared/data/ood/bsds500_train/', import.meta.url));

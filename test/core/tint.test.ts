@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { Core } from '../../src/core/index.ts';
+import type { Core } from '../../src/core/core.ts';
 import { type Field, slice } from '../../src/core/layout.ts';
 import { loadWasm } from '../../src/core/wasm.ts';
-import { tint } from '../../src/statistics/tint.ts';
-import { anyFrame, everyCore, random } from './frames.ts';
+import { tint } from '../../src/image/statistics/opponent.ts';
+import { anyFrame, everyCore, random } from '../fixtures/frames.ts';
 
 /** Every field of tint.c by the plainest possible loops. */
 function reference(data: Uint8Array, width: number, height: number, channels: number) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Random } from '../../src/corruptions/random.ts';
 import { conditionalMeanBound, powerBet, tiltBound } from '../../src/drift/bets.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
 
 /** Means of values by rank, each given a calibration set: spacings of uniform numbers. */
 function conditionalMeans(values: Float64Array, sets: number): Float64Array {

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { Random } from '../../src/corruptions/random.ts';
-import { createMonitor, type Monitor, mergeStates } from '../../src/drift/monitor.ts';
+import { type DriftReference, share } from '../../src/drift/drift.ts';
+import { mergeStates } from '../../src/drift/merge.ts';
+import { createMonitor, type Monitor } from '../../src/drift/monitor.ts';
 import type { Observation } from '../../src/drift/observation.ts';
 import type { Transition } from '../../src/drift/report.ts';
-import { type DriftReference, share } from '../../src/drift.ts';
-import { conformalPValue } from '../../src/score.ts';
-import { statistics } from '../../src/statistics.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
+import { statistics } from '../../src/image/statistics/statistics.ts';
+import { conformalPValue } from '../../src/profile/maths/ranks.ts';
 
 const count = 30;
 const names = statistics

@@ -3,7 +3,7 @@ import { allowanceUsed } from '../../scripts/evaluate/guarantee.ts';
 import { runPeers } from '../../scripts/evaluate/peers.ts';
 import { autoregressive } from '../../scripts/evaluate/populations.ts';
 import { median, runDelays, runQuiet } from '../../scripts/evaluate/streams.ts';
-import { clopperPearson } from '../../src/intervals.ts';
+import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 
 const falseAlarmEvery = 10_000;
 

@@ -2,10 +2,13 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { renderFrame } from '../../src/cli/camera.ts';
-import { corrupt } from '../../src/corruptions.ts';
-import { createInspector, fit, type Inspector, loadProfile, StoplineError, saveProfile } from '../../src/index.ts';
-import { jpegFrame, renderFolder, startService, stopline, temporaryFolder } from '../cli/stopline.ts';
+import { renderFrame } from '../../src/cli/demo/camera/camera.ts';
+import { StoplineError } from '../../src/errors.ts';
+import { fit } from '../../src/fit/fit.ts';
+import { corrupt } from '../../src/image/corruptions/corruptions.ts';
+import { loadProfile, saveProfile } from '../../src/profile/file.ts';
+import { createInspector, type Inspector } from '../../src/profile/inspector.ts';
+import { jpegFrame, renderFolder, startService, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../src/cli/camera.ts';
+import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { loadConfig } from '../../src/config.ts';
-import { corrupt } from '../../src/corruptions.ts';
-import { fit } from '../../src/fit.ts';
-import { createProfile, loadProfile, saveProfile } from '../../src/profile.ts';
-import { type Service, serve } from '../../src/server/listen.ts';
-import { browserPath, openBrowser, watchPage } from './browser.ts';
+import { fit } from '../../src/fit/fit.ts';
+import { corrupt } from '../../src/image/corruptions/corruptions.ts';
+import { createProfile } from '../../src/profile/description.ts';
+import { loadProfile, saveProfile } from '../../src/profile/file.ts';
+import { type Service, serve } from '../../src/server/serve.ts';
+import { browserPath, openBrowser, watchPage } from '../fixtures/browser.ts';
 
 /** Where pictures of the pages are left for whoever wants to look at them. */
 const artifacts = join(import.meta.dirname, '../../artifacts/dashboard');

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { fitReference, type Reference } from './reference.ts';
-import { head, openConnection } from './socket.ts';
+import { fitReference, type Reference } from '../fixtures/reference.ts';
+import { head, openConnection } from '../fixtures/socket.ts';
 
-const program = fileURLToPath(new URL('./serve.program.ts', import.meta.url));
+const program = fileURLToPath(new URL('../fixtures/serve.program.ts', import.meta.url));
 let reference: Reference;
 const children: ChildProcess[] = [];
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { killMonitors } from '../../scripts/faults/drift.ts';
-import { fitReference, type Reference } from './reference.ts';
+import { fitReference, type Reference } from '../fixtures/reference.ts';
 
 let reference: Reference;
 beforeAll(async () => {

@@ -2,11 +2,12 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { reloadUnderLoad } from '../../scripts/faults/reloads.ts';
 import { loadConfig } from '../../src/config.ts';
-import { createProfile, encodeProfile, type Profile, saveProfile } from '../../src/profile.ts';
-import { closeOnSignal, type Service, serve } from '../../src/server/listen.ts';
-import { fitReference, type Reference } from './reference.ts';
-import { reloadUnderLoad } from './reload.faults.ts';
+import { createProfile, type Profile } from '../../src/profile/description.ts';
+import { encodeProfile, saveProfile } from '../../src/profile/file.ts';
+import { closeOnSignal, type Service, serve } from '../../src/server/serve.ts';
+import { fitReference, type Reference } from '../fixtures/reference.ts';
 
 describe('a Profile that is replaced', () => {
   let reference: Reference;

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.ts';
-import { createPool } from '../../src/pool.ts';
+import { createPool } from '../../src/run/pool.ts';
 import { buildApp } from '../../src/server/app.ts';
-import { fitReference } from './reference.ts';
+import { fitReference } from '../fixtures/reference.ts';
 
 const folder = fileURLToPath(new URL('../../docs/alerts/', import.meta.url));
 const hasPromtool = spawnSync('promtool', ['--version']).status === 0;

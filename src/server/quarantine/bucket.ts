@@ -1,5 +1,5 @@
-import { createObjectStore, parseObjectUrl } from '../../batch/s3.ts';
 import { StoplineError } from '../../errors.ts';
+import { createObjectStore, parseObjectUrl } from '../../run/objects.ts';
 import { type ItemStore, keptOf, listedItem, partsOf, type QuarantineItem, unknownItem } from './item.ts';
 
 /** Verdicts that are read at a time. */

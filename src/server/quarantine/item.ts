@@ -1,7 +1,7 @@
 import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { StoplineError } from '../../errors.ts';
-import type { Verdict } from '../../verdict.ts';
+import type { Verdict } from '../../profile/verdict.ts';
 
 /** One image that is kept, without its verdict. */
 export interface QuarantineItem {

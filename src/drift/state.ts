@@ -1,0 +1,86 @@
+import type { DecideBy } from '../profile/verdict.ts';
+import type { Calibration, Detectors } from './detectors.ts';
+import { createMemory, type Memory, type Sizes, unpackState } from './memory.ts';
+import type { DriftReport, DriftState } from './report.ts';
+
+/** What all sources of one Profile share. */
+export interface Shared {
+  /** sha256 of the Profile. */
+  profile: string;
+  detector: DecideBy;
+  /** Of the statistics, in their order. */
+  names: readonly string[];
+  falseAlarmEvery: number;
+  learnFor: number;
+  staleAfterMs: number;
+  freezeAfter: number;
+  detectors: Detectors;
+  sizes: Sizes;
+  /** Positions of the statistics of each group whose mean is watched for memory. */
+  groups: readonly (readonly number[])[];
+  /** Sorted deviations that a statistic has over the reference. */
+  reference: Float64Array;
+  cloud: readonly Float64Array[];
+  /** Correlation times of the reference, where it was ordered. */
+  correlation?: Calibration['correlation'];
+  promise(correlation: DriftReport['correlationTime']): string;
+}
+
+/** Evidence of one statistic counts for at most this where the reference was not ordered: below an alarm. */
+const mostUnordered = 0.99;
+
+/** What is saved besides the numbers of `Memory`. */
+export interface Head {
+  profile: string;
+  detector: DecideBy;
+  state: DriftState;
+  since: number;
+  /** State to go back to from stale or frozen. */
+  before: DriftState;
+  at: number;
+  images: number;
+  repeats: number;
+  /** Of the same picture, until now. */
+  run: number;
+  hash: string;
+  rows: number;
+  recents: number;
+  spacing: number;
+  seriesLength: number;
+  times?: number[];
+  /** Correlation times that the evidence was gathered with: of the score, and of the statistics where the stream tells it. */
+  pace: { score: number; statistics: number } | null;
+  alarms: number;
+  lastAlarmAt?: number;
+  /** Image number of the last alarm, and of the last images before it at which score and statistics said nothing. */
+  alarmImage: number;
+  calm: { score: number; statistic: number };
+  /** Images that the last alarm took. */
+  alarmTook: number;
+  stateImage: number;
+  causes: Record<string, number>;
+  flip?: number;
+  frames: { id: string; at: number; pValue: number; weight: number }[];
+}
+
+export function restore(shared: Shared, saved: Uint8Array): { head: Head; memory: Memory } | undefined {
+  const unpacked = unpackState(saved);
+  if (!unpacked) return undefined;
+  const { version: _, ...head } = unpacked.header as unknown as Head & { version: number };
+  if (head.profile !== shared.profile || head.detector !== shared.detector) return undefined;
+  try {
+    return { head, memory: createMemory(shared.sizes, unpacked.bytes) };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The larger of the evidence of the score and of the statistic that has most. Where a statistic lies follows slow cycles, such
+ * as that of the day, which only an ordered reference tells from drift; without one it makes a source suspect and no more.
+ */
+export function evidenceOf({ detectors, names, correlation }: Shared, memory: Memory) {
+  const { score, statistic: found, position } = detectors.strongest(memory);
+  const statistic = correlation ? found : Math.min(found, mostUnordered);
+  return { score, statistic, share: Math.max(score, statistic), by: score >= statistic ? 'score' : names[position] };
+}

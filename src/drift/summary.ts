@@ -1,0 +1,106 @@
+import { type Memory, unpackDeviation } from './memory.ts';
+import type { Dependence } from './pace.ts';
+import { type DriftReport, movedContent, movedStatistics } from './report.ts';
+import { evidenceOf, type Head, type Shared } from './state.ts';
+
+export function reportOf(
+  shared: Shared,
+  head: Head,
+  memory: Memory,
+  dependence: Dependence,
+  isNew: boolean,
+): DriftReport {
+  const { names, sizes, falseAlarmEvery } = shared;
+  const { share, by } = evidenceOf(shared, memory);
+  const correlationTime = dependence.known()
+    ? { images: round(dependence.time()), from: dependence.from() }
+    : undefined;
+  const rows = windowRows(shared, head, memory);
+  const spacing = Math.max(1, Math.ceil(dependence.time() / 4));
+  const perRow = Math.max(1, dependence.time() / spacing);
+  const references = shared.correlation?.statistics ?? new Float64Array(sizes.statistics).fill(1);
+  const moved = movedStatistics(
+    names,
+    rows.map(({ z }) => z),
+    shared.reference,
+    { window: perRow, reference: references },
+  );
+  const projections = rows.flatMap(({ projection }) => (projection ? [projection] : []));
+  const content = movedContent(projections, shared.cloud, perRow);
+  const total = Object.values(head.causes).reduce((sum, value) => sum + value, 0);
+  const reason = isNew ? 'the Profile is another one, so it learns again' : dependence.why();
+  return {
+    state: head.state,
+    since: head.since,
+    ...(head.state === 'learning' && { reason }),
+    images: head.images,
+    repeats: head.repeats,
+    falseAlarmEvery,
+    promise: shared.promise(correlationTime),
+    evidence: {
+      share,
+      by,
+      alarms: head.alarms,
+      ...(head.lastAlarmAt !== undefined && { lastAlarmAt: head.lastAlarmAt }),
+    },
+    ...(correlationTime && { correlationTime }),
+    effectiveImages: Math.floor(head.images / dependence.time()),
+    window: {
+      images: rows.length,
+      effective: Math.floor(rows.length / perRow),
+      from: rows[0]?.at ?? head.at,
+      to: rows.at(-1)?.at ?? head.at,
+    },
+    moved,
+    ...(content && { content }),
+    causes: Object.entries(head.causes)
+      .map(([cause, weight]) => ({ cause, probability: round(weight / total) }))
+      .sort((a, b) => b.probability - a.probability)
+      .slice(0, 3),
+    ...(head.flip !== undefined && { expectedFlipRate: round(head.flip) }),
+    frames: head.frames.map(({ id, at, pValue }) => ({ id, at, pValue })),
+    profile: shared.profile,
+  };
+}
+
+function round(value: number): number {
+  return Number(value.toPrecision(4));
+}
+
+interface Row {
+  at: number;
+  pValue: number;
+  z: Float32Array;
+  projection?: Float32Array;
+}
+
+/** The rows of the window in order, from the likeliest moment of the change on where there was an alarm. */
+function windowRows({ sizes }: Shared, head: Head, memory: Memory): Row[] {
+  const { window, statistics, across } = sizes;
+  const filled = Math.min(head.rows, window);
+  const rows = Array.from({ length: filled }, (_, i): Row => {
+    const row = (head.rows - filled + i) % window;
+    const projection = memory.projection.slice(row * across, (row + 1) * across);
+    return {
+      at: memory.at[row],
+      pValue: memory.pValue[row],
+      z: Float32Array.from(memory.z.subarray(row * statistics, (row + 1) * statistics), unpackDeviation),
+      ...(across > 0 && !Number.isNaN(projection[0]) && { projection }),
+    };
+  });
+  if (head.state !== 'drifted' && head.state !== 'suspect') return rows;
+  return rows.slice(changePoint(rows.map(({ pValue }) => pValue)));
+}
+
+/** Where the likelihood of a change is largest, if p-values follow a power law after it. */
+function changePoint(pValues: readonly number[]): number {
+  let [sum, most, place] = [0, Number.NEGATIVE_INFINITY, 0];
+  for (let i = pValues.length - 1; i >= 0; i--) {
+    sum += Math.log(0.35) - 0.65 * Math.log(Math.max(pValues[i], 1e-6));
+    if (sum <= most) continue;
+    most = sum;
+    place = i;
+  }
+  // With too few images nothing could be tested.
+  return most > 0 ? Math.min(place, Math.max(0, pValues.length - 5)) : 0;
+}

@@ -1,0 +1,112 @@
+import { defaultLimits } from '../image/frame.ts';
+import type { Profile } from '../profile/description.ts';
+import type { Verdict } from '../profile/verdict.ts';
+import type { Items } from '../run/inputs/item.ts';
+import { openItems } from '../run/inputs/items.ts';
+import { createObjectStore } from '../run/objects.ts';
+import { createPool, type Pool, type PoolOptions } from '../run/pool.ts';
+import { fit } from './fit.ts';
+import type { FitOptions } from './options.ts';
+
+export interface AcceptOptions
+  extends Pick<FitOptions, 'groupBy' | 'exposures' | 'power' | 'threads' | 'onProgress' | 'signal'> {
+  /** The Profile in force. */
+  profile: Profile;
+  /** Images that people have looked at and found to be as they should be, wherever `score` would take them from. */
+  accepted: string[];
+  /**
+   * The images that the Profile was fitted on. A Profile holds what fitting made of them, and neither them nor what simulated
+   * causes do to them, which is needed to fit again; kept in it, that would be some kB an image.
+   */
+  reference: string[];
+  /** See `FitOptions`; default: none where the Profile has none. */
+  model?: string;
+  /** Address of the store of `s3://` where it is not that of AWS. */
+  s3Endpoint?: string;
+}
+
+/** How often each verdict was given. */
+export type Verdicts = Record<Verdict['verdict'], number>;
+
+/** What accepting images changes, to be looked at before it is put into force. */
+export interface Acceptance {
+  profile: Profile;
+  /** Fitted images, before and after. */
+  images: [before: number, after: number];
+  /** The accepted images by the Profile before, and by the one after, which has seen them. */
+  accepted: { before: Verdicts; after: Verdicts };
+  /** Score from which an image is warned of or blocked. */
+  thresholds: Record<'warn' | 'block', [before: number, after: number]>;
+  /** Causes that are blocked from another severity on; undefined where none of the five is seen. Only where both have a report. */
+  power: { cause: string; before?: number; after?: number }[];
+  warnings: string[];
+}
+
+/**
+ * Folds images into a new version of a Profile, by fitting it again on the reference and them, with the same seed, rates and name.
+ *
+ * Nothing is written: accepted images raise thresholds, so what the Profile loses belongs before the eyes of whoever decides.
+ * @throws {StoplineError} what `fit` throws
+ */
+export async function acceptImages(options: AcceptOptions): Promise<Acceptance> {
+  const { profile, accepted, reference, threads, groupBy, exposures, power, onProgress, signal } = options;
+  const { seed } = profile.reference.split;
+  const model = profile.model ? options.model : 'none';
+  const inputs = { store: createObjectStore({ endpoint: options.s3Endpoint }), maxBytes: defaultLimits.maxBytes };
+  const paths = [...reference, ...accepted];
+  const fitted = await fit({
+    paths,
+    items: await openItems(paths, inputs),
+    name: profile.name,
+    falseAlarmRate: profile.falseAlarmRate.asked,
+    keepPaths: profile.model?.paths !== undefined,
+    example: profile.example !== undefined,
+    ...{ seed, model, threads, groupBy, exposures, power, onProgress, signal },
+  });
+  const after = fitted.profile;
+  const reviewed = await openItems(accepted, inputs);
+  const path = model === 'none' || model === 'default' ? undefined : model;
+  return {
+    profile: after,
+    images: [profile.reference.fitted, after.reference.fitted],
+    accepted: {
+      before: await verdictsOf(reviewed, { profile, model: path, threads }),
+      after: await verdictsOf(reviewed, { profile: after, model: path, threads }),
+    },
+    thresholds: {
+      warn: [thresholdOf(profile, 'warn'), thresholdOf(after, 'warn')],
+      block: [thresholdOf(profile, 'block'), thresholdOf(after, 'block')],
+    },
+    power: powerChanges(profile, after),
+    warnings: fitted.warnings,
+  };
+}
+
+async function verdictsOf(images: Items, options: PoolOptions): Promise<Verdicts> {
+  const counts: Verdicts = { pass: 0, warn: 0, block: 0 };
+  const pool: Pool = await createPool(options);
+  try {
+    await pool.ready();
+    for await (const { path, read } of images) {
+      const { verdict } = read ? await pool.inspect(await read()) : await pool.inspectFile(path as string);
+      counts[verdict] += 1;
+    }
+    return counts;
+  } finally {
+    await pool.destroy();
+  }
+}
+
+/** Smallest clean score whose p-value is within the promised rate; with n scores, p-values are (1 + scores above) / (n + 1). */
+function thresholdOf({ falseAlarmRate, detectors, tensors }: Profile, level: 'warn' | 'block'): number {
+  const scores = tensors[`${detectors[0].name}Scores`].data;
+  const above = Math.max(0, Math.floor(falseAlarmRate.promised[level] * (scores.length + 1) + 1e-9) - 1);
+  return scores[Math.max(0, scores.length - 1 - above)];
+}
+
+function powerChanges(before: Profile, after: Profile): Acceptance['power'] {
+  return (before.power?.causes ?? []).flatMap(({ cause, detectedFrom }) => {
+    const now = after.power?.causes.find((row) => row.cause === cause);
+    return now && now.detectedFrom !== detectedFrom ? [{ cause, before: detectedFrom, after: now.detectedFrom }] : [];
+  });
+}

@@ -1,0 +1,157 @@
+import { CholeskyDecomposition, EigenvalueDecomposition, inverse, Matrix } from 'ml-matrix';
+import { type CauseModel, softmaxOf } from '../profile/diagnosis.ts';
+import { ledoitWolf } from '../profile/maths/covariance.ts';
+import { concatenate, trainSoftmax } from '../profile/maths/softmax.ts';
+
+/** Dimensions of the subspace in which causes act. */
+const subspaceSize = 16;
+/** Weight of parts of frames against whole frames: they vary the content, but they are not what will come in. */
+const partWeight = 0.2;
+const l2 = 1;
+/** How often, before looking, what is wrong is none of the simulated causes. */
+const unknownShare = 0.1;
+const iterations = { first: 25, again: 8 };
+/** More clean rows than this sharpen nothing, and cost time. */
+const maxClean = 4000;
+
+/** A view under a cause or clean, standardised and capped. */
+export interface View {
+  x: Float64Array;
+  /** Standardised within this regime. */
+  regime: number;
+  view: string;
+  isPart: boolean;
+  cause?: string;
+}
+
+/**
+ * Learns causes from clean rows of the reference and from views of some of its images, clean and under each cause.
+ * @param start weights of a model of the same causes, to save iterations
+ */
+export function fitCauses(
+  rows: { clean: Float64Array[]; views: View[] },
+  causes: string[],
+  start?: Float64Array,
+): CauseModel {
+  const cleanViews = rows.views.filter(({ cause }) => cause === undefined);
+  const causeViews = rows.views.filter(({ cause }) => cause !== undefined);
+  const parts = cleanViews.filter(({ isPart }) => isPart).length;
+  const features = rows.clean[0].length;
+
+  // Clean variation, with parts of frames for other content than the reference happens to show.
+  const { mean, covariance } = ledoitWolf([...rows.clean, ...cleanViews.map(({ x }) => x)]);
+  const { projection, centre } = causeSubspace(
+    causeViews,
+    new Map(cleanViews.map((view) => [view.view, view])),
+    mean,
+    covariance,
+  );
+
+  const step = Math.max(1, rows.clean.length / maxClean);
+  const clean = Array.from(
+    { length: Math.floor(rows.clean.length / step) },
+    (_, i) => rows.clean[Math.floor(i * step)],
+  );
+  const all = [
+    ...clean.map((x) => ({ x, y: 0, w: 1 })),
+    // Whole views weigh as much as the reference itself, so that being encoded again is no evidence.
+    ...cleanViews.map(({ x, isPart }) => ({
+      x,
+      y: 0,
+      w: ((isPart ? partWeight : 1) * clean.length) / (isPart ? parts : cleanViews.length - parts),
+    })),
+    ...causeViews.map(({ x, cause, isPart }) => ({
+      x,
+      y: 1 + causes.indexOf(cause as string),
+      w: isPart ? partWeight : 1,
+    })),
+  ];
+  // Clean weighs as much as all causes together.
+  const weigh = (isClean: boolean) => all.reduce((sum, { y, w }) => sum + ((y === 0) === isClean ? w : 0), 0);
+  const total = { clean: weigh(true), causes: weigh(false) };
+  const softmax = trainSoftmax(
+    {
+      x: concatenate(all.map(({ x }) => x)),
+      y: Uint16Array.from(all, ({ y }) => y),
+      w: Float64Array.from(all, ({ y, w }) => w / (y === 0 ? total.clean : total.causes)),
+    },
+    { features, classes: causes.length + 1 },
+    { l2, iterations: start ? iterations.again : iterations.first, start },
+  );
+  return { causes, softmax, temperature: 1, projection, centre, unknown: new Float64Array(5) };
+}
+
+/**
+ * Directions in which causes move an image most, measured in clean deviations: the leading eigenvectors of the second
+ * moment of (exposed - clean of the same view) relative to the clean covariance. They whiten it.
+ */
+function causeSubspace(causeViews: View[], cleanOf: Map<string, View>, mean: Float64Array, covariance: Matrix) {
+  const size = mean.length;
+  const lower = new CholeskyDecomposition(covariance).lowerTriangularMatrix;
+  const whiten = inverse(lower);
+  const moment = Matrix.zeros(size, size);
+  const shift = new Float64Array(size);
+  for (const { x, view, regime } of causeViews) {
+    const clean = cleanOf.get(view);
+    // What a cause does is told within one regime.
+    if (clean?.regime !== regime) continue;
+    let length = 0;
+    for (let i = 0; i < size; i++) {
+      shift[i] = x[i] - clean.x[i];
+      length += shift[i] ** 2;
+    }
+    // A gross cause must not count for a hundred mild ones.
+    const scale = Math.min(1, 8 / Math.sqrt(Math.max(length, 1e-12)));
+    for (let i = 0; i < size; i++)
+      for (let j = i; j < size; j++) moment.set(i, j, moment.get(i, j) + shift[i] * shift[j] * scale ** 2);
+  }
+  for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) moment.set(i, j, moment.get(j, i));
+  const whitened = whiten.mmul(moment).mmul(whiten.transpose());
+  const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(whitened, { assumeSymmetric: true });
+  const order = realEigenvalues.map((_, i) => i).sort((a, b) => realEigenvalues[b] - realEigenvalues[a]);
+  const vectors = order.slice(0, subspaceSize).map((column) => eigenvectorMatrix.getColumn(column));
+  const projection = new Matrix(vectors).mmul(whiten);
+  return {
+    projection: Float64Array.from(projection.to1DArray()),
+    centre: Float64Array.from(projection.mmul(Matrix.columnVector([...mean])).to1DArray()),
+  };
+}
+
+/** Starting weights for a model that knows fewer causes. */
+export function withoutClasses({ softmax }: CauseModel, causes: string[], known: string[]): Float64Array {
+  const classes = [0, ...known.map((cause) => 1 + causes.indexOf(cause))];
+  const start = new Float64Array((softmax.features + 1) * classes.length);
+  for (let row = 0; row <= softmax.features; row++) {
+    for (const [i, k] of classes.entries())
+      start[row * classes.length + i] = softmax.weights[row * softmax.classes + k];
+  }
+  return start;
+}
+
+/** Temperature and the model of `unknown`, on images that neither was trained on. */
+export function calibrateDiagnosis(diagnosed: { logits: Float64Array; truth: number; features: number[] }[]) {
+  const known = diagnosed.filter(({ truth }) => truth >= 0);
+  let temperature = 1;
+  let least = Number.POSITIVE_INFINITY;
+  for (let candidate = 0.4; candidate < 6; candidate *= 1.08) {
+    let loss = 0;
+    for (const { logits, truth } of known) loss -= Math.log(softmaxOf(logits, candidate)[truth] + 1e-12);
+    if (loss < least) [least, temperature] = [loss, candidate];
+  }
+  const features = diagnosed[0]?.features.length ?? 0;
+  const { weights } = trainSoftmax(
+    {
+      x: Float64Array.from(diagnosed.flatMap((row) => row.features)),
+      y: Uint16Array.from(diagnosed, ({ truth }) => (truth < 0 ? 1 : 0)),
+      w: Float64Array.from(diagnosed, ({ truth }) =>
+        truth < 0 ? (unknownShare / (1 - unknownShare)) * (known.length / (diagnosed.length - known.length)) : 1,
+      ),
+    },
+    { features, classes: 2 },
+    { l2: 0.01, iterations: 100 },
+  );
+  return {
+    temperature,
+    unknown: Float64Array.from({ length: features + 1 }, (_, i) => weights[2 * i + 1] - weights[2 * i]),
+  };
+}

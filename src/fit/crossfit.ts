@@ -1,0 +1,303 @@
+import { quantileSorted } from 'simple-statistics';
+import { StoplineError } from '../errors.ts';
+import { families, familyOf } from '../image/corruptions/corruptions.ts';
+import type { EmbeddingPart } from '../image/embedding/embedder.ts';
+import { constantProperties } from '../image/measure.ts';
+import { statistics } from '../image/statistics/statistics.ts';
+import { componentNames, type ProfileDescription } from '../profile/description.ts';
+import { cap, unknownFeatures } from '../profile/diagnosis.ts';
+import { scoredValue } from '../profile/maths/gaussianise.ts';
+import { concatenate } from '../profile/maths/softmax.ts';
+import type { Tensor } from '../profile/safetensors.ts';
+import { componentsOf, normalise, type Parts, pick, standardise, strongest } from '../profile/score.ts';
+import { calibrateDiagnosis, fitCauses, type View, withoutClasses } from './causes.ts';
+import { fitEmbeddings } from './embeddings.ts';
+import { findRegimes, fitRegime } from './regimes.ts';
+import type { ExposedSample, Sample, UnseenSample } from './samples.ts';
+import { projectionsOf, tensorsOf, vector } from './tensors.ts';
+
+/** Parts of the reference that are left out in turn to see what an image scores on a model that has not seen it. */
+export const folds = 5;
+/** More distinct values of one container property than this are not told apart. */
+const maxCategories = 1024;
+/** Where more images than this have a value of their own, one never seen before says nothing (Good-Turing). */
+const maxSingletons = 0.1;
+/**
+ * Every component is normalised by the mean of this share of the clean images, the farthest: near where warnings begin, so
+ * that no component rules the maximum there, and steadier than a quantile of so few.
+ */
+const edge = 0.01;
+
+/** The numbers of a Profile. */
+interface Fitted {
+  description: Pick<
+    ProfileDescription,
+    'statistics' | 'constants' | 'categories' | 'components' | 'regimes' | 'detectors' | 'causes'
+  >;
+  tensors: Record<string, Tensor>;
+}
+
+/** What fitting makes of a reference. */
+export interface Model extends Fitted {
+  /** Per fold, the model that was fitted without it; undefined where nothing is in the fold. */
+  folds: (Fitted | undefined)[];
+  /** Every image of the reference, as the model of its fold sees it. */
+  unseen: UnseenSample[];
+  /** Ids of the images whose embeddings are kept, in their order. */
+  coreset: string[];
+}
+
+/**
+ * The part that is arithmetic only: from measured images to the numbers of a Profile.
+ *
+ * Cross-fitted: the Profile's model is fitted on all images; what a clean image scores is learnt by models fitted without
+ * its fold, one per fold. After cross-conformal prediction (Vovk 2015), but a new image is scored by the one model of all and not
+ * by every fold's: that rests on a model that hardly changes when a fold is left out, and is checked in the tests and by
+ * `npm run evaluate`.
+ */
+export function fitModel(
+  samples: Sample[],
+  exposed: ExposedSample[],
+  /** What the embeddings of the samples are made of; none where they have none. */
+  embedding?: { parts: readonly EmbeddingPart[] },
+): Model {
+  const { used, constants } = chooseStatistics(samples);
+  const logFloors = used.map((position) => statistics[position].logFloor);
+  const values = ({ statistics: all }: { statistics: Float64Array }) =>
+    Float64Array.from(used, (position, i) => scoredValue(all[position], logFloors[i]));
+  // The file was written by our encoder, not by the camera's: what only the container tells is not the cause's doing.
+  const members = used.flatMap((position, i) => (statistics[position].group === 'container' ? [] : [i]));
+
+  const scored = samples.map(values);
+  const labels = findRegimes(scored, (members) => isSpread(members.map((member) => samples[member].fold)));
+  const clean = samples.map((sample, i): CleanRow => {
+    const properties = { ...sample.properties, ...constantProperties(sample.statistics, constants) };
+    return { sample, regime: labels[i], row: scored[i], properties };
+  });
+  const embedded = embedding?.parts;
+  const views = exposed.map((sample) => ({ ...sample, row: values(sample) }));
+  const causes = [...new Set(exposed.flatMap(({ cause }) => cause ?? []))];
+  const { parts: whole, coreset } = fitParts({ clean, views, causes, members, embedded });
+
+  const judged: (UnseenSample & { regime: number; values: Float64Array })[] = [];
+  const diagnosed: Diagnosed[] = [];
+  const parts = Array.from({ length: folds }, (_, fold) => {
+    const inside = clean.filter(({ sample }) => sample.fold === fold);
+    const outside = clean.filter(({ sample }) => sample.fold !== fold);
+    if (inside.length === 0 || outside.length < 2) return undefined;
+    const viewsOutside = views.filter((view) => view.fold !== fold);
+    const { parts: part, rows } = fitParts({ clean: outside, views: viewsOutside, causes, members, embedded });
+    for (const { sample, row, properties } of inside) {
+      const { regime, values, z } = componentsOf(part, row, properties, sample.embedding);
+      judged.push({ sample, regime, values, score: Number.NaN, scores: [], z: Float32Array.from(z) });
+    }
+    if (!part.causeModel) return part;
+    // Without whole families of causes, so that there are images of causes whose relatives the model does not know either.
+    const known = causes.filter((cause) => families.findIndex((family) => family === familyOf(cause)) % folds !== fold);
+    if (known.length < 2) return part;
+    const start = withoutClasses(part.causeModel, causes, known);
+    const knownRows = {
+      ...rows,
+      views: rows.views.filter(({ cause }) => cause === undefined || known.includes(cause)),
+    };
+    const knowing = known.length === causes.length ? part : { ...part, causeModel: fitCauses(knownRows, known, start) };
+    for (const { fold: of, cause, row } of views) {
+      if (of !== fold || cause === undefined) continue;
+      const { evidence, distance } = componentsOf(knowing, row, {});
+      if (!evidence) continue;
+      const features = unknownFeatures(evidence, distance);
+      diagnosed.push({ logits: evidence.logits.slice(), truth: known.indexOf(cause), features });
+    }
+    return part;
+  });
+  const calibration = whole.causeModel && calibrateDiagnosis(diagnosed);
+
+  const names = componentNames({ hasCauses: calibration !== undefined, parts: embedded });
+  const regimes = Array.from({ length: Math.max(...labels) + 1 }, (_, regime) => {
+    const inside = judged.filter((image) => image.regime === regime);
+    const images = labels.filter((label) => label === regime).length;
+    return { images, components: edgesOf((inside.length < minJudged ? judged : inside).map(({ values }) => values)) };
+  });
+  const all = names.map((_, i) => i);
+  const of = (...wanted: string[]) => wanted.flatMap((name) => (names.includes(name) ? names.indexOf(name) : []));
+  const seen = ['embeddingDistance', 'embeddingNeighbours'];
+  const content = { name: 'content', components: of('distance', ...seen) };
+  const detectors = [
+    { name: 'combined', components: all },
+    ...(calibration
+      ? [{ name: 'capture', components: of('causeSpace', 'causeOdds', 'categories') }, content]
+      : [
+          { name: 'statistics', components: of('distance') },
+          { name: 'container', components: of('categories') },
+          ...(embedded ? [content] : []),
+        ]),
+    ...(embedded ? [{ name: 'embedding', components: of(...seen) }] : []),
+  ];
+  for (const image of judged) {
+    normalise(image.values, regimes[image.regime].components);
+    image.scores = detectors.map(({ components }) => strongest(image.values, components));
+    [image.score] = image.scores;
+  }
+
+  const shared: Record<string, Tensor> = {
+    calibrationValues: {
+      shape: [used.length, samples.length],
+      data: concatenate(
+        used.flatMap((position) =>
+          regimes.map((_, regime) => {
+            const inside = samples.filter((_, i) => labels[i] === regime);
+            return Float64Array.from(inside, (sample) => sample.statistics[position]).sort();
+          }),
+        ),
+      ),
+    },
+  };
+  for (const [i, { name }] of detectors.entries()) {
+    shared[`${name}Scores`] = vector(Float64Array.from(judged, ({ scores }) => scores[i]).sort());
+  }
+  const fittedOf = (part: Parts): Fitted => ({
+    description: {
+      statistics: used.map((position) => {
+        const { name, logFloor } = statistics[position];
+        return logFloor === undefined ? { name } : { name, logFloor };
+      }),
+      constants,
+      categories: part.categories,
+      components: names,
+      regimes,
+      detectors,
+      ...(calibration && { causes: { names: causes, members, temperature: calibration.temperature } }),
+    },
+    tensors: { ...shared, ...tensorsOf(part, calibration) },
+  });
+  const fitted = fittedOf(whole);
+  if (whole.embeddingModel) Object.assign(fitted.tensors, projectionsOf(whole.embeddingModel, samples));
+  return {
+    ...fitted,
+    folds: parts.map((part) => part && fittedOf(part)),
+    unseen: judged.map(({ sample, score, scores, z }) => ({ sample, score, scores, z })),
+    coreset,
+  };
+}
+
+/** One image under a cause, as a model sees it that knows neither the image nor, of some, the cause. */
+interface Diagnosed {
+  logits: Float64Array;
+  /** Position of the cause among those known to the model; -1 for one it does not know. */
+  truth: number;
+  features: number[];
+}
+
+type Edges = ProfileDescription['regimes'][number]['components'];
+
+/** A regime to which fewer images turn out to be nearest is normalised as all of them are. */
+const minJudged = 20;
+
+/** A regime must be left in every model that goes without a fold. */
+function isSpread(of: readonly number[]): boolean {
+  const sizes = new Map<number, number>();
+  for (const fold of of) sizes.set(fold, (sizes.get(fold) ?? 0) + 1);
+  return Math.max(...sizes.values()) <= of.length / 2;
+}
+
+/** Clean median and edge of every component, the categories last. */
+function edgesOf(rows: readonly Float64Array[]): Edges {
+  return Array.from(rows[0], (_, i) => {
+    const sorted = rows.map((values) => values[i]).sort((a, b) => a - b);
+    const median = quantileSorted(sorted, 0.5);
+    const top = sorted.slice(-Math.ceil(edge * sorted.length));
+    const reach = top.reduce((sum, value) => sum + value, 0) / top.length - median;
+    // Categories are often the same throughout. One property never seen before then scores 2: beyond the edge of the
+    // reference, but not beyond everything, because sooner or later a clean image has one, too.
+    const least = i === rows[0].length - 1 ? Math.log(rows.length + 1) / 2 : 1e-3;
+    return { median, scale: Math.max(reach, least) };
+  });
+}
+
+/** Statistics measured on every image that vary are scored; those that never vary are categorical evidence. */
+export function chooseStatistics(samples: Sample[]) {
+  const constants: Record<string, number> = {};
+  const used: number[] = [];
+  for (const [position, { name, scored }] of statistics.entries()) {
+    if (!scored) continue;
+    const isMeasured = (sample: Sample) => Number.isFinite(sample.statistics[position]);
+    // Measured on some images only: then their format is the evidence.
+    if (!samples.every(isMeasured)) continue;
+    const [first] = samples;
+    const value = first.statistics[position];
+    if (samples.every((sample) => sample.statistics[position] === value)) constants[name] = value;
+    else used.push(position);
+  }
+  if (used.length < 3) {
+    throw new StoplineError(
+      'FIT_NO_VARIATION',
+      `Expected reference images that differ but only ${used.length} statistics vary over ${samples.length} images. Add images of other scenes and times.`,
+    );
+  }
+  return { used, constants };
+}
+
+interface CleanRow {
+  sample: Sample;
+  regime: number;
+  row: Float64Array;
+  properties: Record<string, string>;
+}
+
+interface ViewRow {
+  row: Float64Array;
+  view: string;
+  isPart: boolean;
+  cause?: string;
+}
+
+/** What is fitted on one part of the reference, and its rows as causes are learnt from them; none with fewer than two causes. */
+function fitParts(input: {
+  clean: CleanRow[];
+  views: ViewRow[];
+  causes: string[];
+  members: number[];
+  embedded?: readonly EmbeddingPart[];
+}): { parts: Parts; rows: { clean: Float64Array[]; views: View[] }; coreset: string[] } {
+  const { clean, views, causes, members } = input;
+  const regimes = Array.from({ length: Math.max(...clean.map(({ regime }) => regime)) + 1 }, (_, regime) =>
+    fitRegime(clean.filter((image) => image.regime === regime)),
+  );
+  const embeddings = clean.flatMap(({ sample: { id, embedding } }) => (embedding ? { id, embedding } : []));
+  const fitted = input.embedded && fitEmbeddings(embeddings, input.embedded);
+  const parts = {
+    regimes,
+    categories: countCategories(clean.map(({ properties }) => properties)),
+    members,
+    embeddingModel: fitted?.model,
+  };
+  const coreset = fitted?.coreset ?? [];
+  if (causes.length < 2) return { parts, rows: { clean: [], views: [] }, coreset };
+  const standardised = (row: Float64Array) => {
+    const { regime, z } = standardise(regimes, row);
+    return { regime, x: pick(cap(z), members) };
+  };
+  const rows = {
+    clean: clean.map(({ row }) => standardised(row).x),
+    views: views.map(({ row, ...view }) => ({ ...view, ...standardised(row) })),
+  };
+  return { parts: { ...parts, causeModel: fitCauses(rows, causes) }, rows, coreset };
+}
+
+/** How often each property had each value; properties of which most images have a value of their own are left out. */
+function countCategories(rows: Record<string, string>[]): Record<string, Record<string, number>> {
+  const categories: Record<string, Record<string, number>> = {};
+  for (const row of rows) {
+    for (const [property, value] of Object.entries(row)) {
+      categories[property] ??= {};
+      const counts = categories[property];
+      if (Object.hasOwn(counts, value)) counts[value]++;
+      else if (Object.keys(counts).length < maxCategories) counts[value] = 1;
+    }
+  }
+  for (const [property, counts] of Object.entries(categories)) {
+    const singletons = Object.values(counts).filter((count) => count === 1).length;
+    if (singletons > Math.max(1, maxSingletons * rows.length)) delete categories[property];
+  }
+  return categories;
+}

@@ -1,0 +1,214 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { sep } from 'node:path';
+import { StoplineError } from '../errors.ts';
+import { decodeRule, decoderVersion } from '../image/decode.ts';
+import { chooseModel } from '../image/embedding/choose.ts';
+import type { EmbedderInfo } from '../image/embedding/embedder.ts';
+import type { PreparedModel } from '../image/embedding/open.ts';
+import { createProfile, type Profile, type ProfileDescription } from '../profile/description.ts';
+import { createPool, type Pool } from '../run/pool.ts';
+import type { EncodedImage } from '../run/task.ts';
+import { chooseClassifier } from './classifier.ts';
+import { chooseStatistics, fitModel, folds } from './crossfit.ts';
+import { chooseExample, makeExample } from './example.ts';
+import { assignFolds, type GroupedBy, groupPattern, withGroups } from './groups.ts';
+import { learnHarm } from './harm.ts';
+import { checkOptions, type FitOptions, lookAgainOf, warningsAbout, warnOfGuesses } from './options.ts';
+import { orderedCorrelation } from './ordered.ts';
+import { findOutliers, type Outliers, warnOfOutliers } from './outliers.ts';
+import { achievedFalseAlarms, measurePower } from './power.ts';
+import {
+  checkSize,
+  exampleCandidates,
+  measureReference,
+  minImages,
+  type Reference,
+  type ReferenceSample,
+  type SkippedImage,
+  shortened,
+} from './reference.ts';
+import type { Sample } from './samples.ts';
+import { chooseFrom, exposeReference, tryCauses, unseenScores } from './secondlook.ts';
+
+export interface FitResult {
+  profile: Profile;
+  skipped: SkippedImage[];
+  /** Reference images unlike the rest. They are in the Profile all the same: leaving some out is the user's decision. */
+  outliers: Outliers;
+  /** Why there is no model, where the default one was not asked for and cannot be run. */
+  missingModel?: string;
+  /** What the user should know: rates that cannot be promised, outliers, duplicates, few groups. */
+  warnings: string[];
+}
+
+const version: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+
+/**
+ * Learns what the reference population looks like.
+ *
+ * Images are measured in worker threads; what a clean image scores is learnt by leaving out whole groups in turn (folders,
+ * matches of `groupBy`, or blocks of neighbouring frames), because neighbouring frames of one recording leak. Deterministic
+ * for a seed, whatever the number of threads.
+ * @throws {StoplineError} INPUT_*, OPTION_INVALID, MODEL_*, FIT_TOO_FEW_IMAGES, FIT_NO_VARIATION
+ */
+export async function fit(options: FitOptions): Promise<FitResult> {
+  return fitReference(options, (pool) => {
+    const { paths, items, only, seed = 1, signal } = options;
+    const again = lookAgainOf(options);
+    const onProgress = (state: { done: number; total?: number; failed: number }) =>
+      options.onProgress?.({ stage: 'measure', ...state });
+    return measureReference(pool, { paths, items, only, seed, again, onProgress, signal });
+  });
+}
+
+/**
+ * Fits what `measure` measured, in worker threads that are there for both.
+ * @throws {StoplineError} as `fit`
+ */
+export async function fitReference(
+  options: FitOptions,
+  measure: (pool: Pool) => Promise<Reference>,
+): Promise<FitResult> {
+  const { paths, seed = 1, groupBy = 'folder', threads = availableParallelism() } = options;
+  const { falseAlarmRate: asked = { warn: 0.01, block: 0.001 } } = options;
+  const { exposures, power } = lookAgainOf(options);
+  checkOptions({ seed, asked, exposures, power });
+  const pattern = groupPattern(groupBy);
+  const chosen = await chooseModel(options.model);
+  if (options.keepPaths && !chosen.model) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected a model where paths are to be kept, because the nearest images are told by embeddings. ${chosen.missing ?? 'Fit without --model none'}`,
+    );
+  }
+  const asking = await chooseClassifier(options.classifier, power);
+  const classifier = asking?.model;
+  const pool = await createPool({ threads, isBatch: true, model: chosen.model, classifier, device: options.device });
+  try {
+    await pool.ready();
+    const { embedder } = pool.info;
+    const reference = await measure(pool);
+    checkSize(reference, asked.warn);
+    const { kept, skipped, duplicates, folders, sourceOf } = reference;
+    const grouped = withGroups(kept, { pattern, folders: folders.size, groupBy });
+    const { by } = grouped;
+    const foldOf = assignFolds(grouped.samples, { folds, seed });
+    const samples = grouped.samples.map((sample) => ({ ...sample, fold: foldOf.get(sample.group) as number }));
+    checkFolds(samples, foldOf.size);
+    // Found out before minutes of simulating causes, not after them.
+    chooseStatistics(samples);
+    const lookAgain = { seed, sourceOf, options, classifier };
+    const { exposed, asked: answered } = await exposeReference(pool, samples, { ...lookAgain, count: exposures });
+    options.signal?.throwIfAborted();
+    options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
+    const model = fitModel(samples, exposed, embedder);
+    const outliers = findOutliers(samples, model.description);
+    const ordered = options.ordered && {
+      recordings: recordingsOf(samples, kept, by),
+      stride: reference.measured / samples.length,
+    };
+    const remembered = ordered && orderedCorrelation(model, ordered);
+    options.onProgress?.({ stage: 'train', done: 1, total: 1, failed: skipped.length });
+    const smallest = 1 / (samples.length + 1);
+    const promised = { warn: Math.max(asked.warn, smallest), block: Math.max(asked.block, smallest) };
+    const warnings = [
+      ...warningsAbout({ asked, promised, duplicates, skipped: skipped.length, images: samples.length, by }),
+      ...(ordered && !remembered ? ['No recording is long enough to tell how long its frames remember.'] : []),
+      ...warnOfOutliers(outliers, samples.length, promised),
+      ...warnOfGuesses('model', chosen.guesses),
+      ...warnOfGuesses('classifier', asking?.guesses ?? []),
+    ];
+    const whole: ProfileDescription = {
+      name: options.name ?? 'reference',
+      createdAt: (options.createdAt ?? new Date()).toISOString(),
+      stopline: version,
+      decode: { rule: decodeRule, decoder: decoderVersion },
+      reference: {
+        images: reference.measured,
+        fitted: samples.length,
+        skipped: skipped.length,
+        duplicates,
+        outliers: outliers.count,
+        split: { by, groups: foldOf.size, folds: new Set(foldOf.values()).size, seed },
+        folders: [...folders].slice(0, 4096).map(([folder, images]) => ({ folder, images })),
+      },
+      falseAlarmRate: { asked, promised, achieved: achievedFalseAlarms(model.unseen, promised) },
+      ...model.description,
+      ...(remembered && { correlation: remembered.correlation }),
+      ...(chosen.model && embedder && { model: modelSection(chosen.model, embedder) }),
+      warnings,
+    };
+    if (whole.model && options.keepPaths) whole.model.paths = pathsOf(model.coreset, samples, paths);
+    if (options.example !== false) {
+      const candidates = chooseFrom(samples, { seed: seed + 2, count: exampleCandidates, sourceOf });
+      const { id } = chooseExample(model.unseen.filter(({ sample }) => candidates.some(({ id }) => id === sample.id)));
+      whole.example = await makeExample(id, sourceOf(id) as EncodedImage);
+    }
+    const scoreOf = unseenScores(whole, model);
+    const tried = await tryCauses(pool, { scoreOf, samples }, { ...lookAgain, count: power });
+    const harm =
+      classifier && learnHarm(classifier, [...answered, ...tried.asked], { profile: whole, scoreOf, samples, seed });
+    const profile = createProfile(
+      {
+        ...whole,
+        ...(power > 0 && { power: measurePower(whole, tried.pValues) }),
+        ...(harm && { harm: harm.description }),
+      },
+      {
+        ...model.tensors,
+        ...(remembered && { correlationTimes: remembered.correlationTimes }),
+        ...harm?.tensors,
+      },
+    );
+    return { profile, skipped, outliers, ...(chosen.missing && { missingModel: chosen.missing }), warnings };
+  } finally {
+    await pool.destroy();
+  }
+}
+
+function modelSection({ card, answers }: PreparedModel, embedder: EmbedderInfo): NonNullable<Profile['model']> {
+  const { model: name, sha256, dimension, parts } = embedder;
+  // What this machine's CPU answered holds for whoever uses the Profile, too.
+  return {
+    name,
+    sha256,
+    dimension,
+    parts,
+    card: { ...card, answers: card.answers.length > 0 ? card.answers : answers },
+  };
+}
+
+/** Paths of images of the reference, from the folders that were named on. */
+function pathsOf(ids: readonly string[], samples: readonly Sample[], roots: readonly string[]): string[] {
+  const byId = new Map(samples.map(({ id, path }) => [id, path]));
+  return ids.map((id) => {
+    const path = byId.get(id) as string;
+    return shortened(path, roots).split(sep).join('/').slice(-4096);
+  });
+}
+
+/** Ids of the images of each recording, in the order in which they were listed. */
+function recordingsOf(samples: readonly Sample[], kept: readonly ReferenceSample[], by: GroupedBy): string[][] {
+  const recordings = new Map<string, string[]>();
+  for (const [i, { id, group }] of samples.entries()) {
+    const name = by === 'pattern' ? group : kept[i].listed.folder;
+    const ids = recordings.get(name);
+    if (ids) ids.push(id);
+    else recordings.set(name, [id]);
+  }
+  return [...recordings.values()];
+}
+
+/** Clean scores come from models that have not seen a group, so there must be enough other images to fit them on. */
+function checkFolds(samples: readonly Sample[], groups: number): void {
+  const sizes = new Array<number>(folds).fill(0);
+  for (const { fold } of samples) sizes[fold]++;
+  const left = samples.length - Math.max(...sizes);
+  if (left < minImages / 2) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected at least two groups of similar size, but of ${samples.length} images in ${groups} ${groups === 1 ? 'group' : 'groups'} only ${left} are left to fit when the largest group is left out. Use another pattern for group-by, or none.`,
+    );
+  }
+}

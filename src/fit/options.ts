@@ -1,0 +1,141 @@
+import { StoplineError } from '../errors.ts';
+import type { PreparedModel } from '../image/embedding/open.ts';
+import type { Items } from '../run/inputs/item.ts';
+import type { GroupedBy } from './groups.ts';
+
+export interface FitOptions {
+  /** Files and folders (recursive). */
+  paths: string[];
+  /** Images from elsewhere, as `openItems` lists them; the paths then only shorten their names. */
+  items?: Items;
+  /** Which of the images under the paths are taken; default: all. */
+  only?: (image: { path: string; folder: string }) => boolean;
+  /** Shown in every verdict; default 'reference'. */
+  name?: string;
+  /** Decides which groups are left out together, and which images are exposed; default 1. */
+  seed?: number;
+  /** 'folder' (the default), 'none', or a regular expression whose first group (or whole match) names the group of a path. */
+  groupBy?: string;
+  /** Worker threads; default: number of cores. The Profile does not depend on it. */
+  threads?: number;
+  /** Rates to promise; default 1 % and 0.1 %. */
+  falseAlarmRate?: { warn: number; block: number };
+  /**
+   * The images of each recording (folder, or match of `groupBy`) are frames in the natural order of their names: the Profile then
+   * knows how long they remember, and drift counts neighbours for what they are. Default false.
+   */
+  ordered?: boolean;
+  /** Written into the Profile; default: now. */
+  createdAt?: Date;
+  /**
+   * How many reference images are put through the simulated causes, to learn what each looks like here; 0 for none.
+   * Default 120. Costs about half a second an image of 480x360 on two cores.
+   */
+  exposures?: number;
+  /**
+   * How many reference images are put through every simulated cause at every severity, each judged by a model that was not
+   * fitted on it, to report what the Profile can see; 0 for no report. Default 20, and 30 where a classifier is asked.
+   */
+  power?: number;
+  /**
+   * The model whose embeddings say what is in an image: `none`, `default`, or the path of one. Default: the default model
+   * where it can be run, else none.
+   */
+  model?: string;
+  /**
+   * The classifier that is to be watched, as of `model`: it is asked for its answers to the images of the power report, so
+   * that verdicts say how often an answer to such an image is expected to flip. Default: none.
+   */
+  classifier?: string | PreparedModel;
+  /** Where the networks are run; `gpu` falls back to the CPU. Default: cpu. */
+  device?: 'cpu' | 'gpu';
+  /** Keep the paths of up to 1000 reference images, so that verdicts can name those that are most alike. Default false. */
+  keepPaths?: boolean;
+  /**
+   * Store a small picture (at most 320 pixels, 20 kB) of one typical reference image in the Profile, on which reports show
+   * the causes; false for none. Default true.
+   */
+  example?: boolean;
+  onProgress?: (progress: {
+    stage: 'measure' | 'expose' | 'train' | 'power';
+    done: number;
+    /** Not known where only reading everything would tell. */
+    total?: number;
+    failed: number;
+  }) => void;
+  signal?: AbortSignal;
+}
+
+/** How many images are looked at again, under causes. A harm map of twenty would vary by which they are. */
+export function lookAgainOf({
+  exposures = 120,
+  power,
+  classifier,
+}: Pick<FitOptions, 'exposures' | 'power' | 'classifier'>): { exposures: number; power: number } {
+  return { exposures, power: power ?? (classifier === undefined ? 20 : 30) };
+}
+
+export function warnOfGuesses(what: string, guesses: readonly string[]): string[] {
+  return guesses.length === 0 ? [] : [`The ${what} has no card, so this is guessed: ${guesses.join('; ')}.`];
+}
+
+export function checkOptions({
+  seed,
+  asked,
+  exposures,
+  power,
+}: {
+  seed: number;
+  asked: { warn: number; block: number };
+  exposures: number;
+  power: number;
+}) {
+  const expect = (ok: boolean, text: string, value: number) => {
+    if (!ok) throw new StoplineError('OPTION_INVALID', `Expected ${text} but received ${value}.`);
+  };
+  expect(Number.isSafeInteger(seed), 'an integer for seed', seed);
+  expect(
+    exposures === 0 || (Number.isSafeInteger(exposures) && exposures >= 10 && exposures <= 1000),
+    'none or 10 to 1000 images for exposures',
+    exposures,
+  );
+  expect(Number.isSafeInteger(power) && power >= 0 && power <= 1000, '0 to 1000 images for power', power);
+  expect(
+    asked.warn > 0 && asked.warn < 0.5,
+    'a rate above 0 and below 0.5 for the false-alarm rate of warn',
+    asked.warn,
+  );
+  expect(
+    asked.block > 0 && asked.block <= asked.warn,
+    `a rate above 0 and at most ${asked.warn} for the false-alarm rate of block`,
+    asked.block,
+  );
+}
+
+export function warningsAbout(facts: {
+  asked: { warn: number; block: number };
+  promised: { warn: number; block: number };
+  duplicates: number;
+  skipped: number;
+  images: number;
+  by: GroupedBy;
+}): string[] {
+  const { asked, promised, duplicates, skipped, images, by } = facts;
+  const warnings: string[] = [];
+  for (const level of ['warn', 'block'] as const) {
+    if (promised[level] > asked[level]) {
+      warnings.push(
+        `A false-alarm rate of ${asked[level]} for ${level} needs ${Math.ceil(1 / asked[level] - 1)} reference images; ` +
+          `${images} can promise ${promised[level].toPrecision(2)}, which is used.`,
+      );
+    }
+  }
+  if (duplicates > 0) warnings.push(`${duplicates} images are exact copies of others and were counted once.`);
+  if (skipped > 0) warnings.push(`${skipped} images could not be used and were skipped.`);
+  if (by === 'image') {
+    warnings.push(
+      'Left out image by image: if these are frames of recordings, neighbouring frames leak and the promised rate is too low. Group them.',
+    );
+  }
+  return warnings;
+}

@@ -1,0 +1,113 @@
+import { corruptions, powerSeverities } from '../image/corruptions/corruptions.ts';
+import type { Exposure } from '../image/exposure.ts';
+import type { ProfileDescription } from '../profile/description.ts';
+import { clopperPearson, type Interval } from '../profile/maths/binomial.ts';
+import { conformalPValue } from '../profile/maths/ranks.ts';
+import type { UnseenSample } from './samples.ts';
+
+/** How often images like the reference were stopped: counts, and the exact 95 % interval of the share. */
+export interface Counted extends Interval {
+  images: number;
+  flagged: number;
+}
+
+/** What a Profile can see: shares of reference images that are stopped once a cause is simulated on them. */
+export interface Power {
+  /** Images put through every cause at every severity. */
+  images: number;
+  /**
+   * The same images warned or blocked when they are encoded again but clean: what being encoded again adds to every share
+   * below. Not the false-alarm rate, which is in `falseAlarmRate.achieved`.
+   */
+  clean: Counted;
+  causes: {
+    cause: string;
+    /** Share warned or blocked at severities 1 to 5. */
+    warn: number[];
+    /** Share blocked. */
+    block: number[];
+    /** Mildest severity from which on at least 95 % are warned or blocked; absent when there is none. */
+    detectedFrom?: number;
+  }[];
+}
+
+const detected = 0.95;
+/** A cause of which even the strongest kind is seen on fewer images than this is one that the Profile is blind to. */
+const blind = 0.5;
+
+/** Every cause at every severity, after the clean image itself. */
+export function powerPlan(seed: number): Exposure[] {
+  return [
+    { severity: 1, seed, crop: false },
+    ...corruptions.flatMap(({ name }) =>
+      powerSeverities.map((severity): Exposure => ({ cause: name, severity, seed, crop: false })),
+    ),
+  ];
+}
+
+/**
+ * Counts what a Profile would have stopped.
+ * @param images per image the p-values of its exposures, by a model that was fitted without it, in the order of `powerPlan`
+ */
+export function measurePower(
+  profile: Pick<ProfileDescription, 'falseAlarmRate'>,
+  images: readonly (readonly number[])[],
+): Power {
+  const { warn, block } = profile.falseAlarmRate.promised;
+  const count = images.length;
+  let clean = 0;
+  const cells = corruptions.map(({ name }) => ({ cause: name, warn: [0, 0, 0, 0, 0], block: [0, 0, 0, 0, 0] }));
+  for (const pValues of images) {
+    if (pValues[0] <= warn) clean++;
+    for (const [i, cell] of cells.entries()) {
+      for (const [j] of powerSeverities.entries()) {
+        const p = pValues[1 + i * powerSeverities.length + j];
+        if (p <= warn) cell.warn[j] += 1 / count;
+        if (p <= block) cell.block[j] += 1 / count;
+      }
+    }
+  }
+  const tidy = (share: number) => Number(share.toFixed(4));
+  return {
+    images: count,
+    clean: countFlagged(clean, count),
+    causes: cells.map((cell) => {
+      const row = { cause: cell.cause, warn: cell.warn.map(tidy), block: cell.block.map(tidy) };
+      const from = row.warn.findIndex((_, i) => row.warn.slice(i).every((share) => share >= detected));
+      return from < 0 ? row : { ...row, detectedFrom: powerSeverities[from] };
+    }),
+  };
+}
+
+/** Counts with their exact interval, which is right for images that are independent of each other. */
+export function countFlagged(flagged: number, images: number): Counted {
+  const { low, high } = clopperPearson(flagged, images);
+  return { images, flagged, low: Number(low.toFixed(6)), high: Number(high.toFixed(6)) };
+}
+
+/**
+ * How often images of the reference would have been stopped by thresholds that they had no part in. All images together meet
+ * the promised rate by construction; here the images of each fold, scored by a model fitted without them, are held against
+ * those of the other folds only. Where parts of the reference differ from each other, the share is above the promise. Where the
+ * others are too few to tell the promised rate, the smallest that they can tell is taken: the share is rather too high than
+ * one that could only be 0.
+ */
+export function achievedFalseAlarms(
+  images: readonly Pick<UnseenSample, 'sample' | 'score'>[],
+  promised: { warn: number; block: number },
+): { warn: Counted; block: Counted } {
+  const judged = [...new Set(images.map(({ sample }) => sample.fold))].flatMap((fold) => {
+    const others = images.filter(({ sample }) => sample.fold !== fold);
+    const calibration = Float64Array.from(others, ({ score }) => score).sort();
+    const inside = images.filter(({ sample }) => sample.fold === fold);
+    return inside.map(({ score }) => ({ p: conformalPValue(calibration, score), smallest: 1 / (others.length + 1) }));
+  });
+  const count = (rate: number) =>
+    countFlagged(judged.filter(({ p, smallest }) => p <= Math.max(rate, smallest)).length, judged.length);
+  return { warn: count(promised.warn), block: count(promised.block) };
+}
+
+/** Causes that the Profile does not see even at their strongest. */
+export function blindTo({ causes }: Power): string[] {
+  return causes.filter(({ warn }) => Math.max(...warn) < blind).map(({ cause }) => cause);
+}

@@ -1,0 +1,195 @@
+import { dirname, relative } from 'node:path';
+import { asStoplineError, StoplineError } from '../errors.ts';
+import { categoricalProperties, type MeasuredImage } from '../image/measure.ts';
+import { countImages, listImages } from '../run/inputs/folder.ts';
+import type { Item, Items } from '../run/inputs/item.ts';
+import { mapOrdered } from '../run/mapordered.ts';
+import type { Pool } from '../run/pool.ts';
+import type { EncodedImage } from '../run/task.ts';
+import { hash } from './groups.ts';
+import type { Sample } from './samples.ts';
+
+/** A reference image as it was measured, before it is known what it is left out with. */
+export interface ReferenceSample extends Sample {
+  listed: { folder: string };
+  /** Place among all images of the reference, also those of other shards. */
+  position: number;
+}
+
+export interface SkippedImage {
+  path: string;
+  error: { code: string; message: string };
+}
+
+/** All that is kept of the images of a reference. */
+export interface Reference {
+  /** In the order of the images; of very many a seeded sample. */
+  kept: ReferenceSample[];
+  skipped: SkippedImage[];
+  /** Distinct images that could be measured, and further copies of them. */
+  measured: number;
+  duplicates: number;
+  /** Images by folder. */
+  folders: Map<string, number>;
+  /** What an image can be looked at again by; undefined for most that are no files. */
+  sourceOf(id: string): EncodedImage | undefined;
+}
+
+/** Fewer distinct images than this describe no population. */
+export const minImages = 50;
+/** More images than this sharpen nothing: a seeded sample of this size is kept, so memory stays flat. */
+export const maxSamples = 20_000;
+
+/** Among so many images, chosen by the seed, the example is looked for. */
+export const exampleCandidates = 50;
+
+export interface MeasureOptions {
+  /** Files and folders, where there are no `items`. */
+  paths: readonly string[];
+  items?: Items;
+  only?: (image: { path: string; folder: string }) => boolean;
+  seed: number;
+  /** Images that will be looked at again: of those that are no files, so many are kept as they are. */
+  again: { exposures: number; power: number };
+  /** Of files, too, name only those that will be looked at again. */
+  keepsFew?: boolean;
+  onProgress?: (state: { done: number; total?: number; failed: number }) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Measures every image once, in order; keeps one of equal ones, and of very many a seeded sample.
+ * @throws {StoplineError} INPUT_*, OBJECTS_UNAVAILABLE
+ */
+export async function measureReference(pool: Pool, options: MeasureOptions): Promise<Reference> {
+  const { paths, seed, again, keepsFew, signal, onProgress } = options;
+  const items = options.items ?? folderItems(paths, options.only);
+  const total = await items.count();
+  const collection = createCollection(seed, again, keepsFew);
+  let done = 0;
+  let failed = 0;
+  const measure = async ({ name, folder, path, read, position = 0 }: Item) => {
+    signal?.throwIfAborted();
+    const known = { path: path ?? name, folder: shortened(folder, paths), position };
+    try {
+      const bytes = await read?.();
+      return { known, bytes, image: await pool.measure(bytes ?? (path as string)) };
+    } catch (cause) {
+      const error = asStoplineError(cause);
+      if (error.code === 'STOPLINE_ERR_OBJECTS_UNAVAILABLE') throw error;
+      return { known, error };
+    }
+  };
+  for await (const { known, image, bytes, error } of mapOrdered(items, pool.info.threads * 4, measure)) {
+    if (error) collection.skip({ path: known.path, error: error.toJSON() });
+    else collection.add(sampleOf(image, known), bytes ?? known.path);
+    if (error) failed++;
+    onProgress?.({ done: ++done, total, failed });
+  }
+  return collection.finish();
+}
+
+/** The order, the sample and the images to be looked at again depend on the seed and the images, not on who measured them. */
+export function createCollection(seed: number, again: MeasureOptions['again'], keepsFew = false) {
+  const kept = new Map<string, { priority: string; sample: ReferenceSample }>();
+  const files = new Map<string, string>();
+  const sources = [
+    createLowest(seed, again.exposures),
+    createLowest(seed + 1, again.power),
+    createLowest(seed + 2, exampleCandidates),
+  ];
+  const skipped: SkippedImage[] = [];
+  const folders = new Map<string, number>();
+  let measured = 0;
+  let duplicates = 0;
+  return {
+    add(sample: ReferenceSample, source?: EncodedImage) {
+      const { id } = sample;
+      if (kept.has(id)) {
+        duplicates++;
+        return;
+      }
+      measured++;
+      const { folder } = sample.listed;
+      folders.set(folder, (folders.get(folder) ?? 0) + 1);
+      kept.set(id, { priority: hash(seed, id), sample });
+      if (typeof source === 'string' && !keepsFew) files.set(id, source);
+      else if (source) for (const lowest of sources) lowest.add(id, source);
+      if (kept.size >= maxSamples * 2) keepLowest(kept, maxSamples);
+    },
+    /** Images that are counted but no longer kept. */
+    count(more: { measured: number; duplicates: number; folders: Map<string, number> }) {
+      measured += more.measured;
+      duplicates += more.duplicates;
+      for (const [folder, images] of more.folders) folders.set(folder, (folders.get(folder) ?? 0) + images);
+    },
+    skip(image: SkippedImage) {
+      skipped.push(image);
+    },
+    finish(): Reference {
+      if (kept.size > maxSamples) keepLowest(kept, maxSamples);
+      return {
+        ...{ kept: [...kept.values()].map(({ sample }) => sample), skipped, measured, duplicates, folders },
+        sourceOf: (id) => files.get(id) ?? sources.map((lowest) => lowest.get(id)).find((source) => source),
+      };
+    },
+  };
+}
+
+/** Keeps the images that come first by a seed, at most twice as many as asked for at any time. */
+function createLowest(seed: number, count: number) {
+  const entries = new Map<string, { priority: string; source: EncodedImage }>();
+  return {
+    add(id: string, source: EncodedImage) {
+      if (count === 0) return;
+      entries.set(id, { priority: hash(seed, id), source });
+      if (entries.size >= count * 2) keepLowest(entries, count);
+    },
+    get: (id: string) => entries.get(id)?.source,
+  };
+}
+
+function keepLowest<Entry extends { priority: string }>(entries: Map<string, Entry>, count: number): void {
+  const limit = [...entries.values()].map(({ priority }) => priority).sort()[count];
+  for (const [key, { priority }] of entries) if (priority >= limit) entries.delete(key);
+}
+
+function sampleOf(
+  image: MeasuredImage,
+  { path, folder, position }: { path: string; folder: string; position: number },
+): ReferenceSample {
+  return {
+    ...{ id: image.sha256, path, group: '', fold: 0, position, listed: { folder } },
+    ...{ statistics: image.statistics, embedding: image.embedding, properties: categoricalProperties(image) },
+  };
+}
+
+function folderItems(paths: readonly string[], only: MeasureOptions['only']): Items {
+  return {
+    columns: [],
+    count: () => countImages(paths, only),
+    async *[Symbol.asyncIterator]() {
+      let position = 0;
+      for await (const { path, folder } of listImages(paths, only))
+        yield { name: path, folder, path, position: position++ };
+    },
+  };
+}
+
+/** A path from the folder of the root that it lies under: a Profile must not tell, or depend on, where the reference lies. */
+export function shortened(path: string, roots: readonly string[]): string {
+  return roots.map((root) => relative(dirname(root), path)).find((name) => !name.startsWith('..')) ?? path;
+}
+
+/** @throws {StoplineError} FIT_TOO_FEW_IMAGES */
+export function checkSize({ kept, skipped, duplicates }: Reference, warn: number): void {
+  if (kept.length >= minImages) return;
+  const needed = Math.max(minImages, Math.ceil(1 / warn - 1));
+  const failed =
+    skipped.length > 0 ? ` ${skipped.length} could not be read, the first: ${skipped[0].error.message}` : '';
+  throw new StoplineError(
+    'FIT_TOO_FEW_IMAGES',
+    `Expected at least ${minImages} distinct images (${needed} to promise a false-alarm rate of ${warn}) but received ${kept.length}` +
+      `${duplicates > 0 ? ` and ${duplicates} exact copies of them` : ''}.${failed}`,
+  );
+}

@@ -1,0 +1,34 @@
+/** What fitting keeps of one image. */
+export interface Sample {
+  /** sha256 of the file: decides by seed, wherever the file lies. */
+  id: string;
+  path: string;
+  group: string;
+  fold: number;
+  statistics: Float64Array;
+  /** Of every sample or of none. */
+  embedding?: Float32Array;
+  properties: Record<string, string>;
+}
+
+/** One reference image looked at again: whole or in part, clean or under a simulated cause. */
+export interface ExposedSample {
+  fold: number;
+  /** Exposures of one view show the same pixels but for the cause. */
+  view: string;
+  isPart: boolean;
+  /** Absent when clean. */
+  cause?: string;
+  statistics: Float64Array;
+}
+
+/** One reference image as the model of its fold sees it, which was not fitted on it. */
+export interface UnseenSample {
+  sample: Sample;
+  /** Combined score, as a verdict's. */
+  score: number;
+  /** Score of every detector, in their order. */
+  scores: number[];
+  /** Deviations of every scored statistic, in the order of the Profile. */
+  z: Float32Array;
+}

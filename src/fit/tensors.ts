@@ -1,0 +1,66 @@
+import type { CauseModel } from '../profile/diagnosis.ts';
+import { type EmbeddingModel, sizesOf } from '../profile/embeddings.ts';
+import { concatenate } from '../profile/maths/softmax.ts';
+import type { Tensor } from '../profile/safetensors.ts';
+import type { Parts } from '../profile/score.ts';
+import { principalAxes, projectCloud } from './embeddings.ts';
+import type { Sample } from './samples.ts';
+
+/** Axes of the content of a reference, and where its images lie along them. */
+export function projectionsOf(model: EmbeddingModel, samples: readonly Sample[]): Record<string, Tensor> {
+  const axes = principalAxes(model);
+  const { content } = sizesOf(model.parts);
+  const rows = samples.flatMap(({ id, embedding }) => (embedding ? { id, embedding } : []));
+  const cloud = projectCloud(model, axes, rows);
+  const across = axes.length / content;
+  return {
+    embeddingAxes: { shape: [across, content], data: axes, isSingle: true },
+    embeddingCloud: { shape: [cloud.length / across, across], data: cloud, isSingle: true },
+  };
+}
+
+export function tensorsOf(
+  { regimes, members, causeModel, embeddingModel }: Parts,
+  calibration?: Pick<CauseModel, 'unknown'>,
+): Record<string, Tensor> {
+  const knots = regimes.flatMap(({ gaussianisers }) => gaussianisers);
+  const offsets = [0];
+  for (const { x } of knots) offsets.push(offsets[offsets.length - 1] + x.length);
+  const count = regimes[0].mean.length;
+  const tensors: Record<string, Tensor> = {
+    knotOffsets: vector(offsets),
+    knotValues: vector(knots.flatMap(({ x }) => [...x])),
+    knotDeviations: vector(knots.flatMap(({ z }) => [...z])),
+    slopes: vector(knots.map(({ slope }) => slope)),
+    mean: { shape: [regimes.length, count], data: concatenate(regimes.map(({ mean }) => mean)) },
+    precision: {
+      shape: [regimes.length, count, count],
+      data: concatenate(regimes.map(({ precision }) => precision)),
+    },
+  };
+  if (embeddingModel) {
+    const { floors, centre, scales, factor, coreset, parts } = embeddingModel;
+    const { content, early } = sizesOf(parts);
+    const width = content + early;
+    Object.assign(tensors, {
+      embeddingFloors: vector(floors),
+      embeddingCentre: vector(centre),
+      embeddingScales: vector(scales),
+      embeddingFactor: { shape: [width, width], data: factor, isSingle: true },
+      embeddingCoreset: { shape: [coreset.length / content, content], data: coreset, isSingle: true },
+    });
+  }
+  if (!causeModel || !calibration) return tensors;
+  const { centre, projection, softmax } = causeModel;
+  return {
+    ...tensors,
+    causeProjection: { shape: [centre.length, members.length], data: projection },
+    causeCentre: vector(centre),
+    causeWeights: { shape: [members.length + 1, softmax.classes], data: softmax.weights },
+    causeUnknown: vector(calibration.unknown),
+  };
+}
+
+export function vector(data: ArrayLike<number>): Tensor {
+  return { shape: [data.length], data: Float64Array.from(data) };
+}

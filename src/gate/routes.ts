@@ -1,0 +1,36 @@
+import { StoplineError } from '../errors.ts';
+import type { Route } from '../settings.ts';
+
+/** The first of the rules that fits a path. */
+export function matcherOf(routes: readonly Route[]): (path: string) => Route | undefined {
+  const rules = routes.map((route) => ({ route, pattern: patternOf(route.path) }));
+  return (path) => rules.find(({ pattern }) => pattern.test(path))?.route;
+}
+
+/** Upstreams differ in whether they mind case or a slash at the end; what might be the same path is judged. */
+function patternOf(path: string): RegExp {
+  const literal = path
+    .replace(/\/$/, '')
+    .split('*')
+    .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${literal.join('[^/]*')}/?$`, 'i');
+}
+
+/**
+ * The path of a request, provided that every upstream must read it as this gate does: `/v2//models`, `/%76%32/` or `/a/../v2`
+ * could lead an upstream to a model that the gate has not recognised.
+ * @throws {StoplineError} REQUEST_INVALID
+ */
+export function plainPath(url: string): string {
+  const [path] = url.split('?', 1);
+  const isPlain =
+    path.startsWith('/') &&
+    // A space or letters that are not ASCII may be encoded; the rest stands for itself, or is in no path of a model server.
+    !/\/\/|[\\;#]|[^\x21-\x7e]|%(?!20|[89a-f][0-9a-f])/i.test(path) &&
+    !path.split('/').some((segment) => segment === '.' || segment === '..');
+  if (isPlain) return path;
+  throw new StoplineError(
+    'REQUEST_INVALID',
+    `Expected a path in its plain form but received ${JSON.stringify(path.slice(0, 200))}.`,
+  );
+}

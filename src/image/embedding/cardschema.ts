@@ -1,0 +1,117 @@
+import { type Static, Type } from 'typebox';
+import { Value } from 'typebox/value';
+import { StoplineError } from '../../errors.ts';
+
+/** Version of the card's layout and of the meaning of everything in it. */
+const cardVersion = 1;
+
+const closed = { additionalProperties: false };
+const name = Type.String({ minLength: 1, maxLength: 4096 });
+const perChannel = Type.Array(Type.Number(), { minItems: 1, maxItems: 3 });
+const side = Type.Integer({ minimum: 1, maximum: 4096 });
+
+/** What must be known of a model, beside the model itself, to ask it about an image; a small JSON file. */
+export const ModelCardSchema = Type.Object(
+  {
+    format: Type.Literal('stopline-model-card'),
+    version: Type.Literal(cardVersion),
+    name: Type.String({ minLength: 1, maxLength: 128 }),
+    /** Who runs it: ONNX Runtime, TensorFlow.js (graph or layers model), or TensorFlow itself through tfjs-node. */
+    kind: Type.Union([
+      Type.Literal('onnx'),
+      Type.Literal('tfjs-graph'),
+      Type.Literal('tfjs-layers'),
+      Type.Literal('saved-model'),
+    ]),
+    /** Of the model file; of several files, of all of them one after the other. */
+    sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+    /** An SPDX identifier, or `unknown`. */
+    licence: Type.String({ minLength: 1, maxLength: 200 }),
+    /** What it is, what it was trained on, how to repeat that. */
+    description: Type.Optional(Type.String({ maxLength: 4000 })),
+    /** `InputRule` of preprocess.ts, and what the input tensor is called. */
+    input: Type.Object(
+      {
+        name,
+        layout: Type.Union([Type.Literal('NCHW'), Type.Literal('NHWC')]),
+        width: side,
+        height: side,
+        channels: Type.Union([Type.Literal(1), Type.Literal(3)]),
+        kernel: Type.Union([
+          Type.Literal('bilinear-antialias'),
+          Type.Literal('bicubic-antialias'),
+          Type.Literal('bilinear'),
+          Type.Literal('area'),
+        ]),
+        fit: Type.Union([Type.Literal('stretch'), Type.Literal('crop')]),
+        keep: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
+        colour: Type.Union([Type.Literal('RGB'), Type.Literal('BGR')]),
+        scale: Type.Number(),
+        mean: perChannel,
+        std: Type.Array(Type.Number({ exclusiveMinimum: 0 }), { minItems: 1, maxItems: 3 }),
+      },
+      closed,
+    ),
+    outputs: Type.Object(
+      {
+        /** The embedding: a vector, or a map whose channel means are taken. */
+        content: name,
+        /** Channel maps of early stages. */
+        early: Type.Array(name, { maxItems: 8 }),
+        /** Class scores, where it is a classifier or a detector. */
+        classes: Type.Optional(name),
+        /** Of a detector, whose `classes` has scores for each cell or box: where they stand among a cell's numbers. */
+        cells: Type.Optional(
+          Type.Object(
+            {
+              /** Of `classes`; the numbers of one cell lie along it. */
+              axis: Type.Integer({ minimum: 1, maximum: 3 }),
+              /** Number by which every class score is multiplied: whether there is anything at all. */
+              objectness: Type.Optional(Type.Integer({ minimum: 0, maximum: 4095 })),
+              /** The first class score; the rest follow. */
+              first: Type.Integer({ minimum: 0, maximum: 4095 }),
+            },
+            closed,
+          ),
+        ),
+        /** Classes of at least this score are all part of the answer; without it the one that scores most is the answer. */
+        threshold: Type.Optional(Type.Number()),
+      },
+      closed,
+    ),
+    /** Numbers of the embedding of generated frames (knownframes.ts), evenly spaced over it, from the CPU. */
+    answers: Type.Array(
+      Type.Object(
+        {
+          frame: Type.Union([Type.Literal('ramps'), Type.Literal('noise'), Type.Literal('waves')]),
+          dimension: Type.Integer({ minimum: 1 }),
+          values: Type.Array(Type.Number(), { minItems: 1, maxItems: 256 }),
+        },
+        closed,
+      ),
+      { maxItems: 8 },
+    ),
+  },
+  closed,
+);
+
+export type ModelCard = Static<typeof ModelCardSchema>;
+
+/**
+ * Checks a card as it was parsed.
+ * @throws {StoplineError} MODEL_CARD
+ */
+export function checkCard(value: unknown): ModelCard {
+  if (!Value.Check(ModelCardSchema, value)) {
+    const [first] = Value.Errors(ModelCardSchema, value);
+    const what = first ? `${first.instancePath || 'it'} ${first.message}` : 'it does not';
+    throw new StoplineError('MODEL_CARD', `Expected a model card that fits the schema but ${what}.`);
+  }
+  const { channels, mean, std } = value.input;
+  if (mean.length !== channels || std.length !== channels)
+    throw new StoplineError(
+      'MODEL_CARD',
+      `Expected ${channels} numbers for input.mean and input.std but received ${mean.length} and ${std.length}.`,
+    );
+  return value;
+}

@@ -1,0 +1,222 @@
+import type { Core } from '../../core/core.ts';
+import { StoplineError } from '../../errors.ts';
+import { type Frame, release } from '../frame.ts';
+import { namedOutputs } from './card.ts';
+import type { ModelCard } from './cardschema.ts';
+import { classScores } from './classscores.ts';
+import { knownFrames } from './knownframes.ts';
+import type { FailedProvider, Network } from './network.ts';
+import { channelsOf, poolContent, poolEarly } from './pooling.ts';
+import { createPreprocess } from './preprocess.ts';
+
+/** A stretch of an embedding. */
+export interface EmbeddingPart {
+  /** `content`: what the image shows. `level` and `peak`: how strongly an early channel answers, on average and at most. */
+  kind: 'content' | 'level' | 'peak';
+  /** The tensor it comes from. */
+  tensor: string;
+  at: number;
+  length: number;
+}
+
+/** What runs, and where. */
+export interface EmbedderInfo {
+  /** Of the model; a Profile records it and refuses another. */
+  sha256: string;
+  model: string;
+  dimension: number;
+  parts: EmbeddingPart[];
+  runtime: string;
+  provider: string;
+  device: 'cpu' | 'gpu';
+  /** Providers that were tried before, with their reasons. */
+  failed: readonly FailedProvider[];
+  /** Most frames that the network takes at once. */
+  maxBatch: number;
+}
+
+/** Frames to embeddings. Lives in worker threads: a run blocks its thread. */
+export interface Embedder {
+  readonly info: EmbedderInfo;
+  /**
+   * @returns one row of `info.dimension` numbers for each frame, all finite
+   * @throws {StoplineError} MODEL_FAILED
+   */
+  embed(frames: readonly Frame[]): Promise<Float32Array[]>;
+  /**
+   * Class scores of each frame, as the network gives them; of a detector, for each class that of its surest cell.
+   * @throws {StoplineError} MODEL_UNSUPPORTED when the card names no such output, or one of another shape; MODEL_FAILED
+   */
+  classify(frames: readonly Frame[]): Promise<Float32Array[]>;
+  close(): Promise<void>;
+}
+
+/** On a card, answers differ by the order of sums and by shorter mantissas (TF32): relative to the largest number. */
+export const answerTolerance = { cpu: 1e-3, gpu: 2e-2 } as const;
+
+/** Frames in one run at most: beyond that a batch only needs more memory. */
+const largestBatch = 16;
+
+/**
+ * Makes an embedder of an open network. Runs it once or twice, which warms it up and shows the shapes of its outputs.
+ * @throws {StoplineError} MODEL_UNSUPPORTED, MODEL_FAILED
+ */
+export async function createEmbedder(network: Network, card: ModelCard, core: Core): Promise<Embedder> {
+  const { width, height, channels } = card.input;
+  const size = width * height * channels;
+  const preprocess = createPreprocess(card.input, core);
+  const { channelAxis } = network;
+  const names = namedOutputs(card);
+
+  async function forward(frames: readonly Frame[]) {
+    const input = new Float32Array(frames.length * size);
+    frames.forEach((frame, i) => {
+      preprocess(frame, input.subarray(i * size, (i + 1) * size));
+    });
+    const outputs = await network.run(input, frames.length);
+    release(input);
+    outputs.forEach(({ dimensions, data }, i) => {
+      if (dimensions[0] !== frames.length || data.length !== dimensions.reduce((a, b) => a * b, 1))
+        throw new StoplineError(
+          'MODEL_UNSUPPORTED',
+          `Expected ${frames.length} rows of ${JSON.stringify(names[i])} but received ${dimensions.join(' x ')}.`,
+        );
+    });
+    return outputs;
+  }
+
+  const warm = await forward([knownFrames.ramps()]);
+  const parts: EmbeddingPart[] = [];
+  let dimension = 0;
+  const add = (kind: EmbeddingPart['kind'], tensor: string) => {
+    const length = channelsOf(warm[names.indexOf(tensor)].dimensions, channelAxis);
+    parts.push({ kind, tensor, at: dimension, length });
+    dimension += length;
+  };
+  add('content', card.outputs.content);
+  for (const tensor of card.outputs.early) {
+    add('level', tensor);
+    add('peak', tensor);
+  }
+
+  function rowsOf(outputs: Awaited<ReturnType<typeof forward>>, count: number): Float32Array[] {
+    return Array.from({ length: count }, (_, i) => {
+      const row = new Float32Array(dimension);
+      for (const { kind, tensor, at, length } of parts) {
+        const output = outputs[names.indexOf(tensor)];
+        const part = row.subarray(at, at + length);
+        if (kind === 'content') poolContent(output, channelAxis, i, part);
+        else if (kind === 'level') poolEarly(output, channelAxis, i, part, row.subarray(at + length, at + 2 * length));
+      }
+      if (!row.every(Number.isFinite))
+        throw new StoplineError(
+          'MODEL_FAILED',
+          `Expected finite numbers but "${card.name}" gives others for an image.`,
+        );
+      return row;
+    });
+  }
+
+  const maxBatch = await usableBatch();
+  /** In exports with a fixed batch hidden in a reshape, two frames at once fail or mix. */
+  async function usableBatch(): Promise<number> {
+    const most = Math.min(largestBatch, network.maxBatch);
+    if (most === 1) return 1;
+    const frames = [knownFrames.waves(), knownFrames.ramps()];
+    try {
+      const [, second] = rowsOf(await forward(frames), 2);
+      const [alone] = rowsOf(warm, 1);
+      return differenceOf(second, alone) < answerTolerance.cpu ? most : 1;
+    } catch {
+      return 1;
+    }
+  }
+
+  async function batches<T>(
+    frames: readonly Frame[],
+    read: (outputs: Awaited<ReturnType<typeof forward>>, n: number) => T[],
+  ) {
+    const rows: T[] = [];
+    for (let first = 0; first < frames.length; first += maxBatch) {
+      const batch = frames.slice(first, first + maxBatch);
+      const outputs = await forward(batch);
+      rows.push(...read(outputs, batch.length));
+      for (const { data } of outputs) release(data);
+    }
+    return rows;
+  }
+
+  return {
+    info: {
+      sha256: card.sha256,
+      model: card.name,
+      dimension,
+      parts,
+      runtime: network.runtime,
+      provider: network.provider,
+      device: /^(cpu|wasm|tensorflow)$/.test(network.provider) ? 'cpu' : 'gpu',
+      failed: network.failed,
+      maxBatch,
+    },
+    embed: (frames) => batches(frames, rowsOf),
+    async classify(frames) {
+      const { classes } = card.outputs;
+      if (classes === undefined)
+        throw new StoplineError('MODEL_UNSUPPORTED', `Expected outputs.classes in the card of "${card.name}".`);
+      return batches(frames, (outputs) => classScores(outputs[names.indexOf(classes)], card));
+    },
+    close: () => network.close(),
+  };
+}
+
+/** Largest difference of two rows, relative to the largest number of the second. */
+export function differenceOf(row: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (row.length !== expected.length) return Number.POSITIVE_INFINITY;
+  let most = 0;
+  let scale = Number.MIN_VALUE;
+  for (let i = 0; i < row.length; i++) {
+    const difference = Math.abs(row[i] - expected[i]);
+    if (!(difference <= most)) most = difference; // also where it is not a number
+    scale = Math.max(scale, Math.abs(expected[i]));
+  }
+  return most / scale;
+}
+
+/** Numbers of an embedding that a card keeps. */
+const keptAnswers = 64;
+
+function sample(row: ArrayLike<number>): number[] {
+  const count = Math.min(keptAnswers, row.length);
+  return Array.from({ length: count }, (_, i) => Number(row[Math.floor((i * row.length) / count)].toPrecision(7)));
+}
+
+/** The embeddings of the generated frames, as a card keeps them. */
+export async function answersOf(embedder: Embedder): Promise<ModelCard['answers']> {
+  const entries = Object.entries(knownFrames);
+  const rows = await embedder.embed(entries.map(([, generate]) => generate()));
+  return entries.map(([frame], i) => ({
+    frame: frame as keyof typeof knownFrames,
+    dimension: rows[i].length,
+    values: sample(rows[i]),
+  }));
+}
+
+/** One known answer, and how far the embedder is from it (see `differenceOf`). */
+export interface AnswerCheck {
+  frame: string;
+  difference: number;
+  tolerance: number;
+  ok: boolean;
+}
+
+/** Compares what the embedder says of the generated frames with known answers. */
+export async function checkAnswers(embedder: Embedder, known: ModelCard['answers']): Promise<AnswerCheck[]> {
+  const given = await answersOf(embedder);
+  const tolerance = answerTolerance[embedder.info.device];
+  return known.map(({ frame, dimension, values }) => {
+    const answer = given.find((candidate) => candidate.frame === frame);
+    const isSame = answer?.dimension === dimension;
+    const difference = isSame ? differenceOf(answer.values, values) : Number.POSITIVE_INFINITY;
+    return { frame, difference, tolerance, ok: difference <= tolerance };
+  });
+}

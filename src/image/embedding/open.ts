@@ -1,0 +1,51 @@
+import type { Core } from '../../core/core.ts';
+import { StoplineError } from '../../errors.ts';
+import type { ModelCard } from './cardschema.ts';
+import { checkAnswers, createEmbedder, type Embedder } from './embedder.ts';
+import type { NetworkCheck } from './network.ts';
+import { openOnnx } from './onnx.ts';
+
+/** A model that may be opened, in any thread; it can be sent to one as it is. */
+export interface PreparedModel {
+  files: Uint8Array[];
+  card: ModelCard;
+  /** What the CPU answered when the model was first loaded; every thread and provider must answer the same. */
+  answers: ModelCard['answers'];
+}
+
+export interface OpenOptions {
+  core: Core;
+  /** `gpu` tries graphics cards first and falls back to the CPU, with the reasons in `info.failed`. */
+  device?: 'cpu' | 'gpu';
+}
+
+/**
+ * Opens a prepared model in this thread. Meant for worker threads: a run blocks its thread.
+ * @throws {StoplineError} MODEL_RUNTIME, MODEL_FAILED, MODEL_ANSWER when even the CPU does not give the known answers
+ */
+export async function openPrepared(model: PreparedModel, { core, device }: OpenOptions): Promise<Embedder> {
+  const { card, files, answers } = model;
+  let opened: Embedder | undefined;
+  let differs: string | undefined;
+  const check: NetworkCheck = async (network) => {
+    const embedder = await createEmbedder(network, card, core);
+    const wrong = (await checkAnswers(embedder, [...answers, ...card.answers])).filter(({ ok }) => !ok);
+    if (wrong.length === 0) {
+      opened = embedder;
+      return undefined;
+    }
+    const worst = Math.max(...wrong.map(({ difference }) => difference));
+    differs = `its answers differ from the known ones by ${worst.toPrecision(2)} of the largest number`;
+    return differs;
+  };
+  try {
+    if (card.kind === 'onnx') await openOnnx({ bytes: files[0], card, device, check });
+    else await (await import('./tfjs.ts')).openTfjs({ files, card, check });
+  } catch (error) {
+    if (differs === undefined) throw error;
+    throw new StoplineError('MODEL_ANSWER', `Expected the known answers of "${card.name}" but ${differs}.`, {
+      cause: error,
+    });
+  }
+  return opened as Embedder;
+}

@@ -1,0 +1,132 @@
+import { createHash } from 'node:crypto';
+import { realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { StoplineError } from '../../errors.ts';
+import { readImage } from '../file.ts';
+import { checkCardFits, proposeCard } from './card.ts';
+import { checkCard, type ModelCard } from './cardschema.ts';
+import { type Graph, modelLimits, readGraph } from './graph.ts';
+import type { PreparedModel } from './open.ts';
+import { readSavedModel, readSavedModelGraph } from './savedmodel.ts';
+import { readTensorflowGraph, readTensorflowModel } from './tensorflow.ts';
+import { type TrialLimits, tryModel } from './trial.ts';
+
+/** A model's bytes as they were read once: what is hashed and checked is what is loaded. */
+export interface ModelFiles {
+  kind: ModelCard['kind'];
+  /** One file; the JSON of a TensorFlow.js model and its weights in the order of the manifest; those of a SavedModel. */
+  files: Uint8Array[];
+  sha256: string;
+  graph: Graph;
+}
+
+const maxCardBytes = 1024 * 1024;
+
+/**
+ * Reads the files of a model and its graph; nothing is run.
+ * @param path an .onnx file, the model.json of a TensorFlow.js model, or the folder of a SavedModel
+ * @throws {StoplineError} MODEL_UNREADABLE, what `readGraph`, `readTensorflowGraph` and `readSavedModelGraph` throw
+ */
+export async function readModel(path: string): Promise<ModelFiles> {
+  // A user who names a link means the model behind it.
+  const file = await realpath(path).catch(() => path);
+  if (file.endsWith('.json')) {
+    const { kind, files } = readTensorflowModel(file, readBytes);
+    return { kind, files, sha256: hashOf(files), graph: readTensorflowGraph(files[0]) };
+  }
+  const isFolder = (await stat(file).catch(() => undefined))?.isDirectory();
+  if (isFolder || basename(file) === 'saved_model.pb') {
+    const files = readSavedModel(isFolder ? file : dirname(file), readBytes);
+    return { kind: 'saved-model', files, sha256: hashOf(files), graph: readSavedModelGraph(files[0]) };
+  }
+  const files = [readBytes(file)];
+  return { kind: 'onnx', files, sha256: hashOf(files), graph: readGraph(files[0]) };
+}
+
+/** Of several files, the hash of all of them one after the other. */
+function hashOf(files: readonly Uint8Array[]): string {
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(file);
+  return hash.digest('hex');
+}
+
+function readBytes(path: string, maxBytes: number = modelLimits.bytes): Uint8Array {
+  try {
+    return readImage(path, maxBytes);
+  } catch (error) {
+    const { code, message } = error as StoplineError;
+    throw new StoplineError(code === 'STOPLINE_ERR_IMAGE_TOO_LARGE' ? 'MODEL_TOO_LARGE' : 'MODEL_UNREADABLE', message);
+  }
+}
+
+/** Where the card of a model lies: beside it, `model.onnx` with `model.card.json`. */
+export function cardPathOf(modelPath: string): string {
+  return join(dirname(modelPath), `${basename(modelPath).replace(/\.(onnx|json)$/i, '')}.card.json`);
+}
+
+/**
+ * Reads a card.
+ * @returns undefined where there is no such file
+ * @throws {StoplineError} MODEL_UNREADABLE, MODEL_CARD
+ */
+export function readCard(path: string): ModelCard | undefined {
+  let bytes: Uint8Array;
+  try {
+    bytes = readImage(path, maxCardBytes);
+  } catch (error) {
+    const { code, message } = error as StoplineError;
+    if (code === 'STOPLINE_ERR_INPUT_NOT_FOUND') return undefined;
+    throw new StoplineError('MODEL_UNREADABLE', message);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new StoplineError('MODEL_CARD', `Expected JSON in "${path}" but ${(cause as Error).message}.`, { cause });
+  }
+  return checkCard(value);
+}
+
+/** The card that the graph suggests. */
+export function proposeFor(path: string, { kind, sha256, graph }: ModelFiles) {
+  const name =
+    basename(path)
+      .replace(/\.(onnx|json)$/i, '')
+      .slice(0, 128) || 'model';
+  return proposeCard(graph, { sha256, name, kind, layout: kind === 'onnx' ? 'NCHW' : 'NHWC' });
+}
+
+export interface PrepareOptions {
+  /** Instead of the one beside the model. */
+  card?: ModelCard;
+  limits?: TrialLimits;
+  /** Comes with this package: there is no need to try it in a process of its own. */
+  isOwn?: boolean;
+}
+
+/**
+ * Reads a model, checks it against its card, and loads it once in a process of its own.
+ * @param path as of `readModel`; its card is looked for beside it, and proposed where there is none
+ * @returns the model, and what in a proposed card is a guess
+ * @throws {StoplineError} what `readModel`, `readCard` and `tryModel` throw, MODEL_CHECKSUM, MODEL_CARD
+ * @example
+ * const { model } = await prepareModel('classifier.onnx');
+ * const embedder = await openPrepared(model, { core: loadCore() }); // in a worker thread
+ * const [row] = await embedder.embed([frame]);
+ */
+export async function prepareModel(
+  path: string,
+  { card: given, limits, isOwn }: PrepareOptions = {},
+): Promise<{ model: PreparedModel; guesses: string[] }> {
+  const read = await readModel(path);
+  const kept = given ?? readCard(cardPathOf(path));
+  const { card, guesses } = kept === undefined ? proposeFor(path, read) : { card: kept, guesses: [] };
+  if (card.sha256 !== read.sha256)
+    throw new StoplineError(
+      'MODEL_CHECKSUM',
+      `Expected the model of the card, sha256 ${card.sha256.slice(0, 16)}, but "${path}" has ${read.sha256.slice(0, 16)}.`,
+    );
+  checkCardFits(card, read.graph);
+  const answers = isOwn ? card.answers : await tryModel(read.files, card, limits);
+  return { model: { files: read.files, card, answers }, guesses };
+}

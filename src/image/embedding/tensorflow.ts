@@ -1,0 +1,226 @@
+import { dirname, join } from 'node:path';
+import { Type } from 'typebox';
+import { Value } from 'typebox/value';
+import { StoplineError } from '../../errors.ts';
+import { type Graph, type GraphNode, type GraphValue, modelLimits } from './graph.ts';
+
+/** What is read of the model.json of TensorFlow.js; the topology is looked at node by node. */
+const ModelJson = Type.Object({
+  format: Type.Optional(Type.String()),
+  modelTopology: Type.Object({}),
+  weightsManifest: Type.Array(
+    Type.Object({
+      paths: Type.Array(Type.String({ maxLength: 255 }), { maxItems: 4096 }),
+      weights: Type.Array(
+        Type.Object({
+          name: Type.String({ maxLength: 4096 }),
+          shape: Type.Array(Type.Integer({ minimum: 0 }), { maxItems: 16 }),
+          dtype: Type.String({ maxLength: 32 }),
+        }),
+        { maxItems: 100_000 },
+      ),
+    }),
+    { maxItems: 4096 },
+  ),
+});
+
+const maxJsonBytes = 64 * 1024 * 1024;
+
+const invalid = (what: string) => new StoplineError('MODEL_INVALID', `Expected a TensorFlow.js model but ${what}.`);
+
+/**
+ * Parses a model.json.
+ * @throws {StoplineError} MODEL_INVALID
+ */
+export function parseModelJson(bytes: Uint8Array) {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw invalid(`its JSON is broken: ${(cause as Error).message}`);
+  }
+  if (!Value.Check(ModelJson, json)) {
+    const [first] = Value.Errors(ModelJson, json);
+    throw invalid(first ? `${first.instancePath || 'it'} ${first.message}` : 'it does not fit the schema');
+  }
+  const topology = json.modelTopology as Record<string, unknown>;
+  const isGraph = Array.isArray(topology.node);
+  if (!isGraph && layersOf(topology) === undefined) throw invalid('its topology has neither nodes nor layers');
+  return { json, topology, kind: isGraph ? ('tfjs-graph' as const) : ('tfjs-layers' as const) };
+}
+
+/**
+ * Reads model.json and its weights. These must lie in the same folder, under plain names: a path in the file must not
+ * reach anything else.
+ * @param read reads one regular file of bounded size
+ * @throws {StoplineError} MODEL_INVALID, MODEL_EXTERNAL_DATA, MODEL_TOO_LARGE, and what `read` throws
+ */
+export function readTensorflowModel(path: string, read: (path: string, maxBytes: number) => Uint8Array) {
+  const first = read(path, maxJsonBytes);
+  const { json, kind } = parseModelJson(first);
+  const files = [first];
+  let left: number = modelLimits.bytes - first.length;
+  for (const shard of json.weightsManifest.flatMap(({ paths }) => paths)) {
+    if (!/^[\w-][\w.-]*$/.test(shard))
+      throw new StoplineError(
+        'MODEL_EXTERNAL_DATA',
+        `Expected weights beside the model but they are called ${JSON.stringify(shard.slice(0, 60))}.`,
+      );
+    const bytes = read(join(dirname(path), shard), left);
+    left -= bytes.length;
+    files.push(bytes);
+  }
+  return { kind, files };
+}
+
+/** Names of operators that mean the same in ONNX, for layers.ts; others keep theirs. */
+const operators: Record<string, string> = {
+  Const: 'Constant',
+  _FusedMatMul: 'MatMul',
+  BiasAdd: 'Add',
+  AddV2: 'Add',
+  RealDiv: 'Div',
+  Conv2D: 'Conv',
+  _FusedConv2D: 'Conv',
+  DepthwiseConv2dNative: 'Conv',
+  FusedDepthwiseConv2dNative: 'Conv',
+  AvgPool: 'AveragePool',
+  Mean: 'ReduceMean',
+  Max: 'ReduceMax',
+  Sum: 'ReduceSum',
+  ResizeBilinear: 'Resize',
+  ResizeNearestNeighbor: 'Resize',
+  // layers of Keras
+  Dense: 'Gemm',
+  DepthwiseConv2D: 'Conv',
+  SeparableConv2D: 'Conv',
+  MaxPooling2D: 'MaxPool',
+  AveragePooling2D: 'AveragePool',
+  GlobalAveragePooling2D: 'GlobalAveragePool',
+  GlobalMaxPooling2D: 'GlobalMaxPool',
+  UpSampling2D: 'Upsample',
+  Conv2DTranspose: 'ConvTranspose',
+};
+
+/** Loops, and what gives another answer each time. */
+const refused =
+  /^(Stateless)?While$|^(LoopCond|NextIteration|Enter|Exit|Merge|Switch)$|^(Stateless)?(Random|Truncated|Multinomial)/;
+
+/**
+ * The graph of a TensorFlow.js model in the terms of ONNX, so that layers are found by the same rules.
+ * @throws {StoplineError} MODEL_INVALID, MODEL_OPERATOR, MODEL_TOO_LARGE
+ */
+export function readTensorflowGraph(bytes: Uint8Array): Graph {
+  const { json, topology, kind } = parseModelJson(bytes);
+  const weights = json.weightsManifest.flatMap((group) => group.weights);
+  const initializers = new Map(weights.map(({ name, shape }) => [name, shape]));
+  const graph: Graph = {
+    producer: kind,
+    irVersion: 0,
+    opset: 0,
+    nodes: [],
+    inputs: [],
+    outputs: [],
+    initializers: kind === 'tfjs-graph' ? initializers : new Map(),
+    parameters: weights.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+  };
+  if (kind === 'tfjs-graph') readNodes(topology.node as unknown[], initializers, graph);
+  else readLayers(layersOf(topology) as unknown[], graph);
+  if (graph.nodes.length > modelLimits.nodes)
+    throw new StoplineError('MODEL_TOO_LARGE', `Expected a model of at most ${modelLimits.nodes} nodes.`);
+  const odd = graph.nodes.find(({ operator }) => refused.test(operator));
+  if (odd !== undefined)
+    throw new StoplineError(
+      'MODEL_OPERATOR',
+      `Expected a network without loops and chance but it has ${odd.operator}.`,
+    );
+  if (graph.inputs.length === 0 || graph.nodes.length === 0) throw invalid('it has no input or no nodes');
+  const read = new Set(graph.nodes.flatMap(({ inputs }) => inputs));
+  const outputs = graph.nodes.filter(({ outputs: [name], operator }) => operator !== 'Constant' && !read.has(name));
+  graph.outputs = outputs.map(({ outputs: [name] }) => ({ name, type: 1 }));
+  return graph;
+}
+
+type Attributes = Record<string, { type?: unknown; shape?: { dim?: { size?: unknown }[] }; list?: { i?: unknown[] } }>;
+
+function readNodes(list: unknown[], initializers: ReadonlyMap<string, number[]>, graph: Graph): void {
+  for (const entry of list) {
+    const { name, op, input = [], attr = {} } = (entry ?? {}) as Record<string, unknown>;
+    if (typeof name !== 'string' || typeof op !== 'string' || !Array.isArray(input))
+      throw invalid('one of its nodes has no name, operator or inputs');
+    const attributes = attr as Attributes;
+    if (op === 'Placeholder') {
+      const shape = attributes.shape?.shape?.dim?.map(({ size }) => openIfNegative(Number(size ?? -1)));
+      const type = attributes.dtype?.type;
+      graph.inputs.push({
+        name,
+        type: type === 'DT_FLOAT' || type === 1 ? 1 : -1,
+        ...(shape?.length ? { shape } : {}),
+      });
+      continue;
+    }
+    // "split:1" is an output of "split", "^name" only an order.
+    const inputs = input.map((text) => String(text).replace(/:\d+$/, '')).filter((text) => !text.startsWith('^'));
+    const strides = attributes.strides?.list?.i?.map(Number);
+    const kernel = initializers.get(inputs[1])?.slice(0, 2);
+    const operator = operators[op] ?? op;
+    const integers = {
+      ...(strides ? { strides } : {}),
+      ...(operator === 'Conv' && kernel ? { kernel_shape: kernel } : {}),
+    };
+    graph.nodes.push({ operator, domain: '', name, inputs, outputs: [name], integers });
+  }
+}
+
+const openIfNegative = (size: number) => (Number.isInteger(size) && size >= 0 ? size : null);
+
+function layersOf(topology: Record<string, unknown>): unknown[] | undefined {
+  const config = (topology.model_config ?? topology) as { config?: { layers?: unknown } | unknown[] };
+  const layers = Array.isArray(config.config) ? config.config : config.config?.layers;
+  return Array.isArray(layers) ? layers : undefined;
+}
+
+function readLayers(layers: unknown[], graph: Graph): void {
+  let before: string | undefined;
+  for (const layer of layers) {
+    const { class_name: kind, config = {}, inbound_nodes: inbound } = (layer ?? {}) as Record<string, unknown>;
+    const { name, batch_input_shape: shape, dtype, ...settings } = config as Record<string, unknown>;
+    if (typeof kind !== 'string' || typeof name !== 'string') throw invalid('one of its layers has no class or name');
+    const open = Array.isArray(shape) ? shape.map((size) => openIfNegative(size ?? -1)) : undefined;
+    const value: GraphValue = { name, type: dtype === undefined || dtype === 'float32' ? 1 : -1, shape: open };
+    if (kind === 'InputLayer') {
+      graph.inputs.push(value);
+      before = name;
+      continue;
+    }
+    // The first layer of a Sequential brings the input along.
+    if (before === undefined && open !== undefined) {
+      before = `${name}_input`;
+      graph.inputs.push({ ...value, name: before });
+    }
+    const inputs = namesIn(inbound) ?? (before === undefined ? [] : [before]);
+    graph.nodes.push({ ...nodeOf(kind, settings), name, inputs, outputs: [name], domain: '' });
+    before = name;
+  }
+}
+
+function nodeOf(kind: string, settings: Record<string, unknown>): Pick<GraphNode, 'operator' | 'integers'> {
+  const operator = kind === 'Activation' ? titled(String(settings.activation)) : (operators[kind] ?? kind);
+  const list = (value: unknown) =>
+    Array.isArray(value) ? value.map(Number) : value === undefined ? [] : [Number(value)];
+  const strides = list(settings.strides ?? settings.pool_size);
+  const kernel = list(settings.kernel_size);
+  return {
+    operator,
+    integers: { ...(strides.length ? { strides } : {}), ...(kernel.length ? { kernel_shape: kernel } : {}) },
+  };
+}
+
+const titled = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** inbound_nodes is [[[name, node index, tensor index, {...}], ...]]. */
+function namesIn(inbound: unknown): string[] | undefined {
+  if (!Array.isArray(inbound) || inbound.length === 0) return undefined;
+  const [calls] = inbound as unknown[][];
+  return Array.isArray(calls) ? calls.map((call) => String(Array.isArray(call) ? call[0] : call)) : undefined;
+}

@@ -1,0 +1,62 @@
+import type { Core } from '../core/core.ts';
+import type { Container } from './container/container.ts';
+import { corrupt, type Severity } from './corruptions/corruptions.ts';
+import { decode } from './decode.ts';
+import type { Embedder } from './embedding/embedder.ts';
+import { encodeLike } from './encode.ts';
+import { cropFrame, type Limits } from './frame.ts';
+import { type MeasuredImage, measureBytes } from './measure.ts';
+import { measure } from './statistics/statistics.ts';
+
+/** One way to look at a reference image again: a part of it, a simulated cause, or both. */
+export interface Exposure {
+  /** A name in the table of corruptions; none leaves the picture clean. */
+  cause?: string;
+  severity: Severity;
+  seed: number;
+  /** Take a random part of the frame first: other content, same camera. */
+  crop: boolean;
+}
+
+/** An image as an exposure shows it. */
+export interface ExposedImage extends MeasuredImage {
+  /** What the classifier answers to a whole frame; absent without one. */
+  classScores?: Float32Array;
+}
+
+/**
+ * Measures one image under exposures, each encoded again the way the image was: what a camera with the same encoder would
+ * have delivered. The pixels are the exposed ones; whatever only the file says is the original's, because the exposed file
+ * is our encoder's doing. However large the image, causes are simulated on the frame as it is inspected, which has at most
+ * `inspectionPixels`.
+ * @throws {StoplineError} IMAGE_*, OPTION_INVALID, MODEL_FAILED, MODEL_UNSUPPORTED
+ */
+export async function measureExposures(
+  core: Core,
+  bytes: Uint8Array,
+  exposures: readonly Exposure[],
+  limits?: Limits,
+  { embedder, classifier }: { embedder?: Embedder; classifier?: Embedder } = {},
+): Promise<ExposedImage[]> {
+  // Our own files: no time limit, which a busy machine would exceed at random.
+  const unhurried = { ...limits, maxSeconds: 0 };
+  const original = await measureBytes(core, bytes, unhurried);
+  const { frame, container } = await decode(bytes, unhurried);
+  // A large image is shrunk before it is looked at, and the traces of its encoder with it: at the size at which causes are
+  // simulated, a lossless file is what keeps the pixels like those of the reference.
+  const isShrunk = frame.width * frame.height < container.width * container.height;
+  const encoder: Container = isShrunk ? { ...container, format: 'png' } : container;
+  const measured: ExposedImage[] = [];
+  for (const { cause, severity, seed, crop } of exposures) {
+    const part = crop ? cropFrame(frame, seed) : frame;
+    const changed = cause === undefined ? part : await corrupt(part, cause, severity, seed);
+    const encoded = await decode(await encodeLike(changed, encoder), unhurried);
+    const vector = measure(core, encoded.frame, container);
+    // A part of a frame is nothing that the networks are given.
+    const [embedding] = crop ? [] : ((await embedder?.embed([encoded.frame])) ?? []);
+    const [classScores] = crop ? [] : ((await classifier?.classify([encoded.frame])) ?? []);
+    const of = { ...(embedding && { embedding }), ...(classScores && { classScores }) };
+    measured.push({ ...original, statistics: vector, ...of });
+  }
+  return measured;
+}

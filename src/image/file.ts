@@ -1,0 +1,68 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { StoplineError } from '../errors.ts';
+
+/** The error of a path that cannot be looked at. */
+export function unreadable(path: string, cause: NodeJS.ErrnoException): StoplineError {
+  return new StoplineError(
+    cause.code === 'ENOENT' || cause.code === 'ENOTDIR' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
+    `Expected a file or folder but "${path}" cannot be opened: ${reasonOf(cause)}.`,
+    { cause },
+  );
+}
+
+/**
+ * Reads one regular file of bounded size. The path itself may not be a symbolic link, and pipes and devices are refused
+ * without being waited for, so that a folder from elsewhere cannot make us read or hang on something outside it.
+ *
+ * Reads in one go on the calling thread: worker threads call it, and five round trips to another thread cost a tenth of
+ * what a small image takes.
+ * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE, IMAGE_TOO_LARGE
+ */
+export function readImage(path: string, maxBytes: number): Uint8Array {
+  let file: number;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new StoplineError(
+      code === 'ENOENT' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
+      `"${path}" cannot be opened: ${code === 'ELOOP' ? 'it is a symbolic link' : reasonOf(cause)}.`,
+      { cause },
+    );
+  }
+  try {
+    const kind = fstatSync(file);
+    if (!kind.isFile()) {
+      throw new StoplineError('INPUT_UNREADABLE', `Expected a regular file but "${path}" is not one.`);
+    }
+    if (kind.size > maxBytes) {
+      throw new StoplineError('IMAGE_TOO_LARGE', `Expected at most ${maxBytes} bytes but "${path}" has ${kind.size}.`);
+    }
+    const bytes = new Uint8Array(kind.size);
+    let length = 0;
+    while (length < bytes.length) {
+      const count = readSync(file, bytes, length, bytes.length - length, length);
+      if (count === 0) break;
+      length += count;
+    }
+    return length === bytes.length ? bytes : bytes.slice(0, length);
+  } catch (cause) {
+    if (cause instanceof StoplineError) throw cause;
+    throw new StoplineError('INPUT_UNREADABLE', `"${path}" cannot be read: ${reasonOf(cause)}.`, { cause });
+  } finally {
+    closeSync(file);
+  }
+}
+
+export function reasonOf(cause: unknown): string {
+  const code = (cause as NodeJS.ErrnoException).code;
+  const known: Record<string, string> = {
+    ENOENT: 'it does not exist',
+    ENOTDIR: 'a part of the path is not a folder',
+    EACCES: 'permission denied',
+    EPERM: 'permission denied',
+    EISDIR: 'it is a folder',
+    ENXIO: 'it is a pipe or device',
+  };
+  return known[code ?? ''] ?? (cause instanceof Error ? cause.message : String(cause));
+}

@@ -1,0 +1,56 @@
+import type { Core } from '../../core/core.ts';
+import type { Container } from '../container/container.ts';
+import type { Frame } from '../frame.ts';
+import { colour } from './colour.ts';
+import { compression } from './compression.ts';
+import { container } from './container.ts';
+import { exposure } from './exposure.ts';
+import { lattice } from './lattice.ts';
+import { local } from './local.ts';
+import { naturalness } from './naturalness.ts';
+import { noise } from './noise.ts';
+import { tint } from './opponent.ts';
+import { earlier } from './recompression.ts';
+import { scales } from './scales.ts';
+import { sharpness } from './sharpness.ts';
+import type { ImageStatistics, Statistic, StatisticsVector, StatisticTable } from './statistic.ts';
+import { structure } from './structure.ts';
+
+/** One line per table; their order is the order of the vector. */
+const tables: readonly StatisticTable[] = [
+  container,
+  exposure,
+  colour,
+  tint,
+  sharpness,
+  noise,
+  compression,
+  lattice,
+  earlier,
+  structure,
+  local,
+  scales,
+  naturalness,
+];
+
+/** Every statistic, in the order of the vector. */
+export const statistics: readonly Statistic[] = tables.flatMap((table) => table.rows);
+
+/**
+ * Measures every statistic on one frame.
+ * @returns one number per row of `statistics`; NaN where one does not apply
+ * @throws `FRAME_INVALID` when the sizes of the frame do not fit together
+ * @example
+ * const vector = measure(loadCore(), { data, width: 640, height: 480, channels: 3 });
+ */
+export function measure(core: Core, frame: Frame, source?: Container): StatisticsVector {
+  const out = core.measure(frame.data, frame.width, frame.height, frame.channels);
+  return Float64Array.from(tables.flatMap((table) => table.derive(out, source)));
+}
+
+/** Names the numbers of a vector. */
+export function toImageStatistics(vector: StatisticsVector): ImageStatistics {
+  return Object.fromEntries(
+    statistics.map(({ name }, index) => [name, Number.isFinite(vector[index]) ? vector[index] : null]),
+  );
+}

@@ -1,0 +1,102 @@
+import { StoplineError } from '../errors.ts';
+import { componentNames, type ProfileDescription } from './description.ts';
+import { cloudSize, coresetSize, projectionSize, sizesOf } from './embeddings.ts';
+import type { Tensor } from './safetensors.ts';
+
+/** Every tensor that scoring will index must be there, finite and of the right length. */
+export function checkTensors(
+  { statistics, components, regimes, detectors, causes, model, correlation, harm }: ProfileDescription,
+  tensors: Record<string, Tensor>,
+): void {
+  const count = statistics.length;
+  const invalid = (text: string) => new StoplineError('PROFILE_INVALID', text);
+  const expect = (name: string, length?: number) => {
+    const tensor = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
+    const isWhole = tensor && tensor.data.length > 0 && tensor.data.every(Number.isFinite);
+    if (!isWhole || (length !== undefined && tensor.data.length !== length)) {
+      throw invalid(
+        `Expected a tensor "${name}" of ${length ?? 'some'} finite numbers but received ${tensor ? tensor.shape.join('x') : 'none'}.`,
+      );
+    }
+    return tensor;
+  };
+  const rows = regimes.length * count;
+  const { data: offsets } = expect('knotOffsets', rows + 1);
+  if (offsets.some((offset, i) => !Number.isSafeInteger(offset) || offset < (i === 0 ? 0 : offsets[i - 1] + 2))) {
+    throw invalid('Expected at least two knots for every statistic of the profile.');
+  }
+  expect('knotValues', offsets[rows]);
+  expect('knotDeviations', offsets[rows]);
+  expect('slopes', rows);
+  expect('mean', rows);
+  expect('precision', rows * count);
+  const { shape } = expect('calibrationValues');
+  const images = regimes.reduce((sum, regime) => sum + regime.images, 0);
+  if (shape.length !== 2 || shape[0] !== count || shape[1] !== images) {
+    throw invalid(`Expected calibration values of ${count} statistics of ${images} images.`);
+  }
+  const named = componentNames({ hasCauses: causes !== undefined, parts: model?.parts });
+  if (components.length !== named.length || named.some((name, i) => components[i] !== name)) {
+    throw invalid(`Expected the components ${named.join(', ')} but received ${components.join(', ')}.`);
+  }
+  if (regimes.some((regime) => regime.components.length !== components.length)) {
+    throw invalid(`Expected each regime to have ${components.length} components.`);
+  }
+  for (const { name, components: of } of detectors) {
+    expect(`${name}Scores`);
+    if (of.some((component) => component >= components.length)) {
+      throw invalid(`Expected components of the detector "${name}" below ${components.length}.`);
+    }
+  }
+  if (model) checkEmbeddings(model, expect);
+  if (correlation) {
+    const { data: times } = expect('correlationTimes', count);
+    if (times.some((time) => time < 1)) throw invalid('Expected correlation times of at least one image.');
+    const missing = detectors.find(({ name }) => !Object.hasOwn(correlation.detectors, name));
+    if (missing) throw invalid(`Expected a correlation time of the detector "${missing.name}".`);
+  }
+  if (harm) {
+    const size = 2 + (causes ? causes.names.length + 1 : 0);
+    expect('harmWeights', size);
+    expect('harmCovariance', size ** 2);
+  }
+  if (!causes) return;
+  if (causes.members.some((member) => member >= count))
+    throw invalid(`Expected statistics of the causes below ${count}.`);
+  const { data: centre } = expect('causeCentre');
+  expect('causeProjection', centre.length * causes.members.length);
+  expect('causeWeights', (causes.members.length + 1) * (causes.names.length + 1));
+  expect('causeUnknown', 5);
+}
+
+/** Parts that follow each other without a gap, and tensors that fit them. */
+function checkEmbeddings(
+  { sha256, dimension, parts, card, paths }: NonNullable<ProfileDescription['model']>,
+  expect: (name: string, length?: number) => Tensor,
+): void {
+  const invalid = (text: string) => new StoplineError('PROFILE_INVALID', text);
+  let end = 0;
+  for (const { at, length } of parts) {
+    if (at !== end) throw invalid(`Expected a part of the embedding at ${end} but received one at ${at}.`);
+    end += length;
+  }
+  const { content, early } = sizesOf(parts);
+  if (end !== dimension || content === 0) throw invalid(`Expected parts of an embedding of ${dimension} numbers.`);
+  if (card.sha256 !== sha256) throw invalid('Expected the card of the model that the profile was fitted with.');
+  for (const name of ['embeddingFloors', 'embeddingCentre', 'embeddingScales']) expect(name, dimension);
+  const width = content + early;
+  const { data: factor } = expect('embeddingFactor', width ** 2);
+  for (let i = 0; i < width; i++) {
+    if (!(factor[i * (width + 1)] > 0)) throw invalid('Expected a factor of the covariance of embeddings.');
+  }
+  const across = Math.min(projectionSize, content);
+  expect('embeddingAxes', across * content);
+  const { shape: cloud } = expect('embeddingCloud');
+  if (cloud.length !== 2 || cloud[1] !== across || cloud[0] > cloudSize) {
+    throw invalid(`Expected projections of at most ${cloudSize} reference images, ${across} numbers each.`);
+  }
+  const { shape } = expect('embeddingCoreset');
+  if (shape.length !== 2 || shape[1] !== content || shape[0] > coresetSize || (paths && paths.length !== shape[0])) {
+    throw invalid(`Expected a coreset of at most ${coresetSize} rows of ${content} numbers, with a path each or none.`);
+  }
+}

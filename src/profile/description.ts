@@ -1,0 +1,270 @@
+import { createHash } from 'node:crypto';
+import { type Static, Type } from 'typebox';
+import { ModelCardSchema } from '../image/embedding/cardschema.ts';
+import type { EmbeddingPart } from '../image/embedding/embedder.ts';
+import { coresetSize } from './embeddings.ts';
+import type { Tensor } from './safetensors.ts';
+
+/** Version of the file layout and of the meaning of every number in it. */
+export const profileVersion = 3;
+
+export const size = Type.Integer({ minimum: 0 });
+const share = Type.Number({ minimum: 0, maximum: 1 });
+const closed = { additionalProperties: false };
+/** Images, how many of them were stopped, and the exact 95 % interval of that share. */
+const counted = Type.Object({ images: size, flagged: size, low: share, high: share }, closed);
+
+/** The JSON part of a Profile; the numbers behind it are tensors of the same file. */
+export const Description = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 128 }),
+    createdAt: Type.String({ maxLength: 40 }),
+    stopline: Type.String({ maxLength: 40 }),
+    decode: Type.Object({ rule: Type.String({ maxLength: 200 }), decoder: Type.String({ maxLength: 200 }) }, closed),
+    reference: Type.Object(
+      {
+        /** Distinct images measured, and those of them that were used: a sample where there are very many. */
+        images: size,
+        fitted: size,
+        skipped: size,
+        duplicates: size,
+        /** Images unlike the rest. */
+        outliers: Type.Optional(size),
+        split: Type.Object(
+          /** Groups that are left out together, and how many parts of them in turn. */
+          { by: Type.String(), groups: size, folds: size, seed: Type.Integer() },
+          closed,
+        ),
+        folders: Type.Array(Type.Object({ folder: Type.String(), images: size }, closed), { maxItems: 4096 }),
+      },
+      closed,
+    ),
+    falseAlarmRate: Type.Object(
+      {
+        asked: Type.Object({ warn: Type.Number(), block: Type.Number() }, closed),
+        promised: Type.Object({ warn: Type.Number(), block: Type.Number() }, closed),
+        /** What the images met, each held against thresholds that it and its group had no part in. */
+        achieved: Type.Optional(Type.Object({ warn: counted, block: counted }, closed)),
+      },
+      closed,
+    ),
+    /** Every scored statistic, in the order of all tensors. */
+    statistics: Type.Array(
+      Type.Object({ name: Type.String(), logFloor: Type.Optional(Type.Number({ exclusiveMinimum: 0 })) }, closed),
+      {
+        minItems: 1,
+        maxItems: 1024,
+      },
+    ),
+    /** Statistics that had one value throughout the reference. */
+    constants: Type.Record(Type.String(), Type.Number()),
+    /** How often each container property had each value: the categorical part of the reference. */
+    categories: Type.Record(Type.String(), Type.Record(Type.String(), Type.Integer({ minimum: 1 }))),
+    /** What the detectors take their maximum over. */
+    components: Type.Array(Type.String(), { minItems: 2, maxItems: 16 }),
+    /**
+     * How long the reference remembers, where its images were ordered: integrated correlation time in images of each detector's
+     * score, with its standard error. Those of the statistics are a tensor.
+     */
+    correlation: Type.Optional(
+      Type.Object(
+        {
+          recordings: size,
+          images: size,
+          detectors: Type.Record(
+            Type.String(),
+            Type.Object({ images: Type.Number({ minimum: 1 }), error: Type.Number({ minimum: 0 }) }, closed),
+          ),
+        },
+        closed,
+      ),
+    ),
+    /** Populations that lie apart within the reference; usually one, which is all of it. */
+    regimes: Type.Array(
+      Type.Object(
+        {
+          images: Type.Integer({ minimum: 1 }),
+          /** Clean median and edge that each component is normalised by. */
+          components: Type.Array(
+            Type.Object({ median: Type.Number(), scale: Type.Number({ exclusiveMinimum: 0 }) }, closed),
+          ),
+        },
+        closed,
+      ),
+      { minItems: 1, maxItems: 16 },
+    ),
+    /** The combined detector first. */
+    detectors: Type.Array(
+      Type.Object(
+        { name: Type.String({ pattern: '^[a-z]+$' }), components: Type.Array(size, { minItems: 1 }) },
+        closed,
+      ),
+      {
+        minItems: 1,
+        maxItems: 16,
+      },
+    ),
+    /** The simulated causes that it was shown, and the positions of the statistics they are told by. */
+    causes: Type.Optional(
+      Type.Object(
+        {
+          names: Type.Array(Type.String(), { minItems: 2, maxItems: 256 }),
+          members: Type.Array(size, { minItems: 1, maxItems: 1024 }),
+          temperature: Type.Number({ exclusiveMinimum: 0 }),
+        },
+        closed,
+      ),
+    ),
+    /** The network that its embeddings come from; absent where images are judged by statistics alone. */
+    model: Type.Optional(
+      Type.Object(
+        {
+          name: Type.String({ minLength: 1, maxLength: 128 }),
+          sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+          dimension: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
+          /** Stretches of an embedding, one after the other. */
+          parts: Type.Array(
+            Type.Object(
+              {
+                kind: Type.Union([Type.Literal('content'), Type.Literal('level'), Type.Literal('peak')]),
+                tensor: Type.String({ maxLength: 4096 }),
+                at: size,
+                length: Type.Integer({ minimum: 1 }),
+              },
+              closed,
+            ),
+            { minItems: 1, maxItems: 32 },
+          ),
+          card: ModelCardSchema,
+          /** Of the images of the coreset, where the user wanted them kept. */
+          paths: Type.Optional(Type.Array(Type.String({ maxLength: 4096 }), { maxItems: coresetSize })),
+        },
+        closed,
+      ),
+    ),
+    /** What it can see, tried at fit time. */
+    power: Type.Optional(
+      Type.Object(
+        {
+          images: size,
+          /** Encoded again but clean. */
+          clean: counted,
+          causes: Type.Array(
+            Type.Object(
+              {
+                cause: Type.String(),
+                warn: Type.Array(share, { minItems: 5, maxItems: 5 }),
+                block: Type.Array(share, { minItems: 5, maxItems: 5 }),
+                detectedFrom: Type.Optional(Type.Integer({ minimum: 1, maximum: 5 })),
+              },
+              closed,
+            ),
+          ),
+        },
+        closed,
+      ),
+    ),
+    /** What simulated causes do to the user's classifier, tried at fit time on the images of the power report. */
+    harm: Type.Optional(
+      Type.Object(
+        {
+          classifier: Type.Object(
+            {
+              name: Type.String({ minLength: 1, maxLength: 128 }),
+              sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+            },
+            closed,
+          ),
+          images: size,
+          causes: Type.Array(
+            Type.Object(
+              {
+                cause: Type.String(),
+                /** Share of images whose answer is not that to the same image when it was clean, at severities 1 to 5. */
+                flips: Type.Array(share, { minItems: 5, maxItems: 5 }),
+                /** How far the mean score of the clean answer fell; negative where it rose. */
+                fall: Type.Array(Type.Number(), { minItems: 5, maxItems: 5 }),
+              },
+              closed,
+            ),
+          ),
+        },
+        closed,
+      ),
+    ),
+    /** A typical reference image, for reports: `src/example.ts`. Absent where the user did not want one stored. */
+    example: Type.Optional(
+      Type.Object(
+        {
+          sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+          width: Type.Integer({ minimum: 1 }),
+          height: Type.Integer({ minimum: 1 }),
+          jpeg: Type.String({ pattern: '^[A-Za-z0-9+/]+={0,2}$', maxLength: 65_536 }),
+        },
+        closed,
+      ),
+    ),
+    warnings: Type.Array(Type.String()),
+  },
+  closed,
+);
+
+/** The JSON part of a Profile. */
+export type ProfileDescription = Static<typeof Description>;
+
+/** What the reference population looks like: everything needed to judge one image. */
+export interface Profile extends ProfileDescription {
+  /** Over the description and all tensors. */
+  sha256: string;
+  /** Of Ed25519 over the checksum, in base64: `src/signature.ts`. */
+  signature?: string;
+  tensors: Record<string, Tensor>;
+}
+
+/** Builds a Profile from its parts and gives it its checksum. */
+export function createProfile(description: ProfileDescription, tensors: Record<string, Tensor>): Profile {
+  return { ...description, sha256: checksum(JSON.stringify(description), tensors), tensors };
+}
+
+/** The description without the numbers, the example image, and what the model's own card says. */
+export type ProfileSummary = Omit<ProfileDescription, 'example' | 'model'> & {
+  sha256: string;
+  model?: Pick<NonNullable<ProfileDescription['model']>, 'name' | 'sha256' | 'dimension'>;
+};
+
+/** What `GET /profile` and `stopline fit` show. */
+export function describeProfile(profile: Profile): ProfileSummary {
+  const { tensors: _, example: __, model, ...description } = profile;
+  if (!model) return description;
+  const { name, sha256, dimension } = model;
+  return { ...description, model: { name, sha256, dimension } };
+}
+
+export function checksum(description: string, tensors: Record<string, Tensor>): string {
+  const hash = createHash('sha256').update(`stopline-profile ${profileVersion}\n`).update(description);
+  for (const name of Object.keys(tensors).sort()) {
+    const { shape, data } = tensors[name];
+    hash.update(`\n${name} ${shape.join('x')}\n`);
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest('hex');
+}
+
+/** Names of the components of a Profile in their order, of which the categorical one is the last. */
+export function componentNames({
+  hasCauses,
+  parts,
+}: {
+  hasCauses: boolean;
+  /** Of the embedding; none without a model. */
+  parts?: readonly Pick<EmbeddingPart, 'kind'>[];
+}): string[] {
+  const hasEarly = parts?.some(({ kind }) => kind !== 'content');
+  return [
+    'distance',
+    ...(hasCauses ? ['causeSpace', 'causeOdds'] : []),
+    ...(parts ? ['embeddingDistance', 'embeddingNeighbours'] : []),
+    ...(hasEarly ? ['embeddingEarly'] : []),
+    'categories',
+  ];
+}

@@ -1,0 +1,280 @@
+import { StoplineError } from '../errors.ts';
+import { componentNames, type Profile } from './description.ts';
+import { type Cause, type CauseEvidence, type CauseModel, cap, causeEvidence, diagnose } from './diagnosis.ts';
+import { type EmbeddingDistances, type EmbeddingModel, embeddingDistances } from './embeddings.ts';
+import { expectedFlipRate, type FlipRate, harmRow } from './flips.ts';
+import { type Gaussianiser, gaussianise, scoredValue } from './maths/gaussianise.ts';
+import { conformalPValue } from './maths/ranks.ts';
+
+/** ln of the squared Mahalanobis distance. */
+export function logDistance(z: Float64Array, mean: Float64Array, precision: Float64Array): number {
+  const count = z.length;
+  const centred = z.map((value, i) => value - mean[i]);
+  let sum = 0;
+  for (let row = 0; row < count; row++) {
+    let inner = 0;
+    const base = row * count;
+    // The matrix is symmetric: half of it, and the diagonal, say all.
+    for (let column = 0; column < row; column++) inner += precision[base + column] * centred[column];
+    sum += centred[row] * (2 * inner + precision[base + row] * centred[row]);
+  }
+  return Math.log(Math.max(sum, 1e-9));
+}
+
+/**
+ * Surprise of the categorical properties: the sum over properties of -ln((count + 1) / (n + 1)), so that a value never
+ * seen in n images adds ln(n + 1).
+ */
+export function surprise(categories: Profile['categories'], properties: Readonly<Record<string, string>>): number {
+  let sum = 0;
+  for (const [property, value] of Object.entries(properties)) {
+    const counts = categories[property];
+    if (!counts) continue;
+    let total = 0;
+    for (const other in counts) total += counts[other];
+    sum += Math.log((total + 1) / ((Object.hasOwn(counts, value) ? counts[value] : 0) + 1));
+  }
+  return sum;
+}
+
+/** One population within the reference: all of it, or day and night, one camera and another. */
+export interface Regime {
+  gaussianisers: readonly Gaussianiser[];
+  mean: Float64Array;
+  precision: Float64Array;
+}
+
+/** What is needed to score standardised images: part of a Profile, or what a fold of the fit makes of it. */
+export interface Parts {
+  regimes: readonly Regime[];
+  categories: Profile['categories'];
+  /** Positions of the statistics that causes are told by. */
+  members: readonly number[];
+  causeModel?: CauseModel;
+  embeddingModel?: EmbeddingModel;
+}
+
+/** The regime to which an image is nearest, and its deviations there. */
+export interface Standardised {
+  regime: number;
+  z: Float64Array;
+  /** ln of the squared Mahalanobis distance. */
+  distance: number;
+}
+
+/** @param row scored values (`scoredValue`) of the statistics that are used */
+export function standardise(regimes: readonly Regime[], row: Float64Array): Standardised {
+  let nearest: Standardised | undefined;
+  for (const [regime, { gaussianisers, mean, precision }] of regimes.entries()) {
+    const z = row.map((value, i) => gaussianise(gaussianisers[i], value));
+    const distance = logDistance(z, mean, precision);
+    if (!nearest || distance < nearest.distance) nearest = { regime, z, distance };
+  }
+  return nearest as Standardised;
+}
+
+/**
+ * The components of one image, in the order of `componentNames`.
+ * @param row scored values (`scoredValue`) of the statistics that are used
+ * @param embedding where it is missing, the components of it say that nothing is strange
+ */
+export function componentsOf(
+  parts: Parts,
+  row: Float64Array,
+  properties: Readonly<Record<string, string>>,
+  embedding?: Float32Array,
+): Standardised & { values: Float64Array; evidence?: CauseEvidence; embedded?: EmbeddingDistances } {
+  const { causeModel, embeddingModel } = parts;
+  const standardised = standardise(parts.regimes, row);
+  const { z, distance } = standardised;
+  const evidence = causeModel && causeEvidence(causeModel, pick(cap(z), parts.members));
+  const embedded = embeddingModel && embedding && embeddingDistances(embeddingModel, embedding);
+  const nothing = Number.NEGATIVE_INFINITY;
+  const values: Record<string, number> = {
+    distance,
+    causeSpace: evidence?.logDistance ?? nothing,
+    causeOdds: evidence?.logOdds ?? nothing,
+    embeddingDistance: embedded?.distance ?? nothing,
+    embeddingNeighbours: embedded?.neighbours ?? nothing,
+    embeddingEarly: embedded?.early ?? nothing,
+    categories: surprise(parts.categories, properties),
+  };
+  const names = componentNames({ hasCauses: causeModel !== undefined, parts: embeddingModel?.parts });
+  return { ...standardised, values: Float64Array.from(names, (name) => values[name]), evidence, embedded };
+}
+
+export function pick(x: Float64Array, members: readonly number[]): Float64Array {
+  return Float64Array.from(members, (member) => x[member]);
+}
+
+/** Strangeness of one image. */
+export interface Score {
+  /** Per detector of the Profile, in its order, the combined one first. */
+  detectors: DetectorScore[];
+  /** Deviations of every scored statistic, within the nearest regime. */
+  z: Float64Array;
+  /** Position of the nearest regime of the reference. */
+  regime: number;
+  /** Ranked probable causes; absent where the Profile knows none. */
+  causes?: Cause[];
+  /** Per component of the Profile, about 1 at the edge of the reference. */
+  components: Float64Array;
+  /** Absent where the Profile has no model. */
+  embedded?: EmbeddingDistances;
+  /** Absent where the Profile has no harm map. */
+  flips?: FlipRate;
+}
+
+/** Scores images against one Profile; holds the tensors in the form the arithmetic wants. */
+export interface Scorer {
+  /** @throws {StoplineError} INTERNAL when the Profile has a model and no embedding is given */
+  score(vector: Float64Array, properties: Readonly<Record<string, string>>, embedding?: Float32Array): Score;
+  /** Sorted values of one scored statistic over the reference images of a regime. */
+  calibration(position: number, regime: number): Float64Array;
+  /**
+   * Deviations of every scored statistic of an image that was judged before, within the nearest regime: the same numbers as
+   * in its score. A statistic that is missing deviates by 0.
+   */
+  deviations(statistics: Readonly<Record<string, number | null>>): Float64Array;
+}
+
+/**
+ * @param order names of all statistics in the order of the vectors that will be scored
+ * @throws {StoplineError} PROFILE_VERSION when the Profile knows a statistic that this version does not measure
+ */
+export function createScorer(profile: Profile, order: readonly string[]): Scorer {
+  const { tensors } = profile;
+  const positions = profile.statistics.map(({ name }) => {
+    const position = order.indexOf(name);
+    if (position < 0) {
+      throw new StoplineError(
+        'PROFILE_VERSION',
+        `The profile was fitted with a statistic "${name}" that this version of Stopline does not measure. Fit it again: stopline fit <folder> --out FILE`,
+      );
+    }
+    return position;
+  });
+  const parts: Parts = {
+    regimes: regimesOf(profile),
+    categories: profile.categories,
+    members: profile.causes?.members ?? [],
+    causeModel: profile.causes && causeModelOf(profile),
+    embeddingModel: profile.model && embeddingModelOf(profile),
+  };
+  const harm = profile.harm && {
+    weights: tensors.harmWeights.data as Float64Array,
+    covariance: tensors.harmCovariance.data as Float64Array,
+  };
+
+  return {
+    calibration: (position, regime) => calibrationOf(profile, position, regime),
+    deviations(values) {
+      const row = Float64Array.from(profile.statistics, ({ name, logFloor }) =>
+        scoredValue(values[name] ?? Number.NaN, logFloor),
+      );
+      const [first, second] = parts.regimes;
+      if (second) return standardise(parts.regimes, row).z;
+      return row.map((value, i) => gaussianise(first.gaussianisers[i], value));
+    },
+    score(vector, properties, embedding) {
+      const { model } = profile;
+      if (model && embedding?.length !== model.dimension) {
+        throw new StoplineError(
+          'INTERNAL',
+          `Expected an embedding of ${model.dimension} numbers but received ${embedding?.length ?? 'none'}.`,
+        );
+      }
+      const row = Float64Array.from(positions, (position, i) =>
+        scoredValue(vector[position], profile.statistics[i].logFloor),
+      );
+      const { z, regime, distance, values, evidence, embedded } = componentsOf(parts, row, properties, embedding);
+      const causes = parts.causeModel && evidence && diagnose(parts.causeModel, evidence, distance);
+      const normalised = normalise(values, profile.regimes[regime].components);
+      const detectors = profile.detectors.map(({ name, components }): DetectorScore => {
+        const score = strongest(normalised, components);
+        return { name, pValue: conformalPValue(tensors[`${name}Scores`].data, score), score };
+      });
+      const flips = harm && expectedFlipRate(harm, harmRow(detectors[0].score, causes, profile.causes?.names ?? []));
+      return { detectors, z, regime, causes, components: normalised, embedded, flips };
+    },
+  };
+}
+
+function regimesOf({ statistics: { length: count }, regimes, tensors }: Profile): Regime[] {
+  const { knotOffsets, knotValues, knotDeviations, slopes, mean, precision } = tensors;
+  return regimes.map((_, regime): Regime => {
+    const first = regime * count;
+    const gaussianisers = Array.from({ length: count }, (_, i): Gaussianiser => {
+      const [from, to] = [knotOffsets.data[first + i], knotOffsets.data[first + i + 1]];
+      const x = knotValues.data.subarray(from, to);
+      return { x, z: knotDeviations.data.subarray(from, to), slope: slopes.data[first + i] };
+    });
+    return {
+      gaussianisers,
+      mean: mean.data.subarray(first, first + count),
+      precision: precision.data.subarray(first * count, (first + count) * count),
+    };
+  });
+}
+
+/** Sorted values of one scored statistic over the reference images of a regime. */
+export function calibrationOf({ regimes, tensors }: Profile, position: number, regime: number): Float64Array {
+  const { shape, data } = tensors.calibrationValues;
+  let from = position * shape[1];
+  for (let before = 0; before < regime; before++) from += regimes[before].images;
+  return data.subarray(from, from + regimes[regime].images);
+}
+
+function causeModelOf({ causes, tensors }: Profile): CauseModel {
+  const { names, members, temperature } = causes as NonNullable<Profile['causes']>;
+  return {
+    causes: names,
+    softmax: { features: members.length, classes: names.length + 1, weights: tensors.causeWeights.data },
+    temperature,
+    projection: tensors.causeProjection.data,
+    centre: tensors.causeCentre.data,
+    unknown: tensors.causeUnknown.data,
+  };
+}
+
+function embeddingModelOf({ model, tensors }: Profile): EmbeddingModel {
+  return {
+    parts: (model as NonNullable<Profile['model']>).parts,
+    floors: tensors.embeddingFloors.data,
+    centre: tensors.embeddingCentre.data,
+    scales: tensors.embeddingScales.data,
+    factor: tensors.embeddingFactor.data,
+    coreset: tensors.embeddingCoreset.data,
+    axes: tensors.embeddingAxes?.data,
+  };
+}
+
+/** The score of an image whose container says nothing unusual: below all others, so that it never decides or ties. */
+const quiet = -10;
+
+/**
+ * (value - median) / (mean of the farthest 1 % - median) of each component: about 1 at the edge of the reference. In place.
+ * The last component is the categorical surprise, which is the same for most images: up to its median it is no evidence.
+ */
+export function normalise(values: Float64Array, by: readonly { median: number; scale: number }[]): Float64Array {
+  const last = values.length - 1;
+  for (let i = 0; i <= last; i++) {
+    const isQuiet = i === last && values[i] <= by[i].median;
+    values[i] = isQuiet ? quiet : (values[i] - by[i].median) / by[i].scale;
+  }
+  return values;
+}
+
+/** The score of a detector: the largest of its components. */
+export function strongest(values: Float64Array, components: readonly number[]): number {
+  let most = Number.NEGATIVE_INFINITY;
+  for (const component of components) most = Math.max(most, values[component]);
+  return most;
+}
+
+/** One detector's opinion. `score` is real-valued, larger is stranger. */
+export interface DetectorScore {
+  name: string;
+  pValue: number;
+  score: number;
+}

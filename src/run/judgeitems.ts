@@ -1,0 +1,111 @@
+import { asStoplineError, StoplineError } from '../errors.ts';
+import { type Item, type Items, versionOf } from './inputs/item.ts';
+import { mapOrdered } from './mapordered.ts';
+import type { Pool } from './pool.ts';
+import type { Job, JobRow } from './rows/job.ts';
+import { type RowCount, type RowFormat, rowFormats, type TableColumn } from './rows/row.ts';
+import type { ScoredItem } from './task.ts';
+
+/** Objects that are fetched ahead at a time, and the most bytes of them. */
+const fetched = 32;
+const fetchedBytes = 96 * 1024 * 1024;
+
+/**
+ * Judges items with bounded memory and yields their rows in the order of the items. What is no file is read here, ahead of
+ * the worker threads.
+ * @throws {StoplineError} OBJECTS_UNAVAILABLE and what keeps the pool from judging at all; the reason of the signal
+ */
+export async function* judgeItems(
+  pool: Pool,
+  items: AsyncIterable<Item> | Iterable<Item>,
+  { format, signal }: { format: RowFormat; signal?: AbortSignal },
+): AsyncGenerator<JobRow> {
+  const read = async (item: Item): Promise<{ item: Item; scored: ScoredItem }> => {
+    signal?.throwIfAborted();
+    const { name, path, columns } = item;
+    if (!item.read) return { item, scored: { name, path, columns } };
+    try {
+      return { item, scored: { name, bytes: await item.read(), columns } };
+    } catch (cause) {
+      const error = asStoplineError(cause);
+      if (error.code === 'STOPLINE_ERR_OBJECTS_UNAVAILABLE') throw error;
+      return { item, scored: { name, error: error.toJSON(), columns } };
+    }
+  };
+  const judge = async ({ item, scored }: { item: Item; scored: ScoredItem }): Promise<JobRow> => {
+    signal?.throwIfAborted();
+    // Before it is read, so that a change while it is read is noticed.
+    const version = versionOf(item);
+    return { ...(await pool.score(scored, format)), name: item.name, version };
+  };
+  const weigh = ({ size = 0, read }: Item) => (read ? size : 0);
+  const ready = mapOrdered(items, fetched, read, { weigh, limit: fetchedBytes });
+  yield* mapOrdered(ready, pool.info.threads * 4, judge);
+}
+
+/**
+ * The items that a job has no row for yet. Those it has are compared with what is there now.
+ * @throws {StoplineError} JOB_CHANGED
+ */
+export async function* unfinishedItems(
+  items: AsyncIterable<Item>,
+  job: Job,
+  onItem: (item: Item, finished?: RowCount) => void,
+): AsyncGenerator<Item> {
+  const source = items[Symbol.asyncIterator]();
+  try {
+    let position = 0;
+    for (const { name, version, count } of job.finished()) {
+      const { value: item, done } = await source.next();
+      position++;
+      const now = done ? 'nothing' : `"${item.name}"`;
+      const how =
+        done || item.name !== name
+          ? `expected "${name}" as image ${position} but found ${now}`
+          : versionOf(item) === version
+            ? undefined
+            : `"${name}" has another size or time`;
+      if (how !== undefined) {
+        throw new StoplineError(
+          'JOB_CHANGED',
+          `The images are not those that "${job.file}" was begun with: ${how}. Judge what is there now: remove that file and give the same command`,
+        );
+      }
+      onItem(item, count);
+    }
+    for (;;) {
+      const { value: item, done } = await source.next();
+      if (done) return;
+      onItem(item);
+      yield item;
+    }
+  } finally {
+    await source.return?.(undefined);
+  }
+}
+
+/** Which type each column of a manifest has in a table, from all of its cells. */
+export interface ColumnTypes {
+  see(item: Pick<Item, 'columns'>): void;
+  columns(): TableColumn[];
+}
+
+export function createColumnTypes(items: Pick<Items, 'columns'>): ColumnTypes {
+  const seen = new Map(items.columns.map((name) => [name, new Set<string>()]));
+  return {
+    see({ columns }) {
+      for (const name in columns) if (columns[name] !== null) seen.get(name)?.add(typeof columns[name]);
+    },
+    columns: () => [...seen].map(([name, types]) => ({ name, type: typeOf(types) })),
+  };
+}
+
+function typeOf(types: ReadonlySet<string>): TableColumn['type'] {
+  if (types.size !== 1) return 'STRING';
+  return types.has('number') ? 'DOUBLE' : types.has('boolean') ? 'BOOLEAN' : 'STRING';
+}
+
+/** The format that a file is to have: as asked, by its ending, else JSON lines. */
+export function formatOf(file: string, asked?: RowFormat): RowFormat {
+  return asked ?? rowFormats.find((format) => file.toLowerCase().endsWith(`.${format}`)) ?? 'jsonl';
+}

@@ -1,0 +1,90 @@
+import { statistics } from '../../image/statistics/statistics.ts';
+import { propertyLabel, type Reason } from '../../profile/reasons.ts';
+import type { Verdict } from '../../profile/verdict.ts';
+import type { RowCount } from './row.ts';
+
+/** Counts over many images, in memory that does not grow with them. */
+export interface Tally {
+  readonly images: number;
+  readonly failed: number;
+  add(row: RowCount): void;
+  /** Adds what another one counted. */
+  addCounts(counts: TallyCounts): void;
+  toJSON(): TallyCounts;
+}
+
+export interface TallyCounts {
+  images: number;
+  failed: number;
+  verdicts: Record<Verdict['verdict'], number>;
+  /** How often each was the first reason of a verdict other than pass, most frequent first. */
+  reasons: { statistic: string; direction: Reason['direction']; count: number; text: string }[];
+  /** By code, most frequent first, with the first file that had it. */
+  errors: { code: string; count: number; example: string }[];
+}
+
+export function createTally(): Tally {
+  let images = 0;
+  let failed = 0;
+  const verdicts: Record<Verdict['verdict'], number> = { pass: 0, warn: 0, block: 0 };
+  const reasons = new Map<string, { statistic: string; direction: Reason['direction']; count: number; text: string }>();
+  const errors = new Map<string, { code: string; count: number; example: string }>();
+  const addError = (added: TallyCounts['errors'][number]) => {
+    const entry = errors.get(added.code);
+    if (entry) entry.count += added.count;
+    else errors.set(added.code, { ...added });
+  };
+  const addReason = (added: TallyCounts['reasons'][number]) => {
+    const key = `${added.statistic} ${added.direction}`;
+    const entry = reasons.get(key);
+    if (entry) entry.count += added.count;
+    else reasons.set(key, { ...added });
+  };
+  const byCount = (a: { count: number }, b: { count: number }) => b.count - a.count;
+  return {
+    get images() {
+      return images;
+    },
+    get failed() {
+      return failed;
+    },
+    add(row) {
+      images++;
+      if ('error' in row) {
+        failed++;
+        addError({ code: row.error.code, count: 1, example: row.path });
+        return;
+      }
+      verdicts[row.verdict]++;
+      const [first] = row.reasons;
+      if (row.verdict === 'pass' || !first) return;
+      const { statistic, direction } = first;
+      addReason({ statistic, direction, count: 1, text: reasonInWords(first) });
+    },
+    addCounts(counts) {
+      images += counts.images;
+      failed += counts.failed;
+      for (const verdict of ['pass', 'warn', 'block'] as const) verdicts[verdict] += counts.verdicts[verdict];
+      counts.errors.forEach(addError);
+      counts.reasons.forEach(addReason);
+    },
+    toJSON() {
+      return {
+        images,
+        failed,
+        verdicts: { ...verdicts },
+        reasons: [...reasons.values()].sort(byCount),
+        errors: [...errors.values()].sort(byCount),
+      };
+    },
+  };
+}
+
+/** What many images with the same reason have in common: the reason without their values. */
+export function reasonInWords({ statistic, direction }: Pick<Reason, 'statistic' | 'direction'>): string {
+  if (direction === 'new') return `${propertyLabel(statistic)} never seen in the reference (${statistic})`;
+  if (statistic === 'embedding') return 'shows something that the reference does not (embedding)';
+  const row = statistics.find(({ name }) => name === statistic);
+  const words = direction === 'high' ? row?.high : row?.low;
+  return `${words ?? `${direction}er than`} the reference (${statistic} ${direction})`;
+}

@@ -1,0 +1,52 @@
+import type { CoreInfo } from '../core/core.ts';
+import type { EmbedderInfo } from '../image/embedding/embedder.ts';
+import type { PreparedModel } from '../image/embedding/open.ts';
+import type { Exposure } from '../image/exposure.ts';
+import type { Frame, Limits } from '../image/frame.ts';
+import type { Profile } from '../profile/description.ts';
+import type { DecideBy } from '../profile/verdict.ts';
+import type { Columns, RowFormat } from './rows/row.ts';
+
+/** What every worker of a pool is started with. */
+export interface WorkerSettings {
+  /** Absent in a pool that only measures. */
+  profile?: Profile;
+  core: 'auto' | 'native' | 'wasm';
+  /** That of the Profile, or the one to measure with. */
+  model?: PreparedModel;
+  /** The user's, asked for its answers to exposures. */
+  classifier?: PreparedModel;
+  /** Whether a thread that is given its next image meanwhile decodes it meanwhile. */
+  decodesAhead?: boolean;
+  decideBy?: DecideBy;
+  blockWhen?: string;
+  device?: 'cpu' | 'gpu';
+  limits: Limits;
+}
+
+/** An image to be judged for a row: a file, which is read here, or bytes, or what kept it from being read. */
+export interface ScoredItem {
+  name: string;
+  path?: string;
+  bytes?: Uint8Array;
+  error?: { code: string; message: string };
+  columns?: Columns;
+}
+
+/** The path of an image file, or its bytes. */
+export type EncodedImage = string | Uint8Array;
+
+export type WorkerTask =
+  | { kind: 'warm' }
+  | { kind: 'inspect'; image: Uint8Array | Frame }
+  | { kind: 'explain'; bytes: Uint8Array }
+  | { kind: 'inspectFile'; path: string }
+  | { kind: 'score'; item: ScoredItem; format: RowFormat }
+  | { kind: 'measure'; image: EncodedImage }
+  | { kind: 'expose'; image: EncodedImage; exposures: readonly Exposure[]; asks: boolean };
+
+/** What a thread has loaded. */
+export interface Loaded {
+  core: CoreInfo;
+  embedder?: EmbedderInfo;
+}

@@ -1,0 +1,166 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Core } from '../core/core.ts';
+import { loadCore } from '../core/index.ts';
+import { asStoplineError, reviveError, StoplineError } from '../errors.ts';
+import type { Embedder } from '../image/embedding/embedder.ts';
+import { openPrepared, type PreparedModel } from '../image/embedding/open.ts';
+import { type ExposedImage, measureExposures } from '../image/exposure.ts';
+import { readImage } from '../image/file.ts';
+import { defaultLimits, type Frame } from '../image/frame.ts';
+import { checkLoaders } from '../image/loaders.ts';
+import { type MeasuredImage, measureBytes } from '../image/measure.ts';
+import { createInspector, type Explanation, type Inspector } from '../profile/inspector.ts';
+import type { Verdict } from '../profile/verdict.ts';
+import { type RowFormat, type WrittenRow, writeRow } from './rows/row.ts';
+import type { EncodedImage, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './task.ts';
+import { answerWith, type WorkerAnswer } from './workers/answer.ts';
+
+let settings: WorkerSettings;
+
+const maxBytes = () => settings.limits.maxBytes ?? defaultLimits.maxBytes;
+
+// Loaded once, by the warm-up or by the first task of a worker that replaces a dead one.
+let core: Core | undefined;
+let inspector: Promise<Inspector> | undefined;
+let embedder: Promise<Embedder | undefined> | undefined;
+let classifier: Promise<Embedder | undefined> | undefined;
+
+function requireCore(): Core {
+  if (core) return core;
+  const asked = settings.core;
+  const loaded = loadCore(asked === 'auto' ? undefined : asked);
+  if (asked !== 'auto' && loaded.info.build !== asked) {
+    const reason = loaded.info.reason ?? 'it does not load';
+    throw new StoplineError(
+      'CORE_UNAVAILABLE',
+      `Expected the ${asked} core but only ${loaded.info.build} loads: ${reason}`,
+    );
+  }
+  core = loaded;
+  return core;
+}
+
+async function openInspector(): Promise<Inspector> {
+  const { profile, decideBy, blockWhen, limits } = settings;
+  if (!profile) {
+    throw new StoplineError('OPTION_INVALID', 'Expected a pool with a profile, to judge images, but received none.');
+  }
+  const { build } = requireCore().info;
+  return createInspector({ profile, core: build, decideBy, blockWhen, limits, embedder: await requireEmbedder() });
+}
+
+function open(model: PreparedModel): Promise<Embedder> {
+  return openPrepared(model, { core: requireCore(), device: settings.device });
+}
+
+/** Whatever the number of its users, a thread has one session. */
+function requireEmbedder(): Promise<Embedder | undefined> {
+  embedder ??= settings.model ? open(settings.model) : Promise.resolve(undefined);
+  return embedder;
+}
+
+function requireClassifier(): Promise<Embedder | undefined> {
+  const { classifier: asked, model } = settings;
+  classifier ??= !asked
+    ? Promise.resolve(undefined)
+    : isDeepStrictEqual(asked.card, model?.card)
+      ? requireEmbedder()
+      : open(asked);
+  return classifier;
+}
+
+function requireInspector(): Promise<Inspector> {
+  inspector ??= openInspector();
+  return inspector;
+}
+
+type Answer = Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | ExposedImage[];
+
+async function inspect(image: Uint8Array | Frame): Promise<Verdict> {
+  const inspector = await requireInspector();
+  return image instanceof Uint8Array ? inspector.inspect(image) : inspector.inspectFrame(image);
+}
+
+/** Bad images are rows, too; a pool that cannot judge at all is an error. */
+async function score({ name, path, bytes, error, columns }: ScoredItem, format: RowFormat): Promise<WrittenRow> {
+  const { inspect } = await requireInspector();
+  const known = { path: name, ...(columns && { columns }) };
+  try {
+    if (error) throw reviveError(error);
+    const { timingMs: _, ...verdict } = await inspect(bytes ?? readImage(path as string, maxBytes()));
+    return writeRow(format, { ...known, ...verdict });
+  } catch (cause) {
+    return writeRow(format, { ...known, error: asStoplineError(cause).toJSON() });
+  }
+}
+
+function encodedBytes(image: EncodedImage): Uint8Array {
+  return typeof image === 'string' ? readImage(image, maxBytes()) : image;
+}
+
+/** Judged before the first image is: what Node compiles and libraries load on first use takes 50 ms, which no client should wait. */
+const warmingFrame: Frame = {
+  data: Uint8Array.from({ length: 64 * 64 * 3 }, (_, i) => i),
+  width: 64,
+  height: 64,
+  channels: 3,
+};
+
+async function perform(task: WorkerTask): Promise<Answer> {
+  switch (task.kind) {
+    case 'warm':
+      await checkLoaders();
+      if (settings.profile) await (await requireInspector()).inspectFrame(warmingFrame);
+      return { core: requireCore().info, embedder: (await requireEmbedder())?.info };
+    case 'inspect':
+      return inspect(task.image);
+    case 'explain':
+      return (await requireInspector()).explain(task.bytes);
+    case 'inspectFile':
+      return (await requireInspector()).inspect(readImage(task.path, maxBytes()));
+    case 'score':
+      return score(task.item, task.format);
+    case 'measure':
+      return measureBytes(
+        requireCore(),
+        encodedBytes(task.image),
+        settings.limits,
+        settings.model && (await requireEmbedder()),
+      );
+    case 'expose':
+      return measureExposures(
+        requireCore(),
+        encodedBytes(task.image),
+        task.exposures,
+        settings.limits,
+        task.asks ? { embedder: await requireEmbedder(), classifier: await requireClassifier() } : {},
+      );
+  }
+}
+
+/**
+ * A thread takes its tasks one after the other, so that N threads mean N images at work. With `decodesAhead` the next image
+ * is decoded, by the threads of libvips, while this one is measured: else a core idles whenever bytes change threads.
+ * Exposures hold many frames and stay alone.
+ */
+let last: Promise<unknown> = Promise.resolve();
+
+/** Entry of a worker; again with a process that is to judge by another Profile. A network that stays the same stays open. */
+export function openWorker(given: WorkerSettings): typeof work {
+  const isSame = isDeepStrictEqual(settings?.model?.card, given.model?.card);
+  settings = given;
+  inspector = undefined;
+  if (!isSame) {
+    void embedder?.then((open) => open?.close());
+    embedder = undefined;
+  }
+  return work;
+}
+
+/** One task in, one answer out. */
+function work(task: WorkerTask): Promise<WorkerAnswer<Answer>> {
+  const isAhead = settings.decodesAhead && task.kind !== 'expose';
+  const turn = isAhead ? perform(task) : last.then(() => perform(task));
+  last = turn.catch(() => undefined);
+  return answerWith(() => turn);
+}

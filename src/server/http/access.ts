@@ -1,0 +1,138 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { BlockList, isIP } from 'node:net';
+import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { StoplineError } from '../../errors.ts';
+import type { Config } from '../../settings.ts';
+
+/** What an API key is for; `admin` includes the others. */
+export type Scope = 'inspect' | 'read' | 'admin';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Scope that a request to this route needs; unless given, `read` for GET and HEAD, else `admin`. */
+    scope?: Scope | 'public';
+  }
+}
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+function isLoopback(host: string): boolean {
+  const version = isIP(host);
+  return version === 0 ? host === 'localhost' : loopback.check(host, version === 4 ? 'ipv4' : 'ipv6');
+}
+
+/**
+ * Refuses an address that others can reach while anybody may use it.
+ * @throws {StoplineError} RUNTIME_UNSAFE
+ */
+export function checkOpenness({ host, apiKeys, allowAnonymous }: Config): void {
+  if (apiKeys || allowAnonymous || isLoopback(host)) return;
+  throw new StoplineError(
+    'RUNTIME_UNSAFE',
+    `Expected API keys for a service that listens on ${host}, which is no loopback address, but received none. ` +
+      'Make one: stopline key. Behind something that lets in nobody else: --allow-anonymous',
+  );
+}
+
+interface Key {
+  scopes: ReadonlySet<string>;
+  hash: Buffer;
+}
+
+function parseKey(text: string): Key {
+  const [scopes, hash] = text.split(':');
+  return { scopes: new Set(scopes.split('+')), hash: Buffer.from(hash, 'hex') };
+}
+
+/**
+ * The key of a request: as a bearer token, in `x-stopline-key`, or as the password of HTTP Basic, which browsers ask for
+ * by themselves.
+ */
+function presentedKey({ headers }: FastifyRequest): string | undefined {
+  const own = headers['x-stopline-key'];
+  if (typeof own === 'string') return own;
+  const [, scheme, credentials] = /^(bearer|basic) +(\S+) *$/i.exec(headers.authorization ?? '') ?? [];
+  if (scheme?.toLowerCase() !== 'basic') return credentials;
+  const text = Buffer.from(credentials, 'base64').toString('utf8');
+  return text.slice(text.indexOf(':') + 1);
+}
+
+/** Every key is compared, and in constant time: how long it takes says nothing about how near a guess was. */
+function scopesOf(presented: string, keys: readonly Key[]): ReadonlySet<string> | undefined {
+  const hash = createHash('sha256').update(presented).digest();
+  let found: Key | undefined;
+  for (const key of keys) if (timingSafeEqual(key.hash, hash)) found = key;
+  return found?.scopes;
+}
+
+/** A browser sends the credentials it knows also when the page of another site asks it to. */
+function comesFromElsewhere({ method, headers }: FastifyRequest): boolean {
+  const site = headers['sec-fetch-site'];
+  return method !== 'GET' && method !== 'HEAD' && (site === 'cross-site' || site === 'same-site');
+}
+
+/**
+ * Who may ask for what: response headers for browsers, a bound on the requests of one address, API keys. All are decided by
+ * the headers of a request, before its body is read. Routes must be added after it.
+ */
+export async function registerAccess(app: FastifyInstance, config: Config): Promise<void> {
+  await app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        'default-src': ["'none'"],
+        'script-src': ["'self'"],
+        'style-src': ["'self'"],
+        'img-src': ["'self'", 'data:'],
+        'connect-src': ["'self'"],
+        'form-action': ["'self'"],
+        'frame-ancestors': ["'none'"],
+        'base-uri': ["'none'"],
+      },
+    },
+    // A browser would take this for the other services of the same host name, too, if they speak HTTP.
+    strictTransportSecurity: config.tlsCert !== undefined,
+  });
+  if (config.peerRate > 0) {
+    await app.register(rateLimit, {
+      max: config.peerRate,
+      timeWindow: 1000,
+      errorResponseBuilder: () =>
+        new StoplineError(
+          'RATE_LIMITED',
+          `Expected at most ${config.peerRate} requests in a second but received more.`,
+        ),
+    });
+  }
+
+  const keys = config.apiKeys?.map(parseKey);
+  if (!keys) return;
+  app.addHook('onRequest', async (request, reply) => {
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    const scope = request.routeOptions.config?.scope ?? (isRead ? 'read' : 'admin');
+    if (scope === 'public') return;
+    const presented = presentedKey(request);
+    const scopes = presented === undefined ? undefined : scopesOf(presented, keys);
+    if (!scopes) {
+      reply.header('www-authenticate', 'Bearer realm="stopline", Basic realm="stopline"');
+      const received = presented === undefined ? 'none' : 'another';
+      throw new StoplineError(
+        'KEY_MISSING',
+        `Expected a known API key, as "Authorization: Bearer KEY" or "x-stopline-key: KEY", but received ${received}.`,
+      );
+    }
+    if (!scopes.has(scope) && !scopes.has('admin')) {
+      throw new StoplineError(
+        'KEY_SCOPE',
+        `Expected an API key with the scope ${scope} but received one for ${[...scopes].join(' and ')}.`,
+      );
+    }
+    if (comesFromElsewhere(request)) {
+      throw new StoplineError('KEY_SCOPE', 'Expected a request of this service or of a program, not of another site.');
+    }
+  });
+}

@@ -1,0 +1,92 @@
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import fastifyStatic from '@fastify/static';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import Type from 'typebox';
+import { StoplineError } from '../../errors.ts';
+import type { Config } from '../../settings.ts';
+import { refusals } from '../http/schemas.ts';
+import { type Judge, sourcePattern } from '../judge.ts';
+import { createRecent } from '../watch/recent.ts';
+
+/** The pages of the service: they load nothing from elsewhere, and run without a build. */
+const pages = fileURLToPath(new URL('../dashboard/', import.meta.url));
+const charts = dirname(fileURLToPath(import.meta.resolve('uplot')));
+
+const loose = { additionalProperties: true };
+
+/** The dashboard at `/`, and what it shows of the latest images of each camera. */
+export async function registerDashboard(app: FastifyInstance, config: Config, judge: Judge): Promise<void> {
+  const recent = createRecent(judge, config);
+  await app.register(fastifyStatic, { root: [pages, charts], prefix: '/dashboard/', index: false });
+  app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'));
+
+  const tags = ['images'];
+  app.get(
+    '/recent',
+    {
+      schema: {
+        operationId: 'recentSources',
+        tags,
+        summary: 'Cameras that sent images of late, with their latest p-values.',
+        response: {
+          200: Type.Array(Type.Object({ source: Type.String(), images: Type.Integer() }, loose), {
+            description: 'At most 128, the one seen last at the end.',
+          }),
+          ...refusals(500),
+        },
+      },
+    },
+    async () => recent.sources(),
+  );
+  app.get<{ Params: { source: string }; Querystring: { after?: number } }>(
+    '/recent/:source',
+    {
+      schema: {
+        params: Type.Object({ source: Type.String({ pattern: sourcePattern.source }) }),
+        operationId: 'recentImages',
+        tags,
+        summary: 'The latest images of one camera, the statistics that moved most, and the strangest images.',
+        querystring: Type.Object({
+          after: Type.Optional(
+            Type.Integer({ minimum: 0, description: 'Only images after so many: `images` of an earlier answer.' }),
+          ),
+        }),
+        response: {
+          200: Type.Object(
+            { source: Type.String(), images: Type.Integer(), at: Type.Array(Type.Number()) },
+            { description: 'Columns of at most 300 images, oldest first.', ...loose },
+          ),
+          ...refusals(400, 404, 500),
+        },
+      },
+    },
+    async ({ params: { source }, query }) => {
+      const images = recent.images(source, query.after);
+      if (!images)
+        throw new StoplineError('SOURCE_UNKNOWN', `Expected a source that sent images of late but received ${source}.`);
+      return images;
+    },
+  );
+  app.get<{ Params: { source: string; id: string } }>(
+    '/recent/:source/pictures/:id',
+    {
+      schema: {
+        operationId: 'recentPicture',
+        tags,
+        summary: 'A small picture of one of the strangest images.',
+        response: {
+          200: { description: 'A WebP.', content: { 'image/webp': { schema: { type: 'string', format: 'binary' } } } },
+          ...refusals(404, 500),
+        },
+      },
+    },
+    async ({ params }, reply) => picture(reply, recent.picture(params.source, params.id), 'image/webp'),
+  );
+}
+
+/** Named by its checksum, so it never changes. */
+export function picture(reply: FastifyReply, bytes: Uint8Array | undefined, type: string): FastifyReply {
+  if (!bytes) throw new StoplineError('ROUTE_UNKNOWN', 'Expected the id of an image whose picture is kept.');
+  return reply.type(type).header('cache-control', 'private, max-age=86400, immutable').send(Buffer.from(bytes));
+}

@@ -1,0 +1,77 @@
+import type { FastifyInstance } from 'fastify';
+import Type from 'typebox';
+import type { Pool } from '../../run/pool.ts';
+import { refusals } from '../http/schemas.ts';
+import type { Judge } from '../judge.ts';
+
+const failedProvider = Type.Object({ provider: Type.String(), reason: Type.String() });
+
+/**
+ * Who answers here, in the terms of the Open Inference Protocol ("server metadata"), and under `stopline` what runs it:
+ * the build of the core, the network, and every provider that failed with its reason.
+ */
+export function registerMetadata(app: FastifyInstance, judge: Judge, version: string): void {
+  app.get(
+    '/v2',
+    {
+      schema: {
+        operationId: 'metadata',
+        tags: ['operation'],
+        summary: 'Name, version and extensions of this server, and what computes its answers.',
+        response: {
+          200: Type.Object(
+            {
+              name: Type.String(),
+              version: Type.String(),
+              extensions: Type.Array(Type.String()),
+              stopline: Type.Object(
+                {
+                  profile: Type.Object({ name: Type.String(), sha256: Type.String() }),
+                  threads: Type.Integer(),
+                  core: Type.Optional(
+                    Type.Object(
+                      { build: Type.String(), simd: Type.String(), reason: Type.Optional(Type.String()) },
+                      { description: 'Absent until the workers have loaded it.', additionalProperties: true },
+                    ),
+                  ),
+                  model: Type.Optional(
+                    Type.Object(
+                      {
+                        name: Type.String(),
+                        sha256: Type.String(),
+                        runtime: Type.String(),
+                        provider: Type.String(),
+                        device: Type.Enum(['cpu', 'gpu']),
+                        failed: Type.Array(failedProvider, { description: 'Providers tried before it, and why not.' }),
+                      },
+                      { description: 'What computes embeddings; absent where the Profile has no model.' },
+                    ),
+                  ),
+                },
+                { additionalProperties: true },
+              ),
+            },
+            { description: 'Server metadata of the Open Inference Protocol.', additionalProperties: true },
+          ),
+          ...refusals(500),
+        },
+      },
+    },
+    async () => describeServer(judge, version),
+  );
+}
+
+/** What `GET /v2` answers; a gate that passes /v2 on to a model server can add it under `stopline`. */
+export function describeServer({ pool, profile: { name, sha256 } }: Pick<Judge, 'pool' | 'profile'>, version: string) {
+  const { core, embedder, threads } = pool.info;
+  return {
+    name: 'stopline',
+    version,
+    extensions: ['inspect'],
+    stopline: { profile: { name, sha256 }, threads, core, ...(embedder && { model: describeModel(embedder) }) },
+  };
+}
+
+function describeModel({ model, sha256, runtime, provider, device, failed }: NonNullable<Pool['info']['embedder']>) {
+  return { name: model, sha256, runtime, provider, device, failed };
+}

@@ -1,0 +1,116 @@
+import type { FastifyInstance } from 'fastify';
+import Type from 'typebox';
+import { StoplineError } from '../../errors.ts';
+import { statistics } from '../../image/statistics/statistics.ts';
+import { describeProfile, type Profile } from '../../profile/description.ts';
+import { quantileOf } from '../../profile/maths/ranks.ts';
+import { refusals } from '../http/schemas.ts';
+import type { Judge } from '../judge.ts';
+
+/** What images are judged against: the Profile without its numbers, and the table of statistics. */
+export function registerReference(app: FastifyInstance, judge: Judge): void {
+  app.get(
+    '/profile',
+    {
+      schema: {
+        operationId: 'profile',
+        tags: ['reference'],
+        summary: 'What the reference population was.',
+        response: {
+          200: Type.Object(
+            { name: Type.String(), sha256: Type.String() },
+            { description: 'The Profile without its tensors.', additionalProperties: true },
+          ),
+          ...refusals(500),
+        },
+      },
+    },
+    async () => {
+      const { model, ...about } = describeProfile(judge.profile);
+      const { runtime, provider, failed } = judge.pool.info.embedder ?? {};
+      return model ? { ...about, model: { ...model, runtime, provider, failed } } : about;
+    },
+  );
+  app.get(
+    '/profile/reference',
+    {
+      schema: {
+        operationId: 'profileReference',
+        tags: ['reference'],
+        summary: 'What is normal: quantiles of every scored statistic, and what reference images show.',
+        response: {
+          200: Type.Object(
+            {
+              statistics: Type.Array(
+                Type.Object({ name: Type.String(), p01: Type.Number(), p50: Type.Number(), p99: Type.Number() }),
+              ),
+              cloud: Type.Array(Type.Tuple([Type.Number(), Type.Number()]), {
+                description: 'First two coordinates of the projection of reference images; empty without a model.',
+              }),
+              hasExample: Type.Boolean({ description: 'Whether GET /profile/example answers.' }),
+            },
+            { description: 'What pages draw images against.', additionalProperties: true },
+          ),
+          ...refusals(500),
+        },
+      },
+    },
+    async () => describeReference(judge.profile),
+  );
+  app.get(
+    '/profile/example',
+    {
+      schema: {
+        operationId: 'profileExample',
+        tags: ['reference'],
+        summary: 'A small picture of a typical reference image, where the Profile keeps one.',
+        response: {
+          200: { description: 'A JPEG.', content: { 'image/jpeg': { schema: { type: 'string', format: 'binary' } } } },
+          ...refusals(404, 500),
+        },
+      },
+    },
+    async (_request, reply) => {
+      const { example } = judge.profile;
+      if (!example) throw new StoplineError('ROUTE_UNKNOWN', 'Expected a Profile that keeps an example image.');
+      return reply.type('image/jpeg').send(Buffer.from(example.jpeg, 'base64'));
+    },
+  );
+  app.get(
+    '/statistics',
+    {
+      schema: {
+        operationId: 'statistics',
+        tags: ['reference'],
+        summary: 'Every measured number: name, unit and what it means.',
+        response: {
+          200: {
+            description: 'In the order in which they are measured.',
+            content: { 'application/json': { schema: Type.Array(Type.Ref('Statistic#')) } },
+          },
+          ...refusals(500),
+        },
+      },
+    },
+    async () => statistics,
+  );
+}
+
+function describeReference({ statistics: scored, tensors, example }: Profile) {
+  const { shape, data } = tensors.calibrationValues;
+  const images = shape[1];
+  const { embeddingCloud } = tensors;
+  const across = embeddingCloud?.shape[1] ?? 0;
+  return {
+    images,
+    statistics: scored.map(({ name, logFloor }, i) => {
+      const sorted = data.slice(i * images, (i + 1) * images).sort();
+      const at = (share: number) => Number(quantileOf(sorted, share).toPrecision(5));
+      return { name, logFloor, p01: at(0.01), p50: at(0.5), p99: at(0.99) };
+    }),
+    cloud: Array.from({ length: across >= 2 ? embeddingCloud.shape[0] : 0 }, (_, row) =>
+      [0, 1].map((axis) => Number(embeddingCloud.data[row * across + axis].toFixed(3))),
+    ),
+    hasExample: example !== undefined,
+  };
+}

@@ -1,0 +1,37 @@
+import { answerWith } from '../../run/workers/answer.ts';
+import { codeOf, type DatabaseSettings, StoreDatabase } from './database.ts';
+
+type Method = 'open' | 'commit' | 'monitor' | 'summaries' | 'alerts' | 'verdicts' | 'transitions' | 'trend' | 'reasons';
+
+/** A method of the database with its arguments. */
+export type StoreTask = {
+  [Name in Method]: { method: Name; values: Parameters<StoreDatabase[Name]> };
+}[Method];
+
+/** What SQLite answered, or its code; and what has happened to the file since the thread began. */
+export interface StoreAnswer {
+  value?: unknown;
+  failed?: { code: string; message: string };
+  generation: number;
+  quarantined: readonly string[];
+}
+
+/** Entry of the store's thread: one task in, one answer out, in order. */
+export function openWorker(settings: DatabaseSettings) {
+  const database = new StoreDatabase(settings);
+  const answer = (result: Pick<StoreAnswer, 'value' | 'failed'>) => {
+    const { generation, quarantined } = database;
+    return { ...result, generation, quarantined };
+  };
+  const perform = ({ method, values }: StoreTask): StoreAnswer => {
+    try {
+      const call = database[method] as (...given: unknown[]) => unknown;
+      return answer({ value: call.apply(database, values) });
+    } catch (error) {
+      const code = codeOf(error);
+      if (!code.startsWith('SQLITE_')) throw error;
+      return answer({ failed: { code, message: (error as Error).message } });
+    }
+  };
+  return (task: StoreTask) => answerWith(() => perform(task));
+}

@@ -1,0 +1,90 @@
+import { expect, it } from 'vitest';
+import type { ModelCard } from '../../../src/image/embedding/cardschema.ts';
+import { answerOf, classScores, compareAnswers } from '../../../src/image/embedding/classscores.ts';
+
+const cardOf = (outputs: Partial<ModelCard['outputs']>) =>
+  ({ name: 'net', outputs: { content: 'c', early: [], ...outputs } }) as unknown as ModelCard;
+const rows = (scores: Float32Array[]) => scores.map((row) => [...row]);
+
+it('scores of a classifier are a row for each frame, whatever axes of length 1 there are', () => {
+  const data = Float32Array.of(1, 2, 3, 4, 5, 6);
+  for (const dimensions of [
+    [2, 3],
+    [2, 3, 1, 1],
+    [2, 1, 1, 3],
+  ])
+    expect(rows(classScores({ dimensions, data }, cardOf({})))).toEqual([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
+});
+
+// Cells of four numbers: objectness, a box of one number, two classes.
+const cells = [
+  [0.5, 9, 0.2, 0.8],
+  [1, 9, 0.3, 0.1],
+  [0.1, 9, 1, 1],
+];
+const best = [Math.fround(0.3), Math.fround(0.5 * Math.fround(0.8))];
+it.each([
+  ['a row for each cell (YOLOv5)', [1, 3, 4], 2, cells.flat()],
+  ['a column for each cell (YOLOv8)', [1, 4, 3], 1, [0, 1, 2, 3].flatMap((i) => cells.map((cell) => cell[i]))],
+  ['a map (FastestDet)', [1, 4, 1, 3], 1, [0, 1, 2, 3].flatMap((i) => cells.map((cell) => cell[i]))],
+  ['a map with the numbers last (TensorFlow)', [1, 3, 1, 4], 3, cells.flat()],
+])('of a detector with %s, each class has its surest cell', (_, dimensions, axis, data) => {
+  const output = { dimensions, data: Float32Array.from(data) };
+  const [scores] = classScores(output, cardOf({ cells: { axis, objectness: 0, first: 2 } }));
+  for (const [i, score] of scores.entries()) expect(score).toBeCloseTo(best[i], 6);
+  const [plain] = classScores(output, cardOf({ cells: { axis, first: 2 } }));
+  expect([...plain]).toEqual([1, 1]);
+});
+
+it('frames of a batch do not mix', () => {
+  const data = Float32Array.from([...cells.flat(), ...cells.flat().map((value) => -value)]);
+  const [first, second] = classScores({ dimensions: [2, 3, 4], data }, cardOf({ cells: { axis: 2, first: 2 } }));
+  expect([...first]).toEqual([1, 1]);
+  expect(second[0]).toBeCloseTo(-0.2, 6);
+  expect(second[1]).toBeCloseTo(-0.1, 6);
+});
+
+it.each([
+  ['a map and nothing said of cells', [1, 4, 3, 1], {}],
+  ['an axis with too few numbers', [1, 3, 4], { cells: { axis: 1, first: 4 } }],
+  ['an axis that is not there', [1, 12], { cells: { axis: 3, first: 0 } }],
+])('%s is an error that says what came', (_, dimensions, outputs) => {
+  const output = { dimensions, data: new Float32Array(12) };
+  expect(() => classScores(output, cardOf(outputs))).toThrow(
+    expect.objectContaining({
+      code: 'STOPLINE_ERR_MODEL_UNSUPPORTED',
+      message: expect.stringContaining(dimensions.slice(1).join(' x ')),
+    }),
+  );
+});
+
+const answer = (scores: number[], threshold?: number) =>
+  answerOf(Float32Array.from(scores), cardOf(threshold === undefined ? {} : { threshold }));
+
+it('the answer of a classifier is its likeliest class, from logits or probabilities', () => {
+  expect(answer([0, Math.log(3), -20]).classes).toEqual([1]);
+  expect(answer([0, Math.log(3), -20]).scores[1]).toBeCloseTo(0.75, 6);
+  const given = Float32Array.of(0.25, 0.5, 0.25);
+  expect(answerOf(given, cardOf({}))).toEqual({ classes: [1], scores: given });
+  expect(() => answer([1])).toThrow(expect.objectContaining({ code: 'STOPLINE_ERR_MODEL_UNSUPPORTED' }));
+});
+
+it('with a threshold it is every class of at least that', () => {
+  expect(answer([0.5, 0.2, 0.9], 0.5).classes).toEqual([0, 2]);
+  expect(answer([0.1], 0.5).classes).toEqual([]);
+  expect(answer([3], 0).classes).toEqual([0]);
+});
+
+it('an answer flips when a class comes or goes; confidence is that in the clean answer', () => {
+  const clean = answer([0.75, 0.25, 0]);
+  expect(compareAnswers(clean, answer([0.5, 0.25, 0.25]))).toEqual({ isFlipped: false, fall: 0.25 });
+  expect(compareAnswers(clean, answer([0.25, 0.5, 0.25]))).toEqual({ isFlipped: true, fall: 0.5 });
+  const several = answer([1, 0.75, 0], 0.5);
+  expect(compareAnswers(several, answer([1, 0.25, 0], 0.5))).toEqual({ isFlipped: true, fall: 0.25 });
+  expect(compareAnswers(several, answer([1, 0.75, 0.5], 0.5))).toEqual({ isFlipped: true, fall: 0 });
+  const nothing = answer([0, 0, 0], 0.5);
+  expect(compareAnswers(nothing, answer([0, 0, 0.25], 0.5))).toEqual({ isFlipped: false, fall: 0 });
+});

@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest';
+import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
+import { loadCore } from '../../src/core/index.ts';
+import { measureExposures } from '../../src/image/exposure.ts';
+import { cropFrame } from '../../src/image/frame.ts';
+import { categoricalProperties, measureBytes } from '../../src/image/measure.ts';
+import { statistics } from '../../src/image/statistics/statistics.ts';
+
+const frame = renderFrame(1, { width: 320, height: 180 });
+
+test('a crop is a part of the frame on the 8x8 grid, drawn from the seed', () => {
+  const places = new Set<string>();
+  for (let seed = 0; seed < 50; seed++) {
+    const crop = cropFrame(frame, seed);
+    expect(crop.width % 8).toBe(0);
+    expect(crop.height % 8).toBe(0);
+    expect(crop.width).toBeGreaterThanOrEqual(0.5 * 320);
+    expect(crop.width).toBeLessThanOrEqual(0.95 * 320);
+    expect(crop).toEqual(cropFrame(frame, seed));
+    places.add(`${crop.width}x${crop.height}`);
+  }
+  expect(places.size).toBeGreaterThan(20);
+});
+
+test('the pixels of a crop are those of the frame at one place', () => {
+  const numbered = { ...frame, data: frame.data.map((_, i) => Math.floor(i / 3) % 251) };
+  const crop = cropFrame(numbered, 7);
+  const stride = crop.width * 3;
+  // Both coordinates of the first pixel follow from a search; then every row must match there.
+  const rows = Array.from({ length: crop.height }, (_, y) => crop.data.subarray(y * stride, (y + 1) * stride));
+  const isAt = (left: number, top: number) =>
+    rows.every((row, y) => {
+      const from = ((top + y) * 320 + left) * 3;
+      return Buffer.compare(row, numbered.data.subarray(from, from + stride)) === 0;
+    });
+  let found = 0;
+  for (let top = 0; top <= 180 - crop.height; top += 8) {
+    for (let left = 0; left <= 320 - crop.width; left += 8) if (isAt(left, top)) found++;
+  }
+  expect(found).toBeGreaterThanOrEqual(1);
+});
+
+test('a small frame is left whole, a large crop is bounded', () => {
+  const small = renderFrame(1, { width: 120, height: 90 });
+  expect(cropFrame(small, 1)).toBe(small);
+  const large = { data: new Uint8Array(4000 * 3000), width: 4000, height: 3000, channels: 1 } as const;
+  for (let seed = 0; seed < 10; seed++) {
+    const { width, height } = cropFrame(large, seed);
+    expect(width * height).toBeLessThanOrEqual(400_000);
+  }
+});
+
+test('exposures keep the encoder: a clean one measures almost the same, a noisy one is noisier', async () => {
+  const bytes = await encodeFrame(frame, { quality: 92 });
+  const core = loadCore();
+  const [clean, noisy] = await measureExposures(core, bytes, [
+    { severity: 1, seed: 1, crop: false },
+    { cause: 'gaussianNoise', severity: 1, seed: 1, crop: false },
+  ]);
+  const at = (name: string) => statistics.findIndex((statistic) => statistic.name === name);
+  const original = await measureBytes(core, bytes);
+  for (const image of [clean, noisy]) {
+    expect(categoricalProperties(image)).toEqual(categoricalProperties(original));
+    // Noise makes a larger file; that the image was encoded by us is no evidence either way.
+    expect(image.statistics[at('bytesPerPixel')]).toBe(original.statistics[at('bytesPerPixel')]);
+  }
+  expect(noisy.statistics[at('noiseSigma')]).toBeGreaterThan(clean.statistics[at('noiseSigma')] + 5);
+  expect(clean.statistics[at('latticeQuality')]).toBe(92);
+});
+
+test('a large image is exposed at the size at which it is inspected, without traces of an encoder that it does not show', async () => {
+  const core = loadCore();
+  // 2048x1152 is above the 2.1 megapixels that are inspected as stored, so both sides are halved.
+  const bytes = await encodeFrame(renderFrame(2, { width: 2048, height: 1152 }), { quality: 60 });
+  const original = await measureBytes(core, bytes);
+  const [clean] = await measureExposures(core, bytes, [{ severity: 1, seed: 1, crop: false }]);
+  expect([clean.width, clean.height]).toEqual([2048, 1152]);
+  expect(clean.statistics).toEqual(original.statistics);
+});

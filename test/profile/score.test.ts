@@ -1,0 +1,109 @@
+import { describe, expect, test } from 'vitest';
+import { fitGaussianiser, gaussianise, scoredValue } from '../../src/profile/maths/gaussianise.ts';
+import { conformalPValue, countBelow, twoSidedPValue } from '../../src/profile/maths/ranks.ts';
+import { logDistance, normalise, strongest, surprise } from '../../src/profile/score.ts';
+
+const sorted = Float64Array.of(1, 2, 2, 3, 5);
+
+describe('conformal p-values', () => {
+  test('p = (1 + #{calibration >= score}) / (m + 1)', () => {
+    expect(conformalPValue(sorted, 6)).toBe(1 / 6);
+    expect(conformalPValue(sorted, 5)).toBe(2 / 6);
+    expect(conformalPValue(sorted, 2)).toBe(5 / 6);
+    expect(conformalPValue(sorted, 0)).toBe(1);
+  });
+
+  test('two-sided: twice the smaller side, at most 1', () => {
+    expect(twoSidedPValue(sorted, 6)).toBe(2 / 6);
+    expect(twoSidedPValue(sorted, 0)).toBe(2 / 6);
+    expect(twoSidedPValue(sorted, 1)).toBe(4 / 6);
+    expect(twoSidedPValue(sorted, 2)).toBe(1);
+  });
+
+  test('countBelow is < or <=', () => {
+    expect(countBelow(sorted, 2, false)).toBe(1);
+    expect(countBelow(sorted, 2, true)).toBe(3);
+  });
+
+  test('are super-uniform over calibration sets: P(p <= a) <= a', () => {
+    // Exchangeable scores: every rank of the test score among m + 1 is equally likely, so the mean over all ranks is exact.
+    const m = 19;
+    const all = Array.from({ length: m + 1 }, (_, i) => i);
+    for (const a of [0.05, 0.1, 0.5]) {
+      const hits = all.filter((i) => {
+        const calibration = Float64Array.from(all.filter((j) => j !== i));
+        return conformalPValue(calibration, i) <= a;
+      }).length;
+      expect(hits / (m + 1)).toBeCloseTo(a, 12);
+    }
+  });
+});
+
+describe('gaussianise', () => {
+  test('mid-ranks go to normal quantiles, the median to 0', () => {
+    const map = fitGaussianiser(Float64Array.of(30, 10, 20));
+    expect(map).toBeDefined();
+    expect(gaussianise(map!, 20)).toBeCloseTo(0, 12);
+    // (0.5 / 3) and its mirror: Phi^-1(1/6) = -0.9674
+    expect(gaussianise(map!, 10)).toBeCloseTo(-0.9674, 3);
+    expect(gaussianise(map!, 30)).toBeCloseTo(0.9674, 3);
+  });
+
+  test('continues outside the reference with the robust slope (p90 - p10) / 2.563', () => {
+    const values = Float64Array.from({ length: 1001 }, (_, i) => i);
+    const map = fitGaussianiser(values)!;
+    const slope = 2.563 / 800;
+    expect(gaussianise(map, 1500) - gaussianise(map, 1000)).toBeCloseTo(500 * slope, 2);
+    expect(gaussianise(map, -400) - gaussianise(map, 0)).toBeCloseTo(-400 * slope, 2);
+    expect(gaussianise(map, 1e9)).toBe(30);
+  });
+
+  test('is monotone and gives ties one value', () => {
+    const map = fitGaussianiser(Float64Array.of(0, 0, 0, 0, 1, 2, 3, 3))!;
+    let last = Number.NEGATIVE_INFINITY;
+    for (let x = -1; x <= 4; x += 0.01) {
+      const z = gaussianise(map, x);
+      expect(z).toBeGreaterThanOrEqual(last);
+      last = z;
+    }
+    expect(gaussianise(map, 0)).toBeCloseTo(-0.6745, 3); // mid-rank (0 + 4) / 2 / 8 = 0.25
+  });
+
+  test('a missing value is no evidence; equal values have no map', () => {
+    expect(gaussianise(fitGaussianiser(Float64Array.of(1, 2))!, Number.NaN)).toBe(0);
+    expect(fitGaussianiser(Float64Array.of(4, 4, 4))).toBeUndefined();
+  });
+});
+
+test('scoredValue takes the logarithm only where the statistic asks for it', () => {
+  expect(scoredValue(7, undefined)).toBe(7);
+  expect(scoredValue(Math.E - 0.5, 0.5)).toBeCloseTo(1, 12);
+  expect(scoredValue(-3, 0.1)).toBeCloseTo(Math.log(0.1), 12);
+});
+
+test('logDistance is ln of the Mahalanobis distance', () => {
+  const precision = Float64Array.of(2, -1, -1, 3);
+  // d = (2 - 1, 1 + 1) = (1, 2): 2*1 - 2*2 + 3*4 = 10
+  expect(logDistance(Float64Array.of(2, 1), Float64Array.of(1, -1), precision)).toBeCloseTo(Math.log(10), 12);
+});
+
+test('surprise: a value seen by all costs nothing, one never seen costs ln(n + 1)', () => {
+  const categories = { format: { jpeg: 99 }, size: { '1x1': 50, '2x2': 49 } };
+  expect(surprise(categories, { format: 'jpeg' })).toBe(0);
+  expect(surprise(categories, { format: 'png' })).toBeCloseTo(Math.log(100), 12);
+  expect(surprise(categories, { format: 'jpeg', size: '2x2' })).toBeCloseTo(Math.log(100 / 50), 12);
+  expect(surprise(categories, { unknown: 'x', format: 'constructor' })).toBeCloseTo(Math.log(100), 12);
+});
+
+test('normalise: (value - median) / scale, the categorical surprise only above its median', () => {
+  const by = [
+    { median: 1, scale: 2 },
+    { median: 10, scale: 5 },
+  ];
+  expect([...normalise(Float64Array.of(3, 20), by)]).toEqual([1, 2]);
+  expect([...normalise(Float64Array.of(0, 10), by)]).toEqual([-0.5, -10]);
+});
+
+test('a detector is the strongest of its components', () => {
+  expect(strongest(Float64Array.of(1, 5, 3), [0, 2])).toBe(3);
+});

@@ -1,0 +1,157 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createPopulation } from '../../src/drift/population.ts';
+import { fit } from '../../src/fit/fit.ts';
+import type { Profile } from '../../src/profile/description.ts';
+import { saveProfile } from '../../src/profile/file.ts';
+import { createInspector } from '../../src/profile/inspector.ts';
+import { clopperPearson } from '../../src/profile/maths/binomial.ts';
+import type { Verdict } from '../../src/profile/verdict.ts';
+import { renderRunReport } from '../../src/report/run.ts';
+import { percent } from '../../src/report/words.ts';
+import { browserPath, openBrowser } from '../fixtures/browser.ts';
+import { errorOf, jpegFrame, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+const hostile = '"><img src=x onerror=alert(1)>';
+let profile: Profile;
+let clean: Verdict[];
+let compressed: Verdict[];
+let picture: Uint8Array;
+
+beforeAll(async () => {
+  await renderFolder(at('reference'), 100);
+  const options = { model: 'none', exposures: 0, power: 0, threads: 1, name: `front ${hostile}` } as const;
+  ({ profile } = await fit({ paths: [at('reference')], ...options }));
+  await saveProfile(profile, at('camera.stopline'));
+  const { inspect } = await createInspector({ profile });
+  const verdicts = (count: number, first: number, quality?: number) =>
+    Promise.all(Array.from({ length: count }, async (_, i) => inspect(await jpegFrame(first + i, quality))));
+  clean = await verdicts(40, 1000);
+  compressed = await verdicts(20, 2000, 20);
+  picture = await jpegFrame(2000, 20);
+}, 120_000);
+
+describe('the report of a run', () => {
+  it('says in one page whether the images match, where not, and what moved', async () => {
+    const population = createPopulation(profile);
+    for (const [i, verdict] of clean.entries()) population.add({ path: `day1/${i}.jpg`, ...verdict });
+    for (const [i, verdict] of compressed.entries()) population.add({ path: `day2/${hostile}${i}.jpg`, ...verdict });
+    population.add({ path: 'day2/x.jpg', error: { code: 'STOPLINE_ERR_IMAGE_CORRUPT', message: 'broken' } });
+    const transition = { source: 'day2', image: 12, from: 'ok', to: 'drifted', text: 'images are stranger' } as const;
+    const read = async (path: string) => {
+      if (path.endsWith('0.jpg')) throw new Error('gone');
+      return picture;
+    };
+    const page = await renderRunReport(profile, { population, transitions: [transition] }, read);
+    const text = page.replace(/<[^>]+>/g, ' ').replaceAll('\u00a0', ' ');
+    const { images, warn, block, failed } = population.counts;
+    const { low, high } = clopperPearson(block + failed, images);
+    const shown = (share: number) => percent(share).replaceAll('\u00a0', ' ');
+    expect(text).toContain(
+      `The images do not match the reference: ${shown((warn + block + failed) / images)} were warned`,
+    );
+    expect(text).toContain(`${block + failed}; 95 % interval ${shown(low)} to ${shown(high)}`);
+    expect(page).toMatch(/<th scope="row">day2<\/th><td>21<\/td><td>100\u00a0%/);
+    expect(page).toMatch(/<h4>bytesPerPixel<small>more compressed than the reference/);
+    expect(text).toContain('STOPLINE_ERR_IMAGE_CORRUPT, such as day2/x.jpg');
+    expect(text).toMatch(/day2\s+12\s+ok \u2192\s+drifted\s+images are stranger/);
+    expect(page.match(/<img src="data:image\/webp;base64,/g)?.length).toBeGreaterThan(8);
+    expect(text).toContain('no picture: the file is not there');
+    expect(page).not.toContain('<img src=x');
+    expect(page).not.toMatch(/<script|https?:\/\//);
+    expect(page).toContain("default-src 'none'");
+    expect(text).not.toContain('What does harm');
+  });
+
+  it('says of a Profile with a harm map what became of the answers, and under which causes they flip', async () => {
+    const harmed: Profile = {
+      ...profile,
+      harm: {
+        images: 20,
+        classifier: { name: `lights ${hostile}`, sha256: 'a'.repeat(64) },
+        causes: [{ cause: 'fog', flips: [0, 0.1, 0.35, 0.6, 0.95], fall: [0, 0, 0, 0, 0] }],
+      },
+    };
+    const population = createPopulation(harmed);
+    const fog = [{ cause: 'fog', probability: 0.9 }];
+    const rates = [1 / 32, 1 / 16, 1 / 4, 1 / 2, 7 / 8];
+    for (const [i, rate] of rates.entries()) {
+      const verdict =
+        i < 2
+          ? { ...clean[i], verdict: 'pass' as const }
+          : { ...compressed[i], verdict: 'block' as const, causes: fog };
+      const expectedFlipRate = { rate, low: rate - 1 / 64, high: rate + 1 / 8 };
+      population.add({ path: `${i}.jpg`, ...verdict, expectedFlipRate });
+    }
+    const { harm } = population;
+    expect(harm()?.rate.rate).toBeCloseTo(0.34375, 12);
+    expect(harm()?.causes).toEqual([
+      { cause: 'fog', images: 3, flips: 1.625 },
+      { cause: undefined, images: 2, flips: 0.09375 },
+    ]);
+    const page = await renderRunReport(harmed, { population, transitions: [] }, async () => picture);
+    const text = page.replace(/<[^>]+>/g, ' ').replaceAll('\u00a0', ' ');
+    expect(text).toContain('on 34.4 % of them (32.8 % to 46.9 %)');
+    expect(page).toMatch(/<th scope="row">fog<\/th><td>3<\/td><td>1\.6<\/td><td>54\.2\u00a0%/);
+    expect(page).toContain('title="fog, severity 3: 35\u00a0% of answers flipped"');
+    expect(page).toMatch(/<data class="flip s10" value="0\.95">95</);
+    expect(page).not.toContain('<img src=x');
+  });
+
+  it('of 10,000 images is far below 5 MB, and opens at once', async () => {
+    const population = createPopulation(profile);
+    for (let i = 0; i < 10_000; i++) {
+      const verdict = i % 7 === 0 ? compressed[i % 20] : clean[i % 40];
+      population.add({ path: `drive${i % 300}/frame${i}.jpg`, ...verdict });
+    }
+    const page = await renderRunReport(profile, { population, transitions: [] }, async () => picture);
+    expect(Buffer.byteLength(page)).toBeLessThan(5e6);
+    const file = at('run.html');
+    writeFileSync(file, page);
+    if (!browserPath) return console.warn('not opened: no chromium on this machine');
+    const browser = await openBrowser();
+    const opened = await browser.newPage();
+    const faults: string[] = [];
+    opened.on('console', (message) => faults.push(message.text()));
+    opened.on('request', (request) => {
+      if (!/^(file|data):/.test(request.url())) faults.push(request.url());
+    });
+    await opened.goto(`file://${file}`);
+    const loaded = await opened.evaluate<number>("performance.getEntriesByType('navigation')[0].loadEventEnd");
+    console.log(
+      `10,000 images: ${Math.round(Buffer.byteLength(page) / 1000)} kB, loaded after ${Math.round(loaded)} ms`,
+    );
+    // The aim is a second on a machine that does nothing else.
+    expect(loaded).toBeLessThan(10_000);
+    expect(faults).toEqual([]);
+    mkdirSync(join(import.meta.dirname, '../../artifacts'), { recursive: true });
+    await opened.screenshot({ path: join(import.meta.dirname, '../../artifacts/run-report.png'), fullPage: true });
+    await browser.close();
+  });
+
+  it('is written by score --report, and by report from the rows', async () => {
+    const flags = ['--profile', at('camera.stopline'), '--threads', '1'];
+    const [rows, file] = [at('rows.jsonl'), at('score.html')];
+    const scored = await stopline(['score', at('reference'), ...flags, '--out', rows, '--report', file]);
+    expect(scored.code, scored.stderr).toBe(0);
+    expect(readFileSync(file, 'utf8')).toContain('The images match the reference');
+    const again = at('again.html');
+    const drawn = await stopline(['report', rows, '--profile', at('camera.stopline'), '--out', again, '--json']);
+    expect(JSON.parse(drawn.stdout)).toEqual({ file: again, bytes: readFileSync(file).length });
+    expect(readFileSync(again, 'utf8')).toBe(readFileSync(file, 'utf8'));
+    const refused = await stopline([
+      'score',
+      at('reference'),
+      ...flags,
+      '--out',
+      at('x.csv'),
+      '--report',
+      file,
+      '--json',
+    ]);
+    expect(errorOf(refused).message).toContain('Expected a .jsonl file for --out together with --report');
+  });
+});

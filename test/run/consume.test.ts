@@ -1,0 +1,184 @@
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { connect as connectNats } from '@nats-io/transport-node';
+import { Redis } from 'ioredis';
+import { connectAsync } from 'mqtt';
+import { describe, expect, it } from 'vitest';
+import { type BrokerKind, openBroker } from '../../src/run/brokers.ts';
+import { consume } from '../../src/run/consume.ts';
+import { createObjectStore } from '../../src/run/objects.ts';
+import type { Pool } from '../../src/run/pool.ts';
+import { type Row, writeRow } from '../../src/run/rows/row.ts';
+import { startBroker } from '../fixtures/broker.ts';
+import { temporaryFolder } from '../fixtures/cli.ts';
+
+const folder = temporaryFolder();
+const root = join(folder, 'root');
+mkdirSync(root);
+writeFileSync(join(root, 'a.jpg'), 'from a file');
+writeFileSync(join(folder, 'secret.jpg'), 'secret');
+symlinkSync(join(folder, 'secret.jpg'), join(root, 'link.jpg'));
+
+/** A pool that tells what it was given, in place of a verdict: what is tested here is the way of the messages. */
+const pool = {
+  info: { threads: 2 },
+  async score({ name, path, bytes, error, columns }: Parameters<Pool['score']>[0], format: 'jsonl') {
+    const text = bytes ? Buffer.from(bytes).toString() : path && readFileSync(path, 'utf8');
+    const shown = error ?? { code: 'STOPLINE_ERR_IMAGE_UNSUPPORTED', message: `${text}` };
+    return writeRow(format, { path: name, ...(columns && { columns }), error: shown } satisfies Row);
+  },
+} as unknown as Pool;
+
+const messages = [
+  'plain bytes',
+  JSON.stringify({ id: 'mine', image: Buffer.from('in JSON').toString('base64'), camera: 'front' }),
+  JSON.stringify({ path: 'a.jpg' }),
+  JSON.stringify({ path: '../secret.jpg' }),
+  JSON.stringify({ path: 'link.jpg' }),
+  JSON.stringify({ path: join(folder, 'secret.jpg') }),
+  JSON.stringify({ path: 's3://other/secret.jpg' }),
+  '{broken',
+];
+const answers = [
+  ['UNSUPPORTED', 'plain bytes'],
+  ['UNSUPPORTED', 'in JSON'],
+  ['UNSUPPORTED', 'from a file'],
+  ...Array.from({ length: 3 }, () => ['REQUEST_INVALID', 'not below']),
+  ['INPUT_NOT_FOUND', 'does not exist'],
+  ['REQUEST_INVALID', 'JSON'],
+];
+
+/** What the three brokers need of their client: send messages, and wait for so many answers. */
+interface Client {
+  send(texts: string[]): Promise<void>;
+  answers(
+    count: number,
+  ): Promise<{ id: string; path: string; columns?: object; error: { code: string; message: string } }[]>;
+  close(): Promise<unknown>;
+}
+
+const clients: Record<BrokerKind, (port: number) => Promise<Client>> = {
+  async nats(port) {
+    const connection = await connectNats({ servers: `127.0.0.1:${port}` });
+    const manager = await jetstreamManager(connection);
+    await manager.streams.add({ name: 'images', subjects: ['images'] });
+    await manager.streams.add({ name: 'verdicts', subjects: ['verdicts'] });
+    const client = jetstream(connection);
+    return {
+      async send(texts) {
+        for (const text of texts) await client.publish('images', text);
+      },
+      async answers(count) {
+        const all = [];
+        const consumer = await client.consumers.get('verdicts');
+        for await (const message of await consumer.consume()) {
+          all.push(message.json<Awaited<ReturnType<Client['answers']>>[number]>());
+          if (all.length === count) break;
+        }
+        return all;
+      },
+      close: () => connection.close(),
+    };
+  },
+  async mqtt(port) {
+    const client = await connectAsync(`mqtt://127.0.0.1:${port}`, { protocolVersion: 5 });
+    const all: Awaited<ReturnType<Client['answers']>> = [];
+    client.on('message', (_, payload) => all.push(JSON.parse(payload.toString())));
+    await client.subscribeAsync('verdicts', { qos: 1 });
+    return {
+      async send(texts) {
+        for (const text of texts) await client.publishAsync('images', text, { qos: 1 });
+      },
+      async answers(count) {
+        while (all.length < count) await new Promise((resolve) => client.once('message', resolve));
+        return all.slice();
+      },
+      close: () => client.endAsync(),
+    };
+  },
+  async 'redis-stream'(port) {
+    const redis = new Redis(port, '127.0.0.1');
+    return {
+      async send(texts) {
+        for (const text of texts) await redis.xadd('images', '*', 'data', text);
+      },
+      async answers(count) {
+        for (;;) {
+          const entries = await redis.xrange('verdicts', '-', '+');
+          if (entries.length >= count) return entries.map(([, fields]) => JSON.parse(fields[3]));
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+      },
+      close: () => redis.quit(),
+    };
+  },
+};
+
+const brokers = [
+  ['nats', 'nats-server', 'nats'],
+  ['mqtt', 'mosquitto', 'mqtt'],
+  ['redis-stream', 'redis-server', 'redis'],
+] as const;
+
+describe.each(brokers)('consume from %s', (kind, program, scheme) => {
+  it('publishes one row a message, and after a crash those that were at work', async (test) => {
+    const server = await startBroker(program);
+    if (!server) return test.skip();
+    const store = createObjectStore();
+    const client = await clients[kind](server.port);
+    const open = () =>
+      openBroker(kind, {
+        ...{ server: `${scheme}://127.0.0.1:${server.port}`, topic: 'images', publish: 'verdicts' },
+        ...{ group: 'g', atOnce: 4, stalledMs: 1000 },
+      });
+    const run = async (broker: Awaited<ReturnType<typeof open>>, signal: AbortSignal, by = pool) =>
+      consume(broker, by, { root, store, maxBytes: 1000, atOnce: 4, signal });
+    try {
+      // A first consumer takes messages and never finishes one, as one that is killed.
+      const dead = await open();
+      const taken = new Set<string>();
+      let isTaken: () => void;
+      const enough = new Promise<void>((resolve) => (isTaken = resolve));
+      const hangs = {
+        score: ({ name }: { name: string }) => {
+          taken.add(name);
+          if (taken.size >= 4) isTaken();
+          return new Promise(() => {});
+        },
+      } as unknown as Pool;
+      void run(dead, new AbortController().signal, hangs).catch(() => undefined);
+      await client.send(messages);
+      await enough;
+      await dead.close();
+
+      const stop = new AbortController();
+      const alive = await open();
+      const ended = run(alive, stop.signal);
+      const rows = await client.answers(messages.length);
+      stop.abort();
+      await ended;
+      await alive.close();
+      const found = rows.map(({ error }) => [error.code.replace(/STOPLINE_ERR_(IMAGE_)?/, ''), error.message]);
+      for (const [code, text] of answers) {
+        expect(found).toContainEqual([code, expect.stringContaining(text)]);
+      }
+      const ids = new Set(rows.map(({ id }) => id));
+      expect(ids.size).toBe(messages.length);
+      expect(ids).toContain('mine');
+      expect(rows.find(({ id }) => id === 'mine')?.columns).toEqual({ id: 'mine', camera: 'front' });
+    } finally {
+      await client.close();
+      await server.stop();
+    }
+  }, 60_000);
+
+  it('says which broker cannot be reached, without the password', async () => {
+    const options = { topic: 'images', publish: 'verdicts', group: 'g', atOnce: 1, stalledMs: 1000 };
+    const refused = openBroker(kind, { ...options, server: `${scheme}://user:secret@127.0.0.1:1` });
+    await expect(refused).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_BROKER_UNAVAILABLE',
+      message: expect.stringMatching(/^(?!.*secret).*127\.0\.0\.1:1/),
+    });
+  }, 60_000);
+});
