@@ -1,6 +1,6 @@
 /** What watching sources costs: time of one image, and memory of ten thousand monitors. `npm run bench:drift`. */
 
-import { share } from '../src/drift/drift.ts';
+import { makeShared } from '../src/drift/drift.ts';
 import { createMonitor } from '../src/drift/monitor.ts';
 import type { Observation } from '../src/drift/observation.ts';
 import { Random } from '../src/image/corruptions/random.ts';
@@ -45,8 +45,8 @@ const observations = Array.from({ length: 2000 }, (_, i): Observation => {
 });
 
 /** Microseconds of processor time of one image, in the second half of the stream: the first compiles. */
-async function costOf(correlation: typeof ordered | undefined): Promise<number> {
-  const shared = share({ ...reference, correlation }, {});
+async function measureCost(correlation: typeof ordered | undefined): Promise<number> {
+  const shared = makeShared({ ...reference, correlation }, {});
   const half = observations.length / 2;
   const rounds: number[] = [];
   for (let round = 0; round < 7; round++) {
@@ -62,7 +62,7 @@ async function costOf(correlation: typeof ordered | undefined): Promise<number> 
 
 /** Milliseconds of processor time. */
 async function reportMs(): Promise<number> {
-  const monitor = createMonitor(share({ ...reference, correlation: ordered }, {}));
+  const monitor = createMonitor(makeShared({ ...reference, correlation: ordered }, {}));
   for (const observation of observations.slice(0, 200)) monitor.observe(observation);
   monitor.report();
   const time = await cpuMs(() => {
@@ -72,15 +72,15 @@ async function reportMs(): Promise<number> {
 }
 
 /** MiB of the process for so many sources that have each seen some images. */
-function memoryOf(sources: number): number {
+function measureMemory(sources: number): number {
   const collect = (globalThis as { gc?: () => void }).gc;
-  if (!collect) throw new Error('Expected node --expose-gc, as npm run bench:drift has it.');
+  if (!collect) throw new Error('Expected node --simulate-gc, as npm run bench:drift has it.');
   const used = () => {
     collect();
     const { heapUsed, external, arrayBuffers } = process.memoryUsage();
     return heapUsed + Math.max(external, arrayBuffers);
   };
-  const shared = share(reference, {});
+  const shared = makeShared(reference, {});
   const before = used();
   const monitors = Array.from({ length: sources }, () => createMonitor(shared));
   for (const [i, monitor] of monitors.entries()) {
@@ -92,18 +92,18 @@ function memoryOf(sources: number): number {
 }
 
 const sources = 10_000;
-const state = createMonitor(share(reference, {})).save().length;
+const state = createMonitor(makeShared(reference, {})).save().length;
 printTable(
   ['watching', 'measured', 'bound'],
   [
     [
       `one image, ${names.length} statistics, correlation time of the reference`,
-      `${(await costOf(ordered)).toFixed(1)} us`,
+      `${(await measureCost(ordered)).toFixed(1)} us`,
       '50 us',
     ],
-    ['one image, correlation time learnt from the stream', `${(await costOf(undefined)).toFixed(1)} us`, '50 us'],
+    ['one image, correlation time learnt from the stream', `${(await measureCost(undefined)).toFixed(1)} us`, '50 us'],
     ['a report with its window tests', `${(await reportMs()).toFixed(0)} ms`, ''],
-    [`${sources} sources in memory`, `${memoryOf(sources).toFixed(0)} MiB`, '256 MiB'],
+    [`${sources} sources in memory`, `${measureMemory(sources).toFixed(0)} MiB`, '256 MiB'],
     ['one saved state', `${(state / 1000).toFixed(1)} kB`, '25 kB'],
   ],
 );

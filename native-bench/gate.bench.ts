@@ -72,7 +72,7 @@ async function bench(): Promise<void> {
   const children: ChildProcess[] = [];
   const size = { width: 1280, height: 720 };
   for (let i = 0; i < 120; i++) writeFileSync(join(folder, `${i}.jpg`), await encodeFrame(renderFrame(i, size)));
-  const { profile } = await fit({ paths: [folder], exposures: 0, power: 0, groupBy: 'none', model: 'none' });
+  const { profile } = await fit({ paths: [folder], simulations: 0, power: 0, groupBy: 'none', model: 'none' });
   const path = join(folder, 'bench.stopline');
   await saveProfile(profile, path);
   // Fresh frames of the camera, so that nearly all pass and reach the upstream.

@@ -48,7 +48,7 @@ for (let i = 0; i < 150; i++) {
 }
 const models = ['none', 'default'] as const;
 const fitWide = async (model: (typeof models)[number]) =>
-  (await fit({ exposures: 0, power: 0, paths: [wide], threads: 2, groupBy: 'none', model })).profile;
+  (await fit({ simulations: 0, power: 0, paths: [wide], threads: 2, groupBy: 'none', model })).profile;
 const profiles = { none: await fitWide('none'), default: await fitWide('default') };
 const scene = renderFrame(1001, large);
 const one: (string | number)[][] = [];
@@ -135,7 +135,7 @@ for (const { command, model } of models.flatMap((model) => [
   { command: 'fit', model },
   { command: 'score', model },
 ])) {
-  const fast = ['--exposures', '0', '--power', '0', '--model', model];
+  const fast = ['--simulations', '0', '--power', '0', '--model', model];
   const outcome = (threads: number, path: string, before: readonly string[] = []) =>
     command === 'fit'
       ? run(before, 'fit', path, ...fast, '--out', profilePath, '--threads', String(threads))
@@ -145,15 +145,15 @@ for (const { command, model } of models.flatMap((model) => [
           ...['--threads', String(threads)],
         );
   // Two lengths, so that the start of the process, which no number of cores makes shorter, is told from the images.
-  const rateOf = (threads: number, before: readonly string[] = []) => {
+  const measureRate = (threads: number, before: readonly string[] = []) => {
     const few = outcome(threads, join(frames, 'a'), before);
     const all = outcome(threads, frames, before);
     const rate = (count - distinct) / (all.seconds - few.seconds);
     return { rate, start: few.seconds - distinct / rate, few, all };
   };
-  const two = rateOf(2);
-  const single = rateOf(1);
-  const alone = rateOf(1, oneCore);
+  const two = measureRate(2);
+  const single = measureRate(1);
+  const alone = measureRate(1, oneCore);
   if (command === 'score') rates[model] = two.rate;
   many.push([
     command,
@@ -204,7 +204,7 @@ const bareRate = files.length / ((performance.now() - started) / 1000);
 const sample = await Promise.all(files.slice(0, 200).map((path) => readFile(path)));
 const lost: (string | number)[][] = [];
 for (const model of models) {
-  const { profile } = await fit({ exposures: 0, power: 0, paths: [join(frames, 'a')], threads: 2, model });
+  const { profile } = await fit({ simulations: 0, power: 0, paths: [join(frames, 'a')], threads: 2, model });
   const inspector = await createInspector({ profile });
   const costs = { bare: [] as number[], inspect: [] as number[] };
   const cost = async (times: number[], work: (bytes: Uint8Array) => Promise<unknown>) => {
@@ -257,7 +257,7 @@ mkdirSync(population);
 for (let i = 0; i < reference; i++) {
   writeFileSync(join(population, `${i}.jpg`), await encodeFrame(renderFrame(i, size)));
 }
-const kept = await fit({ exposures: 0, power: 0, paths: [population], groupBy: '\\d+(?=\\.jpg)' });
+const kept = await fit({ simulations: 0, power: 0, paths: [population], groupBy: '\\d+(?=\\.jpg)' });
 const inspector = await createInspector({ profile: kept.profile });
 const pValues: number[] = [];
 for (let i = 0; i < fresh; i++) {

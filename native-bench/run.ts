@@ -19,10 +19,10 @@ const programs = [
 ];
 const named = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 
-function outputOf(file: string): Promise<string> {
+function readOutput(file: string): Promise<string> {
   const path = fileURLToPath(new URL(file, import.meta.url));
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--expose-gc', path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--simulate-gc', path], { stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;
@@ -41,7 +41,7 @@ const sections: string[] = [];
 for (const { name, title, file, command } of programs) {
   if (named.length > 0 && !named.includes(name)) continue;
   console.log(`\n## ${title}\n`);
-  sections.push(`## ${title}\n\n\`${command}\`\n\n${(await outputOf(file)).trim()}\n`);
+  sections.push(`## ${title}\n\n\`${command}\`\n\n${(await readOutput(file)).trim()}\n`);
 }
 if (process.argv.includes('--write')) {
   const machine = `${cpus()[0].model}, ${availableParallelism()} cores, load ${load.toFixed(1)} at the start, ${platform()} ${arch()}`;

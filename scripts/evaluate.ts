@@ -66,7 +66,7 @@ const program = new Command('evaluate')
   .addOption(numberOption('--folds <K>', 'parts that are held out in turn').default(5))
   .addOption(numberOption('--images <N>', 'held-out images of each fold put through the causes').default(20))
   .option('--severities <LIST>', 'severities to test', '1,3,5')
-  .addOption(numberOption('--exposures <N>', 'images of each fold to learn the causes from, as of fit').default(120))
+  .addOption(numberOption('--simulations <N>', 'images of each fold to learn the causes from, as of fit').default(120))
   .option('--group-by <RULE>', "'folder', 'none' or a regular expression, as of fit", 'folder')
   .addOption(numberOption('--seed <N>', 'decides folds, choices and simulations').default(1))
   .addOption(numberOption('--threads <N>', 'worker threads (default: cores)'))
@@ -86,17 +86,17 @@ async function run(all: EvaluateFlags): Promise<void> {
     throw new StoplineError('OPTION_INVALID', 'Expected --reference DIR... but received none.');
   }
   if (harm !== undefined)
-    return runHarm(harm, card, { ...flags, threads: threadsOf(threads), onProgress: undefined }, write);
+    return runHarm(harm, card, { ...flags, threads: chooseThreads(threads), onProgress: undefined }, write);
   const options: EvaluateOptions = {
     ...flags,
-    threads: threadsOf(threads),
+    threads: chooseThreads(threads),
     severities: severities.split(',').map(Number) as Severity[],
   };
   const progress = startStages((stage: Stage) => [stage, stage === 'fit and score' ? 'models' : 'images']);
   const evaluation = await interruptible((signal) =>
     evaluate({ ...options, onProgress: progress.update, signal }),
   ).finally(progress.stop);
-  const heading = headingOf(options.reference);
+  const heading = formatHeading(options.reference);
   const section = `${heading}\n\n${provenance()}\n\n${report(evaluation, options)}\n`;
   publish(heading, section, write);
 }
@@ -119,18 +119,18 @@ async function runHarm(
   });
   const progress = startStages((stage: HarmStage) => [stage, 'images']);
   const found = await evaluateHarm({ ...options, classifier, onProgress: progress.update }).finally(progress.stop);
-  const heading = headingOf(options.reference);
+  const heading = formatHeading(options.reference);
   publish(heading, `${heading}\n\n${provenance()}\n\n${harmReport(found)}\n`, write, 'harm');
 }
 
-const threadsOf = (threads: number | undefined) => loadConfig({ flags: { threads } }).config.threads;
-const headingOf = (folders: readonly string[]) => `## ${folders.map((folder) => basename(folder)).join(' and ')}`;
+const chooseThreads = (threads: number | undefined) => loadConfig({ flags: { threads } }).config.threads;
+const formatHeading = (folders: readonly string[]) => `## ${folders.map((folder) => basename(folder)).join(' and ')}`;
 
 async function runStreams(
   flags: Pick<EvaluateFlags, 'reference' | 'runs' | 'length' | 'seed' | 'threads'>,
   write: boolean | undefined,
 ): Promise<void> {
-  const threads = threadsOf(flags.threads);
+  const threads = chooseThreads(flags.threads);
   const progress = startProgress('streams', 'kinds of runs');
   const onProgress = (done: number, total: number) => progress.update({ done, total, failed: 0 });
   const found = await evaluateStreams({ ...flags, threads, onProgress }).finally(progress.stop);

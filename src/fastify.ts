@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { admit, type Passage, passageHeaders, policyOf, type Report } from './gate/admission.ts';
+import { admit, type Passage, passageHeaders, type Report, resolvePolicy } from './gate/admission.ts';
 import { openPool } from './gate/gate.ts';
 import { defaultPolicy, type Policy, policyFrom } from './gate/policy.ts';
 import { protocolRoutes, protocols } from './gate/protocols/protocols.ts';
 import { invalid, uninspected } from './gate/protocols/tensor.ts';
-import { matcherOf } from './gate/routes.ts';
+import { createMatcher } from './gate/routes.ts';
 import { defaultLimits } from './image/frame.ts';
 import type { Profile } from './profile/description.ts';
 import type { Pool, PoolOptions } from './run/pool.ts';
@@ -50,7 +50,7 @@ declare module 'fastify' {
 async function stopline(app: FastifyInstance, options: StoplineOptions): Promise<void> {
   const { profile, routes = [], onReport, mode, onError, share, verdictTimeoutMs, partial, ...poolOptions } = options;
   const settings = policyFrom(defaultPolicy, { mode, onError, share, verdictTimeoutMs, partial });
-  const match = matcherOf([...routes, ...protocolRoutes]);
+  const match = createMatcher([...routes, ...protocolRoutes]);
   const pool = await openPool(profile, settings, poolOptions);
   app.decorate('stopline', { pool });
   app.decorateRequest('stopline', null);
@@ -71,7 +71,7 @@ async function stopline(app: FastifyInstance, options: StoplineOptions): Promise
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort());
     const passage = await admit({
-      policy: policyOf(settings, route),
+      policy: resolvePolicy(settings, route),
       signal: gone.signal,
       find: () => findImages(request, route),
       inspect: (image, signal) => pool.inspect(image, { signal }),
@@ -90,7 +90,7 @@ async function stopline(app: FastifyInstance, options: StoplineOptions): Promise
 /** From a body that the application has parsed: bytes, JSON, or the parts of a form. */
 async function findImages(request: FastifyRequest, route: Route) {
   const { body, headers } = request;
-  const parts = await filesOf(body, route.input);
+  const parts = await readFiles(body, route.input);
   if (parts) return { images: parts };
   if (!Buffer.isBuffer(body) && (typeof body !== 'object' || body === null)) {
     const isForm = headers['content-type']?.startsWith('multipart/form-data');
@@ -106,7 +106,7 @@ interface FilePart {
   toBuffer(): Promise<Buffer>;
 }
 
-async function filesOf(body: unknown, input: string | undefined): Promise<Buffer[] | undefined> {
+async function readFiles(body: unknown, input: string | undefined): Promise<Buffer[] | undefined> {
   if (typeof body !== 'object' || body === null || Buffer.isBuffer(body)) return undefined;
   const fields = Object.entries(body).filter(([name]) => input === undefined || name === input);
   const isFile = (part: unknown): part is FilePart =>

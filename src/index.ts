@@ -7,7 +7,14 @@ export { type ErrorCode, errorTable, StoplineError } from './errors.ts';
 export { type FitResult, fit } from './fit/fit.ts';
 export type { FitOptions } from './fit/options.ts';
 export type { Outlier, Outliers } from './fit/outliers.ts';
-export { fitPer, listSources, type Source, type SourceFit, type SourceRule, sourceRule } from './fit/percamera.ts';
+export {
+  type CameraFolder,
+  fitPer,
+  listSources,
+  type SourceFit,
+  type SourceRule,
+  sourceRule,
+} from './fit/percamera.ts';
 export {
   createGate,
   type Gate,

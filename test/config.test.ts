@@ -15,7 +15,7 @@ function file(content: unknown): string {
   return path;
 }
 
-function messageOf(run: () => unknown): string {
+function catchMessage(run: () => unknown): string {
   try {
     run();
   } catch (error) {
@@ -160,11 +160,11 @@ describe('loadConfig', () => {
       queueStalledMs: 2000,
       broker: 'mqtts://broker',
     };
-    const textOf = (key: string) => (key === 'routes' ? JSON.stringify(other[key]) : String(other[key]));
+    const formatSetting = (key: string) => (key === 'routes' ? JSON.stringify(other[key]) : String(other[key]));
     expect(settings.map((setting) => setting.key).sort()).toEqual(Object.keys(other).sort());
-    const env = Object.fromEntries(settings.map((setting) => [setting.env, textOf(setting.key)]));
+    const env = Object.fromEntries(settings.map((setting) => [setting.env, formatSetting(setting.key)]));
     expect(loadConfig({ env }).config).toEqual(other);
-    const flags = Object.fromEntries(settings.map((setting) => [setting.key, textOf(setting.key)]));
+    const flags = Object.fromEntries(settings.map((setting) => [setting.key, formatSetting(setting.key)]));
     expect(loadConfig({ env: {}, flags }).config).toEqual(other);
     expect(settings.find((setting) => setting.key === 'maxWaitMs')).toMatchObject({
       env: 'STOPLINE_MAX_WAIT_MS',
@@ -194,34 +194,38 @@ describe('loadConfig', () => {
       'Expected headersTimeoutMs to be less than requestTimeoutMs but received 5000 and 5000',
     ],
   ])('names the variable, the expectation and the value: %j', (env, message) => {
-    expect(messageOf(() => loadConfig({ env }))).toBe(message);
+    expect(catchMessage(() => loadConfig({ env }))).toBe(message);
   });
 
   it('refuses unknown keys wherever they stand', () => {
     const path = file({ prot: 1 });
-    expect(messageOf(() => loadConfig({ env: {}, file: path }))).toMatch(
+    expect(catchMessage(() => loadConfig({ env: {}, file: path }))).toMatch(
       /^Expected a known setting in the config file .*\(profile, decideBy, blockWhen, host, port, .*\) but received "prot"$/,
     );
-    expect(messageOf(() => loadConfig({ env: { STOPLINE_PROT: '1' } }))).toMatch(/environment .*"STOPLINE_PROT"$/);
-    expect(messageOf(() => loadConfig({ env: {}, flags: { prot: 1 } as never }))).toMatch(/as an option .*"prot"$/);
-    expect(messageOf(() => loadConfig({ env: {}, file: file('{"__proto__": {"port": 1}}') }))).toMatch(/"__proto__"$/);
+    expect(catchMessage(() => loadConfig({ env: { STOPLINE_PROT: '1' } }))).toMatch(/environment .*"STOPLINE_PROT"$/);
+    expect(catchMessage(() => loadConfig({ env: {}, flags: { prot: 1 } as never }))).toMatch(/as an option .*"prot"$/);
+    expect(catchMessage(() => loadConfig({ env: {}, file: file('{"__proto__": {"port": 1}}') }))).toMatch(
+      /"__proto__"$/,
+    );
     expect(({} as Record<string, unknown>).port).toBeUndefined();
   });
 
   it('does not turn text in the config file into numbers', () => {
-    expect(messageOf(() => loadConfig({ env: {}, file: file({ port: '80' }) }))).toMatch(
+    expect(catchMessage(() => loadConfig({ env: {}, file: file({ port: '80' }) }))).toMatch(
       /port in .* to be an integer from 0 to 65535 but received "80"$/,
     );
   });
 
   it('says what is wrong with a config file', () => {
-    expect(messageOf(() => loadConfig({ env: {}, file: join(folder, 'absent.json') }))).toMatch(
+    expect(catchMessage(() => loadConfig({ env: {}, file: join(folder, 'absent.json') }))).toMatch(
       /readable file .*ENOENT/,
     );
-    expect(messageOf(() => loadConfig({ env: {}, file: file('{"port": ') }))).toMatch(
+    expect(catchMessage(() => loadConfig({ env: {}, file: file('{"port": ') }))).toMatch(
       /^Expected JSON in the config file/,
     );
-    expect(messageOf(() => loadConfig({ env: {}, file: file([1]) }))).toMatch(/^Expected an object .* received \[1\]$/);
+    expect(catchMessage(() => loadConfig({ env: {}, file: file([1]) }))).toMatch(
+      /^Expected an object .* received \[1\]$/,
+    );
   });
 
   it('is not confused by the variables Kubernetes sets for a Service called stopline', () => {
@@ -241,10 +245,10 @@ describe('loadConfig', () => {
 describe('describeConfig', () => {
   it('never shows an API key, also not one that was put where its hash belongs', () => {
     const key = 'stopline_a-key-that-nobody-must-see';
-    expect(messageOf(() => loadConfig({ env: { STOPLINE_API_KEYS: key } }))).toMatch(
+    expect(catchMessage(() => loadConfig({ env: { STOPLINE_API_KEYS: key } }))).toMatch(
       /^Expected STOPLINE_API_KEYS to be /,
     );
-    expect(messageOf(() => loadConfig({ env: { STOPLINE_API_KEYS: key } }))).not.toContain(key);
+    expect(catchMessage(() => loadConfig({ env: { STOPLINE_API_KEYS: key } }))).not.toContain(key);
     const hash = 'c4'.repeat(32);
     const text = describeConfig(loadConfig({ env: { STOPLINE_API_KEYS: `inspect:${hash}` } }));
     expect(text).toMatch(/^apiKeys +\(not shown\) +\(environment\)$/m);
@@ -261,12 +265,12 @@ describe('describeConfig', () => {
     };
     expect(describeConfig(loadConfig({ env }))).not.toContain('t0ken');
     for (const name of Object.keys(env)) {
-      expect(messageOf(() => loadConfig({ env: { [name]: 't0ken' } }))).not.toContain('t0ken');
+      expect(catchMessage(() => loadConfig({ env: { [name]: 't0ken' } }))).not.toContain('t0ken');
     }
   });
 
   it('wants the certificate and its key together', () => {
-    expect(messageOf(() => loadConfig({ env: { STOPLINE_TLS_CERT: 'cert.pem' } }))).toContain('tlsCert and tlsKey');
+    expect(catchMessage(() => loadConfig({ env: { STOPLINE_TLS_CERT: 'cert.pem' } }))).toContain('tlsCert and tlsKey');
   });
 
   it('prints one line a setting with its value and source', () => {

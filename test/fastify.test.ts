@@ -44,7 +44,7 @@ afterAll(async () => {
 
 const jpeg = { 'content-type': 'image/jpeg' };
 
-function inferenceOf(...images: Uint8Array[]) {
+function makeInference(...images: Uint8Array[]) {
   const data = images.map((image) => Buffer.from(image).toString('base64'));
   return { id: '7', inputs: [{ name: 'image', datatype: 'BYTES', shape: [data.length], data }] };
 }
@@ -73,7 +73,7 @@ describe('the Fastify plugin', () => {
     const inference = await app.inject({
       method: 'POST',
       url: '/v2/models/a/infer',
-      payload: inferenceOf(reference.frame, strange),
+      payload: makeInference(reference.frame, strange),
     });
     expect(inference.statusCode).toBe(422);
     expect(inference.json()).toEqual({
@@ -105,7 +105,7 @@ describe('the Fastify plugin', () => {
     const payload = Buffer.from(await request.arrayBuffer());
     expect((await app.inject({ method: 'POST', url: '/classify/a', headers, payload })).statusCode).toBe(422);
     expect(
-      (await app.inject({ method: 'POST', url: '/v2/%6dodels/a/infer', payload: inferenceOf(strange) })).statusCode,
+      (await app.inject({ method: 'POST', url: '/v2/%6dodels/a/infer', payload: makeInference(strange) })).statusCode,
     ).toBe(422);
   });
 

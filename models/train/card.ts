@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { checkCardFits } from '../../src/image/embedding/card.ts';
 import type { ModelCard } from '../../src/image/embedding/cardschema.ts';
-import { cardPathOf, readModel } from '../../src/image/embedding/prepare.ts';
+import { readModel, resolveCardPath } from '../../src/image/embedding/prepare.ts';
 
 const [, , path] = process.argv;
 const { sha256, graph } = await readModel(path);
@@ -39,4 +39,4 @@ const card: ModelCard = {
   answers: [],
 };
 checkCardFits(card, graph);
-writeFileSync(cardPathOf(path), `${JSON.stringify(card, null, 2)}\n`);
+writeFileSync(resolveCardPath(path), `${JSON.stringify(card, null, 2)}\n`);

@@ -2,8 +2,8 @@
  * How well a change of content is seen, by the statistics and by models, where camera and image quality stay the same.
  * node models/train/evaluate.ts [--each] [--only=TEXT] MODEL.onnx...      (each with its card beside it; images from ../shared/data)
  *
- * Every image of a test is cut and made small alike, exposed alike, given the same noise and saved again at JPEG quality 85,
- * so that cameras, exposures and encoders cannot tell two contents apart. The reference is cut into blocks of
+ * Every image of a test is cut and made small alike, simulated alike, given the same noise and saved again at JPEG quality 85,
+ * so that cameras, simulations and encoders cannot tell two contents apart. The reference is cut into blocks of
  * eight files, every other one fitted, the rest are clean negatives. AUROC of the other content against them.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -241,24 +241,24 @@ async function cut(file: string, { part, edit }: Cut, [width, height]: [number, 
     const half = pixels.length / 2;
     pixels.set(Buffer.concat([pixels.subarray(half), pixels.subarray(0, half)]));
   }
-  expose(pixels, hashOf(file));
+  simulate(pixels, hashText(file));
   let edited = sharp(pixels, { raw: { width, height, channels: 3 } });
   if (edit === 'upsideDown') edited = edited.rotate(180);
   if (edit === 'mirrored') edited = edited.flop();
   return edited.jpeg({ quality: 85, chromaSubsampling: '4:4:4' }).toBuffer();
 }
 
-function hashOf(text: string): number {
+function hashText(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
   return h;
 }
 
 /**
- * The same camera for every image: automatic exposure to one mean and contrast of luma, and one sensor noise, which hides
+ * The same camera for every image: automatic simulation to one mean and contrast of luma, and one sensor noise, which hides
  * what other cameras and encoders left.
  */
-function expose(pixels: Buffer, seed: number): void {
+function simulate(pixels: Buffer, seed: number): void {
   const [mean, deviation, sigma] = [112, 48, 6];
   let [sum, squares] = [0, 0];
   for (let i = 0; i < pixels.length; i += 3) {
@@ -273,7 +273,7 @@ function expose(pixels: Buffer, seed: number): void {
     pixels[i] = Math.min(255, Math.max(0, Math.round((pixels[i] - sum / n) * gain + mean + noise[i])));
 }
 
-async function columnsOf(files: Files, size: Test['size'], embedders: readonly Embedder[]): Promise<Columns> {
+async function measureColumns(files: Files, size: Test['size'], embedders: readonly Embedder[]): Promise<Columns> {
   const columns: Columns = { statistics: [], embeddings: embedders.map(() => []) };
   for (const [i, file] of listed(files).entries()) {
     // Of files that are changed, only those that are not fitted as they are.
@@ -328,8 +328,8 @@ const sums = titles.map(() => 0);
 const rows: string[] = [];
 const chosen = tests.filter(({ name }) => name.includes(only));
 for (const { name, size, reference, other } of chosen) {
-  const all = await columnsOf(reference, size, embedders);
-  const current = await columnsOf(other, size, embedders);
+  const all = await measureColumns(reference, size, embedders);
+  const current = await measureColumns(other, size, embedders);
   const fitted = every(all.statistics, isFitted);
   const held = every(all.statistics, (i) => !isFitted(i));
   const asked = [...held, ...current.statistics];

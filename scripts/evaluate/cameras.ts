@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { createDrift } from '../../src/drift/drift.ts';
-import { fitModel, folds } from '../../src/fit/crossfit.ts';
+import { crossFit, folds } from '../../src/fit/crossfit.ts';
 import { fit } from '../../src/fit/fit.ts';
 import { assignFolds, withGroups } from '../../src/fit/groups.ts';
 import type { Sample } from '../../src/fit/samples.ts';
@@ -64,7 +64,7 @@ export async function cameraDelays(options: CameraOptions): Promise<CauseDelays[
         only: ({ path }) => Number(path.match(/(\d+)\.jpg$/)?.[1]) < count,
         groupBy: 'none',
         model: 'none',
-        exposures: 40,
+        simulations: 40,
         power: 0,
         example: false,
       });
@@ -92,7 +92,7 @@ export async function cameraDelays(options: CameraOptions): Promise<CauseDelays[
               // The same frame comes again, and that is not what is asked: each gets a name of its own.
               const key = (++number).toString(16).padStart(16, '0').padEnd(64, '0');
               const named = { ...verdict, image: { ...verdict.image, sha256: key, hash: key.slice(0, 16) } };
-              return monitor.observe(drift.observationOf(named, 1000 * number))?.to === 'drifted';
+              return monitor.observe(drift.makeObservation(named, 1000 * number))?.to === 'drifted';
             };
             for (let i = 0; i < 100; i++) observe(clean);
             let delay = 1;
@@ -128,9 +128,9 @@ export async function recordedFrames(folders: readonly string[], threads: number
   }
   const recordings = [...new Set(kept.map(({ listed }) => listed.folder))];
   const { samples } = withGroups(kept, { folders: recordings.length, groupBy: 'folder' });
-  const foldOf = assignFolds(samples, { folds, seed: 1 });
-  const { unseen } = fitModel(
-    samples.map((sample) => ({ ...sample, fold: foldOf.get(sample.group) as number })),
+  const foldByGroup = assignFolds(samples, { folds, seed: 1 });
+  const { unseen } = crossFit(
+    samples.map((sample) => ({ ...sample, fold: foldByGroup.get(sample.group) as number })),
     [],
   );
   const byId = new Map(unseen.map((image) => [image.sample.id, image]));

@@ -4,14 +4,14 @@ import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import { asStoplineError, StoplineError } from '../../src/errors.ts';
 import { folds as modelFolds } from '../../src/fit/crossfit.ts';
-import { assignFolds, type GroupedBy, groupPattern, hash, seedOf, withGroups } from '../../src/fit/groups.ts';
+import { assignFolds, deriveSeed, type GroupedBy, groupPattern, hash, withGroups } from '../../src/fit/groups.ts';
 import { minImages } from '../../src/fit/reference.ts';
-import type { ExposedSample, Sample } from '../../src/fit/samples.ts';
-import { choose, planOf, viewOf } from '../../src/fit/secondlook.ts';
-import { corruptions, families, familyOf, type Severity } from '../../src/image/corruptions/corruptions.ts';
+import type { Sample, SimulatedSample } from '../../src/fit/samples.ts';
+import { choose, makeView, planSimulations } from '../../src/fit/secondlook.ts';
+import { corruptions, families, findFamily, type Severity } from '../../src/image/corruptions/corruptions.ts';
 import { decoderVersion } from '../../src/image/decode.ts';
-import type { Exposure } from '../../src/image/exposure.ts';
 import { categoricalProperties } from '../../src/image/measure.ts';
+import type { Simulation } from '../../src/image/simulation.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import type { Cause } from '../../src/profile/diagnosis.ts';
 import { countImages, listImages } from '../../src/run/inputs/folder.ts';
@@ -34,7 +34,7 @@ export interface EvaluateOptions {
   images: number;
   severities: Severity[];
   /** As of `fit`. */
-  exposures: number;
+  simulations: number;
   seed: number;
   groupBy: string;
   threads: number;
@@ -74,7 +74,7 @@ export interface Evaluation {
   /** Images in each current folder. */
   current: { folder: string; images: number; skipped: number }[];
   /** Per fold: how many images its model was fitted on, and the statistics that never varied there. */
-  folds: { fitted: number; heldOut: number; exposed: number; constants: string[] }[];
+  folds: { fitted: number; heldOut: number; simulated: number; constants: string[] }[];
   judgements: Judgement[];
   /** Per detector, the calibration scores of the Profile of the whole reference, which judges the current folders. */
   calibration: number[][];
@@ -111,19 +111,19 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     // As fit does: its model goes without one of these parts in turn to learn what clean images score.
     const innerFold = assignFolds(outside, { folds: modelFolds, seed });
     const samples = outside.map((sample) => ({ ...sample, fold: innerFold.get(sample.group) as number }));
-    const chosen = choose(samples, options.exposures, seed);
-    const exposed = chosen.flatMap((sample) =>
+    const chosen = choose(samples, options.simulations, seed);
+    const simulated = chosen.flatMap((sample) =>
       (learnt.get(sample.id) ?? []).map((view) => ({ ...view, fold: sample.fold })),
     );
-    return { fold, samples, exposed, images: chosen.length, judged };
+    return { fold, samples, simulated, images: chosen.length, judged };
   };
   const parts = Array.from({ length: count }, (_, fold) => {
     const heldOut = images.filter((image) => image.fold === fold);
-    const clean = heldOut.map(({ sample }) => ({ role: { kind: 'clean' } as Role, subject: subjectOf(sample) }));
+    const clean = heldOut.map(({ sample }) => ({ role: { kind: 'clean' } as Role, subject: makeSubject(sample) }));
     return part(fold, [...clean, ...heldOut.flatMap(({ sample }) => tested.get(sample.id) ?? [])]);
   });
   const others = current.flatMap(({ folder, samples }) =>
-    samples.map((sample) => ({ role: { kind: 'current', folder } as Role, subject: subjectOf(sample) })),
+    samples.map((sample) => ({ role: { kind: 'current', folder } as Role, subject: makeSubject(sample) })),
   );
   if (others.length > 0) parts.push(part(whole, others));
 
@@ -131,45 +131,45 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   for (const family of options.leaveOut ? families : []) {
     for (const part of parts.slice(0, count)) {
       const judged = part.judged.filter(
-        ({ role }) => role.kind === 'encodedAgain' || (role.kind === 'cause' && familyOf(role.cause) === family),
+        ({ role }) => role.kind === 'encodedAgain' || (role.kind === 'cause' && findFamily(role.cause) === family),
       );
-      const exposed = part.exposed.filter(({ cause }) => cause === undefined || familyOf(cause) !== family);
-      jobs.push({ ...part, exposed, judged, family });
+      const simulated = part.simulated.filter(({ cause }) => cause === undefined || findFamily(cause) !== family);
+      jobs.push({ ...part, simulated, judged, family });
     }
   }
   const answers = await fitAndScore(jobs, threads, options);
-  const judgementsOf = (family?: string): Judgement[] =>
-    jobs.flatMap(({ fold, judged, family: of }, job) =>
-      of === family ? judged.map(({ role }, i) => ({ role, fold, ...answers[job].scored[i] })) : [],
+  const collectJudgements = (family?: string): Judgement[] =>
+    jobs.flatMap(({ fold, judged, family: left }, job) =>
+      left === family ? judged.map(({ role }, i) => ({ role, fold, ...answers[job].scored[i] })) : [],
     );
   return {
     detectors: answers[0].detectors,
     reference: { images: images.length, groups, by, skipped },
     current: current.map(({ folder, samples, skipped }) => ({ folder, images: samples.length, skipped })),
-    folds: parts.slice(0, count).map(({ fold, samples, images: exposed }) => ({
+    folds: parts.slice(0, count).map(({ fold, samples, images: simulated }) => ({
       fitted: samples.length,
       heldOut: images.filter((image) => image.fold === fold).length,
-      exposed,
+      simulated,
       constants: answers[fold].constants,
     })),
-    judgements: judgementsOf(),
+    judgements: collectJudgements(),
     calibration: others.length > 0 ? answers[count].calibration : [],
-    leftOut: options.leaveOut ? families.map((family) => ({ family, judgements: judgementsOf(family) })) : [],
+    leftOut: options.leaveOut ? families.map((family) => ({ family, judgements: collectJudgements(family) })) : [],
   };
 }
 
 /** `DIR:TEXT` means the images of a folder whose path holds a text: one half of pairs that lie together. */
-function partOf(folder: string): [paths: string[], only: (image: { path: string }) => boolean] {
+function selectPart(folder: string): [paths: string[], only: (image: { path: string }) => boolean] {
   const [path, text = ''] = folder.split(':');
   return [[path], (image) => image.path.includes(text)];
 }
 
-/** Every image is measured once, and each exposure once, however many folds use it. */
+/** Every image is measured once, and each simulation once, however many folds use it. */
 async function measureEverything(pool: Pool, options: EvaluateOptions) {
   const { seed, groupBy, onProgress, signal } = options;
   const counts = await Promise.all([
     countImages(options.reference),
-    ...options.current.map((folder) => countImages(...partOf(folder))),
+    ...options.current.map((folder) => countImages(...selectPart(folder))),
   ]);
   const total = counts.reduce((sum, images) => sum + images, 0);
   let done = 0;
@@ -207,37 +207,41 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
   }
   const listed = new Set(reference.samples.map((sample) => sample.listed.folder)).size;
   const { samples, by } = withGroups(reference.samples, { pattern: groupPattern(groupBy), folders: listed, groupBy });
-  const foldOf = assignFolds(samples, options);
-  if (foldOf.size < options.folds) {
+  const foldByGroup = assignFolds(samples, options);
+  if (foldByGroup.size < options.folds) {
     throw new StoplineError(
       'OPTION_INVALID',
-      `Expected at least ${options.folds} groups of images for ${options.folds} folds but found ${foldOf.size}. Use --group-by none or another pattern.`,
+      `Expected at least ${options.folds} groups of images for ${options.folds} folds but found ${foldByGroup.size}. Use --group-by none or another pattern.`,
     );
   }
   const order = choose(samples, samples.length, seed);
   const images = samples.map(
-    (sample): ReferenceImage => ({ sample, fold: foldOf.get(sample.group) as number, rank: order.indexOf(sample) }),
+    (sample): ReferenceImage => ({
+      sample,
+      fold: foldByGroup.get(sample.group) as number,
+      rank: order.indexOf(sample),
+    }),
   );
 
   const current: { folder: string; samples: Sample[]; skipped: number }[] = [];
-  for (const folder of options.current) current.push({ folder, ...(await measure(...partOf(folder))) });
-  const learnt = await exposeToLearn(pool, images, options);
+  for (const folder of options.current) current.push({ folder, ...(await measure(...selectPart(folder))) });
+  const learnt = await simulateToLearn(pool, images, options);
   const tested =
-    options.corruptions || options.leaveOut ? await exposeToTest(pool, images, options) : new Map<string, Test[]>();
-  return { images, by, groups: foldOf.size, skipped: reference.skipped, current, learnt, tested };
+    options.corruptions || options.leaveOut ? await simulateToTest(pool, images, options) : new Map<string, Test[]>();
+  return { images, by, groups: foldByGroup.size, skipped: reference.skipped, current, learnt, tested };
 }
 
 /** On a machine with other work the decoder's time limit can strike an image that it decoded before. */
 const attempts = 5;
 
-/** Statistics of one image under each exposure, kept where there is a folder for it. */
-async function exposed(pool: Pool, { id, path }: Sample, plan: Exposure[], { cache }: EvaluateOptions) {
+/** Statistics of one image under each simulation, kept where there is a folder for it. */
+async function simulated(pool: Pool, { id, path }: Sample, plan: Simulation[], { cache }: EvaluateOptions) {
   const file = cache && join(cache, `${hash(0, JSON.stringify([id, plan, names, decoderVersion]))}.v8`);
   const kept = file && (await readFile(file).catch(() => undefined));
   if (kept) return deserialize(kept) as Float64Array[];
   for (let attempt = 1; ; attempt++) {
     try {
-      const measured = (await pool.expose(path, plan)).map(({ statistics: vector }) => vector);
+      const measured = (await pool.simulate(path, plan)).map(({ statistics: vector }) => vector);
       if (file) {
         await mkdir(dirname(file), { recursive: true });
         await writeFile(file, serialize(measured));
@@ -251,24 +255,24 @@ async function exposed(pool: Pool, { id, path }: Sample, plan: Exposure[], { cac
 
 const names = statistics.map(({ name }) => name);
 
-type LearntView = Omit<ExposedSample, 'fold'>;
+type LearntView = Omit<SimulatedSample, 'fold'>;
 
-async function exposeToLearn(pool: Pool, images: ReferenceImage[], options: EvaluateOptions) {
+async function simulateToLearn(pool: Pool, images: ReferenceImage[], options: EvaluateOptions) {
   const { seed, folds, onProgress } = options;
   const wanted = new Set<string>();
   for (let fold = options.current.length > 0 ? whole : 0; fold < folds; fold++) {
     const outside = images.filter((image) => image.fold !== fold).map(({ sample }) => sample);
-    for (const { id } of choose(outside, options.exposures, seed)) wanted.add(id);
+    for (const { id } of choose(outside, options.simulations, seed)) wanted.add(id);
   }
   const learnt = new Map<string, LearntView[]>();
-  const expose = async ({ sample, rank }: ReferenceImage) => {
+  const simulate = async ({ sample, rank }: ReferenceImage) => {
     options.signal?.throwIfAborted();
-    const plan = planOf(rank, seedOf(seed, sample.id));
-    const measured = await exposed(pool, sample, plan, options);
-    return measured.map((statistics, i) => ({ ...viewOf(sample, plan[i]), statistics }));
+    const plan = planSimulations(rank, deriveSeed(seed, sample.id));
+    const measured = await simulated(pool, sample, plan, options);
+    return measured.map((statistics, i) => ({ ...makeView(sample, plan[i]), statistics }));
   };
   const chosen = images.filter(({ sample }) => wanted.has(sample.id));
-  for await (const views of mapOrdered(chosen, pool.info.threads * 2, expose)) {
+  for await (const views of mapOrdered(chosen, pool.info.threads * 2, simulate)) {
     learnt.set(chosen[learnt.size].sample.id, views);
     onProgress?.({ stage: 'simulate causes to learn', done: learnt.size, total: chosen.length });
   }
@@ -282,7 +286,7 @@ interface Test {
 }
 
 /** Every reference image encoded again, and a seeded choice of each fold under every cause. */
-async function exposeToTest(pool: Pool, images: ReferenceImage[], options: EvaluateOptions) {
+async function simulateToTest(pool: Pool, images: ReferenceImage[], options: EvaluateOptions) {
   const { seed, severities, onProgress } = options;
   const underCauses = new Set<string>();
   for (let fold = 0; fold < options.folds; fold++) {
@@ -294,34 +298,34 @@ async function exposeToTest(pool: Pool, images: ReferenceImage[], options: Evalu
     for (const { id } of order.slice(0, options.images)) underCauses.add(id);
   }
   const tested = new Map<string, Test[]>();
-  const expose = async ({ sample }: ReferenceImage) => {
+  const simulate = async ({ sample }: ReferenceImage) => {
     options.signal?.throwIfAborted();
-    const view = { seed: seedOf(seed, `test ${sample.id}`), crop: false };
-    const plan: Exposure[] = [{ ...view, severity: 1 }];
+    const view = { seed: deriveSeed(seed, `test ${sample.id}`), crop: false };
+    const plan: Simulation[] = [{ ...view, severity: 1 }];
     if (underCauses.has(sample.id)) {
       for (const { name } of corruptions)
         for (const severity of severities) plan.push({ ...view, cause: name, severity });
     }
-    const measured = await exposed(pool, sample, plan, options);
+    const measured = await simulated(pool, sample, plan, options);
     return measured.map((statistics, i) => {
       const { cause, severity } = plan[i];
       const role: Role = cause === undefined ? { kind: 'encodedAgain' } : { kind: 'cause', cause, severity };
-      return { role, subject: { ...subjectOf(sample), statistics } };
+      return { role, subject: { ...makeSubject(sample), statistics } };
     });
   };
-  for await (const subjects of mapOrdered(images, pool.info.threads * 2, expose)) {
+  for await (const subjects of mapOrdered(images, pool.info.threads * 2, simulate)) {
     tested.set(images[tested.size].sample.id, subjects);
     onProgress?.({ stage: 'simulate causes to test', done: tested.size, total: images.length });
   }
   return tested;
 }
 
-function subjectOf({ statistics, properties }: Sample): Subject {
+function makeSubject({ statistics, properties }: Sample): Subject {
   return { statistics, properties };
 }
 
 async function fitAndScore(
-  jobs: { samples: Sample[]; exposed: ExposedSample[]; judged: { subject: Subject }[] }[],
+  jobs: { samples: Sample[]; simulated: SimulatedSample[]; judged: { subject: Subject }[] }[],
   threads: number,
   { onProgress, signal }: EvaluateOptions,
 ): Promise<FoldAnswer[]> {
@@ -329,8 +333,8 @@ async function fitAndScore(
   const line = createWorkerLine<FoldTask>({ filename, threads: Math.min(threads, jobs.length) });
   const answers: FoldAnswer[] = [];
   try {
-    const perform = ({ samples, exposed, judged }: (typeof jobs)[number]) => {
-      return line.run<FoldAnswer>({ samples, exposed, subjects: judged.map(({ subject }) => subject) }, { signal });
+    const perform = ({ samples, simulated, judged }: (typeof jobs)[number]) => {
+      return line.run<FoldAnswer>({ samples, simulated, subjects: judged.map(({ subject }) => subject) }, { signal });
     };
     for await (const answer of mapOrdered(jobs, line.threads, perform)) {
       answers.push(answer);
@@ -342,16 +346,16 @@ async function fitAndScore(
   return answers;
 }
 
-function checkOptions({ folds, images, exposures, severities, seed, threads }: EvaluateOptions): void {
+function checkOptions({ folds, images, simulations, severities, seed, threads }: EvaluateOptions): void {
   const expect = (ok: boolean, text: string, value: unknown) => {
     if (!ok) throw new StoplineError('OPTION_INVALID', `Expected ${text} but received ${value}.`);
   };
   expect(Number.isSafeInteger(folds) && folds >= 2 && folds <= 20, '2 to 20 folds', folds);
   expect(Number.isSafeInteger(images) && images >= 1, 'at least one image for images', images);
   expect(
-    Number.isSafeInteger(exposures) && exposures >= 10 && exposures <= 1000,
-    '10 to 1000 for exposures',
-    exposures,
+    Number.isSafeInteger(simulations) && simulations >= 10 && simulations <= 1000,
+    '10 to 1000 for simulations',
+    simulations,
   );
   expect(severities.length > 0, 'severities from 1 to 5', severities);
   for (const severity of severities) expect([1, 2, 3, 4, 5].includes(severity), 'severities from 1 to 5', severity);

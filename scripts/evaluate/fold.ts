@@ -1,7 +1,7 @@
 /** Entry of a worker thread: fits on one part of the reference and scores what that part has not seen. */
 
-import { fitModel } from '../../src/fit/crossfit.ts';
-import type { ExposedSample, Sample } from '../../src/fit/samples.ts';
+import { crossFit } from '../../src/fit/crossfit.ts';
+import type { Sample, SimulatedSample } from '../../src/fit/samples.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { createProfile } from '../../src/profile/description.ts';
 import type { Cause } from '../../src/profile/diagnosis.ts';
@@ -17,7 +17,7 @@ export interface Subject {
 
 export interface FoldTask {
   samples: Sample[];
-  exposed: ExposedSample[];
+  simulated: SimulatedSample[];
   subjects: Subject[];
 }
 
@@ -34,8 +34,8 @@ export interface FoldAnswer {
 /** The two causes named first are enough to judge a diagnosis. */
 const named = 2;
 
-function perform({ samples, exposed, subjects }: FoldTask): FoldAnswer {
-  const { description, tensors } = fitModel(samples, exposed);
+function perform({ samples, simulated, subjects }: FoldTask): FoldAnswer {
+  const { description, tensors } = crossFit(samples, simulated);
   const split = { by: 'image', groups: 0, folds: 0, seed: 0 };
   const rate = { warn: 1, block: 1 };
   const profile = createProfile(

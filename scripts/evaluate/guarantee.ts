@@ -1,6 +1,6 @@
 import { probit } from 'simple-statistics';
 import { powerBet, tiltBound, tiltLimit } from '../../src/drift/bets.ts';
-import { deltas, powers, safety, share, tilts } from '../../src/drift/detectors.ts';
+import { deltas, mixtureShare, powers, safety, tilts } from '../../src/drift/detectors.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import { fitGaussianiser, type Gaussianiser, gaussianise } from '../../src/profile/maths/gaussianise.ts';
 
@@ -19,7 +19,7 @@ export function allowanceUsed(
   seed: number,
 ): number {
   const random = new Random(seed);
-  const allowed = falseAlarmEvery / share;
+  const allowed = falseAlarmEvery / mixtureShare;
   const threshold = allowed * safety * 2 * tilts.length * statistics;
   const bounds = tilts.map((tilt) => Math.log(tiltBound(images, tilt, deltas.statistics / statistics)));
   const even = new Float64Array(points).fill(1 / points);
@@ -30,7 +30,7 @@ export function allowanceUsed(
     for (const [k, tilt] of tilts.entries()) {
       for (const direction of [1, -1]) {
         const bet = z.map((value) => direction * tilt * value - bounds[k]);
-        used += falseAlarmEvery * threshold ** -powerOf(bet, even);
+        used += falseAlarmEvery * threshold ** -computePower(bet, even);
       }
     }
   }
@@ -39,13 +39,13 @@ export function allowanceUsed(
   const chances = spacings.map((value) => value / total);
   for (const power of powers) {
     const bet = powerBet(images, power, deltas.score).factors.map(Math.log);
-    used += falseAlarmEvery * (allowed * powers.length) ** -powerOf(bet, chances);
+    used += falseAlarmEvery * (allowed * powers.length) ** -computePower(bet, chances);
   }
   return used;
 }
 
 /** The largest power up to 1 of a bet whose mean is at most 1. */
-function powerOf(logBet: Float64Array, chances: Float64Array): number {
+function computePower(logBet: Float64Array, chances: Float64Array): number {
   const mean = (power: number) => {
     let sum = 0;
     for (let i = 0; i < logBet.length; i++) sum += chances[i] * Math.exp(power * logBet[i]);

@@ -1,10 +1,10 @@
 import { sampleRankCorrelation } from 'simple-statistics';
 import { fit } from '../../src/fit/fit.ts';
-import { assignFolds, groupPattern, hash, seedOf, withGroups } from '../../src/fit/groups.ts';
+import { assignFolds, deriveSeed, groupPattern, hash, withGroups } from '../../src/fit/groups.ts';
 import { powerPlan } from '../../src/fit/power.ts';
 import { corruptions, powerSeverities } from '../../src/image/corruptions/corruptions.ts';
 import { findModel } from '../../src/image/embedding/choose.ts';
-import { answerOf, compareAnswers } from '../../src/image/embedding/classscores.ts';
+import { compareAnswers, decideAnswer } from '../../src/image/embedding/classscores.ts';
 import type { PreparedModel } from '../../src/image/embedding/open.ts';
 import { categoricalProperties } from '../../src/image/measure.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
@@ -24,7 +24,7 @@ export interface HarmOptions {
   /** Images of that part that are put through every cause. */
   images: number;
   /** As of `fit`. */
-  exposures: number;
+  simulations: number;
   seed: number;
   groupBy: string;
   threads: number;
@@ -44,7 +44,7 @@ export interface HarmTrial {
 
 /** Images of one part of the reference under every cause, judged by a Profile of the other parts. */
 export async function evaluateHarm(options: HarmOptions): Promise<{ trials: HarmTrial[]; images: number }> {
-  const { reference, classifier, folds, seed, groupBy, threads, exposures } = options;
+  const { reference, classifier, folds, seed, groupBy, threads, simulations } = options;
   const listed: ListedImage[] = [];
   for await (const image of listImages(reference)) listed.push(image);
   const about = { pattern: groupPattern(groupBy), folders: new Set(listed.map(({ folder }) => folder)).size, groupBy };
@@ -53,10 +53,18 @@ export async function evaluateHarm(options: HarmOptions): Promise<{ trials: Harm
     listed.map((image) => ({ ...empty, id: image.path, path: image.path, listed: image })),
     about,
   );
-  const foldOf = assignFolds(samples, { folds, seed });
-  const partOf = new Map(samples.map(({ path, group }) => [path, foldOf.get(group)]));
+  const foldByGroup = assignFolds(samples, { folds, seed });
+  const foldByPath = new Map(samples.map(({ path, group }) => [path, foldByGroup.get(group)]));
   const { profile } = await fit({
-    ...{ paths: reference, only: ({ path }) => partOf.get(path) !== 0, seed, groupBy, threads, exposures, classifier },
+    ...{
+      paths: reference,
+      only: ({ path }) => foldByPath.get(path) !== 0,
+      seed,
+      groupBy,
+      threads,
+      simulations,
+      classifier,
+    },
     onProgress: ({ done, total }) => options.onProgress?.({ stage: 'fit', done, total }),
   });
   const scorer = createScorer(
@@ -65,16 +73,16 @@ export async function evaluateHarm(options: HarmOptions): Promise<{ trials: Harm
   );
   const model = profile.model && (await findModel(profile.model));
   const others = listed
-    .filter(({ path }) => partOf.get(path) === 0)
+    .filter(({ path }) => foldByPath.get(path) === 0)
     .sort((a, b) => (hash(seed, a.path) < hash(seed, b.path) ? -1 : 1))
     .slice(0, options.images);
   const trials: HarmTrial[] = [];
   const pool = await createPool({ threads, isBatch: true, model, classifier });
   try {
     let done = 0;
-    const ask = async ({ path }: ListedImage) => pool.expose(path, powerPlan(seedOf(seed, path)), { asks: true });
-    for await (const exposed of mapOrdered(others, threads * 2, ask)) {
-      trials.push(...trialsOf(exposed, scorer, profile.constants, classifier));
+    const ask = async ({ path }: ListedImage) => pool.simulate(path, powerPlan(deriveSeed(seed, path)), { asks: true });
+    for await (const simulated of mapOrdered(others, threads * 2, ask)) {
+      trials.push(...collectTrials(simulated, scorer, profile.constants, classifier));
       options.onProgress?.({ stage: 'ask other images', done: ++done, total: others.length });
     }
   } finally {
@@ -83,14 +91,14 @@ export async function evaluateHarm(options: HarmOptions): Promise<{ trials: Harm
   return { trials, images: others.length };
 }
 
-function trialsOf(
-  exposed: Awaited<ReturnType<Awaited<ReturnType<typeof createPool>>['expose']>>,
+function collectTrials(
+  simulated: Awaited<ReturnType<Awaited<ReturnType<typeof createPool>>['simulate']>>,
   scorer: Scorer,
   constants: Record<string, number>,
   { card }: PreparedModel,
 ): HarmTrial[] {
-  const answers = exposed.map(({ classScores }) => answerOf(classScores as Float32Array, card));
-  return exposed.map((image, i) => {
+  const answers = simulated.map(({ classScores }) => decideAnswer(classScores as Float32Array, card));
+  return simulated.map((image, i) => {
     const score = scorer.score(image.statistics, categoricalProperties(image, constants), image.embedding);
     return {
       cell: i - 1,
@@ -119,21 +127,21 @@ export function harmReport({ trials, images }: { trials: readonly HarmTrial[]; i
       };
     }),
   );
-  const correlation = (of: (cell: (typeof cells)[number]) => number, chosen = cells) =>
+  const correlation = (pick: (cell: (typeof cells)[number]) => number, chosen = cells) =>
     sampleRankCorrelation(
-      chosen.map(of),
+      chosen.map(pick),
       chosen.map(({ flipped }) => flipped),
     ).toFixed(3);
   const good = trials.filter(({ cell }) => cell < 0);
   const clean = good.map(({ expected }) => expected.rate);
-  const exposed = trials.filter(({ cell }) => cell >= 0);
+  const simulated = trials.filter(({ cell }) => cell >= 0);
   const rows = bins.slice(0, -1).map((from, i) => {
     const to = bins[i + 1];
     const isInside = ({ expected: { rate } }: HarmTrial) => rate >= from && (rate < to || to === 1);
-    const inside = exposed.filter(isInside);
+    const inside = simulated.filter(isInside);
     const flipped = inside.filter(({ isFlipped }) => isFlipped).length;
     // As the regression takes the world to be: every other image is in good condition.
-    const unharmed = (good.filter(isInside).length * exposed.length) / good.length;
+    const unharmed = (good.filter(isInside).length * simulated.length) / good.length;
     return [
       `${percent(from)} to ${percent(to)}`,
       inside.length,
@@ -145,9 +153,9 @@ export function harmReport({ trials, images }: { trials: readonly HarmTrial[]; i
     ];
   });
   const causes = corruptions.map(({ name, family }) => {
-    const of = cells.filter((cell) => cell.name === name);
+    const own = cells.filter((cell) => cell.name === name);
     const series = (pick: (cell: (typeof cells)[number]) => number) =>
-      `${of.map((cell) => (100 * pick(cell)).toFixed(0)).join(' / ')} %`;
+      `${own.map((cell) => (100 * pick(cell)).toFixed(0)).join(' / ')} %`;
     return [name, family, series(({ expected }) => expected), series(({ flipped }) => flipped)];
   });
   return [

@@ -112,7 +112,7 @@ export function historyReport(pictures: readonly HistoryTrial[][]): string {
     x === (8 - left) % 8 && y === (8 - top) % 8;
   const percent = (some: readonly HistoryTrial[], holds: (trial: HistoryTrial) => boolean) =>
     some.length === 0 ? '-' : `${((100 * some.filter(holds).length) / some.length).toFixed(1)} %`;
-  const near = (quality: number, truth: number, by: number) => Math.abs(quality - truth) <= by;
+  const near = (quality: number, truth: number, tolerance: number) => Math.abs(quality - truth) <= tolerance;
   const never = trials.filter(({ passes }) => passes.length === 0).map(({ found }) => found.score);
   const largest = Math.max(...never.filter((score) => !Number.isNaN(score)));
 
@@ -127,11 +127,12 @@ export function historyReport(pictures: readonly HistoryTrial[][]): string {
   ];
   const single = trials.filter(({ passes, isFile }) => passes.length === 1 && !isFile);
   const files = trials.filter(({ passes, isFile }) => passes.length === 1 && isFile);
-  const of = (some: readonly HistoryTrial[], quality: number) => some.filter(({ passes }) => passes[0] === quality);
+  const matching = (some: readonly HistoryTrial[], quality: number) =>
+    some.filter(({ passes }) => passes[0] === quality);
   const onceTable = table(
     ['quality', 'images', 'least score', 'not above never', 'quality within 1', 'grid right', 'called double'],
     [
-      ...once.map((quality) => onceRow(`${quality}`, of(single, quality), of(files, quality))),
+      ...once.map((quality) => onceRow(`${quality}`, matching(single, quality), matching(files, quality))),
       onceRow('all', single, files),
     ],
   );

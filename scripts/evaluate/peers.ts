@@ -21,7 +21,7 @@ interface Rule {
 }
 
 /** Standard deviation of a sorted sample. */
-function deviationOf(x: Float64Array): number {
+function computeDeviation(x: Float64Array): number {
   let [sum, squares] = [0, 0];
   for (const value of x) {
     sum += value;
@@ -43,7 +43,7 @@ function stabilityIndex(window: Float64Array, reference: Float64Array): number {
 }
 
 function compare(column: Float64Array, reference: Float64Array): Compared {
-  const deviation = deviationOf(reference);
+  const deviation = computeDeviation(reference);
   const mean = (x: Float64Array) => x.reduce((sum, value) => sum + value, 0) / x.length;
   return {
     pValue: kolmogorovSmirnov(column, reference).pValue,
@@ -79,7 +79,7 @@ export interface PeerAlarms {
   silent: number;
 }
 
-const columnsOf = (images: readonly StreamImage[]): Float64Array[] => [
+const readColumns = (images: readonly StreamImage[]): Float64Array[] => [
   Float64Array.from(images, ({ score }) => score).sort(),
   ...Array.from(images[0].values, (_, i) => Float64Array.from(images, ({ values }) => values[i]).sort()),
 ];
@@ -93,11 +93,13 @@ export function runPeers(
   const silent = new Array<number>(rules.length).fill(0);
   for (let run = 0; run < runs; run++) {
     const own = seed + 1000 * run;
-    const reference = columnsOf(population.draw(own, calibration));
+    const reference = readColumns(population.draw(own, calibration));
     const next = population.stream(own + 1);
     const before = [...alarms];
     for (let from = 0; from < length; from += window) {
-      const columns = columnsOf(Array.from({ length: window }, next)).map((column, i) => compare(column, reference[i]));
+      const columns = readColumns(Array.from({ length: window }, next)).map((column, i) =>
+        compare(column, reference[i]),
+      );
       for (const [i, rule] of rules.entries()) if (rule.alarms(columns)) alarms[i]++;
     }
     for (const i of rules.keys()) if (alarms[i] === before[i]) silent[i]++;

@@ -28,7 +28,7 @@ export const simulatedStatistics = 24;
 export function autoregressive(memory: number, period = 0): Population {
   const name = period > 0 ? `day and night, ${period} images a day` : memory === 0 ? 'independent' : `AR(1) ${memory}`;
   const cycle = period > 0 ? 0.5 : 0;
-  const imageOf = (noise: Float64Array, angle: number): StreamImage => {
+  const makeImage = (noise: Float64Array, angle: number): StreamImage => {
     const values = new Float64Array(simulatedStatistics);
     let square = 0;
     for (let i = 0; i < simulatedStatistics; i++) {
@@ -52,13 +52,13 @@ export function autoregressive(memory: number, period = 0): Population {
         const fresh = random.normals(noise.length);
         for (let i = 0; i < noise.length; i++) noise[i] = memory * noise[i] + step * fresh[i];
         time++;
-        return imageOf(noise, period > 0 ? (2 * Math.PI * time) / period : 0);
+        return makeImage(noise, period > 0 ? (2 * Math.PI * time) / period : 0);
       };
     },
     draw(seed, count) {
       const random = new Random(seed);
       return Array.from({ length: count }, () =>
-        imageOf(Float64Array.from(random.normals(simulatedStatistics + 1)), random.uniform(0, 2 * Math.PI)),
+        makeImage(Float64Array.from(random.normals(simulatedStatistics + 1)), random.uniform(0, 2 * Math.PI)),
       );
     },
   };

@@ -36,7 +36,7 @@ export async function evaluateStreams(options: StreamsOptions): Promise<StreamsR
   ];
   const real = reference.length > 0 ? await recordedFrames(reference, threads) : [];
   const recorded = real.length > 0 ? [{ name: 'real frames, in stretches of 40', recordings: real }] : [];
-  const tasks = tasksOf([...simulated, ...recorded], { runs, length, seed });
+  const tasks = planTasks([...simulated, ...recorded], { runs, length, seed });
 
   const report: StreamsReport = {
     falseAlarmEvery,
@@ -73,7 +73,7 @@ export function evaluateCamera({
   return cameraDelays({ images: [300, 1000], causes, severities, runs, falseAlarmEvery, seed, onProgress });
 }
 
-function tasksOf(
+function planTasks(
   populations: readonly PopulationPlan[],
   { runs, length, seed }: { runs: number; length: number; seed: number },
 ): StreamTask[] {
@@ -107,7 +107,7 @@ function tasksOf(
   for (const population of populations.slice(0, 4)) {
     for (const calibration of calibrations) delay(population, 'beyond', calibration);
   }
-  for (const calibration of calibrations) for (const by of [0.3, 1]) delay(populations[0], by, calibration);
+  for (const calibration of calibrations) for (const step of [0.3, 1]) delay(populations[0], step, calibration);
   return tasks;
 }
 

@@ -113,11 +113,11 @@ export function cameraReport(camera: readonly CauseDelays[]): string {
 function peerTable(peers: readonly PeerAlarms[]): string {
   const populations = [...new Set(peers.map(({ population }) => population))];
   const rules = [...new Set(peers.map(({ rule }) => rule))];
-  const of = (rule: string, population: string) =>
+  const findCell = (rule: string, population: string) =>
     peers.find((cell) => cell.rule === rule && cell.population === population)?.perTenThousand ?? Number.NaN;
   return markdown(
     ['rule', ...populations],
-    rules.map((rule) => [rule, ...populations.map((population) => round(of(rule, population)))]),
+    rules.map((rule) => [rule, ...populations.map((population) => round(findCell(rule, population)))]),
   );
 }
 

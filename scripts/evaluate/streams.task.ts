@@ -30,13 +30,13 @@ export type StreamAnswer =
   | { kind: 'delay'; population: string; delays: number[]; correlation: number }
   | { kind: 'kept'; kept: number };
 
-function populationOf(plan: PopulationPlan): Population {
+function buildPopulation(plan: PopulationPlan): Population {
   return 'memory' in plan ? autoregressive(plan.memory, plan.period) : recorded(plan.name, plan.recordings);
 }
 
-function change(by: 'beyond' | number, { score, values }: StreamImage): StreamImage {
-  if (by === 'beyond') return { score: score + 6, values };
-  return { score, values: values.map((value, i) => (i === 5 ? value + by : value)) };
+function change(shift: 'beyond' | number, { score, values }: StreamImage): StreamImage {
+  if (shift === 'beyond') return { score: score + 6, values };
+  return { score, values: values.map((value, i) => (i === 5 ? value + shift : value)) };
 }
 
 function perform(task: StreamTask): StreamAnswer {
@@ -44,7 +44,7 @@ function perform(task: StreamTask): StreamAnswer {
     const sets = Array.from({ length: task.sets }, (_, set) => allowanceUsed(task.options, task.seed + set));
     return { kind: 'kept', kept: sets.filter((used) => used <= 1).length };
   }
-  const population = populationOf(task.population);
+  const population = buildPopulation(task.population);
   switch (task.kind) {
     case 'quiet':
       return { kind: 'quiet', quiet: runQuiet(population, task.options) };

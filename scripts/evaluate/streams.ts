@@ -1,5 +1,5 @@
 import { probit } from 'simple-statistics';
-import { share } from '../../src/drift/drift.ts';
+import { makeShared } from '../../src/drift/drift.ts';
 import { createMonitor } from '../../src/drift/monitor.ts';
 import type { Observation } from '../../src/drift/observation.ts';
 import type { Shared } from '../../src/drift/state.ts';
@@ -45,7 +45,7 @@ export function watch(population: Population, { falseAlarmEvery, images, seed, i
   const gaussianisers = seenBy.map((seen, i) => fitMap(drawn.slice(0, seen), i));
   const names = gaussianisers.map((_, i) => `s${i}`);
   const reference = { profile: `${seed}`, names, scores: repeated, images: frames, correlation };
-  return { shared: share(reference, { falseAlarmEvery }), scores, gaussianisers };
+  return { shared: makeShared(reference, { falseAlarmEvery }), scores, gaussianisers };
 }
 
 /** As `fit --ordered` does. */
@@ -54,13 +54,13 @@ function learnCorrelation(population: Population, seed: number) {
   const recording = Array.from({ length: recordingLength }, next);
   const scores = Float64Array.from(recording, ({ score }) => score).sort();
   const deviates = recording.map(({ score }) => -probit(Math.min(0.999, conformalPValue(scores, score))));
-  const memoryOf = (_: unknown, i: number) => {
+  const estimateMemory = (_: unknown, i: number) => {
     const map = fitMap(recording, i);
     return correlationTime([recording.map(({ values }) => gaussianise(map, values[i]))]).images;
   };
   return {
     score: correlationTime([deviates]).images,
-    statistics: Array.from({ length: population.statistics }, memoryOf),
+    statistics: Array.from({ length: population.statistics }, estimateMemory),
   };
 }
 

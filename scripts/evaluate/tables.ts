@@ -1,4 +1,4 @@
-import { corruptions, familyOf, type Severity } from '../../src/image/corruptions/corruptions.ts';
+import { corruptions, findFamily, type Severity } from '../../src/image/corruptions/corruptions.ts';
 import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 import type { EvaluateOptions, Evaluation, Judgement } from './evaluation.ts';
 import { auroc, calibrationError, mean, share, thresholdAt } from './measures.ts';
@@ -27,7 +27,7 @@ const three = (value: number) => (Number.isNaN(value) ? '-' : value.toFixed(3));
 const percent = (value: number) => (Number.isNaN(value) ? '-' : `${(100 * value).toFixed(1)} %`);
 const series = (values: readonly number[], format: (value: number) => string) =>
   values.map(format).join(' / ').replaceAll(' % /', ' /');
-const kindOf = (kind: Judgement['role']['kind']) => (judgement: Judgement) => judgement.role.kind === kind;
+const matchKind = (kind: Judgement['role']['kind']) => (judgement: Judgement) => judgement.role.kind === kind;
 
 /** The largest p-value at which a verdict can hold a promise of `rate`: what so few images can tell. */
 function promise({ folds }: Evaluation, rate: number): number {
@@ -37,8 +37,8 @@ function promise({ folds }: Evaluation, rate: number): number {
 /** Mean over folds of the AUROC of one detector. */
 function meanAuroc(clean: readonly Judgement[], current: readonly Judgement[], detector: number): number {
   const folds = [...new Set(clean.map(({ fold }) => fold))];
-  const scoresIn = (judgements: readonly Judgement[], of: number) =>
-    judgements.filter(({ fold }) => fold === of).map(({ scores }) => scores[detector]);
+  const scoresIn = (judgements: readonly Judgement[], wanted: number) =>
+    judgements.filter(({ fold }) => fold === wanted).map(({ scores }) => scores[detector]);
   const each = folds.map((fold) => auroc(scoresIn(clean, fold), scoresIn(current, fold)));
   return mean(each.filter((value) => !Number.isNaN(value)));
 }
@@ -72,14 +72,14 @@ function facts({ reference, folds, current }: Evaluation, options: EvaluateOptio
   return [
     `${reference.images} reference images in ${reference.groups} groups (by ${reference.by}), ${options.folds} folds of whole groups. `,
     `Each model: ${range(folds.map(({ fitted }) => fitted))} images fitted, `,
-    `${range(folds.map(({ exposed }) => exposed))} put through the causes. `,
+    `${range(folds.map(({ simulated }) => simulated))} put through the causes. `,
     `Seed ${options.seed}. Statistics that never vary: ${constants.length}. Files skipped: ${skipped}.`,
   ].join('');
 }
 
 function falseAlarms(evaluation: Evaluation): string {
   const rows = (['clean', 'encodedAgain'] as const).flatMap((kind) => {
-    const judgements = evaluation.judgements.filter(kindOf(kind));
+    const judgements = evaluation.judgements.filter(matchKind(kind));
     if (judgements.length === 0) return [];
     return evaluation.detectors.map((name, detector) => {
       const promised = promise(evaluation, rates[0]);
@@ -170,7 +170,7 @@ function perSeverity(
 type Seen = ReturnType<typeof perSeverity>[number];
 
 /** Means over causes: every cause counts the same. */
-function meanOf(all: readonly Seen[]): Seen {
+function computeMean(all: readonly Seen[]): Seen {
   const over = (pick: (seen: Seen) => number[]) =>
     all[0] && pick(all[0]).map((_, i) => mean(all.map((s) => pick(s)[i])));
   return { auroc: over((seen) => seen.auroc), detected: rates.map((_, rate) => over((seen) => seen.detected[rate])) };
@@ -217,7 +217,7 @@ const truth = ({ role }: Judgement) => (role.kind === 'cause' ? role.cause : und
 
 function causes(evaluation: Evaluation, severities: readonly Severity[]): string {
   const { judgements } = evaluation;
-  const clean = judgements.filter(kindOf('encodedAgain'));
+  const clean = judgements.filter(matchKind('encodedAgain'));
   const detectors = testedIn(evaluation);
   const promised = promise(evaluation, rates[0]);
   const rows = corruptions.map(({ name, family }) => {
@@ -226,8 +226,8 @@ function causes(evaluation: Evaluation, severities: readonly Severity[]): string
     const wrong = worst.filter((judgement) => first(judgement).cause !== name);
     return { name, family, seen: perSeverity(under, clean, severities, detectors), worst, wrong };
   });
-  const means = detectors.map((_, i) => meanOf(rows.map(({ seen }) => seen[i])));
-  const underCause = judgements.filter(kindOf('cause'));
+  const means = detectors.map((_, i) => computeMean(rows.map(({ seen }) => seen[i])));
+  const underCause = judgements.filter(matchKind('cause'));
   const verdicts = detectors.map((detector) =>
     severities.map((severity) =>
       share(
@@ -237,11 +237,11 @@ function causes(evaluation: Evaluation, severities: readonly Severity[]): string
     ),
   );
   const published = rows.filter(({ name }) => imageNetC.includes(name));
-  const publishedMeans = detectors.map((_, i) => meanOf(published.map(({ seen }) => seen[i])));
-  const line = (name: string, of: Seen, verdict: string) => [
+  const publishedMeans = detectors.map((_, i) => computeMean(published.map(({ seen }) => seen[i])));
+  const line = (name: string, seen: Seen, verdict: string) => [
     name,
-    series(of.auroc, three),
-    ...of.detected.map((values) => series(values, percent)),
+    series(seen.auroc, three),
+    ...seen.detected.map((values) => series(values, percent)),
     verdict,
   ];
   const summary = tested.flatMap((name, i) => [
@@ -252,8 +252,8 @@ function causes(evaluation: Evaluation, severities: readonly Severity[]): string
   const cells = rows.map(({ name, family, seen, worst, wrong }) => [
     name,
     family,
-    ...seen.map((of) => series(of.auroc, three)),
-    ...seen.map((of) => series(of.detected[0], percent)),
+    ...seen.map((seen) => series(seen.auroc, three)),
+    ...seen.map((seen) => series(seen.detected[0], percent)),
     percent(1 - wrong.length / worst.length),
     wrong.length > 0 ? mostNamed(wrong, 1)[0].split(' ')[0] : '-',
   ]);
@@ -275,7 +275,10 @@ function diagnosis(underCause: readonly Judgement[]): string {
   const isRight = (judgement: Judgement) => first(judgement).cause === truth(judgement);
   const answers = at.map((judgement) => ({ confidence: first(judgement).probability, isRight: isRight(judgement) }));
   const amongTwo = share(at, (judgement) => judgement.causes.some(({ cause }) => cause === truth(judgement)));
-  const family = share(at, (judgement) => familyOf(first(judgement).cause) === familyOf(truth(judgement) as string));
+  const family = share(
+    at,
+    (judgement) => findFamily(first(judgement).cause) === findFamily(truth(judgement) as string),
+  );
   return (
     `Diagnosis at severity ${diagnosed}: first choice right for ${percent(share(at, isRight))}, among the first two for ${percent(amongTwo)}, ` +
     `right family for ${percent(family)}, \`unknown\` first for ${percent(share(at, (judgement) => first(judgement).cause === 'unknown'))}; ` +
@@ -286,12 +289,12 @@ function diagnosis(underCause: readonly Judgement[]): string {
 function leftOut(evaluation: Evaluation, severities: readonly Severity[]): string {
   const detectors = testedIn(evaluation);
   const rows = evaluation.leftOut.map(({ family, judgements }) => {
-    const clean = judgements.filter(kindOf('encodedAgain'));
+    const clean = judgements.filter(matchKind('encodedAgain'));
     const names = corruptions.filter((cause) => cause.family === family).map(({ name }) => name);
     const seen = names.map((name) => perSeverity(ofCause(judgements, name), clean, severities, detectors));
-    const underCause = judgements.filter(kindOf('cause'));
+    const underCause = judgements.filter(matchKind('cause'));
     const wrongFamily = (judgement: Judgement) =>
-      first(judgement).cause !== 'unknown' && familyOf(first(judgement).cause) !== family;
+      first(judgement).cause !== 'unknown' && findFamily(first(judgement).cause) !== family;
     return {
       family,
       names,
@@ -304,12 +307,12 @@ function leftOut(evaluation: Evaluation, severities: readonly Severity[]): strin
   const line = (name: string, count: number, seen: Seen[], fair: number, wrong: number) => [
     name,
     count,
-    ...seen.map((of) => series(of.auroc, three)),
-    ...seen.map((of) => series(of.detected[0], percent)),
+    ...seen.map((seen) => series(seen.auroc, three)),
+    ...seen.map((seen) => series(seen.detected[0], percent)),
     percent(fair),
     percent(wrong),
   ];
-  const over = (seen: Seen[][]) => detectors.map((_, i) => meanOf(seen.map((cause) => cause[i])));
+  const over = (seen: Seen[][]) => detectors.map((_, i) => computeMean(seen.map((cause) => cause[i])));
   const weighted = (pick: (row: (typeof rows)[number]) => number) =>
     mean(rows.flatMap((row) => row.names.map(() => pick(row))));
   return [

@@ -44,7 +44,7 @@ export async function renderCamera(folder: string, images: number): Promise<{ in
     const whole = bytes[i % bytes.length];
     writeFileSync(join(incoming, `frame${i}.jpg`), i % 17 === 3 ? whole.subarray(0, 1200) : whole);
   }
-  const { profile } = await fit({ paths: [reference], exposures: 0, power: 0, model: 'none' });
+  const { profile } = await fit({ paths: [reference], simulations: 0, power: 0, model: 'none' });
   await saveProfile(profile, join(folder, 'camera.stopline'));
   return { incoming, profile: join(folder, 'camera.stopline') };
 }

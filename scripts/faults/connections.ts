@@ -1,11 +1,11 @@
-import { descriptorsOf, memoryOf, type Outcome, openRaw, post, quantile, type Stage, sleep } from './target.ts';
+import { countDescriptors, type Outcome, openRaw, post, quantile, readMemory, type Stage, sleep } from './target.ts';
 
 /** A thousand idle connections beside good traffic. */
 export async function run(stage: Stage): Promise<Outcome> {
   const count = stage.count ?? 1000;
   const target = await stage.start();
   await post(target.url, stage.frame);
-  const before = descriptorsOf(target.pid);
+  const before = countDescriptors(target.pid);
   const raws = await Promise.all(Array.from({ length: count }, () => openRaw(target.url)));
   const times: number[] = [];
   let bad = 0;
@@ -14,10 +14,10 @@ export async function run(stage: Stage): Promise<Outcome> {
     times.push(ms);
     if (status !== 200) bad += 1;
   }
-  const memory = memoryOf(target.pid);
+  const memory = readMemory(target.pid);
   for (const { socket } of raws) socket.destroy();
   await sleep(1000);
-  const after = descriptorsOf(target.pid);
+  const after = countDescriptors(target.pid);
   target.kill('SIGKILL');
   return {
     ok: bad === 0 && after <= before + 5 && memory <= 512,

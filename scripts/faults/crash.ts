@@ -1,11 +1,11 @@
 import { fileURLToPath } from 'node:url';
-import { childrenOf, cpuMsOf, type Outcome, post, quantile, type Stage, sleep } from './target.ts';
+import { listChildren, type Outcome, post, quantile, readCpuMs, type Stage, sleep } from './target.ts';
 
 const hook = fileURLToPath(new URL('../../test/fixtures/crash.hook.ts', import.meta.url));
 
 /** Until the processes of the service have nothing to do any more: the one that replaces another has started. */
 async function idle(pid: number): Promise<void> {
-  const used = () => childrenOf(pid).reduce((sum, child) => sum + cpuMsOf(child), 0);
+  const used = () => listChildren(pid).reduce((sum, child) => sum + readCpuMs(child), 0);
   for (let before = -1, now = used(); now !== before; before = now, now = used()) await sleep(300);
 }
 

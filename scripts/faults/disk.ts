@@ -11,7 +11,7 @@ const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const wanted = [/^fsync|^fdatasync/, /^rename/, /^fsync|^fdatasync/];
 
 /** Calls on the temporary file and the folder of a traced write, in order. */
-function callsOf(trace: string): string[] {
+function readCalls(trace: string): string[] {
   return trace
     .split('\n')
     .map((line) => line.replace(/^\d+ +/, '').replace(/^\[pid +\d+\] /, ''))
@@ -58,7 +58,7 @@ export async function run(stage: Stage): Promise<Outcome> {
     );
   }
   const plain = traced([]);
-  const order = callsOf(readFileSync(traceFile, 'utf8'));
+  const order = readCalls(readFileSync(traceFile, 'utf8'));
   results.push(
     `then exit ${plain.status}, ${isOrdered(order) ? 'fsync, rename, fsync of the folder' : `not in order: ${order.join(' ')} (wrong)`}`,
   );

@@ -24,7 +24,7 @@ const monitors = await createMonitors({
   maxSources: sources,
   onTransition: () => [],
 });
-const nameOf = (index: number) => `camera-${index}`;
+const makeName = (index: number) => `camera-${index}`;
 
 /** An image like those of the reference, and like no other. */
 let serial = 0;
@@ -38,7 +38,7 @@ function observation(): Observation {
 }
 
 async function countImages(): Promise<number[]> {
-  const reports = Array.from({ length: sources }, (_, i) => monitors.report(nameOf(i)));
+  const reports = Array.from({ length: sources }, (_, i) => monitors.report(makeName(i)));
   return (await Promise.all(reports)).map((report) => report?.images ?? 0);
 }
 
@@ -48,7 +48,7 @@ if (perSecond > 0) {
   const started = performance.now();
   setInterval(() => {
     for (const due = ((performance.now() - started) / 1000) * perSecond; observed < due; observed++) {
-      monitors.observe(nameOf(observed % sources), observation());
+      monitors.observe(makeName(observed % sources), observation());
     }
     process.send?.({ observed, at: Date.now() });
   }, 10);
@@ -62,7 +62,7 @@ if (perSecond > 0) {
       serial += 1;
       const id = serial.toString(16).padStart(16, '0').padEnd(64, '0');
       const image = { ...images[serial % images.length], id, hash: id.slice(0, 16), at: Date.now() };
-      monitors.observe(nameOf(i), image);
+      monitors.observe(makeName(i), image);
       // What a service does between two images.
       if (i % 50 === 49) await new Promise((resolve) => setImmediate(resolve));
       if (i % 500 === 499) await store.flush();

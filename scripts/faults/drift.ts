@@ -103,7 +103,7 @@ async function fitSmall(folder: string): Promise<string> {
     const frame = renderFrame(index, { width: 320, height: 180 });
     writeFileSync(join(folder, `${index}.jpg`), await encodeFrame(frame));
   }
-  const { profile } = await fit({ exposures: 0, power: 0, model: 'none', paths: [folder], groupBy: 'none' });
+  const { profile } = await fit({ simulations: 0, power: 0, model: 'none', paths: [folder], groupBy: 'none' });
   const path = join(folder, 'small.stopline');
   await saveProfile(profile, path);
   return path;

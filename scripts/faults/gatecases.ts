@@ -118,7 +118,7 @@ export const judgeFaults: readonly JudgeFault[] = [
 /** Profiles that cannot be used, beside the good one. */
 export async function writeBadProfiles({ profile, profilePath }: Reference): Promise<void> {
   const folder = join(profilePath, '..');
-  const plain = { groupBy: 'none', exposures: 0, power: 0, threads: 1 };
+  const plain = { groupBy: 'none', simulations: 0, power: 0, threads: 1 };
   const { profile: withModel } = await fit({ ...plain, paths: [folder], model: 'default' });
   const bytes = readFileSync(profilePath);
   bytes[bytes.length - 5] ^= 1;

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { memoryOf, type Outcome, post, quantile, type Stage, sleep } from './target.ts';
+import { type Outcome, post, quantile, readMemory, type Stage, sleep } from './target.ts';
 
 /** The status of an answer, 0 where there was none. */
 interface Answer {
@@ -60,7 +60,7 @@ export async function run(stage: Stage): Promise<Outcome> {
   const target = await stage.start();
   let peakMemory = 0;
   const watch = setInterval(() => {
-    peakMemory = Math.max(peakMemory, memoryOf(target.pid));
+    peakMemory = Math.max(peakMemory, readMemory(target.pid));
   }, 100);
   try {
     // Eight at a time are enough to keep two workers busy and few enough to be taken all.

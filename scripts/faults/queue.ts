@@ -47,7 +47,7 @@ export async function killWorkers(options: {
     const { incoming, profile } = await renderCamera(folder, images);
     const single = join(folder, 'single.parquet');
     run('score', incoming, '--profile', profile, '--out', single);
-    const expected = await rowsOf(single);
+    const expected = await readRows(single);
     const url = `redis://127.0.0.1:${redis.port}`;
     const startWorker = () => {
       const args = ['worker', '--queue', url, '--threads', '1', '--queue-stalled-ms', '2000'];
@@ -82,7 +82,7 @@ export async function killWorkers(options: {
       for (const child of children) child.kill('SIGKILL');
       const joined = join(folder, `joined${i}.parquet`);
       run('merge', join(out, 'manifest.json'), '--out', joined);
-      const found = await rowsOf(joined);
+      const found = await readRows(joined);
       for (const [path, rows] of expected) {
         const [first, ...more] = found.get(path) ?? [];
         if (first === undefined) report.missing++;
@@ -98,7 +98,7 @@ export async function killWorkers(options: {
   }
 }
 
-async function rowsOf(file: string): Promise<Map<string, string[]>> {
+async function readRows(file: string): Promise<Map<string, string[]>> {
   const rows = new Map<string, string[]>();
   for await (const row of await openParquet(file)) {
     const path = String(row.path);

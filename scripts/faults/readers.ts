@@ -1,11 +1,11 @@
-import { descriptorsOf, memoryOf, type Outcome, openRaw, type Stage, sleep } from './target.ts';
+import { countDescriptors, type Outcome, openRaw, readMemory, type Stage, sleep } from './target.ts';
 
 /** Clients that ask for much and read nothing: what is written for them must not pile up, and they are cut off. */
 export async function run(stage: Stage): Promise<Outcome> {
   const sockets = stage.count ?? 100;
   const args = ['--headers-timeout-ms', '500', '--request-timeout-ms', '1000', '--max-wait-ms', '0'];
   const target = await stage.start({ args });
-  const [memory, descriptors] = [memoryOf(target.pid), descriptorsOf(target.pid)];
+  const [memory, descriptors] = [readMemory(target.pid), countDescriptors(target.pid)];
   const readers = await Promise.all(Array.from({ length: sockets }, () => openRaw(target.url)));
   for (const { socket } of readers) {
     socket.pause();
@@ -14,11 +14,11 @@ export async function run(stage: Stage): Promise<Outcome> {
   }
   let peak = memory;
   // Idle sockets are closed 10 s after their request could have ended.
-  for (let i = 0; i < 140 && descriptorsOf(target.pid) > descriptors + 5; i++) {
-    peak = Math.max(peak, memoryOf(target.pid));
+  for (let i = 0; i < 140 && countDescriptors(target.pid) > descriptors + 5; i++) {
+    peak = Math.max(peak, readMemory(target.pid));
     await sleep(100);
   }
-  const left = descriptorsOf(target.pid) - descriptors;
+  const left = countDescriptors(target.pid) - descriptors;
   for (const { socket } of readers) socket.destroy();
   target.kill('SIGKILL');
   return {

@@ -18,7 +18,7 @@ async function fitFrames(first: number) {
   const folder = await mkdtemp(join(tmpdir(), 'stopline-reload-'));
   for (let i = 0; i < 60; i++)
     await writeFile(join(folder, `${i}.jpg`), await encodeFrame(renderFrame(first + i, size)));
-  const plain = { exposures: 0, power: 0, model: 'none', groupBy: 'none', threads: 1 };
+  const plain = { simulations: 0, power: 0, model: 'none', groupBy: 'none', threads: 1 };
   const { profile } = await fit({ ...plain, paths: [folder], name: `from ${first}` });
   await rm(folder, { recursive: true });
   return profile;
@@ -50,10 +50,10 @@ export async function reloadUnderLoad(options: {
   const profiles = [await fitFrames(0), await fitFrames(60)];
   const image = Buffer.from(await encodeFrame(renderFrame(1000, size)));
   const expected = new Map<string, string>();
-  const keyOf = ({ verdict, pValue, score }: Verdict) => `${verdict} ${pValue} ${score}`;
+  const makeKey = ({ verdict, pValue, score }: Verdict) => `${verdict} ${pValue} ${score}`;
   for (const profile of profiles) {
     const inspector = await createInspector({ profile });
-    expected.set(profile.sha256, keyOf(await inspector.inspect(image)));
+    expected.set(profile.sha256, makeKey(await inspector.inspect(image)));
   }
   if (new Set(expected.values()).size < 2) throw new Error('Expected Profiles that judge the image differently.');
   const folder = await mkdtemp(join(tmpdir(), 'stopline-reload-'));
@@ -68,7 +68,7 @@ export async function reloadUnderLoad(options: {
   const ask = async () => {
     const response = await request(`${service.url}/inspect`, { method: 'POST', body: image });
     const answer = (await response.body.json()) as Verdict;
-    const isRight = response.statusCode === 200 && expected.get(answer.profile.sha256) === keyOf(answer);
+    const isRight = response.statusCode === 200 && expected.get(answer.profile.sha256) === makeKey(answer);
     if (!isRight) wrongAnswers.push(`${response.statusCode} ${JSON.stringify(answer).slice(0, 200)}`);
   };
   const load = async () => {

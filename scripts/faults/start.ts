@@ -1,4 +1,4 @@
-import { isReadyWithin, memoryOf, type Outcome, post, quantile, type Stage, setStage, sleep } from './target.ts';
+import { isReadyWithin, type Outcome, post, quantile, readMemory, type Stage, setStage, sleep } from './target.ts';
 
 /** A restart, with the default model: how long until requests are served, and how much memory all of it takes then. */
 export async function run({ count: times = 5 }: Stage): Promise<Outcome> {
@@ -14,8 +14,8 @@ export async function run({ count: times = 5 }: Stage): Promise<Outcome> {
     for (let k = 0; k < 50; k++) if ((await post(target.url, stage.frame)).status === 200) right += 1;
     if (!isReady || right < 50) wrong += 1;
     await sleep(2000); // the spare process starts when the others are ready
-    pss = Math.max(pss, memoryOf(target.pid));
-    rss = Math.max(rss, memoryOf(target.pid, 'Rss'));
+    pss = Math.max(pss, readMemory(target.pid));
+    rss = Math.max(rss, readMemory(target.pid, 'Rss'));
     target.kill('SIGTERM');
     await target.exit;
   }

@@ -1,11 +1,11 @@
-import { childrenOf, isReadyWithin, type Outcome, post, type Stage, sleep } from './target.ts';
+import { isReadyWithin, listChildren, type Outcome, post, type Stage, sleep } from './target.ts';
 
 /** The whole service is stopped for a while and goes on, as when a machine is moved. */
 export async function run(stage: Stage): Promise<Outcome> {
   const seconds = stage.count ?? 5;
   const target = await stage.start({ env: { STOPLINE_MAX_IMAGE_MS: '2000' } });
   await post(target.url, stage.frame);
-  const all = [target.pid, ...childrenOf(target.pid)];
+  const all = [target.pid, ...listChildren(target.pid)];
   const replies = Array.from({ length: 4 }, () => post(target.url, stage.frame));
   await sleep(2);
   for (const pid of all) process.kill(pid, 'SIGSTOP');

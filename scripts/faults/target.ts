@@ -44,15 +44,15 @@ export interface Stage {
 
 /** Fits a small Profile in a temporary folder, unless told otherwise without a network and without causes. */
 export async function setStage(
-  of: { isCareless?: boolean; count?: number; fitted?: Partial<FitOptions> } = {},
+  options: { isCareless?: boolean; count?: number; fitted?: Partial<FitOptions> } = {},
 ): Promise<Stage> {
-  const { isCareless = false, count, fitted } = of;
+  const { isCareless = false, count, fitted } = options;
   const folder = mkdtempSync(join(tmpdir(), 'stopline-faults-'));
   const images = join(folder, 'reference');
   mkdirSync(images);
   const size = { width: 320, height: 180 };
   for (let i = 0; i < 60; i++) writeFileSync(join(images, `${i}.jpg`), await encodeFrame(renderFrame(i, size)));
-  const { profile } = await fit({ paths: [images], exposures: 0, power: 0, model: 'none', ...fitted });
+  const { profile } = await fit({ paths: [images], simulations: 0, power: 0, model: 'none', ...fitted });
   const path = join(folder, 'camera.stopline');
   await saveProfile(profile, path);
   const frame = await encodeFrame(renderFrame(1000, size));
@@ -109,23 +109,23 @@ export async function setStage(
  * Memory of a process and of those it started, in MB.
  * @param what `Pss` counts once what they share, the code of Node and of libraries above all; `Rss` once for each
  */
-export function memoryOf(pid: number, what: 'Pss' | 'Rss' = 'Pss'): number {
+export function readMemory(pid: number, what: 'Pss' | 'Rss' = 'Pss'): number {
   try {
     const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
     const own = Number(new RegExp(`^${what}: +(\\d+)`, 'm').exec(text)?.[1] ?? 0) / 1024;
-    return childrenOf(pid).reduce((sum, child) => sum + memoryOf(child, what), own);
+    return listChildren(pid).reduce((sum, child) => sum + readMemory(child, what), own);
   } catch {
     return 0; // it has just ended
   }
 }
 
-export function childrenOf(pid: number): number[] {
+export function listChildren(pid: number): number[] {
   const path = `/proc/${pid}/task/${pid}/children`;
   return existsSync(path) ? readFileSync(path, 'utf8').trim().split(' ').filter(Boolean).map(Number) : [];
 }
 
 /** Time on the processor of a process so far. */
-export function cpuMsOf(pid: number): number {
+export function readCpuMs(pid: number): number {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
     return (Number(fields[11]) + Number(fields[12])) * 10; // in ticks of 10 ms
@@ -134,7 +134,7 @@ export function cpuMsOf(pid: number): number {
   }
 }
 
-export const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+export const countDescriptors = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 
 /** How one request ended: the status of its answer, or the code of the error. */
 export interface Reply {

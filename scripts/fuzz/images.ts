@@ -51,7 +51,7 @@ export async function fuzzProfile(folder: string): Promise<string> {
   const images = join(folder, 'reference');
   mkdirSync(images);
   for (let i = 0; i < 60; i++) writeFileSync(join(images, `${i}.jpg`), await encodeFrame(renderFrame(i, size)));
-  const { profile } = await fit({ paths: [images], exposures: 0, power: 0, model: 'none', threads: 1 });
+  const { profile } = await fit({ paths: [images], simulations: 0, power: 0, model: 'none', threads: 1 });
   const path = join(folder, 'fuzz.stopline');
   await saveProfile(profile, path);
   return path;

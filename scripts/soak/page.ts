@@ -138,7 +138,7 @@ async function send(url: string, images: readonly Uint8Array[], until: number) {
 }
 
 /** Slope of a straight line through the last third, times its length, as a share of its mean. */
-function growthOf(heap: readonly number[]): number {
+function measureGrowth(heap: readonly number[]): number {
   const last = heap.slice(-Math.ceil(heap.length / 3));
   const mean = last.reduce((sum, value) => sum + value, 0) / last.length;
   const middle = (last.length - 1) / 2;
@@ -181,7 +181,7 @@ async function soak(stage: Stage, browser: Browser): Promise<boolean> {
   for (const [p, { name, faults, frames }] of pages.entries()) {
     const { frames: count, tooLong, longest, long } = await frames();
     const heap = heaps[p];
-    const growth = growthOf(heap);
+    const growth = measureGrowth(heap);
     const isFlat = growth < maxGrowth;
     const isGoodPage = isFlat && count > 0 && longest <= longestMs && faults.length === 0;
     const MB = (bytes: number) => (bytes / 1e6).toFixed(2);
@@ -200,7 +200,7 @@ async function soak(stage: Stage, browser: Browser): Promise<boolean> {
 
 if (!browserPath) throw new Error('Expected chromium on this machine (Debian package chromium) but found none.');
 // With what draws the whole page: a network, and pictures of what is alike.
-const stage = await setStage({ fitted: { exposures: 10, model: undefined, keepPaths: true } });
+const stage = await setStage({ fitted: { simulations: 10, model: undefined, keepPaths: true } });
 const browser = await openBrowser();
 try {
   if (!(await soak(stage, browser))) process.exitCode = 1;

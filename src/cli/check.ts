@@ -8,7 +8,7 @@ import { countImages, listImages } from '../run/inputs/folder.ts';
 import { mapOrdered } from '../run/mapordered.ts';
 import { createPool } from '../run/pool.ts';
 import type { Row } from '../run/rows/row.ts';
-import { type FindingsFormat, findingsFormats, findingsOf, formatFindings, toJson } from './findings.ts';
+import { type FindingsFormat, findingsFormats, formatFindings, listFindings, toJson } from './findings.ts';
 import { interruptible } from './interrupt.ts';
 import { configWithProfile, settingOption } from './options.ts';
 import { startProgress } from './progress.ts';
@@ -137,5 +137,5 @@ async function runCheck(paths: string[], flags: CheckFlags): Promise<void> {
   if (!check.passed) process.exitCode = driftExit;
   const format = json ? 'json' : asked;
   if (format === 'json') return print(JSON.stringify(toJson(check, population, profile)));
-  print(formatFindings(format, { findings: findingsOf(check), check, population, profile }));
+  print(formatFindings(format, { findings: listFindings(check), check, population, profile }));
 }

@@ -18,7 +18,7 @@ import { encodeFrame, renderFrame } from './demo/camera/camera.ts';
 import { commandLine, print, printable, printJson, styled, table } from './terminal.ts';
 
 /** One thing that was tried. */
-interface Check {
+interface DoctorCheck {
   name: string;
   ok: boolean;
   text: string;
@@ -40,7 +40,7 @@ interface Findings {
     /** The model that fit takes by itself. */
     default: Awaited<ReturnType<typeof examineDefaultModel>>;
   };
-  checks: Check[];
+  checks: DoctorCheck[];
   /** What would make it faster or leaner, with the command to type. */
   hints: string[];
 }
@@ -145,7 +145,7 @@ function describeAllocator(arenas: string | undefined): { text: string; hint?: s
   };
 }
 
-async function check(name: string, test: () => string | Promise<string>): Promise<Check> {
+async function check(name: string, test: () => string | Promise<string>): Promise<DoctorCheck> {
   try {
     return { name, ok: true, text: await test() };
   } catch (error) {

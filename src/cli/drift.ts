@@ -96,7 +96,7 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
       return;
     }
     const { monitor } = replay;
-    const transition = monitor.observe(drift.observationOf(step, replay.images++ * interval));
+    const transition = monitor.observe(drift.makeObservation(step, replay.images++ * interval));
     replay.states.push(monitor.state);
     if (!transition) return;
     const isAlarm = transition.to === 'drifted' || transition.to === 'suspect';
@@ -153,7 +153,7 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
   const all = [...replays.values()];
   if (all.length === 0) throw new StoplineError('INPUT_NO_IMAGES', `Expected rows in "${paths[0]}" but found none.`);
   if (json) printJson({ sources: all.map(asJson) });
-  else print(all.map(textOf).join('\n\n'));
+  else print(all.map(formatText).join('\n\n'));
   const alarmed = all.filter(({ transitions }) => transitions.some(({ to }) => to === 'drifted' || to === 'frozen'));
   if (alarmed.length > 0) process.exitCode = 1;
 }
@@ -184,7 +184,7 @@ function timeline(states: readonly DriftState[]): string {
   }).join('');
 }
 
-function textOf({ source, monitor, images, failed, transitions, states }: Replay): string {
+function formatText({ source, monitor, images, failed, transitions, states }: Replay): string {
   const report = monitor.report();
   const time = report.correlationTime;
   const lines = [

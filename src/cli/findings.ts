@@ -1,4 +1,4 @@
-import { type Check, type CheckedShare, falseDiscoveryRate } from '../drift/check.ts';
+import { type CheckedShare, falseDiscoveryRate, type PopulationCheck } from '../drift/check.ts';
 import { leastImages, type Population, type Shift } from '../drift/population.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Profile } from '../profile/description.ts';
@@ -9,7 +9,7 @@ export const findingsFormats = ['text', 'json', 'junit', 'github', 'markdown'] a
 export type FindingsFormat = (typeof findingsFormats)[number];
 
 /** One thing that was checked. */
-interface Finding {
+interface CheckFinding {
   group: 'shares' | 'detectors' | 'statistics';
   /** Of the statistic, of the detector, or of the share. */
   name: string;
@@ -19,8 +19,8 @@ interface Finding {
 }
 
 interface Checked {
-  findings: readonly Finding[];
-  check: Check;
+  findings: readonly CheckFinding[];
+  check: PopulationCheck;
   population: Population;
   profile: Profile;
 }
@@ -33,15 +33,15 @@ const maxRows = 8;
 const maxImages = 3;
 
 /** Shares first, then what has moved, farthest first, then the rest. */
-export function findingsOf({ shares, shifts }: Check): Finding[] {
-  const shareFinding = (name: string, words: string, share: CheckedShare): Finding => ({
+export function listFindings({ shares, shifts }: PopulationCheck): CheckFinding[] {
+  const shareFinding = (name: string, words: string, share: CheckedShare): CheckFinding => ({
     group: 'shares',
     name,
     passed: share.passed,
     text: `${percent(share.share)} ${words} (${share.hits} of ${share.images}, 95 % interval ${percent(share.low)} to ${percent(share.high)}), ${percent(share.max)} allowed`,
   });
   const moved = shifts.map(
-    (shift): Finding => ({
+    (shift): CheckFinding => ({
       group: shift.kind === 'detector' ? 'detectors' : 'statistics',
       name: shift.name,
       passed: !shift.moved,
@@ -79,7 +79,7 @@ function pText(p: number): string {
 
 /** For programs: everything that the other formats are made from. */
 export function toJson(
-  { passed, counts, shares, shifts, maxDistance }: Check,
+  { passed, counts, shares, shifts, maxDistance }: PopulationCheck,
   population: Population,
   profile: Profile,
 ) {
@@ -241,7 +241,7 @@ function escapeProperty(words: string): string {
 /** JUnit XML: a suite a group, a case for everything that was checked. */
 function junit(checked: Checked): string {
   const { findings } = checked;
-  const failures = (of: readonly Finding[]) => of.filter(({ passed }) => !passed).length;
+  const failures = (findings: readonly CheckFinding[]) => findings.filter(({ passed }) => !passed).length;
   const suites = (['shares', 'detectors', 'statistics'] as const).map((group) => {
     const members = findings.filter((finding) => finding.group === group);
     const cases = members.map(({ name, passed, text: words }) => {

@@ -28,7 +28,7 @@ interface FitFlags extends InputFlags {
   threads?: string;
   warn?: number;
   block?: number;
-  exposures?: number;
+  simulations?: number;
   power?: number;
   example: boolean;
   model?: string;
@@ -67,7 +67,7 @@ export function fitCommand(): Command {
     .addOption(numberOption('--block <RATE>', 'false-alarm rate to promise for block (default: 0.001)'))
     .addOption(
       numberOption(
-        '--exposures <N>',
+        '--simulations <N>',
         'reference images put through the simulated causes, to learn what rain, blur... look like here; 0 for none (default: 120)',
       ),
     )
@@ -118,9 +118,9 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   });
   const { threads, device } = config;
   const { warn = 0.01, block = Math.min(0.001, warn) } = flags;
-  const { name, seed, groupBy, exposures, power, example, model, classifier, keepPaths, ordered } = flags;
+  const { name, seed, groupBy, simulations, power, example, model, classifier, keepPaths, ordered } = flags;
   const falseAlarmRate = { warn, block };
-  const choices = { name, seed, groupBy, exposures, power, example, model, classifier, keepPaths, ordered };
+  const choices = { name, seed, groupBy, simulations, power, example, model, classifier, keepPaths, ordered };
   const options = { paths, threads, device, falseAlarmRate, ...choices };
   if (flags.profilePer !== undefined) {
     for (const flag of ['manifest', 'shard'] as const) {
@@ -218,7 +218,7 @@ function line(source: string, { profile, skipped, outliers, warnings }: FitResul
 
 /** The stages of a fit, as progress bars. */
 export function fitProgress() {
-  const labels = { measure: 'measure', expose: 'simulate causes', train: 'train', power: 'report power' };
+  const labels = { measure: 'measure', simulate: 'simulate causes', train: 'train', power: 'report power' };
   return startStages((stage: keyof typeof labels) => [labels[stage], stage === 'train' ? 'model' : 'images']);
 }
 
@@ -232,7 +232,7 @@ function powerTable({ power, harm }: Profile): string[] {
     cause,
     warn.map(shade).join(' '),
     detectedFrom === undefined ? 'not reliably' : `from severity ${detectedFrom}`,
-    ...(harm ? [flipsOf(harm, cause)] : []),
+    ...(harm ? [formatFlips(harm, cause)] : []),
   ]);
   const missed = blindTo(power);
   return [
@@ -250,7 +250,7 @@ function powerTable({ power, harm }: Profile): string[] {
   ];
 }
 
-function flipsOf({ causes }: NonNullable<Profile['harm']>, name: string): string {
+function formatFlips({ causes }: NonNullable<Profile['harm']>, name: string): string {
   const row = causes.find(({ cause }) => cause === name);
   return row ? `flips ${row.flips.map((share) => `${Math.round(share * 100)}`.padStart(3)).join(' ')} %` : '';
 }
@@ -299,7 +299,7 @@ function summary({ profile, skipped, outliers, missingModel, warnings }: FitResu
     ['statistics', `${profile.statistics.length} scored, ${Object.keys(profile.constants).length} constant`],
     [
       'causes',
-      profile.causes ? `${profile.causes.names.length} simulated causes learnt` : 'none learnt (--exposures 0)',
+      profile.causes ? `${profile.causes.names.length} simulated causes learnt` : 'none learnt (--simulations 0)',
     ],
     ...(['warn', 'block'] as const).map((level) => {
       const { asked, promised } = falseAlarmRate;

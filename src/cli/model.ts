@@ -9,7 +9,7 @@ import { checkAnswers } from '../image/embedding/embedder.ts';
 import type { Graph } from '../image/embedding/graph.ts';
 import { knownFrames } from '../image/embedding/knownframes.ts';
 import { openPrepared } from '../image/embedding/open.ts';
-import { cardPathOf, prepareModel, proposeFor, readCard, readModel } from '../image/embedding/prepare.ts';
+import { prepareModel, proposeFor, readCard, readModel, resolveCardPath } from '../image/embedding/prepare.ts';
 import { tryModel } from '../image/embedding/trial.ts';
 import { checkWritable } from './output.ts';
 import { bytesText, commandLine, note, print, printable, printJson, styled, table } from './terminal.ts';
@@ -85,7 +85,7 @@ async function inspectModel(path: string, flags: { out?: string; json?: boolean 
     note(`stopline: warning: the card has no known answers: ${printable((error as Error).message)}`);
   }
   if (flags.out !== undefined) await writeCard(flags.out, card);
-  if (flags.json) printJson({ bytes, graph: summaryOf(read.graph), card, guesses });
+  if (flags.json) printJson({ bytes, graph: summariseGraph(read.graph), card, guesses });
   else print(describeModel(path, bytes, read.graph, card, guesses, flags.out));
 }
 
@@ -100,7 +100,7 @@ async function writeCard(file: string, card: ModelCard, flag: 'wx' | 'w' = 'wx')
   }
 }
 
-function summaryOf(graph: Graph) {
+function summariseGraph(graph: Graph) {
   const counts = new Map<string, number>();
   for (const { operator, domain } of graph.nodes) {
     const name = domain === '' ? operator : `${domain}.${operator}`;
@@ -125,7 +125,7 @@ function describeModel(
   guesses: readonly string[],
   out: string | undefined,
 ): string {
-  const { producer, opset, nodes, parameters, operators } = summaryOf(graph);
+  const { producer, opset, nodes, parameters, operators } = summariseGraph(graph);
   const kinds = Object.entries(operators).map(([name, count]) => `${name} ${count}`);
   const { input, outputs } = card;
   const from = [producer && `from ${producer}`, opset > 0 && `opset ${opset}`].filter(Boolean).join(', ');
@@ -146,7 +146,7 @@ function describeModel(
   for (const guess of guesses) lines.push(`  - ${printable(guess)}`);
   lines.push(
     out === undefined
-      ? `Write the card: ${commandLine('model', 'inspect', path, '--out', cardPathOf(path))}`
+      ? `Write the card: ${commandLine('model', 'inspect', path, '--out', resolveCardPath(path))}`
       : `Card written to ${printable(out)}. After a change to it: ${commandLine('model', 'check', path, '--record')}`,
   );
   return lines.join('\n');
@@ -160,7 +160,7 @@ interface CheckFlags {
 }
 
 async function checkModel(path: string, flags: CheckFlags): Promise<void> {
-  const cardPath = flags.card ?? cardPathOf(path);
+  const cardPath = flags.card ?? resolveCardPath(path);
   const card = readCard(cardPath);
   if (card === undefined)
     throw new StoplineError(

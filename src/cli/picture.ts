@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import type { Frame } from '../image/frame.ts';
-import { lengthOf, table } from './terminal.ts';
+import { measureWidth, table } from './terminal.ts';
 
 /** Characters of a small picture: enough to tell a rainy street from a dark one, little beside a table. */
 const most = { columns: 44, lines: 14 };
@@ -33,7 +33,7 @@ export async function picture({ data, width, height, channels }: Frame): Promise
 
 /** Lines and a picture on their right; the picture above where both do not fit into so many columns. */
 export function beside(lines: readonly string[], pictureLines: readonly string[], columns: number): string[] {
-  const widest = (of: readonly string[]) => Math.max(0, ...of.map(lengthOf));
+  const widest = (names: readonly string[]) => Math.max(0, ...names.map(measureWidth));
   if (lines.length === 0 || pictureLines.length === 0) return [...pictureLines, ...lines];
   if (widest(lines) + 2 + widest(pictureLines) > columns) return [...pictureLines, '', ...lines];
   const rows = Array.from({ length: Math.max(lines.length, pictureLines.length) }, (_, i) => [

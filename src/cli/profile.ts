@@ -16,7 +16,7 @@ interface AcceptFlags {
   out: string;
   model?: string;
   groupBy?: string;
-  exposures?: number;
+  simulations?: number;
   power?: number;
   threads?: number;
   s3Endpoint?: string;
@@ -46,7 +46,7 @@ export function profileCommand(): Command {
     .requiredOption('-o, --out <FILE>', 'the new Profile')
     .option('--model <FILE>', 'model that the Profile was fitted with, where it is not that of this package')
     .option('--group-by <RULE>', 'as of fit')
-    .addOption(numberOption('--exposures <N>', 'as of fit'))
+    .addOption(numberOption('--simulations <N>', 'as of fit'))
     .addOption(numberOption('--power <N>', 'as of fit'))
     .addOption(numberOption('--threads <N>', 'worker threads'))
     .addOption(settingOption('s3Endpoint'))

@@ -63,12 +63,12 @@ async function runReport(path: string, flags: ReportFlags): Promise<void> {
         flags.out,
         await loadProfile(configWithProfile({ profile: flags.profile }).config.profile),
       )
-    : await writeReport(flags.out, await renderReport(await loadProfile(path), { example: exampleOf(flags) }));
+    : await writeReport(flags.out, await renderReport(await loadProfile(path), { example: readExample(flags) }));
   if (flags.json) printJson({ file: flags.out, bytes });
   else print(reportWritten(flags.out, bytes));
 }
 
-function exampleOf({ example }: ReportFlags): Uint8Array | undefined {
+function readExample({ example }: ReportFlags): Uint8Array | undefined {
   return example === undefined ? undefined : readImage(example, defaultLimits.maxBytes);
 }
 
@@ -106,13 +106,13 @@ function createReplay(profile: Profile) {
   let drift: ReturnType<typeof createDrift> | undefined;
   return {
     transitions,
-    take(row: Parameters<ReturnType<typeof createDrift>['observationOf']>[0] & { path: string }) {
+    take(row: Parameters<ReturnType<typeof createDrift>['makeObservation']>[0] & { path: string }) {
       drift ??= createDrift(profile, { decideBy: row.decidedBy });
       const source = dirname(row.path);
       if (!monitors.has(source) && monitors.size >= maxSources) return;
       const watched = monitors.get(source) ?? { monitor: drift.monitor(), images: 0 };
       monitors.set(source, watched);
-      const transition = watched.monitor.observe(drift.observationOf(row, watched.images++ * intervalMs));
+      const transition = watched.monitor.observe(drift.makeObservation(row, watched.images++ * intervalMs));
       if (!transition) return;
       const { from, to, text } = transition;
       transitions.push({ source, image: watched.images, from, to, text });

@@ -7,7 +7,7 @@ import { decoderVersion } from '../image/decode.ts';
 import { loadProfile } from '../profile/file.ts';
 import { noImages } from '../run/inputs/folder.ts';
 import type { Item } from '../run/inputs/item.ts';
-import { createColumnTypes, formatOf, judgeItems, unfinishedItems } from '../run/judgeitems.ts';
+import { chooseFormat, createColumnTypes, judgeItems, unfinishedItems } from '../run/judgeitems.ts';
 import { isObjectUrl } from '../run/objects.ts';
 import { createPool } from '../run/pool.ts';
 import { openJob } from '../run/rows/job.ts';
@@ -74,7 +74,7 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   const { config } = configWithProfile({ profile: file, model, decideBy, threads, core, s3Endpoint, queue });
   // Only where it is asked for: an address in the environment is for the workers.
   if (queue !== undefined) return scoreOnQueue(paths, flags, { ...config, queue });
-  const format = formatOf(flags.out, flags.format);
+  const format = chooseFormat(flags.out, flags.format);
   await checkOutputs(flags, format);
   // Loaded here as well, so that a bad Profile is found before any file is written.
   const profile = await loadProfile(config.profile);
@@ -149,10 +149,10 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
         if (error instanceof StoplineError && error.code === 'STOPLINE_ERR_INPUT_NO_IMAGES') await job.remove();
         if (!(error instanceof Interruption)) throw error;
         job.commit();
-        const of = total === undefined ? '' : ` of ${total}`;
+        const ending = total === undefined ? '' : ` of ${total}`;
         throw new Interruption(
           error.exit,
-          `interrupted after ${job.rows}${of} images; their rows are in ${printable(job.file)}. Go on: the same command with --resume`,
+          `interrupted after ${job.rows}${ending} images; their rows are in ${printable(job.file)}. Go on: the same command with --resume`,
         );
       } finally {
         job.close();

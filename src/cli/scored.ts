@@ -19,7 +19,7 @@ export async function* readRows(path: string, { sha256 }: Profile, decideBy?: st
     for await (const line of lines) {
       number++;
       if (line.trim() === '') continue;
-      const row = rowOf(line);
+      const row = parseRow(line);
       if (!row) {
         throw new StoplineError(
           'REQUEST_INVALID',
@@ -45,7 +45,7 @@ export async function* readRows(path: string, { sha256 }: Profile, decideBy?: st
   }
 }
 
-function rowOf(line: string): Row | undefined {
+function parseRow(line: string): Row | undefined {
   try {
     const row = JSON.parse(line);
     if (typeof row?.path !== 'string') return undefined;

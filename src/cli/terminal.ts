@@ -43,16 +43,17 @@ export function verdictText(verdict: Verdict['verdict'], text: string = verdict)
 }
 
 /** Characters of a text that are seen. */
-export function lengthOf(text: string): number {
+export function measureWidth(text: string): number {
   return stripVTControlCharacters(text).length;
 }
 
 /** Rows with aligned columns, two spaces apart; `right` names the columns that are aligned to the right. */
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
   const widths: number[] = [];
-  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, lengthOf(cell));
+  for (const row of rows)
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, measureWidth(cell));
   const pad = (cell: string, i: number) => {
-    const space = ' '.repeat(widths[i] - lengthOf(cell));
+    const space = ' '.repeat(widths[i] - measureWidth(cell));
     return right.includes(i) ? space + cell : cell + space;
   };
   return rows.map((row) => row.map(pad).join('  ').trimEnd()).join('\n');

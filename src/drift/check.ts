@@ -21,7 +21,7 @@ export interface CheckedShare extends Interval {
 }
 
 /** Whether a set of images matches the population that the Profile describes, and in what it does not. */
-export interface Check {
+export interface PopulationCheck {
   passed: boolean;
   counts: VerdictCounts;
   /** `warn` counts blocked images, too; an image that cannot be judged counts as blocked. */
@@ -53,16 +53,16 @@ export function defaultShares({ falseAlarmRate }: Profile): { maxBlock: number; 
  * (Clopper-Pearson) of a share exceeds its limit, or where a statistic lies farther from the reference than `maxDistance` and the
  * two-sample test rejects that nothing has moved at a false discovery rate of 1 % over all statistics.
  */
-export function checkPopulation(population: Population, limits: CheckLimits): Check {
+export function checkPopulation(population: Population, limits: CheckLimits): PopulationCheck {
   const { counts } = population;
-  const shareOf = (hits: number, max: number): CheckedShare => {
+  const checkShare = (hits: number, max: number): CheckedShare => {
     const interval = clopperPearson(hits, counts.images);
     return { hits, images: counts.images, share: hits / counts.images, ...interval, max, passed: interval.low <= max };
   };
   const blocked = counts.block + counts.failed;
   const shares = {
-    warn: shareOf(blocked + counts.warn, limits.maxWarn),
-    block: shareOf(blocked, limits.maxBlock),
+    warn: checkShare(blocked + counts.warn, limits.maxWarn),
+    block: checkShare(blocked, limits.maxBlock),
   };
   const shifts = population.shifts().map((shift) => ({
     ...shift,

@@ -5,7 +5,7 @@ export const powers = [0.15, 0.35, 0.6, 0.85] as const;
 /** Sizes of shifts, in deviations, that the bets on one statistic are best at; the second is three times the first. */
 export const tilts = [0.2, 0.6] as const;
 /** Half of the alarms that are allowed go to the score, half to all statistics together. */
-export const share = 0.5;
+export const mixtureShare = 0.5;
 /**
  * Share of calibration sets for which a bet may be slightly too good: each bet on the score, and all bets on statistics of one
  * tilt and direction together. Those that err a little still keep their part of the promise, because each has a threshold
@@ -81,12 +81,12 @@ export function createDetectors(calibration: Calibration, falseAlarmEvery: numbe
     Float64Array.from(correlation.statistics, (time) => images / time),
     deltas.statistics / count,
   );
-  const allowed = falseAlarmEvery / share;
+  const allowed = falseAlarmEvery / mixtureShare;
   const ofScore = 1 / powers.length / allowed;
   const ofStatistic = 1 / (allowed * safety * betsPerStatistic * count);
   const paces = new Map<string, Pace>();
 
-  const rankOf = (score: number) => {
+  const findRank = (score: number) => {
     let [low, high] = [0, scores.length];
     while (low < high) {
       const middle = (low + high) >> 1;
@@ -121,7 +121,7 @@ export function createDetectors(calibration: Calibration, falseAlarmEvery: numbe
     },
     update(evidence, { score, z }, pace) {
       if (!Number.isNaN(score)) {
-        const rank = rankOf(score);
+        const rank = findRank(score);
         for (let i = 0; i < powers.length; i++) {
           const factor = Math.exp(logFactors[i][rank] / pace.score);
           evidence.score[i] = Math.min(most, (evidence.score[i] + ofScore) * factor);
@@ -154,7 +154,7 @@ export function createDetectors(calibration: Calibration, falseAlarmEvery: numbe
       }
       return { score: sum, statistic: largest, position: Math.floor(place / betsPerStatistic) };
     },
-    weight: (score) => (Number.isNaN(score) ? 0 : logFactors[1][rankOf(score)]),
+    weight: (score) => (Number.isNaN(score) ? 0 : logFactors[1][findRank(score)]),
   };
 }
 

@@ -7,7 +7,7 @@ import type { DecideBy } from '../profile/verdict.ts';
 import { betsPerStatistic, type Calibration, createDetectors, powers } from './detectors.ts';
 import { mergeStates } from './merge.ts';
 import { createMonitor, type Monitor } from './monitor.ts';
-import { type Observable, type Observation, observationOf } from './observation.ts';
+import { makeObservation, type Observable, type Observation } from './observation.ts';
 import type { Shared } from './state.ts';
 
 export interface DriftOptions {
@@ -28,7 +28,7 @@ export interface Drift {
   /** sha256 of the Profile. */
   readonly profile: string;
   /** @param at when the image was taken or came, milliseconds since 1970 */
-  observationOf(verdict: Observable, at: number): Observation;
+  makeObservation(verdict: Observable, at: number): Observation;
   /**
    * A monitor of one source.
    * @param state what another monitor saved; one of another Profile or version is left aside, and it learns again
@@ -64,7 +64,7 @@ export function createDrift(profile: Profile, options: DriftOptions = {}): Drift
   }
   const { embeddingCloud: cloud, correlationTimes } = profile.tensors;
   const score = profile.correlation?.detectors[decideBy]?.images;
-  const shared = share(
+  const shared = makeShared(
     {
       profile: profile.sha256,
       names,
@@ -78,7 +78,7 @@ export function createDrift(profile: Profile, options: DriftOptions = {}): Drift
   const scorer = createScorer(profile, names);
   return {
     profile: profile.sha256,
-    observationOf: (verdict, at) => observationOf(scorer, verdict, at),
+    makeObservation: (verdict, at) => makeObservation(scorer, verdict, at),
     monitor: (state) => createMonitor(shared, state),
     merge: (states) => mergeStates(shared, states),
   };
@@ -104,7 +104,7 @@ export interface DriftReference {
  * The tables that all monitors of one reference share.
  * @throws {StoplineError} OPTION_INVALID
  */
-export function share(reference: DriftReference, options: DriftOptions): Shared {
+export function makeShared(reference: DriftReference, options: DriftOptions): Shared {
   const { falseAlarmEvery = 10_000, decideBy = 'combined', learnFor = 20 } = options;
   const { staleAfterMs = 5 * 60_000, freezeAfter = 10 } = options;
   const expect = (ok: boolean, text: string, value: unknown) => {
@@ -150,15 +150,16 @@ export function share(reference: DriftReference, options: DriftOptions): Shared 
       rows.subarray(i * across, (i + 1) * across),
     ),
     correlation,
-    promise: (time) => promiseOf(falseAlarmEvery, { images: scores.length, counted: detectors.calibrating, time }),
+    promise: (time) =>
+      describePromise(falseAlarmEvery, { images: scores.length, counted: detectors.calibrating, time }),
   };
 }
 
-function promiseOf(
+function describePromise(
   every: number,
-  of: { images: number; counted: number; time?: { images: number; from: 'reference' | 'stream' } },
+  counts: { images: number; counted: number; time?: { images: number; from: 'reference' | 'stream' } },
 ): string {
-  const { images, counted, time } = of;
+  const { images, counted, time } = counts;
   const among =
     counted < images
       ? `its ${images} images count as ${counted} independent ones`

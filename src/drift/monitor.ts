@@ -4,8 +4,8 @@ import { createMemory, type Memory, packDeviation, packState, type Sizes } from 
 import type { Observation } from './observation.ts';
 import { createDependence } from './pace.ts';
 import type { DriftReport, DriftState, Transition } from './report.ts';
-import { evidenceOf, type Head, restore, type Shared } from './state.ts';
-import { reportOf } from './summary.ts';
+import { collectEvidence, type Head, restore, type Shared } from './state.ts';
+import { buildReport } from './summary.ts';
 import { track } from './track.ts';
 
 /** Watches one source. */
@@ -81,7 +81,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
   const change = (to: DriftState, text: string, id?: string): Transition | undefined => {
     if (to === head.state) return undefined;
     const from = head.state;
-    const { share } = evidenceOf(shared, memory);
+    const { share } = collectEvidence(shared, memory);
     if (to === 'stale' || to === 'frozen') head.before = from === 'stale' || from === 'frozen' ? head.before : from;
     head.state = to;
     head.since = head.at;
@@ -91,7 +91,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
 
   /** The state that the evidence speaks for, of a source whose images come and differ. */
   const judge = (id: string): Transition | undefined => {
-    const { share, by, score, statistic } = evidenceOf(shared, memory);
+    const { share, by, score, statistic } = collectEvidence(shared, memory);
     const current = head.state === 'stale' || head.state === 'frozen' ? head.before : head.state;
     const back = head.state !== current ? 'images come again' : undefined;
     const alone = shared.correlation ? '' : ', which alone is no alarm unless the reference is ordered (fit --ordered)';
@@ -148,7 +148,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
     observe(observation) {
       const { id, z } = observation;
       const at = Number.isFinite(observation.at) ? observation.at : head.at;
-      const key = keyOf(id);
+      const key = hashId(id);
       const seen = findRecent(memory, head, key);
       // Delivered twice: the same image of the same moment.
       if (seen >= 0 && memory.recentAt[seen] === at) return undefined;
@@ -195,7 +195,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
       return change('stale', `no image for ${Math.round(quietMs / 1000)} s`);
     },
     report() {
-      return reportOf(shared, head, memory, dependence, isNew);
+      return buildReport(shared, head, memory, dependence, isNew);
     },
     save() {
       return packState(head, memory.bytes);
@@ -203,7 +203,7 @@ export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
   };
 }
 
-function keyOf(id: string): [number, number] {
+function hashId(id: string): [number, number] {
   return [Number.parseInt(id.slice(0, 8), 16) >>> 0, Number.parseInt(id.slice(8, 16), 16) >>> 0];
 }
 

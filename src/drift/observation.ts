@@ -34,7 +34,7 @@ export type Observable = Pick<
 const maxCauses = 3;
 
 /** @param at milliseconds since 1970 */
-export function observationOf(scorer: Pick<Scorer, 'deviations'>, verdict: Observable, at: number): Observation {
+export function makeObservation(scorer: Pick<Scorer, 'deviations'>, verdict: Observable, at: number): Observation {
   const { projection, causes, expectedFlipRate } = verdict;
   return {
     id: verdict.image.sha256,

@@ -95,7 +95,7 @@ export interface Population {
    */
   shifts(): Shift[];
   /** Values of a statistic or detector, ascending. */
-  valuesOf(name: string): Float64Array;
+  readValues(name: string): Float64Array;
 }
 
 /** Values that are kept of each number; beyond, every second, fourth... image is. */
@@ -192,7 +192,7 @@ export function createPopulation(profile: Pick<Profile, 'statistics' | 'detector
         causes.set(cause.cause, entry);
       }
     },
-    folders: () => [...folders].map(([folder, of]) => ({ folder, counts: of })),
+    folders: () => [...folders].map(([folder, counts]) => ({ folder, counts })),
     timeline: () => timeline.bins(),
     reasons: () => [...reasons.values()].sort(byCount),
     causes: () => [...causes.values()].sort(byCount),
@@ -217,7 +217,7 @@ export function createPopulation(profile: Pick<Profile, 'statistics' | 'detector
         .map((shift, i) => ({ ...shift, adjusted: adjusted[i] }))
         .sort((a, b) => b.distance - a.distance || a.pValue - b.pValue);
     },
-    valuesOf(name) {
+    readValues(name) {
       const values = series.inOrder(profile.statistics.some((row) => row.name === name) ? name : detectorKey(name));
       return values.sort();
     },
@@ -229,14 +229,14 @@ function createHarm() {
   const sum = { images: 0, rate: 0, low: 0, high: 0 };
   const causes = new Map<string | undefined, ExpectedHarm['causes'][number]>();
   return {
-    add({ verdict, causes: [likeliest] = [], expectedFlipRate: of }: RowVerdict) {
-      if (!of) return;
+    add({ verdict, causes: [likeliest] = [], expectedFlipRate: expected }: RowVerdict) {
+      if (!expected) return;
       sum.images++;
-      for (const end of ['rate', 'low', 'high'] as const) sum[end] += of[end];
+      for (const end of ['rate', 'low', 'high'] as const) sum[end] += expected[end];
       const cause = verdict === 'pass' ? undefined : likeliest?.cause;
       const entry = causes.get(cause) ?? { cause, images: 0, flips: 0 };
       entry.images++;
-      entry.flips += of.rate;
+      entry.flips += expected.rate;
       causes.set(cause, entry);
     },
     expected(): ExpectedHarm | undefined {
@@ -271,7 +271,7 @@ function strangest(images: readonly RememberedImage[]): RememberedImage[] {
 }
 
 /** Two columns of numbers, put beside each other; undefined where there are too few to say anything. */
-function compare(of: {
+function compare(column: {
   name: string;
   kind: Shift['kind'];
   unit: string;
@@ -279,12 +279,12 @@ function compare(of: {
   reference: Float64Array;
   current: Float64Array;
 }): Omit<Shift, 'adjusted'> | undefined {
-  const { name, kind, unit, logFloor, reference } = of;
+  const { name, kind, unit, logFloor, reference } = column;
   // Neighbouring frames resemble each other, in the reference as much as here.
-  const memory = memoryOf(of.current);
-  const effective = of.current.length / memory;
+  const memory = estimateMemory(column.current);
+  const effective = column.current.length / memory;
   if (effective < leastImages) return undefined;
-  const current = of.current.sort();
+  const current = column.current.sort();
   const { statistic: distance, pValue } = kolmogorovSmirnov(current, reference, {
     a: effective,
     b: reference.length / memory,
@@ -313,7 +313,7 @@ function compare(of: {
  * Correlation time of numbers in order. A change in the middle of a run would pass for a long memory, and hide itself; it lies in
  * one quarter at most, so the middle of four quarters tells how alike neighbours are apart from it.
  */
-function memoryOf(series: Float64Array): number {
+function estimateMemory(series: Float64Array): number {
   const quarter = Math.floor(series.length / 4);
   const times = [0, 1, 2, 3].map((i) => correlationTime([series.subarray(i * quarter, (i + 1) * quarter)]).images);
   times.sort((a, b) => a - b);

@@ -79,7 +79,7 @@ export function restore(shared: Shared, saved: Uint8Array): { head: Head; memory
  * The larger of the evidence of the score and of the statistic that has most. Where a statistic lies follows slow cycles, such
  * as that of the day, which only an ordered reference tells from drift; without one it makes a source suspect and no more.
  */
-export function evidenceOf({ detectors, names, correlation }: Shared, memory: Memory) {
+export function collectEvidence({ detectors, names, correlation }: Shared, memory: Memory) {
   const { score, statistic: found, position } = detectors.strongest(memory);
   const statistic = correlation ? found : Math.min(found, mostUnordered);
   return { score, statistic, share: Math.max(score, statistic), by: score >= statistic ? 'score' : names[position] };

@@ -1,9 +1,9 @@
 import { type Memory, unpackDeviation } from './memory.ts';
 import type { Dependence } from './pace.ts';
 import { type DriftReport, movedContent, movedStatistics } from './report.ts';
-import { evidenceOf, type Head, type Shared } from './state.ts';
+import { collectEvidence, type Head, type Shared } from './state.ts';
 
-export function reportOf(
+export function buildReport(
   shared: Shared,
   head: Head,
   memory: Memory,
@@ -11,7 +11,7 @@ export function reportOf(
   isNew: boolean,
 ): DriftReport {
   const { names, sizes, falseAlarmEvery } = shared;
-  const { share, by } = evidenceOf(shared, memory);
+  const { share, by } = collectEvidence(shared, memory);
   const correlationTime = dependence.known()
     ? { images: round(dependence.time()), from: dependence.from() }
     : undefined;
@@ -67,7 +67,7 @@ function round(value: number): number {
   return Number(value.toPrecision(4));
 }
 
-interface Row {
+interface SummaryRow {
   at: number;
   pValue: number;
   z: Float32Array;
@@ -75,10 +75,10 @@ interface Row {
 }
 
 /** The rows of the window in order, from the likeliest moment of the change on where there was an alarm. */
-function windowRows({ sizes }: Shared, head: Head, memory: Memory): Row[] {
+function windowRows({ sizes }: Shared, head: Head, memory: Memory): SummaryRow[] {
   const { window, statistics, across } = sizes;
   const filled = Math.min(head.rows, window);
-  const rows = Array.from({ length: filled }, (_, i): Row => {
+  const rows = Array.from({ length: filled }, (_, i): SummaryRow => {
     const row = (head.rows - filled + i) % window;
     const projection = memory.projection.slice(row * across, (row + 1) * across);
     return {

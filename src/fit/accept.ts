@@ -9,7 +9,7 @@ import { fit } from './fit.ts';
 import type { FitOptions } from './options.ts';
 
 export interface AcceptOptions
-  extends Pick<FitOptions, 'groupBy' | 'exposures' | 'power' | 'threads' | 'onProgress' | 'signal'> {
+  extends Pick<FitOptions, 'groupBy' | 'simulations' | 'power' | 'threads' | 'onProgress' | 'signal'> {
   /** The Profile in force. */
   profile: Profile;
   /** Images that people have looked at and found to be as they should be, wherever `score` would take them from. */
@@ -49,7 +49,7 @@ export interface Acceptance {
  * @throws {StoplineError} what `fit` throws
  */
 export async function acceptImages(options: AcceptOptions): Promise<Acceptance> {
-  const { profile, accepted, reference, threads, groupBy, exposures, power, onProgress, signal } = options;
+  const { profile, accepted, reference, threads, groupBy, simulations, power, onProgress, signal } = options;
   const { seed } = profile.reference.split;
   const model = profile.model ? options.model : 'none';
   const inputs = { store: createObjectStore({ endpoint: options.s3Endpoint }), maxBytes: defaultLimits.maxBytes };
@@ -61,7 +61,7 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
     falseAlarmRate: profile.falseAlarmRate.asked,
     keepPaths: profile.model?.paths !== undefined,
     example: profile.example !== undefined,
-    ...{ seed, model, threads, groupBy, exposures, power, onProgress, signal },
+    ...{ seed, model, threads, groupBy, simulations, power, onProgress, signal },
   });
   const after = fitted.profile;
   const reviewed = await openItems(accepted, inputs);
@@ -70,19 +70,19 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
     profile: after,
     images: [profile.reference.fitted, after.reference.fitted],
     accepted: {
-      before: await verdictsOf(reviewed, { profile, model: path, threads }),
-      after: await verdictsOf(reviewed, { profile: after, model: path, threads }),
+      before: await collectVerdicts(reviewed, { profile, model: path, threads }),
+      after: await collectVerdicts(reviewed, { profile: after, model: path, threads }),
     },
     thresholds: {
-      warn: [thresholdOf(profile, 'warn'), thresholdOf(after, 'warn')],
-      block: [thresholdOf(profile, 'block'), thresholdOf(after, 'block')],
+      warn: [readThreshold(profile, 'warn'), readThreshold(after, 'warn')],
+      block: [readThreshold(profile, 'block'), readThreshold(after, 'block')],
     },
     power: powerChanges(profile, after),
     warnings: fitted.warnings,
   };
 }
 
-async function verdictsOf(images: Items, options: PoolOptions): Promise<Verdicts> {
+async function collectVerdicts(images: Items, options: PoolOptions): Promise<Verdicts> {
   const counts: Verdicts = { pass: 0, warn: 0, block: 0 };
   const pool: Pool = await createPool(options);
   try {
@@ -98,7 +98,7 @@ async function verdictsOf(images: Items, options: PoolOptions): Promise<Verdicts
 }
 
 /** Smallest clean score whose p-value is within the promised rate; with n scores, p-values are (1 + scores above) / (n + 1). */
-function thresholdOf({ falseAlarmRate, detectors, tensors }: Profile, level: 'warn' | 'block'): number {
+function readThreshold({ falseAlarmRate, detectors, tensors }: Profile, level: 'warn' | 'block'): number {
   const scores = tensors[`${detectors[0].name}Scores`].data;
   const above = Math.max(0, Math.floor(falseAlarmRate.promised[level] * (scores.length + 1) + 1e-9) - 1);
   return scores[Math.max(0, scores.length - 1 - above)];

@@ -1,5 +1,5 @@
 import { CholeskyDecomposition, EigenvalueDecomposition, inverse, Matrix } from 'ml-matrix';
-import { type CauseModel, softmaxOf } from '../profile/diagnosis.ts';
+import { type CauseModel, computeSoftmax } from '../profile/diagnosis.ts';
 import { ledoitWolf } from '../profile/maths/covariance.ts';
 import { concatenate, trainSoftmax } from '../profile/maths/softmax.ts';
 
@@ -83,16 +83,16 @@ export function fitCauses(
 
 /**
  * Directions in which causes move an image most, measured in clean deviations: the leading eigenvectors of the second
- * moment of (exposed - clean of the same view) relative to the clean covariance. They whiten it.
+ * moment of (simulated - clean of the same view) relative to the clean covariance. They whiten it.
  */
-function causeSubspace(causeViews: View[], cleanOf: Map<string, View>, mean: Float64Array, covariance: Matrix) {
+function causeSubspace(causeViews: View[], cleanViews: Map<string, View>, mean: Float64Array, covariance: Matrix) {
   const size = mean.length;
   const lower = new CholeskyDecomposition(covariance).lowerTriangularMatrix;
   const whiten = inverse(lower);
   const moment = Matrix.zeros(size, size);
   const shift = new Float64Array(size);
   for (const { x, view, regime } of causeViews) {
-    const clean = cleanOf.get(view);
+    const clean = cleanViews.get(view);
     // What a cause does is told within one regime.
     if (clean?.regime !== regime) continue;
     let length = 0;
@@ -135,7 +135,7 @@ export function calibrateDiagnosis(diagnosed: { logits: Float64Array; truth: num
   let least = Number.POSITIVE_INFINITY;
   for (let candidate = 0.4; candidate < 6; candidate *= 1.08) {
     let loss = 0;
-    for (const { logits, truth } of known) loss -= Math.log(softmaxOf(logits, candidate)[truth] + 1e-12);
+    for (const { logits, truth } of known) loss -= Math.log(computeSoftmax(logits, candidate)[truth] + 1e-12);
     if (loss < least) [least, temperature] = [loss, candidate];
   }
   const features = diagnosed[0]?.features.length ?? 0;

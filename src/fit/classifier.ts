@@ -1,9 +1,9 @@
 import { StoplineError } from '../errors.ts';
 import type { Severity } from '../image/corruptions/corruptions.ts';
-import { answerOf, compareAnswers } from '../image/embedding/classscores.ts';
+import { compareAnswers, decideAnswer } from '../image/embedding/classscores.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
-import type { ExposedImage, Exposure } from '../image/exposure.ts';
+import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import type { Sample } from './samples.ts';
 
 /** Fewer images than this say nothing of a classifier. */
@@ -37,11 +37,11 @@ export async function chooseClassifier(
 }
 
 /** What a classifier answered to one image under one cause, beside its answer to the same image clean. */
-export interface AskedExposure {
+export interface AskedSimulation {
   cause: string;
   severity: Severity;
   /** What was measured of it. */
-  image: Pick<ExposedImage, 'statistics' | 'embedding'>;
+  image: Pick<SimulatedImage, 'statistics' | 'embedding'>;
   isFlipped: boolean;
   /** How far the confidence in the clean answer fell. */
   fall: number;
@@ -50,28 +50,28 @@ export interface AskedExposure {
 /** One reference image, and what the classifier answered to it. */
 export interface Asked {
   sample: Sample;
-  exposures: AskedExposure[];
+  simulations: AskedSimulation[];
 }
 
 /**
  * Compares the answers to an image under causes with that to the image encoded again without one. Parts of an image, which
  * are nothing that the classifier is given, have no answers.
- * @param exposed in the order of the plan
+ * @param simulated in the order of the plan
  * @throws {StoplineError} MODEL_UNSUPPORTED
  */
-export function askedOf(
+export function collectAsked(
   sample: Sample,
-  plan: readonly Exposure[],
-  exposed: readonly ExposedImage[],
+  plan: readonly Simulation[],
+  simulated: readonly SimulatedImage[],
   { card }: PreparedModel,
 ): Asked {
-  const answers = exposed.map(({ classScores }) => classScores && answerOf(classScores, card));
+  const answers = simulated.map(({ classScores }) => classScores && decideAnswer(classScores, card));
   const clean = answers[plan.findIndex(({ cause, crop }) => cause === undefined && !crop)];
-  const exposures = plan.flatMap(({ cause, severity }, i): AskedExposure[] => {
+  const simulations = plan.flatMap(({ cause, severity }, i): AskedSimulation[] => {
     const answer = answers[i];
     if (cause === undefined || !answer || !clean) return [];
-    const { statistics, embedding } = exposed[i];
+    const { statistics, embedding } = simulated[i];
     return [{ cause, severity, image: { statistics, embedding }, ...compareAnswers(clean, answer) }];
   });
-  return { sample, exposures };
+  return { sample, simulations };
 }

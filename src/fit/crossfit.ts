@@ -1,6 +1,6 @@
 import { quantileSorted } from 'simple-statistics';
 import { StoplineError } from '../errors.ts';
-import { families, familyOf } from '../image/corruptions/corruptions.ts';
+import { families, findFamily } from '../image/corruptions/corruptions.ts';
 import type { EmbeddingPart } from '../image/embedding/embedder.ts';
 import { constantProperties } from '../image/measure.ts';
 import { statistics } from '../image/statistics/statistics.ts';
@@ -9,12 +9,12 @@ import { cap, unknownFeatures } from '../profile/diagnosis.ts';
 import { scoredValue } from '../profile/maths/gaussianise.ts';
 import { concatenate } from '../profile/maths/softmax.ts';
 import type { Tensor } from '../profile/safetensors.ts';
-import { componentsOf, normalise, type Parts, pick, standardise, strongest } from '../profile/score.ts';
+import { computeComponents, normalise, type Parts, pick, standardise, strongest } from '../profile/score.ts';
 import { calibrateDiagnosis, fitCauses, type View, withoutClasses } from './causes.ts';
 import { fitEmbeddings } from './embeddings.ts';
 import { findRegimes, fitRegime } from './regimes.ts';
-import type { ExposedSample, Sample, UnseenSample } from './samples.ts';
-import { projectionsOf, tensorsOf, vector } from './tensors.ts';
+import type { Sample, SimulatedSample, UnseenSample } from './samples.ts';
+import { collectProjections, collectTensors, vector } from './tensors.ts';
 
 /** Parts of the reference that are left out in turn to see what an image scores on a model that has not seen it. */
 export const folds = 5;
@@ -38,7 +38,7 @@ interface Fitted {
 }
 
 /** What fitting makes of a reference. */
-export interface Model extends Fitted {
+export interface FittedReference extends Fitted {
   /** Per fold, the model that was fitted without it; undefined where nothing is in the fold. */
   folds: (Fitted | undefined)[];
   /** Every image of the reference, as the model of its fold sees it. */
@@ -55,12 +55,12 @@ export interface Model extends Fitted {
  * by every fold's: that rests on a model that hardly changes when a fold is left out, and is checked in the tests and by
  * `npm run evaluate`.
  */
-export function fitModel(
+export function crossFit(
   samples: Sample[],
-  exposed: ExposedSample[],
+  simulated: SimulatedSample[],
   /** What the embeddings of the samples are made of; none where they have none. */
   embedding?: { parts: readonly EmbeddingPart[] },
-): Model {
+): FittedReference {
   const { used, constants } = chooseStatistics(samples);
   const logFloors = used.map((position) => statistics[position].logFloor);
   const values = ({ statistics: all }: { statistics: Float64Array }) =>
@@ -75,8 +75,8 @@ export function fitModel(
     return { sample, regime: labels[i], row: scored[i], properties };
   });
   const embedded = embedding?.parts;
-  const views = exposed.map((sample) => ({ ...sample, row: values(sample) }));
-  const causes = [...new Set(exposed.flatMap(({ cause }) => cause ?? []))];
+  const views = simulated.map((sample) => ({ ...sample, row: values(sample) }));
+  const causes = [...new Set(simulated.flatMap(({ cause }) => cause ?? []))];
   const { parts: whole, coreset } = fitParts({ clean, views, causes, members, embedded });
 
   const judged: (UnseenSample & { regime: number; values: Float64Array })[] = [];
@@ -88,12 +88,14 @@ export function fitModel(
     const viewsOutside = views.filter((view) => view.fold !== fold);
     const { parts: part, rows } = fitParts({ clean: outside, views: viewsOutside, causes, members, embedded });
     for (const { sample, row, properties } of inside) {
-      const { regime, values, z } = componentsOf(part, row, properties, sample.embedding);
+      const { regime, values, z } = computeComponents(part, row, properties, sample.embedding);
       judged.push({ sample, regime, values, score: Number.NaN, scores: [], z: Float32Array.from(z) });
     }
     if (!part.causeModel) return part;
     // Without whole families of causes, so that there are images of causes whose relatives the model does not know either.
-    const known = causes.filter((cause) => families.findIndex((family) => family === familyOf(cause)) % folds !== fold);
+    const known = causes.filter(
+      (cause) => families.findIndex((family) => family === findFamily(cause)) % folds !== fold,
+    );
     if (known.length < 2) return part;
     const start = withoutClasses(part.causeModel, causes, known);
     const knownRows = {
@@ -101,9 +103,9 @@ export function fitModel(
       views: rows.views.filter(({ cause }) => cause === undefined || known.includes(cause)),
     };
     const knowing = known.length === causes.length ? part : { ...part, causeModel: fitCauses(knownRows, known, start) };
-    for (const { fold: of, cause, row } of views) {
-      if (of !== fold || cause === undefined) continue;
-      const { evidence, distance } = componentsOf(knowing, row, {});
+    for (const { fold: other, cause, row } of views) {
+      if (other !== fold || cause === undefined) continue;
+      const { evidence, distance } = computeComponents(knowing, row, {});
       if (!evidence) continue;
       const features = unknownFeatures(evidence, distance);
       diagnosed.push({ logits: evidence.logits.slice(), truth: known.indexOf(cause), features });
@@ -116,22 +118,23 @@ export function fitModel(
   const regimes = Array.from({ length: Math.max(...labels) + 1 }, (_, regime) => {
     const inside = judged.filter((image) => image.regime === regime);
     const images = labels.filter((label) => label === regime).length;
-    return { images, components: edgesOf((inside.length < minJudged ? judged : inside).map(({ values }) => values)) };
+    return { images, components: findEdges((inside.length < minJudged ? judged : inside).map(({ values }) => values)) };
   });
   const all = names.map((_, i) => i);
-  const of = (...wanted: string[]) => wanted.flatMap((name) => (names.includes(name) ? names.indexOf(name) : []));
+  const positions = (...wanted: string[]) =>
+    wanted.flatMap((name) => (names.includes(name) ? names.indexOf(name) : []));
   const seen = ['embeddingDistance', 'embeddingNeighbours'];
-  const content = { name: 'content', components: of('distance', ...seen) };
+  const content = { name: 'content', components: positions('distance', ...seen) };
   const detectors = [
     { name: 'combined', components: all },
     ...(calibration
-      ? [{ name: 'capture', components: of('causeSpace', 'causeOdds', 'categories') }, content]
+      ? [{ name: 'capture', components: positions('causeSpace', 'causeOdds', 'categories') }, content]
       : [
-          { name: 'statistics', components: of('distance') },
-          { name: 'container', components: of('categories') },
+          { name: 'statistics', components: positions('distance') },
+          { name: 'container', components: positions('categories') },
           ...(embedded ? [content] : []),
         ]),
-    ...(embedded ? [{ name: 'embedding', components: of(...seen) }] : []),
+    ...(embedded ? [{ name: 'embedding', components: positions(...seen) }] : []),
   ];
   for (const image of judged) {
     normalise(image.values, regimes[image.regime].components);
@@ -155,7 +158,7 @@ export function fitModel(
   for (const [i, { name }] of detectors.entries()) {
     shared[`${name}Scores`] = vector(Float64Array.from(judged, ({ scores }) => scores[i]).sort());
   }
-  const fittedOf = (part: Parts): Fitted => ({
+  const assembleFitted = (part: Parts): Fitted => ({
     description: {
       statistics: used.map((position) => {
         const { name, logFloor } = statistics[position];
@@ -168,13 +171,13 @@ export function fitModel(
       detectors,
       ...(calibration && { causes: { names: causes, members, temperature: calibration.temperature } }),
     },
-    tensors: { ...shared, ...tensorsOf(part, calibration) },
+    tensors: { ...shared, ...collectTensors(part, calibration) },
   });
-  const fitted = fittedOf(whole);
-  if (whole.embeddingModel) Object.assign(fitted.tensors, projectionsOf(whole.embeddingModel, samples));
+  const fitted = assembleFitted(whole);
+  if (whole.embeddingModel) Object.assign(fitted.tensors, collectProjections(whole.embeddingModel, samples));
   return {
     ...fitted,
-    folds: parts.map((part) => part && fittedOf(part)),
+    folds: parts.map((part) => part && assembleFitted(part)),
     unseen: judged.map(({ sample, score, scores, z }) => ({ sample, score, scores, z })),
     coreset,
   };
@@ -194,14 +197,14 @@ type Edges = ProfileDescription['regimes'][number]['components'];
 const minJudged = 20;
 
 /** A regime must be left in every model that goes without a fold. */
-function isSpread(of: readonly number[]): boolean {
+function isSpread(folds: readonly number[]): boolean {
   const sizes = new Map<number, number>();
-  for (const fold of of) sizes.set(fold, (sizes.get(fold) ?? 0) + 1);
-  return Math.max(...sizes.values()) <= of.length / 2;
+  for (const fold of folds) sizes.set(fold, (sizes.get(fold) ?? 0) + 1);
+  return Math.max(...sizes.values()) <= folds.length / 2;
 }
 
 /** Clean median and edge of every component, the categories last. */
-function edgesOf(rows: readonly Float64Array[]): Edges {
+function findEdges(rows: readonly Float64Array[]): Edges {
   return Array.from(rows[0], (_, i) => {
     const sorted = rows.map((values) => values[i]).sort((a, b) => a - b);
     const median = quantileSorted(sorted, 0.5);

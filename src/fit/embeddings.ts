@@ -3,13 +3,13 @@ import type { EmbeddingPart } from '../image/embedding/embedder.ts';
 import {
   cloudSize,
   coresetSize,
+  countSizes,
   type EmbeddingModel,
-  jointOf,
+  joinParts,
+  normaliseParts,
   project,
   projectionSize,
-  sizesOf,
-  unitOf,
-  valuesOf,
+  scaleValues,
 } from '../profile/embeddings.ts';
 import { ledoitWolf } from '../profile/maths/covariance.ts';
 
@@ -48,7 +48,7 @@ export function fitEmbeddings(
       for (const { embedding } of sorted) floors[i] += (floorShare * Math.abs(embedding[i])) / sorted.length;
     }
   }
-  const values = sorted.map(({ embedding }) => valuesOf(model, embedding));
+  const values = sorted.map(({ embedding }) => scaleValues(model, embedding));
   for (const row of values) for (let i = 0; i < length; i++) centre[i] += row[i] / values.length;
   for (const row of values) for (let i = 0; i < length; i++) scales[i] += (row[i] - centre[i]) ** 2 / values.length;
   for (let i = 0; i < length; i++) scales[i] = Math.sqrt(scales[i]);
@@ -60,11 +60,11 @@ export function fitEmbeddings(
     // A channel that hardly ever answers must not outweigh all others when it does.
     for (const i of positions) scales[i] = scales[i] > 0 ? Math.max(scales[i], usual / 100) : 0;
   }
-  const { covariance } = ledoitWolf(values, (row) => jointOf(model, row));
+  const { covariance } = ledoitWolf(values, (row) => joinParts(model, row));
   const lower = new CholeskyDecomposition(covariance).lowerTriangularMatrix.to1DArray();
   model.factor = Float64Array.from(lower, Math.fround);
   const chosen = sorted.slice(0, coresetSize);
-  const units = chosen.map((_, i) => unitOf(model, values[i]));
+  const units = chosen.map((_, i) => normaliseParts(model, values[i]));
   const { length: side } = units[0];
   model.coreset = new Float64Array(units.length * side);
   for (const [i, unit] of units.entries()) model.coreset.set(unit.map(Math.fround), i * side);
@@ -77,7 +77,7 @@ export function fitEmbeddings(
  * @returns `projectionSize` rows, one after the other; fewer where the content has fewer dimensions
  */
 export function principalAxes({ parts, factor }: Pick<EmbeddingModel, 'parts' | 'factor'>): Float64Array {
-  const { content, early } = sizesOf(parts);
+  const { content, early } = countSizes(parts);
   const width = content + early;
   const lower = new Matrix(content, content);
   for (let row = 0; row < content; row++) {
@@ -102,10 +102,10 @@ export function projectCloud(
   axes: Float64Array,
   rows: readonly { id: string; embedding: Float32Array }[],
 ): Float64Array {
-  const { content } = sizesOf(model.parts);
+  const { content } = countSizes(model.parts);
   const chosen = [...rows].sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, cloudSize);
   const projections = chosen.map(({ embedding }) =>
-    project(axes, jointOf(model, valuesOf(model, embedding)).subarray(0, content)),
+    project(axes, joinParts(model, scaleValues(model, embedding)).subarray(0, content)),
   );
   return Float64Array.from(projections.flatMap((row) => [...row].map(Math.fround)));
 }

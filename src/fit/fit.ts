@@ -10,13 +10,13 @@ import { createProfile, type Profile, type ProfileDescription } from '../profile
 import { createPool, type Pool } from '../run/pool.ts';
 import type { EncodedImage } from '../run/task.ts';
 import { chooseClassifier } from './classifier.ts';
-import { chooseStatistics, fitModel, folds } from './crossfit.ts';
+import { chooseStatistics, crossFit, folds } from './crossfit.ts';
 import { chooseExample, makeExample } from './example.ts';
 import { assignFolds, type GroupedBy, groupPattern, withGroups } from './groups.ts';
 import { learnHarm } from './harm.ts';
-import { checkOptions, type FitOptions, lookAgainOf, warningsAbout, warnOfGuesses } from './options.ts';
+import { checkOptions, type FitOptions, resolveSecondLook, warnAboutGuesses, warningsAbout } from './options.ts';
 import { orderedCorrelation } from './ordered.ts';
-import { findOutliers, type Outliers, warnOfOutliers } from './outliers.ts';
+import { findOutliers, type Outliers, warnAboutOutliers } from './outliers.ts';
 import { achievedFalseAlarms, measurePower } from './power.ts';
 import {
   checkSize,
@@ -29,7 +29,7 @@ import {
   shortened,
 } from './reference.ts';
 import type { Sample } from './samples.ts';
-import { chooseFrom, exposeReference, tryCauses, unseenScores } from './secondlook.ts';
+import { chooseFrom, simulateReference, tryCauses, unseenScores } from './secondlook.ts';
 
 export interface FitResult {
   profile: Profile;
@@ -55,7 +55,7 @@ const version: string = JSON.parse(readFileSync(new URL('../../package.json', im
 export async function fit(options: FitOptions): Promise<FitResult> {
   return fitReference(options, (pool) => {
     const { paths, items, only, seed = 1, signal } = options;
-    const again = lookAgainOf(options);
+    const again = resolveSecondLook(options);
     const onProgress = (state: { done: number; total?: number; failed: number }) =>
       options.onProgress?.({ stage: 'measure', ...state });
     return measureReference(pool, { paths, items, only, seed, again, onProgress, signal });
@@ -72,8 +72,8 @@ export async function fitReference(
 ): Promise<FitResult> {
   const { paths, seed = 1, groupBy = 'folder', threads = availableParallelism() } = options;
   const { falseAlarmRate: asked = { warn: 0.01, block: 0.001 } } = options;
-  const { exposures, power } = lookAgainOf(options);
-  checkOptions({ seed, asked, exposures, power });
+  const { simulations, power } = resolveSecondLook(options);
+  checkOptions({ seed, asked, simulations, power });
   const pattern = groupPattern(groupBy);
   const chosen = await chooseModel(options.model);
   if (options.keepPaths && !chosen.model) {
@@ -90,22 +90,22 @@ export async function fitReference(
     const { embedder } = pool.info;
     const reference = await measure(pool);
     checkSize(reference, asked.warn);
-    const { kept, skipped, duplicates, folders, sourceOf } = reference;
+    const { kept, skipped, duplicates, folders, findSource } = reference;
     const grouped = withGroups(kept, { pattern, folders: folders.size, groupBy });
     const { by } = grouped;
-    const foldOf = assignFolds(grouped.samples, { folds, seed });
-    const samples = grouped.samples.map((sample) => ({ ...sample, fold: foldOf.get(sample.group) as number }));
-    checkFolds(samples, foldOf.size);
+    const foldByGroup = assignFolds(grouped.samples, { folds, seed });
+    const samples = grouped.samples.map((sample) => ({ ...sample, fold: foldByGroup.get(sample.group) as number }));
+    checkFolds(samples, foldByGroup.size);
     // Found out before minutes of simulating causes, not after them.
     chooseStatistics(samples);
-    const lookAgain = { seed, sourceOf, options, classifier };
-    const { exposed, asked: answered } = await exposeReference(pool, samples, { ...lookAgain, count: exposures });
+    const lookAgain = { seed, findSource, options, classifier };
+    const { simulated, asked: answered } = await simulateReference(pool, samples, { ...lookAgain, count: simulations });
     options.signal?.throwIfAborted();
     options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
-    const model = fitModel(samples, exposed, embedder);
+    const model = crossFit(samples, simulated, embedder);
     const outliers = findOutliers(samples, model.description);
     const ordered = options.ordered && {
-      recordings: recordingsOf(samples, kept, by),
+      recordings: listRecordings(samples, kept, by),
       stride: reference.measured / samples.length,
     };
     const remembered = ordered && orderedCorrelation(model, ordered);
@@ -115,9 +115,9 @@ export async function fitReference(
     const warnings = [
       ...warningsAbout({ asked, promised, duplicates, skipped: skipped.length, images: samples.length, by }),
       ...(ordered && !remembered ? ['No recording is long enough to tell how long its frames remember.'] : []),
-      ...warnOfOutliers(outliers, samples.length, promised),
-      ...warnOfGuesses('model', chosen.guesses),
-      ...warnOfGuesses('classifier', asking?.guesses ?? []),
+      ...warnAboutOutliers(outliers, samples.length, promised),
+      ...warnAboutGuesses('model', chosen.guesses),
+      ...warnAboutGuesses('classifier', asking?.guesses ?? []),
     ];
     const whole: ProfileDescription = {
       name: options.name ?? 'reference',
@@ -130,7 +130,7 @@ export async function fitReference(
         skipped: skipped.length,
         duplicates,
         outliers: outliers.count,
-        split: { by, groups: foldOf.size, folds: new Set(foldOf.values()).size, seed },
+        split: { by, groups: foldByGroup.size, folds: new Set(foldByGroup.values()).size, seed },
         folders: [...folders].slice(0, 4096).map(([folder, images]) => ({ folder, images })),
       },
       falseAlarmRate: { asked, promised, achieved: achievedFalseAlarms(model.unseen, promised) },
@@ -139,16 +139,17 @@ export async function fitReference(
       ...(chosen.model && embedder && { model: modelSection(chosen.model, embedder) }),
       warnings,
     };
-    if (whole.model && options.keepPaths) whole.model.paths = pathsOf(model.coreset, samples, paths);
+    if (whole.model && options.keepPaths) whole.model.paths = listPaths(model.coreset, samples, paths);
     if (options.example !== false) {
-      const candidates = chooseFrom(samples, { seed: seed + 2, count: exampleCandidates, sourceOf });
+      const candidates = chooseFrom(samples, { seed: seed + 2, count: exampleCandidates, findSource });
       const { id } = chooseExample(model.unseen.filter(({ sample }) => candidates.some(({ id }) => id === sample.id)));
-      whole.example = await makeExample(id, sourceOf(id) as EncodedImage);
+      whole.example = await makeExample(id, findSource(id) as EncodedImage);
     }
-    const scoreOf = unseenScores(whole, model);
-    const tried = await tryCauses(pool, { scoreOf, samples }, { ...lookAgain, count: power });
+    const scoreUnseen = unseenScores(whole, model);
+    const tried = await tryCauses(pool, { scoreUnseen, samples }, { ...lookAgain, count: power });
     const harm =
-      classifier && learnHarm(classifier, [...answered, ...tried.asked], { profile: whole, scoreOf, samples, seed });
+      classifier &&
+      learnHarm(classifier, [...answered, ...tried.asked], { profile: whole, scoreUnseen, samples, seed });
     const profile = createProfile(
       {
         ...whole,
@@ -180,7 +181,7 @@ function modelSection({ card, answers }: PreparedModel, embedder: EmbedderInfo):
 }
 
 /** Paths of images of the reference, from the folders that were named on. */
-function pathsOf(ids: readonly string[], samples: readonly Sample[], roots: readonly string[]): string[] {
+function listPaths(ids: readonly string[], samples: readonly Sample[], roots: readonly string[]): string[] {
   const byId = new Map(samples.map(({ id, path }) => [id, path]));
   return ids.map((id) => {
     const path = byId.get(id) as string;
@@ -189,7 +190,7 @@ function pathsOf(ids: readonly string[], samples: readonly Sample[], roots: read
 }
 
 /** Ids of the images of each recording, in the order in which they were listed. */
-function recordingsOf(samples: readonly Sample[], kept: readonly ReferenceSample[], by: GroupedBy): string[][] {
+function listRecordings(samples: readonly Sample[], kept: readonly ReferenceSample[], by: GroupedBy): string[][] {
   const recordings = new Map<string, string[]>();
   for (const [i, { id, group }] of samples.entries()) {
     const name = by === 'pattern' ? group : kept[i].listed.folder;

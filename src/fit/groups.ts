@@ -31,11 +31,11 @@ export function withGroups(
   });
   if (groupBy === 'none') return { samples: kept.map((sample) => strip(sample, sample.id)), by: 'image' };
   if (pattern) {
-    const groupOf = (path: string) => {
+    const readGroup = (path: string) => {
       const match = pattern.exec(path);
       return match?.[1] ?? match?.[0] ?? '';
     };
-    return { samples: kept.map((sample) => strip(sample, groupOf(sample.path))), by: 'pattern' };
+    return { samples: kept.map((sample) => strip(sample, readGroup(sample.path))), by: 'pattern' };
   }
   if (folders >= timeBlocks / 2) {
     return { samples: kept.map((sample) => strip(sample, sample.listed.folder)), by: 'folder' };
@@ -66,14 +66,14 @@ export function assignFolds(
   const sizes = new Map<string, number>();
   for (const { group } of samples) sizes.set(group, (sizes.get(group) ?? 0) + 1);
   const filled = new Array<number>(count).fill(0);
-  const foldOf = new Map<string, number>();
+  const foldByGroup = new Map<string, number>();
   const key = new Map([...sizes.keys()].map((group) => [group, hash(seed, `fold ${group}`)]));
   for (const group of [...sizes.keys()].sort((a, b) => ((key.get(a) as string) < (key.get(b) as string) ? -1 : 1))) {
     const fold = filled.indexOf(Math.min(...filled));
-    foldOf.set(group, fold);
+    foldByGroup.set(group, fold);
     filled[fold] += sizes.get(group) as number;
   }
-  return foldOf;
+  return foldByGroup;
 }
 
 /** Decides without state: the same for a seed and a text on every machine and in any order. */
@@ -82,6 +82,6 @@ export function hash(seed: number, text: string): string {
 }
 
 /** A seed for what is drawn for one image. */
-export function seedOf(seed: number, text: string): number {
+export function deriveSeed(seed: number, text: string): number {
   return Number.parseInt(hash(seed, text).slice(0, 7), 16);
 }

@@ -5,9 +5,9 @@ import type { ProfileDescription } from '../profile/description.ts';
 import { type HarmModel, harmRow, logistic } from '../profile/flips.ts';
 import type { Tensor } from '../profile/safetensors.ts';
 import type { Score } from '../profile/score.ts';
-import type { Asked, AskedExposure } from './classifier.ts';
+import type { Asked, AskedSimulation } from './classifier.ts';
 import type { Sample } from './samples.ts';
-import { choose, type ScoreOf } from './secondlook.ts';
+import { choose, type ScoreUnseen } from './secondlook.ts';
 
 /** Reference images as they are that the harm map is fitted on, at most. */
 const cleanAsked = 500;
@@ -16,16 +16,16 @@ const cleanAsked = 500;
 export function learnHarm(
   { card }: PreparedModel,
   asked: readonly Asked[],
-  about: { profile: ProfileDescription; scoreOf: ScoreOf; samples: Sample[]; seed: number },
+  about: { profile: ProfileDescription; scoreUnseen: ScoreUnseen; samples: Sample[]; seed: number },
 ) {
-  const { profile, scoreOf, samples, seed } = about;
-  const rowOf = ({ detectors: [combined], causes }: Score) =>
+  const { profile, scoreUnseen, samples, seed } = about;
+  const makeRow = ({ detectors: [combined], causes }: Score) =>
     harmRow(combined.score, causes, profile.causes?.names ?? []);
-  const tried = asked.map(({ sample, exposures }) => ({
-    rows: exposures.map(({ image }) => rowOf(scoreOf(sample, image))),
-    flips: exposures.map(({ isFlipped }) => isFlipped),
+  const tried = asked.map(({ sample, simulations }) => ({
+    rows: simulations.map(({ image }) => makeRow(scoreUnseen(sample, image))),
+    flips: simulations.map(({ isFlipped }) => isFlipped),
   }));
-  const clean = choose(samples, cleanAsked, seed + 2).map((sample) => rowOf(scoreOf(sample, sample)));
+  const clean = choose(samples, cleanAsked, seed + 2).map((sample) => makeRow(scoreUnseen(sample, sample)));
   const images = new Set(asked.map(({ sample }) => sample.id)).size;
   const { name, sha256 } = card;
   return {
@@ -47,10 +47,12 @@ const ridge = { cause: 1, rest: 1e-3 };
 
 /** How often answers flip and how far confidence falls, for each cause at each severity. */
 export function measureHarm(asked: readonly Asked[]): NonNullable<ProfileDescription['harm']>['causes'] {
-  const all = asked.flatMap(({ exposures }) => exposures);
+  const all = asked.flatMap(({ simulations }) => simulations);
   return corruptions.map(({ name }) => {
-    const cells = powerSeverities.map((of) => all.filter(({ cause, severity }) => cause === name && severity === of));
-    const mean = (pick: (exposure: AskedExposure) => number) =>
+    const cells = powerSeverities.map((wanted) =>
+      all.filter(({ cause, severity }) => cause === name && severity === wanted),
+    );
+    const mean = (pick: (simulation: AskedSimulation) => number) =>
       cells.map((cell) => Number((cell.reduce((sum, one) => sum + pick(one), 0) / cell.length).toFixed(4)));
     return { cause: name, flips: mean(({ isFlipped }) => Number(isFlipped)), fall: mean(({ fall }) => fall) };
   });
@@ -59,26 +61,26 @@ export function measureHarm(asked: readonly Asked[]): NonNullable<ProfileDescrip
 /**
  * Fits the regression by Newton's method.
  *
- * Reference images as they are have not flipped, by definition; together they weigh as much as all exposures, as if every
+ * Reference images as they are have not flipped, by definition; together they weigh as much as all simulations, as if every
  * other image were in good condition. Without them an unremarkable image would be expected to flip as often as one under
  * a cause that cannot be seen.
  *
- * The covariance is that of Liang and Zeger (1986), because exposures of one image answer alike: the images vary, not
- * their exposures.
+ * The covariance is that of Liang and Zeger (1986), because simulations of one image answer alike: the images vary, not
+ * their simulations.
  * @param clean rows of reference images as they are, by models that were not fitted on them
  */
 export function fitHarm(images: readonly TriedImage[], clean: readonly Float64Array[]): HarmModel {
-  const exposures = images.reduce((sum, { rows }) => sum + rows.length, 0);
+  const simulations = images.reduce((sum, { rows }) => sum + rows.length, 0);
   const groups: Group[] = [
     ...images.map(({ rows, flips }) => ({ rows, flips, weight: 1 })),
-    ...clean.map((row) => ({ rows: [row], flips: [false], weight: exposures / clean.length })),
+    ...clean.map((row) => ({ rows: [row], flips: [false], weight: simulations / clean.length })),
   ];
   const size = clean[0].length;
   let penalty = Float64Array.from({ length: size }, (_, i) => (i < 2 ? ridge.rest : ridge.cause));
   let fitted = newton(groups, penalty);
   if (fitted.weights[1] < 0) {
     // Nothing grows with the score here. Held at zero rather than believed.
-    penalty = penalty.map((of, i) => (i === 1 ? 1e9 : of));
+    penalty = penalty.map((weight, i) => (i === 1 ? 1e9 : weight));
     fitted = newton(groups, penalty);
     fitted.weights[1] = 0;
   }
@@ -111,7 +113,7 @@ interface Group {
 function newton(groups: readonly Group[], penalty: Float64Array): { weights: Float64Array; hessian: Matrix } {
   const size = penalty.length;
   let weights = new Float64Array(size);
-  let loss = lossOf(groups, penalty, weights);
+  let loss = computeLoss(groups, penalty, weights);
   let hessian = Matrix.zeros(size, size);
   for (let iteration = 0; iteration < 50; iteration++) {
     const gradient = Float64Array.from(weights, (weight, i) => -penalty[i] * weight);
@@ -141,7 +143,7 @@ function newton(groups: readonly Group[], penalty: Float64Array): { weights: Flo
     let nextLoss = loss;
     for (; share > 1e-6; share /= 2) {
       next = weights.map((weight, i) => weight + share * step[i]);
-      nextLoss = lossOf(groups, penalty, next);
+      nextLoss = computeLoss(groups, penalty, next);
       if (nextLoss <= loss) break;
     }
     const gained = loss - nextLoss;
@@ -153,7 +155,7 @@ function newton(groups: readonly Group[], penalty: Float64Array): { weights: Flo
 }
 
 /** Negative log-likelihood and penalty. */
-function lossOf(groups: readonly Group[], penalty: Float64Array, weights: Float64Array): number {
+function computeLoss(groups: readonly Group[], penalty: Float64Array, weights: Float64Array): number {
   let loss = 0;
   for (const [i, weight] of weights.entries()) loss += (penalty[i] * weight * weight) / 2;
   for (const { rows, flips, weight } of groups) {

@@ -12,7 +12,7 @@ export interface FitOptions {
   only?: (image: { path: string; folder: string }) => boolean;
   /** Shown in every verdict; default 'reference'. */
   name?: string;
-  /** Decides which groups are left out together, and which images are exposed; default 1. */
+  /** Decides which groups are left out together, and which images are simulated; default 1. */
   seed?: number;
   /** 'folder' (the default), 'none', or a regular expression whose first group (or whole match) names the group of a path. */
   groupBy?: string;
@@ -31,7 +31,7 @@ export interface FitOptions {
    * How many reference images are put through the simulated causes, to learn what each looks like here; 0 for none.
    * Default 120. Costs about half a second an image of 480x360 on two cores.
    */
-  exposures?: number;
+  simulations?: number;
   /**
    * How many reference images are put through every simulated cause at every severity, each judged by a model that was not
    * fitted on it, to report what the Profile can see; 0 for no report. Default 20, and 30 where a classifier is asked.
@@ -57,7 +57,7 @@ export interface FitOptions {
    */
   example?: boolean;
   onProgress?: (progress: {
-    stage: 'measure' | 'expose' | 'train' | 'power';
+    stage: 'measure' | 'simulate' | 'train' | 'power';
     done: number;
     /** Not known where only reading everything would tell. */
     total?: number;
@@ -67,27 +67,27 @@ export interface FitOptions {
 }
 
 /** How many images are looked at again, under causes. A harm map of twenty would vary by which they are. */
-export function lookAgainOf({
-  exposures = 120,
+export function resolveSecondLook({
+  simulations = 120,
   power,
   classifier,
-}: Pick<FitOptions, 'exposures' | 'power' | 'classifier'>): { exposures: number; power: number } {
-  return { exposures, power: power ?? (classifier === undefined ? 20 : 30) };
+}: Pick<FitOptions, 'simulations' | 'power' | 'classifier'>): { simulations: number; power: number } {
+  return { simulations, power: power ?? (classifier === undefined ? 20 : 30) };
 }
 
-export function warnOfGuesses(what: string, guesses: readonly string[]): string[] {
+export function warnAboutGuesses(what: string, guesses: readonly string[]): string[] {
   return guesses.length === 0 ? [] : [`The ${what} has no card, so this is guessed: ${guesses.join('; ')}.`];
 }
 
 export function checkOptions({
   seed,
   asked,
-  exposures,
+  simulations,
   power,
 }: {
   seed: number;
   asked: { warn: number; block: number };
-  exposures: number;
+  simulations: number;
   power: number;
 }) {
   const expect = (ok: boolean, text: string, value: number) => {
@@ -95,9 +95,9 @@ export function checkOptions({
   };
   expect(Number.isSafeInteger(seed), 'an integer for seed', seed);
   expect(
-    exposures === 0 || (Number.isSafeInteger(exposures) && exposures >= 10 && exposures <= 1000),
-    'none or 10 to 1000 images for exposures',
-    exposures,
+    simulations === 0 || (Number.isSafeInteger(simulations) && simulations >= 10 && simulations <= 1000),
+    'none or 10 to 1000 images for simulations',
+    simulations,
   );
   expect(Number.isSafeInteger(power) && power >= 0 && power <= 1000, '0 to 1000 images for power', power);
   expect(

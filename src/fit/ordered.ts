@@ -3,7 +3,7 @@ import type { ProfileDescription } from '../profile/description.ts';
 import { correlationTime } from '../profile/maths/correlation.ts';
 import { conformalPValue } from '../profile/maths/ranks.ts';
 import type { Tensor } from '../profile/safetensors.ts';
-import type { Model } from './crossfit.ts';
+import type { FittedReference } from './crossfit.ts';
 
 /** Shorter stretches say nothing of how long a recording remembers. */
 const leastRecording = 8;
@@ -15,7 +15,7 @@ const leastRecording = 8;
  * @returns undefined when no recording is long enough
  */
 export function orderedCorrelation(
-  { unseen, description, tensors }: Pick<Model, 'unseen' | 'description' | 'tensors'>,
+  { unseen, description, tensors }: Pick<FittedReference, 'unseen' | 'description' | 'tensors'>,
   { recordings, stride }: { recordings: readonly (readonly string[])[]; stride: number },
 ): { correlation: NonNullable<ProfileDescription['correlation']>; correlationTimes: Tensor } | undefined {
   const byId = new Map(unseen.map((image) => [image.sample.id, image]));
@@ -23,11 +23,11 @@ export function orderedCorrelation(
     .map((ids) => ids.flatMap((id) => byId.get(id) ?? []))
     .filter((images) => images.length >= leastRecording);
   if (ordered.length === 0) return undefined;
-  const timeOf = (value: (image: Model['unseen'][number]) => number) => {
+  const measureTime = (value: (image: FittedReference['unseen'][number]) => number) => {
     const { images, error } = correlationTime(ordered.map((recording) => recording.map(value)));
     return { images: Math.max(1, images * stride), error: error * stride };
   };
-  const times = Array.from(unseen[0].z, (_, i) => timeOf(({ z }) => z[i]).images);
+  const times = Array.from(unseen[0].z, (_, i) => measureTime(({ z }) => z[i]).images);
   return {
     correlation: {
       recordings: ordered.length,
@@ -36,7 +36,7 @@ export function orderedCorrelation(
         description.detectors.map(({ name }, i) => {
           const { data: calibration } = tensors[`${name}Scores`];
           // Scores have heavy tails: their ranks remember as long, and a few strange images do not rule.
-          const time = timeOf(({ scores }) => -probit(Math.min(0.999, conformalPValue(calibration, scores[i]))));
+          const time = measureTime(({ scores }) => -probit(Math.min(0.999, conformalPValue(calibration, scores[i]))));
           return [name, time];
         }),
       ),

@@ -120,7 +120,7 @@ function isContaminated({ count }: Outliers, images: number): boolean {
 }
 
 /** Says what outliers do to the promise, where they are more than chance leaves there. */
-export function warnOfOutliers(outliers: Outliers, images: number, promised: { warn: number }): string[] {
+export function warnAboutOutliers(outliers: Outliers, images: number, promised: { warn: number }): string[] {
   if (!isContaminated(outliers, images)) return [];
   const { count } = outliers;
   // Reference images that may be at least as strange as one that is warned about.
@@ -168,7 +168,7 @@ function stepsAbove(distances: readonly number[]): Float64Array<ArrayBuffer> {
 /** Puts in words what sets an image apart: properties of the file that few others have, then the farthest statistics. */
 function explainer(members: readonly Member[], positions: readonly number[]) {
   const usual = usualProperties(members.map(({ sample }) => sample));
-  const medianOf = (position: number) => {
+  const computeMedian = (position: number) => {
     const sorted = members.map(({ sample }) => sample.statistics[position]).sort((a, b) => a - b);
     return quantileSorted(sorted, 0.5);
   };
@@ -189,7 +189,7 @@ function explainer(members: readonly Member[], positions: readonly number[]) {
     const said = new Set<string>();
     for (const { position } of farthest) {
       const row = statistics[position];
-      if (!medians.has(position)) medians.set(position, medianOf(position));
+      if (!medians.has(position)) medians.set(position, computeMedian(position));
       const median = medians.get(position) as number;
       const value = sample.statistics[position];
       const words = value >= median ? row.high : row.low;

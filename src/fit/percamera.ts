@@ -6,7 +6,7 @@ import { groupPattern } from './groups.ts';
 import type { FitOptions } from './options.ts';
 
 /** One camera: its images, and the file name of its Profile. */
-export interface Source {
+export interface CameraFolder {
   /** What the rule finds in the paths of its images. */
   name: string;
   /** `name`, made safe as a file name, with `.stopline`. */
@@ -56,7 +56,7 @@ export function sourceRule(per: string, paths: readonly string[], setting = 'pro
 export async function listSources(
   paths: readonly string[],
   rule: SourceRule,
-): Promise<{ sources: Source[]; unmatched: number }> {
+): Promise<{ sources: CameraFolder[]; unmatched: number }> {
   const counts = new Map<string, number>();
   let unmatched = 0;
   for await (const image of listImages(paths)) {
@@ -72,7 +72,7 @@ export async function listSources(
           `Expected profile-per to match the paths of images but it matches none of ${unmatched}.`,
         );
   }
-  const sources = [...counts].map(([name, images]): Source => ({ name, file: profileFile(name), images }));
+  const sources = [...counts].map(([name, images]): CameraFolder => ({ name, file: profileFile(name), images }));
   sources.sort((a, b) => (a.name < b.name ? -1 : 1));
   const taken = new Map<string, string>();
   for (const { name, file } of sources) {
@@ -97,7 +97,7 @@ export function profileFile(source: string): string {
 }
 
 /** A source with its Profile, or why it has none. */
-export type SourceFit = { source: Source } & ({ result: FitResult } | { error: StoplineError });
+export type SourceFit = { source: CameraFolder } & ({ result: FitResult } | { error: StoplineError });
 
 /**
  * Fits one Profile for each source, one after the other, so that memory is that of one fit. A source that cannot be fitted
@@ -113,7 +113,7 @@ export type SourceFit = { source: Source } & ({ result: FitResult } | { error: S
  */
 export async function* fitPer(
   options: FitOptions,
-  sources: readonly Source[],
+  sources: readonly CameraFolder[],
   rule: SourceRule,
 ): AsyncGenerator<SourceFit> {
   for (const source of sources) {

@@ -1,5 +1,5 @@
 import { corruptions, powerSeverities } from '../image/corruptions/corruptions.ts';
-import type { Exposure } from '../image/exposure.ts';
+import type { Simulation } from '../image/simulation.ts';
 import type { ProfileDescription } from '../profile/description.ts';
 import { clopperPearson, type Interval } from '../profile/maths/binomial.ts';
 import { conformalPValue } from '../profile/maths/ranks.ts';
@@ -36,18 +36,18 @@ const detected = 0.95;
 const blind = 0.5;
 
 /** Every cause at every severity, after the clean image itself. */
-export function powerPlan(seed: number): Exposure[] {
+export function powerPlan(seed: number): Simulation[] {
   return [
     { severity: 1, seed, crop: false },
     ...corruptions.flatMap(({ name }) =>
-      powerSeverities.map((severity): Exposure => ({ cause: name, severity, seed, crop: false })),
+      powerSeverities.map((severity): Simulation => ({ cause: name, severity, seed, crop: false })),
     ),
   ];
 }
 
 /**
  * Counts what a Profile would have stopped.
- * @param images per image the p-values of its exposures, by a model that was fitted without it, in the order of `powerPlan`
+ * @param images per image the p-values of its simulations, by a model that was fitted without it, in the order of `powerPlan`
  */
 export function measurePower(
   profile: Pick<ProfileDescription, 'falseAlarmRate'>,

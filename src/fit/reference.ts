@@ -32,7 +32,7 @@ export interface Reference {
   /** Images by folder. */
   folders: Map<string, number>;
   /** What an image can be looked at again by; undefined for most that are no files. */
-  sourceOf(id: string): EncodedImage | undefined;
+  findSource(id: string): EncodedImage | undefined;
 }
 
 /** Fewer distinct images than this describe no population. */
@@ -50,7 +50,7 @@ export interface MeasureOptions {
   only?: (image: { path: string; folder: string }) => boolean;
   seed: number;
   /** Images that will be looked at again: of those that are no files, so many are kept as they are. */
-  again: { exposures: number; power: number };
+  again: { simulations: number; power: number };
   /** Of files, too, name only those that will be looked at again. */
   keepsFew?: boolean;
   onProgress?: (state: { done: number; total?: number; failed: number }) => void;
@@ -82,7 +82,7 @@ export async function measureReference(pool: Pool, options: MeasureOptions): Pro
   };
   for await (const { known, image, bytes, error } of mapOrdered(items, pool.info.threads * 4, measure)) {
     if (error) collection.skip({ path: known.path, error: error.toJSON() });
-    else collection.add(sampleOf(image, known), bytes ?? known.path);
+    else collection.add(makeSample(image, known), bytes ?? known.path);
     if (error) failed++;
     onProgress?.({ done: ++done, total, failed });
   }
@@ -94,7 +94,7 @@ export function createCollection(seed: number, again: MeasureOptions['again'], k
   const kept = new Map<string, { priority: string; sample: ReferenceSample }>();
   const files = new Map<string, string>();
   const sources = [
-    createLowest(seed, again.exposures),
+    createLowest(seed, again.simulations),
     createLowest(seed + 1, again.power),
     createLowest(seed + 2, exampleCandidates),
   ];
@@ -130,7 +130,7 @@ export function createCollection(seed: number, again: MeasureOptions['again'], k
       if (kept.size > maxSamples) keepLowest(kept, maxSamples);
       return {
         ...{ kept: [...kept.values()].map(({ sample }) => sample), skipped, measured, duplicates, folders },
-        sourceOf: (id) => files.get(id) ?? sources.map((lowest) => lowest.get(id)).find((source) => source),
+        findSource: (id) => files.get(id) ?? sources.map((lowest) => lowest.get(id)).find((source) => source),
       };
     },
   };
@@ -154,7 +154,7 @@ function keepLowest<Entry extends { priority: string }>(entries: Map<string, Ent
   for (const [key, { priority }] of entries) if (priority >= limit) entries.delete(key);
 }
 
-function sampleOf(
+function makeSample(
   image: MeasuredImage,
   { path, folder, position }: { path: string; folder: string; position: number },
 ): ReferenceSample {

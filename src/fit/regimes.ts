@@ -93,7 +93,7 @@ function robust(rows: readonly Float64Array[]): Float64Array[] {
 
 /** Coordinates along the leading principal components. */
 function principal(rows: readonly Float64Array[]): Float64Array[] {
-  const { centred, covariance } = momentsOf(rows);
+  const { centred, covariance } = computeMoments(rows);
   const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(covariance, { assumeSymmetric: true });
   const order = realEigenvalues.map((_, i) => i).sort((a, b) => realEigenvalues[b] - realEigenvalues[a]);
   const axes = eigenvectorMatrix.subMatrixColumn(order.slice(0, dimensions));
@@ -104,12 +104,12 @@ function principal(rows: readonly Float64Array[]): Float64Array[] {
 }
 
 /** The library takes typed rows, but its types do not say so. */
-function matrixOf(rows: readonly Float64Array[]): Matrix {
+function makeMatrix(rows: readonly Float64Array[]): Matrix {
   return new Matrix(rows as unknown as number[][]);
 }
 
-function momentsOf(rows: readonly Float64Array[]) {
-  const matrix = matrixOf(rows);
+function computeMoments(rows: readonly Float64Array[]) {
+  const matrix = makeMatrix(rows);
   const mean = matrix.mean('column');
   const centred = matrix.subRowVector(mean);
   return { mean, centred, covariance: centred.transpose().mmul(centred).div(rows.length) };
@@ -121,7 +121,7 @@ function twoMeans(points: readonly Float64Array[], axis: number): boolean[] {
   for (let round = 0; round < 50; round++) {
     const sides = [false, true].map((side) => points.filter((_, i) => isRight[i] === side));
     if (sides.some(({ length }) => length === 0)) break;
-    const centres = sides.map((side) => matrixOf(side).mean('column'));
+    const centres = sides.map((side) => makeMatrix(side).mean('column'));
     const squared = (point: Float64Array, centre: readonly number[]) =>
       point.reduce((sum, value, i) => sum + (value - centre[i]) ** 2, 0);
     const moved = points.map((point) => squared(point, centres[1]) < squared(point, centres[0]));
@@ -134,7 +134,7 @@ function twoMeans(points: readonly Float64Array[], axis: number): boolean[] {
 /** The gap along Fisher's discriminant, in deviations of the narrower half; negative where they overlap. */
 function gapBetween(points: readonly Float64Array[], isRight: readonly boolean[]): number {
   const halves = [false, true].map((side) => points.filter((_, i) => isRight[i] === side));
-  const moments = halves.map(momentsOf);
+  const moments = halves.map(computeMoments);
   const within = moments
     .map(({ covariance }, side) => covariance.mul(halves[side].length / points.length))
     .reduce((sum, part) => sum.add(part));

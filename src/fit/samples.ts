@@ -12,9 +12,9 @@ export interface Sample {
 }
 
 /** One reference image looked at again: whole or in part, clean or under a simulated cause. */
-export interface ExposedSample {
+export interface SimulatedSample {
   fold: number;
-  /** Exposures of one view show the same pixels but for the cause. */
+  /** Simulations of one view show the same pixels but for the cause. */
   view: string;
   isPart: boolean;
   /** Absent when clean. */

@@ -1,29 +1,29 @@
 import { corruptions, type Severity } from '../image/corruptions/corruptions.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
-import type { Exposure } from '../image/exposure.ts';
 import { constantProperties, type MeasuredImage } from '../image/measure.ts';
+import type { Simulation } from '../image/simulation.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { createProfile, type ProfileDescription } from '../profile/description.ts';
 import { createScorer, type Score, type Scorer } from '../profile/score.ts';
 import { mapOrdered } from '../run/mapordered.ts';
 import type { Pool } from '../run/pool.ts';
 import type { EncodedImage } from '../run/task.ts';
-import { type Asked, askedOf } from './classifier.ts';
-import type { Model } from './crossfit.ts';
-import { hash, seedOf } from './groups.ts';
+import { type Asked, collectAsked } from './classifier.ts';
+import type { FittedReference } from './crossfit.ts';
+import { deriveSeed, hash } from './groups.ts';
 import type { FitOptions } from './options.ts';
 import { powerPlan } from './power.ts';
 import type { Reference } from './reference.ts';
-import type { ExposedSample, Sample } from './samples.ts';
+import type { Sample, SimulatedSample } from './samples.ts';
 
-/** Parts of each exposed image that are measured clean, besides the one put through causes. */
+/** Parts of each simulated image that are measured clean, besides the one put through causes. */
 const cleanParts = 2;
 
 /** Which images are looked at again, and how. */
 interface SecondLook {
   seed: number;
   count: number;
-  sourceOf: Reference['sourceOf'];
+  findSource: Reference['findSource'];
   options: FitOptions;
   classifier?: PreparedModel;
 }
@@ -31,10 +31,10 @@ interface SecondLook {
 /** Of the images that can be looked at again: all, where they are files; those kept for it, where they are not. */
 export function chooseFrom(
   samples: readonly Sample[],
-  { seed, count, sourceOf }: Pick<SecondLook, 'seed' | 'count' | 'sourceOf'>,
+  { seed, count, findSource }: Pick<SecondLook, 'seed' | 'count' | 'findSource'>,
 ): Sample[] {
   return choose(
-    samples.filter(({ id }) => sourceOf(id) !== undefined),
+    samples.filter(({ id }) => findSource(id) !== undefined),
     count,
     seed,
   );
@@ -46,36 +46,41 @@ const severities: readonly Severity[] = [1, 3, 5, 2, 4];
  * Puts a seeded choice of the reference images through every simulated cause, half of them on the whole image and half on a
  * part of it, at severities that go round. A classifier is asked along the way: so many images cost it little.
  */
-export async function exposeReference(
+export async function simulateReference(
   pool: Pool,
   fitted: Sample[],
-  { seed, count, sourceOf, options, classifier }: SecondLook,
-): Promise<{ exposed: ExposedSample[]; asked: Asked[] }> {
-  const chosen = chooseFrom(fitted, { seed, count, sourceOf });
+  { seed, count, findSource, options, classifier }: SecondLook,
+): Promise<{ simulated: SimulatedSample[]; asked: Asked[] }> {
+  const chosen = chooseFrom(fitted, { seed, count, findSource });
   const asked: Asked[] = [];
-  const exposed: ExposedSample[] = [];
+  const simulated: SimulatedSample[] = [];
   let done = 0;
-  const expose = async (sample: Sample, image: number) => {
+  const simulate = async (sample: Sample, image: number) => {
     options.signal?.throwIfAborted();
-    const plan = planOf(image, seedOf(seed, sample.id));
-    const measured = await pool.expose(sourceOf(sample.id) as EncodedImage, plan, { asks: classifier !== undefined });
+    const plan = planSimulations(image, deriveSeed(seed, sample.id));
+    const measured = await pool.simulate(findSource(sample.id) as EncodedImage, plan, {
+      asks: classifier !== undefined,
+    });
     return { sample, plan, measured };
   };
   const numbered = chosen.map((sample, image) => ({ sample, image }));
   for await (const { sample, plan, measured } of mapOrdered(numbered, pool.info.threads * 2, ({ sample, image }) =>
-    expose(sample, image),
+    simulate(sample, image),
   )) {
-    options.onProgress?.({ stage: 'expose', done: ++done, total: chosen.length, failed: 0 });
+    options.onProgress?.({ stage: 'simulate', done: ++done, total: chosen.length, failed: 0 });
     for (const [i, { statistics }] of measured.entries()) {
-      exposed.push({ ...viewOf(sample, plan[i]), fold: sample.fold, statistics });
+      simulated.push({ ...makeView(sample, plan[i]), fold: sample.fold, statistics });
     }
-    if (classifier) asked.push(askedOf(sample, plan, measured, classifier));
+    if (classifier) asked.push(collectAsked(sample, plan, measured, classifier));
   }
-  return { exposed, asked };
+  return { simulated, asked };
 }
 
-/** What an exposure of an image is to the fit. */
-export function viewOf({ id }: Sample, { cause, crop, seed }: Exposure): Omit<ExposedSample, 'fold' | 'statistics'> {
+/** What an simulation of an image is to the fit. */
+export function makeView(
+  { id }: Sample,
+  { cause, crop, seed }: Simulation,
+): Omit<SimulatedSample, 'fold' | 'statistics'> {
   return { view: `${id} ${crop} ${seed}`, isPart: crop, cause };
 }
 
@@ -85,21 +90,21 @@ export function viewOf({ id }: Sample, { cause, crop, seed }: Exposure): Omit<Ex
  */
 export async function tryCauses(
   pool: Pool,
-  { scoreOf, samples }: { scoreOf: ScoreOf; samples: Sample[] },
-  { seed, count, sourceOf, options, classifier }: SecondLook,
+  { scoreUnseen, samples }: { scoreUnseen: ScoreUnseen; samples: Sample[] },
+  { seed, count, findSource, options, classifier }: SecondLook,
 ): Promise<{ pValues: number[][]; asked: Asked[] }> {
   // Not the order in which images are chosen to learn from.
-  const chosen = chooseFrom(samples, { seed: seed + 1, count, sourceOf });
+  const chosen = chooseFrom(samples, { seed: seed + 1, count, findSource });
   const pValues: number[][] = [];
   const asked: Asked[] = [];
   const attempt = async (sample: Sample) => {
     options.signal?.throwIfAborted();
-    const plan = powerPlan(seedOf(seed, sample.id));
-    const exposed = await pool.expose(sourceOf(sample.id) as EncodedImage, plan, { asks: true });
-    const scores = exposed.map((image) => scoreOf(sample, image));
+    const plan = powerPlan(deriveSeed(seed, sample.id));
+    const simulated = await pool.simulate(findSource(sample.id) as EncodedImage, plan, { asks: true });
+    const scores = simulated.map((image) => scoreUnseen(sample, image));
     return {
       pValues: scores.map(({ detectors: [combined] }) => combined.pValue),
-      asked: classifier ? [askedOf(sample, plan, exposed, classifier)] : [],
+      asked: classifier ? [collectAsked(sample, plan, simulated, classifier)] : [],
     };
   };
   for await (const image of mapOrdered(chosen, pool.info.threads * 2, attempt)) {
@@ -110,10 +115,10 @@ export async function tryCauses(
   return { pValues, asked };
 }
 
-/** What a reference image, or an exposure of it, scores by the model that was not fitted on it. */
-export type ScoreOf = (sample: Sample, image: Pick<MeasuredImage, 'statistics' | 'embedding'>) => Score;
+/** What a reference image, or an simulation of it, scores by the model that was not fitted on it. */
+export type ScoreUnseen = (sample: Sample, image: Pick<MeasuredImage, 'statistics' | 'embedding'>) => Score;
 
-export function unseenScores(profile: ProfileDescription, model: Model): ScoreOf {
+export function unseenScores(profile: ProfileDescription, model: FittedReference): ScoreUnseen {
   const names = statistics.map(({ name }) => name);
   const scorers = model.folds.map(
     (part) => part && createScorer(createProfile({ ...profile, ...part.description }, part.tensors), names),
@@ -134,15 +139,15 @@ export function choose(samples: readonly Sample[], count: number, seed: number):
  * next image has it the other way round, and severities go round: for the same cost many images under one cause teach more
  * than many kinds of the cause on one image.
  */
-export function planOf(image: number, seed: number): Exposure[] {
-  const clean = [false, true].map((crop): Exposure => ({ severity: 1, seed, crop }));
-  const causes = corruptions.map(({ name }, cause): Exposure => {
+export function planSimulations(image: number, seed: number): Simulation[] {
+  const clean = [false, true].map((crop): Simulation => ({ severity: 1, seed, crop }));
+  const causes = corruptions.map(({ name }, cause): Simulation => {
     const severity = severities[(Math.floor(image / 2) + cause) % severities.length];
     return { cause: name, severity, seed, crop: (image + cause) % 2 === 1 };
   });
   const parts = Array.from(
     { length: cleanParts },
-    (_, part): Exposure => ({ severity: 1, seed: seed + 1 + part, crop: true }),
+    (_, part): Simulation => ({ severity: 1, seed: seed + 1 + part, crop: true }),
   );
   return [...clean, ...causes, ...parts];
 }

@@ -9,7 +9,7 @@ import type { ObjectStore } from '../run/objects.ts';
 import { createPool } from '../run/pool.ts';
 import { replaceFile } from '../run/rows/output.ts';
 import { type FitResult, fitReference } from './fit.ts';
-import { type FitOptions, lookAgainOf } from './options.ts';
+import { type FitOptions, resolveSecondLook } from './options.ts';
 import { createCollection, measureReference, type Reference, type ReferenceSample } from './reference.ts';
 
 /**
@@ -33,7 +33,7 @@ interface PartHead {
 type StoredOptions = Pick<
   FitOptions,
   'paths' | 'name' | 'groupBy' | 'falseAlarmRate' | 'model' | 'keepPaths' | 'ordered' | 'example'
-> & { seed: number; exposures: number; power: number };
+> & { seed: number; simulations: number; power: number };
 
 const partVersion = 1;
 
@@ -50,7 +50,7 @@ export async function measurePart(
   const { shard, items, threads, signal } = options;
   const { paths, name, groupBy, falseAlarmRate, model, keepPaths, ordered, example } = options;
   const { seed = 1 } = options;
-  const again = lookAgainOf(options);
+  const again = resolveSecondLook(options);
   const chosen = await chooseModel(model);
   const pool = await createPool({ threads, isBatch: true, model: chosen.model });
   try {
@@ -75,7 +75,7 @@ export async function measurePart(
   }
 }
 
-function writePart(path: string, head: PartHead, { kept, skipped, sourceOf }: Reference): void {
+function writePart(path: string, head: PartHead, { kept, skipped, findSource }: Reference): void {
   rmSync(path, { force: true }); // of an attempt that was killed
   const database = new Database(path);
   try {
@@ -94,9 +94,9 @@ function writePart(path: string, head: PartHead, { kept, skipped, sourceOf }: Re
       const image = database.prepare('INSERT INTO image VALUES (?, ?)');
       const skip = database.prepare('INSERT INTO skipped VALUES (?, ?)');
       for (const { id, path, listed, position, properties, statistics, embedding } of kept) {
-        const vector = embedding ? bytesOf(embedding) : null;
-        sample.run(position, id, path, listed.folder, JSON.stringify(properties), bytesOf(statistics), vector);
-        const source = sourceOf(id);
+        const vector = embedding ? viewBytes(embedding) : null;
+        sample.run(position, id, path, listed.folder, JSON.stringify(properties), viewBytes(statistics), vector);
+        const source = findSource(id);
         if (source) image.run(id, typeof source === 'string' ? readFileSync(source) : source);
       }
       for (const { path, error } of skipped) skip.run(path, JSON.stringify(error));
@@ -106,7 +106,7 @@ function writePart(path: string, head: PartHead, { kept, skipped, sourceOf }: Re
   }
 }
 
-function bytesOf({ buffer, byteOffset, byteLength }: Float64Array | Float32Array): Uint8Array {
+function viewBytes({ buffer, byteOffset, byteLength }: Float64Array | Float32Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
@@ -135,8 +135,8 @@ export async function fitParts(
     if (shards.join() !== Array.from({ length: count }, (_, i) => i).join()) {
       throw invalid(parts.join('", "'), `they are the shards ${shards.join(', ')} of ${count}`);
     }
-    const { exposures, power, seed } = first.head.options;
-    const reference = join(opened, seed, { exposures, power });
+    const { simulations, power, seed } = first.head.options;
+    const reference = join(opened, seed, { simulations, power });
     return await fitReference({ ...first.head.options, ...options }, async (pool) => {
       const { embedder } = pool.info;
       if ((embedder?.sha256 ?? 'none') !== first.head.model) throw invalid(first.file, 'its model is not the one here');
@@ -167,11 +167,11 @@ function openPart(file: string): OpenPart {
 }
 
 /** All samples in the order of the images, as if one had measured them. */
-function join(parts: readonly OpenPart[], seed: number, again: { exposures: number; power: number }): Reference {
+function join(parts: readonly OpenPart[], seed: number, again: { simulations: number; power: number }): Reference {
   const collection = createCollection(seed, again);
   const rows = parts.map((part) => {
     const source = part.database.prepare('SELECT bytes FROM image WHERE id = ?').pluck();
-    return { iterator: samplesOf(part), bytesOf: (id: string) => source.get(id) as Uint8Array | undefined };
+    return { iterator: readSamples(part), readBytes: (id: string) => source.get(id) as Uint8Array | undefined };
   });
   const heads = rows.map(({ iterator }) => iterator.next());
   for (;;) {
@@ -179,7 +179,7 @@ function join(parts: readonly OpenPart[], seed: number, again: { exposures: numb
     const next = places.indexOf(Math.min(...places));
     if (next < 0 || heads[next].done) break;
     const sample = heads[next].value;
-    collection.add(sample, rows[next].bytesOf(sample.id));
+    collection.add(sample, rows[next].readBytes(sample.id));
     heads[next] = rows[next].iterator.next();
   }
   for (const { head, database } of parts) {
@@ -200,7 +200,7 @@ function join(parts: readonly OpenPart[], seed: number, again: { exposures: numb
 }
 
 /** Read in pages, because a connection with an open query answers no other. */
-function* samplesOf({ database }: OpenPart): Generator<ReferenceSample, undefined> {
+function* readSamples({ database }: OpenPart): Generator<ReferenceSample, undefined> {
   const page = database.prepare('SELECT * FROM sample WHERE position > ? ORDER BY position LIMIT 256');
   let position = -1;
   for (;;) {

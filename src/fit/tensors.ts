@@ -1,5 +1,5 @@
 import type { CauseModel } from '../profile/diagnosis.ts';
-import { type EmbeddingModel, sizesOf } from '../profile/embeddings.ts';
+import { countSizes, type EmbeddingModel } from '../profile/embeddings.ts';
 import { concatenate } from '../profile/maths/softmax.ts';
 import type { Tensor } from '../profile/safetensors.ts';
 import type { Parts } from '../profile/score.ts';
@@ -7,9 +7,9 @@ import { principalAxes, projectCloud } from './embeddings.ts';
 import type { Sample } from './samples.ts';
 
 /** Axes of the content of a reference, and where its images lie along them. */
-export function projectionsOf(model: EmbeddingModel, samples: readonly Sample[]): Record<string, Tensor> {
+export function collectProjections(model: EmbeddingModel, samples: readonly Sample[]): Record<string, Tensor> {
   const axes = principalAxes(model);
-  const { content } = sizesOf(model.parts);
+  const { content } = countSizes(model.parts);
   const rows = samples.flatMap(({ id, embedding }) => (embedding ? { id, embedding } : []));
   const cloud = projectCloud(model, axes, rows);
   const across = axes.length / content;
@@ -19,7 +19,7 @@ export function projectionsOf(model: EmbeddingModel, samples: readonly Sample[])
   };
 }
 
-export function tensorsOf(
+export function collectTensors(
   { regimes, members, causeModel, embeddingModel }: Parts,
   calibration?: Pick<CauseModel, 'unknown'>,
 ): Record<string, Tensor> {
@@ -40,7 +40,7 @@ export function tensorsOf(
   };
   if (embeddingModel) {
     const { floors, centre, scales, factor, coreset, parts } = embeddingModel;
-    const { content, early } = sizesOf(parts);
+    const { content, early } = countSizes(parts);
     const width = content + early;
     Object.assign(tensors, {
       embeddingFloors: vector(floors),

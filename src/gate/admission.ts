@@ -2,7 +2,7 @@ import { asStoplineError, StoplineError } from '../errors.ts';
 import type { Frame } from '../image/frame.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Route } from '../settings.ts';
-import { type Action, type Decision, decide, judgeWithin, type Policy, timingOf } from './policy.ts';
+import { type Action, chooseTiming, type Decision, decide, judgeWithin, type Policy } from './policy.ts';
 import type { FoundImages } from './protocols/protocol.ts';
 
 /** What became of a request at the gate. */
@@ -49,7 +49,7 @@ export async function admit({ policy, find, inspect, report, begin, signal }: Ad
     );
     return { decision: decide(policy, await Promise.all(judging)), found };
   };
-  const timing = timingOf(policy, Math.random());
+  const timing = chooseTiming(policy, Math.random());
   if (timing === 'never') {
     report({ outcome: 'skipped', reason: 'share' });
     return { action: 'skip' };
@@ -58,18 +58,18 @@ export async function admit({ policy, find, inspect, report, begin, signal }: Ad
     // What is to be forwarded goes first: finding images is work.
     const judged = (begin ? begin() : new Promise<void>((resolve) => setImmediate(resolve))).then(async () => {
       const { decision } = await judgeAll();
-      report({ outcome: 'observed', reason: reasonOf(decision) });
+      report({ outcome: 'observed', reason: describeReason(decision) });
       return decision;
     });
     return { action: 'observe', judged };
   }
   const { decision, found } = await judgeAll();
   const outcome = ({ forward: 'forwarded', refuse: 'refused', bypass: 'bypassed' } as const)[decision.action];
-  if (!signal?.aborted) report({ outcome, reason: reasonOf(decision) });
+  if (!signal?.aborted) report({ outcome, reason: describeReason(decision) });
   return { action: decision.action, decision, found };
 }
 
-function reasonOf({ action, verdict, error }: Decision): string {
+function describeReason({ action, verdict, error }: Decision): string {
   if (action === 'forward' || !error || error.code === 'STOPLINE_ERR_IMAGE_REFUSED') return verdict?.verdict ?? 'none';
   return shortCode(error);
 }
@@ -79,7 +79,7 @@ function shortCode({ code }: StoplineError): string {
 }
 
 /** The policy of a route: what the route says, else what the settings say. */
-export function policyOf(settings: Policy, route: Route | undefined): Policy {
+export function resolvePolicy(settings: Policy, route: Route | undefined): Policy {
   const { mode, onError, share, partial, verdictTimeoutMs } = { ...settings, ...route };
   return { mode, onError, share, partial, verdictTimeoutMs };
 }

@@ -3,7 +3,7 @@ import type { Frame } from '../image/frame.ts';
 import type { Profile } from '../profile/description.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import { createPool, type Pool, type PoolOptions } from '../run/pool.ts';
-import { decide, defaultPolicy, type Judged, judgeWithin, type Policy, policyFrom, timingOf } from './policy.ts';
+import { chooseTiming, decide, defaultPolicy, type Judged, judgeWithin, type Policy, policyFrom } from './policy.ts';
 
 /** How a gate in your own process treats images; each field can also be given with one call. */
 export type GatePolicy = Omit<Policy, 'partial'>;
@@ -82,7 +82,7 @@ export async function createGate(options: GateOptions): Promise<Gate> {
       if (!signal?.aborted) onJudged?.(judged);
       return judged;
     };
-    const timing = timingOf(force, Math.random());
+    const timing = chooseTiming(force, Math.random());
     if (timing === 'never') return { outcome: 'unsampled', value: await classify() };
     if (timing === 'beside') {
       const judged = judge();

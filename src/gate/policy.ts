@@ -63,7 +63,7 @@ export function actionOn({ mode, onError }: Pick<Policy, 'mode' | 'onError'>, fi
 export type Timing = 'before' | 'beside' | 'never';
 
 /** @param draw uniform in [0, 1) */
-export function timingOf({ mode, share }: Pick<Policy, 'mode' | 'share'>, draw: number): Timing {
+export function chooseTiming({ mode, share }: Pick<Policy, 'mode' | 'share'>, draw: number): Timing {
   if (draw >= share) return 'never';
   return mode === 'enforce' ? 'before' : 'beside';
 }
@@ -93,7 +93,7 @@ export function decide(policy: Pick<Policy, 'mode' | 'onError' | 'partial'>, ima
     undefined,
   );
   const isRefused = refused.length > 0 && (!policy.partial || refused.length === images.length);
-  if (isRefused) return { action: 'refuse', verdict, error: errorOf(images[refused[0]]), refused };
+  if (isRefused) return { action: 'refuse', verdict, error: makeError(images[refused[0]]), refused };
   const bypassed = actions.indexOf('bypass');
   if (bypassed >= 0) return { action: 'bypass', verdict, error: images[bypassed].error, refused };
   return { action: 'forward', verdict, refused };
@@ -104,7 +104,7 @@ function isStranger(next: Verdict, worst: Verdict): boolean {
   return step > 0 || (step === 0 && next.pValue < worst.pValue);
 }
 
-function errorOf({ verdict, error }: Judged): StoplineError {
+function makeError({ verdict, error }: Judged): StoplineError {
   return error ?? refusalFor(verdict);
 }
 

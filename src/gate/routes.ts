@@ -2,13 +2,13 @@ import { StoplineError } from '../errors.ts';
 import type { Route } from '../settings.ts';
 
 /** The first of the rules that fits a path. */
-export function matcherOf(routes: readonly Route[]): (path: string) => Route | undefined {
-  const rules = routes.map((route) => ({ route, pattern: patternOf(route.path) }));
+export function createMatcher(routes: readonly Route[]): (path: string) => Route | undefined {
+  const rules = routes.map((route) => ({ route, pattern: compilePattern(route.path) }));
   return (path) => rules.find(({ pattern }) => pattern.test(path))?.route;
 }
 
 /** Upstreams differ in whether they mind case or a slash at the end; what might be the same path is judged. */
-function patternOf(path: string): RegExp {
+function compilePattern(path: string): RegExp {
   const literal = path
     .replace(/\/$/, '')
     .split('*')

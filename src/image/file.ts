@@ -5,7 +5,7 @@ import { StoplineError } from '../errors.ts';
 export function unreadable(path: string, cause: NodeJS.ErrnoException): StoplineError {
   return new StoplineError(
     cause.code === 'ENOENT' || cause.code === 'ENOTDIR' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
-    `Expected a file or folder but "${path}" cannot be opened: ${reasonOf(cause)}.`,
+    `Expected a file or folder but "${path}" cannot be opened: ${describeReason(cause)}.`,
     { cause },
   );
 }
@@ -26,7 +26,7 @@ export function readImage(path: string, maxBytes: number): Uint8Array {
     const { code } = cause as NodeJS.ErrnoException;
     throw new StoplineError(
       code === 'ENOENT' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
-      `"${path}" cannot be opened: ${code === 'ELOOP' ? 'it is a symbolic link' : reasonOf(cause)}.`,
+      `"${path}" cannot be opened: ${code === 'ELOOP' ? 'it is a symbolic link' : describeReason(cause)}.`,
       { cause },
     );
   }
@@ -48,13 +48,13 @@ export function readImage(path: string, maxBytes: number): Uint8Array {
     return length === bytes.length ? bytes : bytes.slice(0, length);
   } catch (cause) {
     if (cause instanceof StoplineError) throw cause;
-    throw new StoplineError('INPUT_UNREADABLE', `"${path}" cannot be read: ${reasonOf(cause)}.`, { cause });
+    throw new StoplineError('INPUT_UNREADABLE', `"${path}" cannot be read: ${describeReason(cause)}.`, { cause });
   } finally {
     closeSync(file);
   }
 }
 
-export function reasonOf(cause: unknown): string {
+export function describeReason(cause: unknown): string {
   const code = (cause as NodeJS.ErrnoException).code;
   const known: Record<string, string> = {
     ENOENT: 'it does not exist',

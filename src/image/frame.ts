@@ -62,14 +62,14 @@ export function checkFrame(frame: Frame, limits: Limits = {}): void {
   const { minSide, maxSide, maxPixels } = boundsFrom(limits);
   const invalid = (what: string) => new StoplineError('FRAME_INVALID', `Expected ${what}.`);
   const { data, width, height, channels } = frame ?? {};
-  if (!(data instanceof Uint8Array)) throw invalid(`frame.data to be a Uint8Array but received ${kindOf(data)}`);
+  if (!(data instanceof Uint8Array)) throw invalid(`frame.data to be a Uint8Array but received ${describeValue(data)}`);
   if (channels !== 1 && channels !== 3 && channels !== 4) {
-    throw invalid(`frame.channels to be 1, 3 or 4 but received ${kindOf(channels)}`);
+    throw invalid(`frame.channels to be 1, 3 or 4 but received ${describeValue(channels)}`);
   }
   for (const [name, side] of Object.entries({ width, height })) {
     if (!Number.isInteger(side) || side < minSide || side > maxSide) {
       const range = `an integer from ${minSide} to ${maxSide}`;
-      throw invalid(`frame.${name} to be ${range} but received ${kindOf(side)}`);
+      throw invalid(`frame.${name} to be ${range} but received ${describeValue(side)}`);
     }
   }
   if (width * height > maxPixels) {
@@ -82,13 +82,13 @@ export function checkFrame(frame: Frame, limits: Limits = {}): void {
   }
 }
 
-function kindOf(value: unknown): string {
+function describeValue(value: unknown): string {
   return typeof value === 'number' ? String(value) : value === null ? 'null' : typeof value;
 }
 
 /** Crops keep to multiples of this, so that the grid of an earlier JPEG pass keeps its phase. */
 const grid = 8;
-const share = { least: 0.55, most: 0.95 };
+const cropShare = { least: 0.55, most: 0.95 };
 /** Larger crops cost time and teach nothing more. */
 const maxCropPixels = 400_000;
 
@@ -104,9 +104,12 @@ export function cropFrame(frame: Frame, seed: number): Frame {
     mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
     return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32;
   };
-  const shrink = Math.min(1, Math.sqrt(maxCropPixels / (width * height * share.most ** 2)));
+  const shrink = Math.min(1, Math.sqrt(maxCropPixels / (width * height * cropShare.most ** 2)));
   const side = (length: number) =>
-    Math.max(8, Math.floor(((share.least + (share.most - share.least) * random()) * shrink * length) / grid)) * grid;
+    Math.max(
+      8,
+      Math.floor(((cropShare.least + (cropShare.most - cropShare.least) * random()) * shrink * length) / grid),
+    ) * grid;
   const size = { width: side(width), height: side(height) };
   const place = (length: number, part: number) =>
     Math.floor(random() * (Math.floor((length - part) / grid) + 1)) * grid;

@@ -3,7 +3,7 @@ import type { Container } from './container/container.ts';
 import { standardTable } from './container/quality.ts';
 import type { Frame } from './frame.ts';
 import { latticeThreshold } from './statistics/lattice.ts';
-import { earlierThreshold, findEarlierPass, phaseKinds, stepsOf } from './statistics/recompression.ts';
+import { earlierThreshold, findEarlierPass, listSteps, phaseKinds } from './statistics/recompression.ts';
 
 /** Indices of `enum stopline_history_field` in core.h. */
 const phaseAt = 0;
@@ -58,11 +58,11 @@ const none: Omit<JpegHistory, 'score'> = {
 
 /** Steps of libjpeg's luma table at each quality. */
 const ijgSteps = Array.from({ length: 99 }, (_, quality) =>
-  quality === 0 ? [] : stepsOf(standardTable('luma', quality)),
+  quality === 0 ? [] : listSteps(standardTable('luma', quality)),
 );
 
 /** Counts in quarters of a DN of one frequency. */
-function histogramOf(out: Float64Array, frequency: number): Float64Array {
+function buildHistogram(out: Float64Array, frequency: number): Float64Array {
   const start = magnitudesAt + frequency * bins;
   return out.subarray(start, start + bins);
 }
@@ -90,7 +90,7 @@ function findFiner(out: Float64Array, coarse: number): number {
       const turns = ijgSteps[coarse][frequency] / step;
       if (step < 2 || turns < 1.2 || Math.abs(turns - Math.round(turns)) < 0.2) continue;
       const before = total.n;
-      addCosines(histogramOf(out, frequency), step, total);
+      addCosines(buildHistogram(out, frequency), step, total);
       if (total.n - before >= 20) fitting++;
     }
     const significance = total.sum / Math.sqrt(total.n);
@@ -107,7 +107,7 @@ function wholeCounts(out: Float64Array): Float64Array {
   const levels = 128;
   const counts = new Float64Array(frequencies * levels);
   for (let frequency = 0; frequency < frequencies; frequency++) {
-    const histogram = histogramOf(out, frequency);
+    const histogram = buildHistogram(out, frequency);
     for (let bin = 0; bin < bins; bin++) {
       const level = Math.floor(bin / stepsPerDn + 0.5);
       if (level < levels) counts[frequency * levels + level] += histogram[bin];
@@ -147,7 +147,7 @@ export function jpegHistory(
   }
   const finer = fileQuality === undefined ? findFiner(out, strongest) : Number.NaN;
   const quality = fileQuality ?? (Number.isNaN(finer) ? strongest : finer);
-  const steps = typeof file === 'object' ? stepsOf(file.tables[0]) : ijgSteps[Math.min(98, quality)];
+  const steps = typeof file === 'object' ? listSteps(file.tables[0]) : ijgSteps[Math.min(98, quality)];
   const aligned = findEarlierPass(wholeCounts(out), steps);
   const last = {
     ...{ isCompressed: true, score, quality, offsetX: phase % 8, offsetY: Math.floor(phase / 8) },
@@ -197,7 +197,7 @@ export interface History {
  * @param container absent when the caller decoded the image
  * @returns undefined for pixels that were turned or shrunk: they have lost their grid
  */
-export function historyOf(core: Core, frame: Frame, container?: Container): History | undefined {
+export function readHistory(core: Core, frame: Frame, container?: Container): History | undefined {
   if (container && (container.orientation !== 1 || container.width !== frame.width)) return undefined;
   const found = jpegHistory(core, frame, container?.jpeg);
   const { quality, offsetX, offsetY, isDouble, firstQuality, firstOffsetX, firstOffsetY } = found;

@@ -5,7 +5,7 @@ import { decode } from './decode.ts';
 import type { Embedder } from './embedding/embedder.ts';
 import { checkFrame, type Frame, type Limits, release } from './frame.ts';
 import { differenceHash } from './hash.ts';
-import { measure, statistics } from './statistics/statistics.ts';
+import { measureStatistics, statistics } from './statistics/statistics.ts';
 
 /** Everything known of one image before it is compared with a Profile. */
 export interface MeasuredImage {
@@ -53,7 +53,7 @@ export async function measurePixels(
   const started = performance.now();
   const { frame, container } = await decode(bytes, limits);
   const decoded = performance.now();
-  const vector = measure(core, frame, container);
+  const vector = measureStatistics(core, frame, container);
   const measured = performance.now();
   const embedded = await embed(embedder, frame);
   const turned = container.orientation >= 5;
@@ -85,7 +85,7 @@ async function embed(embedder: Embedder | undefined, frame: Frame) {
 export async function measureFrame(core: Core, frame: Frame, embedder?: Embedder): Promise<MeasuredImage> {
   checkFrame(frame);
   const started = performance.now();
-  const vector = measure(core, frame);
+  const vector = measureStatistics(core, frame);
   const measured = performance.now();
   const embedded = await embed(embedder, frame);
   return {

@@ -1,6 +1,6 @@
 import type { Core } from '../core/core.ts';
 import type { Frame } from './frame.ts';
-import { measure, statistics } from './statistics/statistics.ts';
+import { measureStatistics, statistics } from './statistics/statistics.ts';
 
 /** One kind of evidence over the image: a number for each tile, row by row. */
 export interface TileMap {
@@ -36,7 +36,7 @@ export function measureTiles(core: Core, frame: Frame): Tiles {
   const columns = Math.max(1, Math.min(most.columns, Math.floor(frame.width / leastSide)));
   const rows = Math.max(1, Math.min(most.rows, Math.floor(frame.height / leastSide)));
   const measured = Array.from({ length: columns * rows }, (_, i) =>
-    measure(core, crop(frame, { columns, rows, column: i % columns, row: Math.floor(i / columns) })),
+    measureStatistics(core, crop(frame, { columns, rows, column: i % columns, row: Math.floor(i / columns) })),
   );
   const column = (name: string) => {
     const position = statistics.findIndex((row) => row.name === name);

@@ -1,6 +1,6 @@
 import { StoplineError } from '../errors.ts';
 import { componentNames, type ProfileDescription } from './description.ts';
-import { cloudSize, coresetSize, projectionSize, sizesOf } from './embeddings.ts';
+import { cloudSize, coresetSize, countSizes, projectionSize } from './embeddings.ts';
 import type { Tensor } from './safetensors.ts';
 
 /** Every tensor that scoring will index must be there, finite and of the right length. */
@@ -42,9 +42,9 @@ export function checkTensors(
   if (regimes.some((regime) => regime.components.length !== components.length)) {
     throw invalid(`Expected each regime to have ${components.length} components.`);
   }
-  for (const { name, components: of } of detectors) {
+  for (const { name, components: members } of detectors) {
     expect(`${name}Scores`);
-    if (of.some((component) => component >= components.length)) {
+    if (members.some((component) => component >= components.length)) {
       throw invalid(`Expected components of the detector "${name}" below ${components.length}.`);
     }
   }
@@ -80,7 +80,7 @@ function checkEmbeddings(
     if (at !== end) throw invalid(`Expected a part of the embedding at ${end} but received one at ${at}.`);
     end += length;
   }
-  const { content, early } = sizesOf(parts);
+  const { content, early } = countSizes(parts);
   if (end !== dimension || content === 0) throw invalid(`Expected parts of an embedding of ${dimension} numbers.`);
   if (card.sha256 !== sha256) throw invalid('Expected the card of the model that the profile was fitted with.');
   for (const name of ['embeddingFloors', 'embeddingCentre', 'embeddingScales']) expect(name, dimension);

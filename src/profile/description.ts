@@ -9,10 +9,10 @@ import type { Tensor } from './safetensors.ts';
 export const profileVersion = 3;
 
 export const size = Type.Integer({ minimum: 0 });
-const share = Type.Number({ minimum: 0, maximum: 1 });
+const unitInterval = Type.Number({ minimum: 0, maximum: 1 });
 const closed = { additionalProperties: false };
 /** Images, how many of them were stopped, and the exact 95 % interval of that share. */
-const counted = Type.Object({ images: size, flagged: size, low: share, high: share }, closed);
+const counted = Type.Object({ images: size, flagged: size, low: unitInterval, high: unitInterval }, closed);
 
 /** The JSON part of a Profile; the numbers behind it are tensors of the same file. */
 export const Description = Type.Object(
@@ -153,8 +153,8 @@ export const Description = Type.Object(
             Type.Object(
               {
                 cause: Type.String(),
-                warn: Type.Array(share, { minItems: 5, maxItems: 5 }),
-                block: Type.Array(share, { minItems: 5, maxItems: 5 }),
+                warn: Type.Array(unitInterval, { minItems: 5, maxItems: 5 }),
+                block: Type.Array(unitInterval, { minItems: 5, maxItems: 5 }),
                 detectedFrom: Type.Optional(Type.Integer({ minimum: 1, maximum: 5 })),
               },
               closed,
@@ -181,7 +181,7 @@ export const Description = Type.Object(
               {
                 cause: Type.String(),
                 /** Share of images whose answer is not that to the same image when it was clean, at severities 1 to 5. */
-                flips: Type.Array(share, { minItems: 5, maxItems: 5 }),
+                flips: Type.Array(unitInterval, { minItems: 5, maxItems: 5 }),
                 /** How far the mean score of the clean answer fell; negative where it rose. */
                 fall: Type.Array(Type.Number(), { minItems: 5, maxItems: 5 }),
               },

@@ -65,7 +65,7 @@ export function projectedDistance(projection: Float64Array, centre: Float64Array
 
 /** Ranked causes and `unknown`, their probabilities summing to 1. */
 export function diagnose(model: CauseModel, evidence: CauseEvidence, logDistanceAll: number): Cause[] {
-  const probabilities = softmaxOf(evidence.logits, model.temperature);
+  const probabilities = computeSoftmax(evidence.logits, model.temperature);
   const features = unknownFeatures(evidence, logDistanceAll);
   let logit = model.unknown[features.length];
   for (let i = 0; i < features.length; i++) logit += model.unknown[i] * features[i];
@@ -90,7 +90,7 @@ export function unknownFeatures(
   return [best - rest, logOdds, logDistance, logDistanceAll];
 }
 
-export function softmaxOf(values: Float64Array, temperature: number): Float64Array {
+export function computeSoftmax(values: Float64Array, temperature: number): Float64Array {
   const scaled = values.map((value) => value / temperature);
   const total = logSumExp(scaled);
   return scaled.map((value) => Math.exp(value - total));

@@ -43,11 +43,11 @@ const most = { content: 256, early: 128 } as const;
 
 /** How far an embedding is from the reference. */
 export function embeddingDistances(model: EmbeddingModel, embedding: Float32Array): EmbeddingDistances {
-  const values = valuesOf(model, embedding);
-  const joint = jointOf(model, values);
+  const values = scaleValues(model, embedding);
+  const joint = joinParts(model, values);
   const y = whiten(model.factor, joint);
-  const content = sizesOf(model.parts).content;
-  const nearest = nearestRows(model.coreset, unitOf(model, values));
+  const content = countSizes(model.parts).content;
+  const nearest = nearestRows(model.coreset, normaliseParts(model, values));
   const mean = nearest.reduce((sum, { distance }) => sum + distance, 0) / nearest.length;
   return {
     distance: logSquare(y.subarray(0, content)),
@@ -59,7 +59,7 @@ export function embeddingDistances(model: EmbeddingModel, embedding: Float32Arra
 }
 
 /** Lengths of the vectors that are compared. */
-export function sizesOf(parts: readonly EmbeddingPart[]): { content: number; early: number } {
+export function countSizes(parts: readonly EmbeddingPart[]): { content: number; early: number } {
   let [content, early] = [0, 0];
   for (const { kind, length } of parts) {
     if (kind === 'content') content += length;
@@ -69,7 +69,7 @@ export function sizesOf(parts: readonly EmbeddingPart[]): { content: number; ear
 }
 
 /** Content at length 1, early channels as logarithms. */
-export function valuesOf({ parts, floors }: EmbeddingModel, embedding: Float32Array): Float64Array {
+export function scaleValues({ parts, floors }: EmbeddingModel, embedding: Float32Array): Float64Array {
   const values = new Float64Array(embedding.length);
   let square = 0;
   for (const { kind, at, length } of parts) {
@@ -86,8 +86,8 @@ export function valuesOf({ parts, floors }: EmbeddingModel, embedding: Float32Ar
 }
 
 /** Standardised content, then standardised early channels. */
-export function jointOf({ parts, centre, scales }: EmbeddingModel, values: Float64Array): Float64Array {
-  const { content, early } = sizesOf(parts);
+export function joinParts({ parts, centre, scales }: EmbeddingModel, values: Float64Array): Float64Array {
+  const { content, early } = countSizes(parts);
   const joint = new Float64Array(content + early);
   const z = (i: number) => (scales[i] > 0 ? (values[i] - centre[i]) / scales[i] : 0);
   sketch(parts, 'content', z, joint.subarray(0, content));
@@ -95,8 +95,8 @@ export function jointOf({ parts, centre, scales }: EmbeddingModel, values: Float
   return joint;
 }
 
-export function unitOf({ parts }: EmbeddingModel, values: Float64Array): Float64Array {
-  const unit = new Float64Array(sizesOf(parts).content);
+export function normaliseParts({ parts }: EmbeddingModel, values: Float64Array): Float64Array {
+  const unit = new Float64Array(countSizes(parts).content);
   sketch(parts, 'content', (i) => values[i], unit);
   return unit;
 }

@@ -5,14 +5,14 @@ import { decodeRule, decoderVersion } from '../image/decode.ts';
 import type { Embedder } from '../image/embedding/embedder.ts';
 import { openPrepared } from '../image/embedding/open.ts';
 import { type Frame, type Limits, release } from '../image/frame.ts';
-import { historyOf } from '../image/jpeghistory.ts';
+import { readHistory } from '../image/jpeghistory.ts';
 import { type MeasuredImage, measureFrame, measurePixels } from '../image/measure.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { measureTiles, type Tiles } from '../image/tiles.ts';
 import { parseRule } from './blockrule.ts';
 import type { Profile } from './description.ts';
 import { createScorer } from './score.ts';
-import { type DecideBy, judge, type Verdict } from './verdict.ts';
+import { type DecideBy, decideVerdict, type Verdict } from './verdict.ts';
 
 export interface InspectorOptions {
   /** A loaded Profile, or the path of one. */
@@ -96,7 +96,7 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     const names = profile.detectors.map(({ name }) => name).join(', ');
     throw new StoplineError(
       'OPTION_INVALID',
-      `Expected decideBy to name a detector of the profile (${names}) but received "${decideBy}". The detectors capture and content need a profile fitted with causes, as stopline fit does unless it is told --exposures 0`,
+      `Expected decideBy to name a detector of the profile (${names}) but received "${decideBy}". The detectors capture and content need a profile fitted with causes, as stopline fit does unless it is told --simulations 0`,
     );
   }
   const rule = options.blockWhen === undefined ? undefined : parseRule(options.blockWhen);
@@ -123,10 +123,10 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     return openPrepared(await findModel(fitted, options.model), { core, device: options.device });
   }
   const verdictOn = (image: MeasuredImage, frame: Frame) =>
-    judge(profile, scorer, image, {
+    decideVerdict(profile, scorer, image, {
       decidedBy: decideBy,
       rule,
-      history: () => historyOf(core, frame, image.container),
+      history: () => readHistory(core, frame, image.container),
     });
   return {
     profile,

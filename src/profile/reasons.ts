@@ -180,10 +180,10 @@ export function withEmbedding(profile: Profile, { detectors, components }: Score
 
 /** A property or statistic in words: `encoder setting`, `dead columns`. */
 export function propertyLabel(name: string): string {
-  return propertyWords[name] ?? labelOf(name);
+  return propertyWords[name] ?? makeLabel(name);
 }
 
-function labelOf(name: string): string {
+function makeLabel(name: string): string {
   return name.replace(/[A-Z0-9]+/g, (part) => ` ${part.toLowerCase()}`);
 }
 

@@ -78,7 +78,7 @@ export function standardise(regimes: readonly Regime[], row: Float64Array): Stan
  * @param row scored values (`scoredValue`) of the statistics that are used
  * @param embedding where it is missing, the components of it say that nothing is strange
  */
-export function componentsOf(
+export function computeComponents(
   parts: Parts,
   row: Float64Array,
   properties: Readonly<Record<string, string>>,
@@ -155,11 +155,11 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
     return position;
   });
   const parts: Parts = {
-    regimes: regimesOf(profile),
+    regimes: readRegimes(profile),
     categories: profile.categories,
     members: profile.causes?.members ?? [],
-    causeModel: profile.causes && causeModelOf(profile),
-    embeddingModel: profile.model && embeddingModelOf(profile),
+    causeModel: profile.causes && readCauseModel(profile),
+    embeddingModel: profile.model && readEmbeddingModel(profile),
   };
   const harm = profile.harm && {
     weights: tensors.harmWeights.data as Float64Array,
@@ -167,7 +167,7 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
   };
 
   return {
-    calibration: (position, regime) => calibrationOf(profile, position, regime),
+    calibration: (position, regime) => readCalibration(profile, position, regime),
     deviations(values) {
       const row = Float64Array.from(profile.statistics, ({ name, logFloor }) =>
         scoredValue(values[name] ?? Number.NaN, logFloor),
@@ -187,7 +187,7 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
       const row = Float64Array.from(positions, (position, i) =>
         scoredValue(vector[position], profile.statistics[i].logFloor),
       );
-      const { z, regime, distance, values, evidence, embedded } = componentsOf(parts, row, properties, embedding);
+      const { z, regime, distance, values, evidence, embedded } = computeComponents(parts, row, properties, embedding);
       const causes = parts.causeModel && evidence && diagnose(parts.causeModel, evidence, distance);
       const normalised = normalise(values, profile.regimes[regime].components);
       const detectors = profile.detectors.map(({ name, components }): DetectorScore => {
@@ -200,7 +200,7 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
   };
 }
 
-function regimesOf({ statistics: { length: count }, regimes, tensors }: Profile): Regime[] {
+function readRegimes({ statistics: { length: count }, regimes, tensors }: Profile): Regime[] {
   const { knotOffsets, knotValues, knotDeviations, slopes, mean, precision } = tensors;
   return regimes.map((_, regime): Regime => {
     const first = regime * count;
@@ -218,14 +218,14 @@ function regimesOf({ statistics: { length: count }, regimes, tensors }: Profile)
 }
 
 /** Sorted values of one scored statistic over the reference images of a regime. */
-export function calibrationOf({ regimes, tensors }: Profile, position: number, regime: number): Float64Array {
+export function readCalibration({ regimes, tensors }: Profile, position: number, regime: number): Float64Array {
   const { shape, data } = tensors.calibrationValues;
   let from = position * shape[1];
   for (let before = 0; before < regime; before++) from += regimes[before].images;
   return data.subarray(from, from + regimes[regime].images);
 }
 
-function causeModelOf({ causes, tensors }: Profile): CauseModel {
+function readCauseModel({ causes, tensors }: Profile): CauseModel {
   const { names, members, temperature } = causes as NonNullable<Profile['causes']>;
   return {
     causes: names,
@@ -237,7 +237,7 @@ function causeModelOf({ causes, tensors }: Profile): CauseModel {
   };
 }
 
-function embeddingModelOf({ model, tensors }: Profile): EmbeddingModel {
+function readEmbeddingModel({ model, tensors }: Profile): EmbeddingModel {
   return {
     parts: (model as NonNullable<Profile['model']>).parts,
     floors: tensors.embeddingFloors.data,
@@ -256,11 +256,11 @@ const quiet = -10;
  * (value - median) / (mean of the farthest 1 % - median) of each component: about 1 at the edge of the reference. In place.
  * The last component is the categorical surprise, which is the same for most images: up to its median it is no evidence.
  */
-export function normalise(values: Float64Array, by: readonly { median: number; scale: number }[]): Float64Array {
+export function normalise(values: Float64Array, scales: readonly { median: number; scale: number }[]): Float64Array {
   const last = values.length - 1;
   for (let i = 0; i <= last; i++) {
-    const isQuiet = i === last && values[i] <= by[i].median;
-    values[i] = isQuiet ? quiet : (values[i] - by[i].median) / by[i].scale;
+    const isQuiet = i === last && values[i] <= scales[i].median;
+    values[i] = isQuiet ? quiet : (values[i] - scales[i].median) / scales[i].scale;
   }
   return values;
 }

@@ -6,7 +6,7 @@ import type { Profile } from './description.ts';
 /** The signature is over this and the checksum, which is over everything else. */
 const context = 'stopline-profile-signature 1\n';
 
-const messageOf = ({ sha256 }: Profile) => Buffer.from(context + sha256);
+const makeMessage = ({ sha256 }: Profile) => Buffer.from(context + sha256);
 
 /** A pair of Ed25519 keys as PEM. */
 export function makeKeys(): { publicKey: string; privateKey: string } {
@@ -23,7 +23,7 @@ export function makeKeys(): { publicKey: string; privateKey: string } {
  */
 export function signProfile(profile: Profile, privateKey: string): Profile {
   const key = readKey(() => createPrivateKey(privateKey), 'private');
-  return { ...profile, signature: sign(null, messageOf(profile), key).toString('base64') };
+  return { ...profile, signature: sign(null, makeMessage(profile), key).toString('base64') };
 }
 
 /**
@@ -33,7 +33,7 @@ export function signProfile(profile: Profile, privateKey: string): Profile {
 export function checkSignature(profile: Profile, publicKey: string): void {
   const key = readKey(() => createPublicKey(publicKey), 'public');
   const { signature } = profile;
-  if (signature !== undefined && verify(null, messageOf(profile), key, Buffer.from(signature, 'base64'))) return;
+  if (signature !== undefined && verify(null, makeMessage(profile), key, Buffer.from(signature, 'base64'))) return;
   const received = signature === undefined ? 'it is not signed' : 'another key signed it, or something else was signed';
   throw new StoplineError(
     'PROFILE_SIGNATURE',

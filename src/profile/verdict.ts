@@ -87,13 +87,13 @@ export interface Verdict {
  * @param by.rule decides what is blocked; default: the promised rate
  * @param by.history reads the history of the pixels; called only when the image does not pass
  */
-export function judge(
+export function decideVerdict(
   profile: Profile,
   scorer: Scorer,
   image: MeasuredImage,
-  by: { decidedBy?: DecideBy; rule?: Rule; history?: () => History | undefined } = {},
+  options: { decidedBy?: DecideBy; rule?: Rule; history?: () => History | undefined } = {},
 ): Verdict {
-  const { decidedBy = 'combined', rule } = by;
+  const { decidedBy = 'combined', rule } = options;
   const started = performance.now();
   const properties = categoricalProperties(image, profile.constants);
   const score = scorer.score(image.statistics, properties, image.embedding);
@@ -107,7 +107,7 @@ export function judge(
   const isBlocked = rule ? rule.holds(numbers) : pValue <= promised.block;
   const verdict = isBlocked ? 'block' : pValue <= promised.warn ? 'warn' : 'pass';
   const novelties = newProperties(profile, properties, combined.pValue);
-  const history = verdict === 'pass' ? undefined : by.history?.();
+  const history = verdict === 'pass' ? undefined : options.history?.();
   const isOfFile = ({ statistic }: Reason) => statistic in propertyWords;
   // What the file says comes first, a statistic that never varied before comes last: it tells little of how far.
   const reasons = [

@@ -1,4 +1,4 @@
-import { quantileOf } from '../profile/maths/ranks.ts';
+import { findQuantile } from '../profile/maths/ranks.ts';
 import { html, type Markup, type Piece } from './html.ts';
 import { decimal, unitText } from './words.ts';
 
@@ -51,7 +51,7 @@ function drawing({ name, sorted, logFloor }: Distribution, quantiles: readonly n
 /** One small multiple: name, drawing, the three quantiles and what the number means. */
 export function distributionCard(distribution: Distribution): Markup {
   const { name, unit, meaning, digits, sorted, logFloor } = distribution;
-  const quantiles = [0.01, 0.5, 0.99].map((share) => quantileOf(sorted, share));
+  const quantiles = [0.01, 0.5, 0.99].map((share) => findQuantile(sorted, share));
   const numbers = quantiles.map(
     (value, i) =>
       html`<div><dt>${['p01', 'p50', 'p99'][i]}</dt><dd><data value="${value}">${decimal(value, digits)}</data></dd></div>`,

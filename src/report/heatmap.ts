@@ -1,6 +1,6 @@
 import type { ExpectedHarm } from '../drift/population.ts';
 import { blindTo, type Power } from '../fit/power.ts';
-import { corruptions, familyOf, powerSeverities } from '../image/corruptions/corruptions.ts';
+import { corruptions, findFamily, powerSeverities } from '../image/corruptions/corruptions.ts';
 import type { Profile } from '../profile/description.ts';
 import { html, type Markup } from './html.ts';
 import { count, decimal, percent, wholePercent } from './words.ts';
@@ -33,7 +33,7 @@ type Harm = NonNullable<Profile['harm']>;
 /** Steps of colour below that. */
 const steps = 10;
 
-export function meaningOf(cause: string): string {
+export function findMeaning(cause: string): string {
   return corruptions.find(({ name }) => name === cause)?.meaning ?? '';
 }
 
@@ -42,7 +42,7 @@ export function byFamily<Row extends { cause: string }>(rows: readonly Row[]): {
   const families = new Map<string, Row[]>();
   for (const row of rows) {
     // A Profile of another version may have causes that this one does not know.
-    const family = familyOf(row.cause) ?? 'other';
+    const family = findFamily(row.cause) ?? 'other';
     families.set(family, [...(families.get(family) ?? []), row]);
   }
   return [...families].map(([family, members]) => ({ family, rows: members }));
@@ -75,7 +75,7 @@ export function heatMap(power: Power, harm?: Harm): Markup {
       const from = blind.has(cause)
         ? html`<td class="from"><b class="tag">blind</b></td>`
         : html`<td class="from">${detectedFrom ?? html`<span title="not reliably at any severity">\u2013</span>`}</td>`;
-      return html`<tr><th scope="row" title="${meaningOf(cause)}">${cause}</th>${cells}${from}</tr>\n`;
+      return html`<tr><th scope="row" title="${findMeaning(cause)}">${cause}</th>${cells}${from}</tr>\n`;
     });
     return heatTable(family, lines, html`<th scope="col" class="from">from</th>`);
   });
@@ -90,7 +90,7 @@ export function harmMap({ causes }: Harm): Markup {
         const title = `${cause}, severity ${severity}: ${percent(flips[i])} of answers flipped`;
         return html`<td title="${title}">${swatch('flip', flips[i])}</td>`;
       });
-      return html`<tr><th scope="row" title="${meaningOf(cause)}">${cause}</th>${cells}</tr>\n`;
+      return html`<tr><th scope="row" title="${findMeaning(cause)}">${cause}</th>${cells}</tr>\n`;
     });
     return heatTable(family, lines);
   });

@@ -72,7 +72,7 @@ async function drawPictures(profile: Profile, { example, seed = 1 }: ReportOptio
   let caption: string;
   if (example) {
     ({ frame } = await decode(example));
-    caption = captionOf(frame, frame, 'the image given');
+    caption = makeCaption(frame, frame, 'the image given');
   } else if (profile.example) {
     try {
       ({ frame } = await decode(Buffer.from(profile.example.jpeg, 'base64')));
@@ -80,7 +80,7 @@ async function drawPictures(profile: Profile, { example, seed = 1 }: ReportOptio
       // The rest of the report does not depend on it.
       return { missing: `No pictures: the example in the Profile cannot be used (${asStoplineError(error).message})` };
     }
-    caption = captionOf(frame, profile.example, 'a typical reference image');
+    caption = makeCaption(frame, profile.example, 'a typical reference image');
   } else {
     return {
       missing:
@@ -96,7 +96,7 @@ async function drawPictures(profile: Profile, { example, seed = 1 }: ReportOptio
  * Sizes of blur, of noise and of JPEG's blocks are counted in pixels, so that a picture is only what the classifier would
  * get where nothing was made smaller.
  */
-function captionOf(frame: Frame, full: { width: number; height: number }, what: string): string {
+function makeCaption(frame: Frame, full: { width: number; height: number }, what: string): string {
   const size = `${full.width}\u00d7${full.height}`;
   if (full.width > frame.width) {
     const times = Number((full.width / frame.width).toPrecision(2));

@@ -2,7 +2,7 @@ import { blindTo, type Power } from '../fit/power.ts';
 import type { Severity } from '../image/corruptions/corruptions.ts';
 import type { Thumbnail } from '../image/thumbnail.ts';
 import type { Profile } from '../profile/description.ts';
-import { byFamily, heatLegend, heatMap, meaningOf, rateSwitch } from './heatmap.ts';
+import { byFamily, findMeaning, heatLegend, heatMap, rateSwitch } from './heatmap.ts';
 import { html, type Markup } from './html.ts';
 import { intervalText } from './summary.ts';
 import { count, listed, percent, wholePercent } from './words.ts';
@@ -67,7 +67,7 @@ export function picturesSection(
   const families = byFamily(causes).map(({ family, rows }) => {
     const pictures = rows.map(({ cause, severity, picture }) => {
       const row = power?.causes.find((candidate) => candidate.cause === cause);
-      return html`<figure>${image(picture, `${cause} at severity ${severity}`)}<figcaption><b>${cause} <span>${severity}</span></b>${row && verdictOn(row)}<em>${meaningOf(cause)}</em></figcaption></figure>
+      return html`<figure>${image(picture, `${cause} at severity ${severity}`)}<figcaption><b>${cause} <span>${severity}</span></b>${row && verdictOn(row)}<em>${findMeaning(cause)}</em></figcaption></figure>
 `;
     });
     return html`<h3>${family}</h3><div class="pictures"><figure class="clean">${image(clean, 'the clean image')}<figcaption><b>clean</b><em>The image as it is.</em></figcaption></figure>

@@ -18,7 +18,7 @@ const propertyLabels: Readonly<Record<string, string>> = {
 };
 
 /** The table's row of a statistic, or what can be said of one that this version does not know. */
-function rowOf(name: string): Pick<Statistic, 'name' | 'unit' | 'meaning' | 'digits'> & { group: string } {
+function findRow(name: string): Pick<Statistic, 'name' | 'unit' | 'meaning' | 'digits'> & { group: string } {
   return (
     statistics.find((row) => row.name === name) ?? {
       name,
@@ -35,7 +35,7 @@ export function distributionsSection(profile: Profile): Markup {
   const { shape, data } = profile.tensors.calibrationValues;
   const images = shape[1];
   const drawn = profile.statistics.map(({ name, logFloor }, i) => {
-    const { group, ...row } = rowOf(name);
+    const { group, ...row } = findRow(name);
     return {
       group,
       card: distributionCard({ ...row, logFloor, sorted: data.slice(i * images, (i + 1) * images).sort() }),
@@ -69,7 +69,7 @@ export function referenceSection(profile: Profile): Markup {
     reference.folders.map(({ folder, images }) => [folder, images]),
   );
   const rows = Object.entries(constants).map(([name, value]) => {
-    const { unit, digits } = rowOf(name);
+    const { unit, digits } = findRow(name);
     return html`<tr><th scope="row">${name}</th><td><data value="${value}">${decimal(value, digits)}</data> ${unitText(unit)}</td></tr>`;
   });
   const fixed =
@@ -122,7 +122,7 @@ export function provenanceSection(profile: Profile): Markup {
           ] as [string, Markup],
         ]
       : []),
-    ['causes learnt', causes ? `${causes.names.length}` : 'none (--exposures 0)'],
+    ['causes learnt', causes ? `${causes.names.length}` : 'none (--simulations 0)'],
     ['decoding rule', html`<code>${decode.rule}</code>`],
     ['decoder', html`<code>${decode.decoder}</code>`],
   ];

@@ -1,12 +1,18 @@
 import { readFile } from 'node:fs/promises';
-import { type Check, type CheckedShare, checkPopulation, defaultMaxDistance, defaultShares } from '../drift/check.ts';
+import {
+  type CheckedShare,
+  checkPopulation,
+  defaultMaxDistance,
+  defaultShares,
+  type PopulationCheck,
+} from '../drift/check.ts';
 import type { ExpectedHarm, Population, RememberedImage, VerdictCounts } from '../drift/population.ts';
 import type { DriftState } from '../drift/report.ts';
 import { decode } from '../image/decode.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { type Thumbnail, thumbnail } from '../image/thumbnail.ts';
 import type { Profile } from '../profile/description.ts';
-import { quantileOf } from '../profile/maths/ranks.ts';
+import { findQuantile } from '../profile/maths/ranks.ts';
 import { reasonInWords } from '../run/rows/tally.ts';
 import { flipsText, harmSection } from './heatmap.ts';
 import { html, type Markup } from './html.ts';
@@ -70,7 +76,7 @@ ${powerSection({ ...profile, harm: undefined })}</main>
 }
 
 /** What was found, for a reader of one sentence. */
-function sentence({ counts, shares, shifts, passed }: Check, population: Population): string {
+function sentence({ counts, shares, shifts, passed }: PopulationCheck, population: Population): string {
   const moved = shifts.filter((shift) => shift.moved && shift.kind === 'statistic');
   const stopped = counts.warn + counts.block;
   const start = `${passed ? 'The images match the reference' : 'The images do not match the reference'}: ${percent(shares.warn.share)} were warned about or blocked (${percent(shares.warn.max)} allowed)`;
@@ -88,7 +94,7 @@ function sentence({ counts, shares, shifts, passed }: Check, population: Populat
   return `${start}${why}${what}.${flips}`;
 }
 
-function runFigures({ counts, shares }: Check, harm: ExpectedHarm | undefined): Markup {
+function runFigures({ counts, shares }: PopulationCheck, harm: ExpectedHarm | undefined): Markup {
   const share = (term: string, { hits, share: part, low, high, max, passed }: CheckedShare): Markup => {
     const remark = `${decimal(hits)}; 95 % interval ${percent(low)} to ${percent(high)}, ${percent(max)} allowed`;
     return html`<div><dt>${term}</dt><dd>${percent(part)}</dd><dd class="remark"><small>${passed ? remark : html`<span class="alarm">${remark}</span>`}</small></dd></div>`;
@@ -106,10 +112,10 @@ function whereSection(population: Population): Markup {
   const timeline = population.timeline();
   const width = 1000 / timeline.length;
   const stopped = ({ warn, block, failed }: VerdictCounts) => warn + block + failed;
-  const bars = (of: (counts: VerdictCounts) => number) =>
+  const bars = (count: (counts: VerdictCounts) => number) =>
     timeline
       .map(({ counts }, i) => {
-        const tall = (100 * of(counts)) / counts.images;
+        const tall = (100 * count(counts)) / counts.images;
         return tall > 0 ? `M${tidy(i * width)} 100v${tidy(-tall)}h${tidy(width * 0.92)}V100z` : '';
       })
       .join('');
@@ -136,7 +142,7 @@ function whereSection(population: Population): Markup {
 }
 
 /** Statistics whose distribution lies elsewhere, drawn over that of the reference. */
-function movedSection(profile: Profile, population: Population, { shifts, maxDistance }: Check): Markup {
+function movedSection(profile: Profile, population: Population, { shifts, maxDistance }: PopulationCheck): Markup {
   const moved = shifts.filter((shift) => shift.moved && shift.kind === 'statistic').sort((a, b) => b.size - a.size);
   const cards = moved.slice(0, maxShifts).map((shift) => {
     const { name, size, distance, direction, adjusted, reference, current } = shift;
@@ -150,7 +156,7 @@ function movedSection(profile: Profile, population: Population, { shifts, maxDis
         ? 'spread otherwise than'
         : ((direction === 'high' ? row?.high : row?.low) ?? 'other than');
     return html`<article class="distribution"><h4>${name}<small>${words} the reference</small></h4>
-${overlay(name, sorted, population.valuesOf(name), profile.statistics[position].logFloor)}
+${overlay(name, sorted, population.readValues(name), profile.statistics[position].logFloor)}
 <dl><div><dt>reference</dt><dd>${decimal(reference.p50, digits)}</dd></div><div><dt>here</dt><dd><b>${decimal(current.p50, digits)}</b> ${unitText(row?.unit ?? '')}</dd></div><div><dt>size</dt><dd>${decimal(size, 1)} sd</dd></div></dl>
 <p>Medians. Kolmogorov-Smirnov distance ${decimal(distance, 2)}, adjusted p ${adjusted < 1e-12 ? 'below 1e-12' : Number(adjusted.toPrecision(2))}.</p></article>
 `;
@@ -171,8 +177,8 @@ ${overlay(name, sorted, population.valuesOf(name), profile.statistics[position].
 /** Two histograms over the same bins, each with its own height. */
 function overlay(name: string, reference: Float64Array, current: Float64Array, logFloor: number | undefined): Markup {
   const scaled = (value: number) => (logFloor === undefined ? value : Math.log(Math.max(value, 0) + logFloor));
-  const low = scaled(Math.min(quantileOf(reference, 0.002), quantileOf(current, 0.002)));
-  const high = scaled(Math.max(quantileOf(reference, 0.998), quantileOf(current, 0.998)));
+  const low = scaled(Math.min(findQuantile(reference, 0.002), findQuantile(current, 0.002)));
+  const high = scaled(Math.max(findQuantile(reference, 0.998), findQuantile(current, 0.998)));
   const bins = 40;
   const path = (values: Float64Array) => {
     const counts = new Array<number>(bins).fill(0);

@@ -198,7 +198,7 @@ async function openRedisStream(options: BrokerOptions): Promise<Broker> {
   });
   const consumer = `${hostname()}-${process.pid}`;
   type Entry = [id: Buffer, fields: Buffer[]];
-  const messageOf = ([key, fields]: Entry, deliveries: number): Message => {
+  const readMessage = ([key, fields]: Entry, deliveries: number): Message => {
     const id = key.toString();
     const named = new Map(
       fields.flatMap((field, i) => (i % 2 === 0 ? [[field.toString(), fields[i + 1]] as const] : [])),
@@ -225,12 +225,12 @@ async function openRedisStream(options: BrokerOptions): Promise<Broker> {
             const [[, , , deliveries]] = (await redis.xpending(topic, group, id, id, 1)) as [
               [string, string, number, number],
             ];
-            yield messageOf(entry, deliveries);
+            yield readMessage(entry, deliveries);
           }
         }
         const read = ['GROUP', group, consumer, 'COUNT', atOnce, 'BLOCK', 500, 'STREAMS', topic, '>'];
         const found = (await reader.callBuffer('XREADGROUP', ...read)) as [Buffer, Entry[]][] | null;
-        for (const entry of found?.[0][1] ?? []) yield messageOf(entry, 1);
+        for (const entry of found?.[0][1] ?? []) yield readMessage(entry, 1);
       }
     },
     async close() {

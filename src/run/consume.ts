@@ -61,22 +61,22 @@ async function judgeMessage(message: Message, pool: Pool, options: ConsumeOption
     if (deliveries > maxDeliveries) {
       throw new StoplineError('IMAGE_FATAL', `The message was delivered ${deliveries} times and never finished.`);
     }
-    item = await itemOf(message, options);
+    item = await readItem(message, options);
   } catch (error) {
     item = { name: id, error: asStoplineError(error).toJSON() };
   }
   const { line, count } = await pool.score(item, 'jsonl');
   const row = Buffer.from(line).toString().trimEnd();
-  await message.settle(`{"id":${JSON.stringify(idOf(item, id))},${row.slice(1)}`);
+  await message.settle(`{"id":${JSON.stringify(readId(item, id))},${row.slice(1)}`);
   options.onVerdict?.(count);
 }
 
 /** An id that the sender gave goes before that of the broker. */
-function idOf({ columns }: ScoredItem, id: string): string {
+function readId({ columns }: ScoredItem, id: string): string {
   return typeof columns?.id === 'string' ? columns.id : id;
 }
 
-async function itemOf({ id, data }: Message, { root, store, maxBytes }: ConsumeOptions): Promise<ScoredItem> {
+async function readItem({ id, data }: Message, { root, store, maxBytes }: ConsumeOptions): Promise<ScoredItem> {
   if (data[0] !== 0x7b) return { name: id, bytes: Uint8Array.from(data) }; // no image starts with a brace
   let fields: Record<string, unknown>;
   try {
@@ -97,13 +97,13 @@ async function itemOf({ id, data }: Message, { root, store, maxBytes }: ConsumeO
   if (typeof path !== 'string') {
     throw new StoplineError('REQUEST_INVALID', 'Expected "image" or "path" in the message but received neither.');
   }
-  const place = placeOf(path, root);
+  const place = resolvePlace(path, root);
   if (isObjectUrl(place)) return { name: path, bytes: await store.read(place, maxBytes), columns };
   return { name: path, path: place, columns };
 }
 
 /** @throws {StoplineError} REQUEST_INVALID for a place that is not below the root, links followed */
-function placeOf(path: string, root: string | undefined): string {
+function resolvePlace(path: string, root: string | undefined): string {
   const refuse = (why: string) => new StoplineError('REQUEST_INVALID', `"${path}" is not read: ${why}.`);
   if (root === undefined) throw refuse('images named in messages need --root');
   if (isObjectUrl(root)) {

@@ -1,5 +1,5 @@
 import { asStoplineError, StoplineError } from '../errors.ts';
-import { type Item, type Items, versionOf } from './inputs/item.ts';
+import { type Item, type Items, makeVersion } from './inputs/item.ts';
 import { mapOrdered } from './mapordered.ts';
 import type { Pool } from './pool.ts';
 import type { Job, JobRow } from './rows/job.ts';
@@ -35,7 +35,7 @@ export async function* judgeItems(
   const judge = async ({ item, scored }: { item: Item; scored: ScoredItem }): Promise<JobRow> => {
     signal?.throwIfAborted();
     // Before it is read, so that a change while it is read is noticed.
-    const version = versionOf(item);
+    const version = makeVersion(item);
     return { ...(await pool.score(scored, format)), name: item.name, version };
   };
   const weigh = ({ size = 0, read }: Item) => (read ? size : 0);
@@ -62,7 +62,7 @@ export async function* unfinishedItems(
       const how =
         done || item.name !== name
           ? `expected "${name}" as image ${position} but found ${now}`
-          : versionOf(item) === version
+          : makeVersion(item) === version
             ? undefined
             : `"${name}" has another size or time`;
       if (how !== undefined) {
@@ -96,16 +96,16 @@ export function createColumnTypes(items: Pick<Items, 'columns'>): ColumnTypes {
     see({ columns }) {
       for (const name in columns) if (columns[name] !== null) seen.get(name)?.add(typeof columns[name]);
     },
-    columns: () => [...seen].map(([name, types]) => ({ name, type: typeOf(types) })),
+    columns: () => [...seen].map(([name, types]) => ({ name, type: chooseType(types) })),
   };
 }
 
-function typeOf(types: ReadonlySet<string>): TableColumn['type'] {
+function chooseType(types: ReadonlySet<string>): TableColumn['type'] {
   if (types.size !== 1) return 'STRING';
   return types.has('number') ? 'DOUBLE' : types.has('boolean') ? 'BOOLEAN' : 'STRING';
 }
 
 /** The format that a file is to have: as asked, by its ending, else JSON lines. */
-export function formatOf(file: string, asked?: RowFormat): RowFormat {
+export function chooseFormat(file: string, asked?: RowFormat): RowFormat {
   return asked ?? rowFormats.find((format) => file.toLowerCase().endsWith(`.${format}`)) ?? 'jsonl';
 }

@@ -33,8 +33,8 @@ const attempts = 5;
  * @param silenceMs a connection on which nothing comes for that long has failed; default: never, as an archive that is read
  * as fast as its images are judged may stand still
  */
-export function createObjectStore(of: { endpoint?: string; silenceMs?: number } = {}): ObjectStore {
-  const { endpoint, silenceMs } = of;
+export function createObjectStore(options: { endpoint?: string; silenceMs?: number } = {}): ObjectStore {
+  const { endpoint, silenceMs } = options;
   let opened: Promise<{ sdk: typeof import('@aws-sdk/client-s3'); client: S3Client }> | undefined;
   const open = () => {
     opened ??= loadPackage('@aws-sdk/client-s3', () => import('@aws-sdk/client-s3')).then((sdk) => ({

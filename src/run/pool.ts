@@ -6,9 +6,9 @@ import { findModel } from '../image/embedding/choose.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
-import type { ExposedImage, Exposure } from '../image/exposure.ts';
 import type { Frame, Limits } from '../image/frame.ts';
 import type { MeasuredImage } from '../image/measure.ts';
+import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import type { Profile } from '../profile/description.ts';
 import { loadProfile } from '../profile/file.ts';
 import type { Explanation } from '../profile/inspector.ts';
@@ -53,7 +53,7 @@ export interface PoolOptions {
    * no model. Without a Profile, the model that images are measured with.
    */
   model?: string | PreparedModel;
-  /** The user's classifier, asked for its answers to exposures. */
+  /** The user's classifier, asked for its answers to simulations. */
   classifier?: PreparedModel;
   /** Where networks are run; `gpu` falls back to the CPU, with the reasons in `info.embedder.failed`. Default: cpu. */
   device?: 'cpu' | 'gpu';
@@ -81,10 +81,14 @@ export interface Pool {
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
   measure(image: EncodedImage): Promise<MeasuredImage>;
   /**
-   * The image under each exposure, in order; with what the networks of the pool say of it, if asked for.
+   * The image under each simulation, in order; with what the networks of the pool say of it, if asked for.
    * @throws {StoplineError} INPUT_*, IMAGE_*, OPTION_INVALID, MODEL_*
    */
-  expose(image: EncodedImage, exposures: readonly Exposure[], options?: { asks?: boolean }): Promise<ExposedImage[]>;
+  simulate(
+    image: EncodedImage,
+    simulations: readonly Simulation[],
+    options?: { asks?: boolean },
+  ): Promise<SimulatedImage[]>;
   /**
    * Resolves when every worker has loaded the core, the profile and the model.
    * @throws {StoplineError} PROFILE_RULE, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
@@ -129,7 +133,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     isBatch,
   } = options;
   const profile = typeof options.profile === 'string' ? await loadProfile(options.profile) : options.profile;
-  const model = await modelOf(profile, options.model);
+  const model = await resolveModel(profile, options.model);
   // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
   const decodesAhead = isBatch && threads >= availableParallelism();
   const { classifier, device, blockWhen } = options;
@@ -186,7 +190,7 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
     admit: () => line.admit(),
     ...(renew && {
       async renew(profile: Profile) {
-        const next: WorkerSettings = { ...workerData, profile, model: await modelOf(profile, options.model) };
+        const next: WorkerSettings = { ...workerData, profile, model: await resolveModel(profile, options.model) };
         await renew(next, (answer) => {
           if ('error' in (answer as WorkerAnswer<Loaded>)) throw reviveError((answer as { error: never }).error);
           info.embedder = (answer as { value: Loaded }).value.embedder;
@@ -213,8 +217,8 @@ export async function createPool(options: PoolOptions = {}): Promise<Pool> {
       return line.run({ kind: 'score', item: bytes ? { ...item, bytes } : item, format }, { transfer });
     },
     measure: (image) => line.run({ kind: 'measure', image: sendable(image) }),
-    expose: (image, exposures, { asks = false } = {}) =>
-      line.run({ kind: 'expose', image: sendable(image), exposures, asks }),
+    simulate: (image, simulations, { asks = false } = {}) =>
+      line.run({ kind: 'simulate', image: sendable(image), simulations, asks }),
     close: () => line.close(),
     destroy: () => line.destroy(),
   };
@@ -232,7 +236,7 @@ function ownedBytes(bytes: Uint8Array): Uint8Array {
 }
 
 /** Found once and sent to every worker. */
-async function modelOf(
+async function resolveModel(
   profile: Profile | undefined,
   path?: string | PreparedModel,
 ): Promise<PreparedModel | undefined> {

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import type { Job as QueueJob } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { asStoplineError, StoplineError } from '../errors.ts';
-import { type InputOptions, type Item, versionOf } from './inputs/item.ts';
-import { openReference, type Reference, referenceTo } from './inputs/items.ts';
+import { type InputOptions, type Item, makeVersion } from './inputs/item.ts';
+import { type ItemAddress, openReference, referenceTo } from './inputs/items.ts';
 import { createColumnTypes, judgeItems } from './judgeitems.ts';
 import { loadPackage } from './optional.ts';
 import type { Pool } from './pool.ts';
@@ -12,7 +12,7 @@ import { replaceFile, writeRows } from './rows/output.ts';
 import { createTally, type TallyCounts } from './rows/tally.ts';
 
 /** What all chunks of a run have in common, and what its rows depend on. */
-export interface RunOptions {
+export interface QueueOptions {
   /** sha256 of the Profile, which lies in Redis for the workers. */
   profile: string;
   decideBy: 'combined' | 'capture' | 'content';
@@ -30,9 +30,9 @@ export interface RunOptions {
 interface Chunk {
   run: string;
   key: string;
-  options: RunOptions;
+  options: QueueOptions;
   part: string;
-  references: Reference[];
+  references: ItemAddress[];
 }
 
 /** What a finished chunk has. */
@@ -75,7 +75,7 @@ async function connect(url: string): Promise<Redis> {
 export async function runOnQueue(
   url: string,
   items: AsyncIterable<Item>,
-  options: RunOptions & { chunk: number; profileBytes: Uint8Array },
+  options: QueueOptions & { chunk: number; profileBytes: Uint8Array },
   { onProgress, signal }: { onProgress?: (done: number, total: number) => void; signal: AbortSignal },
 ): Promise<{ run: string; results: ChunkResult[] }> {
   const { chunk: size, profileBytes, ...shared } = options;
@@ -88,7 +88,7 @@ export async function runOnQueue(
     await redis.del(failedKey(run));
     const keys: string[] = [];
     let images = 0;
-    for await (const { references, versions } of chunksOf(items, size)) {
+    for await (const { references, versions } of splitChunks(items, size)) {
       signal.throwIfAborted();
       const part = `part-${String(keys.length).padStart(6, '0')}.parquet`;
       // Other images make another chunk, whatever was done for its number before.
@@ -136,8 +136,8 @@ export async function runOnQueue(
 }
 
 /** An archive or a video is a chunk of its own. */
-async function* chunksOf(items: AsyncIterable<Item>, size: number) {
-  let references: Reference[] = [];
+async function* splitChunks(items: AsyncIterable<Item>, size: number) {
+  let references: ItemAddress[] = [];
   let versions: string[] = [];
   const take = () => {
     const chunk = { references, versions };
@@ -148,7 +148,7 @@ async function* chunksOf(items: AsyncIterable<Item>, size: number) {
   for await (const item of items) {
     if (item.container !== undefined && references.length > 0) yield take();
     references.push(referenceTo(item));
-    versions.push(versionOf(item));
+    versions.push(makeVersion(item));
     if (item.container !== undefined || references.length >= size) yield take();
   }
   if (references.length > 0) yield take();
@@ -162,7 +162,7 @@ export interface WorkerOptions {
   stalledMs: number;
   inputs: Pick<InputOptions, 'store' | 'maxBytes'>;
   /** Called once for each Profile and set of options that turns up. */
-  openPool(profileBytes: Uint8Array, options: RunOptions): Promise<Pool>;
+  openPool(profileBytes: Uint8Array, options: QueueOptions): Promise<Pool>;
   onChunk?: (chunk: { run: string; part: string; rows: number }) => void;
   onError?: (error: Error) => void;
 }
@@ -180,7 +180,7 @@ export async function startQueueWorker(url: string, options: WorkerOptions): Pro
   const { Worker } = await loadPackage('bullmq', () => import('bullmq'));
   const redis = await connect(url);
   let open: { key: string; pool: Pool } | undefined;
-  const poolFor = async (run: RunOptions): Promise<Pool> => {
+  const poolFor = async (run: QueueOptions): Promise<Pool> => {
     const key = JSON.stringify([run.profile, run.decideBy, run.blockWhen, run.maxPixels, run.maxSide]);
     if (open?.key === key) return open.pool;
     await open?.pool.close();

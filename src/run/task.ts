@@ -1,8 +1,8 @@
 import type { CoreInfo } from '../core/core.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
-import type { Exposure } from '../image/exposure.ts';
 import type { Frame, Limits } from '../image/frame.ts';
+import type { Simulation } from '../image/simulation.ts';
 import type { Profile } from '../profile/description.ts';
 import type { DecideBy } from '../profile/verdict.ts';
 import type { Columns, RowFormat } from './rows/row.ts';
@@ -14,7 +14,7 @@ export interface WorkerSettings {
   core: 'auto' | 'native' | 'wasm';
   /** That of the Profile, or the one to measure with. */
   model?: PreparedModel;
-  /** The user's, asked for its answers to exposures. */
+  /** The user's, asked for its answers to simulations. */
   classifier?: PreparedModel;
   /** Whether a thread that is given its next image meanwhile decodes it meanwhile. */
   decodesAhead?: boolean;
@@ -43,7 +43,7 @@ export type WorkerTask =
   | { kind: 'inspectFile'; path: string }
   | { kind: 'score'; item: ScoredItem; format: RowFormat }
   | { kind: 'measure'; image: EncodedImage }
-  | { kind: 'expose'; image: EncodedImage; exposures: readonly Exposure[]; asks: boolean };
+  | { kind: 'simulate'; image: EncodedImage; simulations: readonly Simulation[]; asks: boolean };
 
 /** What a thread has loaded. */
 export interface Loaded {

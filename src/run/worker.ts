@@ -4,11 +4,11 @@ import { loadCore } from '../core/index.ts';
 import { asStoplineError, reviveError, StoplineError } from '../errors.ts';
 import type { Embedder } from '../image/embedding/embedder.ts';
 import { openPrepared, type PreparedModel } from '../image/embedding/open.ts';
-import { type ExposedImage, measureExposures } from '../image/exposure.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits, type Frame } from '../image/frame.ts';
 import { checkLoaders } from '../image/loaders.ts';
 import { type MeasuredImage, measureBytes } from '../image/measure.ts';
+import { measureSimulations, type SimulatedImage } from '../image/simulation.ts';
 import { createInspector, type Explanation, type Inspector } from '../profile/inspector.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import { type RowFormat, type WrittenRow, writeRow } from './rows/row.ts';
@@ -74,7 +74,7 @@ function requireInspector(): Promise<Inspector> {
   return inspector;
 }
 
-type Answer = Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | ExposedImage[];
+type Answer = Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | SimulatedImage[];
 
 async function inspect(image: Uint8Array | Frame): Promise<Verdict> {
   const inspector = await requireInspector();
@@ -127,11 +127,11 @@ async function perform(task: WorkerTask): Promise<Answer> {
         settings.limits,
         settings.model && (await requireEmbedder()),
       );
-    case 'expose':
-      return measureExposures(
+    case 'simulate':
+      return measureSimulations(
         requireCore(),
         encodedBytes(task.image),
-        task.exposures,
+        task.simulations,
         settings.limits,
         task.asks ? { embedder: await requireEmbedder(), classifier: await requireClassifier() } : {},
       );
@@ -141,7 +141,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
 /**
  * A thread takes its tasks one after the other, so that N threads mean N images at work. With `decodesAhead` the next image
  * is decoded, by the threads of libvips, while this one is measured: else a core idles whenever bytes change threads.
- * Exposures hold many frames and stay alone.
+ * Simulations hold many frames and stay alone.
  */
 let last: Promise<unknown> = Promise.resolve();
 
@@ -159,7 +159,7 @@ export function openWorker(given: WorkerSettings): typeof work {
 
 /** One task in, one answer out. */
 function work(task: WorkerTask): Promise<WorkerAnswer<Answer>> {
-  const isAhead = settings.decodesAhead && task.kind !== 'expose';
+  const isAhead = settings.decodesAhead && task.kind !== 'simulate';
   const turn = isAhead ? perform(task) : last.then(() => perform(task));
   last = turn.catch(() => undefined);
   return answerWith(() => turn);

@@ -36,7 +36,7 @@ export interface Judge {
    */
   inspect(
     image: Uint8Array | Frame,
-    of: { source: string; requestId: string; signal?: AbortSignal; keep?: boolean },
+    options: { source: string; requestId: string; signal?: AbortSignal; keep?: boolean },
   ): Promise<Verdict>;
   /** Calls the watcher after each verdict, in the order in which they were reached. It must not throw or block. */
   watch(watcher: Watcher, wants?: { bytes: boolean }): void;
@@ -90,7 +90,7 @@ export const sourcePattern = /^[\w.:-]{1,128}$/;
  * The camera that a request names: `?source=` or the header that the configuration says.
  * @throws {StoplineError} REQUEST_INVALID
  */
-export function sourceOf(request: FastifyRequest, header: string): string {
+export function readSource(request: FastifyRequest, header: string): string {
   const { source: asked } = request.query as { source?: unknown };
   const named = asked ?? request.headers[header];
   if (named === undefined) return defaultSource;

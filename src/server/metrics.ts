@@ -38,9 +38,9 @@ const scoreBuckets = [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 export function createMetrics(
   judge: Judge,
   budget: BufferBudget,
-  of: { decidedBy: DecideBy; version: string },
+  options: { decidedBy: DecideBy; version: string },
 ): Metrics {
-  const { decidedBy, version } = of;
+  const { decidedBy, version } = options;
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });

@@ -70,7 +70,7 @@ export function refusingPool(error: StoplineError): Pool {
     inspectFile: refuse,
     score: refuse,
     measure: refuse,
-    expose: refuse,
+    simulate: refuse,
     close: () => Promise.resolve(),
     destroy: () => Promise.resolve(),
   };

@@ -1,14 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { findingsOf, formatFindings } from '../../src/cli/findings.ts';
-import { type Check, checkPopulation, defaultShares } from '../../src/drift/check.ts';
+import { formatFindings, listFindings } from '../../src/cli/findings.ts';
+import { checkPopulation, defaultShares, type PopulationCheck } from '../../src/drift/check.ts';
 import { createPopulation, type Population } from '../../src/drift/population.ts';
 import { fit } from '../../src/fit/fit.ts';
 import type { Profile } from '../../src/profile/description.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
-import { errorOf, jpegFrame, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
@@ -18,11 +18,11 @@ const hostile = '::error::x|<b>%0A`.jpg';
 let profile: Profile;
 /** Images of a lower quality, one with a hostile name, and one that is none. */
 let population: Population;
-let check: Check;
+let check: PopulationCheck;
 
 beforeAll(async () => {
   await renderFolder(at('reference'), 120);
-  const options = { model: 'none', exposures: 0, power: 0, threads: 1, name: 'front' } as const;
+  const options = { model: 'none', simulations: 0, power: 0, threads: 1, name: 'front' } as const;
   ({ profile } = await fit({ paths: [at('reference')], ...options }));
   await saveProfile(profile, at('camera.stopline'));
   const { inspect } = await createInspector({ profile });
@@ -35,7 +35,7 @@ beforeAll(async () => {
 }, 120_000);
 
 const format = (name: 'text' | 'junit' | 'github' | 'markdown') =>
-  formatFindings(name, { findings: findingsOf(check), check, population, profile });
+  formatFindings(name, { findings: listFindings(check), check, population, profile });
 
 describe('stopline check', () => {
   it('exits with 0 for fresh images of the same camera and with 1 for compressed ones', async () => {
@@ -63,7 +63,7 @@ describe('stopline check', () => {
   ])('exits with 2 on %s', async (wrong, message) => {
     const run = await stopline(['check', at('reference'), ...flags, ...wrong]);
     expect(run.code).toBe(2);
-    expect(errorOf(run)).toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
+    expect(readError(run)).toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
     expect(run.stderr).toContain(message);
   });
 });

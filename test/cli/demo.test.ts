@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { readContainer } from '../../src/image/container/read.ts';
 import { loadProfile } from '../../src/profile/file.ts';
 import { clopperPearson } from '../../src/profile/maths/binomial.ts';
-import { errorOf, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { readError, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 
@@ -74,7 +74,7 @@ describe('stopline demo', () => {
   it('says how many frames a Profile needs', async () => {
     const run = await stopline(['demo', '--frames', '20', '--out', join(folder, 'few'), '--json']);
     expect(run.code).toBe(65);
-    expect(errorOf(run).code).toBe('STOPLINE_ERR_FIT_TOO_FEW_IMAGES');
+    expect(readError(run).code).toBe('STOPLINE_ERR_FIT_TOO_FEW_IMAGES');
   });
 
   it('refuses a number of frames that is none', async () => {

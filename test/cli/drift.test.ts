@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
 import { loadProfile } from '../../src/profile/file.ts';
-import { errorOf, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);
@@ -17,7 +17,7 @@ beforeAll(async () => {
     'fit',
     at('reference'),
     '--ordered',
-    '--exposures',
+    '--simulations',
     '0',
     '--power',
     '0',
@@ -45,18 +45,17 @@ describe('stopline drift', () => {
     const { code, stdout } = await stopline(['drift', at('cameras'), '--profile', profile, '--json']);
     expect(code).toBe(1);
     const { sources } = JSON.parse(stdout);
-    const of = (name: string) => sources.find(({ source }: { source: string }) => source.endsWith(name));
+    const findSource = (name: string) => sources.find(({ source }: { source: string }) => source.endsWith(name));
     expect(sources).toHaveLength(3);
-    expect(of('good').transitions.map(({ to }: { to: string }) => to)).not.toContain('drifted');
-    const alarm = of('bad').transitions.find(({ to }: { to: string }) => to === 'drifted');
+    expect(findSource('good').transitions.map(({ to }: { to: string }) => to)).not.toContain('drifted');
+    const alarm = findSource('bad').transitions.find(({ to }: { to: string }) => to === 'drifted');
     expect(alarm.image).toBeGreaterThan(30);
     expect(alarm.image).toBeLessThanOrEqual(50);
     expect(alarm.path).toBe(at('cameras', 'bad', `frame${399 + alarm.image}.jpg`));
     expect(alarm.report.moved.length).toBeGreaterThan(0);
-    expect(of('stuck').transitions.map(({ to, image }: { to: string; image: number }) => [to, image])).toContainEqual([
-      'frozen',
-      10,
-    ]);
+    expect(
+      findSource('stuck').transitions.map(({ to, image }: { to: string; image: number }) => [to, image]),
+    ).toContainEqual(['frozen', 10]);
   });
 
   it('replays the rows of score to the same effect, and in words', async () => {
@@ -76,14 +75,14 @@ describe('stopline drift', () => {
     expect((await stopline(['drift', at('cameras', 'good'), '--profile', profile])).code).toBe(0);
     writeFileSync(at('broken.jsonl'), '{"path": "a.jpg"}\n');
     const broken = await stopline(['drift', at('broken.jsonl'), '--profile', profile, '--json']);
-    expect(errorOf(broken)).toMatchObject({
+    expect(readError(broken)).toMatchObject({
       code: 'STOPLINE_ERR_REQUEST_INVALID',
       message: expect.stringContaining('line 1'),
     });
     const [first] = readFileSync(rows, 'utf8').split('\n');
     writeFileSync(at('other.jsonl'), first.replaceAll((await loadProfile(profile)).sha256, 'f'.repeat(64)));
     const other = await stopline(['drift', at('other.jsonl'), '--profile', profile, '--json']);
-    expect(errorOf(other)).toMatchObject({
+    expect(readError(other)).toMatchObject({
       code: 'STOPLINE_ERR_OPTION_INVALID',
       message: expect.stringContaining('ffffffffffff'),
     });

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, 
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadProfile } from '../../src/profile/file.ts';
-import { errorOf, jpegFrame, type Run, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, type Run, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const reference = join(folder, 'reference');
@@ -14,7 +14,18 @@ beforeAll(async () => {
   writeFileSync(join(reference, 'cut.jpg'), readFileSync(paths[0]).subarray(0, 2000));
   writeFileSync(join(reference, 'empty.png'), '');
   writeFileSync(join(reference, 'zcopy.jpg'), readFileSync(paths[1]));
-  run = await stopline(['fit', '--exposures', '0', '--power', '0', reference, '--out', out, '--name', 'front camera']);
+  run = await stopline([
+    'fit',
+    '--simulations',
+    '0',
+    '--power',
+    '0',
+    reference,
+    '--out',
+    out,
+    '--name',
+    'front camera',
+  ]);
 });
 
 describe('stopline fit', () => {
@@ -51,7 +62,7 @@ describe('stopline fit', () => {
       const file = join(folder, 'other.stopline');
       const { code, stdout } = await stopline([
         'fit',
-        '--exposures',
+        '--simulations',
         '0',
         '--power',
         '0',
@@ -76,7 +87,7 @@ describe('stopline fit', () => {
     const { stdout, code } = await stopline([
       ...[
         'fit',
-        '--exposures',
+        '--simulations',
         '0',
         '--power',
         '0',
@@ -113,7 +124,7 @@ describe('stopline fit', () => {
     writeFileSync(join(hostile, 'a\u001b]0;owned\u0007\n.jpg'), 'no image');
     const { code, stdout, stderr } = await stopline([
       'fit',
-      ...['--exposures', '0', '--power', '0'],
+      ...['--simulations', '0', '--power', '0'],
       hostile,
       '--out',
       join(folder, 'h.stopline'),
@@ -134,7 +145,7 @@ describe('stopline fit refuses, and leaves no file', () => {
     ['too few images', () => [fewImages(), '--out', refused], 65, 'FIT_TOO_FEW_IMAGES', /at least 50.*99 to promise.*received 3/],
     ['an output folder that does not exist', () => [reference, '--out', target], 73, 'OUTPUT_UNWRITABLE', /folder does not exist/],
     ['an output that is a folder', () => [reference, '--out', reference], 73, 'OUTPUT_UNWRITABLE', /not a regular file/],
-    ['too few exposures', () => [reference, '--out', refused, '--exposures', '5'], 2, 'OPTION_INVALID', /none or 10 to 1000/],
+    ['too few exposures', () => [reference, '--out', refused, '--simulations', '5'], 2, 'OPTION_INVALID', /none or 10 to 1000/],
     ['a rate above a half', () => [reference, '--out', refused, '--warn', '0.7'], 2, 'OPTION_INVALID', /0\.7/],
     ['a block rate above the warn rate', () => [reference, '--out', refused, '--warn', '0.01', '--block', '0.02'], 2, 'OPTION_INVALID', /block/],
     ['a pattern that is no regular expression', () => [reference, '--out', refused, '--group-by', '('], 2, 'OPTION_INVALID', /group-by/],
@@ -144,7 +155,7 @@ describe('stopline fit refuses, and leaves no file', () => {
   it.each(cases)('%s', async (_, args, code, name, message) => {
     const result = await stopline(['fit', ...args(), '--json']);
     expect(result.code).toBe(code);
-    expect(errorOf(result)).toEqual({ code: `STOPLINE_ERR_${name}`, message: expect.stringMatching(message) });
+    expect(readError(result)).toEqual({ code: `STOPLINE_ERR_${name}`, message: expect.stringMatching(message) });
     expect(result.stderr).toContain(`stopline: STOPLINE_ERR_${name}: `);
     expect(existsSync(refused)).toBe(false);
     expect(readdirSync(folder).filter((entry) => entry.endsWith('.tmp'))).toEqual([]);
@@ -178,11 +189,11 @@ describe('stopline fit refuses, and leaves no file', () => {
     const open = join(folder, 'open');
     mkdirSync(open);
     chmodSync(open, 0o777);
-    const args = ['fit', '--exposures', '0', '--power', '0', closed, '--out', join(open, 'x.stopline'), '--json'];
+    const args = ['fit', '--simulations', '0', '--power', '0', closed, '--out', join(open, 'x.stopline'), '--json'];
     const result = await stopline(args, isRoot ? { uid: 65534, cwd: '/' } : {});
     chmodSync(closed, 0o755);
     expect(result.code).toBe(66);
-    expect(errorOf(result)).toEqual({
+    expect(readError(result)).toEqual({
       code: 'STOPLINE_ERR_INPUT_UNREADABLE',
       message: expect.stringMatching(/closed.*permission denied/),
     });
@@ -196,7 +207,7 @@ describe('stopline fit refuses, and leaves no file', () => {
 
   it('a Profile that cannot be replaced stays what it was', async () => {
     const before = { bytes: readFileSync(out), inode: statSync(out).ino };
-    const result = await stopline(['fit', '--exposures', '0', '--power', '0', fewImages(), '--out', out]);
+    const result = await stopline(['fit', '--simulations', '0', '--power', '0', fewImages(), '--out', out]);
     expect(result.code).toBe(65);
     expect({ bytes: readFileSync(out), inode: statSync(out).ino }).toEqual(before);
   });

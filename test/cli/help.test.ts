@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { settings } from '../../src/settings.ts';
-import { errorOf, main, stopline } from '../fixtures/cli.ts';
+import { main, readError, stopline } from '../fixtures/cli.ts';
 
 const commands = [
   'fit',
@@ -85,7 +85,7 @@ describe('usage errors exit with 2, name what is wrong, and say where help is', 
   it('also as JSON', async () => {
     const run = await stopline(['fit', '.', '--json']);
     expect(run.code).toBe(2);
-    expect(errorOf(run)).toEqual({
+    expect(readError(run)).toEqual({
       code: 'STOPLINE_ERR_OPTION_INVALID',
       message: expect.stringContaining('--out <FILE>'),
     });

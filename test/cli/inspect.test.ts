@@ -10,7 +10,7 @@ import { profileVersion } from '../../src/profile/description.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
 import { decodeTensors, encodeTensors } from '../../src/profile/safetensors.ts';
 import type { Verdict } from '../../src/profile/verdict.ts';
-import { errorOf, jpegFrame, main, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, main, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const profile = join(folder, 'camera.stopline');
@@ -22,7 +22,7 @@ beforeAll(async () => {
   const rates = ['--warn', '0.3', '--block', '0.06'];
   const { code } = await stopline([
     'fit',
-    '--exposures',
+    '--simulations',
     '0',
     at('reference'),
     '--out',
@@ -200,7 +200,7 @@ describe('stopline inspect refuses', () => {
   ])('%s with the error as JSON on standard output, too', async (image, file, code, name) => {
     const run = await stopline(['inspect', at(image), '--profile', file(), '--json']);
     expect(run.code).toBe(code);
-    const error = errorOf(run);
+    const error = readError(run);
     expect(error.code).toMatch(`STOPLINE_ERR_${name}`);
     expect(run.stderr).toBe(`stopline: ${error.code}: ${error.message}\n`);
   });

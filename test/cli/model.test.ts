@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkCard } from '../../src/image/embedding/cardschema.ts';
 import { loadOnnxRuntime } from '../../src/image/embedding/onnx.ts';
-import { errorOf, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { readError, stopline, temporaryFolder } from '../fixtures/cli.ts';
 import { model, node, smallClassifier, value } from '../fixtures/onnxfile.ts';
 
 const folder = temporaryFolder();
@@ -32,7 +32,7 @@ describe('stopline model', () => {
   it('check needs a card, and says how to make one', async () => {
     const run = await stopline(['model', 'check', path, '--json']);
     expect(run.code).toBe(78);
-    expect(errorOf(run)).toMatchObject({
+    expect(readError(run)).toMatchObject({
       code: 'STOPLINE_ERR_MODEL_CARD',
       message: expect.stringContaining('model inspect'),
     });

@@ -8,7 +8,7 @@ import { startObjectStore } from '../fixtures/s3.ts';
 
 const folder = temporaryFolder();
 const path = (name: string) => join(folder, name);
-const quick = ['--exposures', '0', '--power', '0', '--threads', '1'];
+const quick = ['--simulations', '0', '--power', '0', '--threads', '1'];
 
 beforeAll(async () => {
   await renderFolder(path('drives'), 80);

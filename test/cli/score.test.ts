@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { loadProfile } from '../../src/profile/file.ts';
 import type { Row } from '../../src/run/rows/row.ts';
-import { errorOf, jpegFrame, main, type Run, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, main, type Run, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);
@@ -16,7 +16,9 @@ let run: Run;
 
 beforeAll(async () => {
   await renderFolder(at('reference'), 60);
-  expect((await stopline(['fit', '--exposures', '0', '--power', '0', at('reference'), '--out', profile])).code).toBe(0);
+  expect((await stopline(['fit', '--simulations', '0', '--power', '0', at('reference'), '--out', profile])).code).toBe(
+    0,
+  );
   const [first] = await renderFolder(incoming, 12, 100);
   await renderFolder(at('incoming', 'b'), 3, 200);
   writeFileSync(at('incoming', 'bad.jpg'), readFileSync(first).subarray(0, 1500));
@@ -188,10 +190,10 @@ describe('stopline score', () => {
     expect(existsSync(out)).toBe(false);
 
     const again = await stopline([...args, '--json']);
-    expect([again.code, errorOf(again).code]).toEqual([2, 'STOPLINE_ERR_JOB_EXISTS']);
-    expect(errorOf(again).message).toContain(`holds ${rows} rows`);
+    expect([again.code, readError(again).code]).toEqual([2, 'STOPLINE_ERR_JOB_EXISTS']);
+    expect(readError(again).message).toContain(`holds ${rows} rows`);
     const other = await stopline([...args, '--json', '--resume', '--decide-by', 'combined', '--format', 'csv']);
-    expect([other.code, errorOf(other).code]).toEqual([65, 'STOPLINE_ERR_JOB_CHANGED']);
+    expect([other.code, readError(other).code]).toEqual([65, 'STOPLINE_ERR_JOB_CHANGED']);
 
     const undisturbed = at('undisturbed.jsonl');
     const [whole, resumed] = [
@@ -249,7 +251,7 @@ describe('stopline score refuses, and leaves no file', () => {
   it.each(cases)('%s', async (_, args, code, name) => {
     const result = await stopline(['score', ...args(), '--json']);
     expect(result.code).toBe(code);
-    expect(errorOf(result).code).toMatch(`STOPLINE_ERR_${name}`);
+    expect(readError(result).code).toMatch(`STOPLINE_ERR_${name}`);
     expect(readdirSync(folder).filter((entry) => entry.startsWith('refused'))).toEqual([]);
   });
 

@@ -10,7 +10,7 @@ const profile = join(folder, 'camera.stopline');
 beforeAll(async () => {
   await renderFolder(join(folder, 'reference'), 60);
   expect(
-    (await stopline(['fit', '--exposures', '0', '--power', '0', join(folder, 'reference'), '--out', profile])).code,
+    (await stopline(['fit', '--simulations', '0', '--power', '0', join(folder, 'reference'), '--out', profile])).code,
   ).toBe(0);
 });
 

@@ -4,7 +4,7 @@ import {
   bar,
   bytesText,
   duration,
-  lengthOf,
+  measureWidth,
   percent,
   printable,
   rangeBar,
@@ -99,9 +99,9 @@ describe('picture', () => {
 
   it('is small, whatever the image, and of its shape', async () => {
     const wide = await frame(1280, 720, 1, new Array(1280 * 720).fill(9));
-    expect([wide.length, lengthOf(wide[0])]).toEqual([13, 44]);
+    expect([wide.length, measureWidth(wide[0])]).toEqual([13, 44]);
     const tall = await frame(100, 1000, 1, new Array(100_000).fill(9));
-    expect([tall.length, lengthOf(tall[0])]).toEqual([14, 3]);
+    expect([tall.length, measureWidth(tall[0])]).toEqual([14, 3]);
   });
 
   it('stands beside the table where there is room, else above it', () => {

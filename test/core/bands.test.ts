@@ -1,14 +1,14 @@
 // Large frames are read in bands of rows for averages, and whole for local damage.
 import { describe, expect, it } from 'vitest';
 import { at, type Field, slice } from '../../src/core/layout.ts';
-import { measure, statistics } from '../../src/image/statistics/statistics.ts';
+import { measureStatistics, statistics } from '../../src/image/statistics/statistics.ts';
 import { anyFrame, everyCore, random } from '../fixtures/frames.ts';
 
 const cores = everyCore();
 /** The fastest build; that all are equal is tested below. */
 const core = cores[cores.length > 1 ? 1 : 0];
 const named = (data: Uint8Array, width: number, height: number): Record<string, number> => {
-  const vector = measure(core, { data, width, height, channels: 3 });
+  const vector = measureStatistics(core, { data, width, height, channels: 3 });
   return Object.fromEntries(statistics.map(({ name }, index) => [name, vector[index]]));
 };
 

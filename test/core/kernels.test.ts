@@ -5,7 +5,7 @@ import { anyFrame, everyCore } from '../fixtures/frames.ts';
 
 type Reference = Partial<Record<Field, number | number[]>>;
 
-function lumaOf(data: Uint8Array, channels: number): Uint8Array {
+function computeLuma(data: Uint8Array, channels: number): Uint8Array {
   return Uint8Array.from({ length: data.length / channels }, (_, i) => {
     const p = i * channels;
     const [r, g, b] = channels === 1 ? [data[p], data[p], data[p]] : [data[p], data[p + 1], data[p + 2]];
@@ -21,7 +21,7 @@ function colours(data: Uint8Array, width: number, height: number, channels: numb
     return channels === 1 ? [data[p], data[p], data[p]] : [data[p], data[p + 1], data[p + 2]];
   };
   const histogram = new Array(256).fill(0);
-  for (const y of lumaOf(data, channels)) histogram[y]++;
+  for (const y of computeLuma(data, channels)) histogram[y]++;
   for (let i = 0; i < n; i++) {
     const [r, g, b] = pixel(i);
     const [max, min] = [Math.max(r, g, b), Math.min(r, g, b)];
@@ -206,7 +206,7 @@ for (const core of everyCore())
         for (const channels of [1, 3, 4] as const)
           for (let seed = 0; seed < 4; seed++) {
             const data = anyFrame(width, height, channels, seed);
-            const luma = lumaOf(data, channels);
+            const luma = computeLuma(data, channels);
             const expected: Reference = {
               ...colours(data, width, height, channels),
               ...neighbourhoods(luma, width, height),

@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { at } from '../../src/core/layout.ts';
 import { loadWasm } from '../../src/core/wasm.ts';
-import { measure, statistics } from '../../src/image/statistics/statistics.ts';
+import { measureStatistics, statistics } from '../../src/image/statistics/statistics.ts';
 import { anyFrame, everyCore, gaussian, grey, random } from '../fixtures/frames.ts';
 
 const core = loadWasm();
@@ -127,8 +127,8 @@ describe('quality from pixels', () => {
 });
 
 describe('frames without evidence', () => {
-  const named = (frame: Parameters<typeof measure>[1]): Record<string, number> => {
-    const vector = measure(core, frame);
+  const named = (frame: Parameters<typeof measureStatistics>[1]): Record<string, number> => {
+    const vector = measureStatistics(core, frame);
     return Object.fromEntries(statistics.map(({ name }, index) => [name, vector[index]]));
   };
 

@@ -63,14 +63,14 @@ function compareBlocks(Y: (x: number, y: number) => number, width: number, heigh
   const ref = { holes: [0, 0, 0], peaks: [0, 0, 0], bright: [0, 0, 0], dark: [0, 0, 0], compared: 0 };
   for (let y = 2; y < down - 2; y++)
     for (let x = 2; x < across - 2; x++) {
-      const sides = (of: 'luma' | 'energy'): number[] => {
+      const sides = (plane: 'luma' | 'energy'): number[] => {
         const five = [-2, -1, 0, 1, 2];
         const sum = (value: (i: number) => number): number => five.reduce((total, i) => total + value(i), 0);
         return [
-          sum((i) => blocks[y - 2][x + i][of]),
-          sum((i) => blocks[y + 2][x + i][of]),
-          sum((i) => blocks[y + i][x - 2][of]),
-          sum((i) => blocks[y + i][x + 2][of]),
+          sum((i) => blocks[y - 2][x + i][plane]),
+          sum((i) => blocks[y + 2][x + i][plane]),
+          sum((i) => blocks[y + i][x - 2][plane]),
+          sum((i) => blocks[y + i][x + 2][plane]),
         ];
       };
       // Means over the blocks of a side; one DN a pixel of energy is added to both.

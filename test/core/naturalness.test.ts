@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { slice } from '../../src/core/layout.ts';
 import { loadWasm } from '../../src/core/wasm.ts';
 import { fitAsymmetric, fitShape } from '../../src/image/statistics/naturalness.ts';
-import { measure, statistics } from '../../src/image/statistics/statistics.ts';
+import { measureStatistics, statistics } from '../../src/image/statistics/statistics.ts';
 import { gaussian, grey, random } from '../fixtures/frames.ts';
 
 const core = loadWasm();
 
 function named(frame: ReturnType<typeof grey>): Record<string, number> {
-  const vector = measure(core, frame);
+  const vector = measureStatistics(core, frame);
   return Object.fromEntries(statistics.map(({ name }, index) => [name, vector[index]]));
 }
 
@@ -123,7 +123,7 @@ describe('generalised gaussians by moment matching', () => {
 
   it('samples: white gaussian noise 2, Laplacian noise 1, within 0.05', () => {
     const [normal, uniform] = [gaussian(1), random(2)];
-    const shapeOf = (draw: () => number): number => {
+    const estimateShape = (draw: () => number): number => {
       let [absolute, square] = [0, 0];
       for (let i = 0; i < 200_000; i++) {
         const x = draw();
@@ -132,8 +132,8 @@ describe('generalised gaussians by moment matching', () => {
       }
       return fitShape(absolute, square);
     };
-    expect(Math.abs(shapeOf(normal) - 2)).toBeLessThan(0.05);
-    expect(Math.abs(shapeOf(() => Math.log(1 - uniform()) * (uniform() < 0.5 ? 1 : -1)) - 1)).toBeLessThan(0.05);
+    expect(Math.abs(estimateShape(normal) - 2)).toBeLessThan(0.05);
+    expect(Math.abs(estimateShape(() => Math.log(1 - uniform()) * (uniform() < 0.5 ? 1 : -1)) - 1)).toBeLessThan(0.05);
   });
 
   it('two half gaussians of scales 1 and 2: shape 2, mean sqrt(2 / pi), variances 1 and 4', () => {

@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { slice } from '../../src/core/layout.ts';
 import { loadWasm } from '../../src/core/wasm.ts';
-import { measure, statistics } from '../../src/image/statistics/statistics.ts';
+import { measureStatistics, statistics } from '../../src/image/statistics/statistics.ts';
 import { gaussian, grey, random } from '../fixtures/frames.ts';
 
 const core = loadWasm();
@@ -13,7 +13,7 @@ const present = existsSync(photographs);
 if (!present) console.warn('blur of photographs is skipped: ../shared/data is absent');
 
 function named(frame: ReturnType<typeof grey>): Record<string, number> {
-  const vector = measure(core, frame);
+  const vector = measureStatistics(core, frame);
   return Object.fromEntries(statistics.map(({ name }, index) => [name, vector[index]]));
 }
 
@@ -97,7 +97,7 @@ function textured(width: number, height: number, seed: number) {
   return grey(width, height, (x, y) => 120 + 60 * Math.sin(x / 5 + y / 11) + 40 * Math.cos(y / 3) + 50 * uniform());
 }
 
-function planeOf(frame: ReturnType<typeof grey>): number[][] {
+function readPlane(frame: ReturnType<typeof grey>): number[][] {
   return Array.from({ length: frame.height }, (_, y) => [
     ...frame.data.subarray(y * frame.width, (y + 1) * frame.width),
   ]);
@@ -111,9 +111,9 @@ describe('Haar pyramid', () => {
   ])('%i x %i: the sums are those of a plain loop, exactly', (width, height) => {
     const frame = textured(width, height, width);
     const out = core.measure(frame.data, width, height, 1);
-    expect([...slice(out, 'haarSquares')]).toEqual(haarSquares(planeOf(frame)));
+    expect([...slice(out, 'haarSquares')]).toEqual(haarSquares(readPlane(frame)));
     const histogram = new Array<number>(512).fill(0);
-    const plane = planeOf(frame);
+    const plane = readPlane(frame);
     for (let y = 0; y + 1 < height; y += 2)
       for (let x = 0; x + 1 < width; x += 2)
         histogram[Math.abs(plane[y][x] - plane[y][x + 1] - plane[y + 1][x] + plane[y + 1][x + 1])]++;
@@ -122,7 +122,7 @@ describe('Haar pyramid', () => {
 
   it('rows of extremes do not overflow: 9000 columns of black and white', () => {
     const frame = grey(9000, 4, (x, y) => ((x + y) % 2 ? 255 : 0));
-    expect([...slice(core.measure(frame.data, 9000, 4, 1), 'haarSquares')]).toEqual(haarSquares(planeOf(frame)));
+    expect([...slice(core.measure(frame.data, 9000, 4, 1), 'haarSquares')]).toEqual(haarSquares(readPlane(frame)));
   });
 
   it('white noise: energy falls by 4 an octave, a third of it is diagonal', () => {
@@ -155,7 +155,7 @@ describe('Laplacian pyramid', () => {
     const frame = textured(width, height, height);
     const out = core.measure(frame.data, width, height, 1);
     const moments = slice(out, 'laplacianMoments');
-    laplacianBands(planeOf(frame)).forEach(({ energy, kurtosis }, level) => {
+    laplacianBands(readPlane(frame)).forEach(({ energy, kurtosis }, level) => {
       const [n, second, fourth] = moments.subarray(3 * level, 3 * level + 3);
       // Each pass is rounded to 1/16 DN, two passes down and two up: far below the energies here (over 30 DN^2).
       expect(second / n / 256 / energy).toBeCloseTo(1, 2);

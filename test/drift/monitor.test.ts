@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type DriftReference, share } from '../../src/drift/drift.ts';
+import { type DriftReference, makeShared } from '../../src/drift/drift.ts';
 import { mergeStates } from '../../src/drift/merge.ts';
 import { createMonitor, type Monitor } from '../../src/drift/monitor.ts';
 import type { Observation } from '../../src/drift/observation.ts';
@@ -23,7 +23,7 @@ const reference: DriftReference = {
   correlation: { score: 1, statistics: new Float64Array(count).fill(1) },
   cloud: { across, rows: Float64Array.from(new Random(2).normals(100 * across)) },
 };
-const shared = share(reference, {});
+const shared = makeShared(reference, {});
 
 /** Images of one camera, as seen by the Profile. */
 function camera(seed: number) {
@@ -217,7 +217,7 @@ describe('the state of a source', () => {
     const monitor = createMonitor(shared);
     run(monitor, 200, camera(12));
     const saved = monitor.save();
-    const other = share({ ...reference, profile: 'b'.repeat(64) }, {});
+    const other = makeShared({ ...reference, profile: 'b'.repeat(64) }, {});
     for (const [state, by] of [
       [saved, other],
       [saved.subarray(0, 100), shared],
@@ -247,7 +247,7 @@ describe('the state of a source', () => {
 });
 
 describe('a stream of which nobody knows how long it remembers', () => {
-  const unknown = share({ ...reference, correlation: undefined }, {});
+  const unknown = makeShared({ ...reference, correlation: undefined }, {});
 
   it('shows it soon where images are independent', () => {
     const monitor = createMonitor(unknown);

@@ -41,7 +41,7 @@ function reference(rows: readonly number[][]) {
   };
 }
 
-function rowOf(values: readonly number[], verdict: 'pass' | 'warn' | 'block' = 'pass', path = 'a/0.jpg'): Row {
+function makeRow(values: readonly number[], verdict: 'pass' | 'warn' | 'block' = 'pass', path = 'a/0.jpg'): Row {
   const score = Math.max(...values);
   const reason = {
     statistic: names[0],
@@ -63,9 +63,9 @@ function rowOf(values: readonly number[], verdict: 'pass' | 'warn' | 'block' = '
   } as unknown as Row;
 }
 
-function populationOf(of: ReturnType<typeof reference>, rows: readonly number[][]) {
-  const population = createPopulation(of);
-  for (const row of rows) population.add(rowOf(row));
+function buildPopulation(known: ReturnType<typeof reference>, rows: readonly number[][]) {
+  const population = createPopulation(known);
+  for (const row of rows) population.add(makeRow(row));
   return population;
 }
 
@@ -77,7 +77,7 @@ describe('comparing a population with the reference', () => {
     const normal = normals(7);
     let alarms = 0;
     for (let run = 0; run < runs; run++) {
-      const population = populationOf(reference(images(normal, 300, 12, memory)), images(normal, count, 12, memory));
+      const population = buildPopulation(reference(images(normal, 300, 12, memory)), images(normal, count, 12, memory));
       if (!checkPopulation(population, limits).passed) alarms++;
     }
     // One in a hundred is expected; more than this come once in a thousand times.
@@ -87,7 +87,7 @@ describe('comparing a population with the reference', () => {
   it('names the one statistic that moved, which way and how far', () => {
     const normal = normals(3);
     const shifted = images(normal, 2000, 12, 0).map((row) => row.map((value, i) => (i === 4 ? value + 1.5 : value)));
-    const check = checkPopulation(populationOf(reference(images(normal, 2000, 12, 0)), shifted), {
+    const check = checkPopulation(buildPopulation(reference(images(normal, 2000, 12, 0)), shifted), {
       ...limits,
       maxDistance: 0.3,
     });
@@ -102,20 +102,20 @@ describe('comparing a population with the reference', () => {
   it('does not call a difference drift that is smaller than allowed', () => {
     const normal = normals(5);
     const shifted = images(normal, 2000, 12, 0).map((row) => row.map((value) => value + 0.25));
-    const population = populationOf(reference(images(normal, 2000, 12, 0)), shifted);
+    const population = buildPopulation(reference(images(normal, 2000, 12, 0)), shifted);
     expect(checkPopulation(population, limits).passed).toBe(false);
     expect(checkPopulation(population, { ...limits, maxDistance: 0.2 }).passed).toBe(true);
   });
 
   it('holds a share against its exact interval, and counts what cannot be judged as blocked', () => {
     const normal = normals(9);
-    const of = reference(images(normal, 300, 12, 0));
-    const population = populationOf(of, images(normal, 96, 12, 0));
+    const known = reference(images(normal, 300, 12, 0));
+    const population = buildPopulation(known, images(normal, 96, 12, 0));
     population.add({ path: 'a/x.jpg', error: { code: 'STOPLINE_ERR_IMAGE_CORRUPT', message: 'broken' } });
     const check = () => checkPopulation(population, limits).shares;
     // 1 of 97: Clopper-Pearson 0.026 % to 5.6 %.
     expect(check().block).toMatchObject({ hits: 1, images: 97, passed: true, low: expect.closeTo(0.00026, 5) });
-    for (const name of ['b', 'c', 'd']) population.add(rowOf(images(normal, 1, 12, 0)[0], 'block', `${name}/1.jpg`));
+    for (const name of ['b', 'c', 'd']) population.add(makeRow(images(normal, 1, 12, 0)[0], 'block', `${name}/1.jpg`));
     // 4 of 100: 1.10 % to 9.93 %.
     expect(check().block).toMatchObject({ hits: 4, passed: false, low: expect.closeTo(0.011, 4) });
     expect(check().warn).toMatchObject({ hits: 4, passed: true });
@@ -133,11 +133,11 @@ describe('comparing a population with the reference', () => {
 describe('memory of a long run', () => {
   it('keeps a bounded number of values, evenly, and every count', () => {
     const normal = normals(11);
-    const of = reference(images(normal, 100, 2, 0));
-    const population = createPopulation(of);
+    const known = reference(images(normal, 100, 2, 0));
+    const population = createPopulation(known);
     const count = 30_000;
-    for (let i = 0; i < count; i++) population.add(rowOf([i, 0], i % 10 === 0 ? 'warn' : 'pass', `${i % 900}/x.jpg`));
-    const kept = population.valuesOf(names[0]);
+    for (let i = 0; i < count; i++) population.add(makeRow([i, 0], i % 10 === 0 ? 'warn' : 'pass', `${i % 900}/x.jpg`));
+    const kept = population.readValues(names[0]);
     expect(kept.length).toBeLessThanOrEqual(4096);
     expect([...kept]).toEqual(Array.from({ length: kept.length }, (_, i) => i * (kept[1] - kept[0])));
     expect(kept[kept.length - 1]).toBeGreaterThan(count - 2 * kept[1]);

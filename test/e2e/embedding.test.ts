@@ -19,7 +19,7 @@ import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 import { renderReport } from '../../src/report/page.ts';
 import { createPool } from '../../src/run/pool.ts';
 import { verdictSchema } from '../../src/server/http/schemas.ts';
-import { errorOf, jpegFrame, renderFolder, startService, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, readError, renderFolder, startService, stopline, temporaryFolder } from '../fixtures/cli.ts';
 import { layoutClassifier, smallClassifier } from '../fixtures/onnxfile.ts';
 
 const installed = await loadOnnxRuntime().then(
@@ -40,7 +40,7 @@ let profile: Profile;
 let inspector: Inspector;
 
 const fitted = (options: Partial<FitOptions> = {}) =>
-  fit({ paths: [at('frames')], groupBy: 'none', exposures: 0, power: 0, example: false, model, ...options });
+  fit({ paths: [at('frames')], groupBy: 'none', simulations: 0, power: 0, example: false, model, ...options });
 
 beforeAll(async () => {
   await renderFolder(at('frames'), 150);
@@ -190,7 +190,7 @@ describe.skipIf(!installed)('a Profile with a model', () => {
   });
 
   it('with causes and a classifier has a capture detector, a report of power, and a harm map', async () => {
-    const { profile: whole, warnings } = await fitted({ exposures: 10, power: 5, model: other, classifier: model });
+    const { profile: whole, warnings } = await fitted({ simulations: 10, power: 5, model: other, classifier: model });
     expect(whole.components).toEqual([
       'distance',
       'causeSpace',
@@ -257,7 +257,7 @@ describe.skipIf(!installed)('a Profile with a model', () => {
 describe.skipIf(!installed)('on the command line', () => {
   it('fit, inspect, score and serve agree', async () => {
     const file = at('line.stopline');
-    const some = ['--exposures', '0', '--power', '0', '--group-by', 'none', '--keep-paths'];
+    const some = ['--simulations', '0', '--power', '0', '--group-by', 'none', '--keep-paths'];
     const run = await stopline(['fit', at('frames'), '--out', file, '--model', model, ...some]);
     expect(run.code, run.stderr).toBe(0);
     expect(run.stdout).toMatch(/^ {2}model +layout [0-9a-f]{16}, embeddings of 48 numbers$/m);
@@ -309,7 +309,7 @@ describe.skipIf(!installed)('on the command line', () => {
   });
 
   it('a network without class scores is no classifier, and a classifier needs images to be asked about', async () => {
-    await expect(fitted({ exposures: 10, power: 4, classifier: other })).rejects.toMatchObject({
+    await expect(fitted({ simulations: 10, power: 4, classifier: other })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_OPTION_INVALID',
       message: expect.stringContaining('at least 5 images for power'),
     });
@@ -318,10 +318,10 @@ describe.skipIf(!installed)('on the command line', () => {
     const { card: proposed } = proposeFor(other, await readModel(other));
     const { classes: __, ...outputs } = proposed.outputs;
     writeFileSync(card, JSON.stringify({ ...proposed, outputs }));
-    const some = ['--exposures', '10', '--power', '5', '--json', '--out', at('none.stopline')];
+    const some = ['--simulations', '10', '--power', '5', '--json', '--out', at('none.stopline')];
     const run = await stopline(['fit', at('frames'), '--classifier', at('silent.onnx'), ...some]);
     expect(run.code).toBe(78);
-    expect(errorOf(run)).toMatchObject({
+    expect(readError(run)).toMatchObject({
       code: 'STOPLINE_ERR_MODEL_UNSUPPORTED',
       message: expect.stringContaining('outputs.classes'),
     });
@@ -333,13 +333,13 @@ describe.skipIf(!installed)('on the command line', () => {
       const image = at('frames', 'frame1.jpg');
       const run = await stopline([command, image, '--profile', path, '--model', other, '--json', ...out]);
       expect(run.code).toBe(78);
-      expect(errorOf(run).code).toBe('STOPLINE_ERR_MODEL_CHECKSUM');
+      expect(readError(run).code).toBe('STOPLINE_ERR_MODEL_CHECKSUM');
     }
   });
 });
 
 describe('without a model', () => {
-  const some = ['--exposures', '0', '--power', '0', '--no-example', '--json'];
+  const some = ['--simulations', '0', '--power', '0', '--no-example', '--json'];
   /** onnxruntime-node hidden from a process of its own and its threads. */
   const hidden = at('hide.mjs');
   writeFileSync(
@@ -367,7 +367,7 @@ describe('without a model', () => {
   it('a model that was asked for is the error of its package', async () => {
     const run = await stopline(['fit', at('frames'), '--out', at('x.stopline'), '--model', model, ...some], { env });
     expect(run.code).toBe(69);
-    expect(errorOf(run)).toMatchObject({
+    expect(readError(run)).toMatchObject({
       code: 'STOPLINE_ERR_MODEL_RUNTIME',
       message: expect.stringContaining('npm install onnxruntime-node'),
     });

@@ -23,7 +23,13 @@ beforeAll(async () => {
   }
   // By the statistics of the pixels alone, at a rate that 60 images can well promise.
   const rates = { falseAlarmRate: { warn: 0.05, block: 0.02 }, model: 'none' };
-  const { profile } = await fit({ paths: [join(folder, 'frames')], groupBy: 'none', exposures: 0, power: 0, ...rates });
+  const { profile } = await fit({
+    paths: [join(folder, 'frames')],
+    groupBy: 'none',
+    simulations: 0,
+    power: 0,
+    ...rates,
+  });
   inspector = await createInspector({ profile });
 }, 60_000);
 

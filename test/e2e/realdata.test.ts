@@ -37,7 +37,7 @@ describe.skipIf(!isPresent)('a camera of a simulator, 188 frames of three towns'
   beforeAll(async () => {
     // Frames were shuffled by whoever published them: each is its own group, named so that no absolute path counts.
     const { profile } = await fit({
-      exposures: 0,
+      simulations: 0,
       power: 0,
       paths: [join(data, 'reference_permissive/carla_towns_640x380')],
       groupBy: '[^/\\\\]+$',
@@ -104,7 +104,7 @@ describe.skipIf(!isPresent)('a car camera, two drives by day', () => {
   beforeAll(async () => {
     const drives = ['reference/camvid_0016E5_day', 'reference/camvid_Seq05VD_day'];
     const { profile } = await fit({
-      exposures: 0,
+      simulations: 0,
       power: 0,
       paths: drives.map((drive) => join(data, drive)),
       // Ten neighbouring frames, about 10 s, are one group; the name of the drive and the frame tell them apart.

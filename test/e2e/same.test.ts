@@ -19,7 +19,7 @@ let service: Awaited<ReturnType<typeof startService>>;
 
 beforeAll(async () => {
   await renderFolder(at('reference'), 60);
-  const result = await fit({ exposures: 0, power: 0, paths: [at('reference')], name: 'everywhere' });
+  const result = await fit({ simulations: 0, power: 0, paths: [at('reference')], name: 'everywhere' });
   await saveProfile(result.profile, profile);
   inspector = await createInspector({ profile: await loadProfile(profile) });
   service = await startService(['--profile', profile]);
@@ -72,7 +72,7 @@ describe('each decides by the detector that it is told', () => {
   const path = at('causes.stopline');
 
   beforeAll(async () => {
-    const { profile } = await fit({ exposures: 10, power: 0, paths: [at('reference')], name: 'causes' });
+    const { profile } = await fit({ simulations: 10, power: 0, paths: [at('reference')], name: 'causes' });
     await saveProfile(profile, path);
   });
 
@@ -159,7 +159,7 @@ describe('library, command line, rows and HTTP give the same error code', () => 
 describe('the Profile', () => {
   it('is the same whether fitted by the library or by the command line', async () => {
     const out = at('cli.stopline');
-    const args = ['fit', '--exposures', '0', '--power', '0', at('reference'), '--out', out, '--name', 'everywhere'];
+    const args = ['fit', '--simulations', '0', '--power', '0', at('reference'), '--out', out, '--name', 'everywhere'];
     expect((await stopline(args)).code).toBe(0);
     const [mine, theirs] = [await loadProfile(profile), await loadProfile(out)];
     expect({ ...theirs, createdAt: '', sha256: '' }).toEqual({ ...mine, createdAt: '', sha256: '' });

@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 
 /** A folder with copies of frames, under the names given. */
-function folderOf(name: string, files: readonly [file: string, source: string][]): string {
+function makeFolder(name: string, files: readonly [file: string, source: string][]): string {
   for (const [file, source] of files) {
     mkdirSync(at(name, file, '..'), { recursive: true });
     copyFileSync(source, at(name, file));
@@ -33,20 +33,20 @@ function folderOf(name: string, files: readonly [file: string, source: string][]
 }
 
 describe('a Profile', () => {
-  const bytesOf = async (options: Partial<FitOptions>) =>
+  const fitBytes = async (options: Partial<FitOptions>) =>
     Buffer.from(
-      encodeProfile((await fit({ exposures: 10, power: 0, paths: [at('frames')], createdAt, ...options })).profile),
+      encodeProfile((await fit({ simulations: 10, power: 0, paths: [at('frames')], createdAt, ...options })).profile),
     );
 
   it('is the same, byte for byte, for a seed whatever the number of threads, and another for another seed', async () => {
-    const one = await bytesOf({ seed: 7, threads: 1 });
-    expect(await bytesOf({ seed: 7, threads: 2 })).toEqual(one);
-    expect(await bytesOf({ seed: 8, threads: 2 })).not.toEqual(one);
+    const one = await fitBytes({ seed: 7, threads: 1 });
+    expect(await fitBytes({ seed: 7, threads: 2 })).toEqual(one);
+    expect(await fitBytes({ seed: 8, threads: 2 })).not.toEqual(one);
   });
 
   it('says what the reference was', async () => {
     const { profile, skipped } = await fit({
-      exposures: 0,
+      simulations: 0,
       power: 0,
       paths: [at('frames')],
       name: 'front',
@@ -69,11 +69,11 @@ describe('a Profile', () => {
 describe('images that do not count', () => {
   it('counts exact copies once, lists broken files and skips them', async () => {
     const copies = frames.slice(0, 10).map((path): [string, string] => [`copy-${basename(path)}`, path]);
-    const mixed = folderOf('mixed', [...frames.map((path): [string, string] => [basename(path), path]), ...copies]);
+    const mixed = makeFolder('mixed', [...frames.map((path): [string, string] => [basename(path), path]), ...copies]);
     writeFileSync(join(mixed, 'a-cut.jpg'), readFileSync(frames[0]).subarray(0, 1500));
     writeFileSync(join(mixed, 'b-empty.png'), '');
     writeFileSync(join(mixed, 'c-page.jpg'), '<html>503</html>');
-    const { profile, skipped, warnings } = await fit({ exposures: 0, power: 0, paths: [mixed] });
+    const { profile, skipped, warnings } = await fit({ simulations: 0, power: 0, paths: [mixed] });
     expect(profile.reference).toMatchObject({ images: 80, duplicates: 10, skipped: 3 });
     expect(skipped).toEqual([
       { path: join(mixed, 'a-cut.jpg'), error: expect.objectContaining({ code: 'STOPLINE_ERR_IMAGE_TRUNCATED' }) },
@@ -85,17 +85,17 @@ describe('images that do not count', () => {
   });
 
   it('says how many distinct images are needed when there are too few', async () => {
-    const few = folderOf(
+    const few = makeFolder(
       'few',
       [...frames.slice(0, 49), ...frames.slice(0, 5)].map((path, i) => [`${i}.jpg`, path]),
     );
     // The smallest p-value that n images can give is 1 / (n + 1).
-    await expect(fit({ exposures: 0, power: 0, paths: [few] })).rejects.toMatchObject({
+    await expect(fit({ simulations: 0, power: 0, paths: [few] })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_FIT_TOO_FEW_IMAGES',
       message: expect.stringMatching(/at least 50 .*99 to promise .* 0\.01\) but received 49 and 5 exact copies/),
     });
     const falseAlarmRate = { warn: 0.002, block: 0.001 };
-    await expect(fit({ exposures: 0, power: 0, paths: [few], falseAlarmRate })).rejects.toThrow(
+    await expect(fit({ simulations: 0, power: 0, paths: [few], falseAlarmRate })).rejects.toThrow(
       /499 to promise .* 0\.002/,
     );
   });
@@ -109,7 +109,7 @@ describe('images that do not count', () => {
       const comment = Buffer.from([0xff, 0xfe, 0, 6, ...Buffer.from(String(1000 + i))]);
       writeFileSync(join(flat, `${i}.jpg`), Buffer.concat([frame.subarray(0, 2), comment, frame.subarray(2)]));
     }
-    await expect(fit({ exposures: 0, power: 0, paths: [flat] })).rejects.toMatchObject({
+    await expect(fit({ simulations: 0, power: 0, paths: [flat] })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_FIT_NO_VARIATION',
     });
   });
@@ -122,32 +122,32 @@ describe('groups are left out whole', () => {
       `drive${String(i % 16).padStart(2, '0')}/${i}.jpg`,
       path,
     ]);
-    drives = folderOf('drives', places);
+    drives = makeFolder('drives', places);
   });
 
   it('by folder where there are enough, else by blocks of neighbouring frames', async () => {
-    const many = await fit({ exposures: 0, power: 0, paths: [drives] });
+    const many = await fit({ simulations: 0, power: 0, paths: [drives] });
     expect(many.profile.reference.split).toMatchObject({ by: 'folder', groups: 16, folds: 5 });
-    const one = await fit({ exposures: 0, power: 0, paths: [at('frames')] });
+    const one = await fit({ simulations: 0, power: 0, paths: [at('frames')] });
     expect(one.profile.reference.split).toMatchObject({ by: 'time block', groups: 20, folds: 5 });
   });
 
   it('by what a pattern finds in the path', async () => {
-    const { profile } = await fit({ exposures: 0, power: 0, paths: [drives], groupBy: 'drive\\d(\\d)' });
+    const { profile } = await fit({ simulations: 0, power: 0, paths: [drives], groupBy: 'drive\\d(\\d)' });
     expect(profile.reference.split).toMatchObject({ by: 'pattern', groups: 10, folds: 5 });
     // Two groups are two parts.
-    const two = await fit({ exposures: 0, power: 0, paths: [drives], groupBy: 'drive(\\d)' });
+    const two = await fit({ simulations: 0, power: 0, paths: [drives], groupBy: 'drive(\\d)' });
     expect(two.profile.reference.split).toMatchObject({ by: 'pattern', groups: 2, folds: 2 });
   });
 
   it('image by image when asked, with a warning', async () => {
-    const { profile, warnings } = await fit({ exposures: 0, power: 0, paths: [drives], groupBy: 'none' });
+    const { profile, warnings } = await fit({ simulations: 0, power: 0, paths: [drives], groupBy: 'none' });
     expect(profile.reference.split).toMatchObject({ by: 'image', groups: 80, folds: 5 });
     expect(warnings.join()).toContain('neighbouring frames leak');
   });
 
   it('refuses a pattern that is none, or that leaves nothing to fit', async () => {
-    const refused = (groupBy: string) => fit({ exposures: 0, power: 0, paths: [drives], groupBy });
+    const refused = (groupBy: string) => fit({ simulations: 0, power: 0, paths: [drives], groupBy });
     const code = 'STOPLINE_ERR_OPTION_INVALID';
     await expect(refused('(')).rejects.toMatchObject({ code, message: expect.stringContaining('group-by') });
     await expect(refused('drive')).rejects.toMatchObject({ code, message: expect.stringContaining('two groups') });
@@ -165,7 +165,7 @@ describe('groups are left out whole', () => {
       }
     }
     const usualDistance = async (groupBy: string) => {
-      const { profile } = await fit({ exposures: 0, power: 0, paths: [at('scenes')], groupBy });
+      const { profile } = await fit({ simulations: 0, power: 0, paths: [at('scenes')], groupBy });
       return profile.regimes[0].components[0].median;
     };
     // Components are in ln distance: images of scenes never seen are at least 1.3 times as far.
@@ -175,7 +175,7 @@ describe('groups are left out whole', () => {
 
 describe('what is promised', () => {
   it('is the smallest rate that the images allow, and says so', async () => {
-    const { profile, warnings } = await fit({ exposures: 0, power: 0, paths: [at('frames')] });
+    const { profile, warnings } = await fit({ simulations: 0, power: 0, paths: [at('frames')] });
     // All 80 calibrate: the smallest p-value is 1 / 81.
     expect(profile.falseAlarmRate).toMatchObject({
       asked: { warn: 0.01, block: 0.001 },
@@ -189,18 +189,18 @@ describe('what is promised', () => {
 
   it('is what was asked where it can be', async () => {
     const falseAlarmRate = { warn: 0.1, block: 0.05 };
-    const { profile, warnings } = await fit({ exposures: 0, power: 0, paths: [at('frames')], falseAlarmRate });
+    const { profile, warnings } = await fit({ simulations: 0, power: 0, paths: [at('frames')], falseAlarmRate });
     expect(profile.falseAlarmRate).toMatchObject({ asked: falseAlarmRate, promised: falseAlarmRate });
     expect(warnings).toEqual([]);
   });
 
   it.each([
     { seed: 0.5 },
-    { exposures: 9 },
+    { simulations: 9 },
     { falseAlarmRate: { warn: 0, block: 0 } },
     { falseAlarmRate: { warn: 0.01, block: 0.1 } },
   ])('refuses %j', async (options) => {
-    const refusal = fit({ exposures: 0, power: 0, paths: [at('frames')], ...options });
+    const refusal = fit({ simulations: 0, power: 0, paths: [at('frames')], ...options });
     await expect(refusal).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
   });
 });
@@ -209,7 +209,7 @@ describe('a long fit', () => {
   it('reports every image', async () => {
     const seen: number[] = [];
     await fit({
-      exposures: 0,
+      simulations: 0,
       power: 0,
       paths: [at('frames')],
       onProgress: ({ stage, done, total }) => stage === 'measure' && seen.push(done / (total as number)),
@@ -226,7 +226,7 @@ describe('a long fit', () => {
       if (done === 10) controller.abort(reason);
     };
     await expect(
-      fit({ exposures: 0, power: 0, paths: [at('frames')], signal: controller.signal, onProgress }),
+      fit({ simulations: 0, power: 0, paths: [at('frames')], signal: controller.signal, onProgress }),
     ).rejects.toBe(reason);
     // What had been handed to a worker by then is reported still, but no more than that.
     expect(last).toBeLessThan(80);
@@ -244,7 +244,7 @@ describe('on frames of the same camera that were not used to fit', () => {
     const paths = await renderFolder(at('population'), reference, 1000);
     // Frames are drawn one by one, so each is a group; by its number, so that the split is the same everywhere.
     const result = await fit({
-      exposures: 0,
+      simulations: 0,
       power: 0,
       paths: [at('population')],
       groupBy: '\\d+(?=\\.jpg)',
@@ -254,10 +254,10 @@ describe('on frames of the same camera that were not used to fit', () => {
     profile = result.profile;
     const core = loadCore();
     for (let i = 0; i < fresh; i++) images.push(await measureBytes(core, await jpegFrame(10_000 + i)));
-    pValues = pValuesOf(profile);
+    pValues = readPValues(profile);
   });
 
-  function pValuesOf(profile: Profile): number[] {
+  function readPValues(profile: Profile): number[] {
     const scorer = createScorer(
       profile,
       statistics.map(({ name }) => name),
@@ -281,13 +281,13 @@ describe('on frames of the same camera that were not used to fit', () => {
     for (let i = 0; i < references; i++) {
       const paths = Array.from({ length: 120 }, (_, j) => at('population', `frame${1000 + 120 * i + j}.jpg`));
       // With causes, because what is learnt of them decides, too.
-      const options = { exposures: 10, power: 0, example: false, groupBy: 'none', model: 'none' };
+      const options = { simulations: 10, power: 0, example: false, groupBy: 'none', model: 'none' };
       const { profile } = await fit({ ...options, paths, falseAlarmRate });
       expect(profile.falseAlarmRate.promised).toEqual(falseAlarmRate);
       const { high, low } = profile.falseAlarmRate.achieved?.warn ?? { high: 0, low: 1 };
       expect(low).toBeLessThanOrEqual(0.05);
       expect(high).toBeGreaterThanOrEqual(0.05);
-      const ps = pValuesOf(profile);
+      const ps = readPValues(profile);
       for (const level of ['warn', 'block'] as const) {
         shares[level] += ps.filter((p) => p <= falseAlarmRate[level]).length / fresh / references;
       }

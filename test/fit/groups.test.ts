@@ -5,9 +5,9 @@ describe('folds', () => {
   const samples = Array.from({ length: 100 }, (_, i) => ({ group: `g${Math.floor(i / (i < 40 ? 10 : 4))}` }));
 
   it('take whole groups and are as large as each other but for one group', () => {
-    const foldOf = assignFolds(samples, { folds: 5, seed: 1 });
+    const foldByGroup = assignFolds(samples, { folds: 5, seed: 1 });
     const sizes = [0, 0, 0, 0, 0];
-    for (const { group } of samples) sizes[foldOf.get(group) as number]++;
+    for (const { group } of samples) sizes[foldByGroup.get(group) as number]++;
     expect(sizes.reduce((sum, size) => sum + size)).toBe(100);
     expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(10);
   });
@@ -19,7 +19,7 @@ describe('folds', () => {
   });
 
   it('are fewer where there are fewer groups', () => {
-    const foldOf = assignFolds([{ group: 'a' }, { group: 'b' }, { group: 'a' }], { folds: 5, seed: 1 });
-    expect([...foldOf.values()].sort()).toEqual([0, 1]);
+    const foldByGroup = assignFolds([{ group: 'a' }, { group: 'b' }, { group: 'a' }], { folds: 5, seed: 1 });
+    expect([...foldByGroup.values()].sort()).toEqual([0, 1]);
   });
 });

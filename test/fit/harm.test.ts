@@ -1,10 +1,10 @@
 import { expect, it, test } from 'vitest';
-import { type Asked, askedOf } from '../../src/fit/classifier.ts';
+import { type Asked, collectAsked } from '../../src/fit/classifier.ts';
 import { fitHarm, measureHarm, type TriedImage } from '../../src/fit/harm.ts';
 import type { Sample } from '../../src/fit/samples.ts';
 import { corruptions, powerSeverities } from '../../src/image/corruptions/corruptions.ts';
 import type { ModelCard } from '../../src/image/embedding/cardschema.ts';
-import type { ExposedImage, Exposure } from '../../src/image/exposure.ts';
+import type { SimulatedImage, Simulation } from '../../src/image/simulation.ts';
 import { expectedFlipRate, harmRow } from '../../src/profile/flips.ts';
 import { random } from '../fixtures/frames.ts';
 
@@ -58,12 +58,12 @@ it('expects more of stranger images, and never less, even where less was measure
   }
 });
 
-it('has an interval that holds the rate, although exposures of one image answer alike', () => {
+it('has an interval that holds the rate, although simulations of one image answer alike', () => {
   const uniform = random(3);
   let inside = 0;
   const studies = 120;
   for (let study = 0; study < studies; study++) {
-    // Half of the images flip at every exposure and half at none: 20 images, not 400 exposures, are what is known.
+    // Half of the images flip at every simulation and half at none: 20 images, not 400 simulations, are what is known.
     const images = Array.from({ length: 20 }, (): TriedImage => {
       const isFragile = uniform() < 0.5;
       const rows = Array.from({ length: 20 }, () => harmRow(5, undefined, []));
@@ -72,7 +72,7 @@ it('has an interval that holds the rate, although exposures of one image answer 
     const { low, high } = expectedFlipRate(fitHarm(images, [harmRow(0, undefined, [])]), harmRow(5, undefined, []));
     if (low <= 0.5 && high >= 0.5) inside++;
   }
-  // Promised: 95 %. Of 20 images a few too few; were the exposures independent, it would be a third.
+  // Promised: 95 %. Of 20 images a few too few; were the simulations independent, it would be a third.
   expect(inside / studies).toBeGreaterThan(0.88);
 });
 
@@ -88,9 +88,9 @@ test('flips and falls are counted for each cause and severity', () => {
   const sample: Sample = { id: '', path: '', group: '', fold: 0, statistics: new Float64Array(), properties: {} };
   const [{ name: first }, { name: second }] = corruptions;
   const every = corruptions.flatMap(({ name: cause }) => powerSeverities.map((severity) => ({ cause, severity })));
-  const imageOf = (flipped: { cause: string; severity: number }[]): Asked => ({
+  const makeImage = (flipped: { cause: string; severity: number }[]): Asked => ({
     sample,
-    exposures: every.map(({ cause, severity }) => ({
+    simulations: every.map(({ cause, severity }) => ({
       cause,
       severity,
       image: { statistics: new Float64Array() },
@@ -98,8 +98,8 @@ test('flips and falls are counted for each cause and severity', () => {
       fall: severity / 10,
     })),
   });
-  const some = imageOf([{ cause: second, severity: 3 }]);
-  const [one, two] = measureHarm([some, some, imageOf([{ cause: first, severity: 1 }]), imageOf([])]);
+  const some = makeImage([{ cause: second, severity: 3 }]);
+  const [one, two] = measureHarm([some, some, makeImage([{ cause: first, severity: 1 }]), makeImage([])]);
   expect(one).toEqual({ cause: first, flips: [0.25, 0, 0, 0, 0], fall: [0.1, 0.2, 0.3, 0.4, 0.5] });
   expect(two).toMatchObject({ cause: second, flips: [0, 0, 0.5, 0, 0] });
 });
@@ -107,7 +107,7 @@ test('flips and falls are counted for each cause and severity', () => {
 test('answers are compared with that to the whole clean image; a part has none', () => {
   const card = { outputs: {} } as ModelCard;
   const sample = { id: 'x' } as Sample;
-  const plan: Exposure[] = [
+  const plan: Simulation[] = [
     { severity: 1, seed: 1, crop: false },
     { severity: 1, seed: 1, crop: true },
     { cause: 'fog', severity: 3, seed: 1, crop: true },
@@ -115,14 +115,14 @@ test('answers are compared with that to the whole clean image; a part has none',
     { cause: 'snow', severity: 2, seed: 1, crop: false },
   ];
   const scores = [[0.75, 0.25], undefined, undefined, [0.25, 0.75], [0.5, 0.5]];
-  const exposed = scores.map((row) => ({
+  const simulated = scores.map((row) => ({
     statistics: new Float64Array(),
     ...(row && { classScores: Float32Array.from(row) }),
-  })) as ExposedImage[];
-  const { exposures } = askedOf(sample, plan, exposed, { card, files: [], answers: [] });
-  expect(exposures).toMatchObject([
+  })) as SimulatedImage[];
+  const { simulations } = collectAsked(sample, plan, simulated, { card, files: [], answers: [] });
+  expect(simulations).toMatchObject([
     { cause: 'rain', severity: 5, isFlipped: true, fall: 0.5 },
     { cause: 'snow', severity: 2, isFlipped: false, fall: 0.25 },
   ]);
-  expect(exposures).toHaveLength(2);
+  expect(simulations).toHaveLength(2);
 });

@@ -27,14 +27,14 @@ describe.skipIf(!isHere)('on drives of one car camera', () => {
     }
     return join(folder, name);
   }
-  const outliersOf = async (path: string) => {
-    const { outliers, warnings } = await fit({ paths: [path], exposures: 0, power: 0 });
+  const fitOutliers = async (path: string) => {
+    const { outliers, warnings } = await fit({ paths: [path], simulations: 0, power: 0 });
     const strangers = outliers.images.filter((image) => image.path.includes('-stranger-'));
     return { outliers, strangers: strangers.length, warnings: warnings.join('\n') };
   };
 
   it('few are listed, and nothing is warned about', async () => {
-    const { outliers, warnings } = await outliersOf(mix('clean', []));
+    const { outliers, warnings } = await fitOutliers(mix('clean', []));
     expect(outliers.count).toBeLessThanOrEqual(4);
     expect(warnings).not.toContain('unlike the rest');
   });
@@ -42,7 +42,7 @@ describe.skipIf(!isHere)('on drives of one car camera', () => {
   it.each(['drift/fog_dawn', 'drift/dusk_camvid_0001TP_a', 'drift/rain_photos_sirr', 'ood/bsds500_train'])(
     'of 13 images of %s among 256 at least ten are listed, and warned about',
     async (name) => {
-      const { outliers, strangers, warnings } = await outliersOf(mix(basename(name), images(name)));
+      const { outliers, strangers, warnings } = await fitOutliers(mix(basename(name), images(name)));
       expect(strangers).toBeGreaterThanOrEqual(10);
       expect(outliers.count - strangers).toBeLessThanOrEqual(4);
       expect(warnings).toMatch(/of 256 reference images are unlike the rest/);

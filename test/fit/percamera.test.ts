@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { fit } from '../../src/fit/fit.ts';
 import { listSources, profileFile, sourceRule } from '../../src/fit/percamera.ts';
 import { encodeProfile, loadProfile } from '../../src/profile/file.ts';
-import { errorOf, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const drives = join(folder, 'drives');
@@ -74,7 +74,7 @@ describe('sources', () => {
 
 describe('stopline fit --profile-per', () => {
   const out = join(folder, 'profiles');
-  const quick = ['--exposures', '0', '--power', '0', '--out', out];
+  const quick = ['--simulations', '0', '--power', '0', '--out', out];
 
   it('writes a Profile for each source; one that cannot be fitted is reported and does not stop the others', async () => {
     const { code, stdout } = await stopline(['fit', drives, '--profile-per', 'drives/([^/]+)', ...quick]);
@@ -90,10 +90,10 @@ describe('stopline fit --profile-per', () => {
     const createdAt = new Date(front.createdAt);
     const alone = await fit({
       paths: [drives],
-      only: ({ folder: of }) => basename(of) === 'front',
+      only: ({ folder: current }) => basename(current) === 'front',
       name: 'front',
       createdAt,
-      exposures: 0,
+      simulations: 0,
       power: 0,
     });
     expect(Buffer.from(encodeProfile(front))).toEqual(Buffer.from(encodeProfile(alone.profile)));
@@ -127,7 +127,7 @@ describe('stopline fit --profile-per', () => {
     const file = join(drives, 'front', 'frame0.jpg');
     const refused = await stopline(['fit', drives, '--profile-per', 'folder', '--out', file, '--json']);
     expect(refused.code).toBe(73);
-    expect(errorOf(refused).code).toBe('STOPLINE_ERR_OUTPUT_UNWRITABLE');
+    expect(readError(refused).code).toBe('STOPLINE_ERR_OUTPUT_UNWRITABLE');
     expect(existsSync(join(drives, 'front', 'front.stopline'))).toBe(false);
   });
 });

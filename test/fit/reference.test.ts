@@ -19,9 +19,9 @@ beforeAll(async () => {
 
 /** With causes and a power report, as a user's fit, but of few images. */
 const fitFew = (path: string, options: Partial<FitOptions> = {}) =>
-  fit({ paths: [path], exposures: 10, power: 1, ...options });
+  fit({ paths: [path], simulations: 10, power: 1, ...options });
 
-function folderOf(name: string, files: readonly (readonly [name: string, bytes: Uint8Array])[]): string {
+function makeFolder(name: string, files: readonly (readonly [name: string, bytes: Uint8Array])[]): string {
   mkdirSync(at(name), { recursive: true });
   for (const [file, bytes] of files) writeFileSync(at(name, file), bytes);
   return at(name);
@@ -55,7 +55,7 @@ describe('a reference from which nothing can be learnt is refused, and the error
   it('one image repeated', async () => {
     const bytes = readFileSync(frames[0]);
     const copies = Array.from({ length: 60 }, (_, i) => [`${i}.jpg`, bytes] as const);
-    await expect(fitFew(folderOf('one', copies))).rejects.toMatchObject({
+    await expect(fitFew(makeFolder('one', copies))).rejects.toMatchObject({
       code: 'STOPLINE_ERR_FIT_TOO_FEW_IMAGES',
       message: expect.stringMatching(/at least 50 distinct images .* received 1 and 59 exact copies/),
     });
@@ -64,7 +64,7 @@ describe('a reference from which nothing can be learnt is refused, and the error
   it('the same pixels in files that differ', async () => {
     const bytes = readFileSync(frames[0]);
     const files = Array.from({ length: 60 }, (_, i) => [`${i}.jpg`, withComment(bytes, String(1000 + i))] as const);
-    await expect(fitFew(folderOf('same', files))).rejects.toMatchObject({
+    await expect(fitFew(makeFolder('same', files))).rejects.toMatchObject({
       code: 'STOPLINE_ERR_FIT_NO_VARIATION',
       message: expect.stringMatching(/Add images of other scenes and times/),
     });
@@ -74,17 +74,17 @@ describe('a reference from which nothing can be learnt is refused, and the error
     const grey = await flat(90);
     // Bytes behind the end of a PNG are not read.
     const files = Array.from({ length: 60 }, (_, i) => [`${i}.png`, Buffer.concat([grey, Buffer.from([i])])] as const);
-    await expect(fitFew(folderOf('flat', files))).rejects.toMatchObject({ code: 'STOPLINE_ERR_FIT_NO_VARIATION' });
+    await expect(fitFew(makeFolder('flat', files))).rejects.toMatchObject({ code: 'STOPLINE_ERR_FIT_NO_VARIATION' });
   });
 
   it('49 images, where 50 are enough', async () => {
     const files = frames.slice(0, 50).map((path) => [basename(path), readFileSync(path)] as const);
-    const few = folderOf('49', files.slice(0, 49));
+    const few = makeFolder('49', files.slice(0, 49));
     await expect(fitFew(few)).rejects.toMatchObject({
       code: 'STOPLINE_ERR_FIT_TOO_FEW_IMAGES',
       message: expect.stringMatching(/at least 50 .*99 to promise .* received 49\./),
     });
-    await expectUsable(await fitFew(folderOf('50', files), { exposures: 0, power: 0 }));
+    await expectUsable(await fitFew(makeFolder('50', files), { simulations: 0, power: 0 }));
   });
 
   it('half of the files broken, and too few left', async () => {
@@ -92,7 +92,7 @@ describe('a reference from which nothing can be learnt is refused, and the error
       const bytes = readFileSync(path);
       return [basename(path), i % 2 === 0 ? bytes.subarray(0, bytes.length / 2) : bytes] as const;
     });
-    await expect(fitFew(folderOf('broken-few', files))).rejects.toMatchObject({
+    await expect(fitFew(makeFolder('broken-few', files))).rejects.toMatchObject({
       code: 'STOPLINE_ERR_FIT_TOO_FEW_IMAGES',
       message: expect.stringMatching(/received 45\. 45 could not be read, the first: /),
     });
@@ -111,7 +111,7 @@ describe('a reference from which nothing can be learnt is refused, and the error
 describe('a poor reference gives a Profile that says how poor it is', () => {
   it('60 images of one size, with causes and power', async () => {
     const files = frames.slice(0, 60).map((path) => [basename(path), readFileSync(path)] as const);
-    const result = await fitFew(folderOf('60', files));
+    const result = await fitFew(makeFolder('60', files));
     const { reference, falseAlarmRate, power, causes, categories } = result.profile;
     expect(reference.images).toBe(60);
     expect(falseAlarmRate.promised.warn).toBe(1 / (reference.fitted + 1));
@@ -133,7 +133,7 @@ describe('a poor reference gives a Profile that says how poor it is', () => {
         [`cut-${basename(path)}`, bytes.subarray(0, bytes.length / 2)],
       ] as const;
     });
-    const result = await fitFew(folderOf('broken', files), { exposures: 0, power: 0 });
+    const result = await fitFew(makeFolder('broken', files), { simulations: 0, power: 0 });
     expect(result.profile.reference).toMatchObject({ images: 100, skipped: 100 });
     expect(result.warnings).toContain('100 images could not be used and were skipped.');
     await expectUsable(result);
@@ -143,7 +143,7 @@ describe('a poor reference gives a Profile that says how poor it is', () => {
     const bytes = readFileSync(frames[0]);
     const same = Array.from({ length: 50 }, (_, i) => [`${i}.jpg`, withComment(bytes, String(1000 + i))] as const);
     const others = frames.slice(1, 11).map((path, i) => [`${i * 5}-b.jpg`, readFileSync(path)] as const);
-    const result = await fitFew(folderOf('mostly', [...same, ...others]));
+    const result = await fitFew(makeFolder('mostly', [...same, ...others]));
     await expectUsable(result);
     expect(result.outliers.count).toBe(10);
     expect(result.outliers.images.every(({ path }) => path.endsWith('-b.jpg'))).toBe(true);
@@ -153,7 +153,7 @@ describe('a poor reference gives a Profile that says how poor it is', () => {
   it('flat colours of many levels', async () => {
     const files: [string, Uint8Array][] = [];
     for (let i = 0; i < 60; i++) files.push([`${i}.png`, await flat(4 * i)]);
-    await expectUsable(await fitFew(folderOf('levels', files)));
+    await expectUsable(await fitFew(makeFolder('levels', files)));
   });
 
   it('every image of a size of its own', async () => {
@@ -167,7 +167,7 @@ describe('a poor reference gives a Profile that says how poor it is', () => {
           .toBuffer(),
       ]);
     }
-    const result = await fitFew(folderOf('sizes', files), { exposures: 0, power: 0 });
+    const result = await fitFew(makeFolder('sizes', files), { simulations: 0, power: 0 });
     // A size never seen before says nothing where nobody has seen one twice.
     expect(result.profile.categories.size).toBeUndefined();
     await expectUsable(result);
@@ -185,7 +185,7 @@ describe('strangers among the reference', () => {
       writeFileSync(path, await sharp(readFileSync(frames[i])).blur(4).jpeg({ quality: 90 }).toBuffer());
       strange.add(path);
     }
-    const { outliers, profile, warnings } = await fit({ paths: [mixed], exposures: 0, power: 0 });
+    const { outliers, profile, warnings } = await fit({ paths: [mixed], simulations: 0, power: 0 });
     const found = outliers.images.map(({ path }) => path);
     expect(new Set(found.slice(0, 6))).toEqual(strange);
     // A hundred frames that belong together: 0.4 % are expected, one or two may be.
@@ -201,7 +201,7 @@ describe('strangers among the reference', () => {
   });
 
   it('are few where there are none, and no reason to warn', async () => {
-    const { outliers, warnings } = await fit({ paths: [at('frames')], exposures: 0, power: 0 });
+    const { outliers, warnings } = await fit({ paths: [at('frames')], simulations: 0, power: 0 });
     expect(outliers.count).toBeLessThanOrEqual(2);
     expect(warnings.join('\n')).not.toContain('unlike the rest');
   });

@@ -77,7 +77,7 @@ describe('a reference of day and night', () => {
     }
     ({ profile } = await fit({
       paths: [folder],
-      exposures: 0,
+      simulations: 0,
       power: 0,
       model: 'none',
       falseAlarmRate: { warn: 0.05, block: 0.02 },

@@ -16,7 +16,7 @@ const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);
 const inputs: InputOptions = { store: createObjectStore(), maxBytes: 1e7 };
 const createdAt = new Date('2026-01-01T00:00:00Z');
-const options = { exposures: 10, power: 1, model: 'none', seed: 3, threads: 2 };
+const options = { simulations: 10, power: 1, model: 'none', seed: 3, threads: 2 };
 const paths = [at('drives')];
 
 async function measureShards(count: number, more: Partial<typeof options> = {}): Promise<string[]> {
@@ -71,7 +71,7 @@ describe('fit', () => {
     archive.finalize();
     writeFileSync(at('drives.tar'), await buffer(archive));
     const items = await openItems([at('drives.tar')], inputs);
-    const { profile } = await fit({ ...options, exposures: 0, power: 0, paths: [at('drives.tar')], items });
+    const { profile } = await fit({ ...options, simulations: 0, power: 0, paths: [at('drives.tar')], items });
     expect(profile.reference.folders).toEqual([{ folder: 'drives.tar/drive', images: 60 }]);
     // The picture is of an image that has gone by.
     expect(profile.example?.jpeg.length).toBeGreaterThan(100);

@@ -4,6 +4,7 @@ import { StoplineError } from '../../src/errors.ts';
 import {
   type Action,
   actionOn,
+  chooseTiming,
   decide,
   defaultPolicy,
   type Judged,
@@ -11,11 +12,10 @@ import {
   type Mode,
   type OnError,
   refusalFor,
-  timingOf,
 } from '../../src/gate/policy.ts';
 import type { Verdict } from '../../src/profile/verdict.ts';
 
-const verdictOf = (verdict: Verdict['verdict'], pValue = 0.5) =>
+const makeVerdict = (verdict: Verdict['verdict'], pValue = 0.5) =>
   ({
     verdict,
     pValue,
@@ -24,9 +24,9 @@ const verdictOf = (verdict: Verdict['verdict'], pValue = 0.5) =>
   }) as Verdict;
 const error = new StoplineError('OVERLOADED', 'Expected less but received more.');
 const found: Record<string, Judged> = {
-  pass: { verdict: verdictOf('pass') },
-  warn: { verdict: verdictOf('warn', 0.005) },
-  block: { verdict: verdictOf('block', 0.0005) },
+  pass: { verdict: makeVerdict('pass') },
+  warn: { verdict: makeVerdict('warn', 0.005) },
+  block: { verdict: makeVerdict('block', 0.0005) },
   error: { error },
 };
 
@@ -68,11 +68,11 @@ describe('the policy', () => {
   });
 
   it('judges before forwarding only while enforcing, and only the share', () => {
-    expect(timingOf({ mode: 'enforce', share: 1 }, 0.999)).toBe('before');
-    expect(timingOf({ mode: 'observe', share: 1 }, 0.999)).toBe('beside');
-    expect(timingOf({ mode: 'enforce', share: 0.25 }, 0.2499)).toBe('before');
-    expect(timingOf({ mode: 'enforce', share: 0.25 }, 0.25)).toBe('never');
-    expect(timingOf({ mode: 'enforce', share: 0 }, 0)).toBe('never');
+    expect(chooseTiming({ mode: 'enforce', share: 1 }, 0.999)).toBe('before');
+    expect(chooseTiming({ mode: 'observe', share: 1 }, 0.999)).toBe('beside');
+    expect(chooseTiming({ mode: 'enforce', share: 0.25 }, 0.2499)).toBe('before');
+    expect(chooseTiming({ mode: 'enforce', share: 0.25 }, 0.25)).toBe('never');
+    expect(chooseTiming({ mode: 'enforce', share: 0 }, 0)).toBe('never');
   });
 });
 
@@ -81,7 +81,7 @@ describe('a batch', () => {
   const { pass, warn, block, error: failed } = found;
 
   it('is refused whole, for the first refused image, and shows the strangest verdict', () => {
-    const decision = decide(enforce, [pass, block, warn, { verdict: verdictOf('block', 0.0001) }]);
+    const decision = decide(enforce, [pass, block, warn, { verdict: makeVerdict('block', 0.0001) }]);
     expect(decision).toMatchObject({
       action: 'refuse',
       refused: [1, 3],
@@ -111,7 +111,7 @@ describe('a batch', () => {
 
 describe('judging within a time', () => {
   it('gives the verdict, or what went wrong as a coded error', async () => {
-    expect(await judgeWithin(1000, async () => verdictOf('warn'))).toEqual({ verdict: verdictOf('warn') });
+    expect(await judgeWithin(1000, async () => makeVerdict('warn'))).toEqual({ verdict: makeVerdict('warn') });
     const broken = await judgeWithin(1000, () => Promise.reject(new TypeError('no such field')));
     expect(broken.error?.code).toBe('STOPLINE_ERR_INTERNAL');
     expect((await judgeWithin(1000, () => Promise.reject(error))).error).toBe(error);
@@ -128,7 +128,7 @@ describe('judging within a time', () => {
   });
 
   it('says in words why an image is refused', () => {
-    expect(refusalFor(verdictOf('block', 0.00050001)).message).toBe(
+    expect(refusalFor(makeVerdict('block', 0.00050001)).message).toBe(
       'Expected an image like the reference but received one with a p-value of 0.0005, where 0.001 or less is refused: darker than the reference; noisier.',
     );
   });

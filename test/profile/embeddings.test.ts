@@ -2,7 +2,7 @@ import { inverse, Matrix } from 'ml-matrix';
 import { describe, expect, it } from 'vitest';
 import { fitEmbeddings } from '../../src/fit/embeddings.ts';
 import type { EmbeddingPart } from '../../src/image/embedding/embedder.ts';
-import { coresetSize, embeddingDistances, sizesOf } from '../../src/profile/embeddings.ts';
+import { coresetSize, countSizes, embeddingDistances } from '../../src/profile/embeddings.ts';
 import { ledoitWolf } from '../../src/profile/maths/covariance.ts';
 import { gaussian } from '../fixtures/frames.ts';
 
@@ -10,7 +10,7 @@ const content = (length: number): EmbeddingPart => ({ kind: 'content', tensor: '
 const level = (at: number, length: number): EmbeddingPart => ({ kind: 'level', tensor: 'e', at, length });
 
 /** Rows of normal numbers around 3, so that they have no length 0 and a logarithm. */
-function rowsOf(count: number, length: number, seed = 1) {
+function makeRows(count: number, length: number, seed = 1) {
   const normal = gaussian(seed);
   return Array.from({ length: count }, (_, i) => ({
     id: String(i).padStart(6, '0'),
@@ -25,7 +25,7 @@ function unit(row: ArrayLike<number>): number[] {
 
 describe('distances of embeddings', () => {
   it('are those of Mahalanobis: the content by itself, and the early channels given the content', () => {
-    const rows = rowsOf(200, 7);
+    const rows = makeRows(200, 7);
     const parts = [content(4), level(4, 3)];
     const { model } = fitEmbeddings(rows, parts);
     // Written out: standardised by hand, the covariance inverted as a whole and for the content alone.
@@ -43,7 +43,7 @@ describe('distances of embeddings', () => {
       const column = Matrix.columnVector(row);
       return column.transpose().mmul(inverse(matrix)).mmul(column).get(0, 0);
     };
-    const [{ embedding }] = rowsOf(1, 7, 5);
+    const [{ embedding }] = makeRows(1, 7, 5);
     const found = embeddingDistances(model, embedding);
     const whole = square(covariance, z(embedding));
     const part = square(covariance.subMatrix(0, 3, 0, 3), z(embedding).slice(0, 4));
@@ -52,9 +52,9 @@ describe('distances of embeddings', () => {
   });
 
   it('to the nearest neighbours are those between vectors of length 1', () => {
-    const rows = rowsOf(50, 6);
+    const rows = makeRows(50, 6);
     const { model, coreset } = fitEmbeddings(rows, [content(6)]);
-    const [{ embedding }] = rowsOf(1, 6, 9);
+    const [{ embedding }] = makeRows(1, 6, 9);
     const own = unit(embedding);
     const all = rows
       .map(({ id, embedding: row }) => ({ id, distance: Math.hypot(...unit(row).map((value, i) => value - own[i])) }))
@@ -68,11 +68,11 @@ describe('distances of embeddings', () => {
 
   it('of long vectors are kept by the sketch, to within 15 %', () => {
     const parts = [content(3000)];
-    expect(sizesOf(parts)).toEqual({ content: 256, early: 0 });
-    const rows = rowsOf(20, 3000);
+    expect(countSizes(parts)).toEqual({ content: 256, early: 0 });
+    const rows = makeRows(20, 3000);
     const { model } = fitEmbeddings(rows, parts);
     expect(model.coreset).toHaveLength(20 * 256);
-    const [{ embedding }] = rowsOf(1, 3000, 7);
+    const [{ embedding }] = makeRows(1, 3000, 7);
     const own = unit(embedding);
     for (const { row, distance } of embeddingDistances(model, embedding).nearest) {
       const exact = Math.hypot(...unit(rows[row].embedding).map((value, i) => value - own[i]));
@@ -81,14 +81,14 @@ describe('distances of embeddings', () => {
   });
 
   it('do not depend on the order of the reference, and keep at most a thousand rows of it', () => {
-    const rows = rowsOf(coresetSize + 50, 3);
+    const rows = makeRows(coresetSize + 50, 3);
     const fitted = fitEmbeddings(rows, [content(3)]);
     expect(fitted.coreset).toHaveLength(coresetSize);
     expect(fitEmbeddings(rows.toReversed(), [content(3)])).toEqual(fitted);
   });
 
   it('take a channel that never answers and an embedding of zeros', () => {
-    const rows = rowsOf(60, 5).map(({ id, embedding }) => ({ id, embedding: embedding.with(1, 0).with(4, 0) }));
+    const rows = makeRows(60, 5).map(({ id, embedding }) => ({ id, embedding: embedding.with(1, 0).with(4, 0) }));
     const { model } = fitEmbeddings(rows, [content(3), level(3, 2)]);
     for (const embedding of [new Float32Array(5), Float32Array.of(1, 50, 1, 1, 50)]) {
       const { distance, early, neighbours } = embeddingDistances(model, embedding);

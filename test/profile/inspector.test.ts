@@ -26,7 +26,7 @@ beforeAll(async () => {
     groupBy: '\\d+(?=\\.jpg)',
     name: 'front-camera',
     falseAlarmRate,
-    exposures: 20,
+    simulations: 20,
     model: 'none',
   };
   profile = (await fit(options)).profile;

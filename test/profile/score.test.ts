@@ -96,12 +96,12 @@ test('surprise: a value seen by all costs nothing, one never seen costs ln(n + 1
 });
 
 test('normalise: (value - median) / scale, the categorical surprise only above its median', () => {
-  const by = [
+  const scales = [
     { median: 1, scale: 2 },
     { median: 10, scale: 5 },
   ];
-  expect([...normalise(Float64Array.of(3, 20), by)]).toEqual([1, 2]);
-  expect([...normalise(Float64Array.of(0, 10), by)]).toEqual([-0.5, -10]);
+  expect([...normalise(Float64Array.of(3, 20), scales)]).toEqual([1, 2]);
+  expect([...normalise(Float64Array.of(0, 10), scales)]).toEqual([-0.5, -10]);
 });
 
 test('a detector is the strongest of its components', () => {

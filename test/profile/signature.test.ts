@@ -63,16 +63,16 @@ describe('a signed Profile', () => {
     const { privateKey, publicKey } = makeKeys();
     await writeFile(at('trusted.pub'), publicKey);
     await saveProfile(signProfile(reference.profile, privateKey), at('signed.stopline'));
-    const configOf = (profile: string) =>
+    const makeConfig = (profile: string) =>
       loadConfig({
         env: {},
         flags: { profile, profileKey: at('trusted.pub'), port: 0, threads: 1, isolation: 'thread', logLevel: 'silent' },
       }).config;
-    await expect(serve(configOf(reference.profilePath))).rejects.toMatchObject({
+    await expect(serve(makeConfig(reference.profilePath))).rejects.toMatchObject({
       code: 'STOPLINE_ERR_PROFILE_SIGNATURE',
       exit: 78,
     });
-    const service = await serve(configOf(at('signed.stopline')));
+    const service = await serve(makeConfig(at('signed.stopline')));
     await service.close();
   });
 });

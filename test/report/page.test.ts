@@ -13,14 +13,14 @@ import { decode } from '../../src/image/decode.ts';
 import { createProfile, describeProfile, type Profile } from '../../src/profile/description.ts';
 import { loadProfile, saveProfile } from '../../src/profile/file.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
-import { quantileOf } from '../../src/profile/maths/ranks.ts';
+import { findQuantile } from '../../src/profile/maths/ranks.ts';
 import { histogram } from '../../src/report/distributions.ts';
 import { shade } from '../../src/report/heatmap.ts';
 import { html, toText } from '../../src/report/html.ts';
 import { renderReport } from '../../src/report/page.ts';
 import { sentenceAbout } from '../../src/report/summary.ts';
 import { decimal, listed, percent, wholePercent } from '../../src/report/words.ts';
-import { errorOf, jpegFrame, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
@@ -29,7 +29,7 @@ let page: string;
 
 beforeAll(async () => {
   await renderFolder(at('frames'), 60);
-  ({ profile } = await fit({ paths: [at('frames')], exposures: 10, power: 2, name: 'front camera' }));
+  ({ profile } = await fit({ paths: [at('frames')], simulations: 10, power: 2, name: 'front camera' }));
   await saveProfile(profile, at('camera.stopline'));
   page = await renderReport(profile);
 }, 120_000);
@@ -42,7 +42,7 @@ function changed(change: Partial<Profile>): Profile {
 
 const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'", '#96': '`' };
 /** What a reader sees of a piece of HTML. */
-function textOf(piece: string): string {
+function extractText(piece: string): string {
   return piece
     .replace(/<(style|title)>.*?<\/\1>/gs, '')
     .replace(/<[^>]*>/g, '')
@@ -58,7 +58,7 @@ function heatRows(text: string) {
         [...cells.matchAll(new RegExp(`<data class="${kind} s\\d+" value="([^"]+)">(\\d+)</data>`, 'g'))].map(
           ([, value, shown]) => ({ value: Number(value), shown: Number(shown) }),
         );
-      const from = textOf(/<td class="from">(.*)<\/td>/s.exec(cells)![1]);
+      const from = extractText(/<td class="from">(.*)<\/td>/s.exec(cells)![1]);
       return { family, cause, warn: shares('at-warn'), block: shares('at-block'), from };
     }),
   );
@@ -111,7 +111,7 @@ describe('what the page says of the Profile', () => {
   it('holds the false alarms achieved and those of clean images encoded again, with their intervals', () => {
     const { clean } = profile.power!;
     const { warn } = profile.falseAlarmRate.achieved!;
-    const text = textOf(page);
+    const text = extractText(page);
     for (const { low, high } of [clean, warn]) {
       expect(text).toContain(`95 % interval ${percent(low)} to ${percent(high)}`);
     }
@@ -119,7 +119,7 @@ describe('what the page says of the Profile', () => {
   });
 
   it('holds the checksum, the decoder, the folders, the categories and the constants', () => {
-    const text = textOf(page);
+    const text = extractText(page);
     for (const fact of [profile.sha256, profile.decode.decoder, profile.decode.rule, profile.createdAt, 'frames']) {
       expect(text).toContain(fact);
     }
@@ -132,15 +132,15 @@ describe('what the page says of the Profile', () => {
 
   it('draws every scored statistic with the quantiles that verdicts compare with', () => {
     const cards = [...page.matchAll(/<article class="distribution">(.*?)<\/article>/gs)].map(([, card]) => card);
-    expect(cards.map((card) => textOf(/<h4>(.*?)<small>/s.exec(card)![1])).sort()).toEqual(
+    expect(cards.map((card) => extractText(/<h4>(.*?)<small>/s.exec(card)![1])).sort()).toEqual(
       profile.statistics.map(({ name }) => name).sort(),
     );
     const { shape, data } = profile.tensors.calibrationValues;
     for (const [i, { name }] of profile.statistics.entries()) {
       const sorted = data.subarray(i * shape[1], (i + 1) * shape[1]);
-      const card = cards.find((piece) => textOf(/<h4>(.*?)<small>/s.exec(piece)![1]) === name)!;
+      const card = cards.find((piece) => extractText(/<h4>(.*?)<small>/s.exec(piece)![1]) === name)!;
       const values = [...card.matchAll(/<data value="([^"]+)">/g)].map(([, value]) => Number(value));
-      expect(values).toEqual([0.01, 0.5, 0.99].map((share) => quantileOf(sorted, share)));
+      expect(values).toEqual([0.01, 0.5, 0.99].map((share) => findQuantile(sorted, share)));
       expect(card).toMatch(/<svg [^>]*aria-label="Histogram of \w+ over \d+ images"><path d="M[\d.]/);
     }
   });
@@ -208,18 +208,18 @@ describe('the pictures', () => {
     const { example: _, ...bare } = profile;
     const text = await renderReport(bare);
     expect(pictures(text)).toEqual([]);
-    expect(textOf(text)).toContain('fitted without an example image (--no-example)');
+    expect(extractText(text)).toContain('fitted without an example image (--no-example)');
     expect(heatRows(text)).toHaveLength(corruptions.length);
     const given = await renderReport(bare, { example: await jpegFrame(5) });
     expect(pictures(given).length).toBeGreaterThan(corruptions.length);
-    expect(textOf(given)).toContain('Shown on the image given at its full size, 160×90.');
+    expect(extractText(given)).toContain('Shown on the image given at its full size, 160×90.');
   });
 
   it('are left out where the example is no image, but an image of the user that is none is an error', async () => {
     const example = { ...profile.example!, jpeg: Buffer.from('not a jpeg').toString('base64') };
     const text = await renderReport(changed({ example }));
     expect(pictures(text)).toEqual([]);
-    expect(textOf(text)).toContain('the example in the Profile cannot be used');
+    expect(extractText(text)).toContain('the example in the Profile cannot be used');
     await expect(renderReport(profile, { example: Buffer.from('GIF89a') })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_IMAGE_UNSUPPORTED',
     });
@@ -227,16 +227,16 @@ describe('the pictures', () => {
 
   it('say how much coarser they look than the full frame', async () => {
     const text = await renderReport(changed({ example: { ...profile.example!, width: 480, height: 270 } }));
-    expect(textOf(text)).toContain('look up to 3 times coarser');
+    expect(extractText(text)).toContain('look up to 3 times coarser');
   });
 });
 
 test('a fit without an example stores none', async () => {
-  const { profile: bare } = await fit({ paths: [at('frames')], exposures: 0, power: 0, example: false });
+  const { profile: bare } = await fit({ paths: [at('frames')], simulations: 0, power: 0, example: false });
   expect(bare).not.toHaveProperty('example');
   const text = await renderReport(bare);
-  expect(textOf(text)).toContain('Not tried: this Profile was fitted without a power report');
-  expect(textOf(text)).toContain('none (--exposures 0)');
+  expect(extractText(text)).toContain('Not tried: this Profile was fitted without a power report');
+  expect(extractText(text)).toContain('none (--simulations 0)');
   expect(heatRows(text)).toEqual([]);
 });
 
@@ -307,7 +307,7 @@ describe('stopline report', () => {
     const args = ['report', at('camera.stopline'), '--out', at('mine.html'), '--example', at('mine.jpg')];
     const { code, stdout } = await stopline(args);
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining(at('mine.html')) });
-    expect(textOf(readFileSync(at('mine.html'), 'utf8'))).toContain('Shown on the image given');
+    expect(extractText(readFileSync(at('mine.html'), 'utf8'))).toContain('Shown on the image given');
   });
 
   it('refuses what is no Profile, what cannot be written and what is no image, and leaves no file', async () => {
@@ -323,7 +323,7 @@ describe('stopline report', () => {
     ];
     for (const [args, name, exit] of cases) {
       const run = await stopline(['report', ...args, '--json']);
-      expect({ code: run.code, error: errorOf(run).code }).toEqual({ code: exit, error: `STOPLINE_ERR_${name}` });
+      expect({ code: run.code, error: readError(run).code }).toEqual({ code: exit, error: `STOPLINE_ERR_${name}` });
     }
     expect(existsSync(at('no.html'))).toBe(false);
   });

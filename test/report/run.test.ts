@@ -11,7 +11,7 @@ import type { Verdict } from '../../src/profile/verdict.ts';
 import { renderRunReport } from '../../src/report/run.ts';
 import { percent } from '../../src/report/words.ts';
 import { browserPath, openBrowser } from '../fixtures/browser.ts';
-import { errorOf, jpegFrame, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
@@ -23,7 +23,7 @@ let picture: Uint8Array;
 
 beforeAll(async () => {
   await renderFolder(at('reference'), 100);
-  const options = { model: 'none', exposures: 0, power: 0, threads: 1, name: `front ${hostile}` } as const;
+  const options = { model: 'none', simulations: 0, power: 0, threads: 1, name: `front ${hostile}` } as const;
   ({ profile } = await fit({ paths: [at('reference')], ...options }));
   await saveProfile(profile, at('camera.stopline'));
   const { inspect } = await createInspector({ profile });
@@ -152,6 +152,6 @@ describe('the report of a run', () => {
       file,
       '--json',
     ]);
-    expect(errorOf(refused).message).toContain('Expected a .jsonl file for --out together with --report');
+    expect(readError(refused).message).toContain('Expected a .jsonl file for --out together with --report');
   });
 });

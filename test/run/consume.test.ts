@@ -132,8 +132,8 @@ describe.each(brokers)('consume from %s', (kind, program, scheme) => {
         ...{ server: `${scheme}://127.0.0.1:${server.port}`, topic: 'images', publish: 'verdicts' },
         ...{ group: 'g', atOnce: 4, stalledMs: 1000 },
       });
-    const run = async (broker: Awaited<ReturnType<typeof open>>, signal: AbortSignal, by = pool) =>
-      consume(broker, by, { root, store, maxBytes: 1000, atOnce: 4, signal });
+    const run = async (broker: Awaited<ReturnType<typeof open>>, signal: AbortSignal, judges = pool) =>
+      consume(broker, judges, { root, store, maxBytes: 1000, atOnce: 4, signal });
     try {
       // A first consumer takes messages and never finishes one, as one that is killed.
       const dead = await open();

@@ -18,14 +18,14 @@ let reference: Reference;
 let pool: Pool;
 let app: FastifyInstance;
 
-function configOf(flags: Partial<Config> = {}): Config {
+function makeConfig(flags: Partial<Config> = {}): Config {
   return loadConfig({ env: {}, flags: { logLevel: 'silent', ...flags } }).config;
 }
 
 beforeAll(async () => {
   reference = await fitReference();
   pool = await createPool({ profile: reference.profilePath, threads: 1, maxWaitMs: 1000 });
-  app = await buildApp(configOf({ bodyLimit: 200_000 }), pool, reference.profile);
+  app = await buildApp(makeConfig({ bodyLimit: 200_000 }), pool, reference.profile);
   await pool.ready();
 });
 afterAll(async () => {
@@ -231,7 +231,7 @@ describe('limits', () => {
       threads: 1,
       limits: { maxPixels: 320 * 180 - 1 },
     });
-    const tight = await buildApp(configOf(), small, reference.profile);
+    const tight = await buildApp(makeConfig(), small, reference.profile);
     const payload = Buffer.from(reference.frame);
     const response = await tight.inject({ method: 'POST', url: '/inspect', headers: jpeg, payload });
     expect(response.json().error.code).toBe('STOPLINE_ERR_IMAGE_TOO_MANY_PIXELS');
@@ -249,12 +249,12 @@ describe('request ids', () => {
   });
 
   it('come from a trusted header when they are harmless', async () => {
-    const trusting = await buildApp(configOf({ trustedRequestId: true }), pool, reference.profile);
-    const idOf = async (id: string) =>
+    const trusting = await buildApp(makeConfig({ trustedRequestId: true }), pool, reference.profile);
+    const readId = async (id: string) =>
       (await trusting.inject({ url: '/health/live', headers: { 'x-request-id': id } })).headers['x-request-id'];
-    expect(await idOf('trace-1.2:3')).toBe('trace-1.2:3');
-    expect(await idOf('two words')).toMatch(/^[0-9a-f-]{36}$/);
-    expect(await idOf('x'.repeat(129))).toMatch(/^[0-9a-f-]{36}$/);
+    expect(await readId('trace-1.2:3')).toBe('trace-1.2:3');
+    expect(await readId('two words')).toMatch(/^[0-9a-f-]{36}$/);
+    expect(await readId('x'.repeat(129))).toMatch(/^[0-9a-f-]{36}$/);
     await trusting.close();
   });
 });
@@ -277,7 +277,7 @@ describe('GET routes', () => {
 
   it('/health/ready says why not while the workers start, and when they cannot', async () => {
     const starting = await createPool({ profile: reference.profilePath, threads: 1 });
-    const early = await buildApp(configOf(), starting, reference.profile);
+    const early = await buildApp(makeConfig(), starting, reference.profile);
     const response = await early.inject('/health/ready');
     expect([response.statusCode, response.json()]).toEqual([503, { ready: false, reason: 'starting' }]);
     await starting.ready();
@@ -286,7 +286,7 @@ describe('GET routes', () => {
     await starting.close();
 
     const broken = await createPool({ profile: reference.profile, blockWhen: 'no rule', threads: 1 });
-    const failed = await buildApp(configOf(), broken, reference.profile);
+    const failed = await buildApp(makeConfig(), broken, reference.profile);
     await expect(broken.ready()).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
     expect((await failed.inject('/health/ready')).json()).toEqual({ ready: false, reason: 'failed' });
     await failed.close();
@@ -303,7 +303,7 @@ describe('GET routes', () => {
 
 describe('GET /metrics', () => {
   it('counts verdicts, refusals, stages and requests under bounded labels', async () => {
-    const fresh = await buildApp(configOf(), pool, reference.profile);
+    const fresh = await buildApp(makeConfig(), pool, reference.profile);
     const payload = Buffer.from(reference.frame);
     const { verdict } = (
       await fresh.inject({ method: 'POST', url: '/inspect', headers: jpeg, payload })

@@ -56,7 +56,7 @@ beforeAll(async () => {
   for (let i = 0; i < 70; i++) {
     writeFileSync(at(`frames${hostile}/${i}.jpg`), await encodeFrame(renderFrame(i, size)));
   }
-  const options = { exposures: 10, power: 2, keepPaths: true, name: `front ${hostile}` };
+  const options = { simulations: 10, power: 2, keepPaths: true, name: `front ${hostile}` };
   const { profile } = await fit({ paths: [at(`frames${hostile}`)], ...options });
   await saveProfile(profile, at('camera.stopline'));
   fresh = await Promise.all(Array.from({ length: 30 }, (_, i) => encodeFrame(renderFrame(1000 + i, size))));

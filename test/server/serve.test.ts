@@ -247,16 +247,16 @@ describe('overload', () => {
 });
 
 describe('serve', () => {
-  const configOf = (flags: Partial<Config>) =>
+  const makeConfig = (flags: Partial<Config>) =>
     loadConfig({ env: {}, flags: { port: 0, threads: 1, logLevel: 'silent', ...flags } }).config;
 
   it('refuses to start without a profile, with a missing one and with a damaged one', async () => {
-    await expect(serve(configOf({}))).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID', exit: 2 });
-    await expect(serve(configOf({ profile: `${reference.profilePath}.absent` }))).rejects.toMatchObject({
+    await expect(serve(makeConfig({}))).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID', exit: 2 });
+    await expect(serve(makeConfig({ profile: `${reference.profilePath}.absent` }))).rejects.toMatchObject({
       code: 'STOPLINE_ERR_PROFILE_UNREADABLE',
       exit: 78,
     });
-    await expect(serve(configOf({ profile: new URL(import.meta.url).pathname }))).rejects.toMatchObject({
+    await expect(serve(makeConfig({ profile: new URL(import.meta.url).pathname }))).rejects.toMatchObject({
       code: expect.stringMatching(/^STOPLINE_ERR_PROFILE_/),
       exit: 78,
     });
@@ -266,7 +266,7 @@ describe('serve', () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
     const { port } = other.address() as { port: number };
-    await expect(serve(configOf({ profile: reference.profilePath, port }))).rejects.toMatchObject({
+    await expect(serve(makeConfig({ profile: reference.profilePath, port }))).rejects.toMatchObject({
       code: 'STOPLINE_ERR_OPTION_INVALID',
       message: `Expected --host and --port to name a free address but 127.0.0.1:${port} gave EADDRINUSE.`,
     });

@@ -60,7 +60,7 @@ interface Canvas {
   height: number;
 }
 
-function columnsOf(character: string): number[] {
+function measureColumns(character: string): number[] {
   if (character === ' ') return blank;
   return font[character.charCodeAt(0) - 33] ?? font['?'.charCodeAt(0) - 33];
 }
@@ -68,7 +68,7 @@ function columnsOf(character: string): number[] {
 /** Width in pixels at scale 1, with one blank column after each letter. */
 function textWidth(text: string): number {
   let width = 0;
-  for (const character of text) width += columnsOf(character).length + 1;
+  for (const character of text) width += measureColumns(character).length + 1;
   return width;
 }
 
@@ -81,7 +81,7 @@ function fill({ data, width, height }: Canvas, x: number, y: number, w: number, 
 function drawText(canvas: Canvas, text: string, x: number, y: number, scale: number, colour: Colour): void {
   let left = x;
   for (const character of text) {
-    const columns = columnsOf(character);
+    const columns = measureColumns(character);
     columns.forEach((bits, i) => {
       for (let j = 0; j < lineHeight; j++) {
         if ((bits >> j) & 1) fill(canvas, left + i * scale, y + j * scale, scale, scale, colour);

@@ -31,7 +31,7 @@ import {
   table,
   verdictText,
 } from '../terminal.ts';
-import { type Example, writeGallery } from './gallery.ts';
+import { type GalleryExample, writeGallery } from './gallery.ts';
 import { throughGate } from './gate.ts';
 import type { Condition, RenderTask } from './render.entry.ts';
 
@@ -54,7 +54,7 @@ const conditions: readonly Condition[] = causes.flatMap(([cause]) =>
   severities.map((severity) => ({ cause, severity })),
 );
 /** Enough frames to learn from what the causes look like, few enough for a demo. */
-const exposures = 24;
+const simulations = 24;
 /** Rates that a few hundred frames can promise and a demo can check: of 200 clean frames 10 may be stopped, 2 blocked. */
 const falseAlarmRate = { warn: 0.05, block: 0.01 };
 /** Frames of one condition on the contact sheet: a row holds both severities of a cause. */
@@ -183,7 +183,7 @@ async function fitCamera(frames: number, signal: AbortSignal): Promise<Profile> 
         paths: [folder],
         name: 'demo-camera',
         ...split,
-        exposures,
+        simulations,
         power: 0,
         signal,
         onProgress,
@@ -203,7 +203,7 @@ interface Group {
   tally: Tally;
   /** How often each cause was the likeliest of a frame that was stopped. */
   named: Map<string, number>;
-  examples: Example[];
+  examples: GalleryExample[];
 }
 
 /**

@@ -8,7 +8,7 @@ import { html, toText } from '../../report/html.ts';
 import { drawSheet } from './contactsheet.ts';
 
 /** One frame to show, with what was said about it. */
-export interface Example {
+export interface GalleryExample {
   /** File name without ending; the first example of a name is kept as a file. */
   name: string;
   label: string;
@@ -23,7 +23,7 @@ export interface Example {
  */
 export async function writeGallery(
   folder: string,
-  { profile, examples }: { profile: Profile; examples: readonly Example[] },
+  { profile, examples }: { profile: Profile; examples: readonly GalleryExample[] },
 ): Promise<{ sheet: string; page: string; frames: string }> {
   const cells = await Promise.all(
     examples.map(async ({ bytes, label, verdict }) => {
@@ -56,7 +56,7 @@ export async function writeGallery(
 
 const shortP = (p: number) => (p < 0.01 ? p.toPrecision(1) : p.toFixed(2));
 
-function page(profile: Profile, examples: readonly Example[]): string {
+function page(profile: Profile, examples: readonly GalleryExample[]): string {
   const { reference, falseAlarmRate } = profile;
   const cards = examples.map(({ name, label, verdict }) => {
     const reasons = verdict.reasons.slice(0, 3).map(({ text }) => html`<li>${text}</li>`);

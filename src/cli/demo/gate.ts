@@ -2,7 +2,7 @@ import { asStoplineError } from '../../errors.ts';
 import { serve } from '../../server/serve.ts';
 import type { Config } from '../../settings.ts';
 import { note, printable } from '../terminal.ts';
-import type { Example } from './gallery.ts';
+import type { GalleryExample } from './gallery.ts';
 import { startModelServer } from './modelserver.ts';
 
 /** What a client of the model saw. */
@@ -15,7 +15,7 @@ export interface GateAnswer {
 }
 
 /** Sends frames through an enforcing gate to a real model server, as a client of that server would. */
-export async function throughGate(config: Config, examples: readonly Example[]): Promise<GateAnswer[]> {
+export async function throughGate(config: Config, examples: readonly GalleryExample[]): Promise<GateAnswer[]> {
   const model = await startModelServer().catch((error) => {
     note(`no gate is shown, because the model does not run here: ${printable(asStoplineError(error).message)}`);
   });

@@ -17,11 +17,11 @@ export async function imageBody(request: ReadRequest, { input }: Pick<Route, 'in
     if (!bytes) throw invalid(`base64 in the field "${field}"`);
     return { images: [bytes] };
   }
-  if (/^multipart\/form-data\b/i.test(type)) return { images: await filesOf(body, type, input) };
+  if (/^multipart\/form-data\b/i.test(type)) return { images: await readFiles(body, type, input) };
   return { images: [body] };
 }
 
-async function filesOf(body: Buffer, type: string, input: string | undefined): Promise<Buffer[]> {
+async function readFiles(body: Buffer, type: string, input: string | undefined): Promise<Buffer[]> {
   let form: FormData;
   try {
     form = await new Response(new Uint8Array(body), { headers: { 'content-type': type } }).formData();

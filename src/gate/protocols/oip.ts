@@ -1,7 +1,7 @@
 import type { Route } from '../../settings.ts';
 import { decodeBase64, isObject, type JsonObject, parseObject } from './json.ts';
 import type { FoundImages, ReadRequest } from './protocol.ts';
-import { boundedImages, flatten, framesOf, invalid, type Sizes, sizesOf, uninspected } from './tensor.ts';
+import { boundedImages, flatten, invalid, makeFrames, readSizes, type Sizes, uninspected } from './tensor.ts';
 
 /** One input tensor of a request, with its bytes where they come after the JSON. */
 interface Input extends JsonObject {
@@ -31,7 +31,7 @@ const elementBytes: Readonly<Record<string, number>> = {
 export function openInference(request: ReadRequest, route: Pick<Route, 'input' | 'tensor'>): FoundImages {
   const { json, inputs } = parseInputs(request);
   const image = imageInput(inputs, route);
-  const images = imagesOf(image, route);
+  const images = readImages(image, route);
   const id = typeof json.id === 'string' ? json.id.slice(0, 256) : undefined;
   const without = (positions: ReadonlySet<number>) => rebuild(json, inputs, images.length, positions);
   const isBatch = images.length > 1 && image.shape[0] === images.length;
@@ -89,7 +89,7 @@ function imageInput(inputs: readonly Input[], { input: wanted, tensor }: Pick<Ro
   }
   const canBeImages = ({ datatype, shape }: Input) =>
     datatype === 'BYTES' ||
-    ((datatype === 'UINT8' || (datatype === 'FP32' && tensor !== undefined)) && sizesOf(shape, tensor) !== undefined);
+    ((datatype === 'UINT8' || (datatype === 'FP32' && tensor !== undefined)) && readSizes(shape, tensor) !== undefined);
   const found = inputs.find(canBeImages);
   if (found) return found;
   throw uninspected(
@@ -97,16 +97,16 @@ function imageInput(inputs: readonly Input[], { input: wanted, tensor }: Pick<Ro
   );
 }
 
-function imagesOf(input: Input, { tensor }: Pick<Route, 'tensor'>): FoundImages['images'] {
+function readImages(input: Input, { tensor }: Pick<Route, 'tensor'>): FoundImages['images'] {
   const { datatype, shape, binary, data } = input;
   const count = shape.reduce((product, side) => product * side, 1);
   if (datatype === 'BYTES') {
     boundedImages(count);
-    const images = binary ? splitBytes(binary) : stringsOf(data);
+    const images = binary ? splitBytes(binary) : readStrings(data);
     if (images.length !== count) throw invalid(`${count} elements in the input "${input.name}"`, `${images.length}`);
     return images;
   }
-  const sizes = sizesOf(shape, tensor);
+  const sizes = readSizes(shape, tensor);
   const isFloat = datatype === 'FP32';
   if (!sizes || (datatype !== 'UINT8' && !isFloat) || (isFloat && tensor === undefined)) {
     throw uninspected(
@@ -114,10 +114,10 @@ function imagesOf(input: Input, { tensor }: Pick<Route, 'tensor'>): FoundImages[
     );
   }
   boundedImages(sizes.images);
-  return framesOf(numbersOf(input, sizes), sizes, tensor, isFloat);
+  return makeFrames(readNumbers(input, sizes), sizes, tensor, isFloat);
 }
 
-function numbersOf(
+function readNumbers(
   { binary, datatype, data, name }: Input,
   { images, width, height, channels }: Sizes,
 ): ArrayLike<number> {
@@ -143,7 +143,7 @@ export function splitBytes(binary: Buffer): Buffer[] {
   return elements;
 }
 
-function stringsOf(data: unknown): Buffer[] {
+function readStrings(data: unknown): Buffer[] {
   const strings = Array.isArray(data) ? data.flat(8) : [];
   return strings.map((text) => {
     const bytes = typeof text === 'string' ? decodeBase64(text) : undefined;

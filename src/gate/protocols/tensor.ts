@@ -14,7 +14,7 @@ export interface Sizes {
 }
 
 /** What the shape of a tensor says if it is that of images, with or without a batch; undefined if it is not. */
-export function sizesOf(shape: readonly number[], options: TensorOptions = {}): Sizes | undefined {
+export function readSizes(shape: readonly number[], options: TensorOptions = {}): Sizes | undefined {
   if (shape.length !== 3 && shape.length !== 4) return undefined;
   const [images, ...image] = shape.length === 4 ? shape : [1, ...shape];
   const isChannels = (side: number): side is 1 | 3 | 4 => side === 1 || side === 3 || side === 4;
@@ -29,7 +29,7 @@ export function sizesOf(shape: readonly number[], options: TensorOptions = {}): 
  * @param isNormalised whether a preprocessing has to be undone
  * @throws {StoplineError} REQUEST_INVALID where numbers and shape do not fit together
  */
-export function framesOf(
+export function makeFrames(
   data: ArrayLike<number>,
   sizes: Sizes,
   options: TensorOptions = {},

@@ -7,9 +7,9 @@ import { boundedImages, invalid, uninspected } from './tensor.ts';
 export function tensorflowServing(request: ReadRequest, { input }: Pick<Route, 'input'>): FoundImages {
   const json = parseObject(request);
   const key = Array.isArray(json.instances) ? 'instances' : 'inputs';
-  const rows = rowsOf(json[key], input);
+  const rows = readRows(json[key], input);
   boundedImages(rows.length);
-  const images = rows.map((row) => imageOf(row, input));
+  const images = rows.map((row) => readRowImage(row, input));
   // Rows of one list can be left out; a column is one of several that belong together.
   const isRows = images.length > 1 && json[key] === rows;
   const without = (positions: ReadonlySet<number>) => ({
@@ -19,7 +19,7 @@ export function tensorflowServing(request: ReadRequest, { input }: Pick<Route, '
 }
 
 /** Rows are a list; columns are an object of lists, of which the named one, or the first with images, is taken. */
-function rowsOf(rows: unknown, input: string | undefined): unknown[] {
+function readRows(rows: unknown, input: string | undefined): unknown[] {
   if (Array.isArray(rows)) return rows;
   if (!isObject(rows)) throw invalid('"instances" or "inputs"');
   if (isEncoded(rows)) return [rows];
@@ -36,7 +36,7 @@ function isEncoded(value: unknown): value is { b64: string } {
   return isObject(value) && typeof value.b64 === 'string';
 }
 
-function imageOf(row: unknown, input: string | undefined): Buffer {
+function readRowImage(row: unknown, input: string | undefined): Buffer {
   const fields = isObject(row) && !isEncoded(row) ? row : undefined;
   const value = fields ? (input === undefined ? Object.values(fields).find(isEncoded) : ownValue(fields, input)) : row;
   if (!isEncoded(value)) throw uninspected('an instance holds none in base64 ({"b64": ...})');

@@ -102,7 +102,7 @@ export function readJpeg(bytes: Uint8Array): Container {
 
   const { width, height, precision, components } = header;
   const progressive = isProgressive(header);
-  const colour = colourOf(components, hasJfif, adobeTransform);
+  const colour = detectColour(components, hasJfif, adobeTransform);
   const used = components.map((component) => tables[component.table]);
   const complete = used.every((table) => table !== undefined && table.length === 64);
   if (!complete) throw corrupt('Expected a quantisation table for every JPEG component but received fewer.');
@@ -234,7 +234,7 @@ function isStandardHuffman(bytes: Uint8Array, data: number, end: number): boolea
 }
 
 /** The rules of libjpeg (jdapimin.c, default_decompress_parms): JFIF first, then Adobe, then component ids. */
-function colourOf(components: Component[], hasJfif: boolean, adobe: number | undefined): Container['colour'] {
+function detectColour(components: Component[], hasJfif: boolean, adobe: number | undefined): Container['colour'] {
   if (components.length === 1) return 'grey';
   if (components.length === 4) return adobe === undefined || adobe === 0 ? 'cmyk' : 'ycck';
   if (components.length !== 3) {

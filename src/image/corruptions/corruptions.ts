@@ -150,7 +150,7 @@ export const corruptions: readonly Corruption[] = table.map(([name, family, mean
 export const families: readonly CorruptionFamily[] = [...new Set(corruptions.map(({ family }) => family))];
 
 /** Undefined for a cause that this version does not know. */
-export function familyOf(cause: string): CorruptionFamily | undefined {
+export function findFamily(cause: string): CorruptionFamily | undefined {
   return corruptions.find(({ name }) => name === cause)?.family;
 }
 

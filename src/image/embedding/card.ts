@@ -66,7 +66,7 @@ export function proposeCard(
   about: { sha256: string; name: string; kind: ModelCard['kind']; layout?: 'NCHW' | 'NHWC' },
 ): ProposedCard {
   const guesses: string[] = [];
-  const candidates = graph.inputs.map((value) => ({ value, layout: layoutOf(value, about.layout) }));
+  const candidates = graph.inputs.map((value) => ({ value, layout: detectLayout(value, about.layout) }));
   const found = candidates.find(({ value, layout }) => layout !== undefined && (value.type === 1 || value.type === 0));
   if (found === undefined)
     throw new StoplineError(
@@ -126,7 +126,7 @@ export function proposeCard(
 }
 
 /** Where the colours are; where the file does not say, what the framework does. */
-function layoutOf({ shape }: GraphValue, usual: 'NCHW' | 'NHWC' = 'NCHW'): 'NCHW' | 'NHWC' | undefined {
+function detectLayout({ shape }: GraphValue, usual: 'NCHW' | 'NHWC' = 'NCHW'): 'NCHW' | 'NHWC' | undefined {
   if (shape === undefined) return usual;
   if (shape.length !== 4) return undefined;
   const isDepth = (dimension: number | string | null) => dimension === 1 || dimension === 3;

@@ -53,7 +53,7 @@ export interface Answer {
  * @param scores of every class, as `classify` gives them: probabilities, or logits, of which the softmax is then taken
  * @throws {StoplineError} MODEL_UNSUPPORTED for a single score without a threshold, which could never change the answer
  */
-export function answerOf(scores: Float32Array, { name, outputs: { threshold } }: ModelCard): Answer {
+export function decideAnswer(scores: Float32Array, { name, outputs: { threshold } }: ModelCard): Answer {
   if (threshold !== undefined) {
     const classes = Array.from(scores.keys()).filter((i) => scores[i] >= threshold);
     return { classes, scores };
@@ -63,11 +63,11 @@ export function answerOf(scores: Float32Array, { name, outputs: { threshold } }:
       'MODEL_UNSUPPORTED',
       `Expected scores of several classes, or outputs.threshold in the card of "${name}", but its answer is one number.`,
     );
-  const probabilities = probabilitiesOf(scores);
+  const probabilities = computeProbabilities(scores);
   return { classes: [probabilities.indexOf(Math.max(...probabilities))], scores: probabilities };
 }
 
-function probabilitiesOf(scores: Float32Array): Float32Array {
+function computeProbabilities(scores: Float32Array): Float32Array {
   const sum = scores.reduce((total, score) => total + score, 0);
   if (scores.every((score) => score >= 0) && Math.abs(sum - 1) < 1e-3) return scores;
   const most = Math.max(...scores);

@@ -6,7 +6,7 @@ import type { ModelCard } from './cardschema.ts';
 import { classScores } from './classscores.ts';
 import { knownFrames } from './knownframes.ts';
 import type { FailedProvider, Network } from './network.ts';
-import { channelsOf, poolContent, poolEarly } from './pooling.ts';
+import { poolContent, poolEarly, readChannels } from './pooling.ts';
 import { createPreprocess } from './preprocess.ts';
 
 /** A stretch of an embedding. */
@@ -89,7 +89,7 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
   const parts: EmbeddingPart[] = [];
   let dimension = 0;
   const add = (kind: EmbeddingPart['kind'], tensor: string) => {
-    const length = channelsOf(warm[names.indexOf(tensor)].dimensions, channelAxis);
+    const length = readChannels(warm[names.indexOf(tensor)].dimensions, channelAxis);
     parts.push({ kind, tensor, at: dimension, length });
     dimension += length;
   };
@@ -99,7 +99,7 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
     add('peak', tensor);
   }
 
-  function rowsOf(outputs: Awaited<ReturnType<typeof forward>>, count: number): Float32Array[] {
+  function splitRows(outputs: Awaited<ReturnType<typeof forward>>, count: number): Float32Array[] {
     return Array.from({ length: count }, (_, i) => {
       const row = new Float32Array(dimension);
       for (const { kind, tensor, at, length } of parts) {
@@ -124,9 +124,9 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
     if (most === 1) return 1;
     const frames = [knownFrames.waves(), knownFrames.ramps()];
     try {
-      const [, second] = rowsOf(await forward(frames), 2);
-      const [alone] = rowsOf(warm, 1);
-      return differenceOf(second, alone) < answerTolerance.cpu ? most : 1;
+      const [, second] = splitRows(await forward(frames), 2);
+      const [alone] = splitRows(warm, 1);
+      return measureDifference(second, alone) < answerTolerance.cpu ? most : 1;
     } catch {
       return 1;
     }
@@ -158,7 +158,7 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
       failed: network.failed,
       maxBatch,
     },
-    embed: (frames) => batches(frames, rowsOf),
+    embed: (frames) => batches(frames, splitRows),
     async classify(frames) {
       const { classes } = card.outputs;
       if (classes === undefined)
@@ -170,7 +170,7 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
 }
 
 /** Largest difference of two rows, relative to the largest number of the second. */
-export function differenceOf(row: ArrayLike<number>, expected: ArrayLike<number>): number {
+export function measureDifference(row: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (row.length !== expected.length) return Number.POSITIVE_INFINITY;
   let most = 0;
   let scale = Number.MIN_VALUE;
@@ -191,7 +191,7 @@ function sample(row: ArrayLike<number>): number[] {
 }
 
 /** The embeddings of the generated frames, as a card keeps them. */
-export async function answersOf(embedder: Embedder): Promise<ModelCard['answers']> {
+export async function collectAnswers(embedder: Embedder): Promise<ModelCard['answers']> {
   const entries = Object.entries(knownFrames);
   const rows = await embedder.embed(entries.map(([, generate]) => generate()));
   return entries.map(([frame], i) => ({
@@ -211,12 +211,12 @@ export interface AnswerCheck {
 
 /** Compares what the embedder says of the generated frames with known answers. */
 export async function checkAnswers(embedder: Embedder, known: ModelCard['answers']): Promise<AnswerCheck[]> {
-  const given = await answersOf(embedder);
+  const given = await collectAnswers(embedder);
   const tolerance = answerTolerance[embedder.info.device];
   return known.map(({ frame, dimension, values }) => {
     const answer = given.find((candidate) => candidate.frame === frame);
     const isSame = answer?.dimension === dimension;
-    const difference = isSame ? differenceOf(answer.values, values) : Number.POSITIVE_INFINITY;
+    const difference = isSame ? measureDifference(answer.values, values) : Number.POSITIVE_INFINITY;
     return { frame, difference, tolerance, ok: difference <= tolerance };
   });
 }

@@ -41,7 +41,7 @@ const rearranging = new Set(
 const earlyStrides = [4, 8, 16];
 
 /** Names of tensors that do not depend on the input. */
-function constantsOf(graph: Graph): Set<string> {
+function findConstants(graph: Graph): Set<string> {
   const constants = new Set(graph.initializers.keys());
   for (const { operator, inputs, outputs } of graph.nodes)
     if (operator === 'Constant' || (inputs.length > 0 && inputs.every((name) => name === '' || constants.has(name))))
@@ -50,7 +50,7 @@ function constantsOf(graph: Graph): Set<string> {
 }
 
 /** Input pixels, along a side, for each place of a map; of tensors that still are maps of the image. */
-function stridesOf(graph: Graph, constants: ReadonlySet<string>): Map<string, number> {
+function computeStrides(graph: Graph, constants: ReadonlySet<string>): Map<string, number> {
   const strides = new Map(graph.inputs.map(({ name }) => [name, 1]));
   for (const { operator, inputs, outputs, integers } of graph.nodes) {
     if (mapEnds.has(operator)) continue;
@@ -93,8 +93,8 @@ function findHead(graph: Graph, constants: ReadonlySet<string>): GraphNode | und
  * - early: for strides 4, 8 and 16 the map that enters the first layer of a larger stride, which is the end of a stage.
  */
 export function findLayers(graph: Graph): Layers {
-  const constants = constantsOf(graph);
-  const strides = stridesOf(graph, constants);
+  const constants = findConstants(graph);
+  const strides = computeStrides(graph, constants);
   const written = new Set(graph.nodes.flatMap(({ outputs }) => outputs));
   const early = earlyStrides.flatMap((stride) => stageEnd(graph, strides, constants, stride) ?? []);
   const head = findHead(graph, constants);
@@ -104,7 +104,7 @@ export function findLayers(graph: Graph): Layers {
       content: input,
       reason: `what the last ${head.operator} reads`,
       early: early.filter((name) => name !== input),
-      classes: classesOf(graph),
+      classes: describeClasses(graph),
     };
   const detector = findCells(graph);
   const coarsest = Math.max(...strides.values());
@@ -154,7 +154,7 @@ function findCells(graph: Graph): Pick<Layers, 'classes' | 'cells'> | undefined 
 }
 
 /** The first output, or what its softmax reads. */
-function classesOf(graph: Graph): string {
+function describeClasses(graph: Graph): string {
   const [{ name }] = graph.outputs;
   const last = graph.nodes.find(({ outputs }) => outputs.includes(name));
   return last !== undefined && /^(Log)?Softmax$/.test(last.operator) ? last.inputs[0] : name;

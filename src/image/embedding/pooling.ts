@@ -12,7 +12,7 @@ interface MapShape {
   placeStep: number;
 }
 
-function shapeOf(dimensions: readonly number[], channelAxis: 1 | 3): MapShape {
+function readShape(dimensions: readonly number[], channelAxis: 1 | 3): MapShape {
   if (dimensions.length === 4) {
     const [, a, b, c] = dimensions;
     return channelAxis === 1
@@ -30,13 +30,13 @@ function shapeOf(dimensions: readonly number[], channelAxis: 1 | 3): MapShape {
 }
 
 /** Numbers that a tensor becomes for each frame. */
-export function channelsOf(dimensions: readonly number[], channelAxis: 1 | 3): number {
-  return shapeOf(dimensions, channelAxis).channels;
+export function readChannels(dimensions: readonly number[], channelAxis: 1 | 3): number {
+  return readShape(dimensions, channelAxis).channels;
 }
 
 /** Mean of each channel of frame `index`; a vector as it is. */
 export function poolContent(output: NetworkOutput, channelAxis: 1 | 3, index: number, out: Float32Array): void {
-  const { channels, places, channelStep, placeStep } = shapeOf(output.dimensions, channelAxis);
+  const { channels, places, channelStep, placeStep } = readShape(output.dimensions, channelAxis);
   const first = index * channels * places;
   for (let c = 0; c < channels; c++) {
     let sum = 0;
@@ -56,7 +56,7 @@ export function poolEarly(
   level: Float32Array,
   peak: Float32Array,
 ): void {
-  const { channels, places, channelStep, placeStep } = shapeOf(output.dimensions, channelAxis);
+  const { channels, places, channelStep, placeStep } = readShape(output.dimensions, channelAxis);
   const top = new Float32Array(Math.max(1, Math.round(places * peakShare)));
   const first = index * channels * places;
   for (let c = 0; c < channels; c++) {

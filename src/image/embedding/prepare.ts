@@ -32,19 +32,19 @@ export async function readModel(path: string): Promise<ModelFiles> {
   const file = await realpath(path).catch(() => path);
   if (file.endsWith('.json')) {
     const { kind, files } = readTensorflowModel(file, readBytes);
-    return { kind, files, sha256: hashOf(files), graph: readTensorflowGraph(files[0]) };
+    return { kind, files, sha256: hashFiles(files), graph: readTensorflowGraph(files[0]) };
   }
   const isFolder = (await stat(file).catch(() => undefined))?.isDirectory();
   if (isFolder || basename(file) === 'saved_model.pb') {
     const files = readSavedModel(isFolder ? file : dirname(file), readBytes);
-    return { kind: 'saved-model', files, sha256: hashOf(files), graph: readSavedModelGraph(files[0]) };
+    return { kind: 'saved-model', files, sha256: hashFiles(files), graph: readSavedModelGraph(files[0]) };
   }
   const files = [readBytes(file)];
-  return { kind: 'onnx', files, sha256: hashOf(files), graph: readGraph(files[0]) };
+  return { kind: 'onnx', files, sha256: hashFiles(files), graph: readGraph(files[0]) };
 }
 
 /** Of several files, the hash of all of them one after the other. */
-function hashOf(files: readonly Uint8Array[]): string {
+function hashFiles(files: readonly Uint8Array[]): string {
   const hash = createHash('sha256');
   for (const file of files) hash.update(file);
   return hash.digest('hex');
@@ -60,7 +60,7 @@ function readBytes(path: string, maxBytes: number = modelLimits.bytes): Uint8Arr
 }
 
 /** Where the card of a model lies: beside it, `model.onnx` with `model.card.json`. */
-export function cardPathOf(modelPath: string): string {
+export function resolveCardPath(modelPath: string): string {
   return join(dirname(modelPath), `${basename(modelPath).replace(/\.(onnx|json)$/i, '')}.card.json`);
 }
 
@@ -119,7 +119,7 @@ export async function prepareModel(
   { card: given, limits, isOwn }: PrepareOptions = {},
 ): Promise<{ model: PreparedModel; guesses: string[] }> {
   const read = await readModel(path);
-  const kept = given ?? readCard(cardPathOf(path));
+  const kept = given ?? readCard(resolveCardPath(path));
   const { card, guesses } = kept === undefined ? proposeFor(path, read) : { card: kept, guesses: [] };
   if (card.sha256 !== read.sha256)
     throw new StoplineError(

@@ -57,7 +57,7 @@ function keys(t: number): number {
 }
 
 /** Taps of one axis: `count` output samples over [from, to) of `size` input samples. */
-function tapsOf(kernel: ResizeKernel, size: number, from: number, to: number, count: number): Taps {
+function computeTaps(kernel: ResizeKernel, size: number, from: number, to: number, count: number): Taps {
   const step = (to - from) / count;
   return Array.from({ length: count }, (_, i) => {
     const centre = from + (i + 0.5) * step;
@@ -98,7 +98,7 @@ function normalised(first: number, weights: number[]): Taps[number] {
 }
 
 /** The part of a frame that the model sees, in input pixels: [from, to) across and down. */
-export function regionOf(rule: InputRule, width: number, height: number) {
+export function chooseRegion(rule: InputRule, width: number, height: number) {
   if (rule.fit === 'stretch') return { left: 0, top: 0, right: width, bottom: height };
   const unit = Math.min(width / rule.width, height / rule.height) * (rule.keep ?? 1);
   const [across, down] = [unit * rule.width, unit * rule.height];
@@ -108,9 +108,9 @@ export function regionOf(rule: InputRule, width: number, height: number) {
 
 /** The tables for frames of one size; worth keeping, because a camera's frames are all of one size. */
 export function planResize(rule: InputRule, width: number, height: number): ResizePlan {
-  const { left, top, right, bottom } = regionOf(rule, width, height);
-  const columns = tapsOf(rule.kernel, width, left, right, rule.width);
-  const rows = tapsOf(rule.kernel, height, top, bottom, rule.height);
+  const { left, top, right, bottom } = chooseRegion(rule, width, height);
+  const columns = computeTaps(rule.kernel, width, left, right, rule.width);
+  const rows = computeTaps(rule.kernel, height, top, bottom, rule.height);
   const axes = [...columns, ...rows];
   const isReversed = rule.colour === 'BGR';
   const channel = (c: number) => (rule.channels === 1 ? 0 : c);

@@ -28,7 +28,7 @@ export function readSavedModel(folder: string, read: (path: string, maxBytes: nu
   }
   let left: number = modelLimits.bytes - files[0].length;
   for (let i = 1; i <= names.length; i++) {
-    const name = nameOf(i, names.length + 1);
+    const name = makeName(i, names.length + 1);
     if (!names.includes(name.replace('variables/', ''))) throw invalid(`${name} is not there`);
     const bytes = read(join(folder, name), left);
     left -= bytes.length;
@@ -38,7 +38,7 @@ export function readSavedModel(folder: string, read: (path: string, maxBytes: nu
 }
 
 /** Path of a file within the folder, by its place: TensorFlow leaves no choice. */
-function nameOf(place: number, files: number): string {
+function makeName(place: number, files: number): string {
   if (place === 0) return 'saved_model.pb';
   if (place === 1) return 'variables/variables.index';
   const digits = (n: number) => String(n).padStart(5, '0');
@@ -52,7 +52,7 @@ function nameOf(place: number, files: number): string {
 export function writeSavedModel(files: readonly Uint8Array[]): { folder: string; remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'stopline-model-'));
   for (const [place, bytes] of files.entries()) {
-    const path = join(folder, nameOf(place, files.length));
+    const path = join(folder, makeName(place, files.length));
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, bytes, { mode: 0o400 });
   }
@@ -85,20 +85,20 @@ export function readSavedModelGraph(bytes: Uint8Array): Graph {
     const tags: string[] = [];
     const signatures = new Map<string, Field>();
     reader.each(meta.from, meta.to, (field) => {
-      if (field.number === 1) eachOf(reader, field, 4, (tag) => tags.push(reader.text(tag)));
+      if (field.number === 1) visitEach(reader, field, 4, (tag) => tags.push(reader.text(tag)));
       else if (field.number === 2) {
-        eachOf(reader, field, 1, checkNode);
+        visitEach(reader, field, 1, checkNode);
         // GraphDef.library, its functions, their nodes.
-        eachOf(reader, field, 2, (library) =>
-          eachOf(reader, library, 1, (definition) => eachOf(reader, definition, 3, checkNode)),
+        visitEach(reader, field, 2, (library) =>
+          visitEach(reader, library, 1, (definition) => visitEach(reader, definition, 3, checkNode)),
         );
       } else if (field.number === 5) {
-        const [name, signature] = entryOf(reader, field);
+        const [name, signature] = readEntry(reader, field);
         signatures.set(name, signature);
       }
     });
     const signature = signatures.get(served.signature);
-    if (tags.join() === served.tag && signature) found = valuesOf(reader, signature);
+    if (tags.join() === served.tag && signature) found = readValues(reader, signature);
   });
   if (!found) throw invalid(`it has no signature ${served.signature} with the tag ${served.tag}`);
   const { inputs, outputs } = found;
@@ -117,14 +117,14 @@ export function readSavedModelGraph(bytes: Uint8Array): Graph {
   };
 }
 
-function eachOf(reader: ProtobufReader, { from, to }: Field, number: number, visit: (field: Field) => void): void {
+function visitEach(reader: ProtobufReader, { from, to }: Field, number: number, visit: (field: Field) => void): void {
   reader.each(from, to, (field) => {
     if (field.number === number) visit(field);
   });
 }
 
 /** A field of a map: key 1, value 2. */
-function entryOf(reader: ProtobufReader, entry: Field): [name: string, value: Field] {
+function readEntry(reader: ProtobufReader, entry: Field): [name: string, value: Field] {
   let name: string | undefined;
   let value: Field | undefined;
   reader.each(entry.from, entry.to, (field) => {
@@ -136,11 +136,11 @@ function entryOf(reader: ProtobufReader, entry: Field): [name: string, value: Fi
 }
 
 /** SignatureDef: inputs 1, outputs 2, each a map to TensorInfo (dtype 2, tensor_shape 3 of dim 2 of size 1). */
-function valuesOf(reader: ProtobufReader, signature: Field) {
+function readValues(reader: ProtobufReader, signature: Field) {
   const found: { inputs: GraphValue[]; outputs: GraphValue[] } = { inputs: [], outputs: [] };
   reader.each(signature.from, signature.to, (field) => {
     if (field.number !== 1 && field.number !== 2) return;
-    const [name, info] = entryOf(reader, field);
+    const [name, info] = readEntry(reader, field);
     const value: GraphValue = { name, type: 0 };
     reader.each(info.from, info.to, (part) => {
       if (part.number === 2) value.type = part.value;
@@ -151,8 +151,8 @@ function valuesOf(reader: ProtobufReader, signature: Field) {
         if (dimension.number === 3) isUnknown = dimension.value !== 0;
         if (dimension.number !== 2) return;
         let size = 0;
-        eachOf(reader, dimension, 1, ({ value: of }) => {
-          size = of;
+        visitEach(reader, dimension, 1, ({ value: length }) => {
+          size = length;
         });
         shape.push(size < 0 ? null : size);
       });

@@ -45,7 +45,7 @@ export function parseModelJson(bytes: Uint8Array) {
   }
   const topology = json.modelTopology as Record<string, unknown>;
   const isGraph = Array.isArray(topology.node);
-  if (!isGraph && layersOf(topology) === undefined) throw invalid('its topology has neither nodes nor layers');
+  if (!isGraph && listLayers(topology) === undefined) throw invalid('its topology has neither nodes nor layers');
   return { json, topology, kind: isGraph ? ('tfjs-graph' as const) : ('tfjs-layers' as const) };
 }
 
@@ -125,7 +125,7 @@ export function readTensorflowGraph(bytes: Uint8Array): Graph {
     parameters: weights.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
   };
   if (kind === 'tfjs-graph') readNodes(topology.node as unknown[], initializers, graph);
-  else readLayers(layersOf(topology) as unknown[], graph);
+  else readLayers(listLayers(topology) as unknown[], graph);
   if (graph.nodes.length > modelLimits.nodes)
     throw new StoplineError('MODEL_TOO_LARGE', `Expected a model of at most ${modelLimits.nodes} nodes.`);
   const odd = graph.nodes.find(({ operator }) => refused.test(operator));
@@ -174,7 +174,7 @@ function readNodes(list: unknown[], initializers: ReadonlyMap<string, number[]>,
 
 const openIfNegative = (size: number) => (Number.isInteger(size) && size >= 0 ? size : null);
 
-function layersOf(topology: Record<string, unknown>): unknown[] | undefined {
+function listLayers(topology: Record<string, unknown>): unknown[] | undefined {
   const config = (topology.model_config ?? topology) as { config?: { layers?: unknown } | unknown[] };
   const layers = Array.isArray(config.config) ? config.config : config.config?.layers;
   return Array.isArray(layers) ? layers : undefined;
@@ -199,12 +199,12 @@ function readLayers(layers: unknown[], graph: Graph): void {
       graph.inputs.push({ ...value, name: before });
     }
     const inputs = namesIn(inbound) ?? (before === undefined ? [] : [before]);
-    graph.nodes.push({ ...nodeOf(kind, settings), name, inputs, outputs: [name], domain: '' });
+    graph.nodes.push({ ...makeNode(kind, settings), name, inputs, outputs: [name], domain: '' });
     before = name;
   }
 }
 
-function nodeOf(kind: string, settings: Record<string, unknown>): Pick<GraphNode, 'operator' | 'integers'> {
+function makeNode(kind: string, settings: Record<string, unknown>): Pick<GraphNode, 'operator' | 'integers'> {
   const operator = kind === 'Activation' ? titled(String(settings.activation)) : (operators[kind] ?? kind);
   const list = (value: unknown) =>
     Array.isArray(value) ? value.map(Number) : value === undefined ? [] : [Number(value)];

@@ -10,7 +10,7 @@ import { firstLine } from './onnx.ts';
 import { served, writeSavedModel } from './savedmodel.ts';
 import { parseModelJson } from './tensorflow.ts';
 
-type Core = typeof import('@tensorflow/tfjs-core');
+type TfjsCore = typeof import('@tensorflow/tfjs-core');
 
 /** What is used of tfjs-node, which nobody has to have, not even to compile this. */
 interface TfjsNode {
@@ -22,7 +22,7 @@ interface SavedModel {
 }
 
 interface Backend {
-  core: Core;
+  core: TfjsCore;
   provider: 'tensorflow' | 'wasm';
   failed: FailedProvider[];
   /** Where that is the provider. */
@@ -128,11 +128,11 @@ interface Runner {
   dispose(): void;
 }
 
-const listOf = (value: Tensor | Tensor[]): Tensor[] => (Array.isArray(value) ? value : [value]);
+const wrapList = (value: Tensor | Tensor[]): Tensor[] => (Array.isArray(value) ? value : [value]);
 
 type OpenRunner = (backend: Backend, files: readonly Uint8Array[], card: ModelCard, names: string[]) => Promise<Runner>;
 
-function artifactsOf(files: readonly Uint8Array[]): io.ModelArtifacts {
+function readArtifacts(files: readonly Uint8Array[]): io.ModelArtifacts {
   const { json, topology } = parseModelJson(files[0]);
   return {
     modelTopology: topology,
@@ -146,9 +146,9 @@ const openGraph: OpenRunner = async ({ core }, files, card, names) => {
   const { loadGraphModel } = await import('@tensorflow/tfjs-converter').catch((cause) => {
     throw missing(cause);
   });
-  const model = await loadGraphModel(core.io.fromMemory(artifactsOf(files)));
+  const model = await loadGraphModel(core.io.fromMemory(readArtifacts(files)));
   return {
-    execute: (input) => listOf(model.execute({ [card.input.name]: input }, names) as Tensor | Tensor[]),
+    execute: (input) => wrapList(model.execute({ [card.input.name]: input }, names) as Tensor | Tensor[]),
     dispose: () => model.dispose(),
   };
 };
@@ -157,11 +157,11 @@ const openLayers: OpenRunner = async ({ core }, files, _card, names) => {
   const layers = await import('@tensorflow/tfjs-layers').catch((cause) => {
     throw missing(cause);
   });
-  const whole = await layers.loadLayersModel(core.io.fromMemory(artifactsOf(files)));
+  const whole = await layers.loadLayersModel(core.io.fromMemory(readArtifacts(files)));
   const outputs = names.flatMap((name) => whole.getLayer(name).output);
   const model = layers.model({ inputs: whole.inputs, outputs });
   return {
-    execute: (input) => listOf(model.predict(input) as Tensor | Tensor[]),
+    execute: (input) => wrapList(model.predict(input) as Tensor | Tensor[]),
     dispose: () => whole.dispose(),
   };
 };

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { loadCore } from '../../core/index.ts';
 import { asStoplineError } from '../../errors.ts';
 import type { ModelCard } from './cardschema.ts';
-import { answersOf } from './embedder.ts';
+import { collectAnswers } from './embedder.ts';
 import { openPrepared } from './open.ts';
 
 const resultPipe = 3;
@@ -21,7 +21,7 @@ async function answer(): Promise<unknown> {
     return all.subarray(at - size, at);
   });
   const embedder = await openPrepared({ card, files, answers: [] }, { core: loadCore() });
-  return { answers: await answersOf(embedder) };
+  return { answers: await collectAnswers(embedder) };
 }
 
 const result = await answer().catch((error: unknown) => ({ error: asStoplineError(error) }));

@@ -1,11 +1,11 @@
 import { at, slice } from '../../core/layout.ts';
 import type { Statistic, StatisticTable } from './statistic.ts';
 
-const share = { unit: 'share', scored: true, digits: 5, source: 'Stopline' } as const;
+const shareRow = { unit: 'share', scored: true, digits: 5, source: 'Stopline' } as const;
 
 function blocks(name: string, what: string, high: string, low: string): Statistic {
   return {
-    ...share,
+    ...shareRow,
     name,
     group: 'structure',
     meaning: `Share of 8x8 blocks that are ${what} on all four sides around them.`,
@@ -35,7 +35,7 @@ const comparisons: readonly Statistic[] = [
 export const local: StatisticTable = {
   rows: [
     {
-      ...share,
+      ...shareRow,
       name: 'aloneBright',
       group: 'noise',
       meaning: 'Share of pixels brighter than all 8 neighbours by more than the range of these.',
@@ -45,7 +45,7 @@ export const local: StatisticTable = {
       logFloor: 1e-5,
     },
     {
-      ...share,
+      ...shareRow,
       name: 'aloneDark',
       group: 'noise',
       meaning: 'Share of pixels darker than all 8 neighbours by more than the range of these.',
@@ -55,7 +55,7 @@ export const local: StatisticTable = {
       logFloor: 1e-5,
     },
     {
-      ...share,
+      ...shareRow,
       name: 'rowOffset',
       group: 'structure',
       meaning:
@@ -65,7 +65,7 @@ export const local: StatisticTable = {
       bad: 'high',
     },
     {
-      ...share,
+      ...shareRow,
       name: 'rowOffsetMax',
       group: 'structure',
       meaning: 'How one-sided the most offset row is against its neighbours.',
@@ -74,7 +74,7 @@ export const local: StatisticTable = {
       bad: 'high',
     },
     {
-      ...share,
+      ...shareRow,
       name: 'columnOffset',
       group: 'structure',
       meaning: 'How one-sided columns are against their neighbours, on average.',
@@ -83,7 +83,7 @@ export const local: StatisticTable = {
       bad: 'high',
     },
     {
-      ...share,
+      ...shareRow,
       name: 'columnOffsetMax',
       group: 'structure',
       meaning: 'How one-sided the most offset column is against its neighbours.',

@@ -110,14 +110,19 @@ function describe(prefix: string, scale: string): Statistic[] {
       0.01,
     ),
     ...directions.flatMap(([name, neighbour]) => {
-      const of = `products of a normalised pixel and its ${neighbour} neighbour`;
+      const meaning = `products of a normalised pixel and its ${neighbour} neighbour`;
       return [
-        row(`${name}Shape`, `Tail of the ${of}`, 'more regular than', 'sparser than', 0.1),
-        row(`${name}Mean`, `Mean of the ${of}`, 'more correlated neighbours than', 'less correlated neighbours than'),
-        row(`${name}LeftVariance`, `Spread of the negative ${of}`, 'noisier than', 'smoother than', 0.001),
+        row(`${name}Shape`, `Tail of the ${meaning}`, 'more regular than', 'sparser than', 0.1),
+        row(
+          `${name}Mean`,
+          `Mean of the ${meaning}`,
+          'more correlated neighbours than',
+          'less correlated neighbours than',
+        ),
+        row(`${name}LeftVariance`, `Spread of the negative ${meaning}`, 'noisier than', 'smoother than', 0.001),
         row(
           `${name}RightVariance`,
-          `Spread of the positive ${of}`,
+          `Spread of the positive ${meaning}`,
           'more structure than',
           'less structure than',
           0.001,

@@ -28,13 +28,13 @@ const gaps = { frequencies: 12, first: 2, last: 13, leastExpected: 6, shrinkage:
 export const earlierThreshold = 0.05;
 
 /** Steps of the kernel's frequencies in a luma table in natural order. */
-export function stepsOf(table: readonly number[]): number[] {
+export function listSteps(table: readonly number[]): number[] {
   return Array.from({ length: frequencies }, (_, i) => table[naturalOrder[i + 1]]);
 }
 
 const candidates = Array.from({ length: 94 }, (_, i) => ({
   quality: 5 + i,
-  steps: stepsOf(standardTable('luma', 5 + i)),
+  steps: listSteps(standardTable('luma', 5 + i)),
 }));
 
 interface Pattern {
@@ -54,7 +54,7 @@ const patterns = new Map<number, Pattern>();
  * collects m_k = (s1 / s2) sum_j P(j s1 + e within s2 / 2 of k s2) with e normal, 1 on average (the double-quantisation
  * effect: Popescu and Farid 2004; Lukas and Fridrich 2003).
  */
-function patternOf(earlier: number, last: number): Pattern {
+function makePattern(earlier: number, last: number): Pattern {
   const key = earlier * 256 + last;
   const known = patterns.get(key);
   if (known) return known;
@@ -80,7 +80,7 @@ function patternOf(earlier: number, last: number): Pattern {
 }
 
 /** Counts of |coefficient| in whole DN to counts of multiples of a step. */
-function multiplesOf(counts: Float64Array, step: number): Float64Array {
+function countMultiples(counts: Float64Array, step: number): Float64Array {
   const multiples = new Float64Array(Math.floor((bins - 1) / step + 0.5) + 1);
   for (let level = 0; level < bins; level++) multiples[Math.floor(level / step + 0.5)] += counts[level];
   return multiples;
@@ -106,7 +106,7 @@ interface Plan {
 const plans = new Map<string, Plan>();
 const maxPlans = 16;
 
-function planOf(steps: readonly number[]): Plan {
+function makePlan(steps: readonly number[]): Plan {
   const key = steps.join();
   const known = plans.get(key);
   if (known) return known;
@@ -117,7 +117,7 @@ function planOf(steps: readonly number[]): Plan {
     for (const [candidate, { steps: earlier }] of candidates.entries()) {
       const step = earlier[f];
       if (last >= bins / 2 || step === last) continue;
-      const pattern = patternOf(step, last);
+      const pattern = makePattern(step, last);
       if (!pattern.isInformative) continue;
       const place = places.get(step) ?? found.push(pattern) - 1;
       places.set(step, place);
@@ -137,12 +137,12 @@ function planOf(steps: readonly number[]): Plan {
  * @param steps of the last pass (`stepsOf`)
  */
 export function findEarlierPass(counts: Float64Array, steps: readonly number[]): EarlierPass {
-  const { patterns, choices } = planOf(steps);
+  const { patterns, choices } = makePlan(steps);
   const sums = new Float64Array(candidates.length);
   const numbers = new Float64Array(candidates.length);
   for (let f = 0; f < frequencies; f++) {
-    const multiples = multiplesOf(counts.subarray(f * bins, (f + 1) * bins), steps[f]);
-    const evidence = patterns[f].map((pattern) => evidenceOf(multiples, pattern));
+    const multiples = countMultiples(counts.subarray(f * bins, (f + 1) * bins), steps[f]);
+    const evidence = patterns[f].map((pattern) => sumEvidence(multiples, pattern));
     for (let candidate = 0; candidate < candidates.length; candidate++) {
       const choice = choices[candidate * frequencies + f];
       if (choice < 0) continue;
@@ -165,7 +165,7 @@ export function findEarlierPass(counts: Float64Array, steps: readonly number[]):
  * Log-likelihood ratio of the multiples above half the earlier step, given that they are there. Without an earlier pass
  * they fall off geometrically (a Laplacian density), by the rate that their mean gives.
  */
-function evidenceOf(multiples: Float64Array, { ratio, logRatio, from }: Pattern): { sum: number; n: number } {
+function sumEvidence(multiples: Float64Array, { ratio, logRatio, from }: Pattern): { sum: number; n: number } {
   let sum = 0;
   let n = 0;
   let beyond = 0;
@@ -196,7 +196,7 @@ function measureGaps(counts: Float64Array, steps: readonly number[]): number {
   let sum = gaps.shrinkage;
   let cells = gaps.shrinkage;
   for (let f = 0; f < gaps.frequencies; f++) {
-    const multiples = multiplesOf(counts.subarray(f * bins, (f + 1) * bins), steps[f]);
+    const multiples = countMultiples(counts.subarray(f * bins, (f + 1) * bins), steps[f]);
     for (let k = gaps.first; k <= gaps.last && k + 2 < multiples.length; k++) {
       const expected = (multiples[k - 1] + multiples[k + 1]) / 2;
       if (expected < gaps.leastExpected) continue;
@@ -322,7 +322,7 @@ export const earlier: StatisticTable = {
       return [Number.NaN, Number.NaN, Number.NaN, ...grid];
     }
     const counts = slice(out, 'latticeCounts');
-    const steps = stepsOf(table);
+    const steps = listSteps(table);
     const { score, quality } = findEarlierPass(counts, steps);
     return [score, score > earlierThreshold ? quality : Number.NaN, measureGaps(counts, steps), ...grid];
   },

@@ -43,7 +43,7 @@ export const statistics: readonly Statistic[] = tables.flatMap((table) => table.
  * @example
  * const vector = measure(loadCore(), { data, width: 640, height: 480, channels: 3 });
  */
-export function measure(core: Core, frame: Frame, source?: Container): StatisticsVector {
+export function measureStatistics(core: Core, frame: Frame, source?: Container): StatisticsVector {
   const out = core.measure(frame.data, frame.width, frame.height, frame.channels);
   return Float64Array.from(tables.flatMap((table) => table.derive(out, source)));
 }

@@ -7,13 +7,13 @@ import { Matrix } from 'ml-matrix';
  */
 export function ledoitWolf<Row = Float64Array>(
   rows: readonly Row[],
-  valuesOf: (row: Row) => Float64Array = (row) => row as Float64Array,
+  readValues: (row: Row) => Float64Array = (row) => row as Float64Array,
 ): { mean: Float64Array; covariance: Matrix; shrinkage: number } {
   const n = rows.length;
-  const p = valuesOf(rows[0]).length;
+  const p = readValues(rows[0]).length;
   const mean = new Float64Array(p);
   for (const row of rows) {
-    const values = valuesOf(row);
+    const values = readValues(row);
     for (let i = 0; i < p; i++) mean[i] += values[i] / n;
   }
   const covariance = Matrix.zeros(p, p);
@@ -21,7 +21,7 @@ export function ledoitWolf<Row = Float64Array>(
   let fourth = 0;
   const sums = new Float64Array(p * p);
   for (const row of rows) {
-    const values = valuesOf(row);
+    const values = readValues(row);
     let square = 0;
     for (let i = 0; i < p; i++) {
       centred[i] = values[i] - mean[i];

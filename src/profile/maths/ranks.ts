@@ -1,5 +1,5 @@
 /** The quantile that verdicts show: the value that a share of the values lies below. */
-export function quantileOf(sorted: Float64Array, share: number): number {
+export function findQuantile(sorted: Float64Array, share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 }
 

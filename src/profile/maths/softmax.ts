@@ -37,7 +37,7 @@ export function trainSoftmax(
   const weights = options.start?.slice() ?? new Float64Array(size);
   let gradient = new Float64Array(size);
   const metric = inverseMoments(set, features);
-  let loss = lossOf(set, shape, options.l2, weights, gradient);
+  let loss = computeLoss(set, shape, options.l2, weights, gradient);
   const steps: Float64Array[] = [];
   const changes: Float64Array[] = [];
   for (let iteration = 0; iteration < options.iterations; iteration++) {
@@ -51,7 +51,7 @@ export function trainSoftmax(
     let nextLoss = Number.POSITIVE_INFINITY;
     for (let trial = 0; trial < 20; trial++, step /= 2) {
       for (let i = 0; i < size; i++) next[i] = weights[i] + step * direction[i];
-      nextLoss = lossOf(set, shape, options.l2, next, nextGradient);
+      nextLoss = computeLoss(set, shape, options.l2, next, nextGradient);
       if (nextLoss <= loss + 1e-4 * step * slope) break;
     }
     if (!(nextLoss < loss)) break;
@@ -92,7 +92,7 @@ export function logits({ features, classes, weights }: Softmax, x: Float64Array,
 }
 
 /** Mean weighted cross-entropy plus the penalty; writes the gradient. */
-function lossOf(
+function computeLoss(
   { x, y, w }: TrainingSet,
   { features, classes }: { features: number; classes: number },
   l2: number,

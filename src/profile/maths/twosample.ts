@@ -127,7 +127,7 @@ export function maximumMeanDiscrepancy(
       kernel[i * count + j] = square;
     }
   }
-  const scale = 2 * medianOf(squares);
+  const scale = 2 * computeMedian(squares);
   const rowSums = new Float64Array(count);
   let total = 0;
   for (let i = 0; i < count; i++) {
@@ -142,7 +142,7 @@ export function maximumMeanDiscrepancy(
   }
   const order = Int32Array.from({ length: count }, (_, i) => i);
   const [n, m] = [a.length, b.length];
-  const statisticOf = () => {
+  const computeStatistic = () => {
     let within = 0;
     let all = 0;
     for (let i = 0; i < n; i++) {
@@ -153,7 +153,7 @@ export function maximumMeanDiscrepancy(
     const others = total - 2 * between - within;
     return within / (n * (n - 1)) + others / (m * (m - 1)) - (2 * between) / (n * m);
   };
-  const statistic = statisticOf();
+  const statistic = computeStatistic();
   let atLeast = 0;
   for (let permutation = 0; permutation < permutations; permutation++) {
     // Only who is among the first n matters.
@@ -161,12 +161,12 @@ export function maximumMeanDiscrepancy(
       const other = i + Math.floor(random() * (count - i));
       [order[i], order[other]] = [order[other], order[i]];
     }
-    if (statisticOf() >= statistic - 1e-12) atLeast++;
+    if (computeStatistic() >= statistic - 1e-12) atLeast++;
   }
   return { statistic, pValue: (1 + atLeast) / (1 + permutations) };
 }
 
-function medianOf(values: Float64Array): number {
+function computeMedian(values: Float64Array): number {
   values.sort();
   const middle = values.length >> 1;
   return values.length % 2 === 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { extname, join, normalize } from 'node:path';
 import { StoplineError } from '../../errors.ts';
-import { reasonOf, unreadable } from '../../image/file.ts';
+import { describeReason, unreadable } from '../../image/file.ts';
 
 /** One file to look at, with its place in its folder, so that neighbouring frames of a recording can be kept together. */
 export interface ListedImage {
@@ -59,7 +59,9 @@ async function* walk(folder: string, depth: number, isWanted: (name: string) => 
     );
   }
   const entries = await readdir(folder, { withFileTypes: true }).catch((cause) => {
-    throw new StoplineError('INPUT_UNREADABLE', `Folder "${folder}" cannot be read: ${reasonOf(cause)}.`, { cause });
+    throw new StoplineError('INPUT_UNREADABLE', `Folder "${folder}" cannot be read: ${describeReason(cause)}.`, {
+      cause,
+    });
   });
   const visible = entries.filter((entry) => !entry.name.startsWith('.'));
   const images = visible

@@ -73,12 +73,12 @@ export function fileVersion(path: string): string {
 }
 
 /** What changes when the content of an item may have. */
-export function versionOf(item: Item): string {
+export function makeVersion(item: Item): string {
   return item.version ?? fileVersion(item.path as string);
 }
 
 /** A member of something that is read as a whole, such as an archive. */
-export function memberOf(container: string, member: string): Pick<Item, 'name' | 'folder'> {
+export function nameMember(container: string, member: string): Pick<Item, 'name' | 'folder'> {
   return { name: `${container}/${member}`, folder: posix.join(container, dirname(member)) };
 }
 

@@ -16,7 +16,7 @@ import { isVideoName, listFrames } from './video.ts';
  */
 export async function openItems(paths: readonly string[], options: InputOptions): Promise<Items> {
   const manifest = options.manifest === undefined ? undefined : await openManifest(options.manifest, options);
-  const kinds = await Promise.all(paths.map(kindOf));
+  const kinds = await Promise.all(paths.map(readKind));
   // All rows of a table have the same cells, also those of images that the manifest does not name.
   const empty = manifest?.columns.length ? Object.fromEntries(manifest.columns.map((name) => [name, null])) : undefined;
   async function* all(): AsyncGenerator<Item> {
@@ -25,7 +25,7 @@ export async function openItems(paths: readonly string[], options: InputOptions)
     }
     if (manifest) {
       for await (const { name, location, columns } of listManifest(manifest)) {
-        const kind = await kindOf(location).catch(() => 'file' as const); // a missing file is a row with its error
+        const kind = await readKind(location).catch(() => 'file' as const); // a missing file is a row with its error
         for await (const item of listPath(location, kind === 'folder' ? 'file' : kind, options)) {
           yield renamed(item, { name, location, columns });
         }
@@ -57,22 +57,22 @@ function renamed(item: Item, { name, location, columns }: { name: string; locati
 }
 
 /** Something to judge that can be sent to another machine: a file, an object, an archive or a video. */
-export interface Reference {
+export interface ItemAddress {
   name: string;
   /** An absolute path or a URL. */
   location: string;
   columns?: Columns;
 }
 
-export function referenceTo({ name, path, container, columns }: Item): Reference {
+export function referenceTo({ name, path, container, columns }: Item): ItemAddress {
   const place = container ?? path ?? name;
   return { name, location: isObjectUrl(place) ? place : resolve(place), ...(columns && { columns }) };
 }
 
 /** The items that a reference stands for: one, or all members of an archive or video. */
-export async function* openReference(reference: Reference, options: InputOptions): AsyncGenerator<Item> {
+export async function* openReference(reference: ItemAddress, options: InputOptions): AsyncGenerator<Item> {
   const { location } = reference;
-  const kind = await kindOf(location).catch(() => 'file' as const); // a missing file is a row with its error
+  const kind = await readKind(location).catch(() => 'file' as const); // a missing file is a row with its error
   for await (const item of listPath(location, kind, options)) yield renamed(item, reference);
 }
 
@@ -82,7 +82,7 @@ function isCounted(kind: Kind): boolean {
   return kind === 'file' || kind === 'folder' || kind === 'glob';
 }
 
-async function kindOf(path: string): Promise<Kind> {
+async function readKind(path: string): Promise<Kind> {
   if (isObjectUrl(path)) return 'objects';
   const found = await stat(path).catch((cause) => {
     if (/[*?[{]/.test(path)) return undefined;

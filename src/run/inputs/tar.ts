@@ -4,7 +4,7 @@ import { createGunzip } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { StoplineError } from '../../errors.ts';
 import { isImageName } from './folder.ts';
-import { brokenItem, fileVersion, type InputOptions, type Item, memberOf } from './item.ts';
+import { brokenItem, fileVersion, type InputOptions, type Item, nameMember } from './item.ts';
 
 export function isArchiveName(name: string): boolean {
   return /\.(tar|tar\.gz|tgz)$/i.test(name);
@@ -36,7 +36,7 @@ export async function* listArchive(
       }
       let reading: Promise<Uint8Array> | undefined;
       yield {
-        ...memberOf(path, name),
+        ...nameMember(path, name),
         size: Math.min(size, maxBytes),
         version: `${source.version} ${size}`,
         read() {

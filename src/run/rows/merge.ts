@@ -122,7 +122,7 @@ async function* jsonLines(parts: readonly string[], store: ObjectStore, count: C
       let start = 0;
       for (let end = whole.indexOf(10); end >= 0; end = whole.indexOf(10, start)) {
         const line = whole.subarray(start, end + 1);
-        count(i, pathOf(line, part));
+        count(i, readPath(line, part));
         yield line;
         start = end + 1;
       }
@@ -133,7 +133,7 @@ async function* jsonLines(parts: readonly string[], store: ObjectStore, count: C
 }
 
 /** The path alone: parsing a row whole would take longer than everything else. */
-function pathOf(line: Buffer, part: string): string {
+function readPath(line: Buffer, part: string): string {
   const [, path] =
     /^\{"path":("(?:[^"\\]|\\.)*")[,}]/.exec(line.toString('utf8', 0, Math.min(line.length, 16_384))) ?? [];
   if (path === undefined) throw notWhole(part, 'it has a line that is not a row of score');

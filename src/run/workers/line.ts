@@ -21,7 +21,7 @@ export interface WorkerLine<Task> {
    * worker answered
    * @throws the reason of `signal` when it aborts; a task that has started runs on, and its result is dropped
    */
-  run<Value>(task: Task, options?: RunOptions): Promise<Value>;
+  run<Value>(task: Task, options?: LineOptions): Promise<Value>;
   readonly threads: number;
   /** See `Workers`. */
   readonly renew?: Workers<Task>['renew'];
@@ -38,14 +38,14 @@ export interface WorkerLine<Task> {
   destroy(): Promise<void>;
 }
 
-export interface RunOptions {
+export interface LineOptions {
   signal?: AbortSignal;
   transfer?: ArrayBuffer[];
   /** Left out of the moving average of service time. */
   isWarmUp?: boolean;
 }
 
-interface Waiting {
+interface WaitingTask {
   start(): void;
   reject(reason: unknown): void;
 }
@@ -76,7 +76,7 @@ export function createWorkerLine<Task>(options: {
   const workers: Workers<Task> = processes
     ? startProcesses({ ...common, ...processes })
     : startThreads({ ...common, ahead });
-  const waiting = new Set<Waiting>();
+  const waiting = new Set<WaitingTask>();
   let running = 0;
   let serviceMs = coldStartMs;
   let isClosed = false;
@@ -86,7 +86,7 @@ export function createWorkerLine<Task>(options: {
   /** Piscina stops replacing workers that fail while they start; without this check tasks would wait for ever. */
   const checkThreads = (cause: unknown) => {
     if (failure || isClosed || workers.alive > 0) return;
-    failure = new StoplineError('INTERNAL', `The workers cannot start: ${messageOf(cause)}`, { cause });
+    failure = new StoplineError('INTERNAL', `The workers cannot start: ${describeError(cause)}`, { cause });
     for (const entry of waiting) entry.reject(failure);
     waiting.clear();
     void workers.destroy();
@@ -116,7 +116,7 @@ export function createWorkerLine<Task>(options: {
     if (running === 0) onIdle?.();
   };
 
-  const execute = async <Value>(task: Task, { transfer, isWarmUp }: RunOptions): Promise<Value> => {
+  const execute = async <Value>(task: Task, { transfer, isWarmUp }: LineOptions): Promise<Value> => {
     running += 1;
     const startedAt = performance.now();
     try {
@@ -132,7 +132,7 @@ export function createWorkerLine<Task>(options: {
       if (cause instanceof StoplineError) throw cause;
       if (isClosed) throw closedError();
       checkThreads(cause);
-      throw failure ?? new StoplineError('INTERNAL', `The worker ended: ${messageOf(cause)}`, { cause });
+      throw failure ?? new StoplineError('INTERNAL', `The worker ended: ${describeError(cause)}`, { cause });
     } finally {
       running -= 1;
       startNext();
@@ -158,12 +158,12 @@ export function createWorkerLine<Task>(options: {
     get expectedWaitMs() {
       return expectedWaitMs();
     },
-    async run<Value>(task: Task, runOptions: RunOptions = {}): Promise<Value> {
+    async run<Value>(task: Task, runOptions: LineOptions = {}): Promise<Value> {
       const { signal } = runOptions;
       admit();
       signal?.throwIfAborted();
       return new Promise<Value>((resolve, reject) => {
-        const entry: Waiting = {
+        const entry: WaitingTask = {
           start: () => execute<Value>(task, runOptions).then(resolve, reject).finally(forget),
           reject: (reason) => {
             forget();
@@ -205,6 +205,6 @@ export function createWorkerLine<Task>(options: {
   };
 }
 
-function messageOf(cause: unknown): string {
+function describeError(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }

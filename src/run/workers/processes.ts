@@ -19,7 +19,7 @@ const backOffMs = 2000;
  */
 const maxBytes = 1024 ** 3;
 
-interface Job {
+interface Assignment {
   task: unknown;
   isLimited: boolean;
   resolve(answer: unknown): void;
@@ -32,7 +32,7 @@ interface Child {
   isLate: boolean;
   /** The data that it works with. */
   given?: unknown;
-  job?: Job;
+  job?: Assignment;
   timer?: NodeJS.Timeout;
   /** What it is to work with instead, once it is idle; told how its warm-up ended, or nothing where the process did. */
   renewal?: { workerData: unknown; isSent: boolean; resolve(answer?: unknown): void };
@@ -60,7 +60,7 @@ export function startProcesses<Task>(options: {
   let { workerData } = options;
   const children = new Set<Child>();
   /** Handed over, but no process is ready. */
-  const waiting: Job[] = [];
+  const waiting: Assignment[] = [];
   let crashes: number[] = [];
   let total = 0;
   let failedStarts = 0;

@@ -62,7 +62,7 @@ function presentedKey({ headers }: FastifyRequest): string | undefined {
 }
 
 /** Every key is compared, and in constant time: how long it takes says nothing about how near a guess was. */
-function scopesOf(presented: string, keys: readonly Key[]): ReadonlySet<string> | undefined {
+function findScopes(presented: string, keys: readonly Key[]): ReadonlySet<string> | undefined {
   const hash = createHash('sha256').update(presented).digest();
   let found: Key | undefined;
   for (const key of keys) if (timingSafeEqual(key.hash, hash)) found = key;
@@ -116,7 +116,7 @@ export async function registerAccess(app: FastifyInstance, config: Config): Prom
     const scope = request.routeOptions.config?.scope ?? (isRead ? 'read' : 'admin');
     if (scope === 'public') return;
     const presented = presentedKey(request);
-    const scopes = presented === undefined ? undefined : scopesOf(presented, keys);
+    const scopes = presented === undefined ? undefined : findScopes(presented, keys);
     if (!scopes) {
       reply.header('www-authenticate', 'Bearer realm="stopline", Basic realm="stopline"');
       const received = presented === undefined ? 'none' : 'another';

@@ -7,7 +7,7 @@ const discardMs = 5000;
 const discardBytes = 64 * 1024 * 1024;
 
 /** Any thrown thing as a coded error: ours as they are, Fastify's by their status, the rest INTERNAL. */
-export function refusalOf(error: unknown): StoplineError {
+export function makeRefusal(error: unknown): StoplineError {
   if (error instanceof StoplineError) return error;
   const { statusCode, code, message } = error as { statusCode?: number; code?: string; message?: string };
   const options = { cause: error };
@@ -59,7 +59,7 @@ export interface RefuseOptions {
 
 /** Sends `{error: {code, message}}`, or another shape, with the status of the error. */
 export async function refuse(request: FastifyRequest, reply: FastifyReply, error: unknown, options: RefuseOptions) {
-  const refusal = refusalOf(error);
+  const refusal = makeRefusal(error);
   const isInternal = refusal.code === 'STOPLINE_ERR_INTERNAL';
   if (isInternal) request.log.error({ err: error }, 'internal error');
   request.errorCode = refusal.code;

@@ -1,7 +1,7 @@
 import Type from 'typebox';
 import { errorTable } from '../../errors.ts';
 
-const share = (description: string) => Type.Number({ minimum: 0, maximum: 1, description });
+const shareSchema = (description: string) => Type.Number({ minimum: 0, maximum: 1, description });
 
 const containerSchema = Type.Object(
   {
@@ -58,7 +58,7 @@ const reasonSchema = Type.Object(
     value: Type.Union([Type.Number(), Type.String()]),
     unit: Type.String(),
     direction: Type.Enum(['high', 'low', 'new']),
-    pValue: share('Share of reference images at least this strange in this statistic.'),
+    pValue: shareSchema('Share of reference images at least this strange in this statistic.'),
     reference: Type.Optional(Type.Object({ p01: Type.Number(), p50: Type.Number(), p99: Type.Number() })),
     text: Type.String(),
   },
@@ -72,14 +72,14 @@ export const verdictSchema = Type.Object(
     decidedBy: Type.Enum(['combined', 'capture', 'content'], {
       description: 'The detector that verdict, pValue and score are those of: the setting decideBy.',
     }),
-    pValue: share(
+    pValue: shareSchema(
       'Conformal p-value: the share of reference images at least this strange, each to a model not fitted on it.',
     ),
     score: Type.Number({
       description: 'Larger is stranger; goes on ranking where the p-value has reached its smallest.',
     }),
     falseAlarmRate: Type.Object(
-      { warn: share('Rate promised at `warn`.'), block: share('Rate promised at `block`.') },
+      { warn: shareSchema('Rate promised at `warn`.'), block: shareSchema('Rate promised at `block`.') },
       { description: 'Larger than asked where the reference is too small.' },
     ),
     blockWhen: Type.Optional(
@@ -87,7 +87,11 @@ export const verdictSchema = Type.Object(
     ),
     expectedFlipRate: Type.Optional(
       Type.Object(
-        { rate: share('Expected share.'), low: share('Lower end of its 95 % interval.'), high: share('Upper end.') },
+        {
+          rate: shareSchema('Expected share.'),
+          low: shareSchema('Lower end of its 95 % interval.'),
+          high: shareSchema('Upper end.'),
+        },
         {
           description:
             'How often the classifier is expected to answer otherwise than to the same image in good condition; where the Profile was fitted with one.',
@@ -97,13 +101,13 @@ export const verdictSchema = Type.Object(
     reasons: Type.Array(reasonSchema, { description: 'Strongest first.' }),
     detectors: Type.Array(
       Type.Object(
-        { name: Type.String(), pValue: share('p-value of this detector.'), score: Type.Number() },
+        { name: Type.String(), pValue: shareSchema('p-value of this detector.'), score: Type.Number() },
         { additionalProperties: true },
       ),
       { description: 'All detectors, `combined` first, whichever decides.' },
     ),
     causes: Type.Optional(
-      Type.Array(Type.Object({ cause: Type.String(), probability: share('Given that something is wrong.') }), {
+      Type.Array(Type.Object({ cause: Type.String(), probability: shareSchema('Given that something is wrong.') }), {
         description: 'If the image was not taken as the reference was, what probably happened; likeliest first.',
       }),
     ),

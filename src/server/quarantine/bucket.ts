@@ -1,6 +1,6 @@
 import { StoplineError } from '../../errors.ts';
 import { createObjectStore, parseObjectUrl } from '../../run/objects.ts';
-import { type ItemStore, keptOf, listedItem, partsOf, type QuarantineItem, unknownItem } from './item.ts';
+import { groupParts, type ItemStore, listedItem, type QuarantineItem, readKept, unknownItem } from './item.ts';
 
 /** Verdicts that are read at a time. */
 const maxReads = 16;
@@ -19,9 +19,9 @@ export function bucketStore(url: string, { endpoint }: { endpoint?: string }): I
   const { bucket, key } = parseObjectUrl(url);
   const folder = `s3://${[bucket, key.replace(/\/+$/, '')].filter(Boolean).join('/')}/`;
   const store = createObjectStore({ endpoint, silenceMs });
-  const urlOf = (id: string, extension: string) => `${folder}${id}.${extension}`;
+  const makeUrl = (id: string, extension: string) => `${folder}${id}.${extension}`;
   const read = (id: string, extension: string, maxBytes: number) =>
-    store.read(urlOf(id, extension), maxBytes).catch((error) => {
+    store.read(makeUrl(id, extension), maxBytes).catch((error) => {
       throw error instanceof StoplineError && error.code === 'STOPLINE_ERR_INPUT_NOT_FOUND' ? unknownItem(id) : error;
     });
   const readJson = (id: string) => () => read(id, 'json', maxVerdictBytes);
@@ -32,7 +32,7 @@ export function bucketStore(url: string, { endpoint }: { endpoint?: string }): I
       const changedAt = new Map<string, number>();
       for await (const { url, modifiedAt } of store.list(folder)) changedAt.set(url.slice(folder.length), modifiedAt);
       const items: QuarantineItem[] = [];
-      const parts = partsOf(changedAt.keys());
+      const parts = groupParts(changedAt.keys());
       // What lacks a part is on its way, here or there, or was left behind.
       const isLeft = (id: string, extension: string) =>
         (changedAt.get(`${id}.${extension}`) as number) < Date.now() - leftOverMs;
@@ -42,21 +42,21 @@ export function bucketStore(url: string, { endpoint }: { endpoint?: string }): I
           const item = known.get(id) ?? (extensions.has('json') ? await listedItem(id, readJson(id)) : undefined);
           if (item && extensions.has(item.format) && extensions.has('json')) items.push(item);
           else if ([...extensions].every((extension) => isLeft(id, extension)))
-            for (const extension of extensions) await store.remove(urlOf(id, extension));
+            for (const extension of extensions) await store.remove(makeUrl(id, extension));
         }
       };
       await Promise.all(Array.from({ length: maxReads }, lane));
       return items;
     },
     async save(kept, image) {
-      await store.write(urlOf(kept.id, kept.format), image, `image/${kept.format}`);
-      await store.write(urlOf(kept.id, 'json'), Buffer.from(JSON.stringify(kept)), 'application/json');
+      await store.write(makeUrl(kept.id, kept.format), image, `image/${kept.format}`);
+      await store.write(makeUrl(kept.id, 'json'), Buffer.from(JSON.stringify(kept)), 'application/json');
     },
-    verdict: async ({ id }) => (await keptOf(id, readJson(id))).verdict,
+    verdict: async ({ id }) => (await readKept(id, readJson(id))).verdict,
     image: ({ id, format, bytes }) => read(id, format, bytes),
     async remove({ id, format }) {
-      await store.remove(urlOf(id, 'json'));
-      await store.remove(urlOf(id, format));
+      await store.remove(makeUrl(id, 'json'));
+      await store.remove(makeUrl(id, format));
     },
   };
 }

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StoplineError } from '../../errors.ts';
-import { type ItemStore, keptOf, listedItem, partsOf, type QuarantineItem, unknownItem } from './item.ts';
+import { groupParts, type ItemStore, listedItem, type QuarantineItem, readKept, unknownItem } from './item.ts';
 
 /** A quarantine in a folder that belongs to one service. */
 export function folderStore(folder: string): ItemStore {
@@ -20,7 +20,7 @@ export function folderStore(folder: string): ItemStore {
         await mkdir(folder, { recursive: true, mode: 0o700 });
         const names = await readdir(folder);
         for (const name of names) if (/^[0-9a-f]{64}\.\w+\.tmp$/.test(name)) await rm(join(folder, name));
-        for (const [id, parts] of partsOf(names)) if (!parts.has('json')) await forget(id, parts);
+        for (const [id, parts] of groupParts(names)) if (!parts.has('json')) await forget(id, parts);
       } catch (cause) {
         throw new StoplineError(
           'OUTPUT_UNWRITABLE',
@@ -31,7 +31,7 @@ export function folderStore(folder: string): ItemStore {
     },
     async list(known) {
       const items: QuarantineItem[] = [];
-      for (const [id, parts] of partsOf(await readdir(folder))) {
+      for (const [id, parts] of groupParts(await readdir(folder))) {
         if (!parts.has('json')) continue; // on its way
         const item = known.get(id) ?? (await listedItem(id, () => read(id, 'json')));
         if (item && parts.has(item.format)) items.push(item);
@@ -47,7 +47,7 @@ export function folderStore(folder: string): ItemStore {
         throw unavailable('written', cause as Error);
       }
     },
-    verdict: async ({ id }) => (await keptOf(id, () => read(id, 'json'))).verdict,
+    verdict: async ({ id }) => (await readKept(id, () => read(id, 'json'))).verdict,
     image: ({ id, format }) => read(id, format),
     remove: ({ id, format }) =>
       forget(id, [format]).catch((cause) => {

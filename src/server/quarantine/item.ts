@@ -68,7 +68,7 @@ function parseKept(json: Uint8Array, id: string): Kept | undefined {
  * What a store holds of an item.
  * @param readJson reads its `<id>.json`; ITEM_UNKNOWN where there is none, other errors where it cannot be told
  */
-export async function keptOf(id: string, readJson: () => Promise<Uint8Array>): Promise<Kept> {
+export async function readKept(id: string, readJson: () => Promise<Uint8Array>): Promise<Kept> {
   const kept = parseKept(await readJson(), id);
   if (!kept) throw unknownItem(id);
   return kept;
@@ -77,14 +77,14 @@ export async function keptOf(id: string, readJson: () => Promise<Uint8Array>): P
 /** The same for a list: undefined where it has gone or is damaged. */
 export async function listedItem(id: string, readJson: () => Promise<Uint8Array>): Promise<QuarantineItem | undefined> {
   try {
-    return itemOf(await keptOf(id, readJson));
+    return makeItem(await readKept(id, readJson));
   } catch (error) {
     if (error instanceof StoplineError && error.code === 'STOPLINE_ERR_ITEM_UNKNOWN') return undefined;
     throw error;
   }
 }
 
-export function itemOf({ verdict, ...kept }: Kept): QuarantineItem {
+export function makeItem({ verdict, ...kept }: Kept): QuarantineItem {
   const [reason] = verdict.reasons;
   return {
     ...kept,
@@ -97,7 +97,7 @@ export function itemOf({ verdict, ...kept }: Kept): QuarantineItem {
 const name = /^([0-9a-f]{64})\.(json|jpeg|png|webp)$/;
 
 /** The parts of the names that a store holds, by id; other names are not ours. */
-export function partsOf(names: Iterable<string>): Map<string, Set<string>> {
+export function groupParts(names: Iterable<string>): Map<string, Set<string>> {
   const parts = new Map<string, Set<string>>();
   for (const [, id, extension] of [...names].map((text) => name.exec(text) ?? [])) {
     if (id) parts.set(id, (parts.get(id) ?? new Set()).add(extension));

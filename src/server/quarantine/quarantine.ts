@@ -8,7 +8,7 @@ import type { Config } from '../../settings.ts';
 import type { Judge, Judgement } from '../judge.ts';
 import { bucketStore } from './bucket.ts';
 import { folderStore } from './folder.ts';
-import { type ItemStore, itemOf, type Kept, type QuarantineItem, unknownItem } from './item.ts';
+import { type ItemStore, type Kept, makeItem, type QuarantineItem, unknownItem } from './item.ts';
 
 /** Images that wait to be written, because a disk or bucket may be slower than a gate, or gone; beyond it the oldest go. */
 const maxWaiting = { images: 64, bytes: 64 * 1024 ** 2 };
@@ -37,7 +37,7 @@ export interface Quarantine {
   /** Newest first. */
   list(query: QuarantineQuery): QuarantineItem[];
   /** The sources of all of them, sorted. */
-  sources(of: { isAccepted?: boolean }): string[];
+  sources(options: { isAccepted?: boolean }): string[];
   /** Images to be looked at, and their bytes. */
   readonly count: number;
   readonly bytes: number;
@@ -67,7 +67,7 @@ interface Shelf {
   items: Map<string, QuarantineItem>;
 }
 
-interface Waiting {
+interface WaitingImage {
   kept: Omit<Kept, 'bytes'>;
   /** Pixels are encoded when their turn comes. */
   image: Uint8Array | Frame;
@@ -91,7 +91,7 @@ export async function openQuarantine(config: Config, judge: Judge, log: FastifyB
   let lastAt = 0;
   let dropped = 0;
   let degraded: string | undefined;
-  const queue: Waiting[] = [];
+  const queue: WaitingImage[] = [];
   let refreshAt = 0;
   let isClosed = false;
   let working: Promise<void> | undefined;
@@ -129,11 +129,11 @@ export async function openQuarantine(config: Config, judge: Judge, log: FastifyB
     refreshAt = performance.now() + refreshMs;
   };
   const isKnown = (id: string) => stopped.items.has(id) || accepted.items.has(id);
-  const save = async (of: Waiting['kept'], image: Uint8Array) => {
-    if (isKnown(of.id)) return;
-    const kept = { ...of, bytes: image.length };
+  const save = async (about: WaitingImage['kept'], image: Uint8Array) => {
+    if (isKnown(about.id)) return;
+    const kept = { ...about, bytes: image.length };
     await stopped.store.save(kept, image);
-    stopped.items.set(kept.id, itemOf(kept));
+    stopped.items.set(kept.id, makeItem(kept));
     bytes += kept.bytes;
   };
 
@@ -154,7 +154,7 @@ export async function openQuarantine(config: Config, judge: Judge, log: FastifyB
     return working;
   };
   async function workThrough(): Promise<void> {
-    let next: Waiting | undefined;
+    let next: WaitingImage | undefined;
     try {
       if (performance.now() >= refreshAt) await refresh();
       await prune();
@@ -178,9 +178,9 @@ export async function openQuarantine(config: Config, judge: Judge, log: FastifyB
     }
   }
   const limitQueue = () => {
-    let held = queue.reduce((sum, { image }) => sum + sizeOf(image), 0);
+    let held = queue.reduce((sum, { image }) => sum + measureSize(image), 0);
     while (queue.length > maxWaiting.images || held > maxWaiting.bytes) {
-      held -= sizeOf((queue.shift() as Waiting).image);
+      held -= measureSize((queue.shift() as WaitingImage).image);
       dropped += 1;
     }
   };
@@ -210,7 +210,7 @@ export async function openQuarantine(config: Config, judge: Judge, log: FastifyB
     }
     throw unknownItem(id);
   };
-  const shelfOf = (isAccepted?: boolean) => (isAccepted ? accepted : stopped);
+  const chooseShelf = (isAccepted?: boolean) => (isAccepted ? accepted : stopped);
   return {
     place,
     list({ isAccepted, verdict, source, before = Number.POSITIVE_INFINITY, limit }) {
@@ -218,10 +218,10 @@ export async function openQuarantine(config: Config, judge: Judge, log: FastifyB
         item.at < before &&
         (verdict === undefined || item.verdict === verdict) &&
         (source === undefined || item.source === source);
-      return [...shelfOf(isAccepted).items.values()].reverse().filter(isAsked).slice(0, limit);
+      return [...chooseShelf(isAccepted).items.values()].reverse().filter(isAsked).slice(0, limit);
     },
     sources: ({ isAccepted }) =>
-      [...new Set([...shelfOf(isAccepted).items.values()].map(({ source }) => source))].sort(),
+      [...new Set([...chooseShelf(isAccepted).items.values()].map(({ source }) => source))].sort(),
     get count() {
       return stopped.items.size;
     },
@@ -254,7 +254,7 @@ export async function openQuarantine(config: Config, judge: Judge, log: FastifyB
     },
     async setAccepted(id, isAccepted) {
       const { shelf: from, item } = known(id);
-      const to = shelfOf(isAccepted);
+      const to = chooseShelf(isAccepted);
       if (from === to) return;
       const [verdict, image] = await Promise.all([from.store.verdict(item), from.store.image(item)]);
       const { at, source, requestId, format, bytes: size } = item;
@@ -286,7 +286,7 @@ function byTime(items: Map<string, QuarantineItem>): Map<string, QuarantineItem>
   return new Map([...items].sort(([, a], [, b]) => a.at - b.at));
 }
 
-const sizeOf = (image: Uint8Array | Frame) => (image instanceof Uint8Array ? image : image.data).byteLength;
+const measureSize = (image: Uint8Array | Frame) => (image instanceof Uint8Array ? image : image.data).byteLength;
 
 /** One image of many in a body must not keep all of the body in memory. */
 function own(data: Uint8Array): Uint8Array {

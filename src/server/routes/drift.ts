@@ -94,7 +94,7 @@ export interface Sources {
 }
 
 /** The page of a list after a name, by name. */
-function pageOf(all: readonly SourceSummary[], query: { state?: DriftState; after?: string; limit: number }) {
+function selectPage(all: readonly SourceSummary[], query: { state?: DriftState; after?: string; limit: number }) {
   const { state, after = '', limit } = query;
   const found = all
     .filter((summary) => summary.source > after && (state === undefined || summary.state === state))
@@ -146,7 +146,7 @@ export function registerDrift(app: FastifyInstance, sources: Sources): void {
       const query = request.query as { state?: DriftState; limit: number; after?: string };
       const all = await sources.summaries();
       const states = Object.fromEntries(countStates(all));
-      return { total: all.length, states, ...sources.status(), ...pageOf(all, query) };
+      return { total: all.length, states, ...sources.status(), ...selectPage(all, query) };
     },
   );
 

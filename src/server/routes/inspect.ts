@@ -4,7 +4,7 @@ import { StoplineError } from '../../errors.ts';
 import type { Config } from '../../settings.ts';
 import { askForBody, type BufferBudget, heldBytes, readImageBody, tooLarge } from '../http/body.ts';
 import { jsonImageSchema, refusals } from '../http/schemas.ts';
-import { type Judge, sourceOf } from '../judge.ts';
+import { type Judge, readSource } from '../judge.ts';
 import type { ServerState } from './health.ts';
 
 const binary = { type: 'string', format: 'binary' };
@@ -126,7 +126,7 @@ export function registerInspect(
   };
 
   app.post('/inspect', { ...options, schema: inspectSchema }, async (request, reply) => {
-    const source = sourceOf(request, config.sourceHeader);
+    const source = readSource(request, config.sourceHeader);
     const verdict = await withImage(request, reply, (bytes, signal) =>
       judge.inspect(bytes, { source, requestId: request.id, signal }),
     );

@@ -3,7 +3,7 @@ import Type from 'typebox';
 import { StoplineError } from '../../errors.ts';
 import { statistics } from '../../image/statistics/statistics.ts';
 import { describeProfile, type Profile } from '../../profile/description.ts';
-import { quantileOf } from '../../profile/maths/ranks.ts';
+import { findQuantile } from '../../profile/maths/ranks.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 
@@ -105,7 +105,7 @@ function describeReference({ statistics: scored, tensors, example }: Profile) {
     images,
     statistics: scored.map(({ name, logFloor }, i) => {
       const sorted = data.slice(i * images, (i + 1) * images).sort();
-      const at = (share: number) => Number(quantileOf(sorted, share).toPrecision(5));
+      const at = (share: number) => Number(findQuantile(sorted, share).toPrecision(5));
       return { name, logFloor, p01: at(0.01), p50: at(0.5), p99: at(0.99) };
     }),
     cloud: Array.from({ length: across >= 2 ? embeddingCloud.shape[0] : 0 }, (_, row) =>

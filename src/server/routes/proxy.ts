@@ -3,14 +3,14 @@ import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Pool } from 'undici';
 import { asStoplineError, StoplineError } from '../../errors.ts';
-import { admit, type Passage, passageHeaders, policyOf, undescribed } from '../../gate/admission.ts';
+import { admit, type Passage, passageHeaders, resolvePolicy, undescribed } from '../../gate/admission.ts';
 import { protocolRoutes, protocols } from '../../gate/protocols/protocols.ts';
-import { matcherOf, plainPath } from '../../gate/routes.ts';
+import { createMatcher, plainPath } from '../../gate/routes.ts';
 import type { Config, Route } from '../../settings.ts';
 import { type Breaker, createBreaker } from '../breaker.ts';
 import { askForBody, type BufferBudget, heldBytes, takeBody } from '../http/body.ts';
 import { refuse } from '../http/refusal.ts';
-import { type Judge, sourceOf } from '../judge.ts';
+import { type Judge, readSource } from '../judge.ts';
 import type { Metrics } from '../metrics.ts';
 
 /** An upstream that does not take a connection within this long is not there. */
@@ -37,7 +37,7 @@ export interface Gate {
  */
 export async function registerGate(app: FastifyInstance, parts: GateParts): Promise<Gate> {
   const { config, judge, budget, metrics } = parts;
-  const match = matcherOf([...(config.routes ?? []), ...protocolRoutes]);
+  const match = createMatcher([...(config.routes ?? []), ...protocolRoutes]);
   const beside = new Set<Promise<unknown>>();
   const judging = new WeakMap<FastifyRequest, Promise<unknown>>();
 
@@ -45,13 +45,13 @@ export async function registerGate(app: FastifyInstance, parts: GateParts): Prom
   const judgeRequest = async (
     request: FastifyRequest,
     reply: FastifyReply,
-    of: { path: string; taken: Taken; signal: AbortSignal },
+    options: { path: string; taken: Taken; signal: AbortSignal },
   ) => {
-    const { path, taken, signal } = of;
+    const { path, taken, signal } = options;
     const route = match(path);
     const { requestId, source } = { requestId: request.id, source: sourceFor(request, config, route) };
     const passage = await admit({
-      policy: policyOf(config, route),
+      policy: resolvePolicy(config, route),
       signal,
       find() {
         if (taken.error) throw taken.error;
@@ -146,9 +146,9 @@ export async function registerGate(app: FastifyInstance, parts: GateParts): Prom
   function forward(
     request: FastifyRequest,
     reply: FastifyReply,
-    of: { path: string; taken?: Taken; passage?: Passage; headers?: Record<string, string> },
+    options: { path: string; taken?: Taken; passage?: Passage; headers?: Record<string, string> },
   ) {
-    const { path, taken, passage, headers: changed } = of;
+    const { path, taken, passage, headers: changed } = options;
     const isStream = taken?.error !== undefined;
     if (isStream) request.body = taken.rest();
     const type = request.headers['content-type'];
@@ -230,7 +230,7 @@ type Taken = Awaited<ReturnType<typeof takeBody>>;
 
 function sourceFor(request: FastifyRequest, config: Config, route: Route | undefined): string {
   const isNamed = request.headers[config.sourceHeader] !== undefined;
-  return !isNamed && route?.source ? route.source : sourceOf(request, config.sourceHeader);
+  return !isNamed && route?.source ? route.source : readSource(request, config.sourceHeader);
 }
 
 function goneSignal(reply: FastifyReply): AbortSignal {

@@ -155,7 +155,7 @@ export class StoreDatabase {
       this.#open();
     } catch (error) {
       this.close();
-      const code = codeOf(error);
+      const code = readCode(error);
       if (file !== undefined && isDamage(code)) {
         this.#quarantine(file);
         this.#open();
@@ -213,7 +213,7 @@ export class StoreDatabase {
     try {
       return run(this.#db as Database.Database);
     } catch (error) {
-      const code = codeOf(error);
+      const code = readCode(error);
       if (isDamage(code) || code.startsWith('SQLITE_IOERR')) {
         this.close();
         this.generation += 1;
@@ -233,7 +233,7 @@ export class StoreDatabase {
           'INSERT INTO monitor (source, profile, state, summary, checksum) VALUES (:source, :profile, :state, :summary, :checksum) ' +
             'ON CONFLICT (source) DO UPDATE SET profile = :profile, state = :state, summary = :summary, checksum = :checksum',
         );
-        for (const row of batch.monitors) monitor.run({ ...row, checksum: checksumOf(row) });
+        for (const row of batch.monitors) monitor.run({ ...row, checksum: computeChecksum(row) });
         const forget = db.prepare('DELETE FROM monitor WHERE source = ?');
         for (const source of batch.forgotten) forget.run(source);
         const transition = db.prepare(
@@ -321,7 +321,7 @@ export class StoreDatabase {
       | undefined;
     if (!row) return undefined;
     const { checksum, ...monitor } = row;
-    return checksum === checksumOf(monitor) ? monitor : undefined;
+    return checksum === computeChecksum(monitor) ? monitor : undefined;
   }
 
   /** All monitors without their states. */
@@ -392,7 +392,7 @@ export class StoreDatabase {
   }
 }
 
-function checksumOf({ source, profile, summary, state }: StoredMonitor): number {
+function computeChecksum({ source, profile, summary, state }: StoredMonitor): number {
   return crc32(state, crc32(`${source}\n${profile}\n${summary}`));
 }
 
@@ -415,6 +415,6 @@ function conditions(range: Range, further: string[] = []): { where: string; valu
   return { where: parts.length > 0 ? `WHERE ${parts.join(' AND ')}` : '', values: range };
 }
 
-export function codeOf(error: unknown): string {
+export function readCode(error: unknown): string {
   return String((error as { code?: unknown }).code ?? '');
 }

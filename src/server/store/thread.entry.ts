@@ -1,5 +1,5 @@
 import { answerWith } from '../../run/workers/answer.ts';
-import { codeOf, type DatabaseSettings, StoreDatabase } from './database.ts';
+import { type DatabaseSettings, readCode, StoreDatabase } from './database.ts';
 
 type Method = 'open' | 'commit' | 'monitor' | 'summaries' | 'alerts' | 'verdicts' | 'transitions' | 'trend' | 'reasons';
 
@@ -28,7 +28,7 @@ export function openWorker(settings: DatabaseSettings) {
       const call = database[method] as (...given: unknown[]) => unknown;
       return answer({ value: call.apply(database, values) });
     } catch (error) {
-      const code = codeOf(error);
+      const code = readCode(error);
       if (!code.startsWith('SQLITE_')) throw error;
       return answer({ failed: { code, message: (error as Error).message } });
     }

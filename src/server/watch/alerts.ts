@@ -33,7 +33,7 @@ const maxPerPush = 200;
 
 export interface Alerts {
   /** The alerts that a transition makes: none where no alarm begins or ends. They are sent once they are stored. */
-  of(transition: SourceTransition): StoredAlert[];
+  listAlerts(transition: SourceTransition): StoredAlert[];
   /** To call when what `of` returned was handed to the store. */
   send(alerts: readonly StoredAlert[]): void;
   close(): void;
@@ -57,7 +57,7 @@ export async function createAlerts(
   },
 ): Promise<Alerts> {
   const { store, log, registry, profile, firing } = parts;
-  const sinks = sinksOf(config);
+  const sinks = createSinks(config);
   const closing = new AbortController();
   const outcomes = new Counter({
     name: 'stopline_alerts_total',
@@ -89,7 +89,7 @@ export async function createAlerts(
     return response.status;
   };
 
-  function queueOf(sink: Sink) {
+  function createQueue(sink: Sink) {
     const { name } = sink;
     const pending: StoredAlert[] = [];
     let isRunning = false;
@@ -154,7 +154,7 @@ export async function createAlerts(
     };
   }
 
-  const queues = new Map(sinks.map((sink) => [sink.name, queueOf(sink)]));
+  const queues = new Map(sinks.map((sink) => [sink.name, createQueue(sink)]));
   const left = await store.alerts().catch((error) => {
     log.error({ err: error }, 'alerts that were not delivered cannot be read');
     return [];
@@ -183,7 +183,7 @@ export async function createAlerts(
   }, refreshMs).unref();
 
   return {
-    of(transition) {
+    listAlerts(transition) {
       if (!isAlarm(transition.to) && !isAlarm(transition.from)) return [];
       return sinks.map(({ name }): StoredAlert => {
         const alert: Alert = { ...transition, id: randomUUID(), profile: profile() };
@@ -216,7 +216,7 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-function sinksOf({ alertWebhook, alertSecret, alertSlack, alertmanager }: Config): Sink[] {
+function createSinks({ alertWebhook, alertSecret, alertSlack, alertmanager }: Config): Sink[] {
   const sinks: Sink[] = [];
   if (alertWebhook !== undefined) {
     sinks.push({

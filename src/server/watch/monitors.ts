@@ -140,7 +140,7 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
     }
   }
 
-  function stateOf(entry: Entry): StoredMonitor {
+  function captureState(entry: Entry): StoredMonitor {
     const { source } = entry.summary;
     const state = entry.monitor?.save() ?? new Uint8Array();
     return { source, profile: entry.profile, state, summary: JSON.stringify(entry.summary) };
@@ -156,7 +156,7 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
     const monitors: StoredMonitor[] = [];
     for (const entry of dirty) {
       if (monitors.length === maxPerWrite) break;
-      monitors.push(stateOf(entry));
+      monitors.push(captureState(entry));
       entry.isDirty = false;
       dirty.delete(entry);
     }
@@ -168,7 +168,7 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
   function shrink(): void {
     for (const [source, entry] of loaded) {
       if (loaded.size <= capacity) return;
-      if (entry.isDirty) store.add({ monitors: [stateOf(entry)] });
+      if (entry.isDirty) store.add({ monitors: [captureState(entry)] });
       entry.isDirty = false;
       dirty.delete(entry);
       entry.monitor = undefined;
@@ -201,7 +201,7 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
     store.add({
       transitions: [{ source, at, from, to, report: JSON.stringify(report) }],
       alerts,
-      monitors: [stateOf(entry)],
+      monitors: [captureState(entry)],
     });
   }
 
@@ -215,7 +215,7 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
     loaded.delete(source);
     const transition: Transition = { from, to: 'learning', at: Date.now(), images: 0, evidence: 0, text };
     if (from !== 'learning') change(entry, transition, drift.monitor().report());
-    else store.add({ monitors: [stateOf(entry)] });
+    else store.add({ monitors: [captureState(entry)] });
   }
 
   function take(entry: Entry, monitor: Monitor, observation: Observation): void {
@@ -251,7 +251,7 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
   }
 
   /** The entry of a source; of `other` where there are too many. */
-  function entryOf(source: string): Entry {
+  function openEntry(source: string): Entry {
     const drift = requireDrift();
     const known = entries.get(source);
     if (known) return known;
@@ -259,7 +259,7 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
       const [oldest] = entries.values();
       if (Date.now() - oldest.summary.lastAt < forgottenAfterMs) {
         overflowed += 1;
-        return entryOf(otherSource);
+        return openEntry(otherSource);
       }
       forget(oldest);
     }
@@ -309,7 +309,7 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
   return {
     observe(source, observation) {
       if (!drift) return;
-      const entry = entryOf(source);
+      const entry = openEntry(source);
       entry.quietSince = performance.now();
       touch(entry);
       if (entry.waiting) {
@@ -340,7 +340,7 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
       const entry = entries.get(source);
       await entry?.loading;
       if (!entry) return undefined;
-      return entry.monitor ? stateOf(entry) : store.monitor(source);
+      return entry.monitor ? captureState(entry) : store.monitor(source);
     },
     adopt(stored) {
       for (const entry of parseEntry(stored)) {

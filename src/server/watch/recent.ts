@@ -89,7 +89,7 @@ export function createRecent(judge: Judge, limits: { maxPixels: number; maxSide:
     });
   };
 
-  const cameraOf = (source: string): Camera => {
+  const openCamera = (source: string): Camera => {
     const found = cameras.get(source);
     // The one that was seen last stands last.
     if (found) cameras.delete(source);
@@ -154,7 +154,7 @@ export function createRecent(judge: Judge, limits: { maxPixels: number; maxSide:
   judge.watch(
     (judgement) => {
       const { verdict, source, at } = judgement;
-      const camera = cameraOf(source);
+      const camera = openCamera(source);
       const place = camera.images++ % keptImages;
       camera.at[place] = at;
       camera.pValue[place] = verdict.pValue;

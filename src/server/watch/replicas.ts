@@ -103,7 +103,7 @@ export function createReplicas(options: {
     summaries: `${prefix}:{${group}}:summaries`,
     stream: `${prefix}:{${group}}:stream`,
   });
-  const groupOf = (source: string) => crc32(source) % groupCount;
+  const chooseGroup = (source: string) => crc32(source) % groupCount;
 
   const pending: Pending[] = [];
   /** Place in the stream up to which the monitors of a group that is ours have come. */
@@ -130,7 +130,8 @@ export function createReplicas(options: {
       const lostBefore = lost;
       const taken = pending.slice(0, maxPublish);
       const pipeline = redis.pipeline();
-      for (const { source, observation } of taken) append(pipeline, keys(groupOf(source)).stream, source, observation);
+      for (const { source, observation } of taken)
+        append(pipeline, keys(chooseGroup(source)).stream, source, observation);
       for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
       // Some of them may have been dropped meanwhile, to make room.
       pending.splice(0, Math.max(0, taken.length - (lost - lostBefore)));
@@ -165,7 +166,7 @@ export function createReplicas(options: {
       redis.hgetallBuffer(states),
       redis.hgetall(summaries),
     ]);
-    monitors.release((source) => groupOf(source) === group);
+    monitors.release((source) => chooseGroup(source) === group);
     for (const [source, state] of Object.entries(saved)) {
       if (told[source]) monitors.adopt({ source, profile, state: new Uint8Array(state), summary: told[source] });
     }
@@ -174,7 +175,7 @@ export function createReplicas(options: {
 
   function drop(group: number): void {
     held.delete(group);
-    monitors.release((source) => groupOf(source) === group);
+    monitors.release((source) => chooseGroup(source) === group);
   }
 
   async function read(group: number, place: string): Promise<void> {
@@ -250,7 +251,7 @@ export function createReplicas(options: {
     get dropped() {
       return lost;
     },
-    watches: (source) => isAlone || held.has(groupOf(source)),
+    watches: (source) => isAlone || held.has(chooseGroup(source)),
     observe(source, observation) {
       put({ source, observation });
       if (isAlone) monitors.observe(source, observation);
@@ -266,7 +267,7 @@ export function createReplicas(options: {
       return told.flat().map((text): SourceSummary => JSON.parse(text));
     },
     async state(source) {
-      const state = await redis.hgetBuffer(keys(groupOf(source)).states, source);
+      const state = await redis.hgetBuffer(keys(chooseGroup(source)).states, source);
       // A copy: a Buffer is a view of memory that it shares with others.
       return state ? new Uint8Array(state) : undefined;
     },

@@ -28,11 +28,11 @@ export async function registerWatch(
 ): Promise<{ store: Store; monitors: Monitors }> {
   const { config, judge, registry } = parts;
   const { falseAlarmEvery, staleAfterMs, freezeAfter, decideBy, maxSources } = config;
-  const driftOf = (profile: Profile): Drift =>
+  const openDrift = (profile: Profile): Drift =>
     createDrift(profile, { falseAlarmEvery, staleAfterMs, freezeAfter, decideBy });
   const connect = config.redis === undefined ? undefined : await redisAt(config.redis);
   let { profile } = parts;
-  let drift = profile && driftOf(profile);
+  let drift = profile && openDrift(profile);
 
   let monitors: Monitors | undefined;
   const store = await openStore({
@@ -70,7 +70,7 @@ export async function registerWatch(
     const level = isAlarm(transition.to) ? 'warn' : 'info';
     app.log[level](told, 'drift');
     events.publish('transition', transition.source, { ...told, causes: report.causes, moved: report.moved });
-    const made = alerts.of(transition);
+    const made = alerts.listAlerts(transition);
     // After the store was given them, together with the state that they are about.
     if (made.length > 0) setImmediate(() => alerts.send(made));
     return made;
@@ -86,7 +86,7 @@ export async function registerWatch(
   if (connect) replicaSeries(registry, () => replicas);
   judge.onReplace((next) => {
     profile = next;
-    drift = driftOf(next);
+    drift = openDrift(next);
     watched.replace(drift);
     const before = replicas;
     replicas = joinReplicas();
@@ -105,10 +105,10 @@ export async function registerWatch(
       const row = historyRow(judgement);
       verdicts.push(row);
       series.count(source);
-      events.publish('verdict', source, eventOf(row, judgement));
+      events.publish('verdict', source, makeEvent(row, judgement));
       // One that was judged by a Profile that has been replaced since says nothing about this one.
       if (drift && verdict.profile.sha256 === drift.profile) {
-        (replicas ?? watched).observe(source, drift.observationOf(verdict, at));
+        (replicas ?? watched).observe(source, drift.makeObservation(verdict, at));
       }
     }
     store.add({ verdicts });
@@ -194,7 +194,7 @@ function historyRow({ verdict, source, at, requestId }: Judgement): PastVerdict 
 }
 
 /** A verdict as /events shows it: who wants more asks for it. */
-function eventOf(
+function makeEvent(
   { source, at, verdict, pValue, score, cause, requestId, sha256, ms }: PastVerdict,
   judgement: Judgement,
 ) {

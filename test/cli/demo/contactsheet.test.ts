@@ -71,7 +71,7 @@ describe('drawSheet', () => {
   });
 
   /** The dark pixels under the thumbnail as rows of # and dots, cropped. */
-  async function textOf(label: string): Promise<string[]> {
+  async function readText(label: string): Promise<string[]> {
     const png = await drawSheet({
       title: '',
       columns: 1,
@@ -89,7 +89,7 @@ describe('drawSheet', () => {
   }
 
   it('sets labels in its own letters, proportionally', async () => {
-    expect(await textOf('TI')).toEqual([
+    expect(await readText('TI')).toEqual([
       '#####.###',
       '..#....#.',
       '..#....#.',
@@ -104,17 +104,17 @@ describe('drawSheet', () => {
     const seen = new Map<string, string>();
     for (let code = 33; code < 127; code++) {
       const character = String.fromCharCode(code);
-      const shape = (await textOf(`.${character}.`)).join('\n');
+      const shape = (await readText(`.${character}.`)).join('\n');
       expect(seen.get(shape), `${character} looks like`).toBeUndefined();
       seen.set(shape, character);
     }
-    expect(await textOf('\u00e9')).toEqual(await textOf('?'));
+    expect(await readText('\u00e9')).toEqual(await readText('?'));
   });
 
   it('wraps long labels to two lines and cuts the rest', async () => {
-    expect(await textOf('a')).toHaveLength(5);
-    const two = await textOf('severity 3 with some more');
-    const three = await textOf('severity 3 with some more and much more than fits into two lines');
+    expect(await readText('a')).toHaveLength(5);
+    const two = await readText('severity 3 with some more');
+    const three = await readText('severity 3 with some more and much more than fits into two lines');
     expect(two.length).toBeGreaterThan(9);
     expect(three.length).toBeLessThanOrEqual(18);
     for (const row of three) expect(row.length).toBeLessThanOrEqual(64);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { StoplineError } from '../../../src/errors.ts';
 import type { FoundImages } from '../../../src/gate/protocols/protocol.ts';
 import { protocolRoutes, protocols } from '../../../src/gate/protocols/protocols.ts';
-import { matcherOf, plainPath } from '../../../src/gate/routes.ts';
+import { createMatcher, plainPath } from '../../../src/gate/routes.ts';
 import type { Frame } from '../../../src/image/frame.ts';
 import type { Route } from '../../../src/settings.ts';
 
@@ -13,12 +13,12 @@ type Find = Partial<Pick<Route, 'input' | 'tensor'>>;
 function find(
   protocol: keyof typeof protocols,
   body: Buffer | object,
-  of: Find & { headers?: Record<string, string> } = {},
+  options: Find & { headers?: Record<string, string> } = {},
 ) {
-  const { headers = {}, ...route } = of;
+  const { headers = {}, ...route } = options;
   return protocols[protocol].find({ body, headers }, route);
 }
-const oip = (body: Buffer | object, of?: Parameters<typeof find>[2]) => find('oip', body, of) as FoundImages;
+const oip = (body: Buffer | object, options?: Parameters<typeof find>[2]) => find('oip', body, options) as FoundImages;
 
 /** A binary OIP request of the given inputs. */
 function binaryRequest(
@@ -45,7 +45,7 @@ function bytesTensor(...elements: string[]): Buffer {
   );
 }
 
-function codeOf(run: () => unknown): string {
+function catchCode(run: () => unknown): string {
   try {
     run();
   } catch (error) {
@@ -229,15 +229,15 @@ describe('Open Inference Protocol', () => {
     ],
     ['gzip', () => oip(json({}), { headers: { 'content-encoding': 'gzip' } }), 'REQUEST_TYPE'],
   ])('refuses %s', (_, run, code) => {
-    expect(codeOf(run)).toBe(code);
+    expect(catchCode(run)).toBe(code);
   });
 
   it('takes deep and huge nesting apart without falling over', () => {
     const deep = Buffer.from(
       `{"inputs":[{"name":"a","datatype":"UINT8","shape":[1,1,3],"data":${'['.repeat(200_000)}${']'.repeat(200_000)}}]}`,
     );
-    expect(codeOf(() => oip(deep))).toBe('REQUEST_INVALID');
-    expect(codeOf(() => oip(Buffer.alloc(17 * 1024 * 1024, ' ')))).toBe('REQUEST_TOO_LARGE');
+    expect(catchCode(() => oip(deep))).toBe('REQUEST_INVALID');
+    expect(catchCode(() => oip(Buffer.alloc(17 * 1024 * 1024, ' ')))).toBe('REQUEST_TOO_LARGE');
   });
 
   it('answers any bytes with images or a coded error', () => {
@@ -258,7 +258,7 @@ describe('Open Inference Protocol', () => {
       fc.property(message, fc.option(fc.nat(200)), fc.uint8Array({ maxLength: 50 }), (value, length, tail) => {
         const headers: Record<string, string> =
           length === null ? {} : { 'inference-header-content-length': String(length) };
-        codeOf(() => oip(Buffer.concat([json(value), tail]), { headers, tensor: {} }));
+        catchCode(() => oip(Buffer.concat([json(value), tail]), { headers, tensor: {} }));
       }),
       { numRuns: 2000, seed: 6 },
     );
@@ -267,7 +267,8 @@ describe('Open Inference Protocol', () => {
 
 describe('TensorFlow Serving and KServe v1', () => {
   const encoded = (text: string) => ({ b64: Buffer.from(text).toString('base64') });
-  const images = (body: object, of?: Find) => (find('tfserving', json(body), of) as FoundImages).images.map(String);
+  const images = (body: object, options?: Find) =>
+    (find('tfserving', json(body), options) as FoundImages).images.map(String);
 
   it('finds base64 in rows and columns', () => {
     expect(images({ instances: [encoded('one'), encoded('two')] })).toEqual(['one', 'two']);
@@ -289,10 +290,10 @@ describe('TensorFlow Serving and KServe v1', () => {
   });
 
   it('says what it cannot look at', () => {
-    expect(codeOf(() => images({ instances: [[[0.1, 0.2]]] }))).toBe('UNINSPECTED');
-    expect(codeOf(() => images({ instances: [] }))).toBe('UNINSPECTED');
-    expect(codeOf(() => images({ instances: [{ b64: '***' }] }))).toBe('REQUEST_INVALID');
-    expect(codeOf(() => images({ __proto__: null, inputs: 3 }))).toBe('REQUEST_INVALID');
+    expect(catchCode(() => images({ instances: [[[0.1, 0.2]]] }))).toBe('UNINSPECTED');
+    expect(catchCode(() => images({ instances: [] }))).toBe('UNINSPECTED');
+    expect(catchCode(() => images({ instances: [{ b64: '***' }] }))).toBe('REQUEST_INVALID');
+    expect(catchCode(() => images({ __proto__: null, inputs: 3 }))).toBe('REQUEST_INVALID');
   });
 });
 
@@ -335,7 +336,7 @@ describe('a plain image', () => {
 });
 
 describe('paths', () => {
-  const match = matcherOf([{ path: '/classify/*', protocol: 'image' }, ...protocolRoutes]);
+  const match = createMatcher([{ path: '/classify/*', protocol: 'image' }, ...protocolRoutes]);
 
   it.each([
     ['/v2/models/lights/infer', 'oip'],
@@ -372,7 +373,7 @@ describe('paths', () => {
     ];
     for (const path of [...odd, ...more])
       expect(
-        codeOf(() => plainPath(path)),
+        catchCode(() => plainPath(path)),
         path,
       ).toBe('REQUEST_INVALID');
     for (const path of ['/', '/v2/models/a:b_c~d@1/infer', '/v2/models/a%20b/infer', '/v2/models/%C3%A4/infer']) {

@@ -377,8 +377,8 @@ describe('light', () => {
     const [before, after] = [frame, await corrupt(frame, 'lowContrast', 1, 1)].map(channelMeans);
     for (let c = 0; c < 3; c++) {
       expect(Math.abs(before[c] - after[c])).toBeLessThan(0.5);
-      const of = (f: Frame) => moments(f.data.filter((_, i) => i % 3 === c)).deviation;
-      expect(of(await corrupt(frame, 'lowContrast', 1, 1)) / of(frame)).toBeCloseTo(0.4, 1);
+      const measureDeviation = (f: Frame) => moments(f.data.filter((_, i) => i % 3 === c)).deviation;
+      expect(measureDeviation(await corrupt(frame, 'lowContrast', 1, 1)) / measureDeviation(frame)).toBeCloseTo(0.4, 1);
     }
   });
 

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import type { ModelCard } from '../../../src/image/embedding/cardschema.ts';
-import { answerOf, classScores, compareAnswers } from '../../../src/image/embedding/classscores.ts';
+import { classScores, compareAnswers, decideAnswer } from '../../../src/image/embedding/classscores.ts';
 
-const cardOf = (outputs: Partial<ModelCard['outputs']>) =>
+const makeCard = (outputs: Partial<ModelCard['outputs']>) =>
   ({ name: 'net', outputs: { content: 'c', early: [], ...outputs } }) as unknown as ModelCard;
 const rows = (scores: Float32Array[]) => scores.map((row) => [...row]);
 
@@ -13,7 +13,7 @@ it('scores of a classifier are a row for each frame, whatever axes of length 1 t
     [2, 3, 1, 1],
     [2, 1, 1, 3],
   ])
-    expect(rows(classScores({ dimensions, data }, cardOf({})))).toEqual([
+    expect(rows(classScores({ dimensions, data }, makeCard({})))).toEqual([
       [1, 2, 3],
       [4, 5, 6],
     ]);
@@ -33,15 +33,15 @@ it.each([
   ['a map with the numbers last (TensorFlow)', [1, 3, 1, 4], 3, cells.flat()],
 ])('of a detector with %s, each class has its surest cell', (_, dimensions, axis, data) => {
   const output = { dimensions, data: Float32Array.from(data) };
-  const [scores] = classScores(output, cardOf({ cells: { axis, objectness: 0, first: 2 } }));
+  const [scores] = classScores(output, makeCard({ cells: { axis, objectness: 0, first: 2 } }));
   for (const [i, score] of scores.entries()) expect(score).toBeCloseTo(best[i], 6);
-  const [plain] = classScores(output, cardOf({ cells: { axis, first: 2 } }));
+  const [plain] = classScores(output, makeCard({ cells: { axis, first: 2 } }));
   expect([...plain]).toEqual([1, 1]);
 });
 
 it('frames of a batch do not mix', () => {
   const data = Float32Array.from([...cells.flat(), ...cells.flat().map((value) => -value)]);
-  const [first, second] = classScores({ dimensions: [2, 3, 4], data }, cardOf({ cells: { axis: 2, first: 2 } }));
+  const [first, second] = classScores({ dimensions: [2, 3, 4], data }, makeCard({ cells: { axis: 2, first: 2 } }));
   expect([...first]).toEqual([1, 1]);
   expect(second[0]).toBeCloseTo(-0.2, 6);
   expect(second[1]).toBeCloseTo(-0.1, 6);
@@ -53,7 +53,7 @@ it.each([
   ['an axis that is not there', [1, 12], { cells: { axis: 3, first: 0 } }],
 ])('%s is an error that says what came', (_, dimensions, outputs) => {
   const output = { dimensions, data: new Float32Array(12) };
-  expect(() => classScores(output, cardOf(outputs))).toThrow(
+  expect(() => classScores(output, makeCard(outputs))).toThrow(
     expect.objectContaining({
       code: 'STOPLINE_ERR_MODEL_UNSUPPORTED',
       message: expect.stringContaining(dimensions.slice(1).join(' x ')),
@@ -62,13 +62,13 @@ it.each([
 });
 
 const answer = (scores: number[], threshold?: number) =>
-  answerOf(Float32Array.from(scores), cardOf(threshold === undefined ? {} : { threshold }));
+  decideAnswer(Float32Array.from(scores), makeCard(threshold === undefined ? {} : { threshold }));
 
 it('the answer of a classifier is its likeliest class, from logits or probabilities', () => {
   expect(answer([0, Math.log(3), -20]).classes).toEqual([1]);
   expect(answer([0, Math.log(3), -20]).scores[1]).toBeCloseTo(0.75, 6);
   const given = Float32Array.of(0.25, 0.5, 0.25);
-  expect(answerOf(given, cardOf({}))).toEqual({ classes: [1], scores: given });
+  expect(decideAnswer(given, makeCard({}))).toEqual({ classes: [1], scores: given });
   expect(() => answer([1])).toThrow(expect.objectContaining({ code: 'STOPLINE_ERR_MODEL_UNSUPPORTED' }));
 });
 

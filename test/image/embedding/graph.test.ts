@@ -32,7 +32,7 @@ const out = value('y', ['N', 5]);
 const one = (bytes: Uint8Array, more: Partial<GraphParts> = {}) =>
   model({ nodes: [bytes], inputs: [image], outputs: [out], ...more });
 
-function codeOf(action: () => unknown): string {
+function catchCode(action: () => unknown): string {
   try {
     action();
   } catch (error) {
@@ -207,35 +207,35 @@ describe('hostile files are refused', () => {
     ],
     ['a name of a megabyte', 'MODEL_INVALID', one(node('Relu', ['x'.repeat(1e6)], ['y']))],
   ])('%s: %s', (_, code, bytes) => {
-    expect(codeOf(() => readGraph(bytes))).toBe(code);
+    expect(catchCode(() => readGraph(bytes))).toBe(code);
   });
 
   it('more nodes than any image model', () => {
     const bytes = node('Relu', ['image'], ['y']);
     const nodes = Array.from({ length: modelLimits.nodes + 1 }, () => bytes);
-    expect(codeOf(() => readGraph(model({ nodes, inputs: [image], outputs: [out] })))).toBe('MODEL_TOO_LARGE');
+    expect(catchCode(() => readGraph(model({ nodes, inputs: [image], outputs: [out] })))).toBe('MODEL_TOO_LARGE');
   });
 
   it('more fields than any image model, packed or not', () => {
     const many = new Uint8Array(modelLimits.fields + 1).fill(1);
     const packed = node('Relu', ['image'], ['y'], [{ name: 'x', bytes: join(text(1, 'x'), message(8, many)) }]);
-    expect(codeOf(() => readGraph(one(packed)))).toBe('MODEL_TOO_LARGE');
+    expect(catchCode(() => readGraph(one(packed)))).toBe('MODEL_TOO_LARGE');
     const single = Buffer.alloc(2 * (modelLimits.fields + 1), Uint8Array.of(5 * 8, 1));
-    expect(codeOf(() => readGraph(single))).toBe('MODEL_TOO_LARGE');
+    expect(catchCode(() => readGraph(single))).toBe('MODEL_TOO_LARGE');
   });
 
   it('more bytes than allowed', () => {
-    expect(codeOf(() => readGraph(new Uint8Array(modelLimits.bytes + 1)))).toBe('MODEL_TOO_LARGE');
+    expect(catchCode(() => readGraph(new Uint8Array(modelLimits.bytes + 1)))).toBe('MODEL_TOO_LARGE');
   });
 
   it('a model cut anywhere is truncated or otherwise refused, never read as whole', () => {
     const whole = smallClassifier();
     for (let length = 0; length < whole.length; length += 97)
       expect(
-        codeOf(() => readGraph(whole.subarray(0, length))),
+        catchCode(() => readGraph(whole.subarray(0, length))),
         `${length}`,
       ).toMatch(/^MODEL_(TRUNCATED|INVALID)$/);
-    expect(codeOf(() => readGraph(whole.subarray(0, whole.length / 2)))).toBe('MODEL_TRUNCATED');
+    expect(catchCode(() => readGraph(whole.subarray(0, whole.length / 2)))).toBe('MODEL_TRUNCATED');
   });
 
   it('arbitrary and damaged bytes raise coded errors only', () => {
@@ -249,7 +249,7 @@ describe('hostile files are refused', () => {
           for (const [at, byte] of changes) damaged[at] = byte;
           // In the first two kilobytes the structure lies; further on, weights.
           for (const [at, byte] of changes) damaged[at % 2000] = byte;
-          for (const bytes of [damaged, noise]) codeOf(() => readGraph(bytes));
+          for (const bytes of [damaged, noise]) catchCode(() => readGraph(bytes));
         },
       ),
       { numRuns: 2000, seed: 4 },
@@ -274,7 +274,7 @@ describe('addOutputs', () => {
   it('refuses a tensor that no node writes', () => {
     const bytes = smallClassifier();
     for (const name of ['nothing', 'w1', 'image'])
-      expect(codeOf(() => addOutputs(bytes, readGraph(bytes), [name]))).toBe('MODEL_INVALID');
+      expect(catchCode(() => addOutputs(bytes, readGraph(bytes), [name]))).toBe('MODEL_INVALID');
   });
 });
 

@@ -10,12 +10,17 @@ import { loadCore } from '../../../src/core/index.ts';
 import { proposeCard } from '../../../src/image/embedding/card.ts';
 import type { ModelCard } from '../../../src/image/embedding/cardschema.ts';
 import { checkCard } from '../../../src/image/embedding/cardschema.ts';
-import { answersOf, checkAnswers, createEmbedder, differenceOf } from '../../../src/image/embedding/embedder.ts';
+import {
+  checkAnswers,
+  collectAnswers,
+  createEmbedder,
+  measureDifference,
+} from '../../../src/image/embedding/embedder.ts';
 import { readGraph } from '../../../src/image/embedding/graph.ts';
 import { knownFrames } from '../../../src/image/embedding/knownframes.ts';
 import { loadOnnxRuntime, openOnnx } from '../../../src/image/embedding/onnx.ts';
 import { openPrepared, type PreparedModel } from '../../../src/image/embedding/open.ts';
-import { cardPathOf, prepareModel } from '../../../src/image/embedding/prepare.ts';
+import { prepareModel, resolveCardPath } from '../../../src/image/embedding/prepare.ts';
 import type { Frame } from '../../../src/image/frame.ts';
 import { anyFrame } from '../../fixtures/frames.ts';
 import {
@@ -44,12 +49,12 @@ function file(name: string, bytes: Uint8Array): string {
   return path;
 }
 
-function cardOf(bytes: Uint8Array): ModelCard {
+function makeCard(bytes: Uint8Array): ModelCard {
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   return proposeCard(readGraph(bytes), { sha256, name: 'small', kind: 'onnx' }).card;
 }
 
-const frameOf = (seed: number, width = 90, height = 70): Frame => ({
+const makeFrame = (seed: number, width = 90, height = 70): Frame => ({
   data: anyFrame(width, height, 3, seed),
   width,
   height,
@@ -119,39 +124,39 @@ describe.skipIf(!installed)('an ONNX classifier', () => {
       ['peak', 'a3', 64, 16],
     ]);
     // At its own size a frame is not resampled, so the whole way is known in closed form.
-    const frame = frameOf(8, 64, 64);
+    const frame = makeFrame(8, 64, 64);
     const { features, logits } = smallReference(frame, 64);
     const [[row], [scores]] = [await embedder.embed([frame]), await embedder.classify([frame])];
-    expect(differenceOf(row.subarray(0, 24), features)).toBeLessThan(1e-5);
-    expect(differenceOf(scores, logits)).toBeLessThan(1e-5);
+    expect(measureDifference(row.subarray(0, 24), features)).toBeLessThan(1e-5);
+    expect(measureDifference(scores, logits)).toBeLessThan(1e-5);
     await embedder.close();
   });
 
   it('gives the same rows in batches of any size', async () => {
     const bytes = smallClassifier();
-    const embedder = await createEmbedder(await openOnnx({ bytes, card: cardOf(bytes) }), cardOf(bytes), core);
-    const frames = Array.from({ length: 21 }, (_, i) => frameOf(i));
+    const embedder = await createEmbedder(await openOnnx({ bytes, card: makeCard(bytes) }), makeCard(bytes), core);
+    const frames = Array.from({ length: 21 }, (_, i) => makeFrame(i));
     const together = await embedder.embed(frames);
     expect(together).toHaveLength(21);
     for (const [i, frame] of frames.entries()) {
       const [alone] = await embedder.embed([frame]);
-      expect(differenceOf(alone, together[i])).toBeLessThan(1e-5);
+      expect(measureDifference(alone, together[i])).toBeLessThan(1e-5);
     }
-    expect(differenceOf(together[0], together[1])).toBeGreaterThan(0.01);
+    expect(measureDifference(together[0], together[1])).toBeGreaterThan(0.01);
     expect(await embedder.embed([])).toEqual([]);
   });
 
   it('with a fixed batch of 1 takes one frame at a time; a larger fixed batch is refused', async () => {
     const bytes = smallClassifier({ batch: 1 });
-    const embedder = await createEmbedder(await openOnnx({ bytes, card: cardOf(bytes) }), cardOf(bytes), core);
+    const embedder = await createEmbedder(await openOnnx({ bytes, card: makeCard(bytes) }), makeCard(bytes), core);
     expect(embedder.info.maxBatch).toBe(1);
-    expect(await embedder.embed([frameOf(1), frameOf(2)])).toHaveLength(2);
+    expect(await embedder.embed([makeFrame(1), makeFrame(2)])).toHaveLength(2);
     const four = smallClassifier({ batch: 4 });
-    expect(await failure(openOnnx({ bytes: four, card: cardOf(four) }))).toMatchObject({ code: 'MODEL_UNSUPPORTED' });
+    expect(await failure(openOnnx({ bytes: four, card: makeCard(four) }))).toMatchObject({ code: 'MODEL_UNSUPPORTED' });
   });
 
   it('takes channels last where the input is so', async () => {
-    const perm = attributeOf('perm', [0, 3, 1, 2]);
+    const perm = makeAttribute('perm', [0, 3, 1, 2]);
     const bytes = model({
       nodes: [
         node('Transpose', ['image'], ['t'], [perm]),
@@ -161,7 +166,7 @@ describe.skipIf(!installed)('an ONNX classifier', () => {
       inputs: [value('image', ['N', 32, 32, 3])],
       outputs: [value('y', ['N', 3])],
     });
-    const card = { ...cardOf(bytes), outputs: { content: 'y', early: [] } };
+    const card = { ...makeCard(bytes), outputs: { content: 'y', early: [] } };
     expect(card.input).toMatchObject({ layout: 'NHWC', width: 32, height: 32, channels: 3 });
     card.input = { ...card.input, kernel: 'area', scale: 1, mean: [0, 0, 0], std: [1, 1, 1] };
     const embedder = await createEmbedder(await openOnnx({ bytes, card }), card, core);
@@ -187,7 +192,7 @@ describe.skipIf(!installed)('an ONNX classifier', () => {
       outputs: [value('y', [1, 2], 7)],
       initializers: [integers('two', [1, 2])],
     });
-    const card = { ...cardOf(bytes), outputs: { content: 'y', early: [] } };
+    const card = { ...makeCard(bytes), outputs: { content: 'y', early: [] } };
     const network = await openOnnx({ bytes, card });
     expect(await failure(createEmbedder(network, card, core))).toEqual({
       code: 'MODEL_UNSUPPORTED',
@@ -206,7 +211,7 @@ describe.skipIf(!installed)('an ONNX classifier', () => {
             ...[
               ['kernel_shape', [8, 8]],
               ['strides', [8, 8]],
-            ].map(([name, list]) => attributeOf(name as string, list as number[])),
+            ].map(([name, list]) => makeAttribute(name as string, list as number[])),
           ],
         ),
         node('Reshape', ['p', 'shape'], ['y']),
@@ -215,10 +220,10 @@ describe.skipIf(!installed)('an ONNX classifier', () => {
       outputs: [value('y', [1, 48])],
       initializers: [integers('shape', [1, 48])],
     });
-    const card = { ...cardOf(bytes), outputs: { content: 'y', early: [] } };
+    const card = { ...makeCard(bytes), outputs: { content: 'y', early: [] } };
     const embedder = await createEmbedder(await openOnnx({ bytes, card }), card, core);
     expect(embedder.info).toMatchObject({ maxBatch: 1, dimension: 48 });
-    expect(await embedder.embed([frameOf(1), frameOf(2)])).toHaveLength(2);
+    expect(await embedder.embed([makeFrame(1), makeFrame(2)])).toHaveLength(2);
   });
 
   it('on a machine without a graphics card falls back to the CPU and keeps every reason', async () => {
@@ -254,14 +259,14 @@ describe.skipIf(!installed)('an ONNX classifier', () => {
       ),
     );
     const [here] = await (await openPrepared(prepared, { core })).embed([knownFrames.waves()]);
-    for (const row of rows) expect(differenceOf(row, here)).toBeLessThan(1e-6);
+    for (const row of rows) expect(measureDifference(row, here)).toBeLessThan(1e-6);
   });
 
   it('is refused when it is not the model of its card, or does not give the known answers', async () => {
     const path = file('known.onnx', smallClassifier());
     const { model: prepared } = await prepareModel(path);
     const card: ModelCard = { ...prepared.card, answers: prepared.answers };
-    writeFileSync(cardPathOf(path), JSON.stringify(card));
+    writeFileSync(resolveCardPath(path), JSON.stringify(card));
     expect((await prepareModel(path)).guesses).toEqual([]);
 
     const other = await failure(prepareModel(file('known.onnx', smallClassifier({ seed: 2 }))));
@@ -275,11 +280,11 @@ describe.skipIf(!installed)('an ONNX classifier', () => {
     const embedder = await openPrepared({ ...prepared, answers: [], card: { ...spoilt, answers: [] } }, { core });
     const checks = await checkAnswers(embedder, card.answers);
     expect(checks.map(({ ok }) => ok)).toEqual([false, false, false]);
-    expect((await checkAnswers(embedder, await answersOf(embedder))).every(({ ok }) => ok)).toBe(true);
+    expect((await checkAnswers(embedder, await collectAnswers(embedder))).every(({ ok }) => ok)).toBe(true);
   });
 });
 
-const attributeOf = (name: string, list: number[]) => {
+const makeAttribute = (name: string, list: number[]) => {
   const parts = list.map((n) => Buffer.from([8 * 8, n]));
   return {
     name,
@@ -306,7 +311,7 @@ describe.skipIf(!installed)('the first load, in a process of its own', () => {
     });
   }
   const prepare = (bytes: Uint8Array, name: string, limits?: { seconds?: number; bytes?: number }) => {
-    const card = { ...cardOf(bytes), outputs: { content: 'y', early: [] } };
+    const card = { ...makeCard(bytes), outputs: { content: 'y', early: [] } };
     return failure(prepareModel(file(name, bytes), { card, limits }));
   };
 
@@ -367,7 +372,7 @@ describe('files and cards', () => {
 
   it('follows a link that the user names, but not a card that is one', async () => {
     const path = file('linked.onnx', smallClassifier());
-    symlinkSync('/etc/passwd', cardPathOf(path));
+    symlinkSync('/etc/passwd', resolveCardPath(path));
     expect((await failure(prepareModel(path)))?.code).toBe('MODEL_UNREADABLE');
   });
 
@@ -380,7 +385,7 @@ describe('files and cards', () => {
     ['a sha256 that is none', (card) => ({ ...card, sha256: 'abc' }), /sha256/],
     ['no object', () => null, /must be object/],
   ])('a card with %s is refused', (_, change, message) => {
-    const changed = change(cardOf(bytes));
+    const changed = change(makeCard(bytes));
     expect(() => checkCard(changed)).toThrow(
       expect.objectContaining({ code: 'STOPLINE_ERR_MODEL_CARD', message: expect.stringMatching(message) }),
     );
@@ -393,13 +398,13 @@ describe('files and cards', () => {
     ['a tensor that is not there', (card) => ({ ...card, outputs: { content: 'x', early: [] } })],
     ['the same layer twice', (card) => ({ ...card, outputs: { content: 'a2', early: ['a2'] } })],
   ])('a card with %s does not fit', async (_, change) => {
-    const card = change(cardOf(bytes));
+    const card = change(makeCard(bytes));
     expect((await failure(openOnnx({ bytes, card })))?.code).toBe('MODEL_CARD');
   });
 
   it('a layout that the file leaves open is the usual one of the exporter', () => {
     const open = smallClassifier({ side: 'S' });
-    expect(cardOf(open).input).toMatchObject({ layout: 'NCHW', width: 224, height: 224 });
+    expect(makeCard(open).input).toMatchObject({ layout: 'NCHW', width: 224, height: 224 });
   });
 });
 
@@ -423,5 +428,5 @@ it.skipIf(!installed || !existsSync(real))('a real detector: one row of its back
   const embedder = await openPrepared(prepared satisfies PreparedModel, { core });
   expect(embedder.info.dimension).toBe(192 + 2 * (24 + 48 + 96));
   const [ramps, noise] = await embedder.embed([knownFrames.ramps(), knownFrames.noise()]);
-  expect(differenceOf(ramps, noise)).toBeGreaterThan(0.01);
+  expect(measureDifference(ramps, noise)).toBeGreaterThan(0.01);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { channelsOf, poolContent, poolEarly } from '../../../src/image/embedding/pooling.ts';
+import { poolContent, poolEarly, readChannels } from '../../../src/image/embedding/pooling.ts';
 import { random } from '../../fixtures/frames.ts';
 
 /** Two frames of 3 channels on 20 x 15 places, in both layouts. */
@@ -62,7 +62,7 @@ describe('pooling', () => {
 
   it('refuses what is no row of numbers for each frame', () => {
     for (const dimensions of [[], [4], [1, 2, 3, 4, 5]])
-      expect(() => channelsOf(dimensions, 1)).toThrow(
+      expect(() => readChannels(dimensions, 1)).toThrow(
         expect.objectContaining({ code: 'STOPLINE_ERR_MODEL_UNSUPPORTED' }),
       );
   });

@@ -7,11 +7,11 @@ import { corrupt } from '../../../src/image/corruptions/corruptions.ts';
 import { checkAnswers, type Embedder } from '../../../src/image/embedding/embedder.ts';
 import { loadOnnxRuntime } from '../../../src/image/embedding/onnx.ts';
 import { openPrepared } from '../../../src/image/embedding/open.ts';
-import { cardPathOf, prepareModel, readCard, readModel } from '../../../src/image/embedding/prepare.ts';
+import { prepareModel, readCard, readModel, resolveCardPath } from '../../../src/image/embedding/prepare.ts';
 import type { Frame } from '../../../src/image/frame.ts';
 
 const path = fileURLToPath(new URL('../../../models/default.onnx', import.meta.url));
-const card = readCard(cardPathOf(path));
+const card = readCard(resolveCardPath(path));
 const installed = await loadOnnxRuntime().then(
   () => true,
   () => false,

@@ -11,11 +11,11 @@ import { anyFrame, everyCore } from '../../fixtures/frames.ts';
 const kernels: ResizeKernel[] = ['bilinear-antialias', 'bicubic-antialias', 'bilinear', 'area'];
 const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], scale: 1 / 255 };
 
-function ruleOf(kernel: ResizeKernel, width: number, height: number, more: Partial<InputRule> = {}): InputRule {
+function makeRule(kernel: ResizeKernel, width: number, height: number, more: Partial<InputRule> = {}): InputRule {
   return { layout: 'NCHW', width, height, channels: 3, kernel, fit: 'stretch', colour: 'RGB', ...imagenet, ...more };
 }
 
-function frameOf(width: number, height: number, channels: 1 | 3 | 4, seed: number): Frame {
+function makeFrame(width: number, height: number, channels: 1 | 3 | 4, seed: number): Frame {
   return { data: anyFrame(width, height, channels, seed), width, height, channels };
 }
 
@@ -78,24 +78,24 @@ function reference(frame: Frame, rule: InputRule): Float64Array {
 }
 
 const cases: [string, Frame, Partial<InputRule> & { width: number; height: number }][] = [
-  ['shrinks by a fraction', frameOf(131, 77, 3, 4), { width: 32, height: 24 }],
-  ['shrinks a lot', frameOf(301, 203, 3, 8), { width: 7, height: 5 }],
-  ['enlarges', frameOf(19, 16, 3, 12), { width: 40, height: 33 }],
-  ['keeps the size', frameOf(24, 24, 3, 16), { width: 24, height: 24 }],
-  ['NHWC in BGR', frameOf(67, 51, 3, 20), { width: 16, height: 12, layout: 'NHWC', colour: 'BGR' }],
-  ['NCHW in BGR', frameOf(67, 51, 3, 21), { width: 16, height: 12, colour: 'BGR' }],
-  ['luma', frameOf(67, 51, 3, 24), { width: 16, height: 12, channels: 1, mean: [0.5], std: [0.5] }],
-  ['a grey frame', frameOf(67, 51, 1, 28), { width: 16, height: 12 }],
-  ['alpha ignored', frameOf(67, 51, 4, 32), { width: 16, height: 12 }],
-  ['a centred crop', frameOf(90, 61, 3, 36), { width: 16, height: 16, fit: 'crop', keep: 0.875 }],
-  ['one output pixel', frameOf(33, 21, 3, 40), { width: 1, height: 1 }],
+  ['shrinks by a fraction', makeFrame(131, 77, 3, 4), { width: 32, height: 24 }],
+  ['shrinks a lot', makeFrame(301, 203, 3, 8), { width: 7, height: 5 }],
+  ['enlarges', makeFrame(19, 16, 3, 12), { width: 40, height: 33 }],
+  ['keeps the size', makeFrame(24, 24, 3, 16), { width: 24, height: 24 }],
+  ['NHWC in BGR', makeFrame(67, 51, 3, 20), { width: 16, height: 12, layout: 'NHWC', colour: 'BGR' }],
+  ['NCHW in BGR', makeFrame(67, 51, 3, 21), { width: 16, height: 12, colour: 'BGR' }],
+  ['luma', makeFrame(67, 51, 3, 24), { width: 16, height: 12, channels: 1, mean: [0.5], std: [0.5] }],
+  ['a grey frame', makeFrame(67, 51, 1, 28), { width: 16, height: 12 }],
+  ['alpha ignored', makeFrame(67, 51, 4, 32), { width: 16, height: 12 }],
+  ['a centred crop', makeFrame(90, 61, 3, 36), { width: 16, height: 16, fit: 'crop', keep: 0.875 }],
+  ['one output pixel', makeFrame(33, 21, 3, 40), { width: 1, height: 1 }],
 ];
 
 for (const core of everyCore())
   describe(`preprocessing, ${core.info.build} ${core.info.simd}, against float64`, () => {
     for (const kernel of kernels)
       it.each(cases)(`${kernel}: %s within 1e-5`, (_, frame, more) => {
-        const rule = ruleOf(kernel, more.width, more.height, more);
+        const rule = makeRule(kernel, more.width, more.height, more);
         const received = new Float32Array(rule.width * rule.height * rule.channels);
         createPreprocess(rule, core)(frame, received);
         const expected = reference(frame, rule);
@@ -109,7 +109,7 @@ describe.skipIf(native.length === 0)('native and WebAssembly give the same bits'
   it.each(native.map((core) => [core.info.simd, core] as const))('%s', (_, core) => {
     for (const kernel of kernels)
       for (const [name, frame, more] of cases) {
-        const rule = ruleOf(kernel, more.width, more.height, more);
+        const rule = makeRule(kernel, more.width, more.height, more);
         const [a, b] = [wasm, core].map((build) => {
           const out = new Float32Array(rule.width * rule.height * rule.channels);
           createPreprocess(rule, build)(frame, out);
@@ -126,14 +126,14 @@ describe('closed forms', () => {
   it.each(kernels)('%s leaves a constant frame constant, to the last bit of its weights', (kernel) => {
     const frame: Frame = { data: new Uint8Array(50 * 40 * 3).fill(200), width: 50, height: 40, channels: 3 };
     const out = new Float32Array(16 * 16 * 3);
-    createPreprocess(ruleOf(kernel, 16, 16, identity), wasm)(frame, out);
+    createPreprocess(makeRule(kernel, 16, 16, identity), wasm)(frame, out);
     for (const value of out) expect(Math.abs(value - 200)).toBeLessThan(1e-4);
   });
 
   it('halving by area is the mean of each 2x2 block, exactly', () => {
-    const frame = frameOf(16, 12, 3, 3);
+    const frame = makeFrame(16, 12, 3, 3);
     const out = new Float32Array(8 * 6 * 3);
-    createPreprocess(ruleOf('area', 8, 6, { ...identity, layout: 'NHWC' }), wasm)(frame, out);
+    createPreprocess(makeRule('area', 8, 6, { ...identity, layout: 'NHWC' }), wasm)(frame, out);
     const at = (x: number, y: number, c: number) => frame.data[(y * 16 + x) * 3 + c];
     for (let y = 0; y < 6; y++)
       for (let x = 0; x < 8; x++)
@@ -145,7 +145,7 @@ describe('closed forms', () => {
   });
 
   it('halving with the antialiased triangle weighs four samples 1 3 3 1 over 8', () => {
-    const { plan, weights } = planResize(ruleOf('bilinear-antialias', 8, 8, identity), 16, 16);
+    const { plan, weights } = planResize(makeRule('bilinear-antialias', 8, 8, identity), 16, 16);
     // Column 3 of the output: samples 5 to 8 of the input. Column 0 lacks its first sample.
     expect([...plan.slice(5 + 2 * 3, 5 + 2 * 3 + 2)]).toEqual([5, 4]);
     const taps = [...weights.slice(6 + 3 + 4 + 4, 6 + 3 + 4 + 4 + 4)];
@@ -155,7 +155,7 @@ describe('closed forms', () => {
   it('torchvision numbers: white is (1 - mean) / std', () => {
     const frame: Frame = { data: new Uint8Array(20 * 20 * 3).fill(255), width: 20, height: 20, channels: 3 };
     const out = new Float32Array(3);
-    createPreprocess(ruleOf('area', 1, 1), wasm)(frame, out);
+    createPreprocess(makeRule('area', 1, 1), wasm)(frame, out);
     expect(out[0]).toBeCloseTo(2.2489, 4);
     expect(out[1]).toBeCloseTo(2.4286, 4);
     expect(out[2]).toBeCloseTo(2.64, 4);
@@ -164,8 +164,8 @@ describe('closed forms', () => {
 
 for (const core of everyCore())
   it(`${core.info.simd}: a plan that does not fit is refused and nothing is written`, () => {
-    const frame = frameOf(30, 20, 3, 1);
-    const { plan, weights } = planResize(ruleOf('area', 8, 8), 30, 20);
+    const frame = makeFrame(30, 20, 3, 1);
+    const { plan, weights } = planResize(makeRule('area', 8, 8), 30, 20);
     const out = new Float32Array(8 * 8 * 3).fill(7);
     const spoilt = (change: (p: Int32Array) => void) => {
       const copy = plan.slice();
@@ -181,7 +181,7 @@ for (const core of everyCore())
       spoilt((p) => p.set([2], 2)),
       plan.slice(0, -1),
       plan.slice(0, 3),
-      planResize(ruleOf('area', 8, 8), 30, 21).plan,
+      planResize(makeRule('area', 8, 8), 30, 21).plan,
     ];
     for (const bad of plans)
       expect(() => core.resize(frame.data, 30, 20, 3, bad, weights, out)).toThrow(/plan that fits/);

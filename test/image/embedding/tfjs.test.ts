@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadCore } from '../../../src/core/index.ts';
-import { differenceOf } from '../../../src/image/embedding/embedder.ts';
+import { measureDifference } from '../../../src/image/embedding/embedder.ts';
 import { findLayers } from '../../../src/image/embedding/layers.ts';
 import { loadOnnxRuntime } from '../../../src/image/embedding/onnx.ts';
 import { openPrepared, type PreparedModel } from '../../../src/image/embedding/open.ts';
@@ -195,9 +195,9 @@ describe('TensorFlow.js models', () => {
     });
     expect(tensorflow.info.failed).toEqual([{ provider: 'tensorflow', reason: expect.stringContaining('tfjs-node') }]);
     const [expected, received] = [await onnx.embed(frames), await tensorflow.embed(frames)];
-    for (const [i, row] of received.entries()) expect(differenceOf(row, expected[i])).toBeLessThan(1e-4);
+    for (const [i, row] of received.entries()) expect(measureDifference(row, expected[i])).toBeLessThan(1e-4);
     const [scores, given] = [await onnx.classify(frames), await tensorflow.classify(frames)];
-    for (const [i, row] of given.entries()) expect(differenceOf(row, scores[i])).toBeLessThan(1e-4);
+    for (const [i, row] of given.entries()) expect(measureDifference(row, scores[i])).toBeLessThan(1e-4);
     await tensorflow.close();
   });
 

@@ -5,8 +5,8 @@ import { loadCore } from '../../../src/core/index.ts';
 import { standardTable } from '../../../src/image/container/quality.ts';
 import { readContainer } from '../../../src/image/container/read.ts';
 import { decode } from '../../../src/image/decode.ts';
-import { earlierThreshold, findEarlierPass, stepsOf } from '../../../src/image/statistics/recompression.ts';
-import { measure, statistics, toImageStatistics } from '../../../src/image/statistics/statistics.ts';
+import { earlierThreshold, findEarlierPass, listSteps } from '../../../src/image/statistics/recompression.ts';
+import { measureStatistics, statistics, toImageStatistics } from '../../../src/image/statistics/statistics.ts';
 import { random } from '../../fixtures/frames.ts';
 
 const core = loadCore();
@@ -16,7 +16,7 @@ const levels = 128;
 function quantised(...qualities: number[]): Float64Array {
   const counts = new Float64Array(20 * levels);
   const uniform = random(1);
-  const steps = qualities.map((quality) => stepsOf(standardTable('luma', quality)));
+  const steps = qualities.map((quality) => listSteps(standardTable('luma', quality)));
   for (let frequency = 0; frequency < 20; frequency++)
     for (let draw = 0; draw < 400; draw++) {
       let value = -20 * Math.log(1 - uniform());
@@ -33,23 +33,23 @@ describe('an earlier pass', () => {
     [85, 92],
     [60, 75],
   ])('of quality %i is named below one of %i', (first, last) => {
-    const found = findEarlierPass(quantised(first, last), stepsOf(standardTable('luma', last)));
+    const found = findEarlierPass(quantised(first, last), listSteps(standardTable('luma', last)));
     expect(found.score).toBeGreaterThan(earlierThreshold);
     expect(Math.abs(found.quality - first)).toBeLessThanOrEqual(1);
   });
 
   it.each([30, 50, 60, 75, 85, 90, 95])('is not found in one pass of quality %i', (last) => {
-    const found = findEarlierPass(quantised(last), stepsOf(standardTable('luma', last)));
+    const found = findEarlierPass(quantised(last), listSteps(standardTable('luma', last)));
     expect(found.score).toBeLessThan(earlierThreshold);
   });
 
   it('of the same quality leaves nothing', () => {
-    const steps = stepsOf(standardTable('luma', 90));
+    const steps = listSteps(standardTable('luma', 90));
     expect(findEarlierPass(quantised(90, 90), steps)).toEqual(findEarlierPass(quantised(90), steps));
   });
 
   it('has no evidence where there are no coefficients', () => {
-    const empty = findEarlierPass(new Float64Array(20 * levels), stepsOf(standardTable('luma', 90)));
+    const empty = findEarlierPass(new Float64Array(20 * levels), listSteps(standardTable('luma', 90)));
     expect(empty).toEqual({ score: 0, quality: Number.NaN });
   });
 });
@@ -65,7 +65,7 @@ describe('the statistics of an earlier pass', () => {
       pixels = await sharp(file).raw().toBuffer();
     }
     const decoded = await decode(file);
-    return toImageStatistics(measure(core, decoded.frame, decoded.container));
+    return toImageStatistics(measureStatistics(core, decoded.frame, decoded.container));
   };
 
   it('tell a file compressed before from one that was not, and at which quality', async () => {
@@ -88,7 +88,7 @@ describe('the statistics of an earlier pass', () => {
     const before = await sharp(frame.data, raw).jpeg({ quality }).toBuffer();
     const size = { left, top, width: frame.width - left, height: frame.height - top };
     const decoded = await decode(await sharp(before).extract(size).jpeg({ quality: 95 }).toBuffer());
-    const found = toImageStatistics(measure(core, decoded.frame, decoded.container));
+    const found = toImageStatistics(measureStatistics(core, decoded.frame, decoded.container));
     expect(found).toMatchObject({ otherGridX: (8 - left) % 8, otherGridY: (8 - top) % 8 });
     const once = await measured(95);
     expect(once).toMatchObject({ otherGridX: null, otherGridY: null });
@@ -97,7 +97,7 @@ describe('the statistics of an earlier pass', () => {
 
   it('know no other grid in pixels without texture', () => {
     const flat = { data: new Uint8Array(64 * 64).fill(90), width: 64, height: 64, channels: 1 as const };
-    expect(toImageStatistics(measure(core, flat))).toMatchObject({ otherGridScore: 0, otherGridX: null });
+    expect(toImageStatistics(measureStatistics(core, flat))).toMatchObject({ otherGridScore: 0, otherGridX: null });
   });
 
   it('do not apply without a JPEG, nor to pixels that were turned or shrunk', async () => {
@@ -105,11 +105,12 @@ describe('the statistics of an earlier pass', () => {
     const { frame: pixels } = await decode(file);
     const container = readContainer(file);
     const names = ['earlierJpegScore', 'earlierJpegQuality', 'coefficientGaps'];
-    const of = (vector: Float64Array) => names.map((name) => vector[statistics.findIndex((row) => row.name === name)]);
+    const select = (vector: Float64Array) =>
+      names.map((name) => vector[statistics.findIndex((row) => row.name === name)]);
     const none = [Number.NaN, Number.NaN, Number.NaN];
-    expect(of(measure(core, pixels, container))[0]).toBeLessThan(earlierThreshold);
-    expect(of(measure(core, pixels))).toEqual(none);
-    expect(of(measure(core, pixels, { ...container, orientation: 3 }))).toEqual(none);
-    expect(of(measure(core, pixels, { ...container, width: 960, height: 540 }))).toEqual(none);
+    expect(select(measureStatistics(core, pixels, container))[0]).toBeLessThan(earlierThreshold);
+    expect(select(measureStatistics(core, pixels))).toEqual(none);
+    expect(select(measureStatistics(core, pixels, { ...container, orientation: 3 }))).toEqual(none);
+    expect(select(measureStatistics(core, pixels, { ...container, width: 960, height: 540 }))).toEqual(none);
   });
 });

@@ -5,12 +5,14 @@ import { describe, expect, it } from 'vitest';
 import { loadCore } from '../../../src/core/index.ts';
 import type { Container } from '../../../src/image/container/container.ts';
 import type { Frame } from '../../../src/image/frame.ts';
-import { measure, statistics, toImageStatistics } from '../../../src/image/statistics/statistics.ts';
+import { measureStatistics, statistics, toImageStatistics } from '../../../src/image/statistics/statistics.ts';
 import { gaussian, grey, random } from '../../fixtures/frames.ts';
 
 const core = loadCore();
 const numbers = (frame: Frame, source?: Container): Record<string, number> =>
-  Object.fromEntries(Array.from(measure(core, frame, source), (value, index) => [statistics[index].name, value]));
+  Object.fromEntries(
+    Array.from(measureStatistics(core, frame, source), (value, index) => [statistics[index].name, value]),
+  );
 
 function rgb(width: number, height: number, f: (x: number, y: number) => [number, number, number]): Frame {
   const data = new Uint8Array(width * height * 3);
@@ -51,13 +53,13 @@ describe('the table', () => {
       [64, 48],
       [200, 120],
     ])
-      expect(measure(core, scene(width, height, 1))).toHaveLength(statistics.length);
+      expect(measureStatistics(core, scene(width, height, 1))).toHaveLength(statistics.length);
   });
 
   it('never logs a statistic that can be negative', () => {
     const frames = [scene(200, 130, 3), grey(200, 130, (x) => x), grey(70, 50, () => 0)];
     for (const frame of frames) {
-      const vector = measure(core, frame);
+      const vector = measureStatistics(core, frame);
       statistics.forEach((row, i) => {
         if (row.logFloor !== undefined && !Number.isNaN(vector[i]))
           expect(vector[i], row.name).toBeGreaterThanOrEqual(0);
@@ -67,7 +69,7 @@ describe('the table', () => {
 
   it('gives null where a statistic does not apply: no container, frame too small', () => {
     const small = toImageStatistics(
-      measure(
+      measureStatistics(
         core,
         grey(2, 2, (x) => 10 * x),
       ),
@@ -169,7 +171,7 @@ describe('colour', () => {
       for (const name of zero) expect(found[name], name).toBe(0);
       expect(found.greyShare).toBe(1);
     }
-    expect(measure(core, three)).toEqual(measure(core, one));
+    expect(measureStatistics(core, three)).toEqual(measureStatistics(core, one));
   });
 
   it('pure red: Hasler and Suesstrunk by hand', () => {

@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { pack } from 'tar-stream';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type InputOptions, type Item, isInShard, parseShard, versionOf } from '../../../src/run/inputs/item.ts';
+import { type InputOptions, type Item, isInShard, makeVersion, parseShard } from '../../../src/run/inputs/item.ts';
 import { openItems } from '../../../src/run/inputs/items.ts';
 import { splitPng } from '../../../src/run/inputs/video.ts';
 import { createObjectStore } from '../../../src/run/objects.ts';
@@ -213,7 +213,7 @@ describe('a manifest', () => {
     writeFileSync(at('gone.txt'), `gone.jpg\n`);
     const [gone] = await collect(await openItems([], { ...options, manifest: at('gone.txt') }));
     expect(gone).toMatchObject({ name: 'gone.jpg', path: at('gone.jpg') });
-    expect(versionOf(gone)).toBe('absent');
+    expect(makeVersion(gone)).toBe('absent');
   });
 
   it.each([

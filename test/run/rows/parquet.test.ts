@@ -13,7 +13,7 @@ import { temporaryFolder } from '../../fixtures/cli.ts';
 const folder = temporaryFolder();
 
 /** Rows as `score` makes them: numbers that no rounding leaves alone, text of every kind, and images without a verdict. */
-function rowsOf(count: number): Row[] {
+function makeRows(count: number): Row[] {
   return Array.from({ length: count }, (_, i): Row => {
     const path = `s3://ü/"quoted", ${'深'.repeat(i % 3)}/${i}.jpg`;
     const columns = { camera: i % 4 === 0 ? null : `cam ${i % 2}`, time: i / 7, isNight: i % 3 === 0 };
@@ -44,7 +44,7 @@ const manifest: TableColumn[] = [
 ];
 
 describe('Parquet', () => {
-  const rows = rowsOf(5000);
+  const rows = makeRows(5000);
   const file = join(folder, 'rows.parquet');
   const lines = rows.map((row) => Buffer.from(formatRow('parquet', row)));
   const names = tableColumns(manifest).map(({ name }) => name);

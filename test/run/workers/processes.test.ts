@@ -6,8 +6,8 @@ import { createWorkerLine, type WorkerLine } from '../../../src/run/workers/line
 import type { ProbeTask } from '../../fixtures/pool.program.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 
-const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const filename = pathOf('../../fixtures/pool.program.ts');
+const resolvePath = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+const filename = resolvePath('../../fixtures/pool.program.ts');
 const lines: WorkerLine<ProbeTask>[] = [];
 
 function start(
@@ -39,7 +39,7 @@ const isAlive = (pid: number) => {
 describe('a fault in native code', () => {
   it('in a thread ends the process: why a service has processes', async () => {
     const program = `
-      const { createWorkerLine } = await import(${JSON.stringify(pathOf('../../../src/run/workers/line.ts'))});
+      const { createWorkerLine } = await import(${JSON.stringify(resolvePath('../../../src/run/workers/line.ts'))});
       const line = createWorkerLine({ filename: ${JSON.stringify(filename)}, threads: 2 });
       await line.run({ kind: 'echo', value: 1 });
       await line.run({ kind: 'segfault' }).catch(() => undefined);`;
@@ -144,7 +144,7 @@ describe('a process', () => {
   });
 
   it('that cannot start is reported, instead of waited for for ever', async () => {
-    const line = start(2, { file: pathOf('./absent.worker.ts') });
+    const line = start(2, { file: resolvePath('./absent.worker.ts') });
     await expect(line.run({ kind: 'echo', value: 1 })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_INTERNAL',
       message: expect.stringContaining('The workers cannot start'),
@@ -159,7 +159,7 @@ describe('a process', () => {
     expect(isAlive(pid)).toBe(false);
 
     const program = `
-      const { createWorkerLine } = await import(${JSON.stringify(pathOf('../../../src/run/workers/line.ts'))});
+      const { createWorkerLine } = await import(${JSON.stringify(resolvePath('../../../src/run/workers/line.ts'))});
       const line = createWorkerLine({ filename: ${JSON.stringify(filename)}, threads: 1, processes: { limitMs: 1000 } });
       console.log(await line.run({ kind: 'pid' }));`;
     const parent = spawn(process.execPath, ['--input-type=module', '-e', program], {
@@ -184,7 +184,7 @@ describe('a service with processes', () => {
   });
 
   it('answers 422 for the image that crashes or hangs a decoder, and judges all others', async () => {
-    child = fork(pathOf('../../fixtures/serve.program.ts'), {
+    child = fork(resolvePath('../../fixtures/serve.program.ts'), {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       env: {
         PATH: process.env.PATH,
@@ -192,7 +192,7 @@ describe('a service with processes', () => {
         STOPLINE_PORT: '0',
         STOPLINE_THREADS: '2',
         STOPLINE_MAX_IMAGE_MS: '6000',
-        NODE_OPTIONS: `--import=${pathOf('../../fixtures/crash.hook.ts')}`,
+        NODE_OPTIONS: `--import=${resolvePath('../../fixtures/crash.hook.ts')}`,
       },
     });
     const [{ url }] = (await once(child, 'message')) as [{ url: string }];

@@ -6,7 +6,7 @@ import { type EvaluateOptions, type Evaluation, evaluate } from '../../../script
 import { auroc, calibrationError, thresholdAt } from '../../../scripts/evaluate/measures.ts';
 import { prefaces, withSection } from '../../../scripts/evaluate/page.ts';
 import { report, table } from '../../../scripts/evaluate/tables.ts';
-import { corruptions, familyOf } from '../../../src/image/corruptions/corruptions.ts';
+import { corruptions, findFamily } from '../../../src/image/corruptions/corruptions.ts';
 import { renderFolder, temporaryFolder } from '../../fixtures/cli.ts';
 
 describe('measures', () => {
@@ -26,8 +26,8 @@ describe('measures', () => {
   });
 
   it('the calibration error is the weighted gap of confidence and accuracy', () => {
-    const answers = (confidence: number, right: number, of: number) =>
-      Array.from({ length: of }, (_, i) => ({ confidence, isRight: i < right }));
+    const answers = (confidence: number, right: number, count: number) =>
+      Array.from({ length: count }, (_, i) => ({ confidence, isRight: i < right }));
     expect(calibrationError(answers(0.75, 3, 4))).toBeCloseTo(0, 12);
     expect(calibrationError(answers(1, 0, 4))).toBe(1);
     // A quarter of the answers is off by 0.95 - 0.5, the others by 0.05.
@@ -68,7 +68,7 @@ describe('a rendered camera', () => {
     await renderFolder(other, 5, 60);
     options = {
       ...{ reference: [reference], current: [other], corruptions: true, leaveOut: true },
-      ...{ folds: 2, images: 1, severities: [3], exposures: 10, seed: 1, groupBy: 'folder', threads: 2 },
+      ...{ folds: 2, images: 1, severities: [3], simulations: 10, seed: 1, groupBy: 'folder', threads: 2 },
     };
     evaluation = await evaluate(options);
   });
@@ -97,8 +97,8 @@ describe('a rendered camera', () => {
       const underCause = judgements.filter(({ role }) => role.kind === 'cause');
       expect(underCause).toHaveLength(2 * corruptions.filter((cause) => cause.family === family).length);
       for (const { causes, role } of underCause) {
-        expect(role.kind === 'cause' && familyOf(role.cause)).toBe(family);
-        for (const { cause } of causes) expect(familyOf(cause)).not.toBe(family);
+        expect(role.kind === 'cause' && findFamily(role.cause)).toBe(family);
+        for (const { cause } of causes) expect(findFamily(cause)).not.toBe(family);
       }
     }
   });
@@ -121,7 +121,7 @@ describe('a rendered camera', () => {
     const script = fileURLToPath(new URL('../../../scripts/evaluate.ts', import.meta.url));
     const run = (...args: string[]) =>
       spawnSync(process.execPath, [script, ...args], { cwd: folder, encoding: 'utf8' });
-    const settings = ['--folds', '2', '--images', '1', '--severities', '3', '--exposures', '10', '--threads', '1'];
+    const settings = ['--folds', '2', '--images', '1', '--severities', '3', '--simulations', '10', '--threads', '1'];
     const { status, stdout, stderr } = run('--reference', reference, '--current', other, '--corruptions', ...settings);
     expect(stderr).toMatch(/^fit and score: 3\/3 models/m);
     expect(status).toBe(0);

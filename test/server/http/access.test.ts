@@ -9,19 +9,19 @@ import { buildApp } from '../../../src/server/app.ts';
 import { checkOpenness } from '../../../src/server/http/access.ts';
 import { serve } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
-import { errorOf, startService, stopline, temporaryFolder } from '../../fixtures/cli.ts';
+import { readError, startService, stopline, temporaryFolder } from '../../fixtures/cli.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 import { head, openConnection } from '../../fixtures/socket.ts';
 
 const secrets = { inspect: 'stopline_inspect-key', read: 'stopline_read-key', admin: 'stopline_admin-key' };
-const settingOf = (scopes: string, key: string) => `${scopes}:${createHash('sha256').update(key).digest('hex')}`;
-const apiKeys = Object.entries(secrets).map(([scope, key]) => settingOf(scope, key));
+const makeSetting = (scopes: string, key: string) => `${scopes}:${createHash('sha256').update(key).digest('hex')}`;
+const apiKeys = Object.entries(secrets).map(([scope, key]) => makeSetting(scope, key));
 
 let reference: Reference;
 let pool: Pool;
 const folder = temporaryFolder();
 
-function configOf(flags: Partial<Config> = {}): Config {
+function makeConfig(flags: Partial<Config> = {}): Config {
   return loadConfig({ env: {}, flags: { logLevel: 'silent', port: 0, threads: 1, ...flags } }).config;
 }
 
@@ -37,20 +37,20 @@ afterAll(async () => {
 
 describe('checkOpenness', () => {
   it.each(['127.0.0.1', '127.8.9.10', '::1', 'localhost'])('lets anybody in on %s', (host) => {
-    expect(() => checkOpenness(configOf({ host }))).not.toThrow();
+    expect(() => checkOpenness(makeConfig({ host }))).not.toThrow();
   });
 
   it.each(['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', '::ffff:10.0.0.1', 'example.org', 'localhost.example.org'])(
     'refuses to be open on %s, and says what to do',
     (host) => {
-      expect(() => checkOpenness(configOf({ host }))).toThrow(
+      expect(() => checkOpenness(makeConfig({ host }))).toThrow(
         expect.objectContaining({
           code: 'STOPLINE_ERR_RUNTIME_UNSAFE',
           message: expect.stringContaining('stopline key'),
         }),
       );
-      expect(() => checkOpenness(configOf({ host, apiKeys }))).not.toThrow();
-      expect(() => checkOpenness(configOf({ host, allowAnonymous: true }))).not.toThrow();
+      expect(() => checkOpenness(makeConfig({ host, apiKeys }))).not.toThrow();
+      expect(() => checkOpenness(makeConfig({ host, allowAnonymous: true }))).not.toThrow();
     },
   );
 });
@@ -61,7 +61,7 @@ describe('API keys', () => {
   const own = (key: string) => ({ 'x-stopline-key': key });
 
   it('let each scope to its routes, admin to all, and nobody else', async () => {
-    const app = await buildApp(configOf({ apiKeys }), pool, reference.profile);
+    const app = await buildApp(makeConfig({ apiKeys }), pool, reference.profile);
     // A route that changes something and says nothing of scopes.
     app.post('/change', { schema: { hide: true } }, async () => 'changed');
     const ask = (method: 'GET' | 'POST', url: string, headers: Record<string, string>) =>
@@ -117,7 +117,7 @@ describe('API keys', () => {
   });
 
   it('are asked for before the body: a missing one is answered while 16 MiB are withheld', async () => {
-    const service = await serve(configOf({ apiKeys, profile: reference.profilePath }));
+    const service = await serve(makeConfig({ apiKeys, profile: reference.profilePath }));
     const connection = await openConnection(service.url);
     connection.send(head({ 'content-length': 16 * 1024 * 1024 }));
     await connection.receive(/^HTTP\/1\.1 401 .*STOPLINE_ERR_KEY_MISSING/s);
@@ -132,7 +132,7 @@ describe('API keys', () => {
   it('never show in the log, the metrics, the settings or an error', async () => {
     const made = await stopline(['key', '--scopes', 'inspect,read', '--json']);
     const { key, setting } = JSON.parse(made.stdout);
-    expect(setting).toBe(settingOf('inspect+read', key));
+    expect(setting).toBe(makeSetting('inspect+read', key));
     expect(key).toMatch(/^stopline_[\w-]{43}$/);
 
     const service = await startService([
@@ -174,7 +174,7 @@ describe('API keys', () => {
 
   it('have scopes that exist', async () => {
     const run = await stopline(['key', '--scopes', 'inspect,root', '--json']);
-    expect([run.code, errorOf(run).message]).toEqual([
+    expect([run.code, readError(run).message]).toEqual([
       2,
       'Expected --scopes to name inspect, read, admin but received "root".',
     ]);
@@ -183,7 +183,7 @@ describe('API keys', () => {
 
 describe('one address', () => {
   it('gets 429 beyond its requests in a second', async () => {
-    const app = await buildApp(configOf({ peerRate: 5 }), pool, reference.profile);
+    const app = await buildApp(makeConfig({ peerRate: 5 }), pool, reference.profile);
     const from = async (remoteAddress: string) => (await app.inject({ url: '/profile', remoteAddress })).statusCode;
     const statuses: number[] = [];
     for (let i = 0; i < 8; i++) statuses.push(await from('10.0.0.1'));
@@ -198,7 +198,7 @@ describe('one address', () => {
 
 describe('response headers', () => {
   it('let a browser load nothing from elsewhere, on every route and every refusal', async () => {
-    const app = await buildApp(configOf(), pool, reference.profile);
+    const app = await buildApp(makeConfig(), pool, reference.profile);
     for (const url of [
       '/health/live',
       '/profile',
@@ -238,7 +238,7 @@ describe('TLS', () => {
       );
     }
     const profile = reference.profilePath;
-    const service = await serve(configOf({ profile, tlsCert: path('a.crt'), tlsKey: path('a.key') }));
+    const service = await serve(makeConfig({ profile, tlsCert: path('a.crt'), tlsKey: path('a.key') }));
     expect(service.url).toMatch(/^https:/);
     const response = await new Promise<{ status?: number; hsts?: string }>((resolve, reject) => {
       get(`${service.url}/health/ready`, { rejectUnauthorized: false }, (answer) => {
@@ -251,7 +251,7 @@ describe('TLS', () => {
     await service.close();
 
     for (const tlsKey of [path('b.key'), path('a.crt'), path('absent.key')]) {
-      await expect(serve(configOf({ profile, tlsCert: path('a.crt'), tlsKey }))).rejects.toMatchObject({
+      await expect(serve(makeConfig({ profile, tlsCert: path('a.crt'), tlsKey }))).rejects.toMatchObject({
         code: 'STOPLINE_ERR_OPTION_INVALID',
       });
     }

@@ -74,7 +74,7 @@ async function send(path: string, body: Uint8Array | object, headers: Record<str
   return { status: response.statusCode, headers: response.headers, text, json: () => JSON.parse(text) };
 }
 
-function inferenceOf(...images: Uint8Array[]) {
+function makeInference(...images: Uint8Array[]) {
   const data = images.map((image) => Buffer.from(image).toString('base64'));
   return { id: '7', inputs: [{ name: 'image', datatype: 'BYTES', shape: [data.length], data }] };
 }
@@ -158,7 +158,7 @@ describe('what does not', () => {
     expect([status, json().error.code]).toEqual([422, 'STOPLINE_ERR_IMAGE_REFUSED']);
     expect(headers).toMatchObject({ 'x-stopline-verdict': 'block' });
     expect(headers['x-stopline-reasons']).toMatch(/^\w+(, \w+)*$/);
-    const inference = await send('/v2/models/a/infer', inferenceOf(reference.frame, strange));
+    const inference = await send('/v2/models/a/infer', makeInference(reference.frame, strange));
     expect(inference.status).toBe(422);
     expect(inference.json()).toEqual({ id: '7', error: expect.stringContaining('STOPLINE_ERR_IMAGE_REFUSED: ') });
     const serving = await send('/v1/models/a:predict', { instances: [{ b64: strange.toString('base64') }] });
@@ -178,7 +178,7 @@ describe('what does not', () => {
       await connection.receive(/^HTTP\/1\.1 400 .*STOPLINE_ERR_REQUEST_INVALID/s);
       connection.socket.destroy();
     }
-    const unknown = await send('/v2/models/a/generate', inferenceOf(reference.frame));
+    const unknown = await send('/v2/models/a/generate', makeInference(reference.frame));
     expect([unknown.status, unknown.json().error.code]).toEqual([422, 'STOPLINE_ERR_UNINSPECTED']);
     expect(upstream.received).toEqual([]);
   });
@@ -222,14 +222,14 @@ describe('observing', () => {
 });
 
 it('a partial batch goes on without the refused images', async () => {
-  const answer = await send('/v2/models/some/infer', inferenceOf(strange, reference.frame, strange));
+  const answer = await send('/v2/models/some/infer', makeInference(strange, reference.frame, strange));
   expect(answer).toMatchObject({
     status: 200,
     headers: { 'x-stopline-refused': '0, 2', 'x-stopline-verdict': 'block' },
   });
   const [{ body }] = upstream.received;
-  expect(JSON.parse(String(body))).toEqual(inferenceOf(reference.frame));
-  expect((await send('/v2/models/some/infer', inferenceOf(strange, strange))).status).toBe(422);
+  expect(JSON.parse(String(body))).toEqual(makeInference(reference.frame));
+  expect((await send('/v2/models/some/infer', makeInference(strange, strange))).status).toBe(422);
 });
 
 describe('Envoy ext_authz', () => {
@@ -238,7 +238,7 @@ describe('Envoy ext_authz', () => {
       status: 200,
       headers: { 'x-stopline-verdict': 'pass' },
     });
-    const denied = await send('/ext-authz/v2/models/a/infer', inferenceOf(strange));
+    const denied = await send('/ext-authz/v2/models/a/infer', makeInference(strange));
     expect([denied.status, denied.json().error.code]).toEqual([403, 'STOPLINE_ERR_IMAGE_REFUSED']);
     const part = await send('/ext-authz/classify', reference.frame, { 'x-envoy-auth-partial-body': 'true' });
     expect([part.status, part.json().error.code]).toEqual([403, 'STOPLINE_ERR_REQUEST_TOO_LARGE']);
@@ -281,13 +281,13 @@ describe('a real model behind the gate', () => {
     expect(through.text).toBe(direct.text);
     const metadata = await request(`${front.url}/v2/models/${model.name}`);
     expect(await metadata.body.json()).toMatchObject({ name: model.name, platform: 'onnx_onnxv1' });
-    expect((await send('/v2/models/another/infer', inferenceOf(reference.frame), {}, front.url)).status).toBe(404);
+    expect((await send('/v2/models/another/infer', makeInference(reference.frame), {}, front.url)).status).toBe(404);
   });
 
   it.skipIf(!hasCurl)('curl: the answer of the model, or 422', async () => {
     const post = async (image: Uint8Array) => {
       const file = join(reference.profilePath, '../request.json');
-      writeFileSync(file, JSON.stringify(inferenceOf(image)));
+      writeFileSync(file, JSON.stringify(makeInference(image)));
       const { stdout } = await run('curl', [
         '-s',
         '-w',
@@ -330,7 +330,7 @@ describe('a real model behind the gate', () => {
   it.skipIf(!hasDetector)('a detector that knows traffic lights', async () => {
     const server = await startModelServer({ model: detector });
     const detecting = await start({ upstream: server.url, mode: 'enforce' });
-    const answer = await send(`/v2/models/${server.name}/infer`, inferenceOf(reference.frame), {}, detecting.url);
+    const answer = await send(`/v2/models/${server.name}/infer`, makeInference(reference.frame), {}, detecting.url);
     expect(answer.json().outputs[0].shape).toEqual([1, server.dimension]);
     expect(answer.headers['x-stopline-verdict']).toBe('pass');
     await server.close();

@@ -17,7 +17,7 @@ const minute = 60_000;
 /** A round minute, recent enough not to be too old. */
 const start = Math.floor(Date.now() / minute) * minute - 120 * minute;
 
-function verdictAt(at: number, of: Partial<PastVerdict> = {}): PastVerdict {
+function verdictAt(at: number, options: Partial<PastVerdict> = {}): PastVerdict {
   return {
     source: 'front',
     at,
@@ -34,11 +34,11 @@ function verdictAt(at: number, of: Partial<PastVerdict> = {}): PastVerdict {
     height: 3,
     ms: 20,
     detectors: { combined: 0.5 },
-    ...of,
+    ...options,
   };
 }
 
-const monitorOf = (source: string, text: string) => ({
+const makeMonitor = (source: string, text: string) => ({
   source,
   profile: 'sha',
   state: Buffer.from(text),
@@ -58,8 +58,8 @@ describe('a store', () => {
   it.each(['in a folder', 'in memory'])('%s gives back what was added, also before it is written', async (where) => {
     const folder = where === 'in memory' ? undefined : join(newFolder(), 'made', 'by itself');
     await withStore({ folder }, async (store) => {
-      store.add({ monitors: [monitorOf('front', 'one'), monitorOf('rear', 'two')] });
-      store.add({ monitors: [monitorOf('front', 'three')] });
+      store.add({ monitors: [makeMonitor('front', 'one'), makeMonitor('rear', 'two')] });
+      store.add({ monitors: [makeMonitor('front', 'three')] });
       expect(Buffer.from((await store.monitor('front'))?.state ?? []).toString()).toBe('three');
       await store.flush();
       expect(Buffer.from((await store.monitor('front'))?.state ?? []).toString()).toBe('three');
@@ -78,7 +78,7 @@ describe('a store', () => {
     const folder = newFolder();
     await withStore({ folder }, async (store) => {
       store.add({
-        monitors: [monitorOf('front', 'kept')],
+        monitors: [makeMonitor('front', 'kept')],
         verdicts: [verdictAt(start, { detectors: { combined: 0.25, content: 0.125 } })],
         transitions: [{ source: 'front', at: start, from: 'ok', to: 'drifted', report: '{}' }],
         alerts: ['a', 'b'].map((id) => ({ id, sink: 'webhook', at: start, body: '{}' })),
@@ -165,8 +165,8 @@ describe('the history', () => {
       expect(trend.length).toBeLessThanOrEqual(points + 1); // stretches begin at round times
       for (const point of trend) {
         const inside = rows.filter(({ source, at }) => source === 'front' && at >= point.at && at < point.at + span);
-        const mean = (of: (row: PastVerdict) => number) =>
-          inside.reduce((sum, row) => sum + of(row), 0) / inside.length;
+        const mean = (read: (row: PastVerdict) => number) =>
+          inside.reduce((sum, row) => sum + read(row), 0) / inside.length;
         expect(point.span).toBe(span);
         expect(point.images).toBe(inside.length);
         expect(point.block).toBe(inside.filter(({ verdict }) => verdict === 'block').length);
@@ -224,7 +224,7 @@ describe('a damaged file', () => {
     first.commit({
       ...batch,
       verdicts,
-      monitors: Array.from({ length: 50 }, (_, i) => monitorOf(`s${i}`, 'x'.repeat(2000))),
+      monitors: Array.from({ length: 50 }, (_, i) => makeMonitor(`s${i}`, 'x'.repeat(2000))),
     });
     const names = ['stopline.db', 'stopline.db-wal'];
     // Copied while it is open, so that the write-ahead log is still there.
@@ -254,7 +254,7 @@ describe('a damaged file', () => {
       const database = new StoreDatabase({ ...settings, file: join(folder, 'stopline.db') });
       for (let again = 0; ; again++) {
         try {
-          database.commit({ ...batch, monitors: [monitorOf('after', 'ok')] });
+          database.commit({ ...batch, monitors: [makeMonitor('after', 'ok')] });
           database.verdicts({ limit: 1000 });
           database.monitor('s7');
           break;
@@ -280,7 +280,7 @@ describe('a damaged file', () => {
     await withStore({ folder, notify: (event) => events.push(event) }, async (store) => {
       expect(events.map(({ kind }) => kind)).toEqual(['quarantined', 'renewed']);
       expect(store.quarantined).toBe(1);
-      store.add({ monitors: [monitorOf('front', 'new')] });
+      store.add({ monitors: [makeMonitor('front', 'new')] });
       await store.flush();
       expect(store.degraded).toBeUndefined();
     });

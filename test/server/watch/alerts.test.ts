@@ -74,7 +74,7 @@ async function start(flags: Partial<Config>, folder?: string) {
     ...parts,
     /** What a monitor does when its state changes. */
     async tell(transition: SourceTransition) {
-      const made = alerts.of(transition);
+      const made = alerts.listAlerts(transition);
       store.add({ alerts: made });
       alerts.send(made);
       return made;
@@ -91,7 +91,7 @@ async function start(flags: Partial<Config>, folder?: string) {
 
 const at = Date.UTC(2026, 10, 25, 12);
 
-function transitionOf(from: SourceTransition['from'], to: SourceTransition['to']): SourceTransition {
+function makeTransition(from: SourceTransition['from'], to: SourceTransition['to']): SourceTransition {
   const moved = [{ statistic: 'sharpness', direction: 'low', size: 2.5, pValue: 0.001 }];
   const report = { state: to, moved, causes: [{ cause: 'fog', probability: 0.9 }] } as unknown as DriftReport;
   return { source: 'front', from, to, at, images: 120, evidence: 1.5, text: 'images are <stranger>', report };
@@ -112,7 +112,7 @@ describe('alerts', () => {
       ['ok', 'stale', 3],
       ['stale', 'ok', 3],
     ] as const) {
-      expect(alerts.of(transitionOf(from, to)), `${from} to ${to}`).toHaveLength(count);
+      expect(alerts.listAlerts(makeTransition(from, to)), `${from} to ${to}`).toHaveLength(count);
     }
   });
 
@@ -123,7 +123,7 @@ describe('alerts', () => {
       alertWebhook: `${url.replace('//', '//user:p%40ss@')}/hook?to=ops`,
       alertSecret: secret,
     });
-    const [made] = await service.tell(transitionOf('suspect', 'drifted'));
+    const [made] = await service.tell(makeTransition('suspect', 'drifted'));
     await expect.poll(() => received.length).toBe(1);
     const [{ headers, body, url: path }] = received;
     expect(path).toBe('/hook?to=ops');
@@ -161,8 +161,8 @@ describe('alerts', () => {
   it('reach an Alertmanager in its own form: the one that begins fires, the one that ends is resolved', async () => {
     const { url, received } = await receiver([200]);
     const service = await start({ alertmanager: `${url}/prefix/` });
-    await service.tell(transitionOf('suspect', 'drifted'));
-    await service.tell(transitionOf('drifted', 'recovered'));
+    await service.tell(makeTransition('suspect', 'drifted'));
+    await service.tell(makeTransition('drifted', 'recovered'));
     await expect.poll(() => received.length).toBe(2);
     expect(received.map(({ url: path }) => path)).toEqual(Array(2).fill('/prefix/api/v2/alerts'));
     const [[fires], [ends]] = received.map(({ body }) => JSON.parse(body));
@@ -200,7 +200,7 @@ describe('alerts', () => {
   it('reach Slack as text in which nothing is markup by accident', async () => {
     const { url, received } = await receiver([200]);
     const service = await start({ alertSlack: url });
-    await service.tell(transitionOf('suspect', 'drifted'));
+    await service.tell(makeTransition('suspect', 'drifted'));
     await expect.poll(() => received.length).toBe(1);
     expect(JSON.parse(received[0].body)).toEqual({
       text:
@@ -213,7 +213,7 @@ describe('alerts', () => {
     const { url, received } = await receiver([503, 'reset', 200, 422, 200]);
     const service = await start({ alertWebhook: url });
     const made = [];
-    for (let i = 0; i < 3; i++) made.push(...(await service.tell(transitionOf('ok', 'stale'))));
+    for (let i = 0; i < 3; i++) made.push(...(await service.tell(makeTransition('ok', 'stale'))));
     await expect.poll(() => received.length, { timeout: 20_000 }).toBe(5);
     const [first, second, third] = made.map(({ id }) => id);
     expect(received.map(({ headers }) => headers['webhook-id'])).toEqual([first, first, first, second, third]);
@@ -228,7 +228,7 @@ describe('alerts', () => {
     const folder = join(root, 'hang');
     const { url, received } = await receiver(['hang']);
     const first = await start({ alertWebhook: url, alertSlack: url }, folder);
-    const made = await first.tell(transitionOf('suspect', 'drifted'));
+    const made = await first.tell(makeTransition('suspect', 'drifted'));
     await expect.poll(() => received.length).toBe(2);
     first.alerts.close();
     await first.store.close();

@@ -38,7 +38,7 @@ async function start(flags: Partial<Config> = {}): Promise<Service> {
 
 const size = { width: 320, height: 180 };
 /** Of the camera of the reference. */
-const frameOf = (index: number) => encodeFrame(renderFrame(index, size));
+const makeFrame = (index: number) => encodeFrame(renderFrame(index, size));
 
 async function send({ url }: Service, source: string, frame: Uint8Array): Promise<void> {
   const response = await fetch(`${url}/inspect?source=${source}`, {
@@ -67,7 +67,7 @@ describe('GET /drift', () => {
   it('lists all sources, page by page, and tells of each what is known; a reset makes it learn again', async () => {
     const to = await start({ freezeAfter: 3 });
     expect(await json(`${to.url}/drift`)).toEqual({ total: 0, states: {}, overflowed: 0, sources: [] });
-    await send(to, 'rear', await frameOf(5000));
+    await send(to, 'rear', await makeFrame(5000));
     for (let i = 0; i < 3; i++) await send(to, 'front', reference.frame);
     const list = await json(`${to.url}/drift`);
     expect(list).toMatchObject({ total: 2, states: { learning: 1, frozen: 1 } });
@@ -90,7 +90,7 @@ describe('GET /drift', () => {
       state: 'learning',
     });
     expect(await json(`${to.url}/drift/front`)).toMatchObject({ state: 'learning', images: 0 });
-    await send(to, 'front', await frameOf(6000));
+    await send(to, 'front', await makeFrame(6000));
     expect(await json(`${to.url}/drift/front`)).toMatchObject({ state: 'learning', images: 1 });
     for (const [path, method] of [
       ['/drift/side', 'GET'],
@@ -106,7 +106,7 @@ describe('GET /drift', () => {
   it('tells which camera drifted, since when and by what, and of none beside it', async () => {
     const to = await start();
     for (let i = 0; i < 70; i++) {
-      const good = await frameOf(5000 + i);
+      const good = await makeFrame(5000 + i);
       await send(to, 'front', good);
       await send(to, 'rear', await sharp(good).blur(4).jpeg({ quality: 90 }).toBuffer());
     }
@@ -126,12 +126,12 @@ describe('GET /drift', () => {
   it('goes on after a restart where it was', async () => {
     const stateDir = join(root, 'restart');
     const first = await start({ stateDir });
-    for (let i = 0; i < 5; i++) await send(first, 'front', await frameOf(5000 + i));
+    for (let i = 0; i < 5; i++) await send(first, 'front', await makeFrame(5000 + i));
     const before = await json(`${first.url}/drift/front`);
     await first.close();
     const second = await start({ stateDir });
     expect(await json(`${second.url}/drift/front`)).toEqual(before);
-    await send(second, 'front', await frameOf(7000));
+    await send(second, 'front', await makeFrame(7000));
     await expect.poll(async () => (await json(`${second.url}/drift/front`)).images).toBe(6);
   });
 

@@ -82,7 +82,7 @@ function furnish(scene: Scene, street: Street): void {
   const { half, lane, lanes, pavement, cross, open } = street;
   const drawings: Drawing[] = [];
   build(scene, street, drawings);
-  const clearOf = (z: number) => z < cross[0] - 5 || z > cross[1] + 5;
+  const isClear = (z: number) => z < cross[0] - 5 || z > cross[1] + 5;
   const greenery = random();
   for (const way of [-1, 1] as const) {
     const row = way * (half + Math.min(1.2, pavement / 3));
@@ -93,8 +93,8 @@ function furnish(scene: Scene, street: Street): void {
       z < 150;
       z += gap * (0.8 + 0.4 * random())
     )
-      if (random() < greenery && clearOf(z)) plant(scene, row, z, 5 + 4 * random(), drawings);
-    for (let z = 18 + 14 * random(); z < 170; z += 27) if (clearOf(z)) lampPost(scene, way * (half + 0.5), z, drawings);
+      if (random() < greenery && isClear(z)) plant(scene, row, z, 5 + 4 * random(), drawings);
+    for (let z = 18 + 14 * random(); z < 170; z += 27) if (isClear(z)) lampPost(scene, way * (half + 0.5), z, drawings);
     for (let i = Math.floor(4 * random() ** 1.5); i > 0; i--)
       walk(scene, way * (half + 0.8 + (pavement - 1.4) * random()), 16 + 40 * random(), drawings);
   }
@@ -110,7 +110,7 @@ function furnish(scene: Scene, street: Street): void {
       z -= 6 + 2 * random();
     }
     for (z = stopped ? cross[1] + 12 : z; z < 120; z += 8 + (45 - 30 * busy) * random())
-      if (random() < 0.75 && (aspect !== 'red' || clearOf(z)))
+      if (random() < 0.75 && (aspect !== 'red' || isClear(z)))
         drive(scene, x + 0.4 * (random() - 0.5), z, away ? 0 : 2, drawings);
   }
   for (const way of [-1, 1] as const) {
@@ -135,7 +135,7 @@ type Canvas = Pick<Scene, 'pixels' | 'shadow' | 'coverage' | 'columns'>;
 let spare: Canvas | undefined;
 
 /** Rendering is synchronous, so one canvas serves all frames of a size; every pixel of it is painted again. */
-function canvasOf(width: number, height: number): Canvas {
+function openCanvas(width: number, height: number): Canvas {
   if (spare?.pixels.length !== width * height * 3 || spare.coverage.length !== width + 2) {
     const row = () => new Float32Array(width + 2);
     const [pixels, shadow] = [new Float32Array(width * height * 3), new Float32Array(width * height)];
@@ -171,7 +171,7 @@ function setOut(random: () => number, width: number, height: number): [Scene, St
     random,
     width,
     height,
-    ...canvasOf(width, height),
+    ...openCanvas(width, height),
     focal,
     centre: width * (0.5 + 0.2 * (random() - 0.5)),
     horizon: height * (0.27 + 0.14 * random()),

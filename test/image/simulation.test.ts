@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { loadCore } from '../../src/core/index.ts';
-import { measureExposures } from '../../src/image/exposure.ts';
 import { cropFrame } from '../../src/image/frame.ts';
 import { categoricalProperties, measureBytes } from '../../src/image/measure.ts';
+import { measureSimulations } from '../../src/image/simulation.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 
 const frame = renderFrame(1, { width: 320, height: 180 });
@@ -50,10 +50,10 @@ test('a small frame is left whole, a large crop is bounded', () => {
   }
 });
 
-test('exposures keep the encoder: a clean one measures almost the same, a noisy one is noisier', async () => {
+test('simulations keep the encoder: a clean one measures almost the same, a noisy one is noisier', async () => {
   const bytes = await encodeFrame(frame, { quality: 92 });
   const core = loadCore();
-  const [clean, noisy] = await measureExposures(core, bytes, [
+  const [clean, noisy] = await measureSimulations(core, bytes, [
     { severity: 1, seed: 1, crop: false },
     { cause: 'gaussianNoise', severity: 1, seed: 1, crop: false },
   ]);
@@ -68,12 +68,12 @@ test('exposures keep the encoder: a clean one measures almost the same, a noisy 
   expect(clean.statistics[at('latticeQuality')]).toBe(92);
 });
 
-test('a large image is exposed at the size at which it is inspected, without traces of an encoder that it does not show', async () => {
+test('a large image is simulated at the size at which it is inspected, without traces of an encoder that it does not show', async () => {
   const core = loadCore();
   // 2048x1152 is above the 2.1 megapixels that are inspected as stored, so both sides are halved.
   const bytes = await encodeFrame(renderFrame(2, { width: 2048, height: 1152 }), { quality: 60 });
   const original = await measureBytes(core, bytes);
-  const [clean] = await measureExposures(core, bytes, [{ severity: 1, seed: 1, crop: false }]);
+  const [clean] = await measureSimulations(core, bytes, [{ severity: 1, seed: 1, crop: false }]);
   expect([clean.width, clean.height]).toEqual([2048, 1152]);
   expect(clean.statistics).toEqual(original.statistics);
 });

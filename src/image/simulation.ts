@@ -6,10 +6,10 @@ import type { Embedder } from './embedding/embedder.ts';
 import { encodeLike } from './encode.ts';
 import { cropFrame, type Limits } from './frame.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
-import { measure } from './statistics/statistics.ts';
+import { measureStatistics } from './statistics/statistics.ts';
 
 /** One way to look at a reference image again: a part of it, a simulated cause, or both. */
-export interface Exposure {
+export interface Simulation {
   /** A name in the table of corruptions; none leaves the picture clean. */
   cause?: string;
   severity: Severity;
@@ -18,26 +18,26 @@ export interface Exposure {
   crop: boolean;
 }
 
-/** An image as an exposure shows it. */
-export interface ExposedImage extends MeasuredImage {
+/** An image as an simulation shows it. */
+export interface SimulatedImage extends MeasuredImage {
   /** What the classifier answers to a whole frame; absent without one. */
   classScores?: Float32Array;
 }
 
 /**
- * Measures one image under exposures, each encoded again the way the image was: what a camera with the same encoder would
- * have delivered. The pixels are the exposed ones; whatever only the file says is the original's, because the exposed file
+ * Measures one image under simulations, each encoded again the way the image was: what a camera with the same encoder would
+ * have delivered. The pixels are the simulated ones; whatever only the file says is the original's, because the simulated file
  * is our encoder's doing. However large the image, causes are simulated on the frame as it is inspected, which has at most
  * `inspectionPixels`.
  * @throws {StoplineError} IMAGE_*, OPTION_INVALID, MODEL_FAILED, MODEL_UNSUPPORTED
  */
-export async function measureExposures(
+export async function measureSimulations(
   core: Core,
   bytes: Uint8Array,
-  exposures: readonly Exposure[],
+  simulations: readonly Simulation[],
   limits?: Limits,
   { embedder, classifier }: { embedder?: Embedder; classifier?: Embedder } = {},
-): Promise<ExposedImage[]> {
+): Promise<SimulatedImage[]> {
   // Our own files: no time limit, which a busy machine would exceed at random.
   const unhurried = { ...limits, maxSeconds: 0 };
   const original = await measureBytes(core, bytes, unhurried);
@@ -46,17 +46,17 @@ export async function measureExposures(
   // simulated, a lossless file is what keeps the pixels like those of the reference.
   const isShrunk = frame.width * frame.height < container.width * container.height;
   const encoder: Container = isShrunk ? { ...container, format: 'png' } : container;
-  const measured: ExposedImage[] = [];
-  for (const { cause, severity, seed, crop } of exposures) {
+  const measured: SimulatedImage[] = [];
+  for (const { cause, severity, seed, crop } of simulations) {
     const part = crop ? cropFrame(frame, seed) : frame;
     const changed = cause === undefined ? part : await corrupt(part, cause, severity, seed);
     const encoded = await decode(await encodeLike(changed, encoder), unhurried);
-    const vector = measure(core, encoded.frame, container);
+    const vector = measureStatistics(core, encoded.frame, container);
     // A part of a frame is nothing that the networks are given.
     const [embedding] = crop ? [] : ((await embedder?.embed([encoded.frame])) ?? []);
     const [classScores] = crop ? [] : ((await classifier?.classify([encoded.frame])) ?? []);
-    const of = { ...(embedding && { embedding }), ...(classScores && { classScores }) };
-    measured.push({ ...original, statistics: vector, ...of });
+    const answers = { ...(embedding && { embedding }), ...(classScores && { classScores }) };
+    measured.push({ ...original, statistics: vector, ...answers });
   }
   return measured;
 }
