@@ -14,7 +14,7 @@ import { saveProfile } from '../profile/file.ts';
 import type { Shard } from '../run/inputs/item.ts';
 import { type InputFlags, inputOptions, openInputs, pathsHelp } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
-import { numberOption, settingOption } from './options.ts';
+import { addSimulations, numberOption, settingOption } from './options.ts';
 import { checkWritable, makeFolder } from './output.ts';
 import { startStages } from './progress.ts';
 import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
@@ -67,12 +67,6 @@ export function fitCommand(): Command {
     .addOption(numberOption('--block <RATE>', 'false-alarm rate to promise for block (default: 0.001)'))
     .addOption(
       numberOption(
-        '--simulations <N>',
-        'reference images put through the simulated causes, to learn what rain, blur... look like here; 0 for none (default: 120)',
-      ),
-    )
-    .addOption(
-      numberOption(
         '--power <N>',
         'reference images put through every cause at every severity, to report what the Profile can see; 0 for no report (default: 20, with --classifier 30)',
       ),
@@ -92,6 +86,10 @@ export function fitCommand(): Command {
       'the images of each folder (or match of --group-by) are frames in the order of their names: learn how long they remember, for drift',
     )
     .option('--no-example', 'store no small picture of a typical reference image, which reports show the causes on');
+  addSimulations(
+    command,
+    'reference images put through the simulated causes, to learn what rain, blur... look like here; 0 for none (default: 120)',
+  );
   for (const option of inputOptions()) command.addOption(option);
   return command
     .option('--json', 'print the result as JSON')

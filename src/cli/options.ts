@@ -1,7 +1,8 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { loadConfig } from '../config.ts';
 import { StoplineError } from '../errors.ts';
 import { type Config, type ConfigKey, settings } from '../settings.ts';
+import { note } from './terminal.ts';
 
 const placeholders: Partial<Record<ConfigKey, string>> = {
   profile: 'FILE',
@@ -27,6 +28,17 @@ export function numberOption(flags: string, description: string): Option {
     const value = Number(text);
     if (text.trim() === '' || Number.isNaN(value)) throw new InvalidArgumentError('Expected a number.');
     return value;
+  });
+}
+
+/** Adds `--simulations`, and `--exposures`, as it was called before version 0.2: it does the same and says so. */
+export function addSimulations(command: Command, description: string): void {
+  command.addOption(numberOption('--simulations <N>', description));
+  command.addOption(numberOption('--exposures <N>', 'as --simulations').hideHelp());
+  command.on('option:exposures', () => {
+    note('--exposures is called --simulations now, and will go with the next version.');
+    command.setOptionValue('simulations', command.getOptionValue('exposures'));
+    command.setOptionValue('exposures', undefined);
   });
 }
 

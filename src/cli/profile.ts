@@ -5,7 +5,7 @@ import { loadProfile, saveProfile } from '../profile/file.ts';
 import { fitProgress } from './fit.ts';
 import { pathsHelp } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
-import { numberOption, settingOption } from './options.ts';
+import { addSimulations, numberOption, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
 import { signatureCommands } from './signature.ts';
 import { commandLine, count, note, print, printable, printJson, styled, table } from './terminal.ts';
@@ -33,7 +33,7 @@ export function profileCommand(): Command {
       'Changes what is normal: accepts images that were stopped, after somebody has looked at them. Says who vouches for it.',
     )
     .addHelpText('after', examples);
-  command
+  const acceptance = command
     .command('accept')
     .summary('fold reviewed images into a new version')
     .description(
@@ -46,7 +46,6 @@ export function profileCommand(): Command {
     .requiredOption('-o, --out <FILE>', 'the new Profile')
     .option('--model <FILE>', 'model that the Profile was fitted with, where it is not that of this package')
     .option('--group-by <RULE>', 'as of fit')
-    .addOption(numberOption('--simulations <N>', 'as of fit'))
     .addOption(numberOption('--power <N>', 'as of fit'))
     .addOption(numberOption('--threads <N>', 'worker threads'))
     .addOption(settingOption('s3Endpoint'))
@@ -54,6 +53,7 @@ export function profileCommand(): Command {
     .option('--json', 'print the difference as JSON')
     .addHelpText('after', examples)
     .action(accept);
+  addSimulations(acceptance, 'as of fit');
   for (const part of signatureCommands()) command.addCommand(part);
   return command;
 }

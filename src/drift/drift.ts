@@ -49,7 +49,7 @@ const recent = 64;
  * @example
  * const drift = createDrift(profile, { falseAlarmEvery: 10_000 });
  * const monitor = drift.monitor();
- * const transition = monitor.observe(drift.observationOf(verdict, Date.now()));
+ * const transition = monitor.observe(drift.makeObservation(verdict, Date.now()));
  * if (transition?.to === 'drifted') console.log(monitor.report());
  * @throws {StoplineError} OPTION_INVALID
  */

@@ -146,6 +146,7 @@ describe('stopline fit refuses, and leaves no file', () => {
     ['an output folder that does not exist', () => [reference, '--out', target], 73, 'OUTPUT_UNWRITABLE', /folder does not exist/],
     ['an output that is a folder', () => [reference, '--out', reference], 73, 'OUTPUT_UNWRITABLE', /not a regular file/],
     ['too few exposures', () => [reference, '--out', refused, '--simulations', '5'], 2, 'OPTION_INVALID', /none or 10 to 1000/],
+    ['too few, by the older name', () => [reference, '--out', refused, '--exposures', '5'], 2, 'OPTION_INVALID', /none or 10 to 1000/],
     ['a rate above a half', () => [reference, '--out', refused, '--warn', '0.7'], 2, 'OPTION_INVALID', /0\.7/],
     ['a block rate above the warn rate', () => [reference, '--out', refused, '--warn', '0.01', '--block', '0.02'], 2, 'OPTION_INVALID', /block/],
     ['a pattern that is no regular expression', () => [reference, '--out', refused, '--group-by', '('], 2, 'OPTION_INVALID', /group-by/],

@@ -201,7 +201,7 @@ export async function collectAnswers(embedder: Embedder): Promise<ModelCard['ans
   }));
 }
 
-/** One known answer, and how far the embedder is from it (see `differenceOf`). */
+/** One known answer, and how far the embedder is from it (see `measureDifference`). */
 export interface AnswerCheck {
   frame: string;
   difference: number;

@@ -14,7 +14,7 @@ const refused = /PyFunc|^(ReadFile|WriteFile|MatchingFiles)$|Dataset|Reader(V2)?
 const invalid = (what: string) => new StoplineError('MODEL_INVALID', `Expected a TensorFlow SavedModel but ${what}.`);
 
 /**
- * Reads the files of a SavedModel: saved_model.pb, then what its `variables` folder holds, in the order of `nameOf`.
+ * Reads the files of a SavedModel: saved_model.pb, then what its `variables` folder holds, in the order of `makeName`.
  * @param read reads one regular file of bounded size
  * @throws {StoplineError} MODEL_INVALID, MODEL_TOO_LARGE, and what `read` throws
  */

@@ -134,7 +134,7 @@ function makePlan(steps: readonly number[]): Plan {
 /**
  * The likeliest quality of a pass before the last, whose steps are known.
  * @param counts of |coefficient| in whole DN, 20 x 128
- * @param steps of the last pass (`stepsOf`)
+ * @param steps of the last pass (`listSteps`)
  */
 export function findEarlierPass(counts: Float64Array, steps: readonly number[]): EarlierPass {
   const { patterns, choices } = makePlan(steps);

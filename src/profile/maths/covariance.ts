@@ -2,7 +2,7 @@ import { Matrix } from 'ml-matrix';
 
 /**
  * Mean and Ledoit-Wolf covariance (Ledoit and Wolf 2004; the estimator of scikit-learn): the sample covariance shrunk
- * towards a multiple of the identity, with the intensity in closed form. `valuesOf` is asked twice for each row, so that
+ * towards a multiple of the identity, with the intensity in closed form. `readValues` is asked twice for each row, so that
  * what it computes need not be kept.
  */
 export function ledoitWolf<Row = Float64Array>(

@@ -7,7 +7,7 @@ import type { RowCount, WrittenRow } from './row.ts';
 /** What is kept of an image whose row is finished. */
 export interface JobRow extends WrittenRow {
   name: string;
-  /** See `versionOf`. */
+  /** See `makeVersion`. */
   version: string;
 }
 
