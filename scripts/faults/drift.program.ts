@@ -23,6 +23,7 @@ const monitors = await createMonitors({
   staleAfterMs: 300_000,
   maxSources: sources,
   onTransition: () => [],
+  onAttention: () => [],
 });
 const makeName = (index: number) => `camera-${index}`;
 

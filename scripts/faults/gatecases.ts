@@ -12,7 +12,8 @@ import { saveProfile } from '../../src/profile/file.ts';
 import type { Pool } from '../../src/run/pool.ts';
 import { createWorkerLine } from '../../src/run/workers/line.ts';
 import { buildApp } from '../../src/server/app.ts';
-import { openProfile, refusingPool } from '../../src/server/reload.ts';
+import { createRefusingPool, Judge, type JudgeState } from '../../src/server/judge.ts';
+import { openProfile } from '../../src/server/reload.ts';
 import type { Config } from '../../src/settings.ts';
 import type { ProbeTask } from '../../test/fixtures/pool.program.ts';
 import type { Reference } from '../../test/fixtures/reference.ts';
@@ -54,7 +55,7 @@ async function doomed(task: () => ProbeTask, isFull = false): Promise<Pool> {
     await line.destroy();
   };
   return {
-    ...refusingPool(asStoplineError(new Error('not used'))),
+    ...createRefusingPool(asStoplineError(new Error('not used'))),
     get expectedWaitMs() {
       return line.expectedWaitMs;
     },
@@ -150,18 +151,16 @@ export async function startFaulty(reference: Reference, fault: Partial<JudgeFaul
     watchProfile: false,
   };
   const { config } = loadConfig({ env: {}, flags: { ...usual, ...settings, ...flags, profile, port: 0 } as never });
-  const opened = fault.pool
+  const opened: JudgeState = fault.pool
     ? { pool: await fault.pool(), profile: reference.profile }
-    : await openProfile(config).catch((error) => {
-        const coded = asStoplineError(error);
-        return { pool: refusingPool(coded), profile: coded };
-      });
-  const app = await buildApp(config, opened.pool, opened.profile);
-  await opened.pool.ready().catch(() => undefined);
+    : await openProfile(config).catch((error) => ({ refusal: asStoplineError(error) }));
+  const judge = new Judge(opened);
+  const app = await buildApp(config, judge);
+  await judge.pool.ready().catch(() => undefined);
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   const close = async () => {
     await app.close();
-    await opened.pool.destroy();
+    await judge.pool.destroy();
   };
   return { url, app, close };
 }

@@ -26,6 +26,8 @@ export function mergeStates(shared: Shared, states: readonly Uint8Array[]): Uint
   head.state = worst.head.state;
   head.since = worst.head.since;
   head.before = worst.head.before;
+  if (worst.head.alarm) head.alarm = worst.head.alarm;
+  else delete head.alarm;
   // Counted from here on: numbers of images of one replica mean nothing to another.
   head.alarmImage = head.images;
   head.stateImage = head.images;

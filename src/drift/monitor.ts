@@ -2,30 +2,13 @@ import { probit } from 'simple-statistics';
 import { hashDistance } from '../image/hash.ts';
 import { createMemory, type Memory, packDeviation, packState, type Sizes } from './memory.ts';
 import type { Observation } from './observation.ts';
-import { createDependence } from './pace.ts';
-import type { DriftReport, DriftState, Transition } from './report.ts';
-import { collectEvidence, type Head, restore, type Shared } from './state.ts';
-import { buildReport } from './summary.ts';
-import { track } from './track.ts';
-
-/** Watches one source. */
-export interface Monitor {
-  readonly state: DriftState;
-  /** Takes one image; says when the state changes. Images that were seen before, in any order, change nothing. */
-  observe(observation: Observation): Transition | undefined;
-  /**
-   * Tells the time, every few seconds or so: only this finds out that no images come.
-   * @param now milliseconds since 1970
-   */
-  tick(now: number): Transition | undefined;
-  report(): DriftReport;
-  /** Everything it knows: `createDrift(...).monitor(state)` goes on from there. */
-  save(): Uint8Array;
-}
-
-/** From this share of the evidence of an alarm on a source is suspect, and below the second it no longer is. */
-const suspectFrom = 0.1;
-const suspectUntil = 0.02;
+import { createDependence, type Dependence } from './pace.ts';
+import { describeRecent, type RecentLevel, summarizeRecent, takeVerdict } from './recent.ts';
+import type { DriftReport, DriftState, Glance, Transition } from './report.ts';
+import { collectEvidence, createHead, type Head, readSettled, restore, type Shared } from './state.ts';
+import { buildReport, countCalmImages, glanceAt, suspectFrom, suspectUntil } from './summary.ts';
+import { type Track, track } from './track.ts';
+import { describeFrozen } from './trust.ts';
 
 /** Evidence of one statistic that says nothing yet: its threshold is some hundred times that of the score. */
 const calmStatistic = 1e-5;
@@ -37,173 +20,224 @@ const causeWeight = 0.1;
 const maxCauses = 8;
 export const maxFrames = 5;
 
-/** A Profile that changed makes the numbers of another meaningless: then it learns again. */
+/** Goes on from a saved state; one of another Profile or version is left aside, and the source learns again. */
 export function createMonitor(shared: Shared, saved?: Uint8Array): Monitor {
-  const { profile, detector, detectors, sizes } = shared;
-  const restored = saved && restore(shared, saved);
-  const memory: Memory = restored?.memory ?? createMemory(sizes);
-  const head: Head = restored?.head ?? {
-    profile,
-    detector,
-    state: 'learning',
-    since: 0,
-    before: 'learning',
-    at: 0,
-    images: 0,
-    repeats: 0,
-    run: 0,
-    hash: '',
-    rows: 0,
-    recents: 0,
-    spacing: 1,
-    seriesLength: 0,
-    pace: null,
-    alarms: 0,
-    alarmImage: 0,
-    calm: { score: 0, statistic: 0 },
-    alarmTook: 0,
-    stateImage: 0,
-    causes: {},
-    frames: [],
-  };
-  const isNew = saved !== undefined && restored === undefined;
-  let quietMs = 0;
-  let ticked: number | undefined;
-  const dependence = createDependence(shared, head);
-  const series = {
-    values: memory.series,
-    length: head.seriesLength,
-    spacing: head.spacing,
-    times: head.times,
-  };
-  const numbers = new Float64Array(sizes.series);
+  return new Monitor(shared, saved);
+}
 
-  const change = (to: DriftState, text: string, id?: string): Transition | undefined => {
+/** Watches one source. */
+export class Monitor {
+  readonly #shared: Shared;
+  readonly #memory: Memory;
+  readonly #head: Head;
+  readonly #dependence: Dependence;
+  readonly #series: Track;
+  readonly #numbers: Float64Array;
+  /** Whether a state was given that another Profile or version has saved. */
+  readonly #isNew: boolean;
+  #quietMs = 0;
+  #ticked: number | undefined;
+
+  constructor(shared: Shared, saved?: Uint8Array) {
+    const restored = saved && restore(shared, saved);
+    this.#shared = shared;
+    this.#memory = restored?.memory ?? createMemory(shared.sizes);
+    this.#head = restored?.head ?? createHead(shared);
+    this.#isNew = saved !== undefined && restored === undefined;
+    this.#dependence = createDependence(shared, this.#head);
+    const { seriesLength: length, spacing, times } = this.#head;
+    this.#series = { values: this.#memory.series, length, spacing, times };
+    this.#numbers = new Float64Array(shared.sizes.series);
+  }
+
+  get state(): DriftState {
+    return this.#head.state;
+  }
+
+  get recentLevel(): RecentLevel {
+    return this.#head.level;
+  }
+
+  /** Takes one image; says when the state changes. Images that were seen before, in any order, change nothing. */
+  observe(observation: Observation): Transition | undefined {
+    const head = this.#head;
+    const memory = this.#memory;
+    const at = Number.isFinite(observation.at) ? observation.at : head.at;
+    const key = readKey(observation.id);
+    const seen = findRecent(memory, head, key);
+    // The same image of the same moment was delivered twice.
+    if (seen >= 0 && memory.recentAt[seen] === at) return undefined;
+    head.at = Math.max(head.at, at);
+    if (head.since === 0) head.since = head.at;
+    this.#quietMs = 0;
+    const isSame = head.images > 0 && isSamePicture(memory, head, observation);
+    if (head.images > 0 && (seen >= 0 || isSame)) {
+      const loop = seen >= 0 ? countSince(memory, head, seen) : 1;
+      if (seen >= 0) memory.recentAt[seen] = at;
+      else remember(memory, head, key, at);
+      return this.#repeat(isSame ? 1 : loop, observation.id);
+    }
+    remember(memory, head, key, at);
+    head.run = 0;
+    head.loop = 1;
+    head.hash = observation.hash;
+    memory.lastZ.set(observation.z);
+    this.#take(observation);
+    return this.#judge(observation.id);
+  }
+
+  /**
+   * Tells the time, every few seconds or so: only this finds out that no images come.
+   * @param now milliseconds since 1970
+   */
+  tick(now: number): Transition | undefined {
+    const { staleAfterMs } = this.#shared;
+    const head = this.#head;
+    // A clock that jumps must not make a source stale at once.
+    if (this.#ticked !== undefined) {
+      this.#quietMs += Math.max(0, Math.min(now - this.#ticked, staleAfterMs / 4));
+    }
+    this.#ticked = now;
+    if (head.images === 0 || head.state === 'stale' || this.#quietMs < staleAfterMs) return undefined;
+    head.at = Math.max(head.at, now);
+    return this.#change('stale', `no image for ${Math.round(this.#quietMs / 1000)} s`);
+  }
+
+  /** What is cheap to tell. */
+  glance(): Glance {
+    return glanceAt(this.#shared, this.#head, this.#memory, this.#dependence);
+  }
+
+  report(): DriftReport {
+    return buildReport(this.#shared, this.#head, this.#memory, this.#dependence, this.#isNew);
+  }
+
+  /** Everything it knows: `createDrift(...).monitor(state)` goes on from there. */
+  save(): Uint8Array {
+    return packState(this.#head, this.#memory.bytes);
+  }
+
+  /** Takes an image that came before; `loop` is how many pictures it lies back. */
+  #repeat(loop: number, id: string): Transition | undefined {
+    const head = this.#head;
+    head.repeats++;
+    head.loop = head.run === 0 ? loop : Math.max(head.loop, loop);
+    head.run++;
+    const times = head.run + 1;
+    if (times < this.#shared.freezeAfter) return undefined;
+    const text = describeFrozen({ pictures: head.loop, times });
+    return this.#change('frozen', text[0].toLowerCase() + text.slice(1), id);
+  }
+
+  /** Adds a new image to all that is known. */
+  #take(observation: Observation): void {
+    const head = this.#head;
+    const memory = this.#memory;
+    const { detectors, sizes } = this.#shared;
+    measureSeries(this.#shared, observation, this.#numbers);
+    track(this.#series, this.#numbers, head.images);
+    head.seriesLength = this.#series.length;
+    head.spacing = this.#series.spacing;
+    head.times = this.#series.times;
+    if (this.#dependence.refresh()) {
+      // What was added up at another pace proves nothing.
+      memory.score.fill(0);
+      memory.statistics.fill(0);
+      head.calm = { score: head.images, statistic: head.images };
+    }
+    detectors.update(memory, observation, this.#dependence.pace());
+    const spacing = Math.max(1, Math.ceil(this.#dependence.time() / 4));
+    if (head.images % spacing === 0) keepRow(memory, head, sizes, observation);
+    note(head, observation, detectors.weight(observation.score));
+    takeVerdict(head, observation.verdict);
+    head.images++;
+  }
+
+  #change(to: DriftState, text: string, id?: string): Transition | undefined {
+    const head = this.#head;
     if (to === head.state) return undefined;
     const from = head.state;
-    const { share } = collectEvidence(shared, memory);
-    if (to === 'stale' || to === 'frozen') head.before = from === 'stale' || from === 'frozen' ? head.before : from;
+    const { share } = collectEvidence(this.#shared, this.#memory);
+    if (to === 'stale' || to === 'frozen') head.before = readSettled(head);
     head.state = to;
     head.since = head.at;
     head.stateImage = head.images;
     return { from, to, at: head.at, ...(id !== undefined && { id }), images: head.images, evidence: share, text };
-  };
+  }
 
   /** The state that the evidence speaks for, of a source whose images come and differ. */
-  const judge = (id: string): Transition | undefined => {
-    const { share, by, score, statistic } = collectEvidence(shared, memory);
-    const current = head.state === 'stale' || head.state === 'frozen' ? head.before : head.state;
-    const back = head.state !== current ? 'images come again' : undefined;
-    const alone = shared.correlation ? '' : ', which alone is no alarm unless the reference is ordered (fit --ordered)';
-    const signs = `there are first signs of a change${by === 'score' ? '' : ` of ${by}${alone}`}`;
-    if (score < suspectUntil) head.calm.score = head.images;
-    if (statistic < calmStatistic) head.calm.statistic = head.images;
-    if (share >= 1 && dependence.known()) {
-      head.alarms++;
-      head.lastAlarmAt = head.at;
-      const calm = by === 'score' ? head.calm.score : head.calm.statistic;
-      head.alarmTook = head.images - Math.max(calm, head.alarmImage);
-      head.alarmImage = head.images;
-      const text =
-        by === 'score'
-          ? `images are stranger than those of the reference, for about ${head.alarmTook} images`
-          : `${by} lies elsewhere than in the reference, for about ${head.alarmTook} images`;
-      const transition = change('drifted', text, id);
-      memory.score.fill(0);
-      memory.statistics.fill(0);
-      return transition && { ...transition, evidence: share };
-    }
-    const effective = head.images / dependence.time();
-    const isLearnt = dependence.known() && effective >= shared.learnFor;
-    switch (current) {
-      case 'drifted': {
-        const wait = Math.max(shared.learnFor * dependence.time(), 3 * head.alarmTook);
-        if (head.images - head.alarmImage >= wait && share < suspectFrom) {
-          return change('recovered', 'images are like those of the reference again', id);
-        }
-        break;
-      }
-      case 'recovered':
-        if (share >= suspectFrom) return change('suspect', signs, id);
-        if (head.images - head.stateImage >= shared.learnFor * dependence.time()) {
-          head.frames = [];
-          return change('ok', 'images have been like those of the reference for a while', id);
-        }
-        break;
-      case 'suspect':
-        if (share < suspectUntil) return change('ok', 'the signs of a change were nothing', id);
-        break;
-      default:
-        if (!isLearnt) return change('learning', dependence.why(), id) ?? undefined;
-        if (share >= suspectFrom) return change('suspect', signs, id);
-        if (current === 'learning') return change('ok', 'images are like those of the reference', id);
-    }
-    return back === undefined ? undefined : change(current, back, id);
-  };
+  #judge(id: string): Transition | undefined {
+    const head = this.#head;
+    const evidence = collectEvidence(this.#shared, this.#memory);
+    if (evidence.score < suspectUntil) head.calm.score = head.images;
+    if (evidence.statistic < calmStatistic) head.calm.statistic = head.images;
+    if (evidence.share >= 1 && this.#dependence.known()) return this.#raise(evidence, id);
+    const current = readSettled(head);
+    const next = this.#choose(current, evidence) ?? { to: current, text: 'images come again' };
+    return this.#change(next.to, next.text, id);
+  }
 
-  return {
-    get state() {
-      return head.state;
-    },
-    observe(observation) {
-      const { id, z } = observation;
-      const at = Number.isFinite(observation.at) ? observation.at : head.at;
-      const key = hashId(id);
-      const seen = findRecent(memory, head, key);
-      // Delivered twice: the same image of the same moment.
-      if (seen >= 0 && memory.recentAt[seen] === at) return undefined;
-      head.at = Math.max(head.at, at);
-      if (head.since === 0) head.since = head.at;
-      quietMs = 0;
-      const isRepeat = head.images > 0 && (seen >= 0 || isSamePicture(memory, head, observation));
-      if (seen >= 0) memory.recentAt[seen] = at;
-      else remember(memory, head, key, at, sizes.recent);
-      if (isRepeat) {
-        head.repeats++;
-        head.run++;
-        if (head.run + 1 < shared.freezeAfter) return undefined;
-        return change('frozen', `the same picture came ${head.run + 1} times in a row`, id);
-      }
-      head.run = 0;
-      head.hash = observation.hash;
-      memory.lastZ.set(z);
+  /** Raises an alarm, or another one while it lasts. */
+  #raise({ share, by }: Evidence, id: string): Transition | undefined {
+    const head = this.#head;
+    const memory = this.#memory;
+    const calm = by === 'score' ? head.calm.score : head.calm.statistic;
+    head.alarms++;
+    head.lastAlarmAt = head.at;
+    head.alarmTook = head.images - Math.max(calm, head.alarmImage);
+    head.alarmImage = head.images;
+    const text =
+      by === 'score'
+        ? `images are stranger than those of the reference, for about ${head.alarmTook} images`
+        : `${by} lies elsewhere than in the reference, for about ${head.alarmTook} images`;
+    head.alarm = { at: head.at, share, by, text };
+    const transition = this.#change('drifted', text, id);
+    memory.score.fill(0);
+    memory.statistics.fill(0);
+    return transition && { ...transition, evidence: share };
+  }
 
-      measureSeries(shared, observation, numbers);
-      track(series, numbers, head.images);
-      head.seriesLength = series.length;
-      head.spacing = series.spacing;
-      head.times = series.times;
-      if (dependence.refresh()) {
-        // What was added up at another pace proves nothing.
-        memory.score.fill(0);
-        memory.statistics.fill(0);
-        head.calm = { score: head.images, statistic: head.images };
-      }
-      detectors.update(memory, observation, dependence.pace());
-      const spacing = Math.max(1, Math.ceil(dependence.time() / 4));
-      if (head.images % spacing === 0) keepRow(memory, head, sizes, observation);
-      note(head, observation, detectors.weight(observation.score));
-      head.images++;
-      return judge(id);
-    },
-    tick(now) {
-      // A clock that jumps must not make a source stale at once.
-      if (ticked !== undefined) quietMs += Math.max(0, Math.min(now - ticked, shared.staleAfterMs / 4));
-      ticked = now;
-      if (head.images === 0 || head.state === 'stale' || quietMs < shared.staleAfterMs) return undefined;
-      head.at = Math.max(head.at, now);
-      return change('stale', `no image for ${Math.round(quietMs / 1000)} s`);
-    },
-    report() {
-      return buildReport(shared, head, memory, dependence, isNew);
-    },
-    save() {
-      return packState(head, memory.bytes);
-    },
-  };
+  /** Where a source goes from its state without an alarm; undefined where it stays. */
+  #choose(current: DriftState, { share, by }: Evidence): { to: DriftState; text: string } | undefined {
+    const head = this.#head;
+    const isBlocked = head.level === 'blocked';
+    const hasSigns = share >= suspectFrom || isBlocked;
+    if (current === 'drifted') {
+      const isLong = head.images - head.alarmImage >= countCalmImages(this.#shared, head, this.#dependence);
+      if (!isLong || hasSigns) return undefined;
+      return { to: 'recovered', text: 'images are like those of the reference again' };
+    }
+    if (current === 'suspect') {
+      if (share >= suspectUntil || isBlocked) return undefined;
+      return { to: 'ok', text: 'the signs of a change were nothing' };
+    }
+    const least = this.#shared.learnFor * this.#dependence.time();
+    if (current !== 'recovered' && !(this.#dependence.known() && head.images >= least)) {
+      return { to: 'learning', text: this.#dependence.why() };
+    }
+    if (hasSigns) return { to: 'suspect', text: this.#describeSigns(by, share) };
+    if (current === 'learning') return { to: 'ok', text: 'images are like those of the reference' };
+    if (current === 'recovered' && head.images - head.stateImage >= least) {
+      head.frames = [];
+      return { to: 'ok', text: 'images have been like those of the reference for a while' };
+    }
+    return undefined;
+  }
+
+  #describeSigns(by: string, share: number): string {
+    const latest = describeRecent(summarizeRecent(this.#head, this.#head.causes));
+    if (share < suspectFrom && latest !== undefined) return latest;
+    if (by === 'score') return 'there are first signs of a change';
+    const alone = this.#shared.correlation
+      ? ''
+      : ', which alone is no alarm unless the reference is ordered (fit --ordered)';
+    return `there are first signs of a change of ${by}${alone}`;
+  }
 }
 
-function hashId(id: string): [number, number] {
+type Evidence = ReturnType<typeof collectEvidence>;
+
+function readKey(id: string): [number, number] {
   return [Number.parseInt(id.slice(0, 8), 16) >>> 0, Number.parseInt(id.slice(8, 16), 16) >>> 0];
 }
 
@@ -213,8 +247,14 @@ function findRecent({ recentId }: Memory, { recents }: Head, [high, low]: [numbe
   return -1;
 }
 
-function remember(memory: Memory, head: Head, key: [number, number], at: number, recent: number): void {
-  const place = head.recents % recent;
+/** How many pictures back the one at a place of the ring came first: 1 is the newest. */
+function countSince({ recentAt }: Memory, { recents }: Head, place: number): number {
+  const size = recentAt.length;
+  return ((((recents - 1 - place) % size) + size) % size) + 1;
+}
+
+function remember(memory: Memory, head: Head, key: [number, number], at: number): void {
+  const place = head.recents % memory.recentAt.length;
   memory.recentId.set(key, 2 * place);
   memory.recentAt[place] = at;
   head.recents++;

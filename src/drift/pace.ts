@@ -1,5 +1,7 @@
 import type { Pace } from './detectors.ts';
+import type { Learning } from './report.ts';
 import type { Head, Shared } from './state.ts';
+import { countToEstimate } from './track.ts';
 
 /** A stream is taken to remember longer than the reference only where it does so by this factor. */
 const slower = 1.5;
@@ -28,6 +30,19 @@ export function createDependence({ correlation, detectors, learnFor }: Shared, h
       dependence.known()
         ? `fewer than ${learnFor} images, counted as if they were independent, have come`
         : 'how long the stream remembers is not known yet',
+    /** How far a source is that learns. */
+    learning(): Learning {
+      const { images } = head;
+      if (!dependence.known()) {
+        const more = countToEstimate({ length: head.seriesLength, spacing: head.spacing });
+        const text = `how long the stream remembers is not known after ${images} images, at least ${more} more`;
+        return { images, needed: learnFor, more, text };
+      }
+      const independent = Math.floor(images / time());
+      const more = Math.max(0, Math.ceil(learnFor * time() - images));
+      const text = `${Math.min(independent, learnFor)} of ${learnFor} independent images, about ${more} images more`;
+      return { images, independent, needed: learnFor, more, text };
+    },
     /** Takes up new correlation times; says whether evidence that was gathered with others is void. */
     refresh() {
       const score = time();

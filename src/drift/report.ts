@@ -5,10 +5,11 @@ import {
   maximumMeanDiscrepancy,
   wasserstein,
 } from '../profile/maths/twosample.ts';
+import type { RecentVerdicts } from './recent.ts';
 
 /**
  * `learning`: too little is known to call it ok. `suspect`: a tenth of the evidence of an alarm. `recovered`: like the
- * reference again, until it has been so for a while. `stale`: no images come. `frozen`: the same image comes again and again.
+ * reference again, until it has been so for a while. `stale`: no images come. `frozen`: the same images come again and again.
  */
 export type DriftState = 'learning' | 'ok' | 'suspect' | 'drifted' | 'recovered' | 'stale' | 'frozen';
 
@@ -38,11 +39,50 @@ export interface Moved {
   pValue: number;
 }
 
-/** What is known of one source. */
-export interface DriftReport {
+/** How far a source is that learns. */
+export interface Learning {
+  /** Images so far, and how many independent ones they count as; absent while it is not known how long the stream remembers. */
+  images: number;
+  independent?: number;
+  /** Independent images that are needed. */
+  needed: number;
+  /** Images that are still to come, at least. */
+  more: number;
+  /** Such as "4 of 20 independent images, about 100 images more". */
+  text: string;
+}
+
+/** The alarm that a drifted source is in. */
+export interface Alarm {
+  /** Milliseconds since 1970. */
+  at: number;
+  /** Share of the evidence that an alarm needs, when it was raised. */
+  share: number;
+  /** The statistic that had most of the evidence, or `score`. */
+  by: string;
+  text: string;
+  /** What ends it: images that must still come, and in words. */
+  ends: { more: number; text: string };
+}
+
+/** What is known of one source at a glance. */
+export interface Glance {
   state: DriftState;
   /** Milliseconds since 1970. */
   since: number;
+  /** Where it is stale or frozen: the state before. */
+  before?: DriftState;
+  /** Where it is learning. */
+  learning?: Learning;
+  /** Where it is drifted, or was so before it became stale or frozen. */
+  alarm?: Alarm;
+  /** Where it is frozen: so many pictures come again and again, in so many images in a row. One picture: the camera hangs. */
+  frozen?: { pictures: number; times: number };
+  recent: RecentVerdicts;
+}
+
+/** All that is known of one source. */
+export interface DriftReport extends Glance {
   /** Where the state is learning: why. */
   reason?: string;
   /** Images that counted; the same picture again does not. */
@@ -52,8 +92,11 @@ export interface DriftReport {
   falseAlarmEvery: number;
   /** What is promised, in words. */
   promise: string;
-  /** Evidence as a share of what an alarm needs: 1 is an alarm. `by` is the statistic that has most, or `score`. */
-  evidence: { share: number; by: string; alarms: number; lastAlarmAt?: number };
+  /**
+   * Evidence as a share of what an alarm needs: 1 is an alarm. `by` is the statistic that has most, or `score`. While a source is
+   * drifted both are those of the alarm, and `now` is what has come together since.
+   */
+  evidence: { share: number; by: string; now: number; alarms: number; lastAlarmAt?: number };
   /** How long the stream remembers, and who says so; absent while unknown. */
   correlationTime?: { images: number; from: 'reference' | 'stream' };
   /** As many independent images would tell as much as all that came. */

@@ -1,6 +1,7 @@
 import type { DecideBy } from '../profile/verdict.ts';
 import type { Calibration, Detectors } from './detectors.ts';
 import { createMemory, type Memory, type Sizes, unpackState } from './memory.ts';
+import type { RecentMemory } from './recent.ts';
 import type { DriftReport, DriftState } from './report.ts';
 
 /** What all sources of one Profile share. */
@@ -30,7 +31,7 @@ export interface Shared {
 const mostUnordered = 0.99;
 
 /** What is saved besides the numbers of `Memory`. */
-export interface Head {
+export interface Head extends RecentMemory {
   profile: string;
   detector: DecideBy;
   state: DriftState;
@@ -40,8 +41,9 @@ export interface Head {
   at: number;
   images: number;
   repeats: number;
-  /** Of the same picture, until now. */
+  /** Images in a row that came before, and how many pictures they go round. */
   run: number;
+  loop: number;
   hash: string;
   rows: number;
   recents: number;
@@ -55,12 +57,48 @@ export interface Head {
   /** Image number of the last alarm, and of the last images before it at which score and statistics said nothing. */
   alarmImage: number;
   calm: { score: number; statistic: number };
-  /** Images that the last alarm took. */
+  /** Images that the last alarm took, its evidence and what it was about. */
   alarmTook: number;
+  alarm?: { at: number; share: number; by: string; text: string };
   stateImage: number;
   causes: Record<string, number>;
   flip?: number;
   frames: { id: string; at: number; pValue: number; weight: number }[];
+}
+
+export function createHead({ profile, detector }: Shared): Head {
+  return {
+    profile,
+    detector,
+    state: 'learning',
+    since: 0,
+    before: 'learning',
+    at: 0,
+    images: 0,
+    repeats: 0,
+    run: 0,
+    loop: 1,
+    hash: '',
+    rows: 0,
+    recents: 0,
+    spacing: 1,
+    seriesLength: 0,
+    pace: null,
+    alarms: 0,
+    alarmImage: 0,
+    calm: { score: 0, statistic: 0 },
+    alarmTook: 0,
+    stateImage: 0,
+    causes: {},
+    frames: [],
+    verdicts: '',
+    level: 'calm',
+  };
+}
+
+/** The state of a source whose images come and differ. */
+export function readSettled({ state, before }: Head): DriftState {
+  return state === 'stale' || state === 'frozen' ? before : state;
 }
 
 export function restore(shared: Shared, saved: Uint8Array): { head: Head; memory: Memory } | undefined {
@@ -69,7 +107,8 @@ export function restore(shared: Shared, saved: Uint8Array): { head: Head; memory
   const { version: _, ...head } = unpacked.header as unknown as Head & { version: number };
   if (head.profile !== shared.profile || head.detector !== shared.detector) return undefined;
   try {
-    return { head, memory: createMemory(shared.sizes, unpacked.bytes) };
+    // A state that an earlier version saved lacks what has been added since.
+    return { head: { ...createHead(shared), ...head }, memory: createMemory(shared.sizes, unpacked.bytes) };
   } catch {
     return undefined;
   }

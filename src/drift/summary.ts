@@ -1,7 +1,44 @@
 import { type Memory, unpackDeviation } from './memory.ts';
 import type { Dependence } from './pace.ts';
-import { type DriftReport, movedContent, movedStatistics } from './report.ts';
-import { collectEvidence, type Head, type Shared } from './state.ts';
+import { summarizeRecent } from './recent.ts';
+import { type Alarm, type DriftReport, type Glance, movedContent, movedStatistics } from './report.ts';
+import { collectEvidence, type Head, readSettled, type Shared } from './state.ts';
+
+/** From this share of the evidence of an alarm on a source is suspect, and below the second it no longer is. */
+export const suspectFrom = 0.1;
+export const suspectUntil = 0.02;
+
+/** Images without signs that end an alarm. */
+export function countCalmImages({ learnFor }: Shared, head: Head, dependence: Dependence): number {
+  return Math.max(learnFor * dependence.time(), 3 * head.alarmTook);
+}
+
+/** What is cheap to tell of a source, at any moment. */
+export function glanceAt(shared: Shared, head: Head, memory: Memory, dependence: Dependence): Glance {
+  const { state, since, before } = head;
+  const isInterrupted = state === 'stale' || state === 'frozen';
+  const alarm = describeAlarm(shared, head, memory, dependence);
+  return {
+    state,
+    since,
+    ...(isInterrupted && { before }),
+    ...(state === 'learning' && { learning: dependence.learning() }),
+    ...(alarm && { alarm }),
+    ...(state === 'frozen' && { frozen: { pictures: head.loop, times: head.run + 1 } }),
+    recent: summarizeRecent(head, head.causes),
+  };
+}
+
+function describeAlarm(shared: Shared, head: Head, memory: Memory, dependence: Dependence): Alarm | undefined {
+  if (readSettled(head) !== 'drifted' || !head.alarm) return undefined;
+  const { share } = collectEvidence(shared, memory);
+  const since = head.images - head.alarmImage;
+  const more = Math.max(0, Math.ceil(countCalmImages(shared, head, dependence) - since));
+  const below = `evidence is below ${suspectFrom} of an alarm, and it is ${round(share)} now`;
+  const calm = more > 0 ? `after ${more} more images, if ${below}` : `when ${below}`;
+  const text = head.level === 'blocked' ? `${calm}, and no longer half of the images are blocked` : calm;
+  return { ...head.alarm, ends: { more, text } };
+}
 
 export function buildReport(
   shared: Shared,
@@ -11,7 +48,8 @@ export function buildReport(
   isNew: boolean,
 ): DriftReport {
   const { names, sizes, falseAlarmEvery } = shared;
-  const { share, by } = collectEvidence(shared, memory);
+  const glance = glanceAt(shared, head, memory, dependence);
+  const { share: now, by } = collectEvidence(shared, memory);
   const correlationTime = dependence.known()
     ? { images: round(dependence.time()), from: dependence.from() }
     : undefined;
@@ -30,16 +68,16 @@ export function buildReport(
   const total = Object.values(head.causes).reduce((sum, value) => sum + value, 0);
   const reason = isNew ? 'the Profile is another one, so it learns again' : dependence.why();
   return {
-    state: head.state,
-    since: head.since,
+    ...glance,
     ...(head.state === 'learning' && { reason }),
     images: head.images,
     repeats: head.repeats,
     falseAlarmEvery,
     promise: shared.promise(correlationTime),
     evidence: {
-      share,
-      by,
+      share: glance.alarm?.share ?? now,
+      by: glance.alarm?.by ?? by,
+      now,
       alarms: head.alarms,
       ...(head.lastAlarmAt !== undefined && { lastAlarmAt: head.lastAlarmAt }),
     },

@@ -36,6 +36,11 @@ export function track(state: Track, numbers: ArrayLike<number>, image: number): 
   if (state.length % leastSeries === 0) estimate(state, count);
 }
 
+/** Images until the correlation time is estimated again. */
+export function countToEstimate({ length, spacing }: Pick<Track, 'length' | 'spacing'>): number {
+  return (leastSeries - (length % leastSeries)) * spacing;
+}
+
 function forget(state: Track, count: number): void {
   const gone = leastSeries;
   for (let i = 0; i < count; i++) {

@@ -21,63 +21,116 @@ export interface Judgement {
 
 export type Watcher = (judgement: Judgement) => void;
 
+/** What a judge judges by: a Profile and a pool that judges by it, or why there is none. */
+export type JudgeState = { profile: Profile; pool: Pool } | { refusal: StoplineError };
+
+export interface JudgeOptions {
+  source: string;
+  requestId: string;
+  signal?: AbortSignal;
+  /** The array is read afterwards, so the worker gets a copy. */
+  keep?: boolean;
+}
+
 /**
  * The one place where a service judges images, however they came: POST /inspect, the gate, the proxy. Whoever keeps account
- * of verdicts (drift, quarantine, history, live events) watches here. Holds the Profile in force and the threads that judge
+ * of verdicts (drift, quarantine, history, live events) watches here. Holds the Profile in force and the workers that judge
  * by it; both are replaced together.
  */
-export interface Judge {
+export class Judge {
+  readonly #watchers: Watcher[] = [];
+  readonly #replaceWatchers: ((profile: Profile) => void)[] = [];
+  #wantsBytes = false;
+  #pool: Pool;
+  #profile: Profile | undefined;
+  #refusal: StoplineError | undefined;
+
+  constructor(state: JudgeState) {
+    if ('refusal' in state) {
+      this.#refusal = state.refusal;
+      this.#pool = createRefusingPool(state.refusal);
+    } else {
+      this.#profile = state.profile;
+      this.#pool = state.pool;
+    }
+  }
+
+  get hasProfile(): boolean {
+    return this.#profile !== undefined;
+  }
+
+  /** Why there is no Profile. */
+  get refusal(): StoplineError | undefined {
+    return this.#refusal;
+  }
+
   /** The Profile in force. @throws {StoplineError} PROFILE_*, MODEL_* where there is none, because it cannot be used */
-  readonly profile: Profile;
-  readonly pool: Pool;
+  get profile(): Profile {
+    if (!this.#profile) throw this.#refusal;
+    return this.#profile;
+  }
+
+  get pool(): Pool {
+    return this.#pool;
+  }
+
   /**
    * @param image the encoded image, or its pixels; the array is empty afterwards unless `keep` is set or a watcher wants it
    * @throws {StoplineError} IMAGE_*, FRAME_INVALID, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
    */
-  inspect(
-    image: Uint8Array | Frame,
-    options: { source: string; requestId: string; signal?: AbortSignal; keep?: boolean },
-  ): Promise<Verdict>;
+  async inspect(image: Uint8Array | Frame, options: JudgeOptions): Promise<Verdict> {
+    const { source, requestId, signal, keep = false } = options;
+    const verdict = await this.#pool.inspect(image, { signal, transfer: !keep && !this.#wantsBytes });
+    const kept = image instanceof Uint8Array ? { bytes: image } : { frame: image };
+    const judgement: Judgement = { verdict, source, at: Date.now(), requestId, ...(this.#wantsBytes && kept) };
+    for (const watcher of this.#watchers) watcher(judgement);
+    return verdict;
+  }
+
   /** Calls the watcher after each verdict, in the order in which they were reached. It must not throw or block. */
-  watch(watcher: Watcher, wants?: { bytes: boolean }): void;
+  watch(watcher: Watcher, wants?: { bytes: boolean }): void {
+    this.#watchers.push(watcher);
+    if (wants?.bytes) this.#wantsBytes = true;
+  }
+
   /** Judges by another Profile, or with another pool, from now on. A pool that is replaced finishes what it accepted and ends. */
-  replace(pool: Pool, profile: Profile): void;
+  replace(pool: Pool, profile: Profile): void {
+    const previous = this.#pool;
+    this.#pool = pool;
+    this.#profile = profile;
+    this.#refusal = undefined;
+    if (previous !== pool) void previous.close();
+    for (const watcher of this.#replaceWatchers) watcher(profile);
+  }
+
   /** Calls the watcher after each change of the Profile. It must not throw or block. */
-  onReplace(watcher: (profile: Profile) => void): void;
+  onReplace(watcher: (profile: Profile) => void): void {
+    this.#replaceWatchers.push(watcher);
+  }
 }
 
-/** @param profile the one that `pool` judges by, or why there is none: the pool then refuses with the same error */
-export function createJudge(pool: Pool, profile: Profile | StoplineError): Judge {
-  const watchers: Watcher[] = [];
-  const replaceWatchers: ((profile: Profile) => void)[] = [];
-  let wantsBytes = false;
-  let current = { pool, profile };
+/** In place of a pool where there is no Profile to judge by: refuses everything with what is wrong. */
+export function createRefusingPool(refusal: StoplineError): Pool {
+  const refuse = () => Promise.reject(refusal);
   return {
-    get profile() {
-      if (current.profile instanceof StoplineError) throw current.profile;
-      return current.profile;
+    info: { threads: 0 },
+    crashes: 0,
+    isFailing: false,
+    queued: 0,
+    running: 0,
+    expectedWaitMs: 0,
+    admit() {
+      throw refusal;
     },
-    get pool() {
-      return current.pool;
-    },
-    async inspect(image, { source, requestId, signal, keep = false }) {
-      const verdict = await current.pool.inspect(image, { signal, transfer: !keep && !wantsBytes });
-      const kept = image instanceof Uint8Array ? { bytes: image } : { frame: image };
-      const judgement: Judgement = { verdict, source, at: Date.now(), requestId, ...(wantsBytes && kept) };
-      for (const watcher of watchers) watcher(judgement);
-      return verdict;
-    },
-    watch(watcher, wants) {
-      watchers.push(watcher);
-      if (wants?.bytes) wantsBytes = true;
-    },
-    replace(pool, profile) {
-      const { pool: previous } = current;
-      current = { pool, profile };
-      if (previous !== pool) void previous.close();
-      for (const watcher of replaceWatchers) watcher(profile);
-    },
-    onReplace: (watcher) => void replaceWatchers.push(watcher),
+    ready: refuse,
+    inspect: refuse,
+    explain: refuse,
+    inspectFile: refuse,
+    score: refuse,
+    measure: refuse,
+    simulate: refuse,
+    close: () => Promise.resolve(),
+    destroy: () => Promise.resolve(),
   };
 }
 

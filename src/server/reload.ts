@@ -15,7 +15,7 @@ import type { Judge } from './judge.ts';
 const watchMs = 1000;
 
 /**
- * The Profile of the configuration and threads that judge by it, not yet warm.
+ * Opens the Profile of the configuration and workers that judge by it, not yet warm.
  * @throws {StoplineError} PROFILE_*, MODEL_*
  */
 export async function openProfile(config: Config): Promise<{ profile: Profile; pool: Pool }> {
@@ -51,93 +51,72 @@ function openPool(config: Config, profile: Profile): Promise<Pool> {
   });
 }
 
-/** In place of a pool where there is no Profile to judge by: refuses everything with what is wrong. */
-export function refusingPool(error: StoplineError): Pool {
-  const refuse = () => Promise.reject(error);
-  return {
-    info: { threads: 0 },
-    crashes: 0,
-    isFailing: false,
-    queued: 0,
-    running: 0,
-    expectedWaitMs: 0,
-    admit() {
-      throw error;
-    },
-    ready: refuse,
-    inspect: refuse,
-    explain: refuse,
-    inspectFile: refuse,
-    score: refuse,
-    measure: refuse,
-    simulate: refuse,
-    close: () => Promise.resolve(),
-    destroy: () => Promise.resolve(),
-  };
-}
+/** Reloads one after the other; those who ask while one waits get the answer of that one. */
+export class Reloader {
+  readonly #config: Config;
+  readonly #judge: Judge;
+  readonly #log: FastifyBaseLogger;
+  #running: Promise<unknown> = Promise.resolve();
+  #waiting: Promise<{ profile: Profile; changed: boolean }> | undefined;
+  #isClosed = false;
 
-export interface Reloader {
+  constructor(config: Config, judge: Judge, log: FastifyBaseLogger) {
+    this.#config = config;
+    this.#judge = judge;
+    this.#log = log;
+  }
+
   /**
    * Reads the Profile file again. Where it holds another Profile, the processes that judge are told, one after the other, or
    * threads are started and warmed up with it and then take over; whatever goes wrong, the Profile in force stays.
    * @throws {StoplineError} PROFILE_*, MODEL_*, CORE_UNAVAILABLE, OPTION_INVALID
    */
-  reload(): Promise<{ profile: Profile; changed: boolean }>;
-  /** Replaces nothing any more, and waits for what is under way. */
-  close(): Promise<void>;
-}
+  reload(): Promise<{ profile: Profile; changed: boolean }> {
+    if (this.#waiting) return this.#waiting;
+    const waiting = this.#running.then(() => this.#load());
+    this.#waiting = waiting;
+    this.#running = waiting.catch((error) => {
+      this.#log.error(
+        { code: asStoplineError(error).code, err: error },
+        'profile not reloaded: the one in force stays',
+      );
+    });
+    return waiting;
+  }
 
-/** Reloads one after the other; those who ask while one waits get the answer of that one. */
-export function createReloader(config: Config, judge: Judge, log: FastifyBaseLogger): Reloader {
-  let running: Promise<unknown> = Promise.resolve();
-  let isClosed = false;
-  let waiting: Promise<{ profile: Profile; changed: boolean }> | undefined;
+  /** Replaces nothing any more, and waits for what is under way. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#running;
+  }
+
+  async #load(): Promise<{ profile: Profile; changed: boolean }> {
+    this.#waiting = undefined;
+    const judge = this.#judge;
+    const profile = await readProfile(this.#config);
+    if (judge.hasProfile && profile.sha256 === judge.profile.sha256) return { profile, changed: false };
+    judge.replace(await this.#preparePool(profile), profile);
+    this.#log.info({ profile: profile.sha256, name: profile.name }, 'profile reloaded');
+    return { profile, changed: true };
+  }
+
   /** The pool in force, told to judge by the Profile, or a new one where there is none that can be told. */
-  const poolFor = async (profile: Profile): Promise<Pool> => {
-    const { pool } = judge;
+  async #preparePool(profile: Profile): Promise<Pool> {
+    const { pool } = this.#judge;
     if (pool.renew) {
       await pool.renew(profile);
       return pool;
     }
-    const next = await openPool(config, profile);
+    const next = await openPool(this.#config, profile);
     try {
       await next.ready();
-      if (isClosed) throw new StoplineError('CLOSED', 'Expected a serving replica but this one is shutting down.');
+      if (this.#isClosed)
+        throw new StoplineError('CLOSED', 'Expected a serving replica but this one is shutting down.');
     } catch (error) {
       await next.destroy();
       throw error;
     }
     return next;
-  };
-  const load = async () => {
-    waiting = undefined;
-    const profile = await readProfile(config);
-    if (profile.sha256 === currentSha256(judge)) return { profile, changed: false };
-    judge.replace(await poolFor(profile), profile);
-    log.info({ profile: profile.sha256, name: profile.name }, 'profile reloaded');
-    return { profile, changed: true };
-  };
-  return {
-    reload() {
-      if (waiting) return waiting;
-      waiting = running.then(load);
-      running = waiting.catch((error) => {
-        log.error({ code: asStoplineError(error).code, err: error }, 'profile not reloaded: the one in force stays');
-      });
-      return waiting;
-    },
-    async close() {
-      isClosed = true;
-      await running;
-    },
-  };
-}
-
-function currentSha256(judge: Judge): string | undefined {
-  try {
-    return judge.profile.sha256;
-  } catch {
-    return undefined;
   }
 }
 

@@ -5,7 +5,8 @@ import { asStoplineError, StoplineError } from '../errors.ts';
 import type { Pool } from '../run/pool.ts';
 import type { Config } from '../settings.ts';
 import { checkOpenness } from './http/access.ts';
-import { openProfile, type Reloader, refusingPool } from './reload.ts';
+import { Judge } from './judge.ts';
+import { openProfile, type Reloader } from './reload.ts';
 import { checkVersions } from './versions.ts';
 
 /**
@@ -41,27 +42,33 @@ export async function serve(config: Config): Promise<Service> {
   }
   checkOpenness(config);
   const unsafe = checkVersions();
-  const { profile, pool } = await openProfile(config).catch((error) => {
-    // A gate that is to let through what it cannot judge must be there to do so; a better Profile may come.
-    const coded = asStoplineError(error);
-    if (config.upstream === undefined) throw coded;
-    return { profile: coded, pool: refusingPool(coded) };
-  });
+  const judge = await openJudge(config);
   // A second of work that the workers need not wait for.
   const { buildApp } = await import('./app.ts');
-  const app = await buildApp(config, pool, profile).catch(async (error) => {
-    await pool.destroy();
+  const app = await buildApp(config, judge).catch(async (error) => {
+    await judge.pool.destroy();
     throw error;
   });
   for (const { text } of unsafe) app.log.warn(text);
   const url = await listen(app, config);
-  const service = startService(app, url, config.drainTimeoutMs);
-  await pool.ready().catch(async (error) => {
+  const service = new ListeningService(app, url, config.drainTimeoutMs);
+  await judge.pool.ready().catch(async (error) => {
     if (config.upstream !== undefined) return; // logged, and told by every answer
     await service.close();
     throw error;
   });
   return service;
+}
+
+async function openJudge(config: Config): Promise<Judge> {
+  try {
+    return new Judge(await openProfile(config));
+  } catch (error) {
+    // A gate that is to let through what it cannot judge must be there to do so; a better Profile may come.
+    const refusal = asStoplineError(error);
+    if (config.upstream === undefined) throw refusal;
+    return new Judge({ refusal });
+  }
 }
 
 async function listen(app: FastifyInstance, { host, port }: Config): Promise<string> {
@@ -83,57 +90,69 @@ async function listen(app: FastifyInstance, { host, port }: Config): Promise<str
   }
 }
 
-function startService(app: FastifyInstance, url: string, drainTimeoutMs: number): Service {
-  // Counted from the headers on: a socket that a load balancer holds open without a request must not delay the end.
-  let inFlight = 0;
-  app.server.prependListener('request', countRequest);
-  app.server.prependListener('checkContinue', countRequest);
-  function countRequest(_request: unknown, response: NodeJS.EventEmitter) {
-    inFlight += 1;
+class ListeningService implements Service {
+  readonly url: string;
+  readonly ended: Promise<boolean>;
+  readonly #app: FastifyInstance;
+  readonly #drainTimeoutMs: number;
+  /** Counted from the headers on: a socket that a load balancer holds open without a request must not delay the end. */
+  #inFlight = 0;
+  #draining: Promise<boolean> | undefined;
+  #end: (isClean: boolean) => void = () => undefined;
+
+  constructor(app: FastifyInstance, url: string, drainTimeoutMs: number) {
+    this.#app = app;
+    this.url = url;
+    this.#drainTimeoutMs = drainTimeoutMs;
+    this.ended = new Promise<boolean>((resolve) => {
+      this.#end = resolve;
+    });
+    const count = (_request: unknown, response: NodeJS.EventEmitter) => this.#countRequest(response);
+    app.server.prependListener('request', count);
+    app.server.prependListener('checkContinue', count);
+  }
+
+  get pool(): Pool {
+    return this.#app.judge.pool;
+  }
+
+  reload(): ReturnType<Reloader['reload']> {
+    return this.#app.reloader.reload();
+  }
+
+  close(): Promise<boolean> {
+    if (!this.#draining) {
+      this.#draining = this.#drain();
+      void this.#draining.then(this.#end);
+    }
+    return this.#draining;
+  }
+
+  #countRequest(response: NodeJS.EventEmitter): void {
+    this.#inFlight += 1;
     response.once('close', () => {
-      inFlight -= 1;
-      app.server.emit('answered');
+      this.#inFlight -= 1;
+      this.#app.server.emit('answered');
     });
   }
 
-  const drain = async (): Promise<boolean> => {
-    app.log.info({ inFlight }, 'draining');
+  async #drain(): Promise<boolean> {
+    const app = this.#app;
+    app.log.info({ inFlight: this.#inFlight }, 'draining');
     const lingered = once(app.server, 'lingered');
     const closed = app.close(); // refuses at once, then stops accepting; resolves when the last connection has ended
     await lingered;
-    const deadline = AbortSignal.timeout(drainTimeoutMs);
-    while (inFlight > 0 && !deadline.aborted) {
+    const deadline = AbortSignal.timeout(this.#drainTimeoutMs);
+    while (this.#inFlight > 0 && !deadline.aborted) {
       await once(app.server, 'answered', { signal: deadline }).catch(() => undefined);
     }
-    const isClean = inFlight === 0;
-    if (!isClean) app.log.warn({ inFlight }, 'the drain time is over: requests are cut off');
+    const isClean = this.#inFlight === 0;
+    if (!isClean) app.log.warn({ inFlight: this.#inFlight }, 'the drain time is over: requests are cut off');
     app.server.closeAllConnections();
-    await closed; // also of images that a gate judges beside
+    await closed; // waits also for images that a gate judges beside
     await app.judge.pool.destroy();
     return isClean;
-  };
-
-  let draining: Promise<boolean> | undefined;
-  let end: (isClean: boolean) => void;
-  const ended = new Promise<boolean>((resolve) => {
-    end = resolve;
-  });
-  const close = () => {
-    if (!draining) {
-      draining = drain();
-      draining.then(end);
-    }
-    return draining;
-  };
-  return {
-    url,
-    get pool() {
-      return app.judge.pool;
-    },
-    ended,
-    close,
-    reload: () => app.reloader.reload(),
-  };
+  }
 }
 
 /**

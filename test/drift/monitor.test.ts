@@ -29,7 +29,14 @@ const shared = makeShared(reference, {});
 function camera(seed: number) {
   const random = new Random(seed);
   let number = 0;
-  return (change: { score?: number; z?: (z: Float32Array) => void; projection?: number } = {}): Observation => {
+  return (
+    change: {
+      score?: number;
+      z?: (z: Float32Array) => void;
+      projection?: number;
+      verdict?: Observation['verdict'];
+    } = {},
+  ): Observation => {
     const [own] = random.normals(1);
     const score = own + (change.score ?? 0);
     const z = random.normals(count);
@@ -39,7 +46,7 @@ function camera(seed: number) {
     return {
       id: [...random.words(8)].map((word) => word.toString(16).padStart(8, '0')).join(''),
       at: 1_700_000_000_000 + 1000 * number,
-      verdict: pValue <= 0.01 ? 'warn' : 'pass',
+      verdict: change.verdict ?? (pValue <= 0.01 ? 'warn' : 'pass'),
       decidedBy: 'combined',
       pValue,
       score,
@@ -239,10 +246,137 @@ describe('the state of a source', () => {
     const merged = createMonitor(shared, mergeStates(shared, [b.save(), a.save()]));
     const [ra, rb, rm] = [a.report(), b.report(), merged.report()];
     expect(rm.images).toBe(240);
-    expect(rm.evidence.share).toBeLessThanOrEqual((ra.evidence.share + rb.evidence.share) / 2 + 1e-9);
+    expect(rm.evidence.now).toBeLessThanOrEqual((ra.evidence.now + rb.evidence.now) / 2 + 1e-9);
+    // Replicas that do not agree show the alarm of the one that raised it.
+    expect(rm.evidence.share).toBe(ra.evidence.share);
+    expect(rm.alarm).toMatchObject({ by: 'score', share: ra.evidence.share });
     expect(rm.window.to).toBe(ra.window.to);
     expect(createMonitor(shared, mergeStates(shared, [])).report().images).toBe(0);
     expect(mergeStates(shared, [a.save()])).toEqual(a.save());
+  });
+});
+
+describe('what is said of a source', () => {
+  const unknown = makeShared({ ...reference, correlation: undefined }, {});
+  const glanceAfter = (monitor: Monitor, images: number, next: () => Observation) => {
+    run(monitor, images, next);
+    return monitor.glance();
+  };
+
+  it('while it learns: how far it is, with what is known of the memory of the stream and without', () => {
+    const ordered = makeShared(
+      { ...reference, correlation: { score: 25, statistics: new Float64Array(count).fill(25) } },
+      {},
+    );
+    const monitor = createMonitor(ordered);
+    const next = camera(20);
+    expect(glanceAfter(monitor, 100, next).learning).toEqual({
+      images: 100,
+      independent: 4,
+      needed: 20,
+      more: 400,
+      text: '4 of 20 independent images, about 400 images more',
+    });
+    // What it says is what it does: the state changes with the image that was said to be the last.
+    expect(path(run(monitor, 399, next))).toEqual([]);
+    expect(monitor.glance().learning?.more).toBe(1);
+    expect(path(run(monitor, 1, next))).toEqual(['ok']);
+    expect(monitor.glance().learning).toBeUndefined();
+    expect(glanceAfter(createMonitor(unknown), 10, camera(21)).learning).toEqual({
+      images: 10,
+      needed: 20,
+      more: 54,
+      text: 'how long the stream remembers is not known after 10 images, at least 54 more',
+    });
+  });
+
+  it('at once, when images are blocked, long before the evidence is enough: never ok while they are', () => {
+    const monitor = createMonitor(unknown);
+    const next = camera(22);
+    const blocked = () => next({ verdict: 'block' });
+    expect(glanceAfter(monitor, 4, blocked).recent.level).toBe('calm');
+    expect(glanceAfter(monitor, 1, blocked).recent).toEqual({
+      images: 5,
+      warn: 0,
+      block: 5,
+      level: 'blocked',
+      cause: 'fog',
+    });
+    expect(glanceAfter(monitor, 20, blocked)).toMatchObject({
+      state: 'learning',
+      recent: { images: 25, warn: 0, block: 25, level: 'blocked', cause: 'fog' },
+    });
+    // The scores are those of the reference: the slow monitor alone would call the source ok after 64 images.
+    const [transition, ...others] = run(monitor, 200, blocked);
+    expect(transition).toMatchObject({ from: 'learning', to: 'suspect', images: 64 });
+    expect(transition.text).toBe('25 of the last 25 images blocked, likely fog');
+    expect(others).toEqual([]);
+    // It wavers less than the counts: seven passes of 25 end nothing, 19 do.
+    expect(glanceAfter(monitor, 18, () => next({ verdict: 'pass' })).recent.level).toBe('blocked');
+    expect(path(run(monitor, 1, () => next({ verdict: 'pass' })))).toEqual(['ok']);
+    expect(monitor.glance().recent.level).toBe('calm');
+  });
+
+  it.each(['recovered', 'drifted', 'stale', 'frozen'] as const)('is not ok either on the way from %s', (from) => {
+    const monitor = createMonitor(shared);
+    const next = camera(23);
+    run(monitor, 200, next);
+    const picture = next();
+    if (from === 'drifted' || from === 'recovered') run(monitor, 5, () => next({ score: 5 }));
+    if (from === 'recovered') while (monitor.state !== 'recovered') monitor.observe(next());
+    if (from === 'stale') for (let i = 0; i < 400; i++) monitor.tick(1_800_000_000_000 + 1000 * i);
+    if (from === 'frozen') for (let i = 0; i < 20; i++) monitor.observe({ ...picture, at: picture.at + 100 * i });
+    expect(monitor.state).toBe(from);
+    const seen = Array.from({ length: 300 }, () => {
+      monitor.observe(next({ verdict: 'block' }));
+      return monitor.glance();
+    });
+    const bad = seen.filter(({ recent }) => recent.level === 'blocked').map(({ state }) => state);
+    expect(bad.length).toBeGreaterThan(270);
+    expect(new Set(bad)).not.toContain('ok');
+    expect(new Set(bad)).not.toContain('recovered');
+  });
+
+  it('while it is drifted: the evidence of the alarm, and what ends it, which then does', () => {
+    const monitor = createMonitor(shared);
+    const next = camera(24);
+    run(monitor, 200, next);
+    const [alarm] = run(monitor, 10, () => next({ score: 5 })).filter(({ to }) => to === 'drifted');
+    const { evidence } = monitor.report();
+    expect(evidence).toMatchObject({ share: expect.any(Number), by: 'score' });
+    expect(evidence.share).toBeGreaterThanOrEqual(1);
+    expect(monitor.glance().alarm).toMatchObject({ by: 'score', text: expect.stringContaining('stranger') });
+    expect(monitor.glance().alarm?.ends.text).toMatch(/^after \d+ more images, if evidence is below 0.1 of an alarm/);
+    expect(alarm.evidence).toBeGreaterThanOrEqual(1);
+    let images = monitor.glance().alarm?.ends.more ?? 0;
+    expect(path(run(monitor, images - 1, next))).not.toContain('recovered');
+    // A chance stretch of strange images may put it off: then it says when, anew.
+    for (images = 1; monitor.state === 'drifted' && images < 200; images++) monitor.observe(next());
+    expect(images).toBeLessThan(10);
+    expect(monitor.state).toBe('recovered');
+    expect(monitor.glance().alarm).toBeUndefined();
+  });
+
+  it('while it is frozen or stale: which of two things it is, and the state before', () => {
+    const monitor = createMonitor(shared);
+    const next = camera(25);
+    run(monitor, 200, next);
+    run(monitor, 10, () => next({ score: 5 }));
+    const pictures = [next(), next(), next(), next(), next()];
+    const times = (which: Observation[], count: number) =>
+      Array.from({ length: count }, (_, i) => ({ ...which[i % which.length], at: pictures[4].at + 10 * (i + 1) }));
+    const frozen = times(pictures.slice(4), 12).flatMap((image) => monitor.observe(image) ?? []);
+    expect(frozen[0]).toMatchObject({ to: 'frozen', text: 'the same picture came 10 times in a row' });
+    expect(monitor.glance()).toMatchObject({ state: 'frozen', before: 'drifted', frozen: { pictures: 1, times: 13 } });
+    expect(monitor.glance().alarm?.by).toBe('score');
+    for (let i = 0; i < 400; i++) monitor.tick(1_800_000_000_000 + 1000 * i);
+    expect(monitor.glance()).toMatchObject({ state: 'stale', before: 'drifted' });
+    const loop = createMonitor(shared);
+    run(loop, 100, next);
+    for (const image of pictures) loop.observe(image);
+    const looped = times(pictures, 40).flatMap((image) => loop.observe(image) ?? []);
+    expect(looped[0].text).toBe('the last 5 pictures came again and again, 9 images in a row');
+    expect(loop.glance()).toMatchObject({ state: 'frozen', before: 'ok', frozen: { pictures: 5, times: 41 } });
   });
 });
 

@@ -11,6 +11,7 @@ import type { Verdict } from '../../src/profile/verdict.ts';
 import { createPool, type Pool } from '../../src/run/pool.ts';
 import { buildApp } from '../../src/server/app.ts';
 import { refusalSchema, verdictSchema } from '../../src/server/http/schemas.ts';
+import { Judge } from '../../src/server/judge.ts';
 import type { Config } from '../../src/settings.ts';
 import { fitReference, type Reference } from '../fixtures/reference.ts';
 
@@ -25,7 +26,7 @@ function makeConfig(flags: Partial<Config> = {}): Config {
 beforeAll(async () => {
   reference = await fitReference();
   pool = await createPool({ profile: reference.profilePath, threads: 1, maxWaitMs: 1000 });
-  app = await buildApp(makeConfig({ bodyLimit: 200_000 }), pool, reference.profile);
+  app = await buildApp(makeConfig({ bodyLimit: 200_000 }), new Judge({ pool, profile: reference.profile }));
   await pool.ready();
 });
 afterAll(async () => {
@@ -231,7 +232,7 @@ describe('limits', () => {
       threads: 1,
       limits: { maxPixels: 320 * 180 - 1 },
     });
-    const tight = await buildApp(makeConfig(), small, reference.profile);
+    const tight = await buildApp(makeConfig(), new Judge({ pool: small, profile: reference.profile }));
     const payload = Buffer.from(reference.frame);
     const response = await tight.inject({ method: 'POST', url: '/inspect', headers: jpeg, payload });
     expect(response.json().error.code).toBe('STOPLINE_ERR_IMAGE_TOO_MANY_PIXELS');
@@ -249,7 +250,10 @@ describe('request ids', () => {
   });
 
   it('come from a trusted header when they are harmless', async () => {
-    const trusting = await buildApp(makeConfig({ trustedRequestId: true }), pool, reference.profile);
+    const trusting = await buildApp(
+      makeConfig({ trustedRequestId: true }),
+      new Judge({ pool, profile: reference.profile }),
+    );
     const readId = async (id: string) =>
       (await trusting.inject({ url: '/health/live', headers: { 'x-request-id': id } })).headers['x-request-id'];
     expect(await readId('trace-1.2:3')).toBe('trace-1.2:3');
@@ -277,7 +281,7 @@ describe('GET routes', () => {
 
   it('/health/ready says why not while the workers start, and when they cannot', async () => {
     const starting = await createPool({ profile: reference.profilePath, threads: 1 });
-    const early = await buildApp(makeConfig(), starting, reference.profile);
+    const early = await buildApp(makeConfig(), new Judge({ pool: starting, profile: reference.profile }));
     const response = await early.inject('/health/ready');
     expect([response.statusCode, response.json()]).toEqual([503, { ready: false, reason: 'starting' }]);
     await starting.ready();
@@ -286,7 +290,7 @@ describe('GET routes', () => {
     await starting.close();
 
     const broken = await createPool({ profile: reference.profile, blockWhen: 'no rule', threads: 1 });
-    const failed = await buildApp(makeConfig(), broken, reference.profile);
+    const failed = await buildApp(makeConfig(), new Judge({ pool: broken, profile: reference.profile }));
     await expect(broken.ready()).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
     expect((await failed.inject('/health/ready')).json()).toEqual({ ready: false, reason: 'failed' });
     await failed.close();
@@ -303,7 +307,7 @@ describe('GET routes', () => {
 
 describe('GET /metrics', () => {
   it('counts verdicts, refusals, stages and requests under bounded labels', async () => {
-    const fresh = await buildApp(makeConfig(), pool, reference.profile);
+    const fresh = await buildApp(makeConfig(), new Judge({ pool, profile: reference.profile }));
     const payload = Buffer.from(reference.frame);
     const { verdict } = (
       await fresh.inject({ method: 'POST', url: '/inspect', headers: jpeg, payload })

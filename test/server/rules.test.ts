@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.ts';
 import { createPool } from '../../src/run/pool.ts';
 import { buildApp } from '../../src/server/app.ts';
+import { Judge } from '../../src/server/judge.ts';
 import { fitReference } from '../fixtures/reference.ts';
 
 const folder = fileURLToPath(new URL('../../docs/alerts/', import.meta.url));
@@ -22,7 +23,7 @@ it('the alert rules and the dashboard ask only for metrics that there are', asyn
   const quarantine = `${reference.profilePath}.kept`;
   const nowhere = { redis: 'redis://127.0.0.1:1', alertWebhook: 'http://127.0.0.1:1' };
   const { config } = loadConfig({ env: {}, flags: { logLevel: 'silent', quarantine, ...nowhere } });
-  const app = await buildApp(config, pool, reference.profile);
+  const app = await buildApp(config, new Judge({ pool, profile: reference.profile }));
   try {
     await pool.ready();
     const metrics = (await app.inject('/metrics')).body;

@@ -8,64 +8,22 @@ import type { Config } from '../../settings.ts';
 import type { Judge, Judgement } from '../judge.ts';
 import { bucketStore } from './bucket.ts';
 import { folderStore } from './folder.ts';
-import { type ItemStore, type Kept, makeItem, type QuarantineItem, unknownItem } from './item.ts';
+import { type Kept, type QuarantineItem, unknownItem } from './item.ts';
+import { type QuarantineQuery, Shelf } from './shelf.ts';
 
 /** Images that wait to be written, because a disk or bucket may be slower than a gate, or gone; beyond it the oldest go. */
 const maxWaiting = { images: 64, bytes: 64 * 1024 ** 2 };
 /** How long until what failed is tried again; doubled each time. */
 const retryMs = { first: 1000, longest: 30_000 };
-/** How often it is looked at what else happened to the place: images age, people clear up, another service writes, too. */
+/** How often the place is looked at again. */
 const refreshMs = 300_000;
 const closeTimeoutMs = 5000;
 const dayMs = 86_400_000;
 
-/** Which images of a quarantine are meant. */
-export interface QuarantineQuery {
-  /** Those that somebody found to be as they should be, in place of those to be looked at. */
-  isAccepted?: boolean;
-  verdict?: QuarantineItem['verdict'];
-  source?: string;
-  /** Judged before this time. */
-  before?: number;
-  limit: number;
-}
-
-/** Where images that were warned of or blocked are kept for people to look at: bounded in number, bytes and age. */
-export interface Quarantine {
-  /** The folder or bucket. Accepted images are under `accepted` in it, until somebody takes them away. */
-  readonly place: string;
-  /** Newest first. */
-  list(query: QuarantineQuery): QuarantineItem[];
-  /** The sources of all of them, sorted. */
-  sources(options: { isAccepted?: boolean }): string[];
-  /** Images to be looked at, and their bytes. */
-  readonly count: number;
-  readonly bytes: number;
-  /** Images that were accepted; they are not counted among the others, and no bound removes them. */
-  readonly accepted: number;
-  /** Images that were to be kept and were not. */
-  readonly dropped: number;
-  /** Images in memory that wait to be written. */
-  readonly waiting: number;
-  /** Why nothing can be kept for now. */
-  readonly degraded: string | undefined;
-  /** @throws {StoplineError} ITEM_UNKNOWN; STORE_UNAVAILABLE, OBJECTS_UNAVAILABLE, INPUT_UNREADABLE */
-  read(id: string): Promise<{ item: QuarantineItem; verdict: Verdict; isAccepted: boolean }>;
-  /** @throws {StoplineError} as `read` */
-  image(id: string): Promise<{ item: QuarantineItem; bytes: Uint8Array }>;
-  /** @throws {StoplineError} as `read`, and OUTPUT_UNWRITABLE */
-  remove(id: string): Promise<void>;
-  /** Moves it to the accepted images, or back. @throws {StoplineError} as `remove` */
-  setAccepted(id: string, isAccepted: boolean): Promise<void>;
-  /** Writes what waits, for at most 5 s, and keeps nothing more. */
-  close(): Promise<void>;
-}
-
-/** One of the two places, with what is known to be in it, oldest first. */
-interface Shelf {
-  store: ItemStore;
-  items: Map<string, QuarantineItem>;
-}
+type QuarantineConfig = Pick<
+  Config,
+  'quarantine' | 'quarantineImages' | 'quarantineBytes' | 'quarantineDays' | 'quarantineShare' | 's3Endpoint'
+>;
 
 interface WaitingImage {
   kept: Omit<Kept, 'bytes'>;
@@ -78,217 +36,258 @@ interface WaitingImage {
  * while it cannot be written, images wait in memory and are tried again.
  * @throws {StoplineError} OUTPUT_UNWRITABLE, OPTION_INVALID, PACKAGE_MISSING
  */
-export async function openQuarantine(config: Config, judge: Judge, log: FastifyBaseLogger): Promise<Quarantine> {
-  const place = config.quarantine as string;
-  const openShelf = (at: string): Shelf => ({
-    store: isObjectUrl(place) ? bucketStore(at, { endpoint: config.s3Endpoint }) : folderStore(at),
-    items: new Map(),
-  });
-  const stopped = openShelf(place);
-  const accepted = openShelf(`${place.replace(/\/+$/, '')}/accepted`);
-  const maxAgeMs = config.quarantineDays * dayMs;
-  let bytes = 0;
-  let lastAt = 0;
-  let dropped = 0;
-  let degraded: string | undefined;
-  const queue: WaitingImage[] = [];
-  let refreshAt = 0;
-  let isClosed = false;
-  let working: Promise<void> | undefined;
-  let retryIn = retryMs.first;
-  let timer: NodeJS.Timeout | undefined;
+export async function openQuarantine(
+  config: QuarantineConfig,
+  judge: Judge,
+  log: FastifyBaseLogger,
+): Promise<Quarantine> {
+  const quarantine = new Quarantine(config, log);
+  await quarantine.open();
+  judge.watch((judgement) => quarantine.keep(judgement), { bytes: true });
+  return quarantine;
+}
 
-  const count = () => {
-    bytes = [...stopped.items.values()].reduce((sum, item) => sum + item.bytes, 0);
-  };
-  const forget = async (shelf: Shelf, item: QuarantineItem) => {
-    await shelf.store.remove(item);
-    if (shelf.items.delete(item.id) && shelf === stopped) bytes -= item.bytes;
-  };
-  /** Oldest first, until the rest is within its bounds. */
-  const prune = async () => {
-    const oldest = Date.now() - maxAgeMs;
-    for (const item of stopped.items.values()) {
-      const { size } = stopped.items;
-      if (size <= config.quarantineImages && bytes <= config.quarantineBytes && item.at >= oldest) return;
-      await forget(stopped, item);
-    }
-  };
-  const refresh = async () => {
-    for (const shelf of [stopped, accepted]) {
-      const known = new Map(shelf.items);
-      const found = new Map((await shelf.store.list(known)).map((item) => [item.id, item]));
-      for (const id of known.keys()) if (!found.has(id)) shelf.items.delete(id);
-      // One that was known and is no more was removed meanwhile.
-      for (const [id, item] of found) if (!known.has(id)) shelf.items.set(id, item);
-      shelf.items = byTime(shelf.items);
-    }
-    // On its way from one to the other, here or there.
-    for (const id of accepted.items.keys()) stopped.items.delete(id);
-    count();
-    refreshAt = performance.now() + refreshMs;
-  };
-  const isKnown = (id: string) => stopped.items.has(id) || accepted.items.has(id);
-  const save = async (about: WaitingImage['kept'], image: Uint8Array) => {
-    if (isKnown(about.id)) return;
-    const kept = { ...about, bytes: image.length };
-    await stopped.store.save(kept, image);
-    stopped.items.set(kept.id, makeItem(kept));
-    bytes += kept.bytes;
-  };
+/** Where images that were warned of or blocked are kept for people to look at: bounded in number, bytes and age. */
+export class Quarantine {
+  /** The folder or bucket. Accepted images are under `accepted` in it, until somebody takes them away. */
+  readonly place: string;
+  readonly #config: QuarantineConfig;
+  readonly #log: FastifyBaseLogger;
+  readonly #stopped: Shelf;
+  readonly #accepted: Shelf;
+  readonly #queue: WaitingImage[] = [];
+  #lastAt = 0;
+  #dropped = 0;
+  #degraded: string | undefined;
+  #refreshAt = 0;
+  #isClosed = false;
+  #working: Promise<void> | undefined;
+  #retryIn = retryMs.first;
+  #timer: NodeJS.Timeout | undefined;
 
-  const setDegraded = (error?: unknown) => {
-    const reason = error === undefined ? undefined : asStoplineError(error).message;
-    if (reason !== undefined && degraded === undefined)
-      log.error({ err: error }, 'the quarantine cannot be used for now; images are judged still');
-    if (reason === undefined && degraded !== undefined) log.info({ dropped }, 'the quarantine can be used again');
-    degraded = reason;
-  };
-  const wake = (inMs: number) => {
-    clearTimeout(timer);
-    if (!isClosed) timer = setTimeout(() => void work(), inMs).unref();
-  };
-  /** One thing after the other; after a failure all waits for the next try. */
-  const work = (): Promise<void> => {
-    working ??= workThrough();
-    return working;
-  };
-  async function workThrough(): Promise<void> {
-    let next: WaitingImage | undefined;
-    try {
-      if (performance.now() >= refreshAt) await refresh();
-      await prune();
-      for (next = queue.shift(); next; next = queue.shift()) {
-        next.image = await encoded(next.image);
-        await save(next.kept, next.image);
-        next = undefined;
-        await prune();
-      }
-      setDegraded();
-      retryIn = retryMs.first;
-      wake(refreshMs);
-    } catch (error) {
-      if (next) queue.unshift(next);
-      limitQueue();
-      setDegraded(error);
-      wake(retryIn);
-      retryIn = Math.min(2 * retryIn, retryMs.longest);
-    } finally {
-      working = undefined;
-    }
+  /** Use `openQuarantine`. */
+  constructor(config: QuarantineConfig, log: FastifyBaseLogger) {
+    this.place = config.quarantine as string;
+    this.#config = config;
+    this.#log = log;
+    this.#stopped = this.#createShelf(this.place);
+    this.#accepted = this.#createShelf(`${this.place.replace(/\/+$/, '')}/accepted`);
   }
-  const limitQueue = () => {
-    let held = queue.reduce((sum, { image }) => sum + measureSize(image), 0);
-    while (queue.length > maxWaiting.images || held > maxWaiting.bytes) {
-      held -= measureSize((queue.shift() as WaitingImage).image);
-      dropped += 1;
-    }
-  };
-  const keep = ({ verdict, source, requestId, at, bytes, frame }: Judgement) => {
+
+  #createShelf(place: string): Shelf {
+    return new Shelf(
+      isObjectUrl(this.place) ? bucketStore(place, { endpoint: this.#config.s3Endpoint }) : folderStore(place),
+    );
+  }
+
+  /** Images to be looked at. */
+  get count(): number {
+    return this.#stopped.count;
+  }
+
+  /** Bytes of the images to be looked at. */
+  get bytes(): number {
+    return this.#stopped.bytes;
+  }
+
+  /** Images that were accepted; they are not counted among the others, and no bound removes them. */
+  get accepted(): number {
+    return this.#accepted.count;
+  }
+
+  /** Images that were to be kept and were not. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Images in memory that wait to be written. */
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  /** Why nothing can be kept for now. */
+  get degraded(): string | undefined {
+    return this.#degraded;
+  }
+
+  /** Newest first. */
+  list(query: QuarantineQuery): QuarantineItem[] {
+    return this.#shelf(query.isAccepted).list(query);
+  }
+
+  /** The sources of all of them, sorted. */
+  sources({ isAccepted }: { isAccepted?: boolean }): string[] {
+    return this.#shelf(isAccepted).listSources();
+  }
+
+  /** @throws {StoplineError} ITEM_UNKNOWN; STORE_UNAVAILABLE, OBJECTS_UNAVAILABLE, INPUT_UNREADABLE */
+  async read(id: string): Promise<{ item: QuarantineItem; verdict: Verdict; isAccepted: boolean }> {
+    const { shelf, item } = this.#find(id);
+    return { item, verdict: await shelf.readVerdict(item), isAccepted: shelf === this.#accepted };
+  }
+
+  /** @throws {StoplineError} as `read` */
+  async image(id: string): Promise<{ item: QuarantineItem; bytes: Uint8Array }> {
+    const { shelf, item } = this.#find(id);
+    return { item, bytes: await shelf.readImage(item) };
+  }
+
+  /** @throws {StoplineError} as `read`, and OUTPUT_UNWRITABLE */
+  async remove(id: string): Promise<void> {
+    const { shelf, item } = this.#find(id);
+    await shelf.remove(item);
+  }
+
+  /** Moves it to the accepted images, or back. @throws {StoplineError} as `remove` */
+  async setAccepted(id: string, isAccepted: boolean): Promise<void> {
+    const { shelf: from, item } = this.#find(id);
+    const to = this.#shelf(isAccepted);
+    if (from === to) return;
+    const [verdict, image] = await Promise.all([from.readVerdict(item), from.readImage(item)]);
+    const { at, source, requestId, format, bytes } = item;
+    // It is saved there before it is removed here, so that nothing is lost in between.
+    await to.store.save({ id, at, source, requestId, verdict, format, bytes }, image);
+    await from.remove(item);
+    to.adopt(item);
+  }
+
+  /** @throws {StoplineError} OUTPUT_UNWRITABLE, OPTION_INVALID, PACKAGE_MISSING */
+  async open(): Promise<void> {
+    for (const { store } of [this.#stopped, this.#accepted]) await store.open();
+    // A folder is at hand; a service does not wait for a bucket, which may be down.
+    const first = this.#work();
+    if (!isObjectUrl(this.place)) await first;
+  }
+
+  /** Takes an image that was judged; it is written later. */
+  keep({ verdict, source, requestId, at, bytes, frame }: Judgement): void {
     const { sha256: id, format } = verdict.image;
     const image = bytes ?? frame;
-    if (isClosed || verdict.verdict === 'pass' || isKnown(id) || !image) return;
-    if (Math.random() >= config.quarantineShare) return;
-    // Pages are cut by it, so two images of one millisecond are set apart; a clock that was set back is believed.
-    lastAt = at > lastAt || at < lastAt - 1000 ? at : lastAt + 1;
-    const kept = { id, at: lastAt, source, requestId, verdict, format: format === 'frame' ? ('png' as const) : format };
-    queue.push({ kept, image: image instanceof Uint8Array ? own(image) : { ...image, data: own(image.data) } });
-    limitQueue();
-    if (degraded === undefined) void work();
-  };
+    if (this.#isClosed || verdict.verdict === 'pass' || this.#isKnown(id) || !image) return;
+    if (Math.random() >= this.#config.quarantineShare) return;
+    // Pages are cut by the time, so two images of one millisecond are set apart; a clock that was set back is believed.
+    this.#lastAt = at > this.#lastAt || at < this.#lastAt - 1000 ? at : this.#lastAt + 1;
+    this.#queue.push({
+      kept: { id, at: this.#lastAt, source, requestId, verdict, format: format === 'frame' ? 'png' : format },
+      image: image instanceof Uint8Array ? copyPart(image) : { ...image, data: copyPart(image.data) },
+    });
+    this.#limitQueue();
+    if (this.#degraded === undefined) void this.#work();
+  }
 
-  for (const { store } of [stopped, accepted]) await store.open();
-  // A folder is at hand; a service does not wait for a bucket, which may be down.
-  const first = work();
-  if (!isObjectUrl(place)) await first;
-  judge.watch(keep, { bytes: true });
+  /** Writes what waits, for at most 5 s, and keeps nothing more. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    const late = new Promise((resolve) => setTimeout(resolve, closeTimeoutMs).unref());
+    await Promise.race([this.#degraded === undefined ? this.#working : undefined, late]);
+    const lost = this.#queue.length;
+    this.#dropped += lost;
+    if (lost > 0) this.#log.error({ dropped: lost }, 'images that waited for the quarantine were lost');
+  }
 
-  const known = (id: string): { shelf: Shelf; item: QuarantineItem } => {
-    for (const shelf of [stopped, accepted]) {
-      const item = shelf.items.get(id);
+  #shelf(isAccepted?: boolean): Shelf {
+    return isAccepted ? this.#accepted : this.#stopped;
+  }
+
+  #find(id: string): { shelf: Shelf; item: QuarantineItem } {
+    for (const shelf of [this.#stopped, this.#accepted]) {
+      const item = shelf.find(id);
       if (item) return { shelf, item };
     }
     throw unknownItem(id);
-  };
-  const chooseShelf = (isAccepted?: boolean) => (isAccepted ? accepted : stopped);
-  return {
-    place,
-    list({ isAccepted, verdict, source, before = Number.POSITIVE_INFINITY, limit }) {
-      const isAsked = (item: QuarantineItem) =>
-        item.at < before &&
-        (verdict === undefined || item.verdict === verdict) &&
-        (source === undefined || item.source === source);
-      return [...chooseShelf(isAccepted).items.values()].reverse().filter(isAsked).slice(0, limit);
-    },
-    sources: ({ isAccepted }) =>
-      [...new Set([...chooseShelf(isAccepted).items.values()].map(({ source }) => source))].sort(),
-    get count() {
-      return stopped.items.size;
-    },
-    get bytes() {
-      return bytes;
-    },
-    get accepted() {
-      return accepted.items.size;
-    },
-    get dropped() {
-      return dropped;
-    },
-    get waiting() {
-      return queue.length;
-    },
-    get degraded() {
-      return degraded;
-    },
-    async read(id) {
-      const { shelf, item } = known(id);
-      return { item, verdict: await shelf.store.verdict(item), isAccepted: shelf === accepted };
-    },
-    async image(id) {
-      const { shelf, item } = known(id);
-      return { item, bytes: await shelf.store.image(item) };
-    },
-    async remove(id) {
-      const { shelf, item } = known(id);
-      await forget(shelf, item);
-    },
-    async setAccepted(id, isAccepted) {
-      const { shelf: from, item } = known(id);
-      const to = chooseShelf(isAccepted);
-      if (from === to) return;
-      const [verdict, image] = await Promise.all([from.store.verdict(item), from.store.image(item)]);
-      const { at, source, requestId, format, bytes: size } = item;
-      // First there, then no longer here: nothing is lost in between.
-      await to.store.save({ id, at, source, requestId, verdict, format, bytes: size }, image);
-      await from.store.remove(item);
-      from.items.delete(id);
-      to.items = byTime(to.items.set(id, item));
-      count();
-    },
-    async close() {
-      isClosed = true;
-      clearTimeout(timer);
-      const late = new Promise((resolve) => setTimeout(resolve, closeTimeoutMs).unref());
-      await Promise.race([degraded === undefined ? working : undefined, late]);
-      dropped += queue.length;
-      if (queue.length > 0) log.error({ dropped: queue.length }, 'images that waited for the quarantine were lost');
-    },
-  };
+  }
+
+  #isKnown(id: string): boolean {
+    return this.#stopped.find(id) !== undefined || this.#accepted.find(id) !== undefined;
+  }
+
+  /** Does one thing after the other; after a failure all wait for the next try. */
+  #work(): Promise<void> {
+    this.#working ??= this.#workThrough();
+    return this.#working;
+  }
+
+  async #workThrough(): Promise<void> {
+    let next: WaitingImage | undefined;
+    try {
+      if (performance.now() >= this.#refreshAt) await this.#refresh();
+      await this.#prune();
+      for (next = this.#queue.shift(); next; next = this.#queue.shift()) {
+        next.image = await encode(next.image);
+        if (!this.#isKnown(next.kept.id)) {
+          await this.#stopped.save({ ...next.kept, bytes: next.image.length }, next.image);
+        }
+        next = undefined;
+        await this.#prune();
+      }
+      this.#setDegraded();
+      this.#retryIn = retryMs.first;
+      this.#wake(refreshMs);
+    } catch (error) {
+      if (next) this.#queue.unshift(next);
+      this.#limitQueue();
+      this.#setDegraded(error);
+      this.#wake(this.#retryIn);
+      this.#retryIn = Math.min(2 * this.#retryIn, retryMs.longest);
+    } finally {
+      this.#working = undefined;
+    }
+  }
+
+  #wake(inMs: number): void {
+    clearTimeout(this.#timer);
+    if (!this.#isClosed) this.#timer = setTimeout(() => void this.#work(), inMs).unref();
+  }
+
+  async #refresh(): Promise<void> {
+    for (const shelf of [this.#stopped, this.#accepted]) await shelf.refresh();
+    // An image that is on both shelves is on its way from one to the other.
+    for (const id of this.#accepted.ids) this.#stopped.forget(id);
+    this.#refreshAt = performance.now() + refreshMs;
+  }
+
+  /** Removes the oldest until the rest is within its bounds. */
+  async #prune(): Promise<void> {
+    const { quarantineImages, quarantineBytes, quarantineDays } = this.#config;
+    const oldestAt = Date.now() - quarantineDays * dayMs;
+    const stopped = this.#stopped;
+    for (let item = stopped.oldest; item; item = stopped.oldest) {
+      if (stopped.count <= quarantineImages && stopped.bytes <= quarantineBytes && item.at >= oldestAt) return;
+      await stopped.remove(item);
+    }
+  }
+
+  #limitQueue(): void {
+    let held = this.#queue.reduce((sum, { image }) => sum + countBytes(image), 0);
+    while (this.#queue.length > maxWaiting.images || held > maxWaiting.bytes) {
+      held -= countBytes((this.#queue.shift() as WaitingImage).image);
+      this.#dropped += 1;
+    }
+  }
+
+  #setDegraded(error?: unknown): void {
+    const reason = error === undefined ? undefined : asStoplineError(error).message;
+    const was = this.#degraded;
+    this.#degraded = reason;
+    if (reason !== undefined && was === undefined)
+      this.#log.error({ err: error }, 'the quarantine cannot be used for now; images are judged still');
+    if (reason === undefined && was !== undefined)
+      this.#log.info({ dropped: this.#dropped }, 'the quarantine can be used again');
+  }
 }
 
-async function encoded(image: Uint8Array | Frame): Promise<Uint8Array> {
+async function encode(image: Uint8Array | Frame): Promise<Uint8Array> {
   if (image instanceof Uint8Array) return image;
   const { data, width, height, channels } = image;
   return sharp(data, { raw: { width, height, channels } }).png({ compressionLevel: 3 }).toBuffer();
 }
 
-function byTime(items: Map<string, QuarantineItem>): Map<string, QuarantineItem> {
-  return new Map([...items].sort(([, a], [, b]) => a.at - b.at));
+function countBytes(image: Uint8Array | Frame): number {
+  return (image instanceof Uint8Array ? image : image.data).byteLength;
 }
 
-const measureSize = (image: Uint8Array | Frame) => (image instanceof Uint8Array ? image : image.data).byteLength;
-
 /** One image of many in a body must not keep all of the body in memory. */
-function own(data: Uint8Array): Uint8Array {
+function copyPart(data: Uint8Array): Uint8Array {
   return data.buffer.byteLength > 2 * data.byteLength ? new Uint8Array(data) : data;
 }

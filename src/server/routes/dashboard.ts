@@ -7,7 +7,7 @@ import { StoplineError } from '../../errors.ts';
 import type { Config } from '../../settings.ts';
 import { refusals } from '../http/schemas.ts';
 import { type Judge, sourcePattern } from '../judge.ts';
-import { createRecent } from '../watch/recent.ts';
+import { Recent } from '../watch/recent.ts';
 
 /** The pages of the service: they load nothing from elsewhere, and run without a build. */
 const pages = fileURLToPath(new URL('../dashboard/', import.meta.url));
@@ -17,7 +17,7 @@ const loose = { additionalProperties: true };
 
 /** The dashboard at `/`, and what it shows of the latest images of each camera. */
 export async function registerDashboard(app: FastifyInstance, config: Config, judge: Judge): Promise<void> {
-  const recent = createRecent(judge, config);
+  const recent = new Recent(judge, config);
   await app.register(fastifyStatic, { root: [pages, charts], prefix: '/dashboard/', index: false });
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'));
 
@@ -28,7 +28,7 @@ export async function registerDashboard(app: FastifyInstance, config: Config, ju
       schema: {
         operationId: 'recentSources',
         tags,
-        summary: 'Cameras that sent images of late, with their latest p-values.',
+        summary: 'Cameras that sent images lately, with their latest p-values.',
         response: {
           200: Type.Array(Type.Object({ source: Type.String(), images: Type.Integer() }, loose), {
             description: 'At most 128, the one seen last at the end.',
@@ -64,7 +64,7 @@ export async function registerDashboard(app: FastifyInstance, config: Config, ju
     async ({ params: { source }, query }) => {
       const images = recent.images(source, query.after);
       if (!images)
-        throw new StoplineError('SOURCE_UNKNOWN', `Expected a source that sent images of late but received ${source}.`);
+        throw new StoplineError('SOURCE_UNKNOWN', `Expected a source that sent images lately but received ${source}.`);
       return images;
     },
   );

@@ -7,23 +7,66 @@ import { findQuantile } from '../../profile/maths/ranks.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 
-/** What images are judged against: the Profile without its numbers, and the table of statistics. */
+const profileSchema = {
+  operationId: 'profile',
+  tags: ['reference'],
+  summary: 'What the reference population was.',
+  response: {
+    200: Type.Object(
+      { name: Type.String(), sha256: Type.String() },
+      { description: 'The Profile without its tensors.', additionalProperties: true },
+    ),
+    ...refusals(500),
+  },
+};
+const referenceSchema = {
+  operationId: 'profileReference',
+  tags: ['reference'],
+  summary: 'What is normal: quantiles of every scored statistic, and what reference images show.',
+  response: {
+    200: Type.Object(
+      {
+        statistics: Type.Array(
+          Type.Object({ name: Type.String(), p01: Type.Number(), p50: Type.Number(), p99: Type.Number() }),
+        ),
+        cloud: Type.Array(Type.Tuple([Type.Number(), Type.Number()]), {
+          description: 'First two coordinates of the projection of reference images; empty without a model.',
+        }),
+        hasExample: Type.Boolean({ description: 'Whether GET /profile/example answers.' }),
+      },
+      { description: 'What pages draw images against.', additionalProperties: true },
+    ),
+    ...refusals(500),
+  },
+};
+const exampleSchema = {
+  operationId: 'profileExample',
+  tags: ['reference'],
+  summary: 'A small picture of a typical reference image, where the Profile keeps one.',
+  response: {
+    200: { description: 'A JPEG.', content: { 'image/jpeg': { schema: { type: 'string', format: 'binary' } } } },
+    ...refusals(404, 500),
+  },
+};
+const statisticsSchema = {
+  operationId: 'statistics',
+  tags: ['reference'],
+  summary: 'Every measured number: name, unit and what it means.',
+  response: {
+    200: {
+      description: 'In the order in which they are measured.',
+      content: { 'application/json': { schema: Type.Array(Type.Ref('Statistic#')) } },
+    },
+    ...refusals(500),
+  },
+};
+
+/** Registers what images are judged against: the Profile without its numbers, and the table of statistics. */
 export function registerReference(app: FastifyInstance, judge: Judge): void {
   app.get(
     '/profile',
     {
-      schema: {
-        operationId: 'profile',
-        tags: ['reference'],
-        summary: 'What the reference population was.',
-        response: {
-          200: Type.Object(
-            { name: Type.String(), sha256: Type.String() },
-            { description: 'The Profile without its tensors.', additionalProperties: true },
-          ),
-          ...refusals(500),
-        },
-      },
+      schema: profileSchema,
     },
     async () => {
       const { model, ...about } = describeProfile(judge.profile);
@@ -34,41 +77,14 @@ export function registerReference(app: FastifyInstance, judge: Judge): void {
   app.get(
     '/profile/reference',
     {
-      schema: {
-        operationId: 'profileReference',
-        tags: ['reference'],
-        summary: 'What is normal: quantiles of every scored statistic, and what reference images show.',
-        response: {
-          200: Type.Object(
-            {
-              statistics: Type.Array(
-                Type.Object({ name: Type.String(), p01: Type.Number(), p50: Type.Number(), p99: Type.Number() }),
-              ),
-              cloud: Type.Array(Type.Tuple([Type.Number(), Type.Number()]), {
-                description: 'First two coordinates of the projection of reference images; empty without a model.',
-              }),
-              hasExample: Type.Boolean({ description: 'Whether GET /profile/example answers.' }),
-            },
-            { description: 'What pages draw images against.', additionalProperties: true },
-          ),
-          ...refusals(500),
-        },
-      },
+      schema: referenceSchema,
     },
     async () => describeReference(judge.profile),
   );
   app.get(
     '/profile/example',
     {
-      schema: {
-        operationId: 'profileExample',
-        tags: ['reference'],
-        summary: 'A small picture of a typical reference image, where the Profile keeps one.',
-        response: {
-          200: { description: 'A JPEG.', content: { 'image/jpeg': { schema: { type: 'string', format: 'binary' } } } },
-          ...refusals(404, 500),
-        },
-      },
+      schema: exampleSchema,
     },
     async (_request, reply) => {
       const { example } = judge.profile;
@@ -79,18 +95,7 @@ export function registerReference(app: FastifyInstance, judge: Judge): void {
   app.get(
     '/statistics',
     {
-      schema: {
-        operationId: 'statistics',
-        tags: ['reference'],
-        summary: 'Every measured number: name, unit and what it means.',
-        response: {
-          200: {
-            description: 'In the order in which they are measured.',
-            content: { 'application/json': { schema: Type.Array(Type.Ref('Statistic#')) } },
-          },
-          ...refusals(500),
-        },
-      },
+      schema: statisticsSchema,
     },
     async () => statistics,
   );

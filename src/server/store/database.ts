@@ -135,8 +135,8 @@ export class StoreDatabase {
   #verdicts = 0;
   #minutes = 0;
   #prunedAt = 0;
-  /** Where damaged files were moved to since this object was made. */
-  readonly quarantined: string[] = [];
+  /** Where damaged files were set aside since this object was made. */
+  readonly setAside: string[] = [];
   /** Rises when what was committed earlier may be gone: then everything that is still in memory is to be written again. */
   generation = 0;
 
@@ -145,7 +145,7 @@ export class StoreDatabase {
   }
 
   /**
-   * Opens the file; a damaged one is moved aside and a new one begun.
+   * Opens the file; a damaged one is set aside and a new one begun.
    * @throws {StoplineError} STATE_UNUSABLE when the file cannot be opened, is in use, or was written by a newer version
    */
   open(): void {
@@ -157,7 +157,7 @@ export class StoreDatabase {
       this.close();
       const code = readCode(error);
       if (file !== undefined && isDamage(code)) {
-        this.#quarantine(file);
+        this.#putAside(file);
         this.#open();
       } else if (code === 'SQLITE_BUSY') {
         throw new StoplineError(
@@ -198,12 +198,12 @@ export class StoreDatabase {
     this.#minutes = count('minute');
   }
 
-  #quarantine(file: string): void {
+  #putAside(file: string): void {
     const aside = `${file}.corrupt-${new Date().toISOString().replace(/[:.]/g, '-')}`;
     for (const ending of ['', '-wal', '-shm', '-journal']) {
       if (existsSync(file + ending)) renameSync(file + ending, aside + ending);
     }
-    this.quarantined.push(aside);
+    this.setAside.push(aside);
     this.generation += 1;
   }
 
@@ -217,7 +217,7 @@ export class StoreDatabase {
       if (isDamage(code) || code.startsWith('SQLITE_IOERR')) {
         this.close();
         this.generation += 1;
-        if (isDamage(code) && this.#settings.file !== undefined) this.#quarantine(this.#settings.file);
+        if (isDamage(code) && this.#settings.file !== undefined) this.#putAside(this.#settings.file);
       }
       throw error;
     }
@@ -387,7 +387,7 @@ export class StoreDatabase {
     try {
       db?.close();
     } catch {
-      // A file that cannot even be closed is opened anew, or moved aside, by whoever needs it next.
+      // A file that cannot even be closed is opened anew, or set aside, by whoever needs it next.
     }
   }
 }

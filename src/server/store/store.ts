@@ -2,7 +2,7 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { asStoplineError, StoplineError } from '../../errors.ts';
-import { createWorkerLine } from '../../run/workers/line.ts';
+import { createWorkerLine, type WorkerLine } from '../../run/workers/line.ts';
 import type {
   Batch,
   DatabaseSettings,
@@ -22,8 +22,8 @@ export type StoreEvent =
   /** Nothing can be written for now; what comes is kept in memory, up to a bound. */
   | { kind: 'degraded'; reason: string }
   | { kind: 'recovered' }
-  /** A damaged file was moved aside and a new one begun. */
-  | { kind: 'quarantined'; path: string }
+  /** A damaged file was set aside and a new one begun. */
+  | { kind: 'setAside'; path: string }
   /** What was committed earlier may be gone: whoever still has state in memory writes it again. */
   | { kind: 'renewed' };
 
@@ -39,36 +39,6 @@ export interface StoreOptions {
   lockTimeoutMs?: number;
 }
 
-/**
- * What a service remembers: monitors, verdicts, transitions, alerts not yet delivered. What is added is written within a
- * second, in a thread of its own, all of one moment in one transaction. Nobody waits for it who need not, and where the disk
- * is full or broken the service goes on from memory.
- */
-export interface Store {
-  readonly file: string | undefined;
-  /** Why nothing can be written for now. */
-  readonly degraded: string | undefined;
-  /** Verdicts lost because nothing could be written for long. */
-  readonly dropped: number;
-  /** Damaged files moved aside since the start. */
-  readonly quarantined: number;
-  add(change: Partial<Batch>): void;
-  /** Asks for what is new just before a write; `add({})` says that there is something. */
-  onWrite(collect: () => StoredMonitor[]): void;
-  /** Resolves when everything added before is on disk; rejects when that failed this time (it is tried again later). */
-  flush(): Promise<void>;
-  /** Also one that was added and is not written yet. */
-  monitor(source: string): Promise<StoredMonitor | undefined>;
-  summaries(): Promise<Omit<StoredMonitor, 'state'>[]>;
-  alerts(): Promise<StoredAlert[]>;
-  verdicts(query: ListQuery): Promise<PastVerdict[]>;
-  transitions(query: ListQuery): Promise<PastTransition[]>;
-  trend(query: TrendQuery): Promise<TrendPoint[]>;
-  reasons(range: Range): Promise<{ reason: string; images: number }[]>;
-  /** Writes what is left, for at most 5 s, and ends the thread. */
-  close(): Promise<void>;
-}
-
 /** So that with the write itself no more than a second is lost to kill -9. */
 const commitEveryMs = 100;
 const retryMs = { first: 500, longest: 5000 };
@@ -80,9 +50,9 @@ const closeTimeoutMs = 5000;
 /** In memory there is no disk to spare. */
 const maxRowsInMemory = 20_000;
 
-/** What is added and not yet written. */
+/** What was added and is not written yet. */
 class Waiting {
-  /** Null: forgotten. */
+  /** Null stands for a source that is to be forgotten. */
   readonly monitors = new Map<string, StoredMonitor | null>();
   readonly #verdicts: PastVerdict[] = [];
   readonly #transitions: PastTransition[] = [];
@@ -121,167 +91,227 @@ class Waiting {
  * const store = await openStore({ folder: '/var/lib/stopline', historyRows: 200_000, historyDays: 30 });
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { folder, historyRows, historyDays, notify = () => undefined, lockTimeoutMs = 15_000 } = options;
-  const file = folder === undefined ? undefined : join(makeFolder(folder), 'stopline.db');
-  const settings: DatabaseSettings = {
-    file,
-    historyRows: file === undefined ? Math.min(historyRows, maxRowsInMemory) : historyRows,
-    historyDays,
-    lockTimeoutMs,
-  };
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const line = createWorkerLine<StoreTask>({
-    filename: fileURLToPath(new URL(`./thread.entry.${extension}`, import.meta.url)),
-    workerData: settings,
-    threads: 1,
-    graceMs: closeTimeoutMs,
-  });
+  const store = new Store(options);
+  await store.open();
+  return store;
+}
 
-  let collect: () => StoredMonitor[] = () => [];
-  let waiting = new Waiting();
-  let writing: { batch: Waiting; since: number; done: Promise<void> } | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let retryIn = retryMs.first;
+/**
+ * What a service remembers: monitors, verdicts, transitions, alerts not yet delivered. What is added is written within a
+ * second, in a thread of its own, all of one moment in one transaction. Nobody has to wait for it, and where the disk is full
+ * or broken the service goes on from memory.
+ */
+export class Store {
+  readonly file: string | undefined;
+  readonly #line: WorkerLine<StoreTask>;
+  readonly #notify: (event: StoreEvent) => void;
+  #collect: () => StoredMonitor[] = () => [];
+  #waiting = new Waiting();
+  #writing: { batch: Waiting; since: number; done: Promise<void> } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #retryIn = retryMs.first;
   /** Whether something was added since the last write began. */
-  let isAsked = false;
-  let degraded: string | undefined;
-  let dropped = 0;
-  let quarantined = 0;
-  let seen = { generation: 0, quarantined: 0 };
+  #isAsked = false;
+  #degraded: string | undefined;
+  #dropped = 0;
+  #setAside = 0;
+  /** Counters of the thread, as it told them last. */
+  #seen = { generation: 0, setAside: 0 };
 
-  const setDegraded = (reason: string | undefined) => {
-    if (reason === degraded) return;
-    const was = degraded;
-    degraded = reason;
-    if (reason === undefined) notify({ kind: 'recovered' });
-    else if (was === undefined) notify({ kind: 'degraded', reason });
-  };
+  /** Use `openStore`. */
+  constructor({ folder, historyRows, historyDays, notify = () => undefined, lockTimeoutMs = 15_000 }: StoreOptions) {
+    this.file = folder === undefined ? undefined : join(makeFolder(folder), 'stopline.db');
+    this.#notify = notify;
+    const settings: DatabaseSettings = {
+      file: this.file,
+      historyRows: this.file === undefined ? Math.min(historyRows, maxRowsInMemory) : historyRows,
+      historyDays,
+      lockTimeoutMs,
+    };
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    this.#line = createWorkerLine<StoreTask>({
+      filename: fileURLToPath(new URL(`./thread.entry.${extension}`, import.meta.url)),
+      workerData: settings,
+      threads: 1,
+      graceMs: closeTimeoutMs,
+    });
+  }
 
-  async function ask<Value>(task: StoreTask): Promise<Value> {
-    const answer = await line.run<StoreAnswer>(task).catch((error) => {
+  /** @throws {StoplineError} STATE_UNUSABLE */
+  async open(): Promise<void> {
+    try {
+      await this.#ask({ method: 'open', values: [] });
+    } catch (error) {
+      if (asStoplineError(error).code !== 'STOPLINE_ERR_STORE_UNAVAILABLE') {
+        await this.#line.destroy();
+        throw error;
+      }
+      // A full or broken disk at the start is the same as one later.
+      this.#setDegraded((error as Error).message);
+    }
+  }
+
+  /** Why nothing can be written for now. */
+  get degraded(): string | undefined {
+    const isSlow = this.#writing !== undefined && performance.now() - this.#writing.since > slowMs;
+    return this.#degraded ?? (isSlow ? 'The disk has not taken the last write for seconds.' : undefined);
+  }
+
+  /** Verdicts lost because nothing could be written for long. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Damaged files that were set aside since the start. */
+  get setAside(): number {
+    return this.#setAside;
+  }
+
+  add(change: Partial<Batch>): void {
+    this.#dropped += this.#waiting.add(change);
+    this.#isAsked = true;
+    if (!this.#writing) this.#schedule(commitEveryMs);
+  }
+
+  /** Asks for what is new just before a write; `add({})` says that there is something. */
+  onWrite(collect: () => StoredMonitor[]): void {
+    this.#collect = collect;
+  }
+
+  /** Resolves when everything added before is on disk; rejects when that failed this time (it is tried again later). */
+  async flush(): Promise<void> {
+    if (this.#writing) await this.#writing.done.catch(() => undefined);
+    if (this.#isAsked || !this.#waiting.isEmpty) await this.#write();
+  }
+
+  /** Finds also a monitor that was added and is not written yet. */
+  async monitor(source: string): Promise<StoredMonitor | undefined> {
+    const found = this.#latest(source);
+    if (found !== undefined) return found ?? undefined;
+    return this.#ask({ method: 'monitor', values: [source] });
+  }
+
+  summaries(): Promise<Omit<StoredMonitor, 'state'>[]> {
+    return this.#ask({ method: 'summaries', values: [] });
+  }
+
+  alerts(): Promise<StoredAlert[]> {
+    return this.#ask({ method: 'alerts', values: [] });
+  }
+
+  verdicts(query: ListQuery): Promise<PastVerdict[]> {
+    return this.#ask({ method: 'verdicts', values: [query] });
+  }
+
+  transitions(query: ListQuery): Promise<PastTransition[]> {
+    return this.#ask({ method: 'transitions', values: [query] });
+  }
+
+  trend(query: TrendQuery): Promise<TrendPoint[]> {
+    return this.#ask({ method: 'trend', values: [query] });
+  }
+
+  reasons(range: Range): Promise<{ reason: string; images: number }[]> {
+    return this.#ask({ method: 'reasons', values: [range] });
+  }
+
+  /** Writes what is left, for at most 5 s, and ends the thread. */
+  async close(): Promise<void> {
+    const late = AbortSignal.timeout(closeTimeoutMs);
+    const end = new Promise<void>((resolve) => late.addEventListener('abort', () => resolve()));
+    await Promise.race([this.#flushAll().catch(() => undefined), end]);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    await this.#line.destroy();
+  }
+
+  async #flushAll(): Promise<void> {
+    while (this.#isAsked || this.#writing || !this.#waiting.isEmpty) await this.flush();
+  }
+
+  /** The monitor as it waits to be written; null where it is about to be forgotten. */
+  #latest(source: string): StoredMonitor | null | undefined {
+    for (const batch of [this.#waiting, this.#writing?.batch]) {
+      const found = batch?.monitors.get(source);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  async #ask<Value>(task: StoreTask): Promise<Value> {
+    const answer = await this.#line.run<StoreAnswer>(task).catch((error) => {
       // A thread that died took its counters with it, and perhaps a file that is fine.
-      if (asStoplineError(error).code === 'STOPLINE_ERR_INTERNAL') seen = { generation: 0, quarantined: 0 };
+      if (asStoplineError(error).code === 'STOPLINE_ERR_INTERNAL') this.#seen = { generation: 0, setAside: 0 };
       throw error;
     });
-    const isRenewed = answer.generation > seen.generation;
-    for (const path of answer.quarantined.slice(seen.quarantined)) {
-      quarantined += 1;
-      notify({ kind: 'quarantined', path });
-    }
-    seen = { generation: answer.generation, quarantined: answer.quarantined.length };
-    if (isRenewed) notify({ kind: 'renewed' });
+    this.#notice(answer);
     const { failed } = answer;
     if (failed) throw new StoplineError('STORE_UNAVAILABLE', `The store answers ${failed.code}: ${failed.message}.`);
     return answer.value as Value;
   }
 
-  const schedule = (inMs: number) => {
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      write().catch(() => undefined); // said by `degraded`, and tried again
-    }, inMs);
-  };
+  /** Tells what happened to the file since the answer before. */
+  #notice({ generation, setAside }: StoreAnswer): void {
+    const isRenewed = generation > this.#seen.generation;
+    for (const path of setAside.slice(this.#seen.setAside)) {
+      this.#setAside += 1;
+      this.#notify({ kind: 'setAside', path });
+    }
+    this.#seen = { generation, setAside: setAside.length };
+    if (isRenewed) this.#notify({ kind: 'renewed' });
+  }
 
-  /** One transaction at a time; what comes meanwhile is the next one's. */
-  const write = (): Promise<void> => {
-    if (writing) return writing.done;
-    isAsked = false;
-    waiting.add({ monitors: collect() });
-    const batch = waiting;
-    waiting = new Waiting();
+  #schedule(inMs: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#write().catch(() => undefined); // `degraded` says so, and it is tried again
+    }, inMs);
+  }
+
+  /** Writes one transaction at a time; what comes meanwhile is the next one's. */
+  #write(): Promise<void> {
+    if (this.#writing) return this.#writing.done;
+    this.#isAsked = false;
+    this.#waiting.add({ monitors: this.#collect() });
+    const batch = this.#waiting;
+    this.#waiting = new Waiting();
     const since = performance.now();
-    const done = ask<void>({ method: 'commit', values: [batch.toBatch()] }).then(
-      () => {
-        writing = undefined;
-        retryIn = retryMs.first;
-        setDegraded(undefined);
-        // As if it had taken no time: what came meanwhile has waited for it already.
-        if (isAsked) schedule(Math.max(0, commitEveryMs - (performance.now() - since)));
-      },
+    const done = this.#ask<void>({ method: 'commit', values: [batch.toBatch()] }).then(
+      () => this.#finishWrite(since),
       (error) => {
-        writing = undefined;
-        const later = waiting;
-        waiting = batch;
-        dropped += waiting.add(later.toBatch());
-        setDegraded((error as Error).message);
-        schedule(retryIn);
-        retryIn = Math.min(2 * retryIn, retryMs.longest);
+        this.#keepUnwritten(batch, error);
         throw error;
       },
     );
-    writing = { batch, since, done };
+    this.#writing = { batch, since, done };
     return done;
-  };
-
-  try {
-    await ask({ method: 'open', values: [] });
-  } catch (error) {
-    const { code } = asStoplineError(error);
-    if (code !== 'STOPLINE_ERR_STORE_UNAVAILABLE') {
-      await line.destroy();
-      throw error;
-    }
-    // A full or broken disk at the start is the same as one later.
-    setDegraded((error as Error).message);
   }
 
-  const flush = async () => {
-    if (writing) await writing.done.catch(() => undefined);
-    if (isAsked || !waiting.isEmpty) await write();
-  };
+  #finishWrite(since: number): void {
+    this.#writing = undefined;
+    this.#retryIn = retryMs.first;
+    this.#setDegraded(undefined);
+    // The time that the write took counts: what came meanwhile has waited for it already.
+    if (this.#isAsked) this.#schedule(Math.max(0, commitEveryMs - (performance.now() - since)));
+  }
 
-  const latest = (source: string) => {
-    for (const batch of [waiting, writing?.batch]) {
-      const found = batch?.monitors.get(source);
-      if (found !== undefined) return found;
-    }
-    return undefined;
-  };
+  #keepUnwritten(batch: Waiting, error: unknown): void {
+    this.#writing = undefined;
+    const later = this.#waiting;
+    this.#waiting = batch;
+    this.#dropped += batch.add(later.toBatch());
+    this.#setDegraded((error as Error).message);
+    this.#schedule(this.#retryIn);
+    this.#retryIn = Math.min(2 * this.#retryIn, retryMs.longest);
+  }
 
-  return {
-    file,
-    get degraded() {
-      const isSlow = writing !== undefined && performance.now() - writing.since > slowMs;
-      return degraded ?? (isSlow ? 'The disk has not taken the last write for seconds.' : undefined);
-    },
-    get dropped() {
-      return dropped;
-    },
-    get quarantined() {
-      return quarantined;
-    },
-    add(change) {
-      dropped += waiting.add(change);
-      isAsked = true;
-      if (!writing) schedule(commitEveryMs);
-    },
-    onWrite(ask) {
-      collect = ask;
-    },
-    flush,
-    async monitor(source) {
-      const found = latest(source);
-      if (found !== undefined) return found ?? undefined;
-      return ask({ method: 'monitor', values: [source] });
-    },
-    summaries: () => ask({ method: 'summaries', values: [] }),
-    alerts: () => ask({ method: 'alerts', values: [] }),
-    verdicts: (query) => ask({ method: 'verdicts', values: [query] }),
-    transitions: (query) => ask({ method: 'transitions', values: [query] }),
-    trend: (query) => ask({ method: 'trend', values: [query] }),
-    reasons: (range) => ask({ method: 'reasons', values: [range] }),
-    async close() {
-      const late = AbortSignal.timeout(closeTimeoutMs);
-      const end = new Promise<void>((resolve) => late.addEventListener('abort', () => resolve()));
-      const rest = async () => {
-        while (isAsked || writing || !waiting.isEmpty) await flush();
-      };
-      await Promise.race([rest().catch(() => undefined), end]);
-      clearTimeout(timer);
-      timer = undefined;
-      await line.destroy();
-    },
-  };
+  #setDegraded(reason: string | undefined): void {
+    const was = this.#degraded;
+    this.#degraded = reason;
+    if (reason === was) return;
+    if (reason === undefined) this.#notify({ kind: 'recovered' });
+    else if (was === undefined) this.#notify({ kind: 'degraded', reason });
+  }
 }
 
 function makeFolder(folder: string): string {

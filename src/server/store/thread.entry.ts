@@ -13,15 +13,15 @@ export interface StoreAnswer {
   value?: unknown;
   failed?: { code: string; message: string };
   generation: number;
-  quarantined: readonly string[];
+  setAside: readonly string[];
 }
 
 /** Entry of the store's thread: one task in, one answer out, in order. */
 export function openWorker(settings: DatabaseSettings) {
   const database = new StoreDatabase(settings);
   const answer = (result: Pick<StoreAnswer, 'value' | 'failed'>) => {
-    const { generation, quarantined } = database;
-    return { ...result, generation, quarantined };
+    const { generation, setAside } = database;
+    return { ...result, generation, setAside };
   };
   const perform = ({ method, values }: StoreTask): StoreAnswer => {
     try {

@@ -2,17 +2,15 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Drift } from '../../drift/drift.ts';
 import type { Monitor } from '../../drift/monitor.ts';
 import type { Observation } from '../../drift/observation.ts';
-import type { DriftReport, DriftState, Transition } from '../../drift/report.ts';
+import { describeRecent, type RecentLevel, type RecentVerdicts } from '../../drift/recent.ts';
+import type { DriftReport, DriftState, Glance, Transition } from '../../drift/report.ts';
 import { StoplineError } from '../../errors.ts';
 import type { StoredAlert, StoredMonitor } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
 
-/** What lists show of a source. */
-export interface SourceSummary {
+/** What is kept of a source beside the state of its monitor, so that lists need not read every state. */
+export interface SourceSummary extends Glance {
   source: string;
-  state: DriftState;
-  /** Since when it is in this state; milliseconds since 1970. */
-  since: number;
   /** When its last image came. */
   lastAt: number;
   /** Of the report at the last change of state: the likeliest cause, and the statistics that moved most. */
@@ -24,6 +22,16 @@ export interface SourceSummary {
 export interface SourceTransition extends Transition {
   source: string;
   report: DriftReport;
+}
+
+/** Most of the latest images of a source are blocked, or no longer. */
+export interface SourceAttention {
+  source: string;
+  from: RecentLevel;
+  to: RecentLevel;
+  /** Milliseconds since 1970. */
+  at: number;
+  text: string;
 }
 
 /** States that somebody must be told of; leaving them, too. */
@@ -51,39 +59,14 @@ export interface MonitorsOptions {
   capacity?: number;
   /** Told of every transition before it is written; what it returns is written with it, or not at all. */
   onTransition(transition: SourceTransition): StoredAlert[];
+  /** Told when most of the latest images begin to be blocked, and when that ends; what it returns is written. */
+  onAttention(attention: SourceAttention): StoredAlert[];
 }
 
-/**
- * The monitors of a service, one for each source: the ones of late in memory, all in the store. They go on after a restart
- * where the last write left them, at most a second before the end.
- */
-export interface Monitors {
-  /** Takes an image of a source. Returns at once; images of one source are taken in order. */
-  observe(source: string, observation: Observation): void;
-  summaries(): SourceSummary[];
-  /** Undefined for a source that is not known. @throws {StoplineError} STORE_UNAVAILABLE */
-  report(source: string): Promise<DriftReport | undefined>;
-  /** Lets a source learn again; false when it is not known. */
-  reset(source: string, why: string): boolean;
-  /** Compares with another Profile from now on: all sources learn again. */
-  replace(drift: Drift): void;
-  summary(source: string): SourceSummary | undefined;
-  /** All that is known of a source, when the images that it was given are counted. */
-  state(source: string): Promise<StoredMonitor | undefined>;
-  /** Goes on from a state that another service saved. */
-  adopt(monitor: StoredMonitor): void;
-  /** Forgets sources, because others watch them. */
-  release(which: (source: string) => boolean): void;
-  /** Images of sources that were counted as `other`. */
-  readonly overflowed: number;
-  /** Writes all that is in memory anew, because the store may have lost it. */
-  save(): void;
-  close(): void;
-}
-
+/** What is known of one source. */
 interface Entry {
   summary: SourceSummary;
-  /** Of which Profile the summary and the stored state are. */
+  /** The Profile that the summary and the stored state belong to. */
   profile: string;
   /** Absent while it is only in the store. */
   monitor?: Monitor;
@@ -109,126 +92,243 @@ const maxWaitingImages = 1000;
 const maxPerWrite = 256;
 const maxMoved = 3;
 
+/** Opens the monitors that the store has. */
 export async function createMonitors(options: MonitorsOptions): Promise<Monitors> {
-  const { store, log, staleAfterMs, maxSources, capacity = defaultCapacity, onTransition } = options;
-  let { drift } = options;
-  /** The one that was silent for longest comes first. */
-  const entries = new Map<string, Entry>();
-  /** Those in memory, in the same order. */
-  const loaded = new Map<string, Entry>();
-  const dirty = new Set<Entry>();
-  let overflowed = 0;
-
+  const { store, log } = options;
   const stored = await store.summaries().catch((error) => {
     log.error({ err: error }, 'monitors cannot be read: all sources learn again');
     return [];
   });
-  for (const entry of stored.flatMap(parseEntry).sort((a, b) => a.summary.lastAt - b.summary.lastAt)) {
-    entries.set(entry.summary.source, entry);
-  }
-  if (drift) replace(drift);
+  return new Monitors(options, stored);
+}
 
-  function requireDrift(): Drift {
-    if (!drift) throw new StoplineError('INTERNAL', 'Expected a Profile to watch by.');
-    return drift;
+/**
+ * The monitors of a service, one for each source: the latest in memory, all of them in the store. After a restart they go on
+ * where the last write left them, at most a second before the end.
+ */
+export class Monitors {
+  readonly #options: MonitorsOptions;
+  readonly #capacity: number;
+  #drift: Drift | undefined;
+  /** The source that was silent for longest comes first. */
+  readonly #entries = new Map<string, Entry>();
+  /** Those in memory, in the same order. */
+  readonly #loaded = new Map<string, Entry>();
+  readonly #dirty = new Set<Entry>();
+  readonly #ticking: NodeJS.Timeout;
+  #overflowed = 0;
+
+  /** Use `createMonitors`. */
+  constructor(options: MonitorsOptions, stored: readonly Omit<StoredMonitor, 'state'>[]) {
+    this.#options = options;
+    this.#capacity = options.capacity ?? defaultCapacity;
+    for (const entry of stored.flatMap(parseEntry).sort((a, b) => a.summary.lastAt - b.summary.lastAt)) {
+      this.#entries.set(entry.summary.source, entry);
+    }
+    if (options.drift) this.replace(options.drift);
+    options.store.onWrite(() => this.#collect());
+    this.#ticking = setInterval(() => this.#tick(), Math.min(30_000, Math.max(100, options.staleAfterMs / 8))).unref();
   }
 
-  function replace(next: Drift): void {
-    drift = next;
-    for (const entry of [...entries.values()]) {
-      if (entry.profile !== next.profile) relearn(entry, 'the Profile is another one');
+  /** Images of sources that were counted as `other`. */
+  get overflowed(): number {
+    return this.#overflowed;
+  }
+
+  /** Takes an image of a source. Returns at once; images of one source are taken in order. */
+  observe(source: string, observation: Observation): void {
+    if (!this.#drift) return;
+    const entry = this.#openEntry(source);
+    entry.quietSince = performance.now();
+    this.#touch(entry);
+    if (entry.waiting) {
+      if (entry.waiting.length < maxWaitingImages) entry.waiting.push(observation);
+    } else if (entry.monitor) this.#take(entry, entry.monitor, observation);
+    else {
+      entry.loading = this.#load(entry);
+      (entry.waiting as Observation[] | undefined)?.push(observation);
+    }
+    if (this.#loaded.size > this.#capacity) this.#shrink();
+  }
+
+  summaries(): SourceSummary[] {
+    return [...this.#entries.values()].map(summarize);
+  }
+
+  summary(source: string): SourceSummary | undefined {
+    const entry = this.#entries.get(source);
+    return entry && summarize(entry);
+  }
+
+  /** Undefined for a source that is not known. @throws {StoplineError} STORE_UNAVAILABLE */
+  async report(source: string): Promise<DriftReport | undefined> {
+    const entry = this.#entries.get(source);
+    if (!entry || !this.#drift) return undefined;
+    const state = entry.monitor ? undefined : (await this.#options.store.monitor(source))?.state;
+    return (entry.monitor ?? this.#drift.monitor(state?.length ? state : undefined)).report();
+  }
+
+  /** Lets a source learn again; false when it is not known. */
+  reset(source: string, why: string): boolean {
+    const entry = this.#entries.get(source);
+    if (!entry || !this.#drift) return false;
+    this.#relearn(entry, why);
+    return true;
+  }
+
+  /** Compares with another Profile from now on: all sources learn again. */
+  replace(next: Drift): void {
+    this.#drift = next;
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.profile !== next.profile) this.#relearn(entry, 'the Profile is another one');
     }
   }
 
-  function captureState(entry: Entry): StoredMonitor {
-    const { source } = entry.summary;
-    const state = entry.monitor?.save() ?? new Uint8Array();
-    return { source, profile: entry.profile, state, summary: JSON.stringify(entry.summary) };
+  /** All that is known of a source, when the images that it was given are counted. */
+  async state(source: string): Promise<StoredMonitor | undefined> {
+    const entry = this.#entries.get(source);
+    await entry?.loading;
+    if (!entry) return undefined;
+    return entry.monitor ? describeMonitor(entry) : this.#options.store.monitor(source);
   }
 
-  function markDirty(entry: Entry): void {
-    if (!entry.isDirty) dirty.add(entry);
+  /** Goes on from a state that another service saved. */
+  adopt(stored: StoredMonitor): void {
+    for (const entry of parseEntry(stored)) {
+      this.#entries.delete(stored.source);
+      this.#loaded.delete(stored.source);
+      this.#entries.set(stored.source, entry);
+      this.#options.store.add({ monitors: [stored] });
+    }
+  }
+
+  /** Forgets sources, because others watch them. */
+  release(which: (source: string) => boolean): void {
+    for (const [source, entry] of [...this.#entries]) if (which(source)) this.#forget(entry);
+  }
+
+  /** Writes all that is in memory anew, because the store may have lost it. */
+  save(): void {
+    for (const entry of this.#loaded.values()) if (entry.monitor) this.#markDirty(entry);
+  }
+
+  close(): void {
+    clearInterval(this.#ticking);
+  }
+
+  #requireDrift(): Drift {
+    if (!this.#drift) throw new StoplineError('INTERNAL', 'Expected a Profile to watch by.');
+    return this.#drift;
+  }
+
+  #markDirty(entry: Entry): void {
+    if (!entry.isDirty) this.#dirty.add(entry);
     entry.isDirty = true;
-    store.add({});
+    this.#options.store.add({});
   }
 
-  store.onWrite(() => {
+  #markClean(entry: Entry): void {
+    entry.isDirty = false;
+    this.#dirty.delete(entry);
+  }
+
+  /** What the store is to write now: so many states and no more at once. */
+  #collect(): StoredMonitor[] {
     const monitors: StoredMonitor[] = [];
-    for (const entry of dirty) {
+    for (const entry of this.#dirty) {
       if (monitors.length === maxPerWrite) break;
-      monitors.push(captureState(entry));
-      entry.isDirty = false;
-      dirty.delete(entry);
+      monitors.push(describeMonitor(entry));
+      this.#markClean(entry);
     }
-    if (dirty.size > 0) store.add({});
+    if (this.#dirty.size > 0) this.#options.store.add({});
     return monitors;
-  });
+  }
 
-  /** Makes room in memory: the state of whoever was silent for longest is left to the store. */
-  function shrink(): void {
-    for (const [source, entry] of loaded) {
-      if (loaded.size <= capacity) return;
-      if (entry.isDirty) store.add({ monitors: [captureState(entry)] });
-      entry.isDirty = false;
-      dirty.delete(entry);
+  /** Makes room in memory: the state of the source that was silent for longest is left to the store. */
+  #shrink(): void {
+    for (const [source, entry] of this.#loaded) {
+      if (this.#loaded.size <= this.#capacity) return;
+      if (entry.isDirty) this.#options.store.add({ monitors: [describeMonitor(entry)] });
+      this.#markClean(entry);
+      entry.summary = summarize(entry);
       entry.monitor = undefined;
-      loaded.delete(source);
+      this.#loaded.delete(source);
     }
   }
 
-  function touch(entry: Entry): void {
+  /** Moves a source to the end of those that were silent. */
+  #touch(entry: Entry): void {
     const { source } = entry.summary;
-    entries.delete(source);
-    entries.set(source, entry);
-    if (!loaded.delete(source)) return;
-    loaded.set(source, entry);
+    this.#entries.delete(source);
+    this.#entries.set(source, entry);
+    if (!this.#loaded.delete(source)) return;
+    this.#loaded.set(source, entry);
   }
 
-  function change(entry: Entry, transition: Transition, report: DriftReport): void {
+  #change(entry: Entry, transition: Transition, report: DriftReport): void {
     const { source } = entry.summary;
     const [cause] = report.causes;
     entry.summary = {
-      ...entry.summary,
+      ...summarize(entry),
       state: transition.to,
       since: transition.at,
       cause: cause?.cause,
       moved: report.moved.slice(0, maxMoved).map(({ statistic, direction, size }) => ({ statistic, direction, size })),
     };
-    const alerts = onTransition({ ...transition, source, report });
+    const alerts = this.#options.onTransition({ ...transition, source, report });
     const { at, from, to } = transition;
-    entry.isDirty = false;
-    dirty.delete(entry);
-    store.add({
+    this.#markClean(entry);
+    this.#options.store.add({
       transitions: [{ source, at, from, to, report: JSON.stringify(report) }],
       alerts,
-      monitors: [captureState(entry)],
+      monitors: [describeMonitor(entry)],
     });
   }
 
   /** Throws away what is known of a source and says why. */
-  function relearn(entry: Entry, text: string): void {
+  #relearn(entry: Entry, text: string): void {
     const { source, state: from } = entry.summary;
-    const drift = requireDrift();
+    const { level } = summarize(entry).recent;
+    const drift = this.#requireDrift();
+    const fresh = drift.monitor();
+    const now = Date.now();
     entry.profile = drift.profile;
     entry.monitor = undefined;
     entry.resets += 1;
-    loaded.delete(source);
-    const transition: Transition = { from, to: 'learning', at: Date.now(), images: 0, evidence: 0, text };
-    if (from !== 'learning') change(entry, transition, drift.monitor().report());
-    else store.add({ monitors: [captureState(entry)] });
+    this.#loaded.delete(source);
+    const { since, cause: _, ...kept } = entry.summary;
+    entry.summary = { ...kept, ...unknown, ...fresh.glance(), moved: [], since: from === 'learning' ? since : now };
+    const transition: Transition = { from, to: 'learning', at: now, images: 0, evidence: 0, text };
+    if (from !== 'learning') this.#change(entry, transition, fresh.report());
+    else this.#options.store.add({ monitors: [describeMonitor(entry)] });
+    this.#attend(entry, level, entry.summary.recent);
   }
 
-  function take(entry: Entry, monitor: Monitor, observation: Observation): void {
+  #take(entry: Entry, monitor: Monitor, observation: Observation): void {
+    const level = monitor.recentLevel;
     const transition = monitor.observe(observation);
     entry.summary.lastAt = Math.max(entry.summary.lastAt, observation.at);
-    if (transition) change(entry, transition, monitor.report());
-    else markDirty(entry);
+    if (transition) this.#change(entry, transition, monitor.report());
+    else this.#markDirty(entry);
+    if (monitor.recentLevel !== level) this.#attend(entry, level, monitor.glance().recent);
+  }
+
+  /** Tells when most of the latest images begin to be blocked, and when that ends. */
+  #attend(entry: Entry, from: RecentLevel, recent: RecentVerdicts): void {
+    const to = recent.level;
+    if (to === from || (to !== 'blocked' && from !== 'blocked')) return;
+    const { source } = entry.summary;
+    const at = Math.max(entry.summary.since, entry.summary.lastAt);
+    const text = describeRecent(recent) ?? `${recent.block} of the last ${recent.images} images blocked`;
+    const alerts = this.#options.onAttention({ source, from, to, at, text });
+    this.#options.store.add({ alerts });
   }
 
   /** Reads the monitor of an entry back; images that come meanwhile wait. */
-  async function load(entry: Entry): Promise<void> {
+  async #load(entry: Entry): Promise<void> {
     const { source } = entry.summary;
     const { resets } = entry;
+    const { store, log } = this.#options;
     const waiting: Observation[] = [];
     entry.waiting = waiting;
     const found = await store.monitor(source).catch((error) => {
@@ -236,139 +336,122 @@ export async function createMonitors(options: MonitorsOptions): Promise<Monitors
       return undefined;
     });
     entry.waiting = undefined;
-    if (entries.get(source) !== entry) return;
-    const monitor = requireDrift().monitor(resets === entry.resets && found?.state.length ? found.state : undefined);
+    if (this.#entries.get(source) !== entry) return;
+    const state = resets === entry.resets && found?.state.length ? found.state : undefined;
+    const monitor = this.#requireDrift().monitor(state);
     entry.monitor = monitor;
-    loaded.set(source, entry);
+    this.#loaded.set(source, entry);
     const { state: from } = entry.summary;
     if (monitor.state !== from) {
       const text = 'what was known of the source is lost';
       const report = monitor.report();
-      change(entry, { from, to: monitor.state, at: Date.now(), images: report.images, evidence: 0, text }, report);
+      this.#change(
+        entry,
+        { from, to: monitor.state, at: Date.now(), images: report.images, evidence: 0, text },
+        report,
+      );
     }
-    for (const observation of waiting) take(entry, monitor, observation);
-    shrink();
+    this.#attend(entry, entry.summary.recent.level, monitor.glance().recent);
+    for (const observation of waiting) this.#take(entry, monitor, observation);
+    this.#shrink();
   }
 
-  /** The entry of a source; of `other` where there are too many. */
-  function openEntry(source: string): Entry {
-    const drift = requireDrift();
-    const known = entries.get(source);
+  /** The entry of a source; that of `other` where there are too many. */
+  #openEntry(source: string): Entry {
+    const known = this.#entries.get(source);
     if (known) return known;
-    if (source !== otherSource && entries.size >= maxSources) {
-      const [oldest] = entries.values();
+    if (source !== otherSource && this.#entries.size >= this.#options.maxSources) {
+      const [oldest] = this.#entries.values();
       if (Date.now() - oldest.summary.lastAt < forgottenAfterMs) {
-        overflowed += 1;
-        return openEntry(otherSource);
+        this.#overflowed += 1;
+        return this.#openEntry(otherSource);
       }
-      forget(oldest);
+      this.#forget(oldest);
     }
+    return this.#createEntry(source);
+  }
+
+  #createEntry(source: string): Entry {
+    const drift = this.#requireDrift();
     const entry: Entry = {
-      summary: { source, state: 'learning', since: Date.now(), lastAt: 0, moved: [] },
+      summary: { source, ...unknown, since: Date.now(), lastAt: 0, moved: [] },
       profile: drift.profile,
       monitor: drift.monitor(),
       isDirty: false,
       resets: 0,
       quietSince: performance.now(),
     };
-    entries.set(source, entry);
-    loaded.set(source, entry);
+    this.#entries.set(source, entry);
+    this.#loaded.set(source, entry);
     return entry;
   }
 
-  function forget(entry: Entry): void {
+  #forget(entry: Entry): void {
     const { source } = entry.summary;
-    entries.delete(source);
-    loaded.delete(source);
-    dirty.delete(entry);
-    store.add({ forgotten: [source] });
+    this.#entries.delete(source);
+    this.#loaded.delete(source);
+    this.#dirty.delete(entry);
+    this.#options.store.add({ forgotten: [source] });
   }
 
-  function tick(): void {
+  #tick(): void {
     const now = Date.now();
-    for (const entry of loaded.values()) tickOne(entry, now);
+    for (const entry of this.#loaded.values()) this.#tickOne(entry, now);
+    if (this.#drift) this.#readBackSilent(now);
+  }
+
+  /** Reads back monitors that are only in the store and may be stale by now. */
+  #readBackSilent(now: number): void {
+    const { staleAfterMs } = this.#options;
     let read = 0;
-    for (const entry of drift ? entries.values() : []) {
+    for (const entry of this.#entries.values()) {
       if (read === maxReadBack || performance.now() - entry.quietSince < staleAfterMs) break;
       if (entry.monitor || entry.waiting || entry.summary.state === 'stale') continue;
       read += 1;
       // A monitor believes only in short steps of time: those that passed while it was on disk are made up for.
-      entry.loading = load(entry).then(() => {
-        for (let step = 5; step >= 0; step--) tickOne(entry, now - (step * staleAfterMs) / 4);
+      entry.loading = this.#load(entry).then(() => {
+        for (let step = 5; step >= 0; step--) this.#tickOne(entry, now - (step * staleAfterMs) / 4);
       });
     }
   }
 
-  function tickOne(entry: Entry, now: number): void {
+  #tickOne(entry: Entry, now: number): void {
     const transition = entry.monitor?.tick(now);
-    if (transition && entry.monitor) change(entry, transition, entry.monitor.report());
+    if (transition && entry.monitor) this.#change(entry, transition, entry.monitor.report());
   }
+}
 
-  const ticking = setInterval(tick, Math.min(30_000, Math.max(100, staleAfterMs / 8))).unref();
+/** What is said of a source of which nothing is known. */
+const unknown = {
+  state: 'learning',
+  since: 0,
+  before: undefined,
+  learning: undefined,
+  alarm: undefined,
+  frozen: undefined,
+  recent: { images: 0, warn: 0, block: 0, level: 'calm' },
+} as const;
 
-  return {
-    observe(source, observation) {
-      if (!drift) return;
-      const entry = openEntry(source);
-      entry.quietSince = performance.now();
-      touch(entry);
-      if (entry.waiting) {
-        if (entry.waiting.length < maxWaitingImages) entry.waiting.push(observation);
-      } else if (entry.monitor) take(entry, entry.monitor, observation);
-      else {
-        entry.loading = load(entry);
-        (entry.waiting as Observation[] | undefined)?.push(observation);
-      }
-      if (loaded.size > capacity) shrink();
-    },
-    summaries: () => [...entries.values()].map(({ summary }) => summary),
-    async report(source) {
-      const entry = entries.get(source);
-      if (!entry || !drift) return undefined;
-      const state = entry.monitor ? undefined : (await store.monitor(source))?.state;
-      return (entry.monitor ?? drift.monitor(state?.length ? state : undefined)).report();
-    },
-    reset(source, why) {
-      const entry = entries.get(source);
-      if (!entry || !drift) return false;
-      relearn(entry, why);
-      return true;
-    },
-    replace,
-    summary: (source) => entries.get(source)?.summary,
-    async state(source) {
-      const entry = entries.get(source);
-      await entry?.loading;
-      if (!entry) return undefined;
-      return entry.monitor ? captureState(entry) : store.monitor(source);
-    },
-    adopt(stored) {
-      for (const entry of parseEntry(stored)) {
-        entries.delete(stored.source);
-        loaded.delete(stored.source);
-        entries.set(stored.source, entry);
-        store.add({ monitors: [stored] });
-      }
-    },
-    release(which) {
-      for (const [source, entry] of [...entries]) if (which(source)) forget(entry);
-    },
-    get overflowed() {
-      return overflowed;
-    },
-    save() {
-      for (const entry of loaded.values()) if (entry.monitor) markDirty(entry);
-    },
-    close() {
-      clearInterval(ticking);
-    },
-  };
+/** The summary of a source as it is now: that of an entry is as old as its last change of state. */
+function summarize({ summary, monitor }: Entry): SourceSummary {
+  if (!monitor) return summary;
+  const { since: _, ...glance } = monitor.glance();
+  return { ...summary, ...unknown, since: summary.since, ...glance };
+}
+
+function describeMonitor(entry: Entry): StoredMonitor {
+  const { source } = entry.summary;
+  const state = entry.monitor?.save() ?? new Uint8Array();
+  return { source, profile: entry.profile, state, summary: JSON.stringify(summarize(entry)) };
 }
 
 function parseEntry({ source, profile, summary }: Omit<StoredMonitor, 'state'>): Entry[] {
   try {
     const parsed: SourceSummary = JSON.parse(summary);
-    return [{ summary: { ...parsed, source }, profile, isDirty: false, resets: 0, quietSince: performance.now() }];
+    // One that an earlier version wrote lacks what has been added since.
+    return [
+      { summary: { ...unknown, ...parsed, source }, profile, isDirty: false, resets: 0, quietSince: performance.now() },
+    ];
   } catch {
     return []; // a damaged row: the source learns again
   }

@@ -3,10 +3,11 @@ import { decode } from '../../image/decode.ts';
 import { shrink } from '../../image/thumbnail.ts';
 import type { Profile } from '../../profile/description.ts';
 import { scoredValue } from '../../profile/maths/gaussianise.ts';
+import { findQuantile } from '../../profile/maths/ranks.ts';
 import type { Verdict } from '../../profile/verdict.ts';
 import type { Judge, Judgement } from '../judge.ts';
 
-/** One of the strangest images of late, as people see it. */
+/** One of the strangest of the latest images, as people see it. */
 export interface StrangeImage extends Pick<Verdict, 'verdict' | 'pValue' | 'score' | 'causes' | 'nearest'> {
   /** sha256 of its bytes. */
   id: string;
@@ -26,15 +27,15 @@ export interface RecentImages {
   verdict: Verdict['verdict'][];
   /** What an image shows: the first two coordinates of its projection. Empty without a model. */
   projection: [number, number][];
-  /** The statistics that lie farthest from the reference of late, farthest first, with their values. */
+  /** The statistics that lie farthest from the reference lately, farthest first, with their values. */
   statistics: { name: string; values: (number | null)[] }[];
   strange: StrangeImage[];
 }
 
-/** Images that are remembered of a camera, and cameras of which any are. */
+/** Images that are remembered of one camera, and cameras that are remembered. */
 const keptImages = 300;
 const keptSources = 128;
-/** Strange images of a camera, and those of them that may have the same first reason. */
+/** Strange images that are kept of a camera, and how many of them may have the same first reason. */
 const keptStrange = 12;
 const perReason = 4;
 /** After this a strange image makes room for any newer one. */
@@ -48,71 +49,162 @@ const maxWaiting = 4;
 
 const verdicts = ['pass', 'warn', 'block'] as const;
 
-interface Camera {
+/** A statistic that is scored, and where it lies in the reference. */
+interface Scored {
+  name: string;
+  position: number;
+  logFloor?: number;
+  p50: number;
+  /** Width of the band from 1 to 99 %. */
+  width: number;
+}
+
+/** What lists show of a camera. */
+export interface RecentSource {
+  source: string;
   images: number;
-  at: Float64Array;
-  pValue: Float32Array;
-  verdict: Uint8Array;
-  projection: Float32Array;
-  values: Float32Array;
-  strange: StrangeImage[];
-  pictures: Map<string, Uint8Array>;
+  at: number;
+  pValue: number[];
+  counts: Record<Verdict['verdict'], number>;
 }
 
-/** What of late is kept of each camera for people to look at: in memory, bounded, and gone with the process. */
-export interface Recent {
-  sources(): {
-    source: string;
-    images: number;
-    at: number;
-    pValue: number[];
-    counts: Record<Verdict['verdict'], number>;
-  }[];
+/** The latest images of each camera for people to look at: in memory, bounded, and gone with the process. */
+export class Recent {
+  readonly #limits: { maxPixels: number; maxSide: number };
+  /** The camera that was seen last stands last. */
+  readonly #cameras = new Map<string, Camera>();
+  #scored: Scored[] = [];
+  #waiting = 0;
+
+  /** @param judge watched from now on */
+  constructor(judge: Judge, limits: { maxPixels: number; maxSide: number }) {
+    this.#limits = limits;
+    if (judge.hasProfile) this.#learn(judge.profile);
+    judge.onReplace((profile) => this.#learn(profile));
+    judge.watch((judgement) => this.#take(judgement), { bytes: true });
+  }
+
+  sources(): RecentSource[] {
+    return [...this.#cameras].map(([source, camera]) => ({ source, ...camera.summarize() }));
+  }
+
   /** @param after images that the reader has already: only newer ones are in the columns */
-  images(source: string, after?: number): RecentImages | undefined;
-  /** A small WebP. */
-  picture(source: string, id: string): Uint8Array | undefined;
-}
+  images(source: string, after = 0): RecentImages | undefined {
+    const camera = this.#cameras.get(source);
+    return camera && { source, ...camera.describe(after) };
+  }
 
-/** @param judge watched from now on */
-export function createRecent(judge: Judge, limits: { maxPixels: number; maxSide: number }): Recent {
-  const cameras = new Map<string, Camera>();
-  let waiting = 0;
-  let scored: { name: string; position: number; logFloor?: number; p50: number; width: number }[] = [];
-  const learn = (profile: Profile) => {
-    cameras.clear();
-    scored = profile.statistics.map(({ name, logFloor }, position) => {
+  /** A small WebP. */
+  picture(source: string, id: string): Uint8Array | undefined {
+    return this.#cameras.get(source)?.pictures.get(id);
+  }
+
+  #learn(profile: Profile): void {
+    this.#cameras.clear();
+    this.#scored = profile.statistics.map(({ name, logFloor }, position) => {
       const { shape, data } = profile.tensors.calibrationValues;
       const sorted = data.slice(position * shape[1], (position + 1) * shape[1]).sort();
-      const at = (share: number) => scoredValue(sorted[Math.floor(share * (sorted.length - 1))], logFloor);
+      const at = (share: number) => scoredValue(findQuantile(sorted, share), logFloor);
       return { name, position, logFloor, p50: at(0.5), width: at(0.99) - at(0.01) || 1 };
     });
-  };
+  }
 
-  const openCamera = (source: string): Camera => {
-    const found = cameras.get(source);
-    // The one that was seen last stands last.
-    if (found) cameras.delete(source);
-    const camera = found ?? {
-      images: 0,
-      at: new Float64Array(keptImages),
-      pValue: new Float32Array(keptImages),
-      verdict: new Uint8Array(keptImages),
-      projection: new Float32Array(2 * keptImages),
-      values: new Float32Array(scored.length * keptImages),
-      strange: [],
-      pictures: new Map(),
+  #take(judgement: Judgement): void {
+    const { source } = judgement;
+    const camera = this.#cameras.get(source) ?? new Camera(this.#scored);
+    this.#cameras.delete(source);
+    this.#cameras.set(source, camera);
+    if (this.#cameras.size > keptSources) this.#cameras.delete(this.#cameras.keys().next().value as string);
+    const strange = camera.take(judgement);
+    if (strange && this.#waiting < maxWaiting) void this.#draw(camera, strange, judgement);
+  }
+
+  async #draw(camera: Camera, strange: StrangeImage, judgement: Judgement): Promise<void> {
+    this.#waiting++;
+    try {
+      camera.illustrate(strange, await draw(judgement, this.#limits));
+    } catch {
+      // It was judged, so it can be decoded; and nothing depends on the picture.
+    } finally {
+      this.#waiting--;
+    }
+  }
+}
+
+/** The latest images of one camera: a ring of columns, and the strangest of them. */
+class Camera {
+  readonly pictures = new Map<string, Uint8Array>();
+  readonly #scored: readonly Scored[];
+  readonly #at = new Float64Array(keptImages);
+  readonly #pValue = new Float32Array(keptImages);
+  readonly #verdict = new Uint8Array(keptImages);
+  readonly #projection = new Float32Array(2 * keptImages);
+  readonly #values: Float32Array;
+  #images = 0;
+  #strange: StrangeImage[] = [];
+
+  constructor(scored: readonly Scored[]) {
+    this.#scored = scored;
+    this.#values = new Float32Array(scored.length * keptImages);
+  }
+
+  /** @returns the image where it is one of the strangest */
+  take(judgement: Judgement): StrangeImage | undefined {
+    const { verdict, at } = judgement;
+    const place = this.#images++ % keptImages;
+    this.#at[place] = at;
+    this.#pValue[place] = verdict.pValue;
+    this.#verdict[place] = verdicts.indexOf(verdict.verdict);
+    const [x = Number.NaN, y = Number.NaN] = verdict.projection ?? [];
+    this.#projection.set([x, y], 2 * place);
+    const first = place * this.#scored.length;
+    for (const { name, position } of this.#scored) {
+      this.#values[first + position] = verdict.statistics[name] ?? Number.NaN;
+    }
+    return this.#keepStrange(verdict, at);
+  }
+
+  /** Adds the picture of one of the strangest images, unless it has given way to others meanwhile. */
+  illustrate(strange: StrangeImage, picture: Uint8Array): void {
+    if (!this.#strange.includes(strange)) return;
+    this.pictures.set(strange.id, picture);
+    strange.hasPicture = true;
+  }
+
+  summarize(): Omit<RecentSource, 'source'> {
+    const places = this.#places(keptImages);
+    const counts = { pass: 0, warn: 0, block: 0 };
+    for (const place of places) counts[verdicts[this.#verdict[place]]]++;
+    const pValue = places.slice(-60).map((place) => tidy(this.#pValue[place]));
+    return { images: this.#images, at: this.#at[places[places.length - 1]], pValue, counts };
+  }
+
+  describe(after: number): Omit<RecentImages, 'source'> {
+    const rows = this.#places(Math.max(0, this.#images - Math.max(0, after)));
+    const projected = rows.filter((place) => Number.isFinite(this.#projection[2 * place]));
+    return {
+      images: this.#images,
+      at: rows.map((place) => this.#at[place]),
+      pValue: rows.map((place) => tidy(this.#pValue[place])),
+      verdict: rows.map((place) => verdicts[this.#verdict[place]]),
+      projection: projected.map((place) => [tidy(this.#projection[2 * place]), tidy(this.#projection[2 * place + 1])]),
+      // Which are shown may change, so they always come whole.
+      statistics: this.#farthest().map(({ name, position }) => ({
+        name,
+        values: this.#places(keptImages).map((place) => this.#value(place, position)),
+      })),
+      strange: this.#strange,
     };
-    cameras.set(source, camera);
-    if (cameras.size > keptSources) cameras.delete(cameras.keys().next().value as string);
-    return camera;
-  };
+  }
 
-  const keepStrange = (camera: Camera, judgement: Judgement) => {
-    const { verdict: full, at } = judgement;
+  #value(place: number, position: number): number | null {
+    const value = this.#values[place * this.#scored.length + position];
+    return Number.isFinite(value) ? tidy(value) : null;
+  }
+
+  #keepStrange(full: Verdict, at: number): StrangeImage | undefined {
     const { verdict, pValue, score, causes, nearest, reasons, image } = full;
-    if (verdict === 'pass' || camera.strange.some(({ id }) => id === image.sha256)) return;
-    const fresh = camera.strange.filter((other) => at - other.at < staleMs);
+    if (verdict === 'pass' || this.#strange.some(({ id }) => id === image.sha256)) return undefined;
     const entry: StrangeImage = {
       id: image.sha256,
       at,
@@ -124,116 +216,46 @@ export function createRecent(judge: Judge, limits: { maxPixels: number; maxSide:
       ...(nearest && { nearest }),
       hasPicture: false,
     };
-    const alike = new Map<string, number>();
-    camera.strange = [...fresh, entry]
-      .sort((a, b) => b.score - a.score)
-      .filter(({ reasons: [first = ''] }) => {
-        const key = first.split(':')[0];
-        alike.set(key, (alike.get(key) ?? 0) + 1);
-        return (alike.get(key) ?? 0) <= perReason;
-      })
-      .slice(0, keptStrange);
-    for (const id of camera.pictures.keys()) {
-      if (!camera.strange.some((other) => other.id === id)) camera.pictures.delete(id);
+    const fresh = this.#strange.filter((other) => at - other.at < staleMs);
+    this.#strange = chooseStrangest([...fresh, entry]);
+    for (const id of this.pictures.keys()) {
+      if (!this.#strange.some((other) => other.id === id)) this.pictures.delete(id);
     }
-    if (waiting >= maxWaiting || !camera.strange.includes(entry)) return;
-    waiting++;
-    draw(judgement, limits)
-      .then((picture) => {
-        if (!camera.strange.includes(entry)) return;
-        camera.pictures.set(entry.id, picture);
-        entry.hasPicture = true;
-      })
-      // It was judged, so it can be decoded; and nothing depends on the picture.
-      .catch(() => undefined)
-      .finally(() => {
-        waiting--;
-      });
-  };
-
-  judge.watch(
-    (judgement) => {
-      const { verdict, source, at } = judgement;
-      const camera = openCamera(source);
-      const place = camera.images++ % keptImages;
-      camera.at[place] = at;
-      camera.pValue[place] = verdict.pValue;
-      camera.verdict[place] = verdicts.indexOf(verdict.verdict);
-      const [x = Number.NaN, y = Number.NaN] = verdict.projection ?? [];
-      camera.projection[2 * place] = x;
-      camera.projection[2 * place + 1] = y;
-      const first = place * scored.length;
-      for (const { name, position } of scored) camera.values[first + position] = verdict.statistics[name] ?? Number.NaN;
-      keepStrange(camera, judgement);
-    },
-    { bytes: true },
-  );
-  judge.onReplace(learn);
-  // A service may start without a Profile that can be used.
-  try {
-    learn(judge.profile);
-  } catch {
-    scored = [];
+    return this.#strange.includes(entry) ? entry : undefined;
   }
 
   /** The places of the newest images, oldest first. */
-  const places = ({ images }: Camera, count: number) =>
-    Array.from(
-      { length: Math.min(images, keptImages, count) },
-      (_, i, length = Math.min(images, keptImages, count)) => (images - length + i) % keptImages,
-    );
+  #places(count: number): number[] {
+    const length = Math.min(this.#images, keptImages, count);
+    return Array.from({ length }, (_, i) => (this.#images - length + i) % keptImages);
+  }
 
-  /** Distance of the mean of the newest images from the median of the reference, in widths of its 1-99 % band. */
-  const farthest = (camera: Camera) => {
-    const newest = places(camera, judgedImages);
-    const distances = scored.map(({ position, logFloor, p50, width }) => {
-      const values = newest.map((place) => camera.values[place * scored.length + position]).filter(Number.isFinite);
+  /** The statistics whose mean over the newest images lies farthest from the median of the reference, in widths of its band. */
+  #farthest(): Scored[] {
+    const newest = this.#places(judgedImages);
+    const distances = this.#scored.map(({ position, logFloor, p50, width }) => {
+      const values = newest
+        .map((place) => this.#values[place * this.#scored.length + position])
+        .filter((value) => Number.isFinite(value));
       const mean = values.reduce((sum, value) => sum + scoredValue(value, logFloor), 0) / values.length;
       return values.length === 0 ? 0 : Math.abs(mean - p50) / width;
     });
-    return scored
-      .map((_, position) => position)
-      .sort((a, b) => distances[b] - distances[a])
-      .slice(0, shownStatistics);
-  };
+    return [...this.#scored].sort((a, b) => distances[b.position] - distances[a.position]).slice(0, shownStatistics);
+  }
+}
 
-  return {
-    sources: () =>
-      [...cameras].map(([source, camera]) => {
-        const all = places(camera, keptImages);
-        const counts = { pass: 0, warn: 0, block: 0 };
-        for (const place of all) counts[verdicts[camera.verdict[place]]]++;
-        const pValue = all.slice(-60).map((place) => tidy(camera.pValue[place]));
-        return { source, images: camera.images, at: camera.at[all[all.length - 1]], pValue, counts };
-      }),
-    images(source, after = 0) {
-      const camera = cameras.get(source);
-      if (!camera) return undefined;
-      const rows = places(camera, Math.max(0, camera.images - Math.max(0, after)));
-      const projected = rows.filter((place) => Number.isFinite(camera.projection[2 * place]));
-      return {
-        source,
-        images: camera.images,
-        at: rows.map((place) => camera.at[place]),
-        pValue: rows.map((place) => tidy(camera.pValue[place])),
-        verdict: rows.map((place) => verdicts[camera.verdict[place]]),
-        projection: projected.map((place) => [
-          tidy(camera.projection[2 * place]),
-          tidy(camera.projection[2 * place + 1]),
-        ]),
-        // Which are shown may change, so they always come whole.
-        statistics: farthest(camera).map((position) => ({
-          name: scored[position].name,
-          values: places(camera, keptImages).map((place) => {
-            const value = camera.values[place * scored.length + position];
-            return Number.isFinite(value) ? tidy(value) : null;
-          }),
-        })),
-        strange: camera.strange,
-      };
-    },
-    picture: (source, id) => cameras.get(source)?.pictures.get(id),
-  };
+/** The strangest images, of which only so many may have the same first reason. */
+function chooseStrangest(images: StrangeImage[]): StrangeImage[] {
+  const alike = new Map<string, number>();
+  return images
+    .sort((a, b) => b.score - a.score)
+    .filter(({ reasons: [first = ''] }) => {
+      const [key] = first.split(':');
+      const count = (alike.get(key) ?? 0) + 1;
+      alike.set(key, count);
+      return count <= perReason;
+    })
+    .slice(0, keptStrange);
 }
 
 async function draw({ bytes, frame }: Judgement, limits: { maxPixels: number; maxSide: number }): Promise<Uint8Array> {

@@ -34,30 +34,6 @@ const saveScript =
   "for i = 3, #ARGV, 3 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 2]) end " +
   "redis.call('XTRIM', KEYS[5], 'MINID', ARGV[2]) return 1";
 
-/**
- * Many replicas, one monitor for each source: every replica appends what it has judged to a stream in Redis or Valkey, and one
- * of them, which holds the lease of the group of the source, reads it and advances the monitor. States and the place in the
- * stream are saved together, so another goes on exactly there. While Redis cannot be reached a replica watches alone, with
- * the images that it judges itself, and hands them in when Redis is back.
- */
-export interface Replicas {
-  /** In place of `Monitors.observe`. */
-  observe(source: string, observation: Observation): void;
-  /** Of all replicas. @throws whatever the connection throws */
-  summaries(): Promise<SourceSummary[]>;
-  /** The state of a source that another replica watches; undefined where it has none. */
-  state(source: string): Promise<Uint8Array | undefined>;
-  reset(source: string): void;
-  /** Whether this replica watches the source: because it holds its group, or because it is alone. */
-  watches(source: string): boolean;
-  readonly isAlone: boolean;
-  /** Images that wait for Redis. */
-  readonly pending: number;
-  /** Images that the other replicas never heard of, because Redis was away for too long. */
-  readonly dropped: number;
-  close(): Promise<void>;
-}
-
 interface Pending {
   source: string;
   /** Absent: the source is to learn again. */
@@ -86,101 +62,233 @@ export async function redisAt(url: string): Promise<() => Redis> {
     });
 }
 
-export function createReplicas(options: {
+export interface ReplicasOptions {
   redis: Redis;
   /** sha256 of the Profile: replicas with another one are others. */
   profile: string;
   monitors: Monitors;
   log: FastifyBaseLogger;
-}): Replicas {
-  const { redis, profile, monitors, log } = options;
-  const self = randomBytes(8).toString('hex');
-  const prefix = `stopline:${profile.slice(0, 16)}`;
-  const keys = (group: number) => ({
-    lease: `${prefix}:{${group}}:lease`,
-    place: `${prefix}:{${group}}:place`,
-    states: `${prefix}:{${group}}:states`,
-    summaries: `${prefix}:{${group}}:summaries`,
-    stream: `${prefix}:{${group}}:stream`,
-  });
-  const chooseGroup = (source: string) => crc32(source) % groupCount;
+}
 
-  const pending: Pending[] = [];
-  /** Place in the stream up to which the monitors of a group that is ours have come. */
-  const held = new Map<number, string>();
-  let isAlone = true;
-  let isClosed = false;
-  let lost = 0;
-  let work: Promise<void> = Promise.resolve();
+/**
+ * Many replicas, one monitor for each source: every replica appends what it has judged to a stream in Redis or Valkey, and one
+ * of them, which holds the lease of the group of the source, reads it and advances the monitor. States and the place in the
+ * stream are saved together, so another goes on exactly there. While Redis cannot be reached a replica watches alone, with
+ * the images that it judges itself, and hands them in when Redis is back.
+ */
+export class Replicas {
+  readonly #redis: Redis;
+  readonly #profile: string;
+  readonly #monitors: Monitors;
+  readonly #log: FastifyBaseLogger;
+  readonly #self = randomBytes(8).toString('hex');
+  readonly #prefix: string;
+  readonly #pending: Pending[] = [];
+  /** Place in the stream up to which the monitors of each group that is ours have come. */
+  readonly #held = new Map<number, string>();
+  #isAlone = true;
+  #isClosed = false;
+  #dropped = 0;
+  #renewedAt = Number.NEGATIVE_INFINITY;
+  #work: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout;
 
-  // Without a listener every failed attempt to connect would end the process.
-  redis.on('error', () => undefined);
-
-  function goAlone(error: unknown): void {
-    if (isAlone || isClosed) return;
-    isAlone = true;
-    held.clear();
-    log.error({ err: error }, 'redis cannot be reached: this replica watches alone');
-    // Those that were handed in, or are about to be, are seen here only now.
-    for (const { source, observation } of pending) if (observation) monitors.observe(source, observation);
+  constructor({ redis, profile, monitors, log }: ReplicasOptions) {
+    this.#redis = redis;
+    this.#profile = profile;
+    this.#monitors = monitors;
+    this.#log = log;
+    this.#prefix = `stopline:${profile.slice(0, 16)}`;
+    // Without a listener every failed attempt to connect would end the process.
+    redis.on('error', () => undefined);
+    this.#timer = setTimeout(() => this.#loop(), 0);
   }
 
-  async function publish(): Promise<void> {
-    while (pending.length > 0) {
-      const lostBefore = lost;
-      const taken = pending.slice(0, maxPublish);
-      const pipeline = redis.pipeline();
-      for (const { source, observation } of taken)
-        append(pipeline, keys(chooseGroup(source)).stream, source, observation);
+  get isAlone(): boolean {
+    return this.#isAlone;
+  }
+
+  /** Images that wait for Redis. */
+  get pending(): number {
+    return this.#pending.length;
+  }
+
+  /** Images that the other replicas never heard of, because Redis was away for too long. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Whether this replica watches the source: because it holds its group, or because it is alone. */
+  watches(source: string): boolean {
+    return this.#isAlone || this.#held.has(findGroup(source));
+  }
+
+  /** To be called in place of `Monitors.observe`. */
+  observe(source: string, observation: Observation): void {
+    this.#put({ source, observation });
+    if (this.#isAlone) this.#monitors.observe(source, observation);
+  }
+
+  reset(source: string): void {
+    this.#put({ source });
+    if (this.#isAlone) this.#monitors.reset(source, resetText);
+  }
+
+  /** The sources of all replicas. @throws whatever the connection throws */
+  async summaries(): Promise<SourceSummary[]> {
+    const told = await Promise.all(
+      Array.from({ length: groupCount }, (_, group) => this.#redis.hvals(this.#keys(group).summaries)),
+    );
+    return told.flat().map((text): SourceSummary => JSON.parse(text));
+  }
+
+  /** The state of a source that another replica watches; undefined where it has none. */
+  async state(source: string): Promise<Uint8Array | undefined> {
+    const state = await this.#redis.hgetBuffer(this.#keys(findGroup(source)).states, source);
+    // A copy, because a Buffer is a view of memory that it shares with others.
+    return state ? new Uint8Array(state) : undefined;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    await this.#work;
+    if (this.#redis.status === 'ready') await this.#leave();
+    this.#redis.disconnect();
+  }
+
+  async #leave(): Promise<void> {
+    await this.#publish().catch(() => undefined);
+    for (const group of this.#held.keys()) {
+      await this.#redis.eval(releaseScript, 1, this.#keys(group).lease, this.#self).catch(() => undefined);
+    }
+    await this.#redis.zrem(`${this.#prefix}:replicas`, this.#self).catch(() => undefined);
+  }
+
+  #keys(group: number) {
+    return {
+      lease: `${this.#prefix}:{${group}}:lease`,
+      place: `${this.#prefix}:{${group}}:place`,
+      states: `${this.#prefix}:{${group}}:states`,
+      summaries: `${this.#prefix}:{${group}}:summaries`,
+      stream: `${this.#prefix}:{${group}}:stream`,
+    };
+  }
+
+  #put(item: Pending): void {
+    this.#pending.push(item);
+    if (this.#pending.length <= maxPending) return;
+    this.#pending.shift();
+    this.#dropped += 1;
+  }
+
+  #loop(): void {
+    this.#work = this.#round().then(() => {
+      if (!this.#isClosed) this.#timer = setTimeout(() => this.#loop(), readEveryMs);
+    });
+  }
+
+  async #round(): Promise<void> {
+    const redis = this.#redis;
+    if (redis.status !== 'ready') return this.#goAlone(new Error(`the connection is ${redis.status}`));
+    try {
+      if (this.#isAlone) await this.#joinOthers();
+      await this.#publish();
+      if (performance.now() - this.#renewedAt > renewEveryMs) {
+        await this.#renew();
+        this.#renewedAt = performance.now();
+      }
+      for (const [group, place] of [...this.#held]) await this.#read(group, place);
+    } catch (error) {
+      this.#goAlone(error);
+    }
+  }
+
+  async #joinOthers(): Promise<void> {
+    await this.#redis.ping();
+    // What was seen alone is handed in first; then the state that all share takes over.
+    await this.#publish();
+    this.#monitors.release(() => true);
+    this.#isAlone = false;
+    this.#renewedAt = Number.NEGATIVE_INFINITY;
+    this.#log.info('redis can be reached: all replicas watch together');
+  }
+
+  #goAlone(error: unknown): void {
+    if (this.#isAlone || this.#isClosed) return;
+    this.#isAlone = true;
+    this.#held.clear();
+    this.#log.error({ err: error }, 'redis cannot be reached: this replica watches alone');
+    // Images that were handed in, or are about to be, are seen here only now.
+    for (const { source, observation } of this.#pending) {
+      if (observation) this.#monitors.observe(source, observation);
+    }
+  }
+
+  async #publish(): Promise<void> {
+    while (this.#pending.length > 0) {
+      const droppedBefore = this.#dropped;
+      const taken = this.#pending.slice(0, maxPublish);
+      const pipeline = this.#redis.pipeline();
+      for (const { source, observation } of taken) {
+        append(pipeline, this.#keys(findGroup(source)).stream, source, observation);
+      }
       for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
       // Some of them may have been dropped meanwhile, to make room.
-      pending.splice(0, Math.max(0, taken.length - (lost - lostBefore)));
+      this.#pending.splice(0, Math.max(0, taken.length - (this.#dropped - droppedBefore)));
     }
   }
 
   /** Takes groups that nobody holds, up to a fair share, and keeps those it has. */
-  async function renew(): Promise<void> {
+  async #renew(): Promise<void> {
+    const share = await this.#countShare();
+    for (const group of [...this.#held.keys()]) {
+      const { lease } = this.#keys(group);
+      if (this.#held.size > share) {
+        await this.#redis.eval(releaseScript, 1, lease, this.#self);
+        this.#drop(group);
+      } else if ((await this.#redis.eval(renewScript, 1, lease, this.#self, leaseMs)) !== 1) this.#drop(group);
+    }
+    for (let group = 0; group < groupCount && this.#held.size < share; group++) {
+      if (this.#held.has(group)) continue;
+      const taken = await this.#redis.set(this.#keys(group).lease, this.#self, 'PX', leaseMs, 'NX');
+      if (taken === 'OK') await this.#adopt(group);
+    }
+  }
+
+  /** How many groups this replica may hold, by the number of replicas that live. */
+  async #countShare(): Promise<number> {
     const now = Date.now();
-    await redis.zadd(`${prefix}:replicas`, now, self);
-    await redis.zremrangebyscore(`${prefix}:replicas`, 0, now - 2 * leaseMs);
-    const replicas = await redis.zcard(`${prefix}:replicas`);
-    const share = Math.ceil(groupCount / Math.max(1, replicas));
-    for (const group of [...held.keys()]) {
-      const { lease } = keys(group);
-      if (held.size > share) {
-        await redis.eval(releaseScript, 1, lease, self);
-        drop(group);
-      } else if ((await redis.eval(renewScript, 1, lease, self, leaseMs)) !== 1) drop(group);
-    }
-    for (let group = 0; group < groupCount && held.size < share; group++) {
-      if (held.has(group)) continue;
-      if ((await redis.set(keys(group).lease, self, 'PX', leaseMs, 'NX')) === 'OK') await adopt(group);
-    }
+    const key = `${this.#prefix}:replicas`;
+    await this.#redis.zadd(key, now, this.#self);
+    await this.#redis.zremrangebyscore(key, 0, now - 2 * leaseMs);
+    const replicas = await this.#redis.zcard(key);
+    return Math.ceil(groupCount / Math.max(1, replicas));
   }
 
   /** What others have found out about the sources of a group replaces what this replica thought. */
-  async function adopt(group: number): Promise<void> {
-    const { place, states, summaries } = keys(group);
+  async #adopt(group: number): Promise<void> {
+    const { place, states, summaries } = this.#keys(group);
     const [at, saved, told] = await Promise.all([
-      redis.get(place),
-      redis.hgetallBuffer(states),
-      redis.hgetall(summaries),
+      this.#redis.get(place),
+      this.#redis.hgetallBuffer(states),
+      this.#redis.hgetall(summaries),
     ]);
-    monitors.release((source) => chooseGroup(source) === group);
+    this.#monitors.release((source) => findGroup(source) === group);
     for (const [source, state] of Object.entries(saved)) {
-      if (told[source]) monitors.adopt({ source, profile, state: new Uint8Array(state), summary: told[source] });
+      const summary = told[source];
+      if (summary) this.#monitors.adopt({ source, profile: this.#profile, state: new Uint8Array(state), summary });
     }
-    held.set(group, at ?? '0-0');
+    this.#held.set(group, at ?? '0-0');
   }
 
-  function drop(group: number): void {
-    held.delete(group);
-    monitors.release((source) => chooseGroup(source) === group);
+  #drop(group: number): void {
+    this.#held.delete(group);
+    this.#monitors.release((source) => findGroup(source) === group);
   }
 
-  async function read(group: number, place: string): Promise<void> {
-    const { lease, place: placeKey, states, summaries, stream } = keys(group);
-    const answer = await redis.xreadBuffer('COUNT', maxRead, 'STREAMS', stream, place);
+  async #read(group: number, place: string): Promise<void> {
+    const answer = await this.#redis.xreadBuffer('COUNT', maxRead, 'STREAMS', this.#keys(group).stream, place);
     const entries = answer?.[0]?.[1] ?? [];
     if (entries.length === 0) return;
     const sources = new Set<string>();
@@ -189,101 +297,31 @@ export function createReplicas(options: {
       last = id.toString();
       const { source, observation } = parse(fields);
       sources.add(source);
-      if (observation) monitors.observe(source, observation);
-      else monitors.reset(source, resetText);
+      if (observation) this.#monitors.observe(source, observation);
+      else this.#monitors.reset(source, resetText);
     }
+    await this.#save(group, last, sources);
+  }
+
+  /** Saves the states that a stretch of the stream has led to, and the place up to which it was read. */
+  async #save(group: number, last: string, sources: Iterable<string>): Promise<void> {
+    const { lease, place, states, summaries, stream } = this.#keys(group);
     const values: (string | Uint8Array)[] = [];
     for (const source of sources) {
-      const monitor = await monitors.state(source);
+      const monitor = await this.#monitors.state(source);
       if (monitor) values.push(source, monitor.state, monitor.summary);
     }
-    const given = [self, last, ...values].map((value) => (typeof value === 'string' ? value : Buffer.from(value)));
-    const isSaved = await redis.eval(saveScript, 5, lease, placeKey, states, summaries, stream, ...given);
-    if (isSaved === 1) held.set(group, last);
-    else drop(group);
+    const given = [this.#self, last, ...values].map((value) =>
+      typeof value === 'string' ? value : Buffer.from(value),
+    );
+    const isSaved = await this.#redis.eval(saveScript, 5, lease, place, states, summaries, stream, ...given);
+    if (isSaved === 1) this.#held.set(group, last);
+    else this.#drop(group);
   }
+}
 
-  let renewedAt = Number.NEGATIVE_INFINITY;
-  async function round(): Promise<void> {
-    if (redis.status !== 'ready') return goAlone(new Error(`the connection is ${redis.status}`));
-    try {
-      if (isAlone) {
-        await redis.ping();
-        // What was seen alone is handed in first; then the state that all share takes over.
-        await publish();
-        monitors.release(() => true);
-        isAlone = false;
-        renewedAt = Number.NEGATIVE_INFINITY;
-        log.info('redis can be reached: all replicas watch together');
-      }
-      await publish();
-      if (performance.now() - renewedAt > renewEveryMs) {
-        await renew();
-        renewedAt = performance.now();
-      }
-      for (const [group, place] of [...held]) await read(group, place);
-    } catch (error) {
-      goAlone(error);
-    }
-  }
-  let timer: NodeJS.Timeout | undefined;
-  const loop = () => {
-    work = round().then(() => {
-      if (!isClosed) timer = setTimeout(loop, readEveryMs);
-    });
-  };
-  timer = setTimeout(loop, 0);
-
-  function put(item: Pending): void {
-    pending.push(item);
-    if (pending.length <= maxPending) return;
-    pending.shift();
-    lost += 1;
-  }
-
-  return {
-    get isAlone() {
-      return isAlone;
-    },
-    get pending() {
-      return pending.length;
-    },
-    get dropped() {
-      return lost;
-    },
-    watches: (source) => isAlone || held.has(chooseGroup(source)),
-    observe(source, observation) {
-      put({ source, observation });
-      if (isAlone) monitors.observe(source, observation);
-    },
-    reset(source) {
-      put({ source });
-      if (isAlone) monitors.reset(source, resetText);
-    },
-    async summaries() {
-      const told = await Promise.all(
-        Array.from({ length: groupCount }, (_, group) => redis.hvals(keys(group).summaries)),
-      );
-      return told.flat().map((text): SourceSummary => JSON.parse(text));
-    },
-    async state(source) {
-      const state = await redis.hgetBuffer(keys(chooseGroup(source)).states, source);
-      // A copy: a Buffer is a view of memory that it shares with others.
-      return state ? new Uint8Array(state) : undefined;
-    },
-    async close() {
-      isClosed = true;
-      clearTimeout(timer);
-      await work;
-      if (redis.status === 'ready') {
-        await publish().catch(() => undefined);
-        for (const group of held.keys())
-          await redis.eval(releaseScript, 1, keys(group).lease, self).catch(() => undefined);
-        await redis.zrem(`${prefix}:replicas`, self).catch(() => undefined);
-      }
-      redis.disconnect();
-    },
-  };
+function findGroup(source: string): number {
+  return crc32(source) % groupCount;
 }
 
 function append(pipeline: ChainableCommander, stream: string, source: string, observation?: Observation): void {

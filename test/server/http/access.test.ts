@@ -7,6 +7,7 @@ import { loadConfig } from '../../../src/config.ts';
 import { createPool, type Pool } from '../../../src/run/pool.ts';
 import { buildApp } from '../../../src/server/app.ts';
 import { checkOpenness } from '../../../src/server/http/access.ts';
+import { Judge } from '../../../src/server/judge.ts';
 import { serve } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
 import { readError, startService, stopline, temporaryFolder } from '../../fixtures/cli.ts';
@@ -61,7 +62,7 @@ describe('API keys', () => {
   const own = (key: string) => ({ 'x-stopline-key': key });
 
   it('let each scope to its routes, admin to all, and nobody else', async () => {
-    const app = await buildApp(makeConfig({ apiKeys }), pool, reference.profile);
+    const app = await buildApp(makeConfig({ apiKeys }), new Judge({ pool, profile: reference.profile }));
     // A route that changes something and says nothing of scopes.
     app.post('/change', { schema: { hide: true } }, async () => 'changed');
     const ask = (method: 'GET' | 'POST', url: string, headers: Record<string, string>) =>
@@ -183,7 +184,7 @@ describe('API keys', () => {
 
 describe('one address', () => {
   it('gets 429 beyond its requests in a second', async () => {
-    const app = await buildApp(makeConfig({ peerRate: 5 }), pool, reference.profile);
+    const app = await buildApp(makeConfig({ peerRate: 5 }), new Judge({ pool, profile: reference.profile }));
     const from = async (remoteAddress: string) => (await app.inject({ url: '/profile', remoteAddress })).statusCode;
     const statuses: number[] = [];
     for (let i = 0; i < 8; i++) statuses.push(await from('10.0.0.1'));
@@ -198,7 +199,7 @@ describe('one address', () => {
 
 describe('response headers', () => {
   it('let a browser load nothing from elsewhere, on every route and every refusal', async () => {
-    const app = await buildApp(makeConfig(), pool, reference.profile);
+    const app = await buildApp(makeConfig(), new Judge({ pool, profile: reference.profile }));
     for (const url of [
       '/health/live',
       '/profile',

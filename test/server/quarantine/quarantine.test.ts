@@ -8,7 +8,7 @@ import { encodeFrame, renderFrame } from '../../../src/cli/demo/camera/camera.ts
 import { loadConfig } from '../../../src/config.ts';
 import { createPool, type Pool } from '../../../src/run/pool.ts';
 import { buildApp } from '../../../src/server/app.ts';
-import { createJudge } from '../../../src/server/judge.ts';
+import { Judge } from '../../../src/server/judge.ts';
 import { openQuarantine } from '../../../src/server/quarantine/quarantine.ts';
 import type { Config } from '../../../src/settings.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
@@ -39,7 +39,7 @@ afterEach(async () => {
 async function start(flags: Partial<Config> = {}): Promise<FastifyInstance> {
   await app?.close();
   const { config } = loadConfig({ env: {}, flags: { logLevel: 'silent', quarantine: folder, ...flags } as never });
-  app = await buildApp(config, pool, reference.profile);
+  app = await buildApp(config, new Judge({ pool, profile: reference.profile }));
   return app;
 }
 
@@ -235,7 +235,7 @@ describe('the quarantine in a bucket', () => {
   it('judges on while the bucket is down, holds the newest, says so once, and writes them when it is back', async () => {
     Object.assign(bucket.faults, { left: Number.POSITIVE_INFINITY, code: 'InternalError' });
     const { config } = loadConfig({ env: {}, flags: { quarantine: place, s3Endpoint: bucket.endpoint } });
-    const judge = createJudge(pool, reference.profile);
+    const judge = new Judge({ pool, profile: reference.profile });
     const said: string[] = [];
     const say = (_: unknown, text: string) => void said.push(text);
     const quarantine = await openQuarantine(config, judge, { error: say, info: say } as unknown as FastifyBaseLogger);

@@ -215,7 +215,7 @@ function generator(seed: number): () => number {
 const variants = 60;
 
 describe('a damaged file', () => {
-  it('is moved aside, or read as far as it is sound', () => {
+  it('is set aside, or read as far as it is sound', () => {
     const settings = { historyRows: 1000, historyDays: 30, lockTimeoutMs: 0 };
     const batch = { verdicts: [], monitors: [], forgotten: [], transitions: [], alerts: [], settled: [] };
     const made = newFolder();
@@ -232,7 +232,7 @@ describe('a damaged file', () => {
     first.close();
     sound.set('closed', readFileSync(join(made, 'stopline.db')));
 
-    let quarantined = 0;
+    let setAside = 0;
     const folder = newFolder();
     for (let seed = 0; seed < variants; seed++) {
       const random = generator(seed);
@@ -266,11 +266,11 @@ describe('a damaged file', () => {
       }
       expect(database.monitor('after')?.summary, `seed ${seed}`).toBe('{"text":"ok"}');
       database.close();
-      quarantined += database.quarantined.length;
-      for (const path of database.quarantined) expect(readdirSync(folder)).toContain(path.slice(folder.length + 1));
+      setAside += database.setAside.length;
+      for (const path of database.setAside) expect(readdirSync(folder)).toContain(path.slice(folder.length + 1));
     }
-    expect(quarantined).toBeGreaterThan(variants / 4);
-    expect(quarantined).toBeLessThan(variants); // a torn end of the log is no damage: it is what kill -9 leaves
+    expect(setAside).toBeGreaterThan(variants / 4);
+    expect(setAside).toBeLessThan(variants); // a torn end of the log is no damage: it is what kill -9 leaves
   });
 
   it('is told of, and the store goes on', async () => {
@@ -278,8 +278,8 @@ describe('a damaged file', () => {
     writeFileSync(join(folder, 'stopline.db'), Buffer.alloc(10_000, 7));
     const events: StoreEvent[] = [];
     await withStore({ folder, notify: (event) => events.push(event) }, async (store) => {
-      expect(events.map(({ kind }) => kind)).toEqual(['quarantined', 'renewed']);
-      expect(store.quarantined).toBe(1);
+      expect(events.map(({ kind }) => kind)).toEqual(['setAside', 'renewed']);
+      expect(store.setAside).toBe(1);
       store.add({ monitors: [makeMonitor('front', 'new')] });
       await store.flush();
       expect(store.degraded).toBeUndefined();
@@ -317,7 +317,7 @@ describe('a disk that takes no more', () => {
     await once(child, 'exit');
     await withStore({ folder }, async (store) => {
       expect(Number((await store.monitor('front'))?.summary)).toBeGreaterThan(5);
-      expect(store.quarantined).toBe(0);
+      expect(store.setAside).toBe(0);
     });
   });
 });

@@ -11,8 +11,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { loadConfig } from '../../../src/config.ts';
 import type { DriftReport } from '../../../src/drift/report.ts';
 import { openStore, type Store } from '../../../src/server/store/store.ts';
-import { type Alerts, createAlerts, signature } from '../../../src/server/watch/alerts.ts';
+import { type Alerts, createAlerts } from '../../../src/server/watch/alerts.ts';
 import type { SourceTransition } from '../../../src/server/watch/monitors.ts';
+import { signature } from '../../../src/server/watch/sinks.ts';
 import type { Config } from '../../../src/settings.ts';
 
 interface Received {
@@ -66,7 +67,24 @@ async function start(flags: Partial<Config>, folder?: string) {
     log: fastify().log,
     registry,
     profile: () => ({ name: 'front camera', sha256: 'f00d' }),
-    firing: () => [{ source: 'rear', state: 'stale', since: at, lastAt: at, moved: [] }],
+    firing: () => [
+      {
+        source: 'rear',
+        state: 'stale',
+        since: at,
+        lastAt: at,
+        moved: [],
+        recent: { images: 0, warn: 0, block: 0, level: 'calm' },
+      },
+      {
+        source: 'side',
+        state: 'learning',
+        since: at,
+        lastAt: at,
+        moved: [],
+        recent: { images: 25, warn: 0, block: 25, level: 'blocked', cause: 'fog' },
+      },
+    ],
   });
   const parts = { store, alerts };
   open.push(parts);
@@ -74,7 +92,7 @@ async function start(flags: Partial<Config>, folder?: string) {
     ...parts,
     /** What a monitor does when its state changes. */
     async tell(transition: SourceTransition) {
-      const made = alerts.listAlerts(transition);
+      const made = alerts.describe(transition);
       store.add({ alerts: made });
       alerts.send(made);
       return made;
@@ -112,7 +130,7 @@ describe('alerts', () => {
       ['ok', 'stale', 3],
       ['stale', 'ok', 3],
     ] as const) {
-      expect(alerts.listAlerts(makeTransition(from, to)), `${from} to ${to}`).toHaveLength(count);
+      expect(alerts.describe(makeTransition(from, to)), `${from} to ${to}`).toHaveLength(count);
     }
   });
 

@@ -10,7 +10,7 @@ import { createDrift, type Drift } from '../../../src/drift/drift.ts';
 import type { Observation } from '../../../src/drift/observation.ts';
 import { openStore } from '../../../src/server/store/store.ts';
 import { createMonitors } from '../../../src/server/watch/monitors.ts';
-import { createReplicas, redisAt } from '../../../src/server/watch/replicas.ts';
+import { Replicas, redisAt } from '../../../src/server/watch/replicas.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 
 const hasRedis = spawnSync('redis-server', ['--version']).status === 0;
@@ -73,9 +73,10 @@ async function startReplica() {
     staleAfterMs: 300_000,
     maxSources: 100,
     onTransition: () => [],
+    onAttention: () => [],
   });
   const connect = await redisAt(`redis://127.0.0.1:${port}`);
-  const replicas = createReplicas({ redis: connect(), profile: drift.profile, monitors, log });
+  const replicas = new Replicas({ redis: connect(), profile: drift.profile, monitors, log });
   let isClosed = false;
   const close = async () => {
     if (isClosed) return;
