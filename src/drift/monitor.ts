@@ -123,9 +123,9 @@ export class Monitor {
     head.repeats++;
     head.loop = head.run === 0 ? loop : Math.max(head.loop, loop);
     head.run++;
-    const times = head.run + 1;
-    if (times < this.#shared.freezeAfter) return undefined;
-    const text = describeFrozen({ pictures: head.loop, times });
+    const images = head.run + 1;
+    if (images < this.#shared.freezeAfter) return undefined;
+    const text = describeFrozen({ pictures: head.loop, images });
     return this.#change('frozen', text[0].toLowerCase() + text.slice(1), id);
   }
 

@@ -76,8 +76,8 @@ export interface Glance {
   learning?: Learning;
   /** Where it is drifted, or was so before it became stale or frozen. */
   alarm?: Alarm;
-  /** Where it is frozen: so many pictures come again and again, in so many images in a row. One picture: the camera hangs. */
-  frozen?: { pictures: number; times: number };
+  /** Where it is frozen: so many pictures come again and again, for so many images in a row. One picture: the camera hangs. */
+  frozen?: { pictures: number; images: number };
   recent: RecentVerdicts;
 }
 

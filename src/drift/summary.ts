@@ -24,7 +24,7 @@ export function glanceAt(shared: Shared, head: Head, memory: Memory, dependence:
     ...(isInterrupted && { before }),
     ...(state === 'learning' && { learning: dependence.learning() }),
     ...(alarm && { alarm }),
-    ...(state === 'frozen' && { frozen: { pictures: head.loop, times: head.run + 1 } }),
+    ...(state === 'frozen' && { frozen: { pictures: head.loop, images: head.run + 1 } }),
     recent: summarizeRecent(head, head.causes),
   };
 }

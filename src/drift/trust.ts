@@ -66,10 +66,10 @@ function assessState(known: Known): Answer {
 }
 
 /** Such as "The same picture came 12 times in a row". */
-export function describeFrozen({ pictures, times }: NonNullable<Glance['frozen']>): string {
+export function describeFrozen({ pictures, images }: NonNullable<Glance['frozen']>): string {
   return pictures === 1
-    ? `The same picture came ${times} times in a row`
-    : `The last ${pictures} pictures came again and again, ${times - 1} images in a row`;
+    ? `The same picture came ${images} times in a row`
+    : `The last ${pictures} pictures came again and again, for ${images} images`;
 }
 
 function describeBefore({ state, before, recent }: Known): string {

@@ -367,7 +367,7 @@ describe('what is said of a source', () => {
       Array.from({ length: count }, (_, i) => ({ ...which[i % which.length], at: pictures[4].at + 10 * (i + 1) }));
     const frozen = times(pictures.slice(4), 12).flatMap((image) => monitor.observe(image) ?? []);
     expect(frozen[0]).toMatchObject({ to: 'frozen', text: 'the same picture came 10 times in a row' });
-    expect(monitor.glance()).toMatchObject({ state: 'frozen', before: 'drifted', frozen: { pictures: 1, times: 13 } });
+    expect(monitor.glance()).toMatchObject({ state: 'frozen', before: 'drifted', frozen: { pictures: 1, images: 12 } });
     expect(monitor.glance().alarm?.by).toBe('score');
     for (let i = 0; i < 400; i++) monitor.tick(1_800_000_000_000 + 1000 * i);
     expect(monitor.glance()).toMatchObject({ state: 'stale', before: 'drifted' });
@@ -375,8 +375,8 @@ describe('what is said of a source', () => {
     run(loop, 100, next);
     for (const image of pictures) loop.observe(image);
     const looped = times(pictures, 40).flatMap((image) => loop.observe(image) ?? []);
-    expect(looped[0].text).toBe('the last 5 pictures came again and again, 9 images in a row');
-    expect(loop.glance()).toMatchObject({ state: 'frozen', before: 'ok', frozen: { pictures: 5, times: 41 } });
+    expect(looped[0].text).toBe('the last 5 pictures came again and again, for 10 images');
+    expect(loop.glance()).toMatchObject({ state: 'frozen', before: 'ok', frozen: { pictures: 5, images: 41 } });
   });
 });
 

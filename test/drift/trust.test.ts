@@ -79,15 +79,15 @@ describe('whether a source can be trusted', () => {
     ],
     [
       'one picture',
-      { state: 'frozen', before: 'drifted', frozen: { pictures: 1, times: 12 } },
+      { state: 'frozen', before: 'drifted', frozen: { pictures: 1, images: 12 } },
       'no',
       'The same picture came 12 times in a row; until then it was drifted.',
     ],
     [
       'a loop',
-      { state: 'frozen', before: 'ok', frozen: { pictures: 5, times: 41 } },
+      { state: 'frozen', before: 'ok', frozen: { pictures: 5, images: 41 } },
       'no',
-      'The last 5 pictures came again and again, 40 images in a row; until then it was ok.',
+      'The last 5 pictures came again and again, for 41 images; until then it was ok.',
     ],
     [
       'recovered',

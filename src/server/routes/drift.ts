@@ -60,7 +60,7 @@ const alarmSchema = Type.Object(
 const frozenSchema = Type.Object(
   {
     pictures: Type.Integer({ description: '1: one picture; more: the last so many pictures in a loop.' }),
-    times: Type.Integer({ description: 'Images in a row that show nothing new.' }),
+    images: Type.Integer({ description: 'Images in a row that show nothing else.' }),
   },
   { description: 'Where it is frozen: which of two things it is.' },
 );

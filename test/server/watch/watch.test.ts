@@ -66,7 +66,15 @@ async function json(url: string, init?: RequestInit): Promise<Answer> {
 describe('GET /drift', () => {
   it('lists all sources, page by page, and tells of each what is known; a reset makes it learn again', async () => {
     const to = await start({ freezeAfter: 3 });
-    expect(await json(`${to.url}/drift`)).toEqual({ total: 0, states: {}, overflowed: 0, sources: [] });
+    expect(await json(`${to.url}/drift`)).toEqual({
+      total: 0,
+      states: {},
+      trust: { yes: 0, doubtful: 0, no: 0, unknown: 0, old: 0 },
+      now: expect.any(Number),
+      staleAfterMs: 300_000,
+      overflowed: 0,
+      sources: [],
+    });
     await send(to, 'rear', await makeFrame(5000));
     for (let i = 0; i < 3; i++) await send(to, 'front', reference.frame);
     const list = await json(`${to.url}/drift`);
