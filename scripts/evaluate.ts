@@ -21,7 +21,7 @@ import { cameraReport, streamsReport } from './evaluate/streams.tables.ts';
 import { report } from './evaluate/tables.ts';
 
 interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> {
-  threads?: number;
+  threads?: number | undefined;
   severities: string;
   write?: boolean;
   history: boolean;

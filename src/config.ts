@@ -79,7 +79,7 @@ function isServiceLink(name: string, value: string): boolean {
 
 export interface ConfigInput {
   /** JSON config file (`--config`). */
-  file?: string;
+  file?: string | undefined;
   /** Default: the environment of the process. */
   env?: Record<string, string | undefined>;
   /** Command-line options by key of the schema; `undefined` where none was given. */
@@ -174,7 +174,10 @@ export function describeConfig({ config, sources }: LoadedConfig): string {
 }
 
 /** What the environment tells libuv and the C library: not settings of ours, but `stopline doctor` shows them. */
-export function runtimeEnvironment(): { UV_THREADPOOL_SIZE?: string; MALLOC_ARENA_MAX?: string } {
+export function runtimeEnvironment(): {
+  UV_THREADPOOL_SIZE?: string | undefined;
+  MALLOC_ARENA_MAX?: string | undefined;
+} {
   const { UV_THREADPOOL_SIZE, MALLOC_ARENA_MAX } = process.env;
   return { UV_THREADPOOL_SIZE, MALLOC_ARENA_MAX };
 }

@@ -39,7 +39,7 @@ export interface CameraOptions {
   runs: number;
   falseAlarmEvery: number;
   seed: number;
-  onProgress?: (done: number, total: number) => void;
+  onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**

@@ -28,7 +28,7 @@ export interface HarmOptions {
   seed: number;
   groupBy: string;
   threads: number;
-  onProgress?: (progress: { stage: HarmStage; done: number; total?: number }) => void;
+  onProgress?: ((progress: { stage: HarmStage; done: number; total?: number | undefined }) => void) | undefined;
 }
 
 export type HarmStage = 'fit' | 'ask other images';

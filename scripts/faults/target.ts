@@ -37,7 +37,7 @@ export interface Stage {
   folder: string;
   isCareless: boolean;
   /** Number of repetitions or seconds, where the command line asks for another than the usual one. */
-  count?: number;
+  count?: number | undefined;
   start(options?: { args?: string[]; env?: Record<string, string>; shell?: string }): Promise<Target>;
   close(): void;
 }

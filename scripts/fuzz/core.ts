@@ -22,7 +22,11 @@ export interface CoreFuzzing {
 }
 
 /** @returns undefined where there is no clang with libFuzzer */
-export function fuzzCore(options: { seconds: number; seed: number; corpus?: string }): CoreFuzzing | undefined {
+export function fuzzCore(options: {
+  seconds: number;
+  seed: number;
+  corpus?: string | undefined;
+}): CoreFuzzing | undefined {
   const { seconds, seed, corpus } = options;
   const core = join(root, 'src/core');
   const folder = mkdtempSync(join(tmpdir(), 'stopline-fuzz-'));

@@ -3,7 +3,7 @@ import { duration, note } from './terminal.ts';
 
 /** Shows on standard error how far a command is, how fast, and how long it will still take. */
 export interface Progress {
-  update(state: { done: number; total?: number; failed?: number }): void;
+  update(state: { done: number; total?: number | undefined; failed?: number }): void;
   /** Ends the bar, so that what is printed next starts on a line of its own. */
   stop(): void;
 }
@@ -56,7 +56,7 @@ export function startProgress(label: string, unit = 'images'): Progress {
  */
 export function startStages<Stage extends string>(
   describe: (stage: Stage) => [label: string, unit: string],
-): { update(state: { stage: Stage; done: number; total?: number; failed?: number }): void; stop(): void } {
+): { update(state: { stage: Stage; done: number; total?: number | undefined; failed?: number }): void; stop(): void } {
   let current: Stage | undefined;
   let progress: Progress | undefined;
   return {

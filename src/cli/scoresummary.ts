@@ -49,7 +49,7 @@ export async function sumUp(
     config: Pick<Config, 'decideBy' | 'blockWhen'>;
     profile: Profile;
     seconds: number;
-    shard?: Shard;
+    shard?: Shard | undefined;
     store: ObjectStore;
   },
 ): Promise<void> {
@@ -76,7 +76,7 @@ export function summary(
     file: string;
     format: RowFormat;
     decidedBy: DecideBy;
-    blockWhen?: string;
+    blockWhen?: string | undefined;
     promised: { warn: number; block: number };
     seconds: number;
   },

@@ -12,7 +12,7 @@ import type { Shared } from './state.ts';
 
 export interface DriftOptions {
   /** At most one false alarm in so many images of a source, on average; default 10,000. */
-  falseAlarmEvery?: number;
+  falseAlarmEvery?: number | undefined;
   /** The detector whose score is watched, as a Verdict's `decidedBy`; default combined. */
   decideBy?: DecideBy;
   /** Images, counted as if they were independent, before a source is called ok; default 20. */
@@ -95,7 +95,7 @@ export interface DriftReference {
   /** How many images the deviations of a statistic were learnt from. */
   images: number;
   /** Images that are like one independent image, where the reference was ordered. */
-  correlation?: Calibration['correlation'];
+  correlation?: Calibration['correlation'] | undefined;
   /** Projections of images, row by row. */
   cloud?: { across: number; rows: Float64Array };
 }
@@ -157,7 +157,7 @@ export function makeShared(reference: DriftReference, options: DriftOptions): Sh
 
 function describePromise(
   every: number,
-  counts: { images: number; counted: number; time?: { images: number; from: 'reference' | 'stream' } },
+  counts: { images: number; counted: number; time?: { images: number; from: 'reference' | 'stream' } | undefined },
 ): string {
   const { images, counted, time } = counts;
   const among =

@@ -65,7 +65,7 @@ export interface ExpectedHarm {
    */
   rate: FlipRate;
   /** By likeliest cause, most flips first; images that passed are together, without a cause. */
-  causes: { cause?: string; images: number; flips: number }[];
+  causes: { cause?: string | undefined; images: number; flips: number }[];
 }
 
 /** Many images of one run against the Profile that they were judged by, in memory that does not grow with them. */
@@ -275,7 +275,7 @@ function compare(column: {
   name: string;
   kind: Shift['kind'];
   unit: string;
-  logFloor?: number;
+  logFloor?: number | undefined;
   reference: Float64Array;
   current: Float64Array;
 }): Omit<Shift, 'adjusted'> | undefined {

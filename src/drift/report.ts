@@ -71,13 +71,13 @@ export interface Glance {
   /** Milliseconds since 1970. */
   since: number;
   /** Where it is stale or frozen: the state before. */
-  before?: DriftState;
+  before?: DriftState | undefined;
   /** Where it is learning. */
-  learning?: Learning;
+  learning?: Learning | undefined;
   /** Where it is drifted, or was so before it became stale or frozen. */
-  alarm?: Alarm;
+  alarm?: Alarm | undefined;
   /** Where it is frozen: so many pictures come again and again, for so many images in a row. One picture: the camera hangs. */
-  frozen?: { pictures: number; images: number };
+  frozen?: { pictures: number; images: number } | undefined;
   recent: RecentVerdicts;
 }
 

@@ -23,7 +23,7 @@ export interface Shared {
   reference: Float64Array;
   cloud: readonly Float64Array[];
   /** Correlation times of the reference, where it was ordered. */
-  correlation?: Calibration['correlation'];
+  correlation?: Calibration['correlation'] | undefined;
   promise(correlation: DriftReport['correlationTime']): string;
 }
 
@@ -49,7 +49,7 @@ export interface Head extends RecentMemory {
   recents: number;
   spacing: number;
   seriesLength: number;
-  times?: number[];
+  times?: number[] | undefined;
   /** Correlation times that the evidence was gathered with: of the score, and of the statistics where the stream tells it. */
   pace: { score: number; statistics: number } | null;
   alarms: number;

@@ -20,7 +20,7 @@ export interface Track {
   /** Every how many images one is kept. */
   spacing: number;
   /** Of every series, in images; undefined until enough is known. */
-  times?: number[];
+  times?: number[] | undefined;
 }
 
 /** Takes the numbers of one image, all series at once, and now and then estimates anew. */

@@ -22,7 +22,7 @@ export interface AcceptOptions
   /** See `FitOptions`; default: none where the Profile has none. */
   model?: string;
   /** Address of the store of `s3://` where it is not that of AWS. */
-  s3Endpoint?: string;
+  s3Endpoint?: string | undefined;
 }
 
 /** How often each verdict was given. */
@@ -38,7 +38,7 @@ export interface Acceptance {
   /** Score from which an image is warned of or blocked. */
   thresholds: Record<'warn' | 'block', [before: number, after: number]>;
   /** Causes that are blocked from another severity on; undefined where none of the five is seen. Only where both have a report. */
-  power: { cause: string; before?: number; after?: number }[];
+  power: { cause: string; before?: number | undefined; after?: number | undefined }[];
   warnings: string[];
 }
 

@@ -21,7 +21,7 @@ export interface View {
   regime: number;
   view: string;
   isPart: boolean;
-  cause?: string;
+  cause?: string | undefined;
 }
 
 /**

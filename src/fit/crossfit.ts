@@ -251,7 +251,7 @@ interface ViewRow {
   row: Float64Array;
   view: string;
   isPart: boolean;
-  cause?: string;
+  cause?: string | undefined;
 }
 
 /** What is fitted on one part of the reference, and its rows as causes are learnt from them; none with fewer than two causes. */
@@ -260,7 +260,7 @@ function fitParts(input: {
   views: ViewRow[];
   causes: string[];
   members: number[];
-  embedded?: readonly EmbeddingPart[];
+  embedded?: readonly EmbeddingPart[] | undefined;
 }): { parts: Parts; rows: { clean: Float64Array[]; views: View[] }; coreset: string[] } {
   const { clean, views, causes, members } = input;
   const regimes = Array.from({ length: Math.max(...clean.map(({ regime }) => regime)) + 1 }, (_, regime) =>

@@ -56,7 +56,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   return fitReference(options, (pool) => {
     const { paths, items, only, seed = 1, signal } = options;
     const again = resolveSecondLook(options);
-    const onProgress = (state: { done: number; total?: number; failed: number }) =>
+    const onProgress = (state: { done: number; total?: number | undefined; failed: number }) =>
       options.onProgress?.({ stage: 'measure', ...state });
     return measureReference(pool, { paths, items, only, seed, again, onProgress, signal });
   });

@@ -23,7 +23,7 @@ export function groupPattern(groupBy: string, setting = 'group-by'): RegExp | un
  */
 export function withGroups(
   kept: readonly (Sample & { listed: { folder: string } })[],
-  { pattern, folders, groupBy }: { pattern?: RegExp; folders: number; groupBy: string },
+  { pattern, folders, groupBy }: { pattern?: RegExp | undefined; folders: number; groupBy: string },
 ): { samples: Sample[]; by: GroupedBy } {
   const strip = ({ listed: _, ...sample }: Sample & { listed: { folder: string } }, group: string) => ({
     ...sample,

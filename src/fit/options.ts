@@ -9,61 +9,63 @@ export interface FitOptions {
   /** Images from elsewhere, as `openItems` lists them; the paths then only shorten their names. */
   items?: Items;
   /** Which of the images under the paths are taken; default: all. */
-  only?: (image: { path: string; folder: string }) => boolean;
+  only?: ((image: { path: string; folder: string }) => boolean) | undefined;
   /** Shown in every verdict; default 'reference'. */
-  name?: string;
+  name?: string | undefined;
   /** Decides which groups are left out together, and which images are simulated; default 1. */
-  seed?: number;
+  seed?: number | undefined;
   /** 'folder' (the default), 'none', or a regular expression whose first group (or whole match) names the group of a path. */
-  groupBy?: string;
+  groupBy?: string | undefined;
   /** Worker threads; default: number of cores. The Profile does not depend on it. */
-  threads?: number;
+  threads?: number | undefined;
   /** Rates to promise; default 1 % and 0.1 %. */
-  falseAlarmRate?: { warn: number; block: number };
+  falseAlarmRate?: { warn: number; block: number } | undefined;
   /**
    * The images of each recording (folder, or match of `groupBy`) are frames in the natural order of their names: the Profile then
    * knows how long they remember, and drift counts neighbours for what they are. Default false.
    */
-  ordered?: boolean;
+  ordered?: boolean | undefined;
   /** Written into the Profile; default: now. */
   createdAt?: Date;
   /**
    * How many reference images are put through the simulated causes, to learn what each looks like here; 0 for none.
    * Default 120. Costs about half a second an image of 480x360 on two cores.
    */
-  simulations?: number;
+  simulations?: number | undefined;
   /**
    * How many reference images are put through every simulated cause at every severity, each judged by a model that was not
    * fitted on it, to report what the Profile can see; 0 for no report. Default 20, and 30 where a classifier is asked.
    */
-  power?: number;
+  power?: number | undefined;
   /**
    * The model whose embeddings say what is in an image: `none`, `default`, or the path of one. Default: the default model
    * where it can be run, else none.
    */
-  model?: string;
+  model?: string | undefined;
   /**
    * The classifier that is to be watched, as of `model`: it is asked for its answers to the images of the power report, so
    * that verdicts say how often an answer to such an image is expected to flip. Default: none.
    */
-  classifier?: string | PreparedModel;
+  classifier?: string | PreparedModel | undefined;
   /** Where the networks are run; `gpu` falls back to the CPU. Default: cpu. */
   device?: 'cpu' | 'gpu';
   /** Keep the paths of up to 1000 reference images, so that verdicts can name those that are most alike. Default false. */
-  keepPaths?: boolean;
+  keepPaths?: boolean | undefined;
   /**
    * Store a small picture (at most 320 pixels, 20 kB) of one typical reference image in the Profile, on which reports show
    * the causes; false for none. Default true.
    */
-  example?: boolean;
-  onProgress?: (progress: {
-    stage: 'measure' | 'simulate' | 'train' | 'power';
-    done: number;
-    /** Not known where only reading everything would tell. */
-    total?: number;
-    failed: number;
-  }) => void;
-  signal?: AbortSignal;
+  example?: boolean | undefined;
+  onProgress?:
+    | ((progress: {
+        stage: 'measure' | 'simulate' | 'train' | 'power';
+        done: number;
+        /** Not known where only reading everything would tell. */
+        total?: number | undefined;
+        failed: number;
+      }) => void)
+    | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** How many images are looked at again, under causes. A harm map of twenty would vary by which they are. */

@@ -46,15 +46,15 @@ export const exampleCandidates = 50;
 export interface MeasureOptions {
   /** Files and folders, where there are no `items`. */
   paths: readonly string[];
-  items?: Items;
-  only?: (image: { path: string; folder: string }) => boolean;
+  items?: Items | undefined;
+  only?: ((image: { path: string; folder: string }) => boolean) | undefined;
   seed: number;
   /** Images that will be looked at again: of those that are no files, so many are kept as they are. */
   again: { simulations: number; power: number };
   /** Of files, too, name only those that will be looked at again. */
   keepsFew?: boolean;
-  onProgress?: (state: { done: number; total?: number; failed: number }) => void;
-  signal?: AbortSignal;
+  onProgress?: (state: { done: number; total?: number | undefined; failed: number }) => void;
+  signal?: AbortSignal | undefined;
 }
 
 /**

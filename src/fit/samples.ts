@@ -7,7 +7,7 @@ export interface Sample {
   fold: number;
   statistics: Float64Array;
   /** Of every sample or of none. */
-  embedding?: Float32Array;
+  embedding?: Float32Array | undefined;
   properties: Record<string, string>;
 }
 
@@ -18,7 +18,7 @@ export interface SimulatedSample {
   view: string;
   isPart: boolean;
   /** Absent when clean. */
-  cause?: string;
+  cause?: string | undefined;
   statistics: Float64Array;
 }
 

@@ -25,7 +25,7 @@ interface SecondLook {
   count: number;
   findSource: Reference['findSource'];
   options: FitOptions;
-  classifier?: PreparedModel;
+  classifier?: PreparedModel | undefined;
 }
 
 /** Of the images that can be looked at again: all, where they are files; those kept for it, where they are not. */

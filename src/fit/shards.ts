@@ -55,7 +55,7 @@ export async function measurePart(
   const pool = await createPool({ threads, isBatch: true, model: chosen.model });
   try {
     await pool.ready();
-    const onProgress = (state: { done: number; total?: number; failed: number }) =>
+    const onProgress = (state: { done: number; total?: number | undefined; failed: number }) =>
       options.onProgress?.({ stage: 'measure', ...state });
     const reference = await measureReference(pool, { paths, items, seed, again, keepsFew: true, onProgress, signal });
     const { measured, duplicates, folders, kept, skipped } = reference;

@@ -13,7 +13,7 @@ export interface Passage {
   decision?: Decision;
   /** Where it is judged beside: what comes of it. Never rejects. */
   judged?: Promise<Decision>;
-  found?: FoundImages;
+  found?: FoundImages | undefined;
 }
 
 /** What a gate reports for each request: bounded sets, so that they can be labels. */

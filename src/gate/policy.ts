@@ -31,7 +31,7 @@ export const defaultPolicy: Readonly<Policy> = {
  * A policy with some of its fields changed; undefined ones stay.
  * @throws {StoplineError} OPTION_INVALID
  */
-export function policyFrom(base: Policy, changed: Partial<Policy>): Policy {
+export function policyFrom(base: Policy, changed: { [K in keyof Policy]?: Policy[K] | undefined }): Policy {
   const given = Object.fromEntries(Object.entries(changed).filter(([, value]) => value !== undefined));
   const policy: Policy = { ...base, ...given };
   const expect = (isMet: boolean, what: string, received: unknown) => {
@@ -72,9 +72,9 @@ export function chooseTiming({ mode, share }: Pick<Policy, 'mode' | 'share'>, dr
 export interface Decision {
   action: Action;
   /** The strangest verdict among its images; absent where none has one. */
-  verdict?: Verdict;
+  verdict?: Verdict | undefined;
   /** Why it is refused or bypassed. */
-  error?: StoplineError;
+  error?: StoplineError | undefined;
   /** Positions of the refused images. */
   refused: number[];
 }

@@ -12,7 +12,7 @@ export interface MeasuredImage {
   /** In the order of the statistics table. */
   statistics: Float64Array;
   /** What a network says of it; absent without one. */
-  embedding?: Float32Array;
+  embedding?: Float32Array | undefined;
   /** Absent when the caller decoded the image. */
   container?: Container;
   /** Size of the decoded image in pixels, orientation applied, before any shrinking. */

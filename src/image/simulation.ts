@@ -36,7 +36,7 @@ export async function measureSimulations(
   bytes: Uint8Array,
   simulations: readonly Simulation[],
   limits?: Limits,
-  { embedder, classifier }: { embedder?: Embedder; classifier?: Embedder } = {},
+  { embedder, classifier }: { embedder?: Embedder | undefined; classifier?: Embedder | undefined } = {},
 ): Promise<SimulatedImage[]> {
   // Our own files: no time limit, which a busy machine would exceed at random.
   const unhurried = { ...limits, maxSeconds: 0 };

@@ -5,7 +5,7 @@ export const ruleNumbers = ['expectedFlipRate', 'pValue', 'score'] as const;
 type RuleNumber = (typeof ruleNumbers)[number];
 
 /** What a verdict knows of them; `expectedFlipRate` only where its Profile has a harm map. */
-export type RuleNumbers = { pValue: number; score: number; expectedFlipRate?: number };
+export type RuleNumbers = { pValue: number; score: number; expectedFlipRate?: number | undefined };
 
 /** When to block, in place of the promised rate: `expectedFlipRate > 0.1 and pValue < 0.01`. */
 export interface Rule {

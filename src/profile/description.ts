@@ -257,7 +257,7 @@ export function componentNames({
 }: {
   hasCauses: boolean;
   /** Of the embedding; none without a model. */
-  parts?: readonly Pick<EmbeddingPart, 'kind'>[];
+  parts?: readonly Pick<EmbeddingPart, 'kind'>[] | undefined;
 }): string[] {
   const hasEarly = parts?.some(({ kind }) => kind !== 'content');
   return [

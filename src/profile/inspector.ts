@@ -20,26 +20,26 @@ export interface InspectorOptions {
   /** Bounds on what is decoded; see `defaultLimits`. */
   limits?: Limits;
   /** Which build of the core to load; default: the fastest that loads. */
-  core?: 'native' | 'wasm';
+  core?: 'native' | 'wasm' | undefined;
   /**
    * Which question the verdict answers: was the image taken as the reference was (`capture`), does it show what that
    * shows (`content`), or both (`combined`, the default). The other answers stay in `detectors`.
    */
-  decideBy?: DecideBy;
+  decideBy?: DecideBy | undefined;
   /**
    * When to block, in place of the promised rate: comparisons of `expectedFlipRate`, `pValue` and `score` with numbers,
    * joined by `and` and `or`, such as `expectedFlipRate > 0.1`; see `parseRule`. Warnings stay as they are.
    */
-  blockWhen?: string;
+  blockWhen?: string | undefined;
   /**
    * Path of the model that the Profile was fitted with; default: that of this package. Not looked at where the Profile has
    * no model.
    */
-  model?: string;
+  model?: string | undefined;
   /** Where the model is run; `gpu` falls back to the CPU, with the reasons in its `info.failed`. Default: cpu. */
   device?: 'cpu' | 'gpu';
   /** The same model, already open in this thread. */
-  embedder?: Embedder;
+  embedder?: Embedder | undefined;
 }
 
 /** One image for people who look at it. */

@@ -50,8 +50,8 @@ export interface Parts {
   categories: Profile['categories'];
   /** Positions of the statistics that causes are told by. */
   members: readonly number[];
-  causeModel?: CauseModel;
-  embeddingModel?: EmbeddingModel;
+  causeModel?: CauseModel | undefined;
+  embeddingModel?: EmbeddingModel | undefined;
 }
 
 /** The regime to which an image is nearest, and its deviations there. */
@@ -83,7 +83,11 @@ export function computeComponents(
   row: Float64Array,
   properties: Readonly<Record<string, string>>,
   embedding?: Float32Array,
-): Standardised & { values: Float64Array; evidence?: CauseEvidence; embedded?: EmbeddingDistances } {
+): Standardised & {
+  values: Float64Array;
+  evidence?: CauseEvidence | undefined;
+  embedded?: EmbeddingDistances | undefined;
+} {
   const { causeModel, embeddingModel } = parts;
   const standardised = standardise(parts.regimes, row);
   const { z, distance } = standardised;
@@ -116,13 +120,13 @@ export interface Score {
   /** Position of the nearest regime of the reference. */
   regime: number;
   /** Ranked probable causes; absent where the Profile knows none. */
-  causes?: Cause[];
+  causes?: Cause[] | undefined;
   /** Per component of the Profile, about 1 at the edge of the reference. */
   components: Float64Array;
   /** Absent where the Profile has no model. */
-  embedded?: EmbeddingDistances;
+  embedded?: EmbeddingDistances | undefined;
   /** Absent where the Profile has no harm map. */
-  flips?: FlipRate;
+  flips?: FlipRate | undefined;
 }
 
 /** Scores images against one Profile; holds the tensors in the form the arithmetic wants. */

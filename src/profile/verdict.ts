@@ -91,7 +91,7 @@ export function decideVerdict(
   profile: Profile,
   scorer: Scorer,
   image: MeasuredImage,
-  options: { decidedBy?: DecideBy; rule?: Rule; history?: () => History | undefined } = {},
+  options: { decidedBy?: DecideBy; rule?: Rule | undefined; history?: () => History | undefined } = {},
 ): Verdict {
   const { decidedBy = 'combined', rule } = options;
   const started = performance.now();

@@ -12,7 +12,7 @@ export interface Distribution {
   /** Ascending. */
   sorted: Float64Array;
   /** Drawn over ln(x + logFloor), as it is scored; the numbers shown stay x. */
-  logFloor?: number;
+  logFloor?: number | undefined;
 }
 
 /** Size of a drawing in its own units; the page stretches it. */

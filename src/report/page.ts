@@ -12,7 +12,7 @@ import { figures, sentenceAbout } from './summary.ts';
 
 export interface ReportOptions {
   /** An encoded image on which the causes are shown, instead of the small one in the Profile. */
-  example?: Uint8Array;
+  example?: Uint8Array | undefined;
   /** Where drops sit and which way rain falls in the pictures; default 1. */
   seed?: number;
 }

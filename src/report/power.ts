@@ -21,7 +21,11 @@ export function shownSeverity(power: Power | undefined, cause: string): Severity
 }
 
 /** What the Profile can see: the heat map with its explanation, or why there is none. */
-export function powerSection({ power, harm, falseAlarmRate }: Profile): Markup {
+export function powerSection({
+  power,
+  harm,
+  falseAlarmRate,
+}: Pick<Profile, 'power' | 'falseAlarmRate'> & { harm?: Profile['harm'] | undefined }): Markup {
   if (!power) {
     return html`<section id="power"><h2>What it can see</h2>
 <p>Not tried: this Profile was fitted without a power report (<code>--power 0</code>).</p></section>`;

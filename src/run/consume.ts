@@ -12,7 +12,7 @@ export interface ConsumeOptions {
    * Folder or s3:// prefix that images named in messages must lie under. Without it only messages that carry their image are
    * judged: whoever may write messages may not read our disk.
    */
-  root?: string;
+  root?: string | undefined;
   store: ObjectStore;
   maxBytes: number;
   /** Messages at work at a time. */

@@ -33,7 +33,7 @@ const attempts = 5;
  * @param silenceMs a connection on which nothing comes for that long has failed; default: never, as an archive that is read
  * as fast as its images are judged may stand still
  */
-export function createObjectStore(options: { endpoint?: string; silenceMs?: number } = {}): ObjectStore {
+export function createObjectStore(options: { endpoint?: string | undefined; silenceMs?: number } = {}): ObjectStore {
   const { endpoint, silenceMs } = options;
   let opened: Promise<{ sdk: typeof import('@aws-sdk/client-s3'); client: S3Client }> | undefined;
   const open = () => {

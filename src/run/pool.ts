@@ -25,14 +25,14 @@ export interface PoolOptions {
   /** A loaded Profile, or the path of one, which is read once: every worker, also one started later, judges by the same. */
   profile?: Profile | string;
   /** Default: number of cores. */
-  threads?: number;
+  threads?: number | undefined;
   /** Longest time an image may be expected to wait for a thread, in milliseconds; default: no bound (the caller paces itself). */
   maxWaitMs?: number;
   core?: 'auto' | 'native' | 'wasm';
   /** See `InspectorOptions`; a detector that the Profile lacks makes `ready` reject. */
   decideBy?: DecideBy;
   /** See `InspectorOptions`; a rule that is none, or that the Profile cannot answer, makes `ready` reject. */
-  blockWhen?: string;
+  blockWhen?: string | undefined;
   /**
    * For long lists: each thread has its next image at hand when it has finished one, so that none waits for the main
    * thread; with a thread for every core it is decoded meanwhile. Not for a service, where an image handed over can no
@@ -52,11 +52,11 @@ export interface PoolOptions {
    * Path of the model that the Profile was fitted with; default: that of this package. Not looked at where the Profile has
    * no model. Without a Profile, the model that images are measured with.
    */
-  model?: string | PreparedModel;
+  model?: string | PreparedModel | undefined;
   /** The user's classifier, asked for its answers to simulations. */
-  classifier?: PreparedModel;
+  classifier?: PreparedModel | undefined;
   /** Where networks are run; `gpu` falls back to the CPU, with the reasons in `info.embedder.failed`. Default: cpu. */
-  device?: 'cpu' | 'gpu';
+  device?: 'cpu' | 'gpu' | undefined;
 }
 
 /** Worker threads that decode, measure and judge images. */
@@ -68,7 +68,10 @@ export interface Pool {
    * @param options.transfer hand the memory over to the worker instead of copying it: the array is empty afterwards
    * @throws {StoplineError} IMAGE_*, FRAME_INVALID, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
    */
-  inspect(image: Uint8Array | Frame, options?: { signal?: AbortSignal; transfer?: boolean }): Promise<Verdict>;
+  inspect(
+    image: Uint8Array | Frame,
+    options?: { signal?: AbortSignal | undefined; transfer?: boolean },
+  ): Promise<Verdict>;
   /** As `inspect`, and where in the image the evidence lies. */
   explain(bytes: Uint8Array, options?: { signal?: AbortSignal }): Promise<Explanation>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
@@ -100,7 +103,7 @@ export interface Pool {
    */
   renew?(profile: Profile): Promise<void>;
   /** `core` and, with a model, `embedder` are known once `ready` has resolved. */
-  readonly info: { threads: number; core?: CoreInfo; embedder?: EmbedderInfo };
+  readonly info: { threads: number; core?: CoreInfo; embedder?: EmbedderInfo | undefined };
   /** See `Workers`. */
   readonly crashes: number;
   readonly isFailing: boolean;

@@ -16,7 +16,7 @@ export interface QueueOptions {
   /** sha256 of the Profile, which lies in Redis for the workers. */
   profile: string;
   decideBy: 'combined' | 'capture' | 'content';
-  blockWhen?: string;
+  blockWhen?: string | undefined;
   maxPixels: number;
   maxSide: number;
   fps: number;

@@ -10,27 +10,27 @@ import type { Columns, RowFormat } from './rows/row.ts';
 /** What every worker of a pool is started with. */
 export interface WorkerSettings {
   /** Absent in a pool that only measures. */
-  profile?: Profile;
+  profile?: Profile | undefined;
   core: 'auto' | 'native' | 'wasm';
   /** That of the Profile, or the one to measure with. */
-  model?: PreparedModel;
+  model?: PreparedModel | undefined;
   /** The user's, asked for its answers to simulations. */
-  classifier?: PreparedModel;
+  classifier?: PreparedModel | undefined;
   /** Whether a thread that is given its next image meanwhile decodes it meanwhile. */
-  decodesAhead?: boolean;
-  decideBy?: DecideBy;
-  blockWhen?: string;
-  device?: 'cpu' | 'gpu';
+  decodesAhead?: boolean | undefined;
+  decideBy?: DecideBy | undefined;
+  blockWhen?: string | undefined;
+  device?: 'cpu' | 'gpu' | undefined;
   limits: Limits;
 }
 
 /** An image to be judged for a row: a file, which is read here, or bytes, or what kept it from being read. */
 export interface ScoredItem {
   name: string;
-  path?: string;
+  path?: string | undefined;
   bytes?: Uint8Array;
   error?: { code: string; message: string };
-  columns?: Columns;
+  columns?: Columns | undefined;
 }
 
 /** The path of an image file, or its bytes. */
@@ -48,5 +48,5 @@ export type WorkerTask =
 /** What a thread has loaded. */
 export interface Loaded {
   core: CoreInfo;
-  embedder?: EmbedderInfo;
+  embedder?: EmbedderInfo | undefined;
 }

@@ -39,7 +39,7 @@ const jpeg = { 'content-type': 'image/jpeg' };
 
 function post(payload: Uint8Array | string | undefined, headers: Record<string, string> = jpeg) {
   const body = payload === undefined || typeof payload === 'string' ? payload : Buffer.from(payload);
-  return app.inject({ method: 'POST', url: '/inspect', headers, payload: body });
+  return app.inject({ method: 'POST', url: '/inspect', headers, ...(body !== undefined && { payload: body }) });
 }
 
 function form(parts: { name: string; filename?: string; content: Uint8Array | string }[]) {

@@ -18,7 +18,7 @@ export interface GraphValue {
   /** `TensorProto.DataType`: 1 is float32; 0 where the file does not say. */
   type: number;
   /** A number, the name of a free dimension, or `null`; absent where the file does not say. */
-  shape?: (number | string | null)[];
+  shape?: (number | string | null)[] | undefined;
 }
 
 /** What is read of an ONNX file: enough to check it and to find its layers, none of its weights. */

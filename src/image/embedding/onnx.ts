@@ -81,7 +81,7 @@ export interface OnnxOptions {
   bytes: Uint8Array;
   card: ModelCard;
   /** `gpu` tries CUDA, TensorRT and WebGPU before the CPU. */
-  device?: 'cpu' | 'gpu';
+  device?: 'cpu' | 'gpu' | undefined;
   /** Looks at each provider's network; what it says makes the next one be tried. */
   check?: NetworkCheck;
 }

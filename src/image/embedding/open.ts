@@ -16,7 +16,7 @@ export interface PreparedModel {
 export interface OpenOptions {
   core: Core;
   /** `gpu` tries graphics cards first and falls back to the CPU, with the reasons in `info.failed`. */
-  device?: 'cpu' | 'gpu';
+  device?: 'cpu' | 'gpu' | undefined;
 }
 
 /**

@@ -98,8 +98,8 @@ export function proposeFor(path: string, { kind, sha256, graph }: ModelFiles) {
 
 export interface PrepareOptions {
   /** Instead of the one beside the model. */
-  card?: ModelCard;
-  limits?: TrialLimits;
+  card?: ModelCard | undefined;
+  limits?: TrialLimits | undefined;
   /** Comes with this package: there is no need to try it in a process of its own. */
   isOwn?: boolean;
 }

@@ -30,7 +30,7 @@ const ridge = 0.05;
 export function trainSoftmax(
   set: TrainingSet,
   shape: { features: number; classes: number },
-  options: { l2: number; iterations: number; start?: Float64Array },
+  options: { l2: number; iterations: number; start?: Float64Array | undefined },
 ): Softmax {
   const { features, classes } = shape;
   const size = (features + 1) * classes;

@@ -12,16 +12,16 @@ export interface Item {
   /** Images with the same one may be neighbours in time. */
   folder: string;
   /** A file, which worker threads read themselves. */
-  path?: string;
+  path?: string | undefined;
   /**
    * Anything else is read by the caller, before it asks for the next item.
    * @throws {StoplineError} INPUT_*, IMAGE_TOO_LARGE: this image has no verdict; OBJECTS_UNAVAILABLE: nothing more can be read
    */
   read?(): Promise<Uint8Array>;
   /** Encoded bytes, where they are known before it is read. */
-  size?: number;
+  size?: number | undefined;
   /** Changes when the content may have changed; for a file see `fileVersion`. */
-  version?: string;
+  version?: string | undefined;
   /** What a manifest says of it. */
   columns?: Columns;
   /** Place among all items, also those of other shards. */
@@ -45,18 +45,18 @@ export interface Shard {
 
 export interface InputOptions {
   /** File with one image a row, or `-` for paths on standard input; taken after the paths. */
-  manifest?: string;
+  manifest?: string | undefined;
   /** Column of the manifest that has the path; default `path`. */
-  pathColumn?: string;
+  pathColumn?: string | undefined;
   /** Only the items of this part. */
-  shard?: Shard;
+  shard?: Shard | undefined;
   /** Frames taken of a second of video; default 1. */
   fps?: number;
   store: ObjectStore;
   /** Files larger than this are not read. */
   maxBytes: number;
   /** List archives and videos whole, for others to open: see `openReference`. */
-  asReferences?: boolean;
+  asReferences?: boolean | undefined;
 }
 
 /** Whether an item belongs to a part: by a hash of its name alone, so the same on every machine. */

@@ -52,7 +52,10 @@ export async function openItems(paths: readonly string[], options: InputOptions)
 }
 
 /** An item under the name that a manifest or a queue gives to its place, so that rows can be joined with it. */
-function renamed(item: Item, { name, location, columns }: { name: string; location: string; columns?: Columns }): Item {
+function renamed(
+  item: Item,
+  { name, location, columns }: { name: string; location: string; columns?: Columns | undefined },
+): Item {
   return { ...item, name: `${name}${item.name.slice(location.length)}`, ...(columns && { columns }) };
 }
 

@@ -45,7 +45,7 @@ export async function writeParquet(
 
 /** A Parquet file, read a row group at a time. */
 export interface ParquetTable extends AsyncIterable<Record<string, unknown>> {
-  columns: readonly { name: string; type?: TableColumn['type'] }[];
+  columns: readonly { name: string; type?: TableColumn['type'] | undefined }[];
   rows: number;
 }
 

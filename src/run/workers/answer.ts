@@ -3,7 +3,7 @@ import { asStoplineError } from '../../errors.ts';
 /** What does the tasks of a line: threads, or processes. */
 export interface Workers<Task> {
   /** Takes as many tasks at a time as there are workers; what a worker answers is not looked at. */
-  run(task: Task, options: { transfer?: ArrayBuffer[]; isWarmUp?: boolean }): Promise<unknown>;
+  run(task: Task, options: { transfer?: ArrayBuffer[] | undefined; isWarmUp?: boolean | undefined }): Promise<unknown>;
   /**
    * Gives every worker other `workerData`, one after the other, while the rest go on; absent where workers cannot be told.
    * @param check looks at what the warm-up of each came to; what it throws is thrown, and all work with what they had before

@@ -39,8 +39,8 @@ export interface WorkerLine<Task> {
 }
 
 export interface LineOptions {
-  signal?: AbortSignal;
-  transfer?: ArrayBuffer[];
+  signal?: AbortSignal | undefined;
+  transfer?: ArrayBuffer[] | undefined;
   /** Left out of the moving average of service time. */
   isWarmUp?: boolean;
 }
@@ -61,13 +61,13 @@ export function createWorkerLine<Task>(options: {
   filename: string;
   workerData?: unknown;
   threads: number;
-  maxWaitMs?: number;
+  maxWaitMs?: number | undefined;
   /** Tasks handed to a thread beyond the one it works on; the thread must take them one after the other. Default 0. */
   ahead?: number;
   /** Longest time in milliseconds that `destroy` lets running tasks end by themselves; default 0. */
   graceMs?: number;
   /** Processes instead of threads: the longest time of one task, and what each does before it takes any. */
-  processes?: { limitMs: number; warmUp?: Task; crashLimit?: number };
+  processes?: { limitMs: number; warmUp?: Task; crashLimit?: number | undefined };
 }): WorkerLine<Task> {
   const { filename, workerData, threads, processes } = options;
   const { maxWaitMs = Number.POSITIVE_INFINITY, ahead = 0, graceMs = 0 } = options;
@@ -126,7 +126,7 @@ export function createWorkerLine<Task>(options: {
       const { value } = answer;
       // Piscina's finished tasks hold their answers, and one that has reached the old generation keeps the next ones alive
       // through every scavenge. An emptied answer lets the value go: otherwise all verdicts of minutes pile up.
-      (answer as { value?: Value }).value = undefined;
+      (answer as { value?: Value | undefined }).value = undefined;
       return value;
     } catch (cause) {
       if (cause instanceof StoplineError) throw cause;

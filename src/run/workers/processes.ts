@@ -32,10 +32,10 @@ interface Child {
   isLate: boolean;
   /** The data that it works with. */
   given?: unknown;
-  job?: Assignment;
+  job?: Assignment | undefined;
   timer?: NodeJS.Timeout;
   /** What it is to work with instead, once it is idle; told how its warm-up ended, or nothing where the process did. */
-  renewal?: { workerData: unknown; isSent: boolean; resolve(answer?: unknown): void };
+  renewal?: { workerData: unknown; isSent: boolean; resolve(answer?: unknown): void } | undefined;
 }
 
 /**
@@ -53,7 +53,7 @@ export function startProcesses<Task>(options: {
   count: number;
   limitMs: number;
   warmUp?: Task;
-  crashLimit?: number;
+  crashLimit?: number | undefined;
   onFailure(cause: unknown): void;
 }): Workers<Task> {
   const { filename, count, limitMs, warmUp, crashLimit = defaultCrashLimit, onFailure } = options;

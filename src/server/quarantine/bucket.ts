@@ -15,7 +15,7 @@ const silenceMs = 5000;
  * @param url `s3://bucket/prefix`
  * @throws {StoplineError} OPTION_INVALID
  */
-export function bucketStore(url: string, { endpoint }: { endpoint?: string }): ItemStore {
+export function bucketStore(url: string, { endpoint }: { endpoint?: string | undefined }): ItemStore {
   const { bucket, key } = parseObjectUrl(url);
   const folder = `s3://${[bucket, key.replace(/\/+$/, '')].filter(Boolean).join('/')}/`;
   const store = createObjectStore({ endpoint, silenceMs });

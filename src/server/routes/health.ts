@@ -13,7 +13,7 @@ export interface HealthParts {
   judge: Judge;
   state: ServerState;
   /** Of the upstream of a gate. */
-  breaker?: Breaker;
+  breaker?: Breaker | undefined;
   /** A gate that lets through what it cannot judge is of use also while it cannot judge. */
   isOpen: boolean;
 }

@@ -146,7 +146,7 @@ export async function registerGate(app: FastifyInstance, parts: GateParts): Prom
   function forward(
     request: FastifyRequest,
     reply: FastifyReply,
-    options: { path: string; taken?: Taken; passage?: Passage; headers?: Record<string, string> },
+    options: { path: string; taken?: Taken; passage?: Passage; headers?: Record<string, string> | undefined },
   ) {
     const { path, taken, passage, headers: changed } = options;
     const isStream = taken?.error !== undefined;

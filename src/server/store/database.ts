@@ -81,7 +81,7 @@ export interface Range {
 }
 export interface ListQuery extends Range {
   /** Only those with a smaller id: the next page. */
-  before?: number;
+  before?: number | undefined;
   limit: number;
 }
 export interface TrendQuery extends Range {
@@ -109,7 +109,7 @@ export interface TrendPoint {
 
 export interface DatabaseSettings {
   /** Absent: in memory. */
-  file?: string;
+  file?: string | undefined;
   /** Most verdicts kept. */
   historyRows: number;
   /** Nothing of the history is kept longer. */

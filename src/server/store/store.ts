@@ -29,7 +29,7 @@ export type StoreEvent =
 
 export interface StoreOptions {
   /** Folder of the one file, made when it does not exist; absent: in memory, gone with the process. */
-  folder?: string;
+  folder?: string | undefined;
   /** Most verdicts kept. */
   historyRows: number;
   /** Nothing of the history is kept longer. */

@@ -69,9 +69,9 @@ interface Entry {
   /** The Profile that the summary and the stored state belong to. */
   profile: string;
   /** Absent while it is only in the store. */
-  monitor?: Monitor;
+  monitor?: Monitor | undefined;
   /** Images that wait until the monitor is read. */
-  waiting?: Observation[];
+  waiting?: Observation[] | undefined;
   /** Resolves when it is read. */
   loading?: Promise<void>;
   isDirty: boolean;

@@ -53,7 +53,7 @@ const verdicts = ['pass', 'warn', 'block'] as const;
 interface Scored {
   name: string;
   position: number;
-  logFloor?: number;
+  logFloor?: number | undefined;
   p50: number;
   /** Width of the band from 1 to 99 %. */
   width: number;

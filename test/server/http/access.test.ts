@@ -241,12 +241,14 @@ describe('TLS', () => {
     const profile = reference.profilePath;
     const service = await serve(makeConfig({ profile, tlsCert: path('a.crt'), tlsKey: path('a.key') }));
     expect(service.url).toMatch(/^https:/);
-    const response = await new Promise<{ status?: number; hsts?: string }>((resolve, reject) => {
-      get(`${service.url}/health/ready`, { rejectUnauthorized: false }, (answer) => {
-        answer.resume();
-        resolve({ status: answer.statusCode, hsts: answer.headers['strict-transport-security'] });
-      }).on('error', reject);
-    });
+    const response = await new Promise<{ status?: number | undefined; hsts?: string | undefined }>(
+      (resolve, reject) => {
+        get(`${service.url}/health/ready`, { rejectUnauthorized: false }, (answer) => {
+          answer.resume();
+          resolve({ status: answer.statusCode, hsts: answer.headers['strict-transport-security'] });
+        }).on('error', reject);
+      },
+    );
     expect(response).toEqual({ status: 200, hsts: expect.stringContaining('max-age=') });
     await expect(fetch(service.url.replace('https', 'http'))).rejects.toThrow();
     await service.close();

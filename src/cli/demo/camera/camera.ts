@@ -274,7 +274,7 @@ export function renderFrame(index: number, options: { width?: number; height?: n
 }
 
 /** JPEG of a rendered frame, 4:2:0. */
-export async function encodeFrame(frame: Frame, options: { quality?: number } = {}): Promise<Uint8Array> {
+export async function encodeFrame(frame: Frame, options: { quality?: number | undefined } = {}): Promise<Uint8Array> {
   const { data, width, height, channels } = frame;
   return sharp(data, { raw: { width, height, channels } })
     .jpeg({ quality: options.quality ?? 92 })
