@@ -1,10 +1,11 @@
-/** Writes the documents that are generated from tables in the code; `--check` fails when one is out of date. */
+/** Writes the documents that are generated from tables in the code, and the picture of the rooms; `--check` fails when one is out of date. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { errorTable } from '../src/errors.ts';
 import { corruptions } from '../src/image/corruptions/corruptions.ts';
 import { statistics } from '../src/image/statistics/statistics.ts';
 import { settings } from '../src/settings.ts';
+import { drawRooms } from './rooms.ts';
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 const code = (text: string) => `\`${text}\``;
@@ -94,6 +95,7 @@ const pages = {
   'errors.md': errorsPage(),
   'causes.md': causesPage(),
   'settings.md': settingsPage(),
+  'architecture.svg': drawRooms(),
 };
 const folder = fileURLToPath(new URL('../docs/', import.meta.url));
 if (process.argv.includes('--check')) {

@@ -1,21 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { expect, it } from 'vitest';
+import { findArrows, readImports, rooms } from '../scripts/rooms.ts';
 
-const root = join(import.meta.dirname, '../src');
+const root = join(import.meta.dirname, '..');
 /** A room imports only from rooms that stand before it; the doors (`index`, `fastify`) import any and are imported by none. */
-const order = 'errors settings config core image profile run drift fit gate report server cli index fastify'.split(' ');
-const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) => /\.[jt]s$/.test(file));
-const importPattern = /^(?:import|export)\b[^'";]*?from '(\.[^']+)'|^import '(\.[^']+)'|import\('(\.[^']+)'\)/gm;
-/** Types count, too: who reads a file has to open what it imports. */
-const imports = new Map(
-  files.map((file) => [
-    file,
-    [...readFileSync(join(root, file), 'utf8').matchAll(importPattern)].map((match) =>
-      posix.join(posix.dirname(file), match[1] ?? match[2] ?? match[3]),
-    ),
-  ]),
-);
+const order = ['errors', 'settings', 'config', ...rooms.map(({ name }) => name), 'index', 'fastify'];
+const imports = readImports();
+const files = [...imports.keys()];
 const rank = (file: string) => order.indexOf(file.split('/')[0].replace(/\.ts$/, ''));
 
 it('every file of src stands in a room', () => {
@@ -39,4 +31,32 @@ it('no file imports itself through others', () => {
     return (imports.get(file) ?? []).flatMap((target) => visit(target, [...path, file]));
   };
   expect(files.flatMap((file) => visit(file, []))).toEqual([]);
+});
+
+it('the picture leaves out an arrow only where a longer way says the same', () => {
+  const none: string[] = [];
+  const some = new Map([
+    ['image/a.ts', ['core/a.ts', 'errors.ts']],
+    ['profile/a.ts', ['image/a.ts', 'core/a.ts', 'profile/b.ts']],
+    ['cli/a.ts', ['core/a.ts']],
+  ]);
+  const drawn = Object.fromEntries([...findArrows(some)].filter(([, targets]) => targets.length > 0));
+  expect(drawn).toEqual({ image: ['core'], profile: ['image'], cli: ['core'] });
+  expect(findArrows(new Map()).get('cli')).toEqual(none);
+});
+
+it('scripts and benchmarks take from the tests only what stands in test/fixtures', () => {
+  const outside = ['scripts', 'native-bench', 'models'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
+      .map((file) => posix.join(folder, file)),
+  );
+  const wrong = outside.flatMap((file) =>
+    [...readFileSync(join(root, file), 'utf8').matchAll(/from '(\.[^']+)'/g)]
+      .map(([, target]) => posix.join(posix.dirname(file), target))
+      .filter((target) => target.startsWith('test/') && !target.startsWith('test/fixtures/'))
+      .map((target) => `${file} imports ${target}`),
+  );
+  expect(outside).toContain('scripts/faults/gate.ts');
+  expect(wrong).toEqual([]);
 });

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -10,28 +10,21 @@ import { profileVersion } from '../../src/profile/description.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
 import { decodeTensors, encodeTensors } from '../../src/profile/safetensors.ts';
 import type { Verdict } from '../../src/profile/verdict.ts';
-import { jpegFrame, main, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame } from '../fixtures/camera.ts';
+import { main, readError, stopline } from '../fixtures/cli.ts';
+import { fitOnce } from '../fixtures/fitted.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const profile = join(folder, 'camera.stopline');
 const at = (name: string) => join(folder, name);
 
 beforeAll(async () => {
-  await renderFolder(at('reference'), 60);
   // Rates at which one frame in four is warned about, so that one is found.
-  const rates = ['--warn', '0.3', '--block', '0.06'];
-  const { code } = await stopline([
-    'fit',
-    '--simulations',
-    '0',
-    at('reference'),
-    '--out',
-    profile,
-    '--name',
-    'test camera',
-    ...rates,
-  ]);
-  expect(code).toBe(0);
+  const falseAlarmRate = { warn: 0.3, block: 0.06 };
+  const fitted = await fitOnce({ images: 60, simulations: 0, power: 0, name: 'test camera', falseAlarmRate });
+  copyFileSync(fitted.profilePath, profile);
+  mkdirSync(at('reference'));
   const clean = await frameWith('pass');
   writeFileSync(at('clean.jpg'), clean);
   writeFileSync(at('some.jpg'), await frameWith('warn'));
@@ -132,8 +125,9 @@ describe('stopline inspect', () => {
     const onTerminal = async (env: Record<string, string>, ...args: string[]) => {
       const line = [process.execPath, main, 'inspect', at('night.jpg'), '--profile', profile, ...args];
       const command = `stty cols 200; ${line.map((word) => `'${word}'`).join(' ')}`;
+      const { PATH, NODE_COMPILE_CACHE } = process.env;
       const child = promisify(execFile)('script', ['-qec', command, '/dev/null'], {
-        env: { PATH: process.env.PATH, TERM: 'xterm-256color', ...env },
+        env: { PATH, NODE_COMPILE_CACHE, TERM: 'xterm-256color', ...env },
       });
       return (await child.catch((error) => error)).stdout as string;
     };

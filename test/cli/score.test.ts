@@ -1,24 +1,27 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { loadProfile } from '../../src/profile/file.ts';
 import type { Row } from '../../src/run/rows/row.ts';
-import { jpegFrame, main, type Run, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
+import { main, type Run, readError, stopline } from '../fixtures/cli.ts';
+import { fitOnce } from '../fixtures/fitted.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);
 const profile = at('camera.stopline');
+/** Without a network, for the tests with many images. */
+const plain = at('plain.stopline');
 const incoming = at('incoming');
 const jsonl = at('verdicts.jsonl');
 let run: Run;
 
 beforeAll(async () => {
-  await renderFolder(at('reference'), 60);
-  expect((await stopline(['fit', '--simulations', '0', '--power', '0', at('reference'), '--out', profile])).code).toBe(
-    0,
-  );
+  copyFileSync((await fitOnce({ images: 60, simulations: 0, power: 0 })).profilePath, profile);
+  copyFileSync((await fitOnce({ images: 60, simulations: 0, power: 0, model: 'none' })).profilePath, plain);
   const [first] = await renderFolder(incoming, 12, 100);
   await renderFolder(at('incoming', 'b'), 3, 200);
   writeFileSync(at('incoming', 'bad.jpg'), readFileSync(first).subarray(0, 1500));
@@ -173,7 +176,7 @@ describe('stopline score', () => {
     const bytes = await jpegFrame(300);
     for (let i = 0; i < 400; i++) writeFileSync(join(many, `${i}.jpg`), bytes);
     const out = at('interrupted.jsonl');
-    const args = ['score', many, '--profile', profile, '--out', out];
+    const args = ['score', many, '--profile', plain, '--out', out];
     const { code, stderr } = await stopline(args, {
       onSpawn(child) {
         const watcher = watch(folder, (_, name) => {
@@ -197,7 +200,7 @@ describe('stopline score', () => {
 
     const undisturbed = at('undisturbed.jsonl');
     const [whole, resumed] = [
-      await stopline(['score', many, '--profile', profile, '--out', undisturbed, '--json']),
+      await stopline(['score', many, '--profile', plain, '--out', undisturbed, '--json']),
       await stopline([...args, '--json', '--resume']),
     ].map(({ stdout }) => JSON.parse(stdout));
     expect(readFileSync(out, 'utf8')).toBe(readFileSync(undisturbed, 'utf8'));
@@ -225,7 +228,7 @@ describe('stopline score on a disk that becomes full', () => {
     const bytes = await jpegFrame(301);
     for (let i = 0; i < 200; i++) writeFileSync(join(many, `${i}.jpg`), bytes);
     const out = at('full.jsonl');
-    const args = ['score', many, '--profile', profile, '--out', out];
+    const args = ['score', many, '--profile', plain, '--out', out];
     const { code, stderr } = await limited(900, args);
     expect(stderr).toContain('STOPLINE_ERR_JOB_UNWRITABLE: ');
     expect(code).toBe(74);
@@ -240,13 +243,13 @@ describe('stopline score on a disk that becomes full', () => {
 describe('stopline score refuses, and leaves no file', () => {
   const out = at('refused.jsonl');
   const cases: [string, () => string[], number, string][] = [
-    ['a path that does not exist', () => [at('none'), '--profile', profile, '--out', out], 66, 'INPUT_NOT_FOUND'],
-    ['a folder without images', () => [emptyFolder(), '--profile', profile, '--out', out], 66, 'INPUT_NO_IMAGES'],
-    ['one good and one missing path', () => [incoming, at('none'), '--profile', profile, '--out', out], 66, 'INPUT_NOT_FOUND'],
+    ['a path that does not exist', () => [at('none'), '--profile', plain, '--out', out], 66, 'INPUT_NOT_FOUND'],
+    ['a folder without images', () => [emptyFolder(), '--profile', plain, '--out', out], 66, 'INPUT_NO_IMAGES'],
+    ['one good and one missing path', () => [incoming, at('none'), '--profile', plain, '--out', out], 66, 'INPUT_NOT_FOUND'],
     ['a Profile that does not exist', () => [incoming, '--profile', at('none'), '--out', out], 78, 'PROFILE_UNREADABLE'],
     ['a Profile that is none', () => [incoming, '--profile', jsonl, '--out', out], 78, 'PROFILE_'],
-    ['an output folder that does not exist', () => [incoming, '--profile', profile, '--out', at('no', 'x')], 73, 'OUTPUT_UNWRITABLE'],
-    ['an output that is a folder', () => [incoming, '--profile', profile, '--out', folder], 73, 'OUTPUT_UNWRITABLE'],
+    ['an output folder that does not exist', () => [incoming, '--profile', plain, '--out', at('no', 'x')], 73, 'OUTPUT_UNWRITABLE'],
+    ['an output that is a folder', () => [incoming, '--profile', plain, '--out', folder], 73, 'OUTPUT_UNWRITABLE'],
   ]; // biome-ignore format: a table
   it.each(cases)('%s', async (_, args, code, name) => {
     const result = await stopline(['score', ...args(), '--json']);
@@ -256,7 +259,7 @@ describe('stopline score refuses, and leaves no file', () => {
   });
 
   it('a disk that is full from the start', async () => {
-    const { code, stderr } = await limited(4, ['score', incoming, '--profile', profile, '--out', out]);
+    const { code, stderr } = await limited(4, ['score', incoming, '--profile', plain, '--out', out]);
     expect(stderr).toContain('stopline: STOPLINE_ERR_OUTPUT_UNWRITABLE: ');
     expect(code).toBe(73);
     expect(readdirSync(folder).filter((entry) => entry.startsWith('refused'))).toEqual([]);

@@ -1,17 +1,19 @@
-import { writeFileSync } from 'node:fs';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { jpegFrame, renderFolder, startService, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame } from '../fixtures/camera.ts';
+import { startService, stopline } from '../fixtures/cli.ts';
+import { fitOnce } from '../fixtures/fitted.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const profile = join(folder, 'camera.stopline');
 
 beforeAll(async () => {
-  await renderFolder(join(folder, 'reference'), 60);
-  expect(
-    (await stopline(['fit', '--simulations', '0', '--power', '0', join(folder, 'reference'), '--out', profile])).code,
-  ).toBe(0);
+  const fitted = await fitOnce({ images: 60, simulations: 0, power: 0 });
+  copyFileSync(fitted.profilePath, profile);
+  writeFileSync(join(folder, 'frame.jpg'), await jpegFrame(0));
 });
 
 describe('stopline serve', () => {
@@ -49,7 +51,7 @@ describe('stopline serve', () => {
   it.each([
     ['without a Profile', [], 2, /Expected --profile FILE/],
     ['with a Profile that does not exist', ['--profile', join(folder, 'none')], 78, /PROFILE_UNREADABLE/],
-    ['with a Profile that is none', ['--profile', join(folder, 'reference', 'frame0.jpg')], 78, /PROFILE_/],
+    ['with a Profile that is none', ['--profile', join(folder, 'frame.jpg')], 78, /PROFILE_/],
     [
       'with a port that is none',
       ['--profile', profile, '--port', '70000'],

@@ -1,26 +1,28 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { StoplineError } from '../../src/errors.ts';
-import { fit } from '../../src/fit/fit.ts';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
-import { loadProfile, saveProfile } from '../../src/profile/file.ts';
+import { loadProfile } from '../../src/profile/file.ts';
 import { createInspector, type Inspector } from '../../src/profile/inspector.ts';
-import { jpegFrame, renderFolder, startService, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, renderFrame } from '../fixtures/camera.ts';
+import { startService, stopline } from '../fixtures/cli.ts';
+import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
 const profile = at('camera.stopline');
 const frame = renderFrame(100, { width: 160, height: 90 });
+let reference: string;
 let inspector: Inspector;
 let service: Awaited<ReturnType<typeof startService>>;
 
 beforeAll(async () => {
-  await renderFolder(at('reference'), 60);
-  const result = await fit({ simulations: 0, power: 0, paths: [at('reference')], name: 'everywhere' });
-  await saveProfile(result.profile, profile);
+  const fitted = await fitOnce({ images: 60, simulations: 0, power: 0, name: 'everywhere' });
+  reference = fitted.reference;
+  copyFileSync(fitted.profilePath, profile);
   inspector = await createInspector({ profile: await loadProfile(profile) });
   service = await startService(['--profile', profile]);
 });
@@ -36,6 +38,14 @@ function withoutTime(verdict: object): object {
   return rest;
 }
 
+/** The rows of one run over all these files, by their paths. */
+async function scoreFiles(paths: readonly string[]): Promise<Map<string, object>> {
+  const { code, stdout } = await stopline(['score', ...paths, '--profile', profile, '--out', '-']);
+  expect(code).toBe(0);
+  const rows = stdout.trimEnd().split('\n');
+  return new Map(rows.map((line) => JSON.parse(line)).map((row) => [row.path, row]));
+}
+
 async function encode(name: string): Promise<Uint8Array> {
   const raw = { width: frame.width, height: frame.height, channels: 3 } as const;
   if (name === 'clean.jpg') return jpegFrame(100);
@@ -48,15 +58,19 @@ async function encode(name: string): Promise<Uint8Array> {
 
 describe('library, command line, rows and HTTP give the same verdict', () => {
   const names = ['clean.jpg', 'compressed.jpg', 'night.jpg', 'lossless.png', 'lossy.webp'];
+  let scored: Map<string, object>;
+
+  beforeAll(async () => {
+    for (const name of names) writeFileSync(at(name), await encode(name));
+    scored = await scoreFiles(names.map(at));
+  });
 
   it.each(names)('%s', async (name) => {
-    const bytes = await encode(name);
-    writeFileSync(at(name), bytes);
+    const bytes = readFileSync(at(name));
     const expected = withoutTime(await inspector.inspect(bytes));
     const inspected = await stopline(['inspect', at(name), '--profile', profile, '--json']);
     expect(withoutTime(JSON.parse(inspected.stdout))).toEqual(expected);
-    const scored = await stopline(['score', at(name), '--profile', profile, '--out', '-']);
-    expect(withoutTime(JSON.parse(scored.stdout))).toEqual({ path: at(name), ...expected });
+    expect(withoutTime(scored.get(at(name)) as object)).toEqual({ path: at(name), ...expected });
     const answer = await service.post(bytes);
     expect(answer.status).toBe(200);
     expect(withoutTime((await answer.json()) as object)).toEqual(expected);
@@ -72,8 +86,7 @@ describe('each decides by the detector that it is told', () => {
   const path = at('causes.stopline');
 
   beforeAll(async () => {
-    const { profile } = await fit({ simulations: 10, power: 0, paths: [at('reference')], name: 'causes' });
-    await saveProfile(profile, path);
+    copyFileSync((await fitOnce(wholeProfile)).profilePath, path);
   });
 
   it.each(['capture', 'content'] as const)('%s', async (decideBy) => {
@@ -135,21 +148,25 @@ describe('library, command line, rows and HTTP give the same error code', () => 
     ],
   ];
 
+  const file = (name: string) => at(`${name}.jpg`);
+  let scored: Map<string, object>;
+
+  beforeAll(async () => {
+    for (const [name, make] of images) writeFileSync(file(name), await make());
+    scored = await scoreFiles(images.map(([name]) => file(name)));
+  });
+
   it.each(images)('%s', async (name, make) => {
     const bytes = await make();
-    const file = at(`${name}.jpg`);
-    writeFileSync(file, bytes);
     const error = await inspector.inspect(bytes).then(
       () => expect.fail('expected an error'),
       (error: StoplineError) => error,
     );
     expect(error).toBeInstanceOf(StoplineError);
-    const inspected = await stopline(['inspect', file, '--profile', profile, '--json']);
+    const inspected = await stopline(['inspect', file(name), '--profile', profile, '--json']);
     expect(inspected.code).toBe(65);
     expect(JSON.parse(inspected.stdout).error.code).toBe(error.code);
-    const scored = await stopline(['score', file, '--profile', profile, '--out', '-']);
-    expect(scored.code).toBe(0);
-    expect(JSON.parse(scored.stdout).error.code).toBe(error.code);
+    expect(scored.get(file(name))).toMatchObject({ error: { code: error.code } });
     const answer = await service.post(bytes);
     expect(answer.status).toBe(error.status);
     expect(await answer.json()).toMatchObject({ error: { code: error.code } });
@@ -159,7 +176,7 @@ describe('library, command line, rows and HTTP give the same error code', () => 
 describe('the Profile', () => {
   it('is the same whether fitted by the library or by the command line', async () => {
     const out = at('cli.stopline');
-    const args = ['fit', '--simulations', '0', '--power', '0', at('reference'), '--out', out, '--name', 'everywhere'];
+    const args = ['fit', '--simulations', '0', '--power', '0', reference, '--out', out, '--name', 'everywhere'];
     expect((await stopline(args)).code).toBe(0);
     const [mine, theirs] = [await loadProfile(profile), await loadProfile(out)];
     expect({ ...theirs, createdAt: '', sha256: '' }).toEqual({ ...mine, createdAt: '', sha256: '' });

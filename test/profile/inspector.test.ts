@@ -2,15 +2,15 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
-import { fit } from '../../src/fit/fit.ts';
 import { corrupt, type Severity } from '../../src/image/corruptions/corruptions.ts';
 import type { Frame } from '../../src/image/frame.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { createProfile, type Profile, type ProfileDescription } from '../../src/profile/description.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 import { createInspector, type Inspector } from '../../src/profile/inspector.ts';
-import { jpegFrame, renderFolder, temporaryFolder } from '../fixtures/cli.ts';
+import { encodeFrame, jpegFrame, renderFrame } from '../fixtures/camera.ts';
+import { fitOnce } from '../fixtures/fitted.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const rendered = renderFrame(500, { width: 160, height: 90 });
@@ -18,18 +18,9 @@ let profile: Profile;
 let inspector: Inspector;
 
 beforeAll(async () => {
-  await renderFolder(join(folder, 'frames'), 200);
   const falseAlarmRate = { warn: 0.05, block: 0.02 };
-  // By number, so that the split does not depend on where the temporary folder is.
-  const options = {
-    paths: [join(folder, 'frames')],
-    groupBy: '\\d+(?=\\.jpg)',
-    name: 'front-camera',
-    falseAlarmRate,
-    simulations: 20,
-    model: 'none',
-  };
-  profile = (await fit(options)).profile;
+  const options = { name: 'front-camera', falseAlarmRate, simulations: 20, power: 0, model: 'none' };
+  ({ profile } = await fitOnce({ images: 200, groupBy: '\\d+(?=\\.jpg)', ...options }));
   inspector = await createInspector({ profile });
 });
 

@@ -3,9 +3,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it, test } from 'vitest';
-import { renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { chooseExample, makeExample } from '../../src/fit/example.ts';
-import { fit } from '../../src/fit/fit.ts';
 import { blindTo, type Power } from '../../src/fit/power.ts';
 import type { UnseenSample } from '../../src/fit/samples.ts';
 import { corruptions } from '../../src/image/corruptions/corruptions.ts';
@@ -20,16 +18,19 @@ import { html, toText } from '../../src/report/html.ts';
 import { renderReport } from '../../src/report/page.ts';
 import { sentenceAbout } from '../../src/report/summary.ts';
 import { decimal, listed, percent, wholePercent } from '../../src/report/words.ts';
-import { jpegFrame, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, renderFrame } from '../fixtures/camera.ts';
+import { readError, stopline } from '../fixtures/cli.ts';
+import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
 let profile: Profile;
+let reference: string;
 let page: string;
 
 beforeAll(async () => {
-  await renderFolder(at('frames'), 60);
-  ({ profile } = await fit({ paths: [at('frames')], simulations: 10, power: 2, name: 'front camera' }));
+  ({ profile, reference } = await fitOnce(wholeProfile));
   await saveProfile(profile, at('camera.stopline'));
   page = await renderReport(profile);
 }, 120_000);
@@ -176,7 +177,7 @@ describe('the pictures', () => {
     expect(chooseExample(images).id).toBe('c');
     expect(chooseExample(images.reverse()).id).toBe('c');
     const { example, tensors } = profile;
-    const names = Array.from({ length: 60 }, (_, i) => at(`frames/frame${i}.jpg`));
+    const names = Array.from({ length: 60 }, (_, i) => join(reference, `frame${i}.jpg`));
     const hash = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
     const chosen = names.find((path) => hash(path) === example!.sha256)!;
     const inspector = await createInspector({ profile });
@@ -234,7 +235,7 @@ describe('the pictures', () => {
 });
 
 test('a fit without an example stores none', async () => {
-  const { profile: bare } = await fit({ paths: [at('frames')], simulations: 0, power: 0, example: false });
+  const { profile: bare } = await fitOnce({ images: 60, simulations: 0, power: 0, example: false });
   expect(bare).not.toHaveProperty('example');
   const text = await renderReport(bare);
   expect(extractText(text)).toContain('Not tried: this Profile was fitted without a power report');

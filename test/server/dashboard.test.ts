@@ -1,17 +1,17 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { loadConfig } from '../../src/config.ts';
-import { fit } from '../../src/fit/fit.ts';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
-import { createProfile } from '../../src/profile/description.ts';
+import { createProfile, type Profile } from '../../src/profile/description.ts';
 import { loadProfile, saveProfile } from '../../src/profile/file.ts';
 import { type Service, serve } from '../../src/server/serve.ts';
 import { browserPath, openBrowser, watchPage } from '../fixtures/browser.ts';
+import { encodeFrame, renderFrame } from '../fixtures/camera.ts';
+import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
 
 /** Where pictures of the pages are left for whoever wants to look at them. */
 const artifacts = join(import.meta.dirname, '../../artifacts/dashboard');
@@ -51,14 +51,8 @@ const post = async (source: string, bytes: Uint8Array) => {
 beforeAll(async () => {
   if (!browserPath) return;
   mkdirSync(artifacts, { recursive: true });
-  // A reference image whose name is shown beside images that are like it.
-  mkdirSync(at(`frames${hostile}`));
-  for (let i = 0; i < 70; i++) {
-    writeFileSync(at(`frames${hostile}/${i}.jpg`), await encodeFrame(renderFrame(i, size)));
-  }
-  const options = { simulations: 10, power: 2, keepPaths: true, name: `front ${hostile}` };
-  const { profile } = await fit({ paths: [at(`frames${hostile}`)], ...options });
-  await saveProfile(profile, at('camera.stopline'));
+  const { profile } = await fitOnce({ ...wholeProfile, size });
+  await saveProfile(withHostileNames(profile), at('camera.stopline'));
   fresh = await Promise.all(Array.from({ length: 30 }, (_, i) => encodeFrame(renderFrame(1000 + i, size))));
   foggy = await Promise.all(
     Array.from({ length: 12 }, async (_, i) => encodeFrame(await corrupt(renderFrame(2000 + i, size), 'fog', 4, i))),
@@ -74,6 +68,13 @@ afterAll(async () => {
   await service?.close();
   rmSync(folder, { recursive: true, force: true });
 });
+
+/** The name of a reference image is shown beside images that are like it, and the name of the Profile everywhere. */
+function withHostileNames({ tensors, sha256: _, ...description }: Profile): Profile {
+  const model = description.model as NonNullable<Profile['model']>;
+  const paths = model.paths?.map((path) => path.replace(/^frames/, `frames${hostile}`));
+  return createProfile({ ...description, name: `front ${hostile}`, model: { ...model, paths } }, tensors);
+}
 
 /** How many the service knows. */
 async function cameras(): Promise<number> {
