@@ -92,6 +92,8 @@ export async function reloadUnderLoad(options: {
     const isCorrupt = i % corruptEvery === 0;
     if (isCorrupt) bytes[(i * 7919) % bytes.length] ^= 0xff;
     await writeFile(path, bytes);
+    // However slow the machine is, an image is on its way while the Profile is replaced.
+    for (const asked = requests; requests === asked; ) await delay(1);
     const before = service.pool;
     const response = await request(`${service.url}/profile/reload`, { method: 'POST' });
     const answer = (await response.body.json()) as { sha256?: string; error?: { code: string } };

@@ -32,7 +32,7 @@ beforeAll(async () => {
   }
   population.add({ path: hostile, error: { code: 'STOPLINE_ERR_IMAGE_CORRUPT', message: 'broken' } });
   check = checkPopulation(population, { ...defaultShares(profile), maxDistance: 0.2 });
-}, 120_000);
+});
 
 const format = (name: 'text' | 'junit' | 'github' | 'markdown') =>
   formatFindings(name, { findings: listFindings(check), check, population, profile });

@@ -31,7 +31,7 @@ beforeAll(async () => {
     ...rates,
   });
   inspector = await createInspector({ profile });
-}, 60_000);
+});
 
 const raw = ({ data, width, height, channels }: Frame) => sharp(data, { raw: { width, height, channels } });
 const pixels = async (bytes: Uint8Array): Promise<Frame> => (await decode(bytes)).frame;

@@ -82,7 +82,7 @@ describe('a reference of day and night', () => {
       model: 'none',
       falseAlarmRate: { warn: 0.05, block: 0.02 },
     }));
-  }, 60_000);
+  });
 
   it('has two regimes, and judges each image within its own', async () => {
     expect(profile.regimes.map(({ images }) => images)).toEqual([60, 60]);

@@ -61,7 +61,7 @@ describe('fitParts', () => {
     await renderFolder(at('drives'), 3);
     const [other] = await measureShards(1, { seed: 4 });
     await refused(parts[0], other).toMatchObject({ message: expect.stringContaining('other options') });
-  }, 400_000);
+  });
 });
 
 describe('fit', () => {
@@ -75,5 +75,5 @@ describe('fit', () => {
     expect(profile.reference.folders).toEqual([{ folder: 'drives.tar/drive', images: 60 }]);
     // The picture is of an image that has gone by.
     expect(profile.example?.jpeg.length).toBeGreaterThan(100);
-  }, 400_000);
+  });
 });

@@ -166,7 +166,7 @@ describe.skipIf(!photographs)('photographs', () => {
           first < last ? 0.99 : 0.98,
         );
     }
-  }, 120_000);
+  });
 
   it('the grid is found after a crop on 98 %', async () => {
     const all = await frames(sources);
@@ -182,5 +182,5 @@ describe.skipIf(!photographs)('photographs', () => {
       }
     expect(total).toBeGreaterThanOrEqual(80);
     expect(right / total).toBeGreaterThanOrEqual(0.98);
-  }, 120_000);
+  });
 });

@@ -33,7 +33,7 @@ beforeAll(async () => {
   ({ profile, reference } = await fitOnce(wholeProfile));
   await saveProfile(profile, at('camera.stopline'));
   page = await renderReport(profile);
-}, 120_000);
+});
 
 /** A Profile with another description over the same numbers. */
 function changed(change: Partial<Profile>): Profile {

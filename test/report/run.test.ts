@@ -32,7 +32,7 @@ beforeAll(async () => {
   clean = await verdicts(40, 1000);
   compressed = await verdicts(20, 2000, 20);
   picture = await jpegFrame(2000, 20);
-}, 120_000);
+});
 
 describe('the report of a run', () => {
   it('says in one page whether the images match, where not, and what moved', async () => {

@@ -106,7 +106,7 @@ describe('s3://', () => {
       code: 'STOPLINE_ERR_OBJECTS_UNAVAILABLE',
     });
     server.faults.left = 0;
-  }, 60_000);
+  });
 
   it('tells what is missing from what cannot be reached', async () => {
     await expect(store.read('s3://footage/none.jpg', 1000)).rejects.toMatchObject({
@@ -118,7 +118,7 @@ describe('s3://', () => {
       message: expect.stringContaining('--s3-endpoint'),
     });
     await expect(read('s3://')).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
-  }, 60_000);
+  });
 
   it('takes a small output as one object and a large one in parts', async () => {
     const file = join(mkdtempSync(join(tmpdir(), 'stopline-s3-')), 'large');

@@ -21,7 +21,7 @@ describe('workers on a queue', () => {
     const report = await killWorkers({ workers: 3, kills: 2, runs: 1, images: 150, seed: 3 });
     if (!report) return test.skip();
     expect(report).toMatchObject({ images: 150, missing: 0, twice: 0, different: 0 });
-  }, 300_000);
+  });
 
   it('give up an image that kills them, and nothing else; a repeated call does nothing twice', async (test) => {
     const redis = await startBroker('redis-server');
@@ -36,10 +36,8 @@ describe('workers on a queue', () => {
       ...{ chunk: 6, profileBytes: new Uint8Array([1]) },
     };
     const score = async () =>
-      runOnQueue(url, await openItems([images], { store, maxBytes: 100, asReferences: true }), options, {
-        signal: AbortSignal.timeout(200_000),
-      });
-    const program = fileURLToPath(new URL('worker.program.ts', import.meta.url));
+      runOnQueue(url, await openItems([images], { store, maxBytes: 100, asReferences: true }), options, {});
+    const program = fileURLToPath(new URL('../fixtures/queueworker.program.ts', import.meta.url));
     let deaths = 0;
     let isDone = false;
     const keepAlive = () => {
@@ -78,5 +76,5 @@ describe('workers on a queue', () => {
       worker.kill('SIGKILL');
       await redis.stop();
     }
-  }, 300_000);
+  });
 });

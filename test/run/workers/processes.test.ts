@@ -58,7 +58,7 @@ describe('a fault in native code', () => {
     expect(outcomes.slice(1).map((outcome) => outcome.status)).toEqual(Array(4).fill('fulfilled'));
     expect([line.crashes, line.isFailing]).toEqual([1, false]);
     const pids = () => Promise.all([line.run<number>({ kind: 'pid' }), line.run<number>({ kind: 'pid' })]);
-    await expect.poll(async () => new Set([...(await pids()), process.pid]).size, { timeout: 60_000 }).toBe(3);
+    await expect.poll(async () => new Set([...(await pids()), process.pid]).size).toBe(3);
   });
 
   it('in a process leaves its work to one that was ready before', async () => {
@@ -69,7 +69,7 @@ describe('a fault in native code', () => {
       await line.run({ kind: 'segfault' }).catch(() => undefined);
       return (await line.run<number>({ kind: 'startedAt' })) < crashedAt;
     };
-    await expect.poll(wasReady, { interval: 1000, timeout: 60_000 }).toBe(true);
+    await expect.poll(wasReady, { interval: 1000 }).toBe(true);
   });
 
   it('again and again holds new processes back, and they come all the same', async () => {
@@ -125,14 +125,14 @@ describe('a process', () => {
   });
 
   it('that works on a task for too long is ended', async () => {
-    const line = start(1, { limitMs: 300 });
+    const line = start(1, { limitMs: 2000 });
     await line.run({ kind: 'echo', value: 0 });
     const startedAt = performance.now();
     await expect(line.run({ kind: 'hang' })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_IMAGE_TOO_COMPLEX',
-      message: 'Expected an image that is judged within 300 ms; it took longer.',
+      message: 'Expected an image that is judged within 2000 ms; it took longer.',
     });
-    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(295);
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(1990);
     await expect(line.run({ kind: 'echo', value: 1 })).resolves.toMatchObject({ task: 1 });
   });
 
@@ -168,7 +168,7 @@ describe('a process', () => {
     const [text] = await once(parent.stdout, 'data');
     expect(isAlive(Number(text))).toBe(true);
     parent.kill('SIGKILL');
-    await expect.poll(() => isAlive(Number(text)), { timeout: 30_000 }).toBe(false);
+    await expect.poll(() => isAlive(Number(text))).toBe(false);
   });
 });
 

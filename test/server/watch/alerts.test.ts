@@ -141,6 +141,7 @@ describe('alerts', () => {
       alertWebhook: `${url.replace('//', '//user:p%40ss@')}/hook?to=ops`,
       alertSecret: secret,
     });
+    const startedAt = Date.now();
     const [made] = await service.tell(makeTransition('suspect', 'drifted'));
     await expect.poll(() => received.length).toBe(1);
     const [{ headers, body, url: path }] = received;
@@ -162,7 +163,8 @@ describe('alerts', () => {
     const signed = `${made.id}.${headers['webhook-timestamp']}.${body}`;
     const mac = createHmac('sha256', 'a secret of 24 bytes ....').update(signed).digest('base64');
     expect(headers['webhook-signature']).toBe(`v1,${mac}`);
-    expect(Math.abs(Number(headers['webhook-timestamp']) - Date.now() / 1000)).toBeLessThan(60);
+    expect(Number(headers['webhook-timestamp'])).toBeGreaterThanOrEqual(Math.floor(startedAt / 1000));
+    expect(Number(headers['webhook-timestamp'])).toBeLessThanOrEqual(Math.ceil(Date.now() / 1000));
     await expect.poll(() => service.outcomes('webhook')).toEqual({ delivered: 1 });
   });
 
@@ -179,6 +181,7 @@ describe('alerts', () => {
   it('reach an Alertmanager in its own form: the one that begins fires, the one that ends is resolved', async () => {
     const { url, received } = await receiver([200]);
     const service = await start({ alertmanager: `${url}/prefix/` });
+    const startedAt = Date.now();
     await service.tell(makeTransition('suspect', 'drifted'));
     await service.tell(makeTransition('drifted', 'recovered'));
     await expect.poll(() => received.length).toBe(2);
@@ -193,7 +196,7 @@ describe('alerts', () => {
     });
     expect(ends.labels).toEqual(fires.labels); // else Alertmanager takes it for another one
     expect(fires.annotations).toEqual({ summary: 'front is drifted', cause: 'fog', moved: 'sharpness (low)' });
-    expect(Date.parse(fires.endsAt)).toBeGreaterThan(Date.now() + 3 * 60_000);
+    expect(Date.parse(fires.endsAt)).toBeGreaterThan(startedAt + 3 * 60_000);
     expect(ends.endsAt).toBe('2026-11-25T12:00:00.000Z');
   });
 
@@ -204,7 +207,7 @@ describe('alerts', () => {
       await start({ alertmanager: url });
       for (let minute = 1; minute <= 2; minute++) {
         vi.advanceTimersByTime(60_000);
-        await vi.waitFor(() => expect(received).toHaveLength(minute));
+        await vi.waitFor(() => expect(received).toHaveLength(minute), { timeout: 120_000 });
       }
       const [[first], [second]] = received.map(({ body }) => JSON.parse(body));
       expect(first).toMatchObject({ labels: { source: 'rear', state: 'stale' }, startsAt: '2026-11-25T12:00:00.000Z' });
@@ -232,7 +235,7 @@ describe('alerts', () => {
     const service = await start({ alertWebhook: url });
     const made = [];
     for (let i = 0; i < 3; i++) made.push(...(await service.tell(makeTransition('ok', 'stale'))));
-    await expect.poll(() => received.length, { timeout: 20_000 }).toBe(5);
+    await expect.poll(() => received.length).toBe(5);
     const [first, second, third] = made.map(({ id }) => id);
     expect(received.map(({ headers }) => headers['webhook-id'])).toEqual([first, first, first, second, third]);
     expect(received[1].at - received[0].at).toBeGreaterThanOrEqual(490);

@@ -112,7 +112,7 @@ async function imagesAt({ replicas }: Replica): Promise<number[]> {
 }
 
 const each = (images: number) => sources.map(() => images);
-const soon = { timeout: 30_000, interval: 100 };
+const soon = { interval: 100 };
 
 describe.skipIf(!hasRedis)('replicas', () => {
   it('watch each source together: every image counts once, wherever it came, also when a replica goes', async () => {
