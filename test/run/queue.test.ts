@@ -36,7 +36,9 @@ describe('workers on a queue', () => {
       ...{ chunk: 6, profileBytes: new Uint8Array([1]) },
     };
     const score = async () =>
-      runOnQueue(url, await openItems([images], { store, maxBytes: 100, asReferences: true }), options, {});
+      runOnQueue(url, await openItems([images], { store, maxBytes: 100, asReferences: true }), options, {
+        signal: new AbortController().signal,
+      });
     const program = fileURLToPath(new URL('../fixtures/queueworker.program.ts', import.meta.url));
     let deaths = 0;
     let isDone = false;
