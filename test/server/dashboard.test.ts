@@ -72,7 +72,7 @@ afterAll(async () => {
 /** The name of a reference image is shown beside images that are like it, and the name of the Profile everywhere. */
 function withHostileNames({ tensors, sha256: _, ...description }: Profile): Profile {
   const model = description.model as NonNullable<Profile['model']>;
-  const paths = model.paths?.map((path) => path.replace(/^frames/, `frames${hostile}`));
+  const paths = (model.paths as string[]).map((path) => path.replace(/^frames/, `frames${hostile}`));
   return createProfile({ ...description, name: `front ${hostile}`, model: { ...model, paths } }, tensors);
 }
 
