@@ -93,9 +93,7 @@ export function crossFit(
     }
     if (!part.causeModel) return part;
     // Without whole families of causes, so that there are images of causes whose relatives the model does not know either.
-    const known = causes.filter(
-      (cause) => families.findIndex((family) => family === findFamily(cause)) % folds !== fold,
-    );
+    const known = causes.filter((cause) => families.indexOf(findFamily(cause)!) % folds !== fold);
     if (known.length < 2) return part;
     const start = withoutClasses(part.causeModel, causes, known);
     const knownRows = {

@@ -1,3 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** Colours and measures, which the dashboard and the demo's gallery have, too. */
+export const tokens = readFileSync(fileURLToPath(new URL('./design/tokens.css', import.meta.url)), 'utf8').trim();
+
 /** Steps of the colour scale, for a light and a dark page alike: from the paper towards the colour of what is seen. */
 const shades = Array.from(
   { length: 11 },
@@ -7,11 +13,10 @@ const shades = Array.from(
 
 /** The one style sheet of every report: no font, picture or script from elsewhere. */
 export const style = `
-:root{color-scheme:light dark;--paper:#fbfaf7;--card:#fff;--ink:#1c2225;--soft:#616b70;--line:#e4e1d9;--cell:#f1efe9;--seen:#175f69;--on-seen:#fff;--alarm:#a5430a;--alarm-paper:#fbefe6}
-@media (prefers-color-scheme:dark){:root{--paper:#14181a;--card:#1b2023;--ink:#e5e8e6;--soft:#98a3a7;--line:#2b3235;--cell:#22292c;--seen:#5cbcc4;--on-seen:#08191b;--alarm:#f0a06a;--alarm-paper:#2b211a}}
+${tokens}
 *{box-sizing:border-box}
 html{scroll-behavior:smooth;-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Liberation Sans",sans-serif;font-variant-numeric:tabular-nums}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 var(--sans);font-variant-numeric:tabular-nums}
 body>*{max-width:1120px;margin-inline:auto;padding-inline:24px}
 h1,h2,h3,h4,p,dl,dd,ul,table{margin:0}
 h1{font-size:2.4rem;line-height:1.15;letter-spacing:-.02em;font-weight:650;overflow-wrap:anywhere}
@@ -29,15 +34,15 @@ small{font-size:.8125rem;color:var(--soft);font-weight:400}
 .soft{color:var(--soft)}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 nav{margin-top:24px;display:flex;flex-wrap:wrap;gap:4px 24px;font-size:.9375rem}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:1px;background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden;margin-top:32px}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:1px;background:var(--card);border:1px solid var(--line);border-radius:var(--radius);overflow:hidden;margin-top:32px}
 .figures div{box-shadow:0 0 0 1px var(--line);padding:16px 20px}
 .figures dt{font-size:.8125rem;color:var(--soft)}
 .figures dd{font-size:1.75rem;line-height:1.3;font-weight:600;letter-spacing:-.01em}
 .figures .remark{font-size:.8125rem;font-weight:400;letter-spacing:0}
 .figures small{display:block;line-height:1.4;font-variant-numeric:tabular-nums}
-.notes{margin-top:24px;padding:14px 20px 14px 38px;background:var(--alarm-paper);border-radius:10px;font-size:.9375rem}
-.notes li::marker{color:var(--alarm)}
-.alarm{color:var(--alarm)}
+.notes{margin-top:24px;padding:14px 20px 14px 38px;background:var(--bad-paper);border-radius:var(--radius);font-size:.9375rem}
+.notes li::marker{color:var(--bad)}
+.alarm{color:var(--bad)}
 .switch{display:flex;flex-wrap:wrap;gap:8px;margin:24px 0 8px}
 .switch input{position:absolute;opacity:0}
 .switch label{border:1px solid var(--line);background:var(--card);border-radius:999px;padding:5px 16px;cursor:pointer;font-size:.9375rem}
@@ -57,7 +62,7 @@ nav{margin-top:24px;display:flex;flex-wrap:wrap;gap:4px 24px;font-size:.9375rem}
 .heat td{padding:0;text-align:right}
 .heat .from{width:13%;text-align:right;padding:0 0 0 4px;white-space:nowrap}
 .heat data{display:block;border-radius:3px;padding:2px 8px 2px 0}
-.tag{font-size:.75rem;font-weight:600;color:var(--alarm);letter-spacing:.02em}
+.tag{font-size:.75rem;font-weight:600;color:var(--bad);letter-spacing:.02em}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(160px,1fr));gap:20px 16px}
 figure{margin:0;break-inside:avoid}
 figure img{display:block;width:100%;height:auto;border-radius:6px;background:var(--cell)}
@@ -68,7 +73,7 @@ figcaption b{overflow-wrap:anywhere}
 figcaption b span{color:var(--soft);font-weight:400}
 .clean img{box-shadow:0 0 0 2px var(--paper),0 0 0 4px var(--seen)}
 .distributions{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:16px}
-.distribution{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px;break-inside:avoid;display:flex;flex-direction:column}
+.distribution{background:var(--card);border:1px solid var(--line);border-radius:var(--radius);padding:12px 14px;break-inside:avoid;display:flex;flex-direction:column}
 .distribution h4{font-size:.8125rem;line-height:1.45;font-weight:600;overflow-wrap:anywhere}
 .distribution h4 small{display:block;font-size:.75rem;min-height:1.35em}
 .distribution svg{display:block;width:100%;height:56px;margin:8px 0 4px;border-bottom:1px solid var(--line);overflow:visible}
@@ -93,13 +98,13 @@ figcaption b span{color:var(--soft);font-weight:400}
 .facts{display:grid;grid-template-columns:max-content 1fr;gap:6px 24px;font-size:.9375rem;margin-top:16px}
 .facts dt{color:var(--soft)}
 .facts dd{overflow-wrap:anywhere}
-code{font:.875em ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace;overflow-wrap:anywhere}
+code{font:.875em var(--mono);overflow-wrap:anywhere}
 footer{padding-block:64px 48px;font-size:.8125rem;color:var(--soft)}
 ${shades}
 .heat data,.scale i,.bar i,.distribution path,.figures{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .timeline{display:block;width:100%;height:140px;margin-top:16px;border:solid var(--line);border-width:1px 0}
-.timeline .warn{fill:var(--alarm);fill-opacity:.35}
-.timeline .block{fill:var(--alarm)}
+.timeline .warn{fill:var(--bad);fill-opacity:.35}
+.timeline .block{fill:var(--bad)}
 .timeline line{stroke:var(--soft);stroke-dasharray:3 4;vector-effect:non-scaling-stroke}
 .timeline .mean{fill:none;stroke:var(--ink);stroke-width:1.5;vector-effect:non-scaling-stroke}
 .timeline+.legend{max-width:none}
@@ -111,8 +116,8 @@ ${shades}
 .counts .text{text-align:left;white-space:normal;padding-left:16px}
 .counts td.stacked{white-space:nowrap;font-size:0;text-align:left}
 .stacked i{display:inline-block;border-radius:0;min-width:0}
-.stacked .block{background:var(--alarm)}
-.stacked .warn{background:color-mix(in oklab,var(--alarm) 40%,var(--cell))}
+.stacked .block{background:var(--bad)}
+.stacked .warn{background:color-mix(in oklab,var(--bad) 40%,var(--cell))}
 .distribution .of-reference{fill:var(--soft);fill-opacity:.3}
 .worst{grid-template-columns:repeat(auto-fill,minmax(240px,1fr))}
 .worst figure{min-width:0;overflow-wrap:anywhere}
@@ -120,9 +125,9 @@ ${shades}
 .worst em{overflow-wrap:anywhere}
 .blank{display:grid;place-items:center;aspect-ratio:16/9;border-radius:6px;background:var(--cell);color:var(--soft);font-size:.8125rem}
 .verdict{font-size:.75rem;font-weight:650;text-transform:uppercase;letter-spacing:.03em}
-.verdict.block{color:var(--alarm)!important}
+.verdict.block{color:var(--bad)!important}
 .timeline,.stacked i{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 @media (max-width:820px){.heats{columns:1}}
 @media (max-width:560px){body>*{padding-inline:16px}h1{font-size:1.9rem}.lead{font-size:1.0625rem}header{padding-top:32px}section{padding-top:48px}.pictures{grid-template-columns:repeat(2,1fr);gap:16px 10px}.figures{grid-template-columns:1fr 1fr}.figures div{padding:12px 14px}.figures dd{font-size:1.4rem}.figures div:last-child:nth-child(odd){grid-column:1/-1}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:8px}.distributions{grid-template-columns:1fr}.heat th:first-child{width:36%}.heat{font-size:.8125rem}.heat data{padding-right:4px}}
-@media print{:root{--paper:#fff;--card:#fff;--ink:#111;--soft:#555;--line:#ddd;--cell:#f3f1ec;--seen:#175f69;--on-seen:#fff;--alarm:#a5430a;--alarm-paper:#fbefe6}body{font-size:10pt}body>*{padding-inline:0}.figures{grid-template-columns:repeat(5,1fr)}.figures div{padding:8px 10px}.figures dd{font-size:1.3rem}.figures .remark{font-size:.7rem}.heats{columns:2;column-gap:24px}.heat{font-size:8pt;padding-bottom:12px}.heat data{padding-right:4px}.distribution{padding:8px 10px}nav{display:none}section{padding-top:28px}header{padding-top:0}.distributions{grid-template-columns:repeat(4,1fr);gap:8px}.distribution p{font-size:.7rem}.pictures{grid-template-columns:repeat(6,1fr);gap:10px 8px}figcaption,figcaption b{font-size:.7rem}}
+@media print{body{font-size:10pt}body>*{padding-inline:0}.figures{grid-template-columns:repeat(5,1fr)}.figures div{padding:8px 10px}.figures dd{font-size:1.3rem}.figures .remark{font-size:.7rem}.heats{columns:2;column-gap:24px}.heat{font-size:8pt;padding-bottom:12px}.heat data{padding-right:4px}.distribution{padding:8px 10px}nav{display:none}section{padding-top:28px}header{padding-top:0}.distributions{grid-template-columns:repeat(4,1fr);gap:8px}.distribution p{font-size:.7rem}.pictures{grid-template-columns:repeat(6,1fr);gap:10px 8px}figcaption,figcaption b{font-size:.7rem}}
 `;

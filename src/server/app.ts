@@ -10,6 +10,7 @@ import type { Verdict } from '../profile/verdict.ts';
 import type { Config } from '../settings.ts';
 import { registerAccess } from './http/access.ts';
 import { type BufferBudget, multipartLimits } from './http/body.ts';
+import { compressAnswers } from './http/compress.ts';
 import { answerClientError, boundPipelining, chooseRequestId, readServerOptions } from './http/connections.ts';
 import { refuse } from './http/refusal.ts';
 import { readinessSchema, refusalSchema, statisticSchema, verdictSchema } from './http/schemas.ts';
@@ -217,8 +218,11 @@ async function registerRoutes(app: FastifyInstance, parts: AppParts): Promise<vo
   const { store } = await registerWatch(app, { config, judge, registry: metrics.registry });
   registerInspect(app, { config, judge, state, budget });
   registerHistory(app, store);
-  await registerDashboard(app, config, judge);
-  registerReference(app, judge);
+  await app.register(async (scope) => {
+    compressAnswers(scope);
+    await registerDashboard(scope, config, judge);
+    registerReference(scope, judge, config.decideBy);
+  });
   registerMetadata(app, judge, version);
   registerReload(app, config, app.reloader);
   if (config.quarantine !== undefined) {

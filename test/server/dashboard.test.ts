@@ -82,6 +82,12 @@ async function cameras(): Promise<number> {
   return answer.total;
 }
 
+/** Images that are to be looked at, or that were accepted. */
+async function countListed(isAccepted: boolean): Promise<number> {
+  const answer = (await (await fetch(`${service.url}/quarantine`)).json()) as { count: number; accepted: number };
+  return isAccepted ? answer.accepted : answer.count;
+}
+
 /** A page without a fault, open at `hash`. */
 async function open(hash: string, options: { width?: number; colorScheme?: 'light' | 'dark' } = {}) {
   const { width = 1280, colorScheme = 'light' } = options;
@@ -120,7 +126,7 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
         .reduce((sum, { transferSize }) => sum + transferSize, 0),
     ]`);
     console.log(`first contentful paint after ${Math.round(paint)} ms, ${Math.round(bytes / 1000)} kB in all`);
-    expect(bytes).toBeLessThan(250_000);
+    expect(bytes).toBeLessThan(150_000);
     expect(bytes).toBeGreaterThan(50_000);
     // The aim is 500 ms on a machine that does nothing else.
     expect(paint).toBeLessThan(5000);
@@ -131,8 +137,10 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     const { page, faults } = await open('#/');
     const rows = page.locator('.cameras tbody tr');
     await expect.poll(() => rows.count()).toBe(2);
-    expect(await rows.first().innerText()).toMatch(/rear\s+look/);
-    expect(await page.locator('.page h1').innerText()).toMatch(/1\u00a0camera to look at/);
+    expect(await rows.first().innerText()).toMatch(/rear\s+no\s+10 of the last 10 images were blocked/);
+    await expect.poll(() => page.locator('.page h1').innerText()).toBe('Do not trust the classifier on rear');
+    expect(await page.title()).toBe('Do not trust rear \u00b7 Stopline');
+    expect(await page.locator('link[rel=icon]').getAttribute('href')).toBe('/dashboard/icon-bad.svg');
     await expect.poll(() => page.locator('#live').innerText()).toBe('live');
     // A camera that was not there when the page was opened.
     expect(await post('garage', fresh[0])).toBe(200);
@@ -147,14 +155,23 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     const { page, faults } = await open('#/');
     await page.getByRole('link', { name: 'rear' }).click();
     await page.locator('.multiples article').nth(8).waitFor();
-    await expect.poll(() => page.locator('.now').innerText()).toMatch(/12 of the last 20 images were blocked/);
+    await expect.poll(() => page.locator('.now').innerText()).toMatch(/1\d of the last \d\d images were blocked/);
+    expect(await page.title()).toMatch(/^rear: no/);
     expect(await page.locator('.multiples').innerText()).toMatch(/\w+er than the reference|\w+ than the reference/);
     await expect
       .poll(() => page.evaluate<number>(`document.querySelector('.strange img[src*="/pictures/"]')?.naturalWidth`))
-      .toBe(240);
+      .toBeGreaterThanOrEqual(240);
+    // What it sees now, beside what it should look like, in the same size.
+    const boxes = await page.evaluate<[number, number][]>(
+      `[...document.querySelectorAll('.sight img')].map((image) => [image.clientWidth, image.clientHeight])`,
+    );
+    expect(boxes).toHaveLength(2);
+    expect(boxes[0]).toEqual(boxes[1]);
+    // Fog is one episode, however many images of it came.
+    expect(await page.locator('.strange article', { hasText: 'fog' }).count()).toBe(1);
     expect(await page.locator('.strange').innerText()).toContain(hostile);
     await expect.poll(() => page.locator('.evidence').innerText()).toContain('false alarm');
-    await expect.poll(() => page.locator('.chart canvas').count()).toBe(12);
+    await expect.poll(() => page.locator('.chart canvas').count()).toBe(11);
     const counted = page.locator('.counts');
     expect(await counted.innerText()).toMatch(/Last 32\u00a0images/);
     for (const bytes of foggy.slice(0, 3)) await post('rear', bytes);
@@ -177,7 +194,7 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     expect(await page.locator('.tiles').count()).toBe(4);
     expect(await page.locator('.tiles').first().locator('i').count()).toBe(48);
     expect(await page.locator('.bars').innerText()).toContain('fog');
-    expect(await page.locator('.ranges').first().locator('tbody tr').count()).toBe(24);
+    expect(await page.locator('.ranges').first().locator('tbody tr').count()).toBe(16);
     // It counted for no camera.
     const total = await cameras();
     await page.setInputFiles('input[type=file]', {
@@ -192,44 +209,47 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await page.close();
   });
 
-  it('shows what was stopped, one by one, to be accepted, put back, deleted or downloaded', async () => {
+  it('shows what was stopped by episode, to be accepted, put back, deleted or downloaded', async () => {
     const { page, faults } = await open('#/quarantine');
-    const cards = page.locator('.strange article');
+    const cards = page.locator('.cards article');
     const listed = (await (await fetch(`${service.url}/quarantine`)).json()) as { count: number };
     expect(listed.count).toBeGreaterThan(10);
-    expect(await cards.count()).toBe(listed.count);
+    await expect.poll(() => cards.count()).toBe(listed.count);
+    expect(await page.title()).toContain(`Quarantine (${listed.count})`);
     expect(await page.locator('.lead').innerText()).toContain(`kept ${hostile}`);
-    await expect.poll(() => page.evaluate<number>(`document.querySelector('.strange img').naturalWidth`)).toBe(320);
+    await expect.poll(() => page.evaluate<number>(`document.querySelector('.cards img').naturalWidth`)).toBe(320);
     await page.getByLabel('Verdict').selectOption('warn');
     await expect.poll(() => page.locator('.tag.block').count()).toBe(0);
     await page.getByLabel('Verdict').selectOption('');
     await page.getByLabel('Camera').selectOption('rear');
     await expect.poll(() => page.locator('.tag.block').count()).toBeGreaterThan(10);
+    const place = () => page.locator('.cards article').first().locator('a').getAttribute('href');
+    const first = await place();
 
-    // With the keyboard: the first is accepted, the focus is on the next, and all of it is undone.
-    const first = await cards.first().locator('a').first().getAttribute('href');
-    await cards.first().getByRole('button', { name: 'Accept' }).focus();
-    await page.keyboard.press('Enter');
-    await page.locator('.told', { hasText: 'Accepted' }).waitFor();
-    await expect.poll(() => page.evaluate('document.activeElement.textContent')).toBe('Accept');
-    expect(await cards.first().locator('a').first().getAttribute('href')).not.toBe(first);
+    // What is dealt with keeps its place until the list is read again, so nothing moves under the hand.
+    const before = await cards.nth(1).boundingBox();
+    await cards.first().getByRole('button', { name: 'Accept' }).click();
+    await page.locator('.told', { hasText: 'accepted' }).waitFor();
+    expect(await cards.nth(1).boundingBox()).toEqual(before);
+    expect(await place()).toBe(first);
     await page.getByRole('button', { name: 'Undo' }).click();
-    await page.locator('.told', { hasText: 'Put back' }).waitFor();
-    expect(await cards.first().locator('a').first().getAttribute('href')).toBe(first);
+    await page.locator('.told', { hasText: 'Taken back' }).waitFor();
+    expect(await countListed(false)).toBe(listed.count);
+
     await cards.first().getByRole('button', { name: 'Accept' }).click();
     await page.getByRole('button', { name: 'accepted', exact: true }).click();
     await expect.poll(() => cards.count()).toBe(1);
     expect(await page.locator('.now pre').innerText()).toContain(`kept ${hostile}/accepted/' \\\n  --profile`);
     await cards.first().getByRole('button', { name: 'Put back' }).click();
-    await page.locator('.told', { hasText: 'Put back' }).waitFor();
+    await page.locator('.told', { hasText: 'put back' }).waitFor();
     await page.getByRole('button', { name: 'to look at' }).click();
-    await expect.poll(() => cards.first().locator('a').first().getAttribute('href')).toBe(first);
+    await expect.poll(place).toBe(first);
 
-    await cards.first().locator('a').first().click();
+    await cards.first().locator('a').click();
     await page.locator('.held img').waitFor();
     await expect.poll(() => page.evaluate<number>(`document.querySelector('.held img').naturalWidth`)).toBe(size.width);
     expect(await page.locator('.said').innerText()).toMatch(/BLOCK p-value .* than the reference/s);
-    expect(await page.locator('.ranges').first().locator('tbody tr').count()).toBe(24);
+    expect(await page.locator('.ranges').first().locator('tbody tr').count()).toBe(16);
     expect(await page.locator('.facts').innerText()).toContain(hostile);
     const [download] = await Promise.all([
       page.waitForEvent('download'),
@@ -239,11 +259,59 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     const bytes = readFileSync(await download.path());
     expect(foggy.concat(fresh).some((image) => bytes.equals(image))).toBe(true);
 
-    page.on('dialog', (dialog) => dialog.accept());
+    // Deleting waits, so that it can be undone; whoever leaves has had time enough.
+    const id = first?.replace('#/', '');
     await page.getByRole('button', { name: 'Discard' }).click();
-    await page.locator('.told', { hasText: 'Deleted. This is the next one.' }).waitFor();
-    expect((await fetch(`${service.url}/${first?.replace('#/', '')}`)).status).toBe(404);
-    expect(faults).toEqual([]);
+    await page.locator('.told', { hasText: 'deleted for good in 10 s' }).waitFor();
+    expect((await fetch(`${service.url}/${id}`)).status).toBe(200);
+    await page.reload();
+    await expect.poll(async () => (await fetch(`${service.url}/${id}`)).status).toBe(404);
+    expect(faults.filter((fault) => !fault.includes('404'))).toEqual([]);
+    await page.close();
+  });
+
+  it('goes through the quarantine with the keyboard: next, select an episode, accept, undo', async () => {
+    const { page } = await open('#/quarantine');
+    const current = page.locator('.cards .current');
+    await current.waitFor();
+    const total = await countListed(false);
+    const first = await current.getAttribute('id');
+    await page.keyboard.press('j');
+    await expect.poll(() => current.getAttribute('id')).not.toBe(first);
+    await page.keyboard.press('k');
+    await expect.poll(() => current.getAttribute('id')).toBe(first);
+    await page.keyboard.press('x');
+    await expect.poll(() => page.locator('.cards .selected').count()).toBe(1);
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Shift+A');
+    const episode = await page.locator('.episode').first().locator('article').count();
+    await expect.poll(() => page.locator('.cards .selected').count()).toBe(episode);
+    await page.keyboard.press('a');
+    await expect.poll(() => countListed(true)).toBe(episode);
+    await expect.poll(() => page.locator('.cards .done').count()).toBe(episode);
+    await page.keyboard.press('u');
+    await expect.poll(() => countListed(false)).toBe(total);
+    await page.keyboard.press('d');
+    await page.locator('.told', { hasText: 'discarded' }).waitFor();
+    await page.keyboard.press('u');
+    await page.locator('.told', { hasText: 'Taken back' }).waitFor();
+    expect(await countListed(false)).toBe(total);
+    await page.close();
+  });
+
+  it('never says trust where it does not know: contact is lost, and found again', async () => {
+    const { page } = await open('#/');
+    const headline = page.locator('.page h1');
+    await expect.poll(() => headline.innerText()).toMatch(/^Do not trust/);
+    // The service ends under the page.
+    await page.route('**/*', (route) => route.abort());
+    await expect.poll(() => headline.innerText(), { timeout: 20_000 }).toMatch(/^No contact with the service since/);
+    expect(await page.title()).toBe('No contact \u00b7 Stopline');
+    expect(await page.locator('link[rel=icon]').getAttribute('href')).toBe('/dashboard/icon-lost.svg');
+    expect(await page.locator('.cameras tbody').innerText()).not.toMatch(/yes/);
+    expect(await page.locator('.cameras tbody tr').first().innerText()).toMatch(/not known/);
+    await page.unroute('**/*');
+    await expect.poll(() => headline.innerText(), { timeout: 20_000 }).toMatch(/^Do not trust/);
     await page.close();
   });
 
@@ -263,9 +331,10 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
 
   it('can be used with the keyboard alone', async () => {
     const { page } = await open('#/');
+    await page.locator('.cameras').waitFor();
     const focused = () => page.evaluate<string>('document.activeElement.textContent.trim()');
     const order: string[] = [];
-    const bar = ['Skip to the content', 'Stopline', 'Cameras', 'Quarantine', 'Profile', 'Try it'];
+    const bar = ['Skip to the content', 'Stopline', 'Cameras', 'Quarantine', 'Profile', 'Try it', 'local time'];
     for (const _ of [...bar, 'the first camera']) {
       await page.keyboard.press('Tab');
       order.push(await focused());
@@ -304,9 +373,8 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await service.close();
     service = await start();
     const { page } = await open('#/camera/rear');
-    await expect
-      .poll(() => page.locator('section', { hasText: 'History' }).last().innerText())
-      .toMatch(/in the last hour: 3\d\u00a0images/);
+    await page.getByRole('button', { name: 'hour' }).click();
+    await page.getByText(/3\d\u00a0images in the last hour/).waitFor();
     await expect.poll(() => page.locator('.evidence').innerText()).toMatch(/images\s+3\d, worth/);
     await page.goto(`${service.url}/#/quarantine`);
     await page.locator('pre', { hasText: '--quarantine kept/' }).waitFor();

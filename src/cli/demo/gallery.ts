@@ -4,7 +4,8 @@ import { StoplineError } from '../../errors.ts';
 import { decode } from '../../image/decode.ts';
 import type { Profile } from '../../profile/description.ts';
 import type { Verdict } from '../../profile/verdict.ts';
-import { html, toText } from '../../report/html.ts';
+import { html, toText, verbatim } from '../../report/html.ts';
+import { tokens } from '../../report/style.ts';
 import { drawSheet } from './contactsheet.ts';
 
 /** One frame to show, with what was said about it. */
@@ -76,13 +77,15 @@ function page(profile: Profile, examples: readonly GalleryExample[]): string {
 <meta name="viewport" content="width=device-width">
 <title>Stopline demo</title>
 <style>
-  body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #202225; background: #fafaf8; }
-  main { display: grid; grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); gap: 1.5rem; }
+  ${verbatim(tokens)}
+  body { font: 15px/1.45 var(--sans); margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: var(--ink); background: var(--paper); }
+  main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 1.5rem; }
   h1 { font-size: 1.5rem; } h2 { font-size: 1rem; margin: .4rem 0 0; }
   p, ol { margin: .2rem 0; } ol { padding-left: 1.2rem; font-size: .9em; }
-  img { width: 100%; height: auto; }
-  b { color: #fff; padding: 0 .5em; border-radius: 3px; }
-  .pass { background: #268e50; } .warn { background: #b8700a; } .block { background: #c82c2c; }
+  a { color: var(--seen); }
+  img { width: 100%; height: auto; border-radius: 6px; }
+  b { padding: 0 .5em; border-radius: 3px; }
+  .pass { color: var(--on-good); background: var(--good); } .warn { color: var(--on-watch); background: var(--watch); } .block { color: var(--on-bad); background: var(--bad); }
 </style>
 <h1>Stopline demo: frames and their verdicts</h1>
 <p>Profile "${profile.name}" of ${reference.images} frames.

@@ -1,39 +1,119 @@
+// @ts-check
 /**
- * JSON of this service.
- * @returns undefined for what is not there (404)
+ * @import { Explanation, DriftList, DriftReport, History, ProfileAnswer, QuarantineList, QuarantinedImage, RecentImages,
+ *   RecentSource, Reference, Statistic } from './types.js'
  */
-export async function get(path, options = {}) {
+
+/** The service refused, and says why. */
+export class RefusedError extends Error {
+  /** @param {string} message @param {number} status */
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/**
+ * JSON of this service; undefined for what is not there (404).
+ * @param {string} path
+ * @param {RequestInit} [options]
+ * @returns {Promise<any>}
+ */
+export async function fetchJson(path, options = {}) {
   const response = await fetch(path, { headers: { accept: 'application/json' }, ...options });
   if (response.status === 404) return undefined;
-  const body = await response.json().catch(() => undefined);
-  if (!response.ok) throw new Error(body?.error?.message ?? `${response.status} ${response.statusText}`);
-  return body;
+  const body = response.status === 204 ? undefined : await response.json().catch(() => undefined);
+  if (response.ok) return body;
+  throw new RefusedError(body?.error?.message ?? `${response.status} ${response.statusText}`, response.status);
 }
 
-/** Asked once: it changes only with the Profile. */
+/** Answers that change only with the Profile. @type {Map<string, Promise<any>>} */
 const kept = new Map();
-export function once(path) {
-  if (!kept.has(path)) {
-    const answer = get(path);
-    answer.catch(() => kept.delete(path));
-    kept.set(path, answer);
-  }
-  return kept.get(path);
+
+/** @param {string} path @returns {Promise<any>} */
+function fetchOnce(path) {
+  const known = kept.get(path);
+  if (known) return known;
+  const answer = fetchJson(path);
+  kept.set(path, answer);
+  answer.catch(() => kept.delete(path));
+  return answer;
 }
 
-/** Asks for it anew: the Profile is another one. */
-export function forget() {
+/** Another Profile may be in force: its answers are asked for anew. */
+export function forgetProfile() {
   kept.clear();
 }
 
-/** Verdicts and transitions as they come; the browser connects again by itself. */
-export function follow({ onVerdict, onTransition, onState }) {
-  const events = new EventSource('/events');
-  events.addEventListener('open', () => onState('live'));
-  events.addEventListener('error', () => onState('reconnecting'));
-  events.addEventListener('verdict', ({ data }) => onVerdict(JSON.parse(data)));
-  events.addEventListener('transition', ({ data }) => onTransition(JSON.parse(data)));
-  // Some were missed: whoever shows them asks anew.
-  events.addEventListener('missed', () => onTransition(undefined));
-  return events;
+/** @returns {Promise<ProfileAnswer>} */
+export function readProfile() {
+  return fetchOnce('/profile');
+}
+
+/** @returns {Promise<Reference>} */
+export function readReference() {
+  return fetchOnce('/profile/reference');
+}
+
+/** @returns {Promise<Map<string, Statistic>>} by name */
+export async function readStatistics() {
+  /** @type {Statistic[]} */
+  const table = await fetchOnce('/statistics');
+  return new Map(table.map((row) => [row.name, row]));
+}
+
+/** @param {string} [after] @returns {Promise<DriftList>} */
+export function readDriftList(after) {
+  return fetchJson(`/drift?limit=1000${after === undefined ? '' : `&after=${encodeURIComponent(after)}`}`);
+}
+
+/** @param {string} source @returns {Promise<DriftReport | undefined>} */
+export function readDrift(source) {
+  return fetchJson(`/drift/${encodeURIComponent(source)}`);
+}
+
+/** @returns {Promise<RecentSource[]>} */
+export function readRecentSources() {
+  return fetchJson('/recent');
+}
+
+/** @param {string} source @param {number} after @returns {Promise<RecentImages | undefined>} */
+export function readRecent(source, after) {
+  return fetchJson(`/recent/${encodeURIComponent(source)}?after=${after}`);
+}
+
+/** @param {string} source @param {{ from: number, to: number, points: number }} range @returns {Promise<History>} */
+export function readHistory(source, { from, to, points }) {
+  return fetchJson(
+    `/history/${encodeURIComponent(source)}?from=${Math.round(from)}&to=${Math.round(to)}&points=${points}`,
+  );
+}
+
+/** @param {Record<string, string>} query @returns {Promise<QuarantineList | undefined>} undefined where none is kept */
+export function readQuarantine(query) {
+  return fetchJson(`/quarantine?${new URLSearchParams(query)}`);
+}
+
+/** @param {string} id @returns {Promise<QuarantinedImage | undefined>} */
+export function readQuarantined(id) {
+  return fetchJson(`/quarantine/${encodeURIComponent(id)}`);
+}
+
+/** @param {string} id @param {boolean} isAccepted */
+export function setAccepted(id, isAccepted) {
+  return fetchJson(`/quarantine/${id}/accepted`, { method: isAccepted ? 'PUT' : 'DELETE' });
+}
+
+/** Also while the page is being left. @param {string} id */
+export function discard(id) {
+  return fetchJson(`/quarantine/${id}`, { method: 'DELETE', keepalive: true });
+}
+
+/** @param {Blob} image @returns {Promise<Explanation>} */
+export function explain(image) {
+  return fetchJson('/explain', {
+    method: 'POST',
+    body: image,
+    headers: { 'content-type': 'application/octet-stream' },
+  });
 }

@@ -1,81 +1,112 @@
-import { follow, forget } from './api.js';
-import { h } from './dom.js';
+// @ts-check
+import { Component, html, render } from './library.js';
+import { Live } from './live.js';
+import { clock, usesUtc, useUtc } from './words.js';
 
-/**
- * A page is a function of the main element and its arguments, and returns what it wants to be told: `verdict` and `transition`
- * as they come, `refresh` about every second where anything came, `close` when another page is opened. Its code is loaded with it.
- */
+/** The code of a page is loaded with it. @type {Record<string, () => Promise<any>>} */
 const pages = {
-  '': async () => (await import('./overview.js')).overviewPage,
-  camera: async () => (await import('./camera.js')).cameraPage,
-  quarantine: async () => (await import('./quarantine.js')).quarantinePage,
-  profile: async () => (await import('./profile.js')).profilePage,
-  try: async () => (await import('./try.js')).tryPage,
+  '': async () => (await import('./overview.js')).OverviewPage,
+  camera: async () => (await import('./camera.js')).CameraPage,
+  quarantine: async () => (await import('./quarantine.js')).QuarantinePage,
+  profile: async () => (await import('./profile.js')).ProfilePage,
+  try: async () => (await import('./try.js')).TryPage,
 };
 
-const main = document.getElementById('main');
-const live = document.getElementById('live');
-let page = {};
-let isDirty = false;
+/** The pages that the bar names. */
+const links = [
+  ['', 'Cameras'],
+  ['quarantine', 'Quarantine'],
+  ['profile', 'Profile'],
+  ['try', 'Try it'],
+];
 
-async function open() {
+/** @type {Record<string, string>} */
+const icons = { good: 'good', bad: 'bad', watch: 'watch', unknown: 'lost', lost: 'lost' };
+
+function readRoute() {
   const [, name = '', argument = ''] = location.hash.split('/');
-  page.close?.();
-  page = {};
-  for (const link of document.querySelectorAll('#nav a')) {
-    const isHere = link.getAttribute('href') === `#/${name === 'camera' ? '' : name}`;
-    if (isHere) link.setAttribute('aria-current', 'page');
-    else link.removeAttribute('aria-current');
+  return { name: Object.hasOwn(pages, name) ? name : '', argument: decodeURIComponent(argument) };
+}
+
+/** The frame of every page: the bar, whether there is contact with the service, and the page that the address names. */
+class App extends Component {
+  #live = new Live();
+  /** Pages drawn so far, so that a page that is opened again begins anew. */
+  #opened = 0;
+  /** @type {{ Page?: any, argument: string, name: string, key?: number, failure?: string }} */
+  state = { ...readRoute() };
+
+  componentDidMount() {
+    useUtc(localStorage.getItem('utc') === 'true');
+    this.#live.listen({ change: () => this.setState({}), profile: () => void this.#open() });
+    addEventListener('hashchange', async () => {
+      await this.#open();
+      scrollTo(0, 0);
+      document.getElementById('main')?.focus({ preventScroll: true });
+    });
+    void this.#live.start();
+    void this.#open();
   }
-  const element = h('div', { class: 'page' });
-  main.replaceChildren(element);
-  try {
-    const make = await pages[Object.hasOwn(pages, name) ? name : '']();
-    const opened = (await make(element, decodeURIComponent(argument))) ?? {};
-    // Another page may have been opened meanwhile.
-    if (element.isConnected) page = opened;
-    else opened.close?.();
-  } catch (error) {
-    const text = h('p', { class: 'error', role: 'alert' }, error.message);
-    element.replaceChildren(h('header', { class: 'title' }, h('h1', {}, 'This page cannot be shown')), text);
+
+  async #open() {
+    const route = readRoute();
+    const opened = ++this.#opened;
+    try {
+      const Page = await pages[route.name]();
+      // Another page may have been opened meanwhile.
+      if (opened === this.#opened) this.setState({ ...route, Page, key: opened, failure: undefined });
+    } catch (error) {
+      this.setState({ ...route, Page: undefined, failure: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  #toggleZone() {
+    useUtc(!usesUtc());
+    localStorage.setItem('utc', String(usesUtc()));
+    void this.#open();
+  }
+
+  render() {
+    const { Page, argument, name, key, failure } = this.state;
+    const live = this.#live;
+    const headline = live.headline();
+    document.querySelector('link[rel=icon]')?.setAttribute('href', `/dashboard/icon${suffixIcon(headline.tone)}.svg`);
+    return html`<a class="skip" href="#main">Skip to the content</a>
+      <header class="bar">
+        <a class="brand" href="#/"><span class="mark" aria-hidden="true"></span><span class="name">Stopline</span></a>
+        <nav id="nav" aria-label="Pages">
+          ${links.map(([page, label]) => {
+            const isHere = page === (name === 'camera' ? '' : name);
+            return html`<a href=${`#/${page}`} aria-current=${isHere ? 'page' : undefined}>${label}</a>`;
+          })}
+        </nav>
+        <button type="button" class="zone" onClick=${() => this.#toggleZone()}
+          title="Times as here or as UTC">${usesUtc() ? 'UTC' : 'local time'}</button>
+        <${ContactMark} live=${live} />
+      </header>
+      <main id="main" tabindex="-1" class=${live.contact === 'lost' ? 'lost' : ''}>
+        ${live.contact === 'lost' && name !== '' && html`<p class="band" role="alert"><b>${headline.text}.</b> ${headline.detail}</p>`}
+        <div class="page" key=${key}>
+          ${failure !== undefined && html`<p class="error" role="alert">This page cannot be loaded: ${failure}</p>`}
+          ${Page && html`<${Page} live=${live} argument=${argument} />`}
+        </div>
+      </main>`;
   }
 }
 
-addEventListener('hashchange', () => {
-  open();
-  scrollTo(0, 0);
-  main.focus({ preventScroll: true });
-});
+/** @param {string} tone */
+function suffixIcon(tone) {
+  return icons[tone] === undefined ? '' : `-${icons[tone]}`;
+}
 
-let profile;
-follow({
-  onVerdict(verdict) {
-    // Another Profile is in force: what is drawn is not what images are compared with.
-    if (profile !== undefined && profile !== verdict.profile) {
-      forget();
-      open();
-    }
-    profile = verdict.profile;
-    isDirty = true;
-    page.verdict?.(verdict);
-  },
-  onTransition(transition) {
-    isDirty = true;
-    page.transition?.(transition);
-  },
-  onState(state) {
-    live.textContent = state;
-    live.dataset.state = state;
-  },
-});
+/** @param {{ live: Live }} props */
+function ContactMark({ live }) {
+  const { contact, heardAt } = live;
+  /** @type {Record<string, string>} */
+  const words = { connecting: 'connecting', live: 'live', polling: 'every 5 s', lost: 'no contact' };
+  const since = contact === 'lost' && heardAt > 0 ? ` since ${clock(heardAt)}` : '';
+  return html`<span id="live" class="live" role="status" data-state=${contact}>${words[contact]}${since}</span>`;
+}
 
-let isBusy = false;
-setInterval(async () => {
-  if (!isDirty || isBusy || document.hidden || !page.refresh) return;
-  isDirty = false;
-  isBusy = true;
-  await page.refresh().catch(() => undefined);
-  isBusy = false;
-}, 1000);
-
-open();
+const root = document.getElementById('app');
+if (root) render(html`<${App} />`, root);

@@ -1,367 +1,296 @@
-import { get, once } from './api.js';
+// @ts-check
+import { answerCamera, answerState } from './answer.js';
+import { readDrift, readHistory, readProfile, readRecent, readReference, readStatistics } from './api.js';
 import {
-  bandChart,
-  bandData,
-  cloudChart,
-  cloudData,
-  historyChart,
-  historyData,
-  pValueChart,
-  pValueData,
+  arrangeBand,
+  arrangeScores,
+  arrangeScoreTrend,
+  arrangeShares,
+  Chart,
+  makeBandChart,
+  makeScoreChart,
+  makeScoreTrend,
+  makeShareChart,
 } from './charts.js';
-import {
-  ago,
-  answerOf,
-  breakable,
-  clock,
-  count,
-  fact,
-  h,
-  number,
-  percent,
-  pText,
-  show,
-  stateOf,
-  unitText,
-  verdictTag,
-} from './dom.js';
+import { CloudSection, EvidenceSection, StateList } from './evidence.js';
+import { html, loadStyle } from './library.js';
+import { LivePage } from './page.js';
+import { Choices, Dot, VerdictTag } from './parts.js';
+import { ago, capital, clock, count, explainUnit, labelStatistic, number, percent, pText, unitText } from './words.js';
 
-/** Images on the chart. */
+/**
+ * @import { Columns } from './charts.js'
+ * @import { Answer, Band, Camera, DriftReport, History, Kind, ProfileAnswer, RecentImages, Reference, Statistic, StrangeImage,
+ *   TransitionEvent, VerdictEvent } from './types.js'
+ */
+
+await loadStyle('camera.css');
+
+/** Images on the chart of the latest. */
 const keptImages = 300;
-const ranges = { hour: 3600_000, day: 86_400_000, week: 7 * 86_400_000 };
+const spans = { hour: 3_600_000, day: 86_400_000, week: 7 * 86_400_000 };
+/** @typedef {'latest' | keyof typeof spans} Range */
+const ranges = /** @type {Range[]} */ (['latest', ...Object.keys(spans)]);
+/** The state is read with every so-many-th round of images, and the history with every so-many-th. */
+const roundsToDrift = 3;
+const roundsToHistory = 15;
+/** @type {readonly Kind[]} */
+const kinds = ['pass', 'warn', 'block'];
+const verdictWords = { pass: 'passed', warn: 'warned about', block: 'blocked' };
 
-/** One camera: what it is now, what it was, what moved, and the images that say so. */
-export async function cameraPage(element, source) {
-  const path = encodeURIComponent(source);
-  const [profile, reference, table] = await Promise.all([
-    once('/profile'),
-    once('/profile/reference'),
-    once('/statistics'),
-  ]);
-  const limits = profile.falseAlarmRate.promised;
-  const bands = new Map(reference.statistics.map((row) => [row.name, row]));
-  const words = new Map(table.map((row) => [row.name, row]));
-  let latest = { images: 0, at: [], pValue: [], verdict: [], projection: [] };
-  let range = 'hour';
-  let shownStrange;
+/** What does not change while the page is open. @typedef {{ profile: ProfileAnswer, reference: Reference, words: Map<string, Statistic> }} Known */
 
-  const now = h('section', { class: 'now', 'aria-live': 'polite' });
-  const verdictChart = h('div', { class: 'chart' });
-  const counted = h('p', { class: 'counts' });
-  const past = h('div', { class: 'chart' });
-  const pastNote = h('p', { class: 'soft' });
-  const multiples = h('div', { class: 'multiples' });
-  const strange = h('div', { class: 'strange' });
-  const cloud = h('div', { class: 'chart square' });
-  const cloudNote = h('p', { class: 'soft' });
-  const evidence = h('div', { class: 'evidence' });
-  const transitions = h('ol', { class: 'transitions' });
-  const ranged = h('div', { class: 'choices', role: 'group', 'aria-label': 'Time' });
-  for (const name of Object.keys(ranges)) {
-    const button = h(
-      'button',
-      { type: 'button', 'aria-pressed': String(name === range), onclick: () => choose(name) },
-      name,
-    );
-    ranged.append(button);
+/**
+ * @typedef {object} State
+ * @property {Range} range
+ * @property {Known} [known]
+ * @property {RecentImages} [images]
+ * @property {DriftReport} [report]
+ * @property {History} [history] of the range
+ * @property {[number, number]} [shown] start and end of the range, in milliseconds
+ */
+
+/**
+ * One camera: what it sees now, what it is judged, what moved, and the images that say so.
+ * @extends {LivePage<State>}
+ */
+export class CameraPage extends LivePage {
+  /** @type {State} */
+  state = { range: 'latest' };
+  #rounds = 0;
+  /** Columns of the charts, made once for each answer of the service. @type {WeakMap<object, Map<string, Columns>>} */
+  #columns = new WeakMap();
+
+  get #source() {
+    return this.props.argument;
   }
-  element.append(
-    h(
-      'header',
-      { class: 'title' },
-      h('div', {}, h('p', { class: 'eyebrow' }, h('a', { href: '#/' }, 'Cameras')), h('h1', {}, source)),
-    ),
-    now,
-    h(
-      'section',
-      {},
-      h('h2', {}, 'Latest images'),
-      h(
-        'p',
-        { class: 'soft' },
-        'p-value of each image, on a logarithmic scale: how many reference images are at least as strange. Below the dashed line images are warned about, below the solid one they are blocked.',
-      ),
-      verdictChart,
-      counted,
-    ),
-    h(
-      'section',
-      {},
-      h('h2', {}, 'What moved most'),
-      h(
-        'p',
-        { class: 'soft' },
-        'The latest images against the band that holds 98 % of the reference (1st to 99th percentile).',
-      ),
-      multiples,
-    ),
-    h('section', {}, h('h2', {}, 'Strangest images of late'), strange),
-    h(
-      'div',
-      { class: 'pair' },
-      h('section', {}, h('h2', {}, 'What they show'), cloudNote, cloud),
-      h('section', {}, h('h2', {}, 'Evidence of drift'), evidence),
-    ),
-    h('section', {}, h('div', { class: 'row' }, h('h2', {}, 'History'), ranged), pastNote, past, transitions),
-  );
-  const charts = { p: pValueChart(verdictChart, limits), past: historyChart(past), cloud: cloudChart(cloud) };
-  const small = new Map();
 
-  async function loadRecent() {
-    const next = await get(`/recent/${path}?after=${latest.images}`);
+  title() {
+    const camera = this.#camera();
+    if (this.props.live.contact === 'lost') return this.#source;
+    return `${this.#source}: ${camera.answer}`;
+  }
+
+  async load() {
+    const [profile, reference, words] = await Promise.all([readProfile(), readReference(), readStatistics()]);
+    this.setState({ known: { profile, reference, words } });
+    await Promise.all([this.#loadImages(), this.#loadReport(), this.#loadHistory()]);
+  }
+
+  async refresh() {
+    const rounds = this.#rounds++;
+    await Promise.all([
+      this.#loadImages(),
+      rounds % roundsToDrift === 0 && this.#loadReport(),
+      rounds % roundsToHistory === 0 && this.#loadHistory(),
+    ]);
+  }
+
+  /** @param {VerdictEvent} event */
+  takeVerdict({ source }) {
+    if (source === this.#source) this.markDirty();
+  }
+
+  /** @param {TransitionEvent} event */
+  takeTransition({ source }) {
+    if (source !== this.#source) return;
+    this.#rounds = 0;
+    this.markDirty();
+  }
+
+  async #loadImages() {
+    const before = this.state.images;
+    const next = await readRecent(this.#source, before?.images ?? 0);
     if (!next) return;
-    // A restart, or another Profile: it counts from the start again.
-    if (next.images < latest.images) latest = { images: 0, at: [], pValue: [], verdict: [], projection: [] };
-    const joined = (name) => [...latest[name], ...next[name]].slice(-keptImages);
-    latest = {
-      ...next,
-      at: joined('at'),
-      pValue: joined('pValue'),
-      verdict: joined('verdict'),
-      projection: joined('projection'),
-    };
-    if (latest.at.length > 0) charts.p.set(pValueData(latest, limits));
-    const of = (kind) => latest.verdict.filter((verdict) => verdict === kind).length;
-    show(
-      counted,
-      h('span', {}, `Last ${count(latest.at.length, 'image')}:`),
-      ['pass', 'warn', 'block'].map((kind) => h('span', {}, verdictTag(kind), ` ${of(kind)}`)),
-    );
-    drawMultiples(next.statistics);
-    const strangest = JSON.stringify(next.strange);
-    if (strangest !== shownStrange) {
-      shownStrange = strangest;
-      const none = h('p', { class: 'soft' }, 'None: every image of late passed.');
-      show(strange, next.strange.length === 0 ? none : next.strange.map(strangeImage));
-    }
-    const { cloud: points } = reference;
-    if (points.length === 0)
-      show(cloudNote, 'The Profile was fitted without a model, so what images show is not compared.');
-    else {
-      show(
-        cloudNote,
-        `First two principal coordinates of the embeddings, in reference standard deviations: grey the reference, red the last ${latest.projection.length} images.`,
-      );
-      charts.cloud.set(cloudData(points, latest.projection));
-    }
-    cloud.hidden = points.length === 0;
+    // After a restart, or with another Profile, it counts from the start again.
+    const isOther = before === undefined || next.images < before.images;
+    this.setState({ images: isOther ? next : joinImages(before, next) });
   }
 
-  function drawMultiples(statistics) {
-    const wanted = new Set(statistics.map(({ name }) => name));
-    for (const [name, { card, plot }] of small) {
-      if (wanted.has(name)) continue;
-      plot.close();
-      card.remove();
-      small.delete(name);
-    }
-    for (const { name, values } of statistics) {
-      const band = bands.get(name);
-      if (!band) continue;
-      const row = words.get(name);
-      let entry = small.get(name);
-      if (!entry) {
-        const plotted = h('div', { class: 'chart' });
-        const value = h('p', { class: 'value' });
-        const card = h('article', {}, h('h3', { title: row?.meaning }, breakable(name)), value, plotted);
-        entry = { card, value, plot: bandChart(plotted) };
-        small.set(name, entry);
+  async #loadReport() {
+    this.setState({ report: await readDrift(this.#source) });
+  }
+
+  async #loadHistory(range = this.state.range) {
+    const to = this.props.live.now();
+    const from = to - (range === 'latest' ? spans.day : spans[range]);
+    const history = await readHistory(this.#source, { from, to, points: 120 });
+    this.setState({ history, shown: [from, to] });
+  }
+
+  /** @param {Range} range */
+  async #choose(range) {
+    this.setState({ range });
+    await this.#loadHistory(range);
+  }
+
+  /** @returns {Camera & Answer} */
+  #camera() {
+    const { live } = this.props;
+    const { report } = this.state;
+    const camera = live.cameras.find(this.#source) ?? { source: this.#source, pValues: [], verdicts: [] };
+    const known = { ...camera, ...(report && { state: report.state, since: report.since }) };
+    return { ...known, ...answerCamera(known, live.now()) };
+  }
+
+  /** @param {object} answer of the service @param {string} name @param {() => Columns} make */
+  #keepColumns(answer, name, make) {
+    const columns = this.#columns.get(answer) ?? new Map();
+    this.#columns.set(answer, columns);
+    if (!columns.has(name)) columns.set(name, make());
+    return columns.get(name);
+  }
+
+  /** @param {State} state */
+  draw({ known, images, report, history, range }) {
+    const heading = html`<header class="title"><div><p class="eyebrow"><a href="#/">Cameras</a></p><h1>${this.#source}</h1></div></header>`;
+    if (!known) return heading;
+    return html`${heading} ${this.#drawAnswer(report)}
+      ${this.#drawSight(images, known)}
+      <section>
+        <div class="row"><h2>How strange its images are</h2>
+          <${Choices} label="Range of time" names=${ranges} chosen=${range} onChoose=${(/** @type {Range} */ name) => this.#choose(name)} />
+        </div>
+        ${this.#drawScores(known)}
+        ${history && html`<${StateList} transitions=${history.transitions} />`}
+      </section>
+      ${images && html`<section><h2>Images that did not pass</h2>${this.#drawStrange(images)}</section>`}
+      ${
+        images &&
+        html`<section><h2>What moved most</h2>
+        <p class="soft">The latest images (line) against the band that holds 98 % of the reference, from the 1st to the 99th percentile. Farthest first.</p>
+        <div class="multiples">${images.statistics.map(({ name, values }) => this.#drawMultiple(name, values, images, known))}</div></section>`
       }
-      const last = values.filter((value) => value !== null).at(-1);
-      const outside = last > band.p99 ? row?.high : last < band.p01 ? row?.low : undefined;
-      const text = `${number(last)} ${unitText(row?.unit)}`;
-      show(
-        entry.value,
-        h('b', { class: outside ? 'bad' : '' }, text),
-        h('small', {}, outside ? `${outside} the reference` : `within ${number(band.p01)} to ${number(band.p99)}`),
-      );
-      entry.plot.set(bandData(values, band));
-    }
-    // In the order in which they moved.
-    const cards = statistics.flatMap(({ name }) => small.get(name)?.card ?? []);
-    if (cards.some((card, i) => card !== multiples.children[i])) multiples.append(...cards);
+      <div class="pair">
+        <${EvidenceSection} report=${report} words=${known.words} />
+        ${images && html`<${CloudSection} cloud=${known.reference.cloud} images=${images} />`}
+      </div>`;
   }
 
-  function strangeImage({ id, at, verdict, pValue, reasons, causes, nearest, hasPicture }) {
-    const [cause] = causes ?? [];
-    return h(
-      'article',
-      {},
-      h(
-        'div',
-        { class: 'pictures' },
-        hasPicture
-          ? h(
-              'figure',
-              {},
-              h('img', { src: `/recent/${path}/pictures/${id}`, alt: `Image of ${clock(at)}`, loading: 'lazy' }),
-            )
-          : h('div', { class: 'blank' }, 'no picture kept'),
-        reference.hasExample &&
-          h(
-            'figure',
-            {},
-            h('img', { src: '/profile/example', alt: 'A typical reference image', loading: 'lazy' }),
-            h('figcaption', {}, 'typical reference'),
-          ),
-      ),
-      h(
-        'p',
-        { class: 'row' },
-        verdictTag(verdict),
-        h('span', {}, `p ${pText(pValue)}`),
-        h('time', { class: 'soft', datetime: new Date(at).toISOString() }, clock(at)),
-      ),
-      h(
-        'ol',
-        {},
-        reasons.slice(0, 3).map((text) => h('li', {}, text)),
-      ),
-      cause && h('p', {}, 'Likely ', h('b', {}, cause.cause), ` (${percent(cause.probability)})`),
-      nearest?.length > 0 &&
-        h('p', { class: 'soft' }, `Most alike in the reference: ${nearest.map((image) => image.path).join(', ')}`),
-    );
-  }
-
-  async function loadDrift() {
-    const report = await get(`/drift/${path}`);
-    const { answer, tone, text } = answerOf(report?.state, latest.pValue, limits.block);
+  /** @param {DriftReport} [report] */
+  #drawAnswer(report) {
+    const isLost = this.props.live.contact === 'lost';
+    const { answer, tone, text, state, since } = this.#camera();
     const [cause] = report?.causes ?? [];
-    show(
-      now,
-      h(
-        'p',
-        { class: `answer ${tone}` },
-        h('span', { class: `dot ${tone}`, 'aria-hidden': 'true' }),
-        h('b', {}, `Trust the classifier? ${answer[0].toUpperCase()}${answer.slice(1)}.`),
-      ),
-      report &&
-        h(
-          'p',
-          {},
-          `${text[0].toUpperCase()}${text.slice(1)}. The monitor says ${report.state}${report.reason ? ` (${report.reason})` : ''} since ${clock(report.since)}, for ${ago(report.since)}.`,
-          tone !== 'good' && cause ? ` Likely cause: ${cause.cause} (${percent(cause.probability)}).` : '',
-          report.expectedFlipRate !== undefined
-            ? ` Expected share of changed answers: ${percent(report.expectedFlipRate)}.`
-            : '',
-        ),
-    );
-    if (!report) return show(evidence, h('p', { class: 'soft' }, 'Nothing is known of this camera yet.'));
-    const { evidence: told, correlationTime, window, moved, content, frames } = report;
-    const share = Math.min(1, told.share);
-    show(
-      evidence,
-      h(
-        'div',
-        { class: 'meter' },
-        h('meter', { min: 0, max: 1, value: share.toFixed(4), high: 0.5, 'aria-label': 'Evidence of drift' }),
-        h(
-          'span',
-          {},
-          `${told.share >= 1 ? 'More than an alarm needs' : `${percent(told.share)} of what an alarm needs`}, most by ${told.by}`,
-        ),
-      ),
-      h('p', { class: 'soft' }, report.promise),
-      h(
-        'dl',
-        { class: 'facts' },
-        fact('images', `${report.images}, worth ${report.effectiveImages} independent ones`),
-        correlationTime && fact('memory', `${number(correlationTime.images)} images (by the ${correlationTime.from})`),
-        fact('alarms', `${told.alarms}${told.lastAlarmAt ? `, the last at ${clock(told.lastAlarmAt)}` : ''}`),
-        fact('window', `${count(window.images, 'image')} from ${clock(window.from)} to ${clock(window.to)}`),
-        content && fact('content', `maximum mean discrepancy ${number(content.distance)}, p ${pText(content.pValue)}`),
-        frames.length > 0 &&
-          fact('most evidence', frames.map((frame) => `${frame.id.slice(0, 8)} (p ${pText(frame.pValue)})`).join(', ')),
-      ),
-      moved.length > 0 &&
-        h(
-          'table',
-          { class: 'plain' },
-          h('caption', {}, 'Statistics of the window that lie elsewhere than in the reference'),
-          h(
-            'thead',
-            {},
-            h(
-              'tr',
-              {},
-              h('th', { scope: 'col' }, 'statistic'),
-              h('th', { scope: 'col' }, 'way'),
-              h('th', { scope: 'col' }, 'size, sd'),
-              h('th', { scope: 'col' }, 'adjusted p'),
-            ),
-          ),
-          h(
-            'tbody',
-            {},
-            moved.map((row) =>
-              h(
-                'tr',
-                {},
-                h('th', { scope: 'row' }, breakable(row.statistic)),
-                h('td', {}, row.direction),
-                h('td', {}, number(row.size)),
-                h('td', {}, pText(row.pValue)),
-              ),
-            ),
-          ),
-        ),
-    );
+    const isNamed = answerState(state).tone !== 'good' && cause;
+    return html`<section class=${`now ${isLost ? 'old' : ''}`} aria-live="polite">
+      <p class=${`answer ${isLost ? 'lost' : tone}`}><${Dot} tone=${isLost ? 'lost' : tone} />
+        <b>Trust the classifier? ${isLost ? 'Not known: no contact with the service.' : `${capital(answer)}.`}</b></p>
+      ${
+        report &&
+        html`<p>${capital(text)}. The monitor says <b>${report.state}</b>${report.reason ? ` (${report.reason})` : ''} ${since && `since ${clock(since)}, for ${ago(since, this.props.live.now())}`}.
+        ${isNamed && ` Likely cause: ${cause.cause} (${percent(cause.probability)}).`}
+        ${report.expectedFlipRate !== undefined && ` The classifier is expected to answer otherwise on ${percent(report.expectedFlipRate)} of such images.`}</p>`
+      }
+      ${!report && html`<p>Nothing is known of this camera yet.</p>`}
+    </section>`;
   }
 
-  async function loadHistory() {
-    const to = Date.now();
-    const history = await get(`/history/${path}?from=${to - ranges[range]}&to=${to}&points=120`);
-    const trend = history?.trend ?? [];
-    const images = trend.reduce((sum, point) => sum + point.images, 0);
-    past.hidden = images === 0;
-    show(
-      pastNote,
-      images === 0
-        ? `No images in the last ${range}.`
-        : `Share of images warned about (amber) and blocked (red) in the last ${range}: ${count(images, 'image')}.`,
-    );
-    if (images > 0) charts.past.set(historyData(trend, [to - ranges[range], to]));
-    show(
-      transitions,
-      (history?.transitions ?? []).map(({ at, from, to: state }) =>
-        h(
-          'li',
-          {},
-          h('time', { datetime: new Date(at).toISOString() }, clock(at)),
-          ` ${from} \u2192 `,
-          h('b', { class: stateOf(state).tone }, state),
-        ),
-      ),
-    );
+  /** What it sees now, beside what it should look like. @param {RecentImages | undefined} images @param {Known} known */
+  #drawSight(images, { reference }) {
+    const latest = images?.latest;
+    return html`<section class="sight">
+      <figure>
+        ${latest ? html`<img src=${this.#picturePath(latest)} alt=${`Image of ${this.#source}, ${clock(latest.at)}`} />` : html`<div class="blank">no image yet since the service started</div>`}
+        <figcaption><b>Now</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`}</figcaption>
+      </figure>
+      <figure>
+        ${reference.hasExample ? html`<img src="/profile/example" alt="A typical reference image" />` : html`<div class="blank">the Profile keeps no example</div>`}
+        <figcaption><b>As it should look</b> a typical image of the reference</figcaption>
+      </figure>
+    </section>`;
   }
 
-  async function choose(name) {
-    range = name;
-    for (const button of ranged.children) button.setAttribute('aria-pressed', String(button.textContent === name));
-    await loadHistory();
+  /** @param {StrangeImage} image */
+  #picturePath({ id }) {
+    return `/recent/${encodeURIComponent(this.#source)}/pictures/${id}`;
   }
 
-  let rounds = 0;
-  await loadRecent();
-  await Promise.all([loadDrift(), loadHistory()]);
-  let isMine = false;
+  /** @param {Known} known */
+  #drawScores({ reference, profile }) {
+    const { images, history, shown, range } = this.state;
+    const { promised } = profile.falseAlarmRate;
+    const limits = reference.scoreLimits;
+    const marks = history?.transitions;
+    const about = `Strangeness is 1 at the edge of the reference and grows without end. From the dashed line on images are warned about (${percent(promised.warn)} of the reference lie there), from the solid one on they are blocked (${percent(promised.block)}).`;
+    if (range === 'latest') {
+      if (!images || images.at.length === 0)
+        return html`<p class="soft">No image yet since the service started: choose a longer time.</p>`;
+      const data = this.#keepColumns(images, 'scores', () => arrangeScores(images, limits));
+      return html`<p class="soft">${about} A dot is an image.</p>
+        <${Chart} make=${makeScoreChart} data=${data} marks=${marks} isNamed=${true} label="Strangeness of the latest images" />
+        <p class="counts"><span>Last ${count(images.verdict.length, 'image')}:</span>
+          ${kinds.map((kind) => html`<span><${VerdictTag} verdict=${kind} /> ${images.verdict.filter((verdict) => verdict === kind).length}</span>`)}</p>`;
+    }
+    const total = (history?.trend ?? []).reduce((sum, point) => sum + point.images, 0);
+    if (!history || total === 0) return html`<p class="soft">No images in the last ${range}.</p>`;
+    const scores = this.#keepColumns(history, 'scores', () => arrangeScoreTrend(history.trend, limits));
+    const shares = this.#keepColumns(history, 'shares', () => arrangeShares(history.trend));
+    return html`<p class="soft">${about} The lines are the mean and the strangest image of each stretch of time: ${count(total, 'image')} in the last ${range}.</p>
+      <${Chart} make=${makeScoreTrend} data=${scores} marks=${marks} range=${shown} isNamed=${true} label=${`Strangeness over the last ${range}`} />
+      <p class="soft">Share of images warned about (amber) and blocked (red).</p>
+      <${Chart} make=${makeShareChart} data=${shares} marks=${marks} range=${shown} label=${`Share of images stopped over the last ${range}`} />`;
+  }
+
+  /** @param {RecentImages} images */
+  #drawStrange({ strange }) {
+    if (strange.length === 0) return html`<p class="soft">None: every image since the service started passed.</p>`;
+    return html`<p class="soft">By what is probably wrong and when, latest first: the first and the strangest image of each time.</p>
+      <div class="strange">${strange.map(
+        (episode) => html`<article key=${episode.kind + episode.from}>
+          <h3>${episode.kind}</h3>
+          <p class="soft">${clock(episode.from)}${episode.to - episode.from >= 60_000 && ` to ${clock(episode.to)}`}: ${count(episode.images, 'image')}, ${episode.blocked} blocked</p>
+          <div class="pictures">${episode.examples.map((image) => this.#drawExample(image))}</div>
+        </article>`,
+      )}</div>`;
+  }
+
+  /** @param {StrangeImage} image */
+  #drawExample(image) {
+    const { id, at, verdict, pValue, reasons, nearest, hasPicture } = image;
+    return html`<figure key=${id}>
+      ${hasPicture ? html`<img src=${this.#picturePath(image)} alt=${`Image of ${clock(at)}, ${verdictWords[verdict]}`} loading="lazy" />` : html`<div class="blank">no picture kept</div>`}
+      <figcaption><p class="row"><${VerdictTag} verdict=${verdict} /><span>p ${pText(pValue)}</span><time datetime=${new Date(at).toISOString()}>${clock(at)}</time></p>
+        <ol>${reasons.slice(0, 2).map((text) => html`<li>${text}</li>`)}</ol>
+        ${nearest && nearest.length > 0 && html`<p>Most alike in the reference: ${nearest.map(({ path }) => path).join(', ')}</p>`}
+      </figcaption>
+    </figure>`;
+  }
+
+  /** @param {string} name @param {(number | null)[]} values @param {RecentImages} images @param {Known} known */
+  #drawMultiple(name, values, images, { reference, words }) {
+    const band = reference.statistics.find((row) => row.name === name);
+    if (!band) return undefined;
+    const row = words.get(name);
+    const last = values.findLast((value) => value !== null) ?? null;
+    const data = this.#keepColumns(images, name, () => arrangeBand(images.statisticsAt, values, band));
+    return html`<article key=${name} title=${row?.meaning}>
+      <h3>${labelStatistic(row, name)}</h3>
+      <p class="value"><b>${number(last)} ${unitText(row?.unit)}</b> <small>${tellPlace(last, band, row)}</small></p>
+      <${Chart} make=${makeBandChart} data=${data} marks=${this.state.history?.transitions} label=${`${name} of the latest images`} />
+      <p class="unit"><code>${name}</code>${row && `, ${explainUnit(row.unit)}`}</p>
+    </article>`;
+  }
+}
+
+/** @param {number | null} value @param {Band} band @param {Statistic} [row] */
+function tellPlace(value, { p01, p99 }, row) {
+  const usual = `usually ${number(p01)} to ${number(p99)}`;
+  if (value === null) return usual;
+  if (value > p99) return `${row?.high ?? 'more than'} the reference, ${usual}`;
+  return value < p01 ? `${row?.low ?? 'less than'} the reference, ${usual}` : usual;
+}
+
+/** @param {RecentImages} before @param {RecentImages} next @returns {RecentImages} */
+function joinImages(before, next) {
+  /** @template Item @param {Item[]} old @param {Item[]} more */
+  const join = (old, more) => [...old, ...more].slice(-keptImages);
   return {
-    verdict: (verdict) => {
-      isMine ||= verdict.source === source;
-    },
-    transition: (transition) => {
-      if (!transition || transition.source === source) isMine = true;
-      rounds = 0;
-    },
-    async refresh() {
-      if (!isMine) return;
-      isMine = false;
-      await Promise.all([loadRecent(), rounds % 3 === 0 && loadDrift(), rounds % 15 === 0 && loadHistory()]);
-      rounds++;
-    },
-    close() {
-      for (const plot of Object.values(charts)) plot.close();
-      for (const { plot } of small.values()) plot.close();
-    },
+    ...next,
+    at: join(before.at, next.at),
+    pValue: join(before.pValue, next.pValue),
+    score: join(before.score, next.score),
+    verdict: join(before.verdict, next.verdict),
+    projection: join(before.projection, next.projection),
   };
 }

@@ -1,211 +1,154 @@
-import { once } from './api.js';
-import { breakable, count, fact, h, number, percent, whole } from './dom.js';
+// @ts-check
+import { readProfile, readReference, readStatistics } from './api.js';
+import { html, loadStyle } from './library.js';
+import { LivePage } from './page.js';
+import { Breakable, Facts } from './parts.js';
+import { count, explainUnit, labelStatistic, number, percent, unitText, whole } from './words.js';
+
+/** @import { Band, ProfileAnswer, Reference, Statistic } from './types.js' */
+
+await loadStyle('profile.css');
 
 /** Shares from which on a cell has its full colour; as in the report. */
 const full = 0.95;
 
-/** What images are compared with: what it is made of, what it sees, what it does not, and what does harm. */
-export async function profilePage(element) {
-  const [profile, reference] = await Promise.all([once('/profile'), once('/profile/reference')]);
-  const { falseAlarmRate, power, harm, warnings, model } = profile;
-  const { promised, achieved } = falseAlarmRate;
-  const blind = (power?.causes ?? []).filter(({ warn }) => warn.every((share) => share < 0.5));
-  element.append(
-    h(
-      'header',
-      { class: 'title' },
-      h(
-        'div',
-        {},
-        h('p', { class: 'eyebrow' }, 'Profile'),
-        h('h1', {}, profile.name),
-        h(
-          'p',
-          { class: 'lead' },
-          `${count(profile.reference.images, 'reference image')}. Of images like these at most ${percent(promised.warn)} are warned about or blocked, and at most ${percent(promised.block)} blocked.`,
-        ),
-      ),
-      reference.hasExample &&
-        h(
-          'figure',
-          { class: 'example' },
-          h('img', { src: '/profile/example', alt: 'A typical reference image' }),
-          h('figcaption', {}, 'a typical reference image'),
-        ),
-    ),
-    h(
-      'dl',
-      { class: 'figures' },
-      figure(
-        'Reference images',
-        whole(profile.reference.images),
-        `${profile.reference.split.groups} groups by ${profile.reference.split.by}`,
-      ),
-      achieved &&
-        figure(
-          'False alarms met',
-          percent(achieved.warn.flagged / achieved.warn.images),
-          `95 %: ${percent(achieved.warn.low)} to ${percent(achieved.warn.high)}, ${percent(promised.warn)} promised`,
-        ),
-      power &&
-        figure(
-          'Causes seen',
-          `${power.causes.filter((row) => row.detectedFrom !== undefined).length} of ${power.causes.length}`,
-          '95 % stopped or more, from some severity on',
-        ),
-      power &&
-        figure(
-          'Blind to',
-          String(blind.length),
-          blind.map((row) => row.cause).join(', ') || 'none of the simulated causes',
-        ),
-    ),
-    warnings.length > 0 &&
-      h(
-        'ul',
-        { class: 'notes' },
-        warnings.map((text) => h('li', {}, text)),
-      ),
-    h(
-      'section',
-      {},
-      h('h2', {}, 'What it sees'),
-      power
-        ? [
-            h(
-              'p',
-              { class: 'soft' },
-              `Share of ${count(power.images, 'reference image')}, in percent, that is stopped (warned about or blocked) under each simulated cause, at severities 1 (mild) to 5 (severe).`,
-            ),
-            heatMap(
-              'stopped',
-              power.causes.map((row) => ({
-                cause: row.cause,
-                shares: row.warn,
-                from: row.detectedFrom,
-                isBlind: blind.includes(row),
-              })),
-            ),
-          ]
-        : h('p', { class: 'soft' }, 'Not tried: fitted with --power 0.'),
-    ),
-    h(
-      'section',
-      {},
-      h('h2', {}, 'What does harm'),
-      harm
-        ? [
-            h(
-              'p',
-              { class: 'soft' },
-              `Share of ${count(harm.images, 'image')}, in percent, on which the answer of ${harm.classifier.name} changes under each cause.`,
-            ),
-            heatMap(
-              'changed',
-              harm.causes.map(({ cause, flips }) => ({ cause, shares: flips })),
-            ),
-          ]
-        : h('p', { class: 'soft' }, 'Not known: the Profile was fitted without a classifier.'),
-    ),
-    h(
-      'section',
-      {},
-      h('h2', {}, 'What it is'),
-      h(
-        'dl',
-        { class: 'facts' },
-        fact('fitted', `${profile.createdAt} by Stopline ${profile.stopline}`),
-        fact('checksum', h('code', {}, profile.sha256)),
-        fact('detectors', profile.detectors.map(({ name }) => name).join(', ')),
-        fact(
-          'model',
-          model
-            ? `${model.name}, ${model.dimension} numbers, on ${model.provider ?? model.runtime ?? 'no runtime'}`
-            : 'none: statistics alone',
-        ),
-        fact('populations', String(profile.regimes.length)),
-        fact('decoding', h('code', {}, profile.decode.rule)),
-        fact('decoder', h('code', {}, profile.decode.decoder)),
-      ),
-    ),
-    h(
-      'section',
-      {},
-      h('h2', {}, 'What is normal'),
-      h(
-        'div',
-        { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Statistics of the reference' },
-        h(
-          'table',
-          { class: 'plain' },
-          h(
-            'thead',
-            {},
-            h(
-              'tr',
-              {},
-              ['statistic', '1 %', 'median', '99 %'].map((text) => h('th', { scope: 'col' }, text)),
-            ),
-          ),
-          h(
-            'tbody',
-            {},
-            reference.statistics.map((row) =>
-              h(
-                'tr',
-                {},
-                h('th', { scope: 'row' }, breakable(row.name)),
-                [row.p01, row.p50, row.p99].map((value) => h('td', {}, number(value))),
-              ),
-            ),
-          ),
-        ),
-      ),
-    ),
-  );
+/** @typedef {{ profile?: ProfileAnswer, reference?: Reference, words?: Map<string, Statistic>, filter: string }} State */
+/** @typedef {{ cause: string, shares: readonly number[], from?: number | undefined, isBlind?: boolean }} HeatRow */
+
+/** What images are compared with: what it is made of, what it sees, what it does not, and what does harm. @extends {LivePage<State>} */
+export class ProfilePage extends LivePage {
+  /** @type {State} */
+  state = { filter: '' };
+
+  title() {
+    return 'Profile';
+  }
+
+  async load() {
+    const [profile, reference, words] = await Promise.all([readProfile(), readReference(), readStatistics()]);
+    this.setState({ profile, reference, words });
+  }
+
+  async refresh() {}
+
+  /** @param {State} state */
+  draw({ profile, reference, words, filter }) {
+    if (!profile || !reference || !words) return html`<header class="title"><p class="eyebrow">Profile</p></header>`;
+    const { power, harm, warnings } = profile;
+    const blind = (power?.causes ?? [])
+      .filter(({ warn }) => warn.every((share) => share < 0.5))
+      .map(({ cause }) => cause);
+    return html`${drawHead(profile, reference)} ${drawFigures(profile, blind)}
+      ${warnings.length > 0 && html`<ul class="notes">${warnings.map((text) => html`<li>${text}</li>`)}</ul>`}
+      ${drawPower(power, blind)} ${drawHarm(harm)} ${drawFacts(profile)}
+      <section><div class="row"><h2>What is normal</h2>
+          <input type="search" placeholder="Find a statistic" aria-label="Find a statistic" value=${filter} onInput=${(/** @type {any} */ { target }) => this.setState({ filter: target.value.toLowerCase() })} /></div>
+        ${drawNormal(reference.statistics, words, filter)}</section>`;
+  }
 }
 
-/** Hardest to see first, in two columns where there is room. */
-function heatMap(what, rows) {
+/** @param {ProfileAnswer} profile @param {Reference} reference */
+function drawHead({ name, falseAlarmRate: { promised }, reference: { images } }, { hasExample }) {
+  return html`<header class="title">
+    <div><p class="eyebrow">Profile</p><h1>${name}</h1>
+      <p class="lead">${count(images, 'reference image')}. Of images like these at most ${percent(promised.warn)} are warned about or blocked, and at most ${percent(promised.block)} blocked.</p></div>
+    ${hasExample && html`<figure class="example"><img src="/profile/example" alt="A typical reference image" /><figcaption>a typical reference image</figcaption></figure>`}
+  </header>`;
+}
+
+/** @param {ProfileAnswer} profile @param {string[]} blind */
+function drawFigures({ reference: { images, split }, falseAlarmRate: { promised, achieved }, power }, blind) {
+  const met =
+    achieved &&
+    `95 %: ${percent(achieved.warn.low)} to ${percent(achieved.warn.high)}, ${percent(promised.warn)} promised`;
+  return html`<dl class="figures">
+    ${drawFigure('Reference images', whole(images), `${split.groups} groups by ${split.by}`)}
+    ${achieved && drawFigure('False alarms met', percent(achieved.warn.flagged / achieved.warn.images), met)}
+    ${power && drawFigure('Causes seen', `${power.causes.filter((row) => row.detectedFrom !== undefined).length} of ${power.causes.length}`, '95 % stopped or more, from some severity on')}
+    ${power && drawFigure('Blind to', String(blind.length), blind.join(', ') || 'none of the simulated causes')}
+  </dl>`;
+}
+
+/** @param {string} term @param {string} value @param {string} [remark] */
+function drawFigure(term, value, remark) {
+  return html`<div><dt>${term}</dt><dd>${value}</dd><dd class="remark">${remark}</dd></div>`;
+}
+
+/** @param {ProfileAnswer['power']} power @param {string[]} blind */
+function drawPower(power, blind) {
+  if (!power)
+    return html`<section><h2>What it sees</h2><p class="soft">Not tried: fitted with --power 0.</p></section>`;
+  const rows = power.causes.map((row) => ({
+    cause: row.cause,
+    shares: row.warn,
+    from: row.detectedFrom,
+    isBlind: blind.includes(row.cause),
+  }));
+  return html`<section><h2>What it sees</h2>
+    <p class="soft">Share of ${count(power.images, 'reference image')}, in percent, that is stopped (warned about or blocked) under each simulated cause, at severities 1 (mild) to 5 (severe).</p>
+    ${drawHeat('stopped', rows)}</section>`;
+}
+
+/** @param {ProfileAnswer['harm']} harm */
+function drawHarm(harm) {
+  if (!harm)
+    return html`<section><h2>What does harm</h2><p class="soft">Not known: the Profile was fitted without a classifier.</p></section>`;
+  return html`<section><h2>What does harm</h2>
+    <p class="soft">Share of ${count(harm.images, 'image')}, in percent, on which the answer of ${harm.classifier.name} changes under each cause.</p>
+    ${drawHeat(
+      'changed',
+      harm.causes.map(({ cause, flips }) => ({ cause, shares: flips })),
+    )}</section>`;
+}
+
+/** @param {ProfileAnswer} profile */
+function drawFacts({ createdAt, stopline, sha256, detectors, model, regimes, decode }) {
+  const network =
+    model && `${model.name}, ${model.dimension} numbers, on ${model.provider ?? model.runtime ?? 'no runtime'}`;
+  return html`<section><h2>What it is</h2><${Facts} facts=${[
+    ['fitted', `${createdAt} by Stopline ${stopline}`],
+    ['checksum', html`<code>${sha256}</code>`],
+    ['detectors', detectors.map(({ name }) => name).join(', ')],
+    ['model', network ?? 'none: statistics alone'],
+    ['populations', String(regimes.length)],
+    ['decoding', html`<code>${decode.rule}</code>`],
+    ['decoder', html`<code>${decode.decoder}</code>`],
+  ]} /></section>`;
+}
+
+/** @param {Band[]} bands @param {Map<string, Statistic>} words @param {string} filter */
+function drawNormal(bands, words, filter) {
+  const rows = bands.filter(({ name }) => `${name} ${words.get(name)?.meaning}`.toLowerCase().includes(filter));
+  if (rows.length === 0) return html`<p class="soft">No statistic is called that.</p>`;
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Statistics of the reference"><table class="plain">
+    <thead><tr>${['statistic', 'unit', '1 %', 'median', '99 %'].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
+    <tbody>${rows.map(({ name, p01, p50, p99 }) => {
+      const row = words.get(name);
+      return html`<tr key=${name}><th scope="row" title=${row?.meaning}>${labelStatistic(row, name)} <small>${name}</small></th>
+        <td title=${explainUnit(row?.unit)}>${unitText(row?.unit)}</td>${[p01, p50, p99].map((value) => html`<td>${number(value)}</td>`)}</tr>`;
+    })}</tbody></table></div>`;
+}
+
+/** Hardest to see first, in two columns where there is room. @param {'stopped' | 'changed'} what @param {HeatRow[]} rows */
+function drawHeat(what, rows) {
   const sorted = [...rows].sort((a, b) => sum(a.shares) - sum(b.shares));
   const half = Math.ceil(sorted.length / 2);
-  return h(
-    'div',
-    { class: 'heats' },
-    [sorted.slice(0, half), sorted.slice(half)].map((part) => heatTable(what, part)),
-  );
+  return html`<div class="heats">${[sorted.slice(0, half), sorted.slice(half)].map((part) => drawHeatTable(what, part))}</div>`;
 }
 
-function heatTable(what, rows) {
-  const heads = [1, 2, 3, 4, 5].map((severity) => h('th', { scope: 'col' }, severity));
-  const line = ({ cause, shares, from, isBlind }) =>
-    h(
-      'tr',
-      {},
-      h('th', { scope: 'row' }, breakable(cause)),
-      shares.map((share, i) => {
-        const title = `${cause}, severity ${i + 1}: ${percent(share)} ${what}`;
-        return h('td', { class: `s${Math.min(10, Math.floor((share / full) * 10))}`, title }, Math.round(share * 100));
-      }),
-      what === 'stopped' &&
-        h('td', { class: 'from' }, isBlind ? h('b', { class: 'bad' }, 'blind') : (from ?? '\u2013')),
-    );
-  return h(
-    'table',
-    { class: 'heat' },
-    h(
-      'thead',
-      {},
-      h('tr', {}, h('th', { scope: 'col' }, 'cause'), heads, what === 'stopped' && h('th', { scope: 'col' }, 'from')),
-    ),
-    h('tbody', {}, rows.map(line)),
-  );
+/** @param {'stopped' | 'changed'} what @param {HeatRow[]} rows */
+function drawHeatTable(what, rows) {
+  const isStopped = what === 'stopped';
+  return html`<table class="heat">
+    <thead><tr><th scope="col">cause</th>${[1, 2, 3, 4, 5].map((severity) => html`<th scope="col">${severity}</th>`)}${isStopped && html`<th scope="col">from</th>`}</tr></thead>
+    <tbody>${rows.map(
+      ({ cause, shares, from, isBlind }) => html`<tr><th scope="row"><${Breakable} name=${cause} /></th>
+        ${shares.map((share, i) => html`<td class=${`s${Math.min(10, Math.floor((share / full) * 10))}`} title=${`${cause}, severity ${i + 1}: ${percent(share)} ${what}`}>${Math.round(share * 100)}</td>`)}
+        ${isStopped && html`<td class="from">${isBlind ? html`<b class="bad">blind</b>` : (from ?? '\u2013')}</td>`}</tr>`,
+    )}</tbody></table>`;
 }
 
+/** @param {readonly number[]} values */
 function sum(values) {
   return values.reduce((total, value) => total + value, 0);
-}
-
-function figure(term, value, remark) {
-  return h('div', {}, h('dt', {}, term), h('dd', {}, value), h('dd', { class: 'remark' }, remark));
 }

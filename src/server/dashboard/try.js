@@ -1,143 +1,134 @@
-import { get } from './api.js';
-import { h, number, show, unitText, verdictTag } from './dom.js';
-import { detectorsAndCauses, limitsText, loadComparison, reasonList, statisticsSection } from './verdict.js';
+// @ts-check
+import { explain } from './api.js';
+import { html, loadStyle } from './library.js';
+import { LivePage } from './page.js';
+import { VerdictTag } from './parts.js';
+import { DetectorsAndCauses, loadComparison, ReasonList, StatisticsSection, tellLimits } from './verdict.js';
+import { number, unitText } from './words.js';
 
-/** One image of yours: its verdict, and where in it the evidence lies. Nothing is kept of it. */
-export async function tryPage(element) {
-  const comparison = await loadComparison();
-  const input = h('input', {
-    type: 'file',
-    accept: 'image/jpeg,image/png,image/webp',
-    id: 'file',
-    onchange: () => input.files[0] && judge(input.files[0]),
-  });
-  const drop = h(
-    'label',
-    { class: 'drop', for: 'file' },
-    h('b', {}, 'Drop an image here'),
-    h('span', {}, 'or choose a file: JPEG, PNG or WebP. It is judged and forgotten: it counts for no camera.'),
-    input,
-  );
-  const result = h('div', { class: 'result', 'aria-live': 'polite' });
-  element.append(
-    h(
-      'header',
-      { class: 'title' },
-      h('div', {}, h('p', { class: 'eyebrow' }, 'Try it'), h('h1', {}, 'What would be said of this image?')),
-    ),
-    drop,
-    result,
-  );
+/**
+ * @import { Explanation, TileMaps } from './types.js'
+ * @import { Comparison } from './verdict.js'
+ */
 
-  const over = (event) => {
-    event.preventDefault();
-    drop.classList.add('over');
+await loadStyle('try.css');
+
+/** @typedef {{ name: string, explanation?: Explanation, picture?: string, refusal?: string }} Result */
+/** @typedef {{ comparison?: Comparison, isOver: boolean, result?: Result }} State */
+
+/** One image of the reader's: its verdict, and where in it the evidence lies. Nothing is kept of it. @extends {LivePage<State>} */
+export class TryPage extends LivePage {
+  /** @type {State} */
+  state = { isOver: false };
+  /** Anywhere on the page: a file dropped beside the field would otherwise replace the page. @type {Record<string, (event: any) => void>} */
+  #listeners = {
+    dragover: (event) => {
+      event.preventDefault();
+      this.setState({ isOver: true });
+    },
+    dragleave: () => this.setState({ isOver: false }),
+    drop: (event) => {
+      event.preventDefault();
+      this.setState({ isOver: false });
+      const [file] = event.dataTransfer.files;
+      if (file) void this.#judge(file);
+    },
   };
-  const leave = () => drop.classList.remove('over');
-  const dropped = (event) => {
-    event.preventDefault();
-    leave();
-    const [file] = event.dataTransfer.files;
-    if (file) judge(file);
-  };
-  // Anywhere on the page: a file dropped beside the field would otherwise replace the page.
-  const listeners = { dragover: over, dragleave: leave, drop: dropped };
-  for (const [name, listener] of Object.entries(listeners)) addEventListener(name, listener);
 
-  async function judge(file) {
-    show(result, h('p', { class: 'soft' }, `Judging ${file.name} ...`));
+  componentDidMount() {
+    super.componentDidMount();
+    for (const [name, listener] of Object.entries(this.#listeners)) addEventListener(name, listener);
+  }
+
+  componentWillUnmount() {
+    super.componentWillUnmount();
+    for (const [name, listener] of Object.entries(this.#listeners)) removeEventListener(name, listener);
+  }
+
+  title() {
+    return 'Try it';
+  }
+
+  async load() {
+    this.setState({ comparison: await loadComparison() });
+  }
+
+  async refresh() {}
+
+  /** @param {File} file */
+  async #judge(file) {
+    const { name } = file;
+    this.setState({ result: { name } });
     try {
-      const [{ verdict, tiles }, picture] = await Promise.all([
-        get('/explain', { method: 'POST', body: file, headers: { 'content-type': 'application/octet-stream' } }),
-        readPicture(file),
-      ]);
-      result.replaceChildren(...explained(file.name, verdict, tiles, picture));
+      const [explanation, picture] = await Promise.all([explain(file), readPicture(file)]);
+      this.setState({ result: { name, explanation, picture } });
     } catch (error) {
-      result.replaceChildren(
-        h('p', { class: 'error', role: 'alert' }, `${file.name} cannot be judged: ${error.message}`),
-      );
+      this.setState({ result: { name, refusal: error instanceof Error ? error.message : String(error) } });
     }
   }
 
-  function explained(name, verdict, tiles, picture) {
-    const { reasons, image } = verdict;
-    return [
-      h(
-        'section',
-        { class: 'said' },
-        h('h2', {}, verdictTag(verdict.verdict), ' ', name),
-        h(
-          'p',
-          {},
-          `${limitsText(verdict)} ${image.format} of ${image.width} \u00d7 ${image.height} pixels, judged in ${Math.round(verdict.timingMs.total)} ms.`,
-        ),
-        reasonList(reasons),
-      ),
-      h('section', {}, h('h2', {}, 'Where the evidence lies'), tileMaps(tiles, picture)),
-      detectorsAndCauses(
-        verdict,
-        verdict.verdict === 'pass'
-          ? 'Had something been wrong with it. It passed.'
-          : 'If it was not taken as the reference was.',
-      ),
-      statisticsSection('Statistics against the reference', verdict.statistics, comparison),
-    ];
+  /** @param {State} state */
+  draw({ comparison, isOver, result }) {
+    return html`<header class="title"><div><p class="eyebrow">Try it</p><h1>What would be said of this image?</h1></div></header>
+      <label class=${`drop ${isOver ? 'over' : ''}`} for="file"><b>Drop an image here</b>
+        <span>or choose a file: JPEG, PNG or WebP. It is judged and forgotten: it counts for no camera.</span>
+        <input type="file" id="file" accept="image/jpeg,image/png,image/webp" onChange=${(/** @type {any} */ { target }) => target.files[0] && this.#judge(target.files[0])} />
+      </label>
+      <div class="result" aria-live="polite">${result && comparison && drawResult(result, comparison)}</div>`;
   }
-
-  return {
-    close() {
-      for (const [name, listener] of Object.entries(listeners)) removeEventListener(name, listener);
-    },
-  };
 }
 
-/** As a data: address, which the policy of the page allows. */
+/** @param {Result} result @param {Comparison} comparison */
+function drawResult({ name, explanation, picture, refusal }, comparison) {
+  if (refusal !== undefined) return html`<p class="error" role="alert">${name} cannot be judged: ${refusal}</p>`;
+  if (!explanation || picture === undefined) return html`<p class="soft">Judging ${name} ...</p>`;
+  const { verdict, tiles } = explanation;
+  const { image, reasons, timingMs } = verdict;
+  const isPass = verdict.verdict === 'pass';
+  return html`<section class="said">
+      <h2><${VerdictTag} verdict=${verdict.verdict} /> ${name}</h2>
+      <p>${tellLimits(verdict)} ${image.format} of ${image.width} \u00d7 ${image.height} pixels, judged in ${Math.round(timingMs.total)} ms.</p>
+      ${isPass ? drawPassed(reasons) : html`<${ReasonList} reasons=${reasons} />`}
+    </section>
+    <section><h2>Where the evidence lies</h2><div class="tilemaps">${tiles.maps.map((map) => drawTiles(map, tiles, picture))}</div></section>
+    <${DetectorsAndCauses} verdict=${verdict} remark=${isPass ? 'Had something been wrong with it. It passed.' : 'If it was not taken as the reference was.'} />
+    <${StatisticsSection} title="Statistics against the reference" values=${verdict.statistics} comparison=${comparison} />`;
+}
+
+/** A pass needs no reasons: they are there for who wants to know what is least usual. @param {import('./types.js').Verdict['reasons']} reasons */
+function drawPassed(reasons) {
+  return html`<p>It is like the reference.</p>
+    ${reasons.length > 0 && html`<details><summary>What is least usual about it</summary><${ReasonList} reasons=${reasons} /></details>`}`;
+}
+
+/** As a data: address, which the policy of the page allows. @param {File} file @returns {Promise<string>} */
 function readPicture(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
+    reader.onload = () => resolve(String(reader.result));
     reader.onerror = () => reject(reader.error);
     reader.readAsDataURL(file);
   });
 }
 
-function tileMaps({ columns, rows, maps }, picture) {
-  return h(
-    'div',
-    { class: 'tilemaps' },
-    maps.map(({ kind, unit, meaning, bad, values }) => {
-      const [low, high] = [Math.min(...values), Math.max(...values)];
-      const grid = h('div', { class: 'tiles' });
-      grid.style.gridTemplate = `repeat(${rows}, 1fr) / repeat(${columns}, 1fr)`;
-      for (const [i, value] of values.entries()) {
-        const share = high > low ? (value - low) / (high - low) : 0;
-        const cell = h('i', {
-          title: `row ${Math.floor(i / columns) + 1}, column ${(i % columns) + 1}: ${number(value)} ${unitText(unit)}`,
-        });
-        cell.style.opacity = String(0.78 * (bad === 'high' ? share : 1 - share));
-        grid.append(cell);
-      }
-      const worst = bad === 'high' ? high : low;
-      const position = values.indexOf(worst);
-      const where = `row ${Math.floor(position / columns) + 1}, column ${(position % columns) + 1}`;
-      return h(
-        'figure',
-        {},
-        h('div', { class: 'under' }, h('img', { src: picture, alt: `Map of ${kind}: worst at ${where}` }), grid),
-        h(
-          'figcaption',
-          {},
-          h('b', {}, kind),
-          ` ${meaning} `,
-          h(
-            'small',
-            {},
-            low === high
-              ? `everywhere ${number(low)} ${unitText(unit)}`
-              : `${number(low)} to ${number(high)} ${unitText(unit)}; worst at ${where}`,
-          ),
-        ),
-      );
-    }),
-  );
+/** @param {TileMaps['maps'][number]} map @param {TileMaps} tiles @param {string} picture */
+function drawTiles({ kind, unit, meaning, bad, values }, { columns, rows }, picture) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  /** @param {number} i */
+  const place = (i) => `row ${Math.floor(i / columns) + 1}, column ${(i % columns) + 1}`;
+  const cells = values.map((value, i) => {
+    const share = high > low ? (value - low) / (high - low) : 0;
+    const opacity = 0.78 * (bad === 'high' ? share : 1 - share);
+    return html`<i title=${`${place(i)}: ${number(value)} ${unitText(unit)}`} style=${{ opacity: String(opacity) }}></i>`;
+  });
+  const where = place(values.indexOf(bad === 'high' ? high : low));
+  const told =
+    low === high
+      ? `everywhere ${number(low)} ${unitText(unit)}`
+      : `${number(low)} to ${number(high)} ${unitText(unit)}; worst at ${where}`;
+  return html`<figure>
+    <div class="under"><img src=${picture} alt=${`Map of ${kind}: worst at ${where}`} />
+      <div class="tiles" style=${{ gridTemplate: `repeat(${rows}, 1fr) / repeat(${columns}, 1fr)` }}>${cells}</div></div>
+    <figcaption><b>${kind}</b> ${meaning} <small>${told}</small></figcaption>
+  </figure>`;
 }

@@ -1,155 +1,102 @@
-import { once } from './api.js';
-import { breakable, h, number, percent, pText, s, unitText, verdictTag } from './dom.js';
+// @ts-check
+import { readReference, readStatistics } from './api.js';
+import { html, loadStyle } from './library.js';
+import { PlainTable, VerdictTag } from './parts.js';
+import { explainUnit, labelStatistic, number, percent, pText, unitText } from './words.js';
 
-/** What values are compared with: the bands of the reference, and the words for each statistic, by name. */
+/** @import { Band, Kind, Statistic, Verdict } from './types.js' */
+
+await loadStyle('verdict.css');
+
+/** What values are compared with: the bands of the reference, and the words for each statistic by name. @typedef {{ bands: Band[], words: Map<string, Statistic> }} Comparison */
+
+/** @returns {Promise<Comparison>} */
 export async function loadComparison() {
-  const [reference, table] = await Promise.all([once('/profile/reference'), once('/statistics')]);
-  const byName = (rows) => new Map(rows.map((row) => [row.name, row]));
-  return { bands: byName(reference.statistics), words: byName(table) };
+  const [reference, words] = await Promise.all([readReference(), readStatistics()]);
+  return { bands: reference.statistics, words };
 }
 
-/** How likely, and from where on something is done. */
-export function limitsText({ pValue, falseAlarmRate: { warn, block } }) {
-  return `p-value ${pText(pValue)}: warned about below ${pText(warn)}, blocked below ${pText(block)}.`;
+/** How likely, and from where on something is done. @param {Verdict} verdict */
+export function tellLimits({ pValue, falseAlarmRate: { warn, block } }) {
+  return `p-value ${pText(pValue)}: warned about at ${pText(warn)} and below, blocked at ${pText(block)} and below.`;
 }
 
-/** Why, strongest first. */
-export function reasonList(reasons) {
-  if (reasons.length === 0) return h('p', {}, 'No single statistic stands out.');
-  return h(
-    'ol',
-    {},
-    reasons.map(({ text }) => h('li', {}, text)),
-  );
+/** Why, strongest first. @param {{ reasons: Verdict['reasons'] }} props */
+export function ReasonList({ reasons }) {
+  if (reasons.length === 0) return html`<p>No single statistic stands out.</p>`;
+  return html`<ol>${reasons.map(({ text }) => html`<li>${text}</li>`)}</ol>`;
 }
 
-/** @param remark stands above the causes */
-export function detectorsAndCauses({ detectors, falseAlarmRate, causes }, remark) {
-  return h(
-    'div',
-    { class: 'pair' },
-    h('section', {}, h('h2', {}, 'Detectors'), detectorTable(detectors, falseAlarmRate)),
-    h(
-      'section',
-      {},
-      h('h2', {}, 'Likely causes'),
-      causes && remark && h('p', { class: 'soft' }, remark),
-      causeBars(causes),
-    ),
-  );
+/** @param {{ verdict: Verdict, remark?: string }} props remark stands above the causes */
+export function DetectorsAndCauses({ verdict: { detectors, falseAlarmRate, causes }, remark }) {
+  return html`<div class="pair">
+    <section><h2>Detectors</h2><${DetectorTable} detectors=${detectors} limits=${falseAlarmRate} /></section>
+    <section><h2>Likely causes</h2>${causes && remark && html`<p class="soft">${remark}</p>`}<${CauseBars} causes=${causes} /></section>
+  </div>`;
 }
 
-/** What each detector would have said by itself. */
-function detectorTable(detectors, limits) {
-  const verdictOf = (p) => (p <= limits.block ? 'block' : p <= limits.warn ? 'warn' : 'pass');
-  return h(
-    'table',
-    { class: 'plain' },
-    h(
-      'thead',
-      {},
-      h(
-        'tr',
-        {},
-        ['detector', 'p-value', 'alone it says'].map((text) => h('th', { scope: 'col' }, text)),
-      ),
-    ),
-    h(
-      'tbody',
-      {},
-      detectors.map(({ name, pValue }) =>
-        h(
-          'tr',
-          {},
-          h('th', { scope: 'row' }, name),
-          h('td', {}, pText(pValue)),
-          h('td', {}, verdictTag(verdictOf(pValue))),
-        ),
-      ),
-    ),
-  );
+/** What each detector would have said by itself. @param {{ detectors: Verdict['detectors'], limits: Verdict['falseAlarmRate'] }} props */
+function DetectorTable({ detectors, limits }) {
+  /** @param {number} p @returns {Kind} */
+  const judge = (p) => (p <= limits.block ? 'block' : p <= limits.warn ? 'warn' : 'pass');
+  return html`<${PlainTable} name="What each would have said alone" heads=${['detector', 'p-value', 'strangeness', 'alone it says']}
+    rows=${detectors.map(
+      ({ name, pValue, score }) =>
+        html`<tr><th scope="row">${name}</th><td>${pText(pValue)}</td><td>${number(score)}</td><td><${VerdictTag} verdict=${judge(pValue)} /></td></tr>`,
+    )} />`;
 }
 
-/** @param causes as a verdict has them: none where the Profile was fitted without */
-function causeBars(causes) {
-  if (!causes) return h('p', { class: 'soft' }, 'The Profile was fitted without causes.');
-  return h(
-    'ul',
-    { class: 'bars' },
-    causes.map(({ cause, probability }) =>
-      h(
-        'li',
-        {},
-        h('span', {}, cause),
-        h('meter', { min: 0, max: 1, value: probability, 'aria-label': cause }),
-        h('span', { class: 'number' }, percent(probability)),
-      ),
-    ),
-  );
+/** @param {{ causes?: Verdict['causes'] }} props none where the Profile was fitted without */
+function CauseBars({ causes }) {
+  if (!causes) return html`<p class="soft">The Profile was fitted without causes.</p>`;
+  return html`<ul class="bars">${causes.map(
+    ({ cause, probability }) =>
+      html`<li><span>${cause}</span><meter min="0" max="1" value=${probability} aria-label=${cause}></meter><span class="number">${percent(probability)}</span></li>`,
+  )}</ul>`;
 }
 
-/** Where a value lies against the reference band; beyond three bands it stands at the edge. */
-function rangeBar({ p01, p50, p99 }, at) {
+/** Where a value lies against the reference band; beyond three bands it stands at the edge. @param {{ band: Band, at: number }} props */
+function RangeBar({ band: { p01, p50, p99 }, at }) {
   const span = p99 - p01 || 1;
+  /** @param {number} value */
   const x = (value) => 50 + ((value - p50) / span) * 30;
   const place = Math.max(1, Math.min(99, 50 + at * 30));
   const isOutside = at * span + p50 > p99 || at * span + p50 < p01;
-  return s(
-    'svg',
-    { viewBox: '0 0 100 12', preserveAspectRatio: 'none', class: 'range', 'aria-hidden': 'true' },
-    s('rect', { class: 'band', x: x(p01), y: 3, width: Math.max(0.5, x(p99) - x(p01)), height: 6 }),
-    s('rect', { class: 'median', x: 49.7, y: 2, width: 0.6, height: 8 }),
-    s('rect', { class: isOutside ? 'out' : 'in', x: place - 0.8, y: 1, width: 1.6, height: 10 }),
-  );
+  return html`<svg viewBox="0 0 100 12" preserveAspectRatio="none" class="range" aria-hidden="true">
+    <rect class="band" x=${x(p01)} y="3" width=${Math.max(0.5, x(p99) - x(p01))} height="6" />
+    <rect class="median" x="49.7" y="2" width="0.6" height="8" />
+    <rect class=${isOutside ? 'out' : 'in'} x=${place - 0.8} y="1" width="1.6" height="10" />
+  </svg>`;
 }
 
-/**
- * Values against the reference, farthest out first.
- * @param comparison as of `loadComparison`
- */
-export function statisticsSection(title, values, { bands, words }) {
-  const rows = [...bands.values()]
-    .filter(({ name }) => values[name] !== null && values[name] !== undefined)
-    .map((band) => ({ band, at: (values[band.name] - band.p50) / (band.p99 - band.p01 || 1) }))
-    .sort((a, b) => Math.abs(b.at) - Math.abs(a.at));
-  const line = ({ band, at }) => {
-    const row = words.get(band.name);
-    return h(
-      'tr',
-      {},
-      h('th', { scope: 'row', title: row?.meaning }, breakable(band.name)),
-      h('td', { class: 'number' }, number(values[band.name]), ' ', h('small', {}, unitText(row?.unit))),
-      h('td', {}, rangeBar(band, at)),
-      h('td', { class: 'number soft' }, `${number(band.p01)} to ${number(band.p99)}`),
-    );
-  };
-  const head = h(
-    'thead',
-    {},
-    h(
-      'tr',
-      {},
-      ['statistic', 'value', 'against the reference', '1 % to 99 %'].map((text) => h('th', { scope: 'col' }, text)),
-    ),
-  );
-  const shown = 24;
-  const rest = rows.slice(shown);
-  return h(
-    'section',
-    {},
-    h('h2', {}, title),
-    h(
-      'p',
-      { class: 'soft' },
-      'The band is the 1st to the 99th percentile of the reference, the tick its median; farthest out first.',
-    ),
-    h('table', { class: 'plain ranges' }, head, h('tbody', {}, rows.slice(0, shown).map(line))),
-    rest.length > 0 &&
-      h(
-        'details',
-        {},
-        h('summary', {}, `${rest.length} more`),
-        h('table', { class: 'plain ranges' }, h('tbody', {}, rest.map(line))),
-      ),
-  );
+const shownRows = 16;
+
+/** Values against the reference, farthest out first. @param {{ title: string, values: Verdict['statistics'], comparison: Comparison }} props */
+export function StatisticsSection({ title, values, comparison: { bands, words } }) {
+  const rows = bands
+    .flatMap((band) => {
+      const value = values[band.name];
+      return value === null || value === undefined
+        ? []
+        : [{ band, value, at: (value - band.p50) / (band.p99 - band.p01 || 1) }];
+    })
+    .sort((a, b) => Math.abs(b.at) - Math.abs(a.at))
+    .map(({ band, value, at }) => {
+      const row = words.get(band.name);
+      return html`<tr>
+        <th scope="row" title=${row?.meaning}>${labelStatistic(row, band.name)} <small>${band.name}</small></th>
+        <td class="number">${number(value)} <small title=${explainUnit(row?.unit)}>${unitText(row?.unit)}</small></td>
+        <td><${RangeBar} band=${band} at=${at} /></td>
+        <td class="number soft">${number(band.p01)} to ${number(band.p99)}</td>
+      </tr>`;
+    });
+  const rest = rows.slice(shownRows);
+  return html`<section><h2>${title}</h2>
+    <p class="soft">The band is the 1st to the 99th percentile of the reference, the tick its median; farthest out first.</p>
+    <table class="plain ranges">
+      <thead><tr>${['what', 'value', 'against the reference', '1 % to 99 %'].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
+      <tbody>${rows.slice(0, shownRows)}</tbody>
+    </table>
+    ${rest.length > 0 && html`<details><summary>${rest.length} more</summary><table class="plain ranges"><tbody>${rest}</tbody></table></details>`}
+  </section>`;
 }

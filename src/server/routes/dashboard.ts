@@ -11,14 +11,17 @@ import { Recent } from '../watch/recent.ts';
 
 /** The pages of the service: they load nothing from elsewhere, and run without a build. */
 const pages = fileURLToPath(new URL('../dashboard/', import.meta.url));
-const charts = dirname(fileURLToPath(import.meta.resolve('uplot')));
+/** Code of others that pages load as it is. */
+const libraries = ['uplot', 'preact', 'htm'].map((name) => dirname(fileURLToPath(import.meta.resolve(name))));
+/** The colours and measures of pages and reports. */
+const tokens = fileURLToPath(new URL('../../report/design/', import.meta.url));
 
 const loose = { additionalProperties: true };
 
 /** The dashboard at `/`, and what it shows of the latest images of each camera. */
 export async function registerDashboard(app: FastifyInstance, config: Config, judge: Judge): Promise<void> {
   const recent = new Recent(judge, config);
-  await app.register(fastifyStatic, { root: [pages, charts], prefix: '/dashboard/', index: false });
+  await app.register(fastifyStatic, { root: [pages, tokens, ...libraries], prefix: '/dashboard/', index: false });
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'));
 
   const tags = ['images'];
@@ -46,7 +49,7 @@ export async function registerDashboard(app: FastifyInstance, config: Config, ju
         params: Type.Object({ source: Type.String({ pattern: sourcePattern.source }) }),
         operationId: 'recentImages',
         tags,
-        summary: 'The latest images of one camera, the statistics that moved most, and the strangest images.',
+        summary: 'The latest images of one camera, the statistics that moved most, and the images that did not pass.',
         querystring: Type.Object({
           after: Type.Optional(
             Type.Integer({ minimum: 0, description: 'Only images after so many: `images` of an earlier answer.' }),
@@ -74,7 +77,7 @@ export async function registerDashboard(app: FastifyInstance, config: Config, ju
       schema: {
         operationId: 'recentPicture',
         tags,
-        summary: 'A small picture of one of the strangest images.',
+        summary: 'A small picture of the latest image, or of one that did not pass.',
         response: {
           200: { description: 'A WebP.', content: { 'image/webp': { schema: { type: 'string', format: 'binary' } } } },
           ...refusals(404, 500),

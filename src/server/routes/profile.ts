@@ -4,6 +4,7 @@ import { StoplineError } from '../../errors.ts';
 import { statistics } from '../../image/statistics/statistics.ts';
 import { describeProfile, type Profile } from '../../profile/description.ts';
 import { findQuantile } from '../../profile/maths/ranks.ts';
+import type { DecideBy } from '../../profile/verdict.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 
@@ -32,6 +33,10 @@ const referenceSchema = {
         cloud: Type.Array(Type.Tuple([Type.Number(), Type.Number()]), {
           description: 'First two coordinates of the projection of reference images; empty without a model.',
         }),
+        scoreLimits: Type.Object(
+          { warn: Type.Number(), block: Type.Number() },
+          { description: 'Scores above which images are warned about and blocked.' },
+        ),
         hasExample: Type.Boolean({ description: 'Whether GET /profile/example answers.' }),
       },
       { description: 'What pages draw images against.', additionalProperties: true },
@@ -62,7 +67,7 @@ const statisticsSchema = {
 };
 
 /** Registers what images are judged against: the Profile without its numbers, and the table of statistics. */
-export function registerReference(app: FastifyInstance, judge: Judge): void {
+export function registerReference(app: FastifyInstance, judge: Judge, decideBy: DecideBy): void {
   app.get(
     '/profile',
     {
@@ -79,7 +84,7 @@ export function registerReference(app: FastifyInstance, judge: Judge): void {
     {
       schema: referenceSchema,
     },
-    async () => describeReference(judge.profile),
+    async () => describeReference(judge.profile, decideBy),
   );
   app.get(
     '/profile/example',
@@ -101,7 +106,8 @@ export function registerReference(app: FastifyInstance, judge: Judge): void {
   );
 }
 
-function describeReference({ statistics: scored, tensors, example }: Profile) {
+function describeReference(profile: Profile, decideBy: DecideBy) {
+  const { statistics: scored, tensors, example, falseAlarmRate } = profile;
   const { shape, data } = tensors.calibrationValues;
   const images = shape[1];
   const { embeddingCloud } = tensors;
@@ -116,6 +122,16 @@ function describeReference({ statistics: scored, tensors, example }: Profile) {
     cloud: Array.from({ length: across >= 2 ? embeddingCloud.shape[0] : 0 }, (_, row) =>
       [0, 1].map((axis) => Number(embeddingCloud.data[row * across + axis].toFixed(3))),
     ),
+    scoreLimits: {
+      warn: findLimit(tensors[`${decideBy}Scores`].data, falseAlarmRate.promised.warn),
+      block: findLimit(tensors[`${decideBy}Scores`].data, falseAlarmRate.promised.block),
+    },
     hasExample: example !== undefined,
   };
+}
+
+/** The score above which the conformal p-value is at most `rate`: so many scores of the reference may lie at or above it. */
+function findLimit(sorted: Float64Array, rate: number): number {
+  const above = Math.max(0, Math.floor(rate * (sorted.length + 1) + 1e-9) - 1);
+  return Number(sorted[Math.max(0, sorted.length - 1 - above)].toPrecision(5));
 }

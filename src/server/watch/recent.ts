@@ -7,7 +7,7 @@ import { findQuantile } from '../../profile/maths/ranks.ts';
 import type { Verdict } from '../../profile/verdict.ts';
 import type { Judge, Judgement } from '../judge.ts';
 
-/** One of the strangest of the latest images, as people see it. */
+/** One of the latest images, as people see it. */
 export interface StrangeImage extends Pick<Verdict, 'verdict' | 'pValue' | 'score' | 'causes' | 'nearest'> {
   /** sha256 of its bytes. */
   id: string;
@@ -17,6 +17,18 @@ export interface StrangeImage extends Pick<Verdict, 'verdict' | 'pValue' | 'scor
   hasPicture: boolean;
 }
 
+/** Images that did not pass, one after the other and for the same reason. */
+export interface StrangeEpisode {
+  /** The likeliest cause; the strongest reason where the Profile knows no causes. */
+  kind: string;
+  from: number;
+  to: number;
+  images: number;
+  blocked: number;
+  /** The first and the strangest. */
+  examples: StrangeImage[];
+}
+
 /** The latest images of one camera, column by column, oldest first. */
 export interface RecentImages {
   source: string;
@@ -24,28 +36,39 @@ export interface RecentImages {
   images: number;
   at: number[];
   pValue: number[];
+  score: number[];
   verdict: Verdict['verdict'][];
   /** What an image shows: the first two coordinates of its projection. Empty without a model. */
   projection: [number, number][];
   /** The statistics that lie farthest from the reference lately, farthest first, with their values. */
   statistics: { name: string; values: (number | null)[] }[];
-  strange: StrangeImage[];
+  /** When the images came whose values these are. */
+  statisticsAt: number[];
+  /** The latest first. */
+  strange: StrangeEpisode[];
+  /** The newest image of which there is a picture: at most a second old while somebody looks, half a minute otherwise. */
+  latest?: StrangeImage;
 }
 
 /** Images that are remembered of one camera, and cameras that are remembered. */
 const keptImages = 300;
 const keptSources = 128;
-/** Strange images that are kept of a camera, and how many of them may have the same first reason. */
-const keptStrange = 12;
-const perReason = 4;
-/** After this a strange image makes room for any newer one. */
-const staleMs = 15 * 60_000;
+/** Latest images that lists show. */
+const listedImages = 60;
+/** Episodes that are kept of a camera, and the pause after which another one begins. */
+const keptEpisodes = 8;
+const episodeGapMs = 10 * 60_000;
 /** Statistics that are shown, and images that decide which. */
 const shownStatistics = 9;
 const judgedImages = 40;
-/** Longest side of a picture, and pictures that wait to be drawn: beyond, images stay without one. */
-const pictureSide = 240;
+/** Longest sides of pictures, and how many may wait to be drawn: beyond, images stay without one. */
+const latestSide = 320;
+const exampleSide = 240;
 const maxWaiting = 4;
+/** How often the latest image of a camera is drawn: while somebody looks at it, and otherwise. */
+const lookedEveryMs = 1000;
+const unlookedEveryMs = 30_000;
+const lookMs = 20_000;
 
 const verdicts = ['pass', 'warn', 'block'] as const;
 
@@ -65,6 +88,8 @@ export interface RecentSource {
   images: number;
   at: number;
   pValue: number[];
+  /** Of the same images. */
+  verdict: Verdict['verdict'][];
   counts: Record<Verdict['verdict'], number>;
 }
 
@@ -115,14 +140,16 @@ export class Recent {
     this.#cameras.delete(source);
     this.#cameras.set(source, camera);
     if (this.#cameras.size > keptSources) this.#cameras.delete(this.#cameras.keys().next().value as string);
-    const strange = camera.take(judgement);
-    if (strange && this.#waiting < maxWaiting) void this.#draw(camera, strange, judgement);
+    const { image, isExample, isLatest } = camera.take(judgement);
+    if ((!isExample && !isLatest) || this.#waiting >= maxWaiting) return;
+    const side = isLatest ? latestSide : exampleSide;
+    void this.#draw(camera, image, { judgement, side });
   }
 
-  async #draw(camera: Camera, strange: StrangeImage, judgement: Judgement): Promise<void> {
+  async #draw(camera: Camera, image: StrangeImage, options: { judgement: Judgement; side: number }): Promise<void> {
     this.#waiting++;
     try {
-      camera.illustrate(strange, await draw(judgement, this.#limits));
+      camera.illustrate(image, await draw(options.judgement, { ...this.#limits, side: options.side }));
     } catch {
       // It was judged, so it can be decoded; and nothing depends on the picture.
     } finally {
@@ -131,29 +158,34 @@ export class Recent {
   }
 }
 
-/** The latest images of one camera: a ring of columns, and the strangest of them. */
+/** The latest images of one camera: a ring of columns, and those that did not pass by episode. */
 class Camera {
   readonly pictures = new Map<string, Uint8Array>();
   readonly #scored: readonly Scored[];
   readonly #at = new Float64Array(keptImages);
   readonly #pValue = new Float32Array(keptImages);
+  readonly #score = new Float32Array(keptImages);
   readonly #verdict = new Uint8Array(keptImages);
   readonly #projection = new Float32Array(2 * keptImages);
   readonly #values: Float32Array;
   #images = 0;
-  #strange: StrangeImage[] = [];
+  #episodes: StrangeEpisode[] = [];
+  #latest: StrangeImage | undefined;
+  #drawnAt = 0;
+  #lookedAt = 0;
 
   constructor(scored: readonly Scored[]) {
     this.#scored = scored;
     this.#values = new Float32Array(scored.length * keptImages);
   }
 
-  /** @returns the image where it is one of the strangest */
-  take(judgement: Judgement): StrangeImage | undefined {
+  /** @returns whether a picture of it is wanted: as an example of its episode, or because the latest picture is old */
+  take(judgement: Judgement): { image: StrangeImage; isExample: boolean; isLatest: boolean } {
     const { verdict, at } = judgement;
     const place = this.#images++ % keptImages;
     this.#at[place] = at;
     this.#pValue[place] = verdict.pValue;
+    this.#score[place] = verdict.score;
     this.#verdict[place] = verdicts.indexOf(verdict.verdict);
     const [x = Number.NaN, y = Number.NaN] = verdict.projection ?? [];
     this.#projection.set([x, y], 2 * place);
@@ -161,39 +193,57 @@ class Camera {
     for (const { name, position } of this.#scored) {
       this.#values[first + position] = verdict.statistics[name] ?? Number.NaN;
     }
-    return this.#keepStrange(verdict, at);
+    const image = describeImage(judgement);
+    const isExample = image.verdict !== 'pass' && this.#joinEpisode(image);
+    const isLatest = at - this.#drawnAt >= (at - this.#lookedAt < lookMs ? lookedEveryMs : unlookedEveryMs);
+    if (isLatest) this.#drawnAt = at;
+    return { image, isExample, isLatest };
   }
 
-  /** Adds the picture of one of the strangest images, unless it has given way to others meanwhile. */
-  illustrate(strange: StrangeImage, picture: Uint8Array): void {
-    if (!this.#strange.includes(strange)) return;
-    this.pictures.set(strange.id, picture);
-    strange.hasPicture = true;
+  /** Adds the picture of an image, and forgets those of images that are no longer shown. */
+  illustrate(image: StrangeImage, picture: Uint8Array): void {
+    this.pictures.set(image.id, picture);
+    image.hasPicture = true;
+    if (image.at >= (this.#latest?.at ?? 0)) this.#latest = image;
+    const examples = this.#episodes.flatMap((episode) => episode.examples);
+    const shown = new Set([this.#latest, ...examples].map((other) => other?.id));
+    for (const id of this.pictures.keys()) if (!shown.has(id)) this.pictures.delete(id);
   }
 
   summarize(): Omit<RecentSource, 'source'> {
     const places = this.#places(keptImages);
     const counts = { pass: 0, warn: 0, block: 0 };
     for (const place of places) counts[verdicts[this.#verdict[place]]]++;
-    const pValue = places.slice(-60).map((place) => tidy(this.#pValue[place]));
-    return { images: this.#images, at: this.#at[places[places.length - 1]], pValue, counts };
+    const listed = places.slice(-listedImages);
+    return {
+      images: this.#images,
+      at: this.#at[places[places.length - 1]],
+      pValue: listed.map((place) => tidy(this.#pValue[place])),
+      verdict: listed.map((place) => verdicts[this.#verdict[place]]),
+      counts,
+    };
   }
 
   describe(after: number): Omit<RecentImages, 'source'> {
+    this.#lookedAt = Date.now();
+    const all = this.#places(keptImages);
     const rows = this.#places(Math.max(0, this.#images - Math.max(0, after)));
     const projected = rows.filter((place) => Number.isFinite(this.#projection[2 * place]));
     return {
       images: this.#images,
       at: rows.map((place) => this.#at[place]),
       pValue: rows.map((place) => tidy(this.#pValue[place])),
+      score: rows.map((place) => tidy(this.#score[place])),
       verdict: rows.map((place) => verdicts[this.#verdict[place]]),
       projection: projected.map((place) => [tidy(this.#projection[2 * place]), tidy(this.#projection[2 * place + 1])]),
       // Which are shown may change, so they always come whole.
       statistics: this.#farthest().map(({ name, position }) => ({
         name,
-        values: this.#places(keptImages).map((place) => this.#value(place, position)),
+        values: all.map((place) => this.#value(place, position)),
       })),
-      strange: this.#strange,
+      statisticsAt: all.map((place) => this.#at[place]),
+      strange: this.#episodes.toReversed(),
+      ...(this.#latest && { latest: this.#latest }),
     };
   }
 
@@ -202,26 +252,27 @@ class Camera {
     return Number.isFinite(value) ? tidy(value) : null;
   }
 
-  #keepStrange(full: Verdict, at: number): StrangeImage | undefined {
-    const { verdict, pValue, score, causes, nearest, reasons, image } = full;
-    if (verdict === 'pass' || this.#strange.some(({ id }) => id === image.sha256)) return undefined;
-    const entry: StrangeImage = {
-      id: image.sha256,
-      at,
-      verdict,
-      pValue,
-      score,
-      reasons: reasons.slice(0, 4).map(({ text }) => text),
-      ...(causes && { causes: causes.slice(0, 3) }),
-      ...(nearest && { nearest }),
-      hasPicture: false,
-    };
-    const fresh = this.#strange.filter((other) => at - other.at < staleMs);
-    this.#strange = chooseStrangest([...fresh, entry]);
-    for (const id of this.pictures.keys()) {
-      if (!this.#strange.some((other) => other.id === id)) this.pictures.delete(id);
+  /** Counts an image to the episode that goes on, or begins one; true where it is an example of it. */
+  #joinEpisode(image: StrangeImage): boolean {
+    const { at, verdict, score, causes, reasons } = image;
+    const kind = causes?.[0]?.cause ?? reasons[0]?.split(':')[0] ?? 'strange';
+    const blocked = verdict === 'block' ? 1 : 0;
+    const known = this.#episodes.findIndex((episode) => episode.kind === kind && at - episode.to < episodeGapMs);
+    if (known < 0) {
+      this.#episodes.push({ kind, from: at, to: at, images: 1, blocked, examples: [image] });
+      if (this.#episodes.length > keptEpisodes) this.#episodes.shift();
+      return true;
     }
-    return this.#strange.includes(entry) ? entry : undefined;
+    const [episode] = this.#episodes.splice(known, 1);
+    // The one that goes on is the latest.
+    this.#episodes.push(episode);
+    episode.to = at;
+    episode.images++;
+    episode.blocked += blocked;
+    const [first, strangest = first] = episode.examples;
+    if (score <= strangest.score || episode.examples.some(({ id }) => id === image.id)) return false;
+    episode.examples = [first, image];
+    return true;
   }
 
   /** The places of the newest images, oldest first. */
@@ -244,24 +295,28 @@ class Camera {
   }
 }
 
-/** The strangest images, of which only so many may have the same first reason. */
-function chooseStrangest(images: StrangeImage[]): StrangeImage[] {
-  const alike = new Map<string, number>();
-  return images
-    .sort((a, b) => b.score - a.score)
-    .filter(({ reasons: [first = ''] }) => {
-      const [key] = first.split(':');
-      const count = (alike.get(key) ?? 0) + 1;
-      alike.set(key, count);
-      return count <= perReason;
-    })
-    .slice(0, keptStrange);
+function describeImage({ verdict: full, at }: Judgement): StrangeImage {
+  const { verdict, pValue, score, causes, nearest, reasons, image } = full;
+  return {
+    id: image.sha256,
+    at,
+    verdict,
+    pValue,
+    score,
+    reasons: reasons.slice(0, 4).map(({ text }) => text),
+    ...(causes && { causes: causes.slice(0, 3) }),
+    ...(nearest && { nearest }),
+    hasPicture: false,
+  };
 }
 
-async function draw({ bytes, frame }: Judgement, limits: { maxPixels: number; maxSide: number }): Promise<Uint8Array> {
+async function draw(
+  { bytes, frame }: Judgement,
+  { side, ...limits }: { maxPixels: number; maxSide: number; side: number },
+): Promise<Uint8Array> {
   const pixels = frame ?? (bytes && (await decode(bytes, limits)).frame);
   if (!pixels) throw new StoplineError('INTERNAL', 'Expected the bytes or the pixels of an image that was judged.');
-  return (await shrink(pixels, pictureSide)).bytes;
+  return (await shrink(pixels, side)).bytes;
 }
 
 function tidy(value: number): number {

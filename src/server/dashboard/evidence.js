@@ -1,0 +1,86 @@
+// @ts-check
+import { answerState } from './answer.js';
+import { arrangeCloud, Chart, makeCloudChart } from './charts.js';
+import { html } from './library.js';
+import { Facts, PlainTable } from './parts.js';
+import { clock, count, labelStatistic, number, percent, pText } from './words.js';
+
+/** @import { DriftReport, RecentImages, Statistic, Transition } from './types.js' */
+
+/** Changes of state, latest first. @param {{ transitions: Transition[] }} props */
+export function StateList({ transitions }) {
+  return html`<ol class="transitions">
+    ${transitions.map(
+      ({ at, from, to }) =>
+        html`<li><time datetime=${new Date(at).toISOString()}>${clock(at)}</time> ${from} \u2192 <b class=${answerState(to).tone}>${to}</b></li>`,
+    )}
+  </ol>`;
+}
+
+/** What the monitor has seen, and how much of it is missing for an alarm. @param {{ report?: DriftReport, words: Map<string, Statistic> }} props */
+export function EvidenceSection({ report, words }) {
+  if (!report)
+    return html`<section class="evidence"><h2>Evidence of drift</h2><p class="soft">Nothing is known of this camera yet.</p></section>`;
+  const { evidence, correlationTime, window, moved, content, images, effectiveImages, promise, frames } = report;
+  const share = Math.min(1, evidence.share);
+  const told = evidence.share >= 1 ? 'More than an alarm needs' : `${percent(evidence.share)} of what an alarm needs`;
+  return html`<section class="evidence">
+    <h2>Evidence of drift</h2>
+    <div class="meter"><meter min="0" max="1" value=${share.toFixed(4)} high="0.5" aria-label="Evidence of drift"></meter>
+      <span>${told}, most by ${labelEvidence(evidence.by, words)}</span></div>
+    <p class="soft">${promise}</p>
+    <${Facts} facts=${[
+      ['images', `${images}, worth ${effectiveImages} independent ones`],
+      correlationTime && [
+        'memory',
+        `an image is like those ${number(correlationTime.images)} images before and after it (by the ${correlationTime.from})`,
+      ],
+      ['alarms', `${evidence.alarms}${evidence.lastAlarmAt ? `, the last at ${clock(evidence.lastAlarmAt)}` : ''}`],
+      ['compared', `${count(window.images, 'image')} from ${clock(window.from)} to ${clock(window.to)}`],
+      content && [
+        'content',
+        `distance ${number(content.distance)} (maximum mean discrepancy), p ${pText(content.pValue)}`,
+      ],
+      frames.length > 0 && [
+        'most evidence',
+        frames.map(({ id, pValue }) => `${id.slice(0, 8)} (p ${pText(pValue)})`).join(', '),
+      ],
+    ]} />
+    ${
+      moved.length > 0 &&
+      html`<${PlainTable} name="What lies elsewhere than in the reference; sizes in standard deviations of the reference" heads=${['what', 'way', 'size', 'adjusted p']}
+      rows=${moved.map(
+        (
+          row,
+        ) => html`<tr><th scope="row">${labelStatistic(words.get(row.statistic), row.statistic)} <small>${row.statistic}</small></th>
+          <td>${row.direction}</td><td>${number(row.size)}</td><td>${pText(row.pValue)}</td></tr>`,
+      )} />`
+    }
+  </section>`;
+}
+
+/** @param {string} name @param {Map<string, Statistic>} words */
+function labelEvidence(name, words) {
+  return name === 'score' ? 'the score as a whole' : labelStatistic(words.get(name), name).toLowerCase();
+}
+
+/** What the latest images show, beside what the reference shows. @param {{ cloud: [number, number][], images: RecentImages }} props */
+export function CloudSection({ cloud, images: { projection } }) {
+  if (cloud.length === 0) {
+    return html`<section><h2>What they show</h2><p class="soft">The Profile was fitted without a model, so what images show is not compared.</p></section>`;
+  }
+  return html`<section><h2>What they show</h2>
+    <p class="soft">Images that lie near each other show similar things: grey the reference, coloured the last ${count(projection.length, 'image')}. First two principal coordinates of the embeddings, in reference standard deviations.</p>
+    <div class="square"><${CloudChart} cloud=${cloud} latest=${projection} /></div>
+  </section>`;
+}
+
+/** @type {{ cloud?: unknown, latest?: unknown, data?: any }} */
+const drawn = {};
+
+/** @param {{ cloud: [number, number][], latest: [number, number][] }} props */
+function CloudChart({ cloud, latest }) {
+  if (drawn.cloud !== cloud || drawn.latest !== latest)
+    Object.assign(drawn, { cloud, latest, data: arrangeCloud(cloud, latest) });
+  return html`<${Chart} make=${makeCloudChart} data=${drawn.data} label="What the latest images show, over the reference" />`;
+}

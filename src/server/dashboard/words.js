@@ -1,0 +1,162 @@
+// @ts-check
+const space = '\u00a0';
+
+/** Formats are made once: each holds much memory, and hundreds made a second stop the page when they are collected. */
+const grouped = new Intl.NumberFormat('en');
+
+/** Times are those of the reader, or of nobody: UTC. */
+let isUtc = false;
+/** @type {{ time: Intl.DateTimeFormat, day: Intl.DateTimeFormat, iso: Intl.DateTimeFormat }} */
+let formats = makeFormats();
+
+function makeFormats() {
+  const zone = isUtc ? { timeZone: 'UTC' } : {};
+  return {
+    time: new Intl.DateTimeFormat('en-GB', { ...zone, hour: '2-digit', minute: '2-digit', second: '2-digit' }),
+    day: new Intl.DateTimeFormat('en-GB', { ...zone, day: 'numeric', month: 'short' }),
+    iso: new Intl.DateTimeFormat('sv-SE', { ...zone, dateStyle: 'short' }),
+  };
+}
+
+/** @param {boolean} wanted */
+export function useUtc(wanted) {
+  isUtc = wanted;
+  formats = makeFormats();
+}
+
+export function usesUtc() {
+  return isUtc;
+}
+
+/** The zone that times are told in, with its distance from UTC: "Europe/Berlin, UTC+1". */
+export function nameZone(at = Date.now()) {
+  if (isUtc) return 'UTC';
+  const minutes = -new Date(at).getTimezoneOffset();
+  const sign = minutes < 0 ? '\u2212' : '+';
+  const whole = Math.floor(Math.abs(minutes) / 60);
+  const rest = Math.abs(minutes) % 60;
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (minutes === 0) return name === 'UTC' ? 'UTC' : `${name}, UTC+0`;
+  return `${name}, UTC${sign}${whole}${rest > 0 ? `:${String(rest).padStart(2, '0')}` : ''}`;
+}
+
+/** @param {number} share */
+export function percent(share) {
+  return `${Number((share * 100).toPrecision(3))}${space}%`;
+}
+
+/** @param {number} n @param {string} one */
+export function count(n, one, many = `${one}s`) {
+  return `${whole(n)}${space}${n === 1 ? one : many}`;
+}
+
+/** @param {number} n */
+export function whole(n) {
+  return grouped.format(n).replaceAll(',', '\u202f');
+}
+
+/**
+ * A number with as many digits as tell something.
+ * @param {number | null | undefined} value
+ */
+export function number(value, digits = 3) {
+  if (value === null || value === undefined || Number.isNaN(value)) return '\u2013';
+  const isFar = Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3);
+  const text = isFar ? value.toExponential(1) : String(Number(value.toPrecision(digits)));
+  return text.replace('-', '\u2212');
+}
+
+/** @param {number} p */
+export function pText(p) {
+  return p < 1e-4 ? p.toExponential(0).replace('-', '\u2212') : String(Number(p.toPrecision(2)));
+}
+
+/**
+ * A unit as it follows a number; ratios and scales have none.
+ * @param {string} [unit]
+ */
+export function unitText(unit = '') {
+  const text = unit === 'ratio' || unit === 'share' || /^\d/.test(unit) ? '' : unit;
+  return text.replace('^2', '\u00b2').replace('log2', 'log\u2082');
+}
+
+/** @type {Record<string, string>} */
+const unitMeanings = {
+  DN: 'levels of brightness, 0 is black and 255 white',
+  'DN^2': 'squared levels of brightness',
+  bits: 'bits of information',
+  'ln ratio': 'a ratio on a logarithmic scale: 0 is equal, 0.7 is twice',
+  'log2 ratio': 'a ratio on a logarithmic scale: 0 is equal, 1 is twice',
+  nats: 'units of evidence: 1 more is 2.7 times as likely',
+  pixels: 'pixels of the image',
+  quality: 'JPEG quality, 1 to 100',
+  ratio: 'a plain ratio',
+  share: 'a share, 0 to 1',
+};
+
+/**
+ * What a unit means, for whoever has not met it.
+ * @param {string} [unit]
+ */
+export function explainUnit(unit = '') {
+  return unitMeanings[unit] ?? (/^\d/.test(unit) ? `on a scale of ${unit}` : unit);
+}
+
+/**
+ * What a statistic is called by people: the start of what it means.
+ * @param {{ name: string, meaning?: string } | undefined} row
+ * @param {string} name
+ */
+export function labelStatistic(row, name) {
+  const label = row?.meaning?.split(/[:.;(](?:\s|$)|\s\(/)[0];
+  if (!label) return capital(spellName(name));
+  // What follows narrows it down: it stands in the whole meaning, too.
+  return label.length <= 60 ? label : label.split(/, | that | in which | of which | of a normalised /)[0];
+}
+
+/** As on a 24-hour clock, to the second. @param {number} at */
+export function timeOfDay(at) {
+  return formats.time.format(at);
+}
+
+/** @param {number} at */
+export function dayOfYear(at) {
+  return formats.day.format(at);
+}
+
+/** Time of day, with the day where it is another. @param {number} at */
+export function clock(at, now = Date.now()) {
+  const isToday = formats.iso.format(at) === formats.iso.format(now);
+  return isToday ? timeOfDay(at) : `${dayOfYear(at)} ${timeOfDay(at).slice(0, 5)}`;
+}
+
+/** @param {number} ms */
+export function duration(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 60) return `${seconds}${space}s`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)}${space}min`;
+  return seconds < 86_400 ? `${Math.round(seconds / 3600)}${space}h` : `${Math.round(seconds / 86_400)}${space}d`;
+}
+
+/** @param {number} at */
+export function ago(at, now = Date.now()) {
+  return duration(now - at);
+}
+
+/** @param {number} bytes */
+export function megabytes(bytes) {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1000)} kB` : `${Math.round(bytes / 1e5) / 10} MB`;
+}
+
+/** @param {string} text */
+export function capital(text) {
+  return text === '' ? '' : text[0].toUpperCase() + text.slice(1);
+}
+
+/**
+ * A name in camelCase as words: "noiseSigma" is "noise sigma".
+ * @param {string} name
+ */
+export function spellName(name) {
+  return name.replace(/([a-z0-9])([A-Z])/g, (_, before, after) => `${before} ${after.toLowerCase()}`);
+}
