@@ -7,5 +7,6 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 rmSync(`${root}/dist`, { recursive: true, force: true });
 execFileSync('tsc', ['--project', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
 cpSync(`${root}/src/core/stopline.wasm`, `${root}/dist/core/stopline.wasm`);
+cpSync(`${root}/src/cli/bin.js`, `${root}/dist/cli/bin.js`);
 cpSync(`${root}/src/server/dashboard`, `${root}/dist/server/dashboard`, { recursive: true });
 cpSync(`${root}/src/report/design`, `${root}/dist/report/design`, { recursive: true });

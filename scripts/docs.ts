@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { errorTable } from '../src/errors.ts';
 import { corruptions } from '../src/image/corruptions/corruptions.ts';
 import { statistics } from '../src/image/statistics/statistics.ts';
-import { settings } from '../src/settings.ts';
+import { settingGroups, settings } from '../src/settings.ts';
 import { drawRooms } from './rooms.ts';
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
@@ -70,23 +70,27 @@ function causesPage(): string {
 
 function settingsPage(): string {
   // Depends on the machine, so it cannot stand in a document.
-  const shown = (key: string, value: unknown) =>
+  const showDefault = (key: string, value: unknown) =>
     key === 'threads' ? 'cores' : value === undefined ? 'none' : code(String(value));
-  return page(
-    'Settings',
-    'src/settings.ts',
-    `Everything that ${code('stopline serve')} can be told. Defaults < JSON file (${code('--config')}, keys as in the first column) < environment < options; ${code('--print-config')} shows what is in force and where it came from. An unknown ${code('STOPLINE_*')} variable is an error.`,
-    table(
-      ['setting', 'option', 'environment', 'expects', 'default', 'meaning'],
-      settings.map(({ key, flag, env, expects, description, default: value }) => [
+  const sections = settingGroups.map((group) => {
+    const rows = settings
+      .filter((setting) => setting.group === group)
+      .map(({ key, flag, env, expects, description, default: value }) => [
         code(key),
         code(flag),
         code(env),
         expects,
-        shown(key, value),
+        showDefault(key, value),
         description,
-      ]),
-    ),
+      ]);
+    const head = ['setting', 'option', 'environment', 'expects', 'default', 'meaning'];
+    return `## ${group.title}\n\n${group.about}\n\n${table(head, rows)}`;
+  });
+  return page(
+    'Settings',
+    'src/settings.ts',
+    `Everything that ${code('stopline serve')} can be told, by concern. Defaults < JSON file (${code('--config')}, keys as in the first column) < environment < options; ${code('--print-config')} shows what is in force and where it came from, without secrets. A share may be written as ${code('0.01')} or ${code('1%')}. An unknown ${code('STOPLINE_*')} variable is an error, which names the setting that was probably meant.`,
+    ...sections,
   );
 }
 

@@ -2,19 +2,31 @@ import { readFileSync } from 'node:fs';
 import type { TSchema } from 'typebox';
 import Value from 'typebox/value';
 import { StoplineError } from './errors.ts';
-import { type Config, type ConfigKey, type Setting, schemas, settings } from './settings.ts';
+import { type Config, type ConfigKey, isShare, type Setting, schemas, settingGroups, settings } from './settings.ts';
 
 export type ConfigSource = 'default' | 'file' | 'environment' | 'flag';
 
 const byKey = new Map<string, Setting>(settings.map((setting) => [setting.key, setting]));
 const byEnv = new Map<string, Setting>(settings.map((setting) => [setting.env, setting]));
 
+/**
+ * Reads a share such as 0.01 or 1%.
+ * @returns undefined where the text is no such number; whether it lies in a range is not looked at
+ */
+export function parseShare(text: string): number | undefined {
+  const [, digits, sign] = /^\s*(-?(?:\d+\.?\d*|\.\d+)(?:e-?\d{1,3})?)\s*(%?)\s*$/i.exec(text) ?? [];
+  if (digits === undefined) return undefined;
+  // 1% is 0.01, and not 1 / 100 with what floats add to other numbers: 0.07% would be 0.0007000000000000001.
+  return sign ? Number(`${digits.replace(/e.*/i, '')}e${Number(/e(.*)/i.exec(digits)?.[1] ?? 0) - 2}`) : Number(digits);
+}
+
 /** Text from the environment or the command line to the type of the setting; text that does not fit is left for the check to name. */
 function parseText(key: ConfigKey, text: string): unknown {
-  const type = schemas[key].type;
-  if (type === 'integer' && /^-?\d{1,15}$/.test(text)) return Number(text);
+  const { type } = schemas[key];
+  if (type === 'integer' && /^-?\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
   if (type === 'boolean' && (text === 'true' || text === '1')) return true;
   if (type === 'boolean' && (text === 'false' || text === '0')) return false;
+  if (isShare(schemas[key])) return parseShare(text) ?? text;
   if (type === 'number' && text.trim() !== '' && Number.isFinite(Number(text))) return Number(text);
   if (type === 'array' && (schemas[key].items as TSchema & { type?: string }).type === 'object') return parseJson(text);
   if (type === 'array') return text.split(',').map((part) => part.trim());
@@ -29,15 +41,58 @@ function parseJson(text: string): unknown {
   }
 }
 
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+/** Hides what an address carries of secrets: the user and password before its host, and tokens in its query. */
+export function hideSecrets(address: string): string {
+  return address
+    .replace(/([a-z][a-z0-9+.-]*:\/\/).*@/is, '$1***@')
+    .replace(/([?&;][^=&;]*(?:token|key|pass|secret|sig|auth|cred)[^=&;]*=)[^&;#]+/gi, '$1***');
+}
+
+function hideAll(value: unknown): unknown {
+  if (typeof value === 'string') return hideSecrets(value);
+  if (Array.isArray(value)) return value.map(hideAll);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, hideAll(part)]));
+}
+
+function quote(value: unknown): string {
+  const text = JSON.stringify(hideAll(value)) ?? String(value);
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
-function unknownKey(received: string, where: string, known: Iterable<string>): StoplineError {
+/** The known name that is most like a mistyped one, where one is like it at all. */
+export function findSimilar(name: string, known: Iterable<string>): string | undefined {
+  const plain = (text: string) => text.replace(/^(--|STOPLINE_)/, '').toLowerCase();
+  const most = Math.max(1, Math.floor(plain(name).length * 0.4));
+  const rated = [...known].map((other) => ({ other, edits: countEdits(plain(name), plain(other)) }));
+  const [best] = rated.sort((a, b) => a.edits - b.edits);
+  return best !== undefined && best.edits <= most ? best.other : undefined;
+}
+
+/** Characters to insert, delete, replace or swap with their neighbour to make one text the other (Damerau). */
+function countEdits(a: string, b: string): number {
+  let before: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      row[j] = Math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        row[j] = Math.min(row[j], before[j - 2] + 1);
+    }
+    before = last;
+    last = row;
+  }
+  return last[b.length];
+}
+
+function unknownSetting(received: string, where: string, known: Iterable<string>): StoplineError {
+  const similar = findSimilar(received, known);
+  const hint =
+    similar === undefined ? 'docs/settings.md lists all' : `Did you mean ${similar}? docs/settings.md lists all`;
   return new StoplineError(
     'OPTION_INVALID',
-    `Expected a known setting ${where} (${[...known].join(', ')}) but received ${shown(received)}`,
+    `Expected a known setting ${where} but received ${quote(received)}. ${hint}.`,
   );
 }
 
@@ -46,8 +101,8 @@ function readConfigFile(file: string): Record<string, unknown> {
   try {
     text = readFileSync(file, 'utf8');
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    throw new StoplineError('OPTION_INVALID', `Expected --config to name a readable file but ${file} gave ${code}`, {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new StoplineError('OPTION_INVALID', `Expected --config to name a readable file but ${file} gave ${code}.`, {
       cause,
     });
   }
@@ -55,23 +110,32 @@ function readConfigFile(file: string): Record<string, unknown> {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    const message = (cause as Error).message;
-    throw new StoplineError('OPTION_INVALID', `Expected JSON in the config file ${file} but received ${message}`, {
-      cause,
-    });
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected JSON in the config file ${file} but it ends or breaks off${findPlace(text, cause as Error)}.`,
+      { cause },
+    );
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new StoplineError(
       'OPTION_INVALID',
-      `Expected an object in the config file ${file} but received ${shown(json)}`,
+      `Expected an object in the config file ${file} but received ${Array.isArray(json) ? 'a list' : String(typeof json)}.`,
     );
   }
   return json as Record<string, unknown>;
 }
 
+/** Where JSON broke, in lines and columns: the message of V8 would quote what stands there, which may be a key. */
+function findPlace(text: string, error: Error): string {
+  const [, position] = /at position (\d+)/.exec(error.message) ?? [];
+  if (position === undefined) return ' too early';
+  const before = text.slice(0, Number(position)).split('\n');
+  return ` in line ${before.length}, column ${(before.at(-1) as string).length + 1}`;
+}
+
 /**
  * Kubernetes puts the address of every Service into the environment of every pod: a Service called `stopline` sets
- * STOPLINE_SERVICE_HOST, STOPLINE_PORT=tcp://10.0.0.1:8080 and others. They are not settings of ours.
+ * STOPLINE_SERVICE_HOST, STOPLINE_PORT=tcp://10.0.0.1:8080 and others. They are no settings of Stopline.
  */
 function isServiceLink(name: string, value: string): boolean {
   return /^STOPLINE_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_\w+)$/.test(name) || /^(tcp|udp|sctp):\/\//.test(value);
@@ -100,80 +164,115 @@ export interface LoadedConfig {
  * const { config } = loadConfig({ file: 'stopline.json', flags: { port: '9000' } });
  */
 export function loadConfig(input: ConfigInput = {}): LoadedConfig {
-  const values: Partial<Record<ConfigKey, unknown>> = {};
-  const sources = {} as Record<ConfigKey, ConfigSource>;
-  const names = {} as Record<ConfigKey, string>;
-  const put = (setting: Setting, value: unknown, source: ConfigSource, name: string) => {
-    values[setting.key] = typeof value === 'string' && source !== 'file' ? parseText(setting.key, value) : value;
-    sources[setting.key] = source;
-    names[setting.key] = name;
-  };
-
-  for (const setting of settings) {
-    sources[setting.key] = 'default';
-    if (setting.default !== undefined) put(setting, setting.default, 'default', setting.key);
-  }
-  if (input.file !== undefined) {
-    for (const [key, value] of Object.entries(readConfigFile(input.file))) {
-      const setting = byKey.get(key);
-      if (!setting) throw unknownKey(key, `in the config file ${input.file}`, byKey.keys());
-      put(setting, value, 'file', `${key} in ${input.file}`);
-    }
-  }
-  for (const [name, value] of Object.entries(input.env ?? process.env)) {
-    if (value === undefined || !name.startsWith('STOPLINE_') || isServiceLink(name, value)) continue;
-    const setting = byEnv.get(name);
-    if (!setting) throw unknownKey(name, 'in the environment', byEnv.keys());
-    put(setting, value, 'environment', name);
-  }
-  for (const [key, value] of Object.entries(input.flags ?? {})) {
-    if (value === undefined) continue;
-    const setting = byKey.get(key);
-    if (!setting) throw unknownKey(key, 'as an option', byKey.keys());
-    put(setting, value, 'flag', setting.flag);
-  }
-
-  for (const setting of settings) {
-    const value = values[setting.key];
-    if (value === undefined || Value.Check(schemas[setting.key], value)) continue;
+  const given = collectValues(input);
+  const config = Object.fromEntries([...given].map(([key, { value }]) => [key, value])) as Config;
+  for (const [key, { value, name }] of given) {
+    if (value === undefined || Value.Check(schemas[key], value)) continue;
+    const received = isSecret(key) ? 'another' : quote(value);
     throw new StoplineError(
       'OPTION_INVALID',
-      `Expected ${names[setting.key]} to be ${setting.expects} but received ${isSecret(setting.key) ? 'another' : shown(value)}`,
+      `Expected ${name} to be ${byKey.get(key)?.expects} but received ${received}.`,
     );
   }
-  const config = values as Config;
-  // Node swaps the two silently when they come the wrong way round, and then neither does what its name says.
-  if (config.headersTimeoutMs >= config.requestTimeoutMs) {
-    throw new StoplineError(
-      'OPTION_INVALID',
-      `Expected headersTimeoutMs to be less than requestTimeoutMs but received ${config.headersTimeoutMs} and ${config.requestTimeoutMs}`,
-    );
-  }
-  if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) {
-    throw new StoplineError('OPTION_INVALID', 'Expected tlsCert and tlsKey, or neither, but received one of them.');
-  }
+  checkTogether(config);
+  const sources = Object.fromEntries(
+    settings.map(({ key }) => [key, given.get(key)?.source ?? 'default']),
+  ) as LoadedConfig['sources'];
   return { config, sources };
 }
 
-/** What is never shown, neither in errors nor by `--print-config`. */
+interface GivenValue {
+  value: unknown;
+  source: ConfigSource;
+  /** How the user wrote the setting. */
+  name: string;
+}
+
+/** The value of every setting that has one, in the order of the settings, with where it was found last. */
+function collectValues({ file, env = process.env, flags = {} }: ConfigInput): Map<ConfigKey, GivenValue> {
+  const found = new Map<ConfigKey, GivenValue>();
+  const put = ({ key }: Setting, value: unknown, source: ConfigSource, name: string) => {
+    // A file has numbers of its own, but no percent sign.
+    const isText = typeof value === 'string' && (source !== 'file' || (isShare(schemas[key]) && value.endsWith('%')));
+    found.set(key, { value: isText ? parseText(key, value) : value, source, name });
+  };
+  for (const setting of settings) {
+    if (setting.default !== undefined) put(setting, setting.default, 'default', setting.key);
+  }
+  for (const [key, value] of Object.entries(file === undefined ? {} : readConfigFile(file))) {
+    const setting = byKey.get(key);
+    if (!setting) throw unknownSetting(key, `in the config file ${file}`, byKey.keys());
+    put(setting, value, 'file', `${key} in ${file}`);
+  }
+  for (const [name, value] of Object.entries(env)) {
+    if (value === undefined || !name.startsWith('STOPLINE_') || isServiceLink(name, value)) continue;
+    const setting = byEnv.get(name);
+    if (!setting) throw unknownSetting(name, 'in the environment', byEnv.keys());
+    put(setting, value, 'environment', name);
+  }
+  for (const [key, value] of Object.entries(flags)) {
+    if (value === undefined) continue;
+    const setting = byKey.get(key);
+    if (!setting) throw unknownSetting(key, 'as an option', byKey.keys());
+    put(setting, value, 'flag', setting.flag);
+  }
+  return new Map(settings.flatMap(({ key }) => (found.has(key) ? [[key, found.get(key) as GivenValue]] : [])));
+}
+
+/** Settings that only make sense together. */
+function checkTogether({ headersTimeoutMs, requestTimeoutMs, tlsCert, tlsKey }: Config): void {
+  // Node swaps the two silently when they come the wrong way round, and then neither does what its name says.
+  if (headersTimeoutMs >= requestTimeoutMs) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected headersTimeoutMs to be less than requestTimeoutMs but received ${headersTimeoutMs} and ${requestTimeoutMs}.`,
+    );
+  }
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new StoplineError('OPTION_INVALID', 'Expected tlsCert and tlsKey, or neither, but received one of them.');
+  }
+}
+
+/** Whether a setting is never shown, neither in errors nor by `--print-config`. */
 function isSecret(key: ConfigKey): boolean {
   return schemas[key].writeOnly === true;
 }
 
-/** The effective settings as text, one a line with where it came from: what `--print-config` shows. */
-export function describeConfig({ config, sources }: LoadedConfig): string {
-  const rows = settings.map((setting) => {
-    const value = config[setting.key];
-    const text = value === undefined ? '(none)' : isSecret(setting.key) ? '(not shown)' : JSON.stringify(value);
-    return [setting.key, text, `(${sources[setting.key]})`];
-  });
-  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows
-    .map(([key, value, source]) => `${key.padEnd(widths[0])}  ${value.padEnd(widths[1])}  ${source}`)
-    .join('\n');
+/** A value as it may be shown: of secrets only that they are there, and addresses without their passwords. */
+function showValue(key: ConfigKey, value: unknown): unknown {
+  if (value === undefined) return undefined;
+  return isSecret(key) ? '(not shown)' : hideAll(value);
 }
 
-/** What the environment tells libuv and the C library: not settings of ours, but `stopline doctor` shows them. */
+/** The effective settings as text, by concern, one a line with where it came from: what `--print-config` shows. */
+export function describeConfig({ config, sources }: LoadedConfig): string {
+  const rows = settings.map(({ key, group }) => {
+    const value = showValue(key, config[key]);
+    const text = value === undefined ? '(none)' : isSecret(key) ? String(value) : JSON.stringify(value);
+    return { key, group, text, source: `(${sources[key]})` };
+  });
+  // One long value, such as that of routes, must not move all sources out of sight.
+  const widths = [Math.max(...rows.map(({ key }) => key.length)), 24];
+  const sections = settingGroups.map((group) => [
+    `# ${group.title}`,
+    ...rows
+      .filter((row) => row.group === group)
+      .map(({ key, text, source }) => `${key.padEnd(widths[0])}  ${text.padEnd(widths[1])}  ${source}`),
+  ]);
+  return sections.map((lines) => lines.join('\n')).join('\n\n');
+}
+
+/** The same for programs: the value of each setting, `null` where it has none, and its source. */
+export function listConfig({
+  config,
+  sources,
+}: LoadedConfig): Record<string, { value: unknown; source: ConfigSource }> {
+  return Object.fromEntries(
+    settings.map(({ key }) => [key, { value: showValue(key, config[key]) ?? null, source: sources[key] }]),
+  );
+}
+
+/** What the environment tells libuv and the C library. These are no settings of Stopline, but `stopline doctor` shows them. */
 export function runtimeEnvironment(): {
   UV_THREADPOOL_SIZE?: string | undefined;
   MALLOC_ARENA_MAX?: string | undefined;

@@ -235,6 +235,12 @@ const table = {
 export type ErrorName = keyof typeof table;
 export type ErrorCode = `STOPLINE_ERR_${ErrorName}`;
 
+/** An error as HTTP answers, rows and messages between processes carry it. */
+export interface ErrorJson {
+  code: string;
+  message: string;
+}
+
 /** Every error Stopline raises on purpose. */
 export class StoplineError extends Error {
   override readonly name = 'StoplineError';
@@ -256,9 +262,15 @@ export class StoplineError extends Error {
   }
 
   /** The shape in which every leaf (HTTP, JSONL, CLI) shows an error. */
-  toJSON(): { code: ErrorCode; message: string } {
+  toJSON(): ErrorJson & { code: ErrorCode } {
     return { code: this.code, message: this.message };
   }
+}
+
+/** What a library says, as a sentence: on one line and with a full stop at its end. */
+export function endSentence(text: string): string {
+  const line = text.replace(/\s+/g, ' ').trim();
+  return /[.!?]$/.test(line) ? line : `${line}.`;
 }
 
 /** All codes with their status, exit code and meaning, for the documentation and the OpenAPI description. */
@@ -266,13 +278,15 @@ export const errorTable: ReadonlyArray<{ code: ErrorCode; status: number; exit: 
   Object.entries(table).map(([name, entry]) => ({ code: `STOPLINE_ERR_${name as ErrorName}`, ...entry }));
 
 /** Rebuilds an error that crossed a thread or process border, where only its JSON arrives. */
-export function reviveError(json: { code: string; message: string }): StoplineError {
+export function reviveError(json: ErrorJson): StoplineError {
   const name = json.code.replace('STOPLINE_ERR_', '');
-  return new StoplineError(name in table ? (name as ErrorName) : 'INTERNAL', json.message);
+  return new StoplineError(Object.hasOwn(table, name) ? (name as ErrorName) : 'INTERNAL', json.message);
 }
 
 /** Wraps anything thrown: coded errors pass through, the rest becomes `INTERNAL` with its cause kept. */
 export function asStoplineError(error: unknown): StoplineError {
   if (error instanceof StoplineError) return error;
-  return new StoplineError('INTERNAL', error instanceof Error ? error.message : String(error), { cause: error });
+  return new StoplineError('INTERNAL', endSentence(error instanceof Error ? error.message : String(error)), {
+    cause: error,
+  });
 }

@@ -1,15 +1,15 @@
 import { availableParallelism } from 'node:os';
 import Type, { type Static, type TSchema } from 'typebox';
 
-/** How a request is wrapped; `server/protocols.ts` has what each means. */
+/** How a request is wrapped; `gate/protocols/` has what each means. */
 export const protocolNames = ['oip', 'tfserving', 'image', 'pass'] as const;
 export type ProtocolName = (typeof protocolNames)[number];
 
-/** How the numbers of a tensor became of pixels: (pixel * scale - mean) / deviation. */
+/** How pixels were turned into the numbers of a tensor: (pixel * scale - mean) / deviation. */
 export const tensorSchema = Type.Object(
   {
     layout: Type.Optional(Type.Enum(['NHWC', 'NCHW'], { description: 'Default: where a side of 1, 3 or 4 stands.' })),
-    order: Type.Optional(Type.Enum(['RGB', 'BGR'], { description: 'Of the colours; default RGB.' })),
+    order: Type.Optional(Type.Enum(['RGB', 'BGR'], { description: 'Order of the colours; default RGB.' })),
     scale: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'Default 1/255.' })),
     mean: Type.Optional(Type.Array(Type.Number(), { minItems: 1, maxItems: 4, description: 'One, or one a channel.' })),
     deviation: Type.Optional(Type.Array(Type.Number({ exclusiveMinimum: 0 }), { minItems: 1, maxItems: 4 })),
@@ -49,347 +49,461 @@ export type Route = Static<typeof routeSchema>;
 
 const MiB = 1024 * 1024;
 
-/** Every setting of Stopline: type, bounds, default and meaning. The command line, the docs and the checks are made from it. */
-export const configSchema = Type.Object(
-  {
-    profile: Type.Optional(Type.String({ minLength: 1, description: 'Profile file that images are judged against.' })),
-    decideBy: Type.Enum(['combined', 'capture', 'content'], {
-      default: 'combined',
-      description:
-        'Detector that decides the verdict: capture (was the image taken as the reference was?), content (does it show what the reference shows?), or both combined.',
-    }),
-    blockWhen: Type.Optional(
-      Type.String({
-        minLength: 1,
-        description:
-          'Rule by which a verdict blocks, in place of the promised rate: expectedFlipRate, pValue or score compared by > >= < <= with a number, joined by and, or; such as "expectedFlipRate > 0.1".',
-      }),
-    ),
-    host: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address the service listens on.' }),
-    port: Type.Integer({ minimum: 0, maximum: 65535, default: 8080, description: 'TCP port; 0 takes a free one.' }),
-    watchProfile: Type.Boolean({
-      default: true,
-      description: 'Look at the Profile file every second, and judge by another one when it has been replaced.',
-    }),
-    threads: Type.Integer({
-      minimum: 1,
-      maximum: 256,
-      default: availableParallelism(),
-      description: 'Worker threads that decode and measure images; the default is the number of cores.',
-    }),
-    isolation: Type.Enum(['process', 'thread'], {
-      default: 'process',
-      description:
-        'Whether each worker is a process, so that an image that crashes or hangs a decoder costs nothing but its own verdict, and one more is kept ready, or a thread, which saves memory.',
-    }),
-    maxImageMs: Type.Integer({
-      minimum: 100,
-      maximum: 600_000,
-      default: 2000,
-      description:
-        'A process that works on one image for longer than this is ended, and the image is refused with 422.',
-    }),
-    maxWaitMs: Type.Integer({
-      minimum: 0,
-      maximum: 600_000,
-      default: 500,
-      description:
-        'An image that would wait longer than this for a free worker is refused with 503. It is expected from the time that images took of late; under a sudden load they take longer.',
-    }),
-    headersTimeoutMs: Type.Integer({
-      minimum: 100,
-      maximum: 600_000,
-      default: 5000,
-      description: 'A connection that has not sent its headers by then gets 408.',
-    }),
-    requestTimeoutMs: Type.Integer({
-      minimum: 100,
-      maximum: 600_000,
-      default: 15_000,
-      description: 'A connection that has not sent its whole request by then gets 408.',
-    }),
-    bodyLimit: Type.Integer({
-      minimum: 1024,
-      maximum: 1024 * MiB,
-      default: 32 * MiB,
-      description: 'Largest request body in bytes.',
-    }),
-    bufferLimit: Type.Integer({
-      minimum: 1024,
-      maximum: 64 * 1024 * MiB,
-      default: 96 * MiB,
-      description: 'Most bytes of request bodies held in memory at once; beyond it requests are refused with 503.',
-    }),
-    maxPixels: Type.Integer({
-      minimum: 1,
-      maximum: 1_000_000_000,
-      default: 40_000_000,
-      description: 'Largest image in pixels; a progressive or interlaced one may never have more than 24 million.',
-    }),
-    maxSide: Type.Integer({
-      minimum: 1,
-      maximum: 65_535,
-      default: 16_384,
-      description: 'Longest side of an image in pixels.',
-    }),
-    drainTimeoutMs: Type.Integer({
-      minimum: 0,
-      maximum: 600_000,
-      default: 10_000,
-      description: 'Time that requests in flight have to finish after SIGTERM or SIGINT.',
-    }),
-    core: Type.Enum(['auto', 'native', 'wasm'], {
-      default: 'auto',
-      description: 'Build of the C core: the fastest that loads, or only the one named.',
-    }),
-    model: Type.Optional(
-      Type.String({
-        minLength: 1,
-        description: 'File of the model that the Profile was fitted with, where it is not that of this package.',
-      }),
-    ),
-    s3Endpoint: Type.Optional(
-      Type.String({
-        pattern: '^https?://',
-        description: 'Address of the object store behind s3:// URLs, where it is not that of AWS.',
-      }),
-    ),
-    queue: Type.Optional(
-      Type.String({
-        pattern: '^rediss?://',
-        description: 'Redis or Valkey that hands out the work of score --queue to workers, such as redis://host:6379.',
-      }),
-    ),
-    queueStalledMs: Type.Integer({
-      minimum: 1000,
-      maximum: 3_600_000,
-      default: 30_000,
-      description: 'A worker or consumer that has been silent for so long is taken for dead; its work goes to another.',
-    }),
-    broker: Type.Optional(
-      Type.String({
-        pattern: '^(nats|mqtts?|rediss?)://',
-        description: 'Message broker that consume takes images from, such as nats://host:4222.',
-      }),
-    ),
-    device: Type.Enum(['cpu', 'gpu'], {
-      default: 'cpu',
-      description:
-        'Where networks are run: gpu tries CUDA, TensorRT and WebGPU, whose answers must be those of the CPU, and falls back to it.',
-    }),
-    logLevel: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
-      default: 'info',
-      description: 'Least severe level that is logged, as JSON lines on standard output.',
-    }),
-    sourceHeader: Type.String({
+/** What images are judged against, and what decides. */
+const judgingSettings = {
+  profile: Type.Optional(Type.String({ minLength: 1, description: 'Profile file that images are judged against.' })),
+  profileKey: Type.Optional(
+    Type.String({
       minLength: 1,
-      pattern: '^[a-z0-9-]+$',
-      default: 'x-stopline-source',
-      description: 'Header, in lower case, that names the camera an image comes from.',
+      description: 'PEM file of the public key that must have signed the Profile (`stopline profile sign`).',
     }),
-    stateDir: Type.Optional(
-      Type.String({
-        minLength: 1,
-        description:
-          'Folder for what outlasts a restart: the monitors of all sources, the history of verdicts, alerts not yet delivered. Without it they are in memory only.',
-      }),
-    ),
-    historyRows: Type.Integer({
-      minimum: 0,
-      maximum: 100_000_000,
-      default: 200_000,
-      description: 'Most verdicts that the history keeps, of about 400 bytes each; in memory at most 20,000.',
-    }),
-    historyDays: Type.Integer({
-      minimum: 1,
-      maximum: 3650,
-      default: 30,
-      description: 'No verdict stays in the history for longer.',
-    }),
-    maxSources: Type.Integer({
-      minimum: 1,
-      maximum: 1_000_000,
-      default: 10_000,
+  ),
+  watchProfile: Type.Boolean({
+    default: true,
+    description: 'Look at the Profile file every second, and judge by another one when it has been replaced.',
+  }),
+  decideBy: Type.Enum(['combined', 'capture', 'content'], {
+    default: 'combined',
+    description:
+      'Detector that decides the verdict: capture (was the image taken as the reference was?), content (does it show what the reference shows?), or both combined.',
+  }),
+  blockWhen: Type.Optional(
+    Type.String({
+      minLength: 1,
       description:
-        'Most sources that are watched; images of further ones count as of the source `other`, until one has been silent for a day.',
+        'Rule by which a verdict blocks, in place of the promised rate: expectedFlipRate, pValue or score compared by > >= < <= with a number, joined by and, or; such as "expectedFlipRate > 0.1".',
     }),
-    falseAlarmEvery: Type.Integer({
-      minimum: 100,
-      maximum: 1_000_000_000,
-      default: 10_000,
-      description: 'Promise of the monitors: at most one false alarm in so many images of a source, on average.',
+  ),
+  model: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: 'File of the model that the Profile was fitted with, where it is not that of this package.',
     }),
-    staleAfterMs: Type.Integer({
-      minimum: 100,
-      maximum: 30 * 24 * 3_600_000,
-      default: 300_000,
-      description: 'A source of which no image has come for so long is stale.',
+  ),
+};
+
+/** Where the service listens, who may use it, and what it logs. */
+const serviceSettings = {
+  host: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address the service listens on.' }),
+  port: Type.Integer({ minimum: 0, maximum: 65535, default: 8080, description: 'TCP port; 0 takes a free one.' }),
+  tlsCert: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: 'PEM file of the certificate chain: the service then speaks HTTPS only.',
     }),
-    freezeAfter: Type.Integer({
-      minimum: 2,
-      maximum: 1_000_000,
-      default: 10,
-      description: 'A source that sends the same picture so many times in a row is frozen.',
-    }),
-    alertWebhook: Type.Optional(
+  ),
+  tlsKey: Type.Optional(Type.String({ minLength: 1, description: 'PEM file of the private key of `tlsCert`.' })),
+  apiKeys: Type.Optional(
+    Type.Array(
       Type.String({
-        pattern: '^https?://',
-        writeOnly: true, // such addresses often hold a token
-        description: 'Address that gets a CloudEvent by POST when the alarm of a source begins or ends.',
+        pattern: '^(inspect|read|admin)(\\+(inspect|read|admin))*:[0-9a-f]{64}$',
+        expects: 'scopes and a hash, as `stopline key` prints them',
       }),
-    ),
-    alertSecret: Type.Optional(
-      Type.String({
-        minLength: 16,
-        writeOnly: true,
-        description: 'Secret that what goes to `alertWebhook` is signed with, by the Standard Webhooks specification.',
-      }),
-    ),
-    alertSlack: Type.Optional(
-      Type.String({
-        pattern: '^https?://',
-        writeOnly: true,
-        description: 'Incoming webhook of Slack, Mattermost or the like that gets the same as text.',
-      }),
-    ),
-    alertmanager: Type.Optional(
-      Type.String({
-        pattern: '^https?://',
-        writeOnly: true,
-        description: 'Address of an Alertmanager that alarms are pushed to, such as http://127.0.0.1:9093.',
-      }),
-    ),
-    redis: Type.Optional(
-      Type.String({
-        pattern: '^rediss?://',
-        writeOnly: true,
-        description:
-          'Address of a Redis or Valkey, such as redis://127.0.0.1:6379, by which all replicas watch each source together; needs the package ioredis.',
-      }),
-    ),
-    trustedRequestId: Type.Boolean({
-      default: false,
-      description: 'Take the request id from the x-request-id header; only behind a proxy that sets it.',
-    }),
-    apiKeys: Type.Optional(
-      Type.Array(Type.String({ pattern: '^(inspect|read|admin)(\\+(inspect|read|admin))*:[0-9a-f]{64}$' }), {
+      {
         minItems: 1,
         maxItems: 1000,
         // The mark of JSON Schema for what may be given and is never shown: somebody will put the key itself here.
         writeOnly: true,
         description:
           'Hashes of the API keys that are let in, each as scopes:sha256 (`stopline key` makes one), separated by commas; required unless the host is a loopback address.',
-      }),
+      },
     ),
-    allowAnonymous: Type.Boolean({
-      default: false,
-      description: 'Listen on any address without API keys; only behind something that lets in nobody else.',
+  ),
+  allowAnonymous: Type.Boolean({
+    default: false,
+    description: 'Listen on any address without API keys; only behind something that lets in nobody else.',
+  }),
+  trustedRequestId: Type.Boolean({
+    default: false,
+    description: 'Take the request id from the x-request-id header; only behind a proxy that sets it.',
+  }),
+  sourceHeader: Type.String({
+    minLength: 1,
+    pattern: '^[a-z0-9-]+$',
+    expects: 'the name of a header: small letters, digits and hyphens',
+    default: 'x-stopline-source',
+    description: 'Header, in lower case, that names the camera an image comes from.',
+  }),
+  logLevel: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+    default: 'info',
+    description: 'Least severe level that is logged, as JSON lines on standard output.',
+  }),
+  drainTimeoutMs: Type.Integer({
+    minimum: 0,
+    maximum: 600_000,
+    default: 10_000,
+    description: 'Time that requests in flight have to finish after SIGTERM or SIGINT.',
+  }),
+};
+
+/** What one image or one client may cost; beyond it, the answer is an error and not a wait. */
+const limitSettings = {
+  maxPixels: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000_000,
+    default: 40_000_000,
+    description: 'Largest image in pixels; a progressive or interlaced one may never have more than 24 million.',
+  }),
+  maxSide: Type.Integer({
+    minimum: 1,
+    maximum: 65_535,
+    default: 16_384,
+    description: 'Longest side of an image in pixels.',
+  }),
+  maxImageMs: Type.Integer({
+    minimum: 100,
+    maximum: 600_000,
+    default: 2000,
+    description: 'A process that works on one image for longer than this is ended, and the image is refused with 422.',
+  }),
+  maxWaitMs: Type.Integer({
+    minimum: 0,
+    maximum: 600_000,
+    default: 500,
+    description:
+      'An image that would wait longer than this for a free worker is refused with 503. It is expected from the time that images took of late; under a sudden load they take longer.',
+  }),
+  bodyLimit: Type.Integer({
+    minimum: 1024,
+    maximum: 1024 * MiB,
+    default: 32 * MiB,
+    description: 'Largest request body in bytes.',
+  }),
+  bufferLimit: Type.Integer({
+    minimum: 1024,
+    maximum: 64 * 1024 * MiB,
+    default: 96 * MiB,
+    description: 'Most bytes of request bodies held in memory at once; beyond it requests are refused with 503.',
+  }),
+  headersTimeoutMs: Type.Integer({
+    minimum: 100,
+    maximum: 600_000,
+    default: 5000,
+    description: 'A connection that has not sent its headers by then gets 408.',
+  }),
+  requestTimeoutMs: Type.Integer({
+    minimum: 100,
+    maximum: 600_000,
+    default: 15_000,
+    description: 'A connection that has not sent its whole request by then gets 408.',
+  }),
+  peerRate: Type.Integer({
+    minimum: 0,
+    maximum: 1_000_000,
+    default: 0,
+    description: 'Most requests in a second from one address, beyond which it gets 429; 0 for no bound.',
+  }),
+};
+
+/** What the work runs on. */
+const runtimeSettings = {
+  threads: Type.Integer({
+    minimum: 1,
+    maximum: 256,
+    default: availableParallelism(),
+    description: 'Worker threads that decode and measure images; the default is the number of cores.',
+  }),
+  isolation: Type.Enum(['process', 'thread'], {
+    default: 'process',
+    description:
+      'Whether each worker is a process, so that an image that crashes or hangs a decoder costs nothing but its own verdict, and one more is kept ready, or a thread, which saves memory.',
+  }),
+  core: Type.Enum(['auto', 'native', 'wasm'], {
+    default: 'auto',
+    description: 'Build of the C core: the fastest that loads, or only the one named.',
+  }),
+  device: Type.Enum(['cpu', 'gpu'], {
+    default: 'cpu',
+    description:
+      'Where networks are run: gpu tries CUDA, TensorRT and WebGPU, whose answers must be those of the CPU, and falls back to it.',
+  }),
+};
+
+/** A service with `upstream` stands in front of a model server and decides what reaches it. */
+const gateSettings = {
+  upstream: Type.Optional(
+    Type.String({
+      pattern: '^https?://[^/?#]+(/[^?#]*)?$',
+      expects: 'an address such as http://model:8000, without a query',
+      description: 'Address of the model server that this service is a gate for: what it lets through goes there.',
     }),
-    peerRate: Type.Integer({
-      minimum: 0,
-      maximum: 1_000_000,
-      default: 0,
-      description: 'Most requests in a second from one address, beyond which it gets 429; 0 for no bound.',
+  ),
+  routes: Type.Optional(
+    Type.Array(routeSchema, {
+      maxItems: 100,
+      description: 'Paths of the upstream that carry images, and how each is judged; docs/gate.md has the fields.',
     }),
-    upstream: Type.Optional(
-      Type.String({
-        pattern: '^https?://[^/?#]+(/[^?#]*)?$',
-        description: 'Address of the model server that this service is a gate for: what it lets through goes there.',
-      }),
-    ),
-    mode: Type.Enum(['observe', 'enforce'], {
-      default: 'observe',
-      description: 'Whether a gate lets everything through and reports, or refuses images with the verdict block.',
-    }),
-    onError: Type.Enum(['open', 'closed'], {
-      default: 'open',
-      description: 'Whether a gate that enforces lets through what cannot be judged (open) or refuses it (closed).',
-    }),
-    share: Type.Number({
-      minimum: 0,
-      maximum: 1,
-      default: 1,
-      description: 'Share of the requests to a gate that are judged; the others are let through.',
-    }),
-    partial: Type.Boolean({
-      default: false,
+  ),
+  mode: Type.Enum(['observe', 'enforce'], {
+    default: 'observe',
+    description: 'Whether a gate lets everything through and reports, or refuses images with the verdict block.',
+  }),
+  onError: Type.Enum(['open', 'closed'], {
+    default: 'open',
+    description: 'Whether a gate that enforces lets through what cannot be judged (open) or refuses it (closed).',
+  }),
+  share: Type.Number({
+    minimum: 0,
+    maximum: 1,
+    default: 1,
+    description: 'Share of the requests to a gate that are judged; the others are let through.',
+  }),
+  partial: Type.Boolean({
+    default: false,
+    description: 'Of a batch with refused images, forward the others and name the refused ones in x-stopline-refused.',
+  }),
+  verdictTimeoutMs: Type.Integer({
+    minimum: 1,
+    maximum: 600_000,
+    default: 2000,
+    description: 'Time that a gate waits for a verdict; a later one counts as an error.',
+  }),
+  upstreamTimeoutMs: Type.Integer({
+    minimum: 1,
+    maximum: 3_600_000,
+    default: 30_000,
+    description: 'Time that the upstream has to begin its answer, and between two pieces of it.',
+  }),
+  breakerFailures: Type.Integer({
+    minimum: 1,
+    maximum: 1000,
+    default: 5,
+    description: 'Failures of the upstream in a row, or any for a second, after which it is not asked for a moment.',
+  }),
+  breakerRetryMs: Type.Integer({
+    minimum: 10,
+    maximum: 600_000,
+    default: 1000,
+    description: 'How long that moment is: then one request is let through to see whether the upstream is back.',
+  }),
+};
+
+/** How each source of images is watched. */
+const driftSettings = {
+  falseAlarmEvery: Type.Integer({
+    minimum: 100,
+    maximum: 1_000_000_000,
+    default: 10_000,
+    description: 'Promise of the monitors: at most one false alarm in so many images of a source, on average.',
+  }),
+  staleAfterMs: Type.Integer({
+    minimum: 100,
+    maximum: 30 * 24 * 3_600_000,
+    default: 300_000,
+    description: 'A source of which no image has come for so long is stale.',
+  }),
+  freezeAfter: Type.Integer({
+    minimum: 2,
+    maximum: 1_000_000,
+    default: 10,
+    description: 'A source that sends the same picture so many times in a row is frozen.',
+  }),
+  maxSources: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 10_000,
+    description:
+      'Most sources that are watched; images of further ones count as of the source `other`, until one has been silent for a day.',
+  }),
+  redis: Type.Optional(
+    Type.String({
+      pattern: '^rediss?://',
+      expects: 'an address such as redis://host:6379',
+      writeOnly: true,
       description:
-        'Of a batch with refused images, forward the others and name the refused ones in x-stopline-refused.',
+        'Address of a Redis or Valkey, such as redis://127.0.0.1:6379, by which all replicas watch each source together; needs the package ioredis.',
     }),
-    verdictTimeoutMs: Type.Integer({
-      minimum: 1,
-      maximum: 600_000,
-      default: 2000,
-      description: 'Time that a gate waits for a verdict; a later one counts as an error.',
+  ),
+};
+
+/** Where it is told that the alarm of a source begins or ends. */
+const alertSettings = {
+  alertWebhook: Type.Optional(
+    Type.String({
+      pattern: '^https?://',
+      expects: 'an address such as https://host or http://host:9000',
+      writeOnly: true, // such addresses often hold a token
+      description: 'Address that gets a CloudEvent by POST when the alarm of a source begins or ends.',
     }),
-    upstreamTimeoutMs: Type.Integer({
-      minimum: 1,
-      maximum: 3_600_000,
-      default: 30_000,
-      description: 'Time that the upstream has to begin its answer, and between two pieces of it.',
+  ),
+  alertSecret: Type.Optional(
+    Type.String({
+      minLength: 16,
+      writeOnly: true,
+      description: 'Secret that what goes to `alertWebhook` is signed with, by the Standard Webhooks specification.',
     }),
-    breakerFailures: Type.Integer({
-      minimum: 1,
-      maximum: 1000,
-      default: 5,
-      description: 'Failures of the upstream in a row, or any for a second, after which it is not asked for a moment.',
+  ),
+  alertSlack: Type.Optional(
+    Type.String({
+      pattern: '^https?://',
+      expects: 'an address such as https://host or http://host:9000',
+      writeOnly: true,
+      description: 'Incoming webhook of Slack, Mattermost or the like that gets the same as text.',
     }),
-    breakerRetryMs: Type.Integer({
-      minimum: 10,
-      maximum: 600_000,
-      default: 1000,
-      description: 'How long that moment is: then one request is let through to see whether the upstream is back.',
+  ),
+  alertmanager: Type.Optional(
+    Type.String({
+      pattern: '^https?://',
+      expects: 'an address such as https://host or http://host:9000',
+      writeOnly: true,
+      description: 'Address of an Alertmanager that alarms are pushed to, such as http://127.0.0.1:9093.',
     }),
-    routes: Type.Optional(
-      Type.Array(routeSchema, {
-        maxItems: 100,
-        description: 'Paths of the upstream that carry images, and how each is judged; docs/gate.md has the fields.',
-      }),
-    ),
-    quarantine: Type.Optional(
-      Type.String({
-        minLength: 1,
-        description:
-          'Folder, or s3://bucket/prefix, in which images that were warned of or blocked are kept, with their verdicts, to be looked at.',
-      }),
-    ),
-    quarantineShare: Type.Number({
-      minimum: 0,
-      maximum: 1,
-      default: 1,
-      description: 'Share of those images that is kept.',
+  ),
+};
+
+/** What the service keeps of its verdicts. */
+const historySettings = {
+  stateDir: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'Folder for what outlasts a restart: the monitors of all sources, the history of verdicts, alerts not yet delivered. Without it they are in memory only.',
     }),
-    quarantineImages: Type.Integer({
-      minimum: 1,
-      maximum: 1_000_000,
-      default: 10_000,
-      description: 'Most images that are kept; the oldest go first.',
+  ),
+  historyRows: Type.Integer({
+    minimum: 0,
+    maximum: 100_000_000,
+    default: 200_000,
+    description: 'Most verdicts that the history keeps, of about 400 bytes each; in memory at most 20,000.',
+  }),
+  historyDays: Type.Integer({
+    minimum: 1,
+    maximum: 3650,
+    default: 30,
+    description: 'No verdict stays in the history for longer.',
+  }),
+};
+
+/** Which images that were warned of or blocked are kept to be looked at. */
+const quarantineSettings = {
+  quarantine: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'Folder, or s3://bucket/prefix, in which images that were warned of or blocked are kept, with their verdicts, to be looked at.',
     }),
-    quarantineBytes: Type.Integer({
-      minimum: 1024,
-      maximum: Number.MAX_SAFE_INTEGER,
-      default: 1024 * MiB,
-      description: 'Most bytes of images that are kept.',
+  ),
+  quarantineShare: Type.Number({
+    minimum: 0,
+    maximum: 1,
+    default: 1,
+    description: 'Share of those images that is kept.',
+  }),
+  quarantineImages: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 10_000,
+    description: 'Most images that are kept; the oldest go first.',
+  }),
+  quarantineBytes: Type.Integer({
+    minimum: 1024,
+    maximum: Number.MAX_SAFE_INTEGER,
+    default: 1024 * MiB,
+    description: 'Most bytes of images that are kept.',
+  }),
+  quarantineDays: Type.Integer({
+    minimum: 1,
+    maximum: 3650,
+    default: 30,
+    description: 'How long an image is kept.',
+  }),
+};
+
+/** Where `score`, `fit`, `worker` and `consume` find images and share their work. */
+const runSettings = {
+  s3Endpoint: Type.Optional(
+    Type.String({
+      pattern: '^https?://',
+      expects: 'an address such as https://host or http://host:9000',
+      description: 'Address of the object store behind s3:// URLs, where it is not that of AWS.',
     }),
-    quarantineDays: Type.Integer({
-      minimum: 1,
-      maximum: 3650,
-      default: 30,
-      description: 'How long an image is kept.',
+  ),
+  queue: Type.Optional(
+    Type.String({
+      pattern: '^rediss?://',
+      expects: 'an address such as redis://host:6379',
+      description: 'Redis or Valkey that hands out the work of score --queue to workers, such as redis://host:6379.',
     }),
-    profileKey: Type.Optional(
-      Type.String({
-        minLength: 1,
-        description: 'PEM file of the public key that must have signed the Profile (`stopline profile sign`).',
-      }),
-    ),
-    tlsCert: Type.Optional(
-      Type.String({
-        minLength: 1,
-        description: 'PEM file of the certificate chain: the service then speaks HTTPS only.',
-      }),
-    ),
-    tlsKey: Type.Optional(Type.String({ minLength: 1, description: 'PEM file of the private key of `tlsCert`.' })),
+  ),
+  queueStalledMs: Type.Integer({
+    minimum: 1000,
+    maximum: 3_600_000,
+    default: 30_000,
+    description: 'A worker or consumer that has been silent for so long is taken for dead; its work goes to another.',
+  }),
+  broker: Type.Optional(
+    Type.String({
+      pattern: '^(nats|mqtts?|rediss?)://',
+      expects: 'an address such as nats://host:4222, mqtt://host or redis://host',
+      description: 'Message broker that consume takes images from, such as nats://host:4222.',
+    }),
+  ),
+};
+
+/** The settings by concern, in the order in which the documentation, `--help` and `--print-config` show them. */
+export const settingGroups = [
+  {
+    name: 'judging',
+    title: 'Judging',
+    about: 'What images are judged against, and what decides.',
+    settings: judgingSettings,
+  },
+  {
+    name: 'service',
+    title: 'Service',
+    about: 'Where the service listens, who may use it, and what it logs.',
+    settings: serviceSettings,
+  },
+  {
+    name: 'limits',
+    title: 'Limits',
+    about: 'What one image or one client may cost; beyond it, the answer is an error and not a wait.',
+    settings: limitSettings,
+  },
+  { name: 'runtime', title: 'Runtime', about: 'What the work runs on.', settings: runtimeSettings },
+  {
+    name: 'gate',
+    title: 'Gate',
+    about: 'A service with `upstream` stands in front of a model server and decides what reaches it.',
+    settings: gateSettings,
+  },
+  { name: 'drift', title: 'Drift', about: 'How each source of images is watched.', settings: driftSettings },
+  {
+    name: 'alerts',
+    title: 'Alerts',
+    about: 'Where it is told that the alarm of a source begins or ends.',
+    settings: alertSettings,
+  },
+  { name: 'history', title: 'History', about: 'What the service keeps of its verdicts.', settings: historySettings },
+  {
+    name: 'quarantine',
+    title: 'Quarantine',
+    about: 'Which images that were warned of or blocked are kept to be looked at.',
+    settings: quarantineSettings,
+  },
+  {
+    name: 'runs',
+    title: 'Runs over many images',
+    about: 'Where `score`, `fit`, `worker` and `consume` find images and share their work.',
+    settings: runSettings,
+  },
+] as const;
+
+export type SettingGroup = (typeof settingGroups)[number];
+
+/** Every setting of Stopline: type, bounds, default and meaning. The command line, the docs and the checks are made from it. */
+const configSchema = Type.Object(
+  {
+    ...judgingSettings,
+    ...serviceSettings,
+    ...limitSettings,
+    ...runtimeSettings,
+    ...gateSettings,
+    ...driftSettings,
+    ...alertSettings,
+    ...historySettings,
+    ...quarantineSettings,
+    ...runSettings,
   },
   { additionalProperties: false },
 );
@@ -401,6 +515,8 @@ export type ConfigKey = keyof Config;
 /** One setting as the command line and the documentation show it. */
 export interface Setting {
   key: ConfigKey;
+  /** The concern that it belongs to. */
+  group: SettingGroup;
   /** Name in the environment, such as `STOPLINE_MAX_WAIT_MS`. */
   env: string;
   /** Name on the command line, such as `--max-wait-ms`. */
@@ -413,16 +529,23 @@ export interface Setting {
 
 export const schemas = configSchema.properties as unknown as Record<ConfigKey, TSchema & Record<string, unknown>>;
 
+/** A number from 0 to 1 may also be written in percent. */
+export function isShare(schema: Record<string, unknown>): boolean {
+  return schema.type === 'number' && schema.minimum === 0 && schema.maximum === 1;
+}
+
 function expectation(schema: Record<string, unknown>): string {
   if (Array.isArray(schema.enum)) return `one of ${schema.enum.join(', ')}`;
   if (schema.type === 'integer') return `an integer from ${schema.minimum} to ${schema.maximum}`;
+  if (isShare(schema)) return 'a share from 0 to 1, or from 0% to 100%';
   if (schema.type === 'number') return `a number from ${schema.minimum} to ${schema.maximum}`;
   if (schema.type === 'boolean') return 'true or false';
   if (schema.type === 'object') return `an object in JSON with ${Object.keys(schema.properties as object).join(', ')}`;
   if (schema.type === 'array') {
     const item = schema.items as Record<string, unknown>;
-    return `up to ${schema.maxItems} of: ${expectation(item)}`;
+    return `a list of up to ${schema.maxItems}, each ${expectation(item)}`;
   }
+  if (schema.expects !== undefined) return String(schema.expects);
   if (schema.pattern !== undefined) return `a text that fits ${schema.pattern}`;
   return 'a text that is not empty';
 }
@@ -431,12 +554,15 @@ function words(key: string, separator: string): string {
   return key.replace(/[A-Z]/g, (letter) => `${separator}${letter.toLowerCase()}`);
 }
 
-/** All settings in the order of the schema. */
-export const settings: readonly Setting[] = (Object.keys(schemas) as ConfigKey[]).map((key) => ({
-  key,
-  env: `STOPLINE_${words(key, '_').toUpperCase()}`,
-  flag: `--${words(key, '-')}`,
-  expects: expectation(schemas[key]),
-  description: String(schemas[key].description),
-  default: schemas[key].default,
-}));
+/** All settings, group by group. */
+export const settings: readonly Setting[] = settingGroups.flatMap((group) =>
+  (Object.keys(group.settings) as ConfigKey[]).map((key) => ({
+    key,
+    group,
+    env: `STOPLINE_${words(key, '_').toUpperCase()}`,
+    flag: `--${words(key, '-')}`,
+    expects: expectation(schemas[key]),
+    description: String(schemas[key].description),
+    default: schemas[key].default,
+  })),
+);

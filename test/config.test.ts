@@ -1,10 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Value from 'typebox/value';
 import { afterAll, describe, expect, it } from 'vitest';
-import { describeConfig, loadConfig } from '../src/config.ts';
+import { describeConfig, findSimilar, listConfig, loadConfig, parseShare } from '../src/config.ts';
 import { StoplineError } from '../src/errors.ts';
-import { settings } from '../src/settings.ts';
+import { isShare, schemas, settingGroups, settings } from '../src/settings.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'stopline-config-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -15,7 +16,7 @@ function file(content: unknown): string {
   return path;
 }
 
-function catchMessage(run: () => unknown): string {
+function readMessage(run: () => unknown): string {
   try {
     run();
   } catch (error) {
@@ -27,52 +28,16 @@ function catchMessage(run: () => unknown): string {
 }
 
 describe('loadConfig', () => {
-  it('gives the documented defaults', () => {
+  it('gives defaults that keep their own bounds and fit together, and nothing that was not asked for', () => {
     const { config, sources } = loadConfig({ env: {} });
-    expect(config).toEqual({
-      watchProfile: true,
-      decideBy: 'combined',
-      mode: 'observe',
-      onError: 'open',
-      share: 1,
-      partial: false,
-      verdictTimeoutMs: 2000,
-      upstreamTimeoutMs: 30000,
-      breakerFailures: 5,
-      breakerRetryMs: 1000,
-      quarantineShare: 1,
-      quarantineImages: 10000,
-      quarantineBytes: 1073741824,
-      quarantineDays: 30,
-      host: '127.0.0.1',
-      port: 8080,
-      threads: availableParallelism(),
-      maxWaitMs: 500,
-      headersTimeoutMs: 5000,
-      requestTimeoutMs: 15000,
-      bodyLimit: 33554432,
-      bufferLimit: 100663296,
-      maxPixels: 40000000,
-      maxSide: 16384,
-      drainTimeoutMs: 10000,
-      core: 'auto',
-      queueStalledMs: 30_000,
-      device: 'cpu',
-      logLevel: 'info',
-      sourceHeader: 'x-stopline-source',
-      trustedRequestId: false,
-      allowAnonymous: false,
-      historyRows: 200_000,
-      historyDays: 30,
-      maxSources: 10_000,
-      falseAlarmEvery: 10_000,
-      staleAfterMs: 300_000,
-      freezeAfter: 10,
-      peerRate: 0,
-      isolation: 'process',
-      maxImageMs: 2000,
-    });
+    for (const { key, default: value } of settings) expect(config[key], key).toEqual(value);
     expect(new Set(Object.values(sources))).toEqual(new Set(['default']));
+    // What a new user gets without a word: reachable from this machine only, watching, never refusing.
+    expect(config).toMatchObject({ host: '127.0.0.1', mode: 'observe', onError: 'open', allowAnonymous: false });
+    expect(config.headersTimeoutMs).toBeLessThan(config.requestTimeoutMs);
+    expect(config.bodyLimit).toBeLessThanOrEqual(config.bufferLimit);
+    // Whoever waits for a verdict must outlast the wait for a worker, or each overload would be a timeout.
+    expect(config.maxWaitMs).toBeLessThan(config.verdictTimeoutMs);
   });
 
   it('lets flags win over the environment, the environment over the file, the file over defaults', () => {
@@ -97,134 +62,158 @@ describe('loadConfig', () => {
     ]);
   });
 
-  it('reads every setting from its environment variable and from its flag', () => {
-    const other: Record<string, unknown> = {
-      profile: 'camera.stopline',
-      decideBy: 'content',
-      blockWhen: 'pValue < 0.01',
-      host: '0.0.0.0',
-      port: 9,
-      threads: 3,
-      maxWaitMs: 7,
-      headersTimeoutMs: 200,
-      requestTimeoutMs: 300,
-      bodyLimit: 2048,
-      bufferLimit: 4096,
-      maxPixels: 5,
-      maxSide: 6,
-      drainTimeoutMs: 0,
-      core: 'native',
-      device: 'gpu',
-      logLevel: 'silent',
-      trustedRequestId: true,
-      apiKeys: [`inspect+read:${'0a'.repeat(32)}`, `admin:${'1b'.repeat(32)}`],
-      allowAnonymous: true,
-      peerRate: 50,
-      isolation: 'thread',
-      maxImageMs: 200,
-      profileKey: 'release.pub',
-      tlsCert: 'cert.pem',
-      tlsKey: 'key.pem',
-      stateDir: 'state',
-      historyRows: 7,
-      historyDays: 8,
-      maxSources: 9,
-      falseAlarmEvery: 500,
-      staleAfterMs: 1000,
-      freezeAfter: 3,
-      alertWebhook: 'https://ops.example/hook?token=t0ken',
-      alertSecret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
-      alertSlack: 'https://chat.example/services/t0ken',
-      alertmanager: 'http://127.0.0.1:9093',
-      redis: 'redis://:t0ken@127.0.0.1:6379',
-      sourceHeader: 'x-camera',
-      model: 'classifier.onnx',
-      watchProfile: false,
-      upstream: 'http://model:8000/prefix',
-      mode: 'enforce',
-      onError: 'closed',
-      share: 0.25,
-      partial: true,
-      verdictTimeoutMs: 300,
-      upstreamTimeoutMs: 400,
-      breakerFailures: 2,
-      breakerRetryMs: 500,
-      quarantine: 'kept/',
-      quarantineShare: 0.5,
-      quarantineImages: 100,
-      quarantineBytes: 4096,
-      quarantineDays: 7,
-      routes: [{ path: '/classify', protocol: 'image', mode: 'observe', tensor: { mean: [0.5] } }],
-      s3Endpoint: 'http://127.0.0.1:9000',
-      queue: 'rediss://queue:6380',
-      queueStalledMs: 2000,
-      broker: 'mqtts://broker',
-    };
-    const formatSetting = (key: string) => (key === 'routes' ? JSON.stringify(other[key]) : String(other[key]));
-    expect(settings.map((setting) => setting.key).sort()).toEqual(Object.keys(other).sort());
-    const env = Object.fromEntries(settings.map((setting) => [setting.env, formatSetting(setting.key)]));
-    expect(loadConfig({ env }).config).toEqual(other);
-    const flags = Object.fromEntries(settings.map((setting) => [setting.key, formatSetting(setting.key)]));
-    expect(loadConfig({ env: {}, flags }).config).toEqual(other);
-    expect(settings.find((setting) => setting.key === 'maxWaitMs')).toMatchObject({
+  /** A value of the setting that is not its default, as somebody would type it. */
+  function writeOther(key: (typeof settings)[number]['key']): string {
+    const schema = schemas[key];
+    const value = schema.default;
+    if (Array.isArray(schema.enum)) return schema.enum.find((word) => word !== value);
+    if (schema.type === 'boolean') return String(!value);
+    if (isShare(schema)) return '12.5%';
+    if (schema.type === 'integer') {
+      const least = schema.minimum as number;
+      return String(value === least + 1 ? least + 2 : least + 1);
+    }
+    if (key === 'routes') return JSON.stringify([{ path: '/classify', protocol: 'image', tensor: { mean: [0.5] } }]);
+    if (schema.type === 'array') return [`inspect+read:${'0a'.repeat(32)}`, `admin:${'1b'.repeat(32)}`].join(', ');
+    // The example in the description or the expectation is one that works.
+    return /\b\w+:\/\/[\w.:-]+/.exec(`${schema.expects}`)?.[0] ?? 'a-text-of-16-letters';
+  }
+  /** Settings that want others beside them. */
+  const beside: Record<string, Record<string, string>> = {
+    STOPLINE_TLS_CERT: { STOPLINE_TLS_KEY: 'key.pem' },
+    STOPLINE_TLS_KEY: { STOPLINE_TLS_CERT: 'cert.pem' },
+    STOPLINE_REQUEST_TIMEOUT_MS: { STOPLINE_HEADERS_TIMEOUT_MS: '100' },
+  };
+
+  it.each(settings)('takes $key from the environment, as an option and from a file, and gives the same', (setting) => {
+    const { key, env } = setting;
+    const text = writeOther(key);
+    const { config, sources } = loadConfig({ env: { [env]: text, ...beside[env] } });
+    expect(config[key]).not.toEqual(setting.default);
+    expect(Value.Check(schemas[key], config[key])).toBe(true);
+    expect(sources[key]).toBe('environment');
+    const others = beside[env] ?? {};
+    expect(loadConfig({ env: others, flags: { [key]: text } }).config[key]).toEqual(config[key]);
+    expect(loadConfig({ env: others, file: file({ [key]: config[key] }) }).config[key]).toEqual(config[key]);
+  });
+
+  it.each(settings.filter(({ key }) => ['integer', 'number'].includes(`${schemas[key].type}`)))(
+    'takes the bounds of $key and nothing beyond',
+    ({ key, env, expects }) => {
+      const { minimum, maximum } = schemas[key] as unknown as { minimum: number; maximum: number };
+      const others = key === 'headersTimeoutMs' ? { STOPLINE_REQUEST_TIMEOUT_MS: '600000' } : (beside[env] ?? {});
+      const most = key === 'headersTimeoutMs' ? maximum - 1 : maximum;
+      const least = key === 'requestTimeoutMs' ? minimum + 1 : minimum;
+      for (const value of [least, most]) {
+        expect(loadConfig({ env: { ...others, [env]: `${value}` } }).config[key]).toBe(value);
+      }
+      for (const value of [minimum - 1, maximum + 1]) {
+        const message = readMessage(() => loadConfig({ env: { ...others, [env]: `${value}` } }));
+        expect(message).toContain(`Expected ${env} to be ${expects} but received `);
+        expect(message).toContain(`${value}`);
+      }
+    },
+  );
+
+  it('has every setting in one group, and names that cannot be mistaken for each other', () => {
+    const keys = settings.map(({ key }) => key);
+    expect(new Set(keys).size).toBe(keys.length);
+    expect(keys.sort()).toEqual(Object.keys(schemas).sort());
+    expect(new Set(settings.map(({ env }) => env)).size).toBe(keys.length);
+    expect(settings.find(({ key }) => key === 'maxWaitMs')).toMatchObject({
       env: 'STOPLINE_MAX_WAIT_MS',
       flag: '--max-wait-ms',
       expects: 'an integer from 0 to 600000',
+      group: { name: 'limits' },
     });
+    for (const { about } of settingGroups) expect(about).toMatch(/^[A-Z].*\.$/);
+    for (const { description, expects } of settings) {
+      expect(description).toMatch(/^[A-Z].*\.$/s);
+      // A person cannot read a regular expression.
+      expect(expects).not.toMatch(/[\^$\\|]/);
+    }
   });
 
   it.each([
-    [{ STOPLINE_PORT: 'http' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received "http"'],
-    [{ STOPLINE_SHARE: '2' }, 'Expected STOPLINE_SHARE to be a number from 0 to 1 but received 2'],
+    [{ STOPLINE_PORT: 'http' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received "http".'],
+    [
+      { STOPLINE_SHARE: '200%' },
+      'Expected STOPLINE_SHARE to be a share from 0 to 1, or from 0% to 100% but received 2.',
+    ],
     [
       { STOPLINE_UPSTREAM: 'model:8000' },
-      'Expected STOPLINE_UPSTREAM to be a text that fits ^https?://[^/?#]+(/[^?#]*)?$ but received "model:8000"',
+      'Expected STOPLINE_UPSTREAM to be an address such as http://model:8000, without a query but received "model:8000".',
     ],
-    [{ STOPLINE_PORT: '' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received ""'],
-    [{ STOPLINE_PORT: '1.5' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received "1.5"'],
-    [{ STOPLINE_PORT: '65536' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received 65536'],
-    [{ STOPLINE_CORE: 'gpu' }, 'Expected STOPLINE_CORE to be one of auto, native, wasm but received "gpu"'],
+    [{ STOPLINE_PORT: '' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received "".'],
+    [{ STOPLINE_PORT: '1.5' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received "1.5".'],
+    [{ STOPLINE_PORT: '65536' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received 65536.'],
+    [{ STOPLINE_CORE: 'gpu' }, 'Expected STOPLINE_CORE to be one of auto, native, wasm but received "gpu".'],
     [
       { STOPLINE_TRUSTED_REQUEST_ID: 'yes' },
-      'Expected STOPLINE_TRUSTED_REQUEST_ID to be true or false but received "yes"',
+      'Expected STOPLINE_TRUSTED_REQUEST_ID to be true or false but received "yes".',
     ],
-    [{ STOPLINE_PROFILE: '' }, 'Expected STOPLINE_PROFILE to be a text that is not empty but received ""'],
+    [{ STOPLINE_PROFILE: '' }, 'Expected STOPLINE_PROFILE to be a text that is not empty but received "".'],
     [
       { STOPLINE_REQUEST_TIMEOUT_MS: '5000' },
-      'Expected headersTimeoutMs to be less than requestTimeoutMs but received 5000 and 5000',
+      'Expected headersTimeoutMs to be less than requestTimeoutMs but received 5000 and 5000.',
     ],
   ])('names the variable, the expectation and the value: %j', (env, message) => {
-    expect(catchMessage(() => loadConfig({ env }))).toBe(message);
+    expect(readMessage(() => loadConfig({ env }))).toBe(message);
   });
 
-  it('refuses unknown keys wherever they stand', () => {
-    const path = file({ prot: 1 });
-    expect(catchMessage(() => loadConfig({ env: {}, file: path }))).toMatch(
-      /^Expected a known setting in the config file .*\(profile, decideBy, blockWhen, host, port, .*\) but received "prot"$/,
+  it('refuses unknown keys wherever they stand, and says which was probably meant', () => {
+    expect(readMessage(() => loadConfig({ env: {}, file: file({ prot: 1 }) }))).toMatch(
+      /^Expected a known setting in the config file .* but received "prot". Did you mean port\? docs\/settings.md lists all\.$/,
     );
-    expect(catchMessage(() => loadConfig({ env: { STOPLINE_PROT: '1' } }))).toMatch(/environment .*"STOPLINE_PROT"$/);
-    expect(catchMessage(() => loadConfig({ env: {}, flags: { prot: 1 } as never }))).toMatch(/as an option .*"prot"$/);
-    expect(catchMessage(() => loadConfig({ env: {}, file: file('{"__proto__": {"port": 1}}') }))).toMatch(
-      /"__proto__"$/,
+    expect(readMessage(() => loadConfig({ env: { STOPLINE_PROFLE: '1' } }))).toMatch(
+      /in the environment .*"STOPLINE_PROFLE"\. Did you mean STOPLINE_PROFILE\?/,
+    );
+    expect(readMessage(() => loadConfig({ env: {}, flags: { prot: 1 } as never }))).toMatch(/as an option .*"prot"/);
+    expect(readMessage(() => loadConfig({ env: {}, file: file('{"__proto__": {"port": 1}}') }))).toMatch(
+      /"__proto__"\. docs\/settings\.md lists all\.$/,
     );
     expect(({} as Record<string, unknown>).port).toBeUndefined();
   });
 
+  it.each(settings)('knows $key with a letter missing, doubled, or swapped', ({ key }) => {
+    const keys = settings.map((setting) => setting.key);
+    const middle = Math.ceil(key.length / 2);
+    const wrong = [
+      key.slice(0, middle) + key.slice(middle + 1),
+      key.slice(0, middle) + key[middle - 1] + key.slice(middle),
+      key.slice(0, middle - 1) + key[middle] + key[middle - 1] + key.slice(middle + 1),
+    ];
+    for (const name of wrong) if (!keys.includes(name as never)) expect(findSimilar(name, keys), name).toBe(key);
+    expect(findSimilar('zzzzzzzzzz', keys)).toBeUndefined();
+  });
+
+  it('reads shares with and without a percent sign, to the digit', () => {
+    const read = ['0.07', '7%', '0.07 %', '.5', '5.%', '1e-3', '100%', '0'].map(parseShare);
+    expect(read).toEqual([0.07, 0.07, 0.0007, 0.5, 0.05, 0.001, 1, 0]);
+    expect(['', '%', 'x', '1%%', '0x1', 'Infinity', '1 0%'].map(parseShare)).toEqual(new Array(7).fill(undefined));
+    expect(loadConfig({ env: {}, file: file({ quarantineShare: '1%' }) }).config.quarantineShare).toBe(0.01);
+  });
+
   it('does not turn text in the config file into numbers', () => {
-    expect(catchMessage(() => loadConfig({ env: {}, file: file({ port: '80' }) }))).toMatch(
-      /port in .* to be an integer from 0 to 65535 but received "80"$/,
+    expect(readMessage(() => loadConfig({ env: {}, file: file({ port: '80' }) }))).toMatch(
+      /port in .* to be an integer from 0 to 65535 but received "80"\.$/,
     );
   });
 
   it('says what is wrong with a config file', () => {
-    expect(catchMessage(() => loadConfig({ env: {}, file: join(folder, 'absent.json') }))).toMatch(
+    expect(readMessage(() => loadConfig({ env: {}, file: join(folder, 'absent.json') }))).toMatch(
       /readable file .*ENOENT/,
     );
-    expect(catchMessage(() => loadConfig({ env: {}, file: file('{"port": ') }))).toMatch(
-      /^Expected JSON in the config file/,
+    expect(readMessage(() => loadConfig({ env: {}, file: file('{"port": ') }))).toMatch(
+      /^Expected JSON in the config file .* breaks off/,
     );
-    expect(catchMessage(() => loadConfig({ env: {}, file: file([1]) }))).toMatch(
-      /^Expected an object .* received \[1\]$/,
+    // V8 quotes what stands where JSON breaks.
+    const secret = '{\n  "alertSecret": "s3cret-s3cret-s3cret" oops }';
+    const message = readMessage(() => loadConfig({ env: {}, file: file(secret) }));
+    expect(message).toMatch(/in line 2, column 41\.$/);
+    expect(message).not.toContain('s3cret');
+    expect(readMessage(() => loadConfig({ env: {}, file: file([1]) }))).toMatch(
+      /^Expected an object .* received a list\.$/,
     );
   });
 
@@ -245,10 +234,10 @@ describe('loadConfig', () => {
 describe('describeConfig', () => {
   it('never shows an API key, also not one that was put where its hash belongs', () => {
     const key = 'stopline_a-key-that-nobody-must-see';
-    expect(catchMessage(() => loadConfig({ env: { STOPLINE_API_KEYS: key } }))).toMatch(
+    expect(readMessage(() => loadConfig({ env: { STOPLINE_API_KEYS: key } }))).toMatch(
       /^Expected STOPLINE_API_KEYS to be /,
     );
-    expect(catchMessage(() => loadConfig({ env: { STOPLINE_API_KEYS: key } }))).not.toContain(key);
+    expect(readMessage(() => loadConfig({ env: { STOPLINE_API_KEYS: key } }))).not.toContain(key);
     const hash = 'c4'.repeat(32);
     const text = describeConfig(loadConfig({ env: { STOPLINE_API_KEYS: `inspect:${hash}` } }));
     expect(text).toMatch(/^apiKeys +\(not shown\) +\(environment\)$/m);
@@ -265,20 +254,46 @@ describe('describeConfig', () => {
     };
     expect(describeConfig(loadConfig({ env }))).not.toContain('t0ken');
     for (const name of Object.keys(env)) {
-      expect(catchMessage(() => loadConfig({ env: { [name]: 't0ken' } }))).not.toContain('t0ken');
+      expect(readMessage(() => loadConfig({ env: { [name]: 't0ken' } }))).not.toContain('t0ken');
     }
   });
 
   it('wants the certificate and its key together', () => {
-    expect(catchMessage(() => loadConfig({ env: { STOPLINE_TLS_CERT: 'cert.pem' } }))).toContain('tlsCert and tlsKey');
+    expect(readMessage(() => loadConfig({ env: { STOPLINE_TLS_CERT: 'cert.pem' } }))).toContain('tlsCert and tlsKey');
   });
 
-  it('prints one line a setting with its value and source', () => {
+  it('hides user, password and tokens in every address that it shows, and in errors', () => {
+    // The kind: every setting that takes an address.
+    const addresses = settings.filter(({ expects }) => expects.startsWith('an address'));
+    expect(addresses.map(({ key }) => key).sort()).toEqual(
+      ['alertSlack', 'alertWebhook', 'alertmanager', 'broker', 'queue', 'redis', 's3Endpoint', 'upstream'].sort(),
+    );
+    for (const { env, expects } of addresses) {
+      const [, scheme] = /(\w+):\/\//.exec(expects) as RegExpExecArray;
+      for (const user of ['me:s3cret', ':s3cret', 's3cret', 'me:s3cret@more', 'me:a b/s3cret', 'me:"s3cret']) {
+        const loaded = loadConfig({ env: { [env]: `${scheme}://${user}@host:1234/path` } });
+        for (const text of [describeConfig(loaded), JSON.stringify(listConfig(loaded))]) {
+          expect(text).not.toContain('s3cret');
+        }
+        const wrong = { [env]: `gopher://${user}@host` };
+        expect(readMessage(() => loadConfig({ env: wrong }))).not.toContain('s3cret');
+      }
+    }
+    const query = loadConfig({ env: { STOPLINE_S3_ENDPOINT: 'https://host/?region=eu&access_token=s3cret&x=1' } });
+    expect(describeConfig(query)).toMatch(/"https:\/\/host\/\?region=eu&access_token=\*\*\*&x=1"/);
+    // The address itself is what is looked for when something does not connect.
+    expect(describeConfig(loadConfig({ env: { STOPLINE_BROKER: 'nats://me:s3cret@host:4222' } }))).toContain(
+      '"nats://***@host:4222"',
+    );
+  });
+
+  it('prints one line a setting with its value and source, under the heading of its concern', () => {
     const text = describeConfig(loadConfig({ env: { STOPLINE_CORE: 'wasm' }, flags: { port: '0' } }));
-    const lines = text.split('\n');
-    expect(lines).toHaveLength(settings.length);
+    const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('# '));
+    expect(lines.map((line) => line.split(' ')[0])).toEqual(settings.map(({ key }) => key));
+    expect(text.match(/^# .*$/gm)).toEqual(settingGroups.map(({ title }) => `# ${title}`));
     expect(lines.find((line) => line.startsWith('core'))).toMatch(/^core +"wasm" +\(environment\)$/);
     expect(lines.find((line) => line.startsWith('port'))).toMatch(/^port +0 +\(flag\)$/);
-    expect(lines.find((line) => line.startsWith('profile'))).toMatch(/^profile +\(none\) +\(default\)$/);
+    expect(lines.find((line) => /^profile /.test(line))).toMatch(/^profile +\(none\) +\(default\)$/);
   });
 });

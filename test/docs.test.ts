@@ -58,7 +58,7 @@ describe('the README', () => {
     for (const line of lines) {
       const [, command, rest] = /stopline -- (\w+)([^|]*)/.exec(line)!;
       if (!help.has(command)) {
-        const { code, stdout } = await stopline([command, '--help']);
+        const { code, stdout } = await stopline([command, '--help-all']);
         expect(code, command).toBe(0);
         help.set(command, stdout);
       }

@@ -27,12 +27,13 @@ describe('package.json', () => {
     const entries = Object.values<string | { default: string; types: string }>(description.exports);
     const compiled = entries.flatMap((entry) => (typeof entry === 'string' ? [] : [entry.default, entry.types]));
     expect(compiled.length).toBeGreaterThan(3);
-    compiled.push(description.bin.stopline);
     for (const path of compiled) {
       const source = path.replace(/^(\.\/)?dist/, 'src').replace(/\.(js|d\.ts)$/, '.ts');
       expect(existsSync(root + source), source).toBe(true);
     }
-    expect(readFileSync(`${root}src/cli/main.ts`, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+    // Copied as it is, so that a Node that is too old can read it in a checkout, too.
+    const start = description.bin.stopline.replace(/^dist/, 'src');
+    expect(readFileSync(root + start, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
   });
 });
 

@@ -1,5 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { checkPopulation, defaultMaxDistance, defaultShares } from '../drift/check.ts';
 import { createPopulation } from '../drift/population.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
@@ -10,7 +10,7 @@ import { createPool } from '../run/pool.ts';
 import type { Row } from '../run/rows/row.ts';
 import { type FindingsFormat, findingsFormats, formatFindings, listFindings, toJson } from './findings.ts';
 import { interruptible } from './interrupt.ts';
-import { configWithProfile, settingOption } from './options.ts';
+import { configWithProfile, settingOption, shareOption } from './options.ts';
 import { startProgress } from './progress.ts';
 import { commandLine, print } from './terminal.ts';
 
@@ -32,7 +32,6 @@ interface CheckFlags {
 
 export function checkCommand(): Command {
   return new Command('check')
-    .summary('does this data set match the reference? For CI: exit status 0 or 1')
     .description(
       'Judges every image under the paths and compares them, as a population, with the reference: the shares that are ' +
         'warned about and blocked, and the distribution of every statistic. It fails only on evidence: where the lower end ' +
@@ -71,16 +70,6 @@ Examples:
 Exit status: 0 the images match the reference, 1 they do not (drift), 2 usage, else as docs/errors.md says.`,
     )
     .action(runCheck);
-}
-
-/** A share: 0.01 or 1%. */
-function shareOption(flags: string, description: string): Option {
-  return new Option(flags, description).argParser((text) => {
-    const [, digits, sign] = /^([0-9]*\.?[0-9]+)\s*(%?)$/.exec(text.trim()) ?? [];
-    const share = Number(digits) / (sign ? 100 : 1);
-    if (digits === undefined || share > 1) throw new InvalidArgumentError('Expected a share such as 1% or 0.01.');
-    return share;
-  });
 }
 
 async function runCheck(paths: string[], flags: CheckFlags): Promise<void> {

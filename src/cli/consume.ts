@@ -36,7 +36,6 @@ const servers: Record<BrokerKind, string> = {
 
 export function consumeCommand(): Command {
   return new Command('consume')
-    .summary('judge images from a message broker, and publish the verdicts')
     .description(
       'Takes images, or JSON that names or holds one ("path", or "image" as base64, and "id"), and publishes the row of each ' +
         'with its id. A message is done with when its row is published: one that was at work in a consumer that died is ' +
@@ -60,7 +59,7 @@ export function consumeCommand(): Command {
     .addHelpText(
       'after',
       `
-Example:
+Examples:
   ${commandLine('consume', '--from', 'nats', '--topic', 'camera.images', '--publish', 'camera.verdicts', '--profile', 'camera.stopline')}`,
     )
     .action(runConsume);

@@ -8,7 +8,7 @@ import { decode } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits, type Frame } from '../image/frame.ts';
 import { listImages } from '../run/inputs/folder.ts';
-import { drawSheet } from './demo/contactsheet.ts';
+import { drawCauses } from './causespage.ts';
 import { numberOption } from './options.ts';
 import { commandLine, count, note, print, printable, table } from './terminal.ts';
 
@@ -23,16 +23,15 @@ interface Flags {
 
 export function corruptCommand(): Command {
   return new Command('corrupt')
-    .summary('simulate a cause (rain, blur, JPEG...) on images, or draw all of them on one sheet')
     .description(
-      'Simulates one cause on an image or on every image of a folder and writes PNG files, or draws every cause on one contact\n' +
-        'sheet. These are the causes that fit learns to name and that its power report lists. The same seed gives the same pixels.',
+      'Simulates one cause on an image or on every image of a folder and writes PNG files, or draws every cause on one ' +
+        'HTML page. These are the causes that fit learns to name and that its power report lists. The same seed gives the same pixels.',
     )
     .argument('[path]', 'a JPEG, PNG or WebP file, or a folder (with --cause)')
     .option('--cause <NAME>', 'what to simulate; --list shows the names')
-    .addOption(numberOption('--severity <N>', '1 (mild) to 5 (severe); default 3, and 1, 3 and 5 on a sheet'))
-    .option('--all', 'draw a contact sheet of all causes')
-    .option('--out <PATH>', 'a folder for --cause, a PNG file for --all')
+    .addOption(numberOption('--severity <N>', '1 (mild) to 5 (severe) (default: 3, and 1, 3 and 5 on a page)'))
+    .option('--all', 'draw all causes on one HTML page')
+    .option('--out <PATH>', 'a folder for --cause, an HTML file for --all')
     .addOption(numberOption('--seed <N>', 'where drops sit and which way rain falls').default(1))
     .option('--list', 'list the causes and end')
     .addHelpText(
@@ -41,7 +40,7 @@ export function corruptCommand(): Command {
 Examples:
   ${commandLine('corrupt', '--list')}
   ${commandLine('corrupt', 'frame.jpg', '--cause', 'rain', '--severity', '3', '--out', 'rainy/')}
-  ${commandLine('corrupt', 'frame.jpg', '--all', '--out', 'sheet.png')}
+  ${commandLine('corrupt', 'frame.jpg', '--all', '--out', 'causes.html')}
 
 Images above the inspection size are written at the size at which Stopline inspects them. In a folder the seed grows by one
 from image to image.`,
@@ -64,7 +63,7 @@ async function runCorrupt(path: string | undefined, flags: Flags): Promise<void>
   if (!Number.isSafeInteger(flags.seed)) {
     throw new StoplineError('OPTION_INVALID', `Expected a whole number for --seed but received ${flags.seed}.`);
   }
-  if (cause === undefined) await writeSheet(path, out, severity, flags.seed);
+  if (cause === undefined) await writeCauses(path, out, severity, flags.seed);
   else await writeImages(path, cause, severity ?? 3, out, flags.seed);
 }
 
@@ -136,20 +135,13 @@ async function writeImages(path: string, cause: string, severity: Severity, out:
   print(`${count(written.size, 'image')} with ${cause} at severity ${severity} in ${printable(out)}${left}`);
 }
 
-/** All causes: two to a row at severities 1, 3 and 5, or a grid at one severity that starts with the original. */
-async function writeSheet(path: string, out: string, severity: Severity | undefined, seed: number): Promise<void> {
-  const frame = await readFrame(path);
-  const severities: readonly Severity[] = severity === undefined ? [1, 3, 5] : [severity];
-  const cells = severity === undefined ? [] : [{ frame, label: 'original' }];
-  for (const { name } of corruptions) {
-    for (const level of severities) {
-      cells.push({
-        frame: await corrupt(frame, name, level, seed),
-        label: severity === undefined ? `${name} ${level}` : name,
-      });
-    }
+/** All causes, at severities 1, 3 and 5 where none is asked for. */
+async function writeCauses(path: string, out: string, severity: Severity | undefined, seed: number): Promise<void> {
+  if (!/\.html?$/i.test(out)) {
+    throw new StoplineError('OPTION_INVALID', `Expected --all with an .html file for --out but received "${out}".`);
   }
-  const title = `${basename(path)} ${severity === undefined ? '' : `at severity ${severity}`}`;
-  await write(out, await drawSheet({ title, columns: 6, thumbnailWidth: 240, cells }));
+  const severities: readonly Severity[] = severity === undefined ? [1, 3, 5] : [severity];
+  const text = await drawCauses(await readFrame(path), { title: basename(path), severities, seed });
+  await write(out, Buffer.from(text));
   print(`${count(corruptions.length, 'cause')} on ${printable(out)}`);
 }

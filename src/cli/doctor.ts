@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import sharp from 'sharp';
@@ -7,13 +6,14 @@ import type { CoreInfo } from '../core/core.ts';
 import { loadCore } from '../core/index.ts';
 import { loadNative, nativeVariants } from '../core/native.ts';
 import { loadWasm } from '../core/wasm.ts';
-import { asStoplineError } from '../errors.ts';
+import { asStoplineError, type ErrorJson } from '../errors.ts';
 import { decode, decodeRule, decoderVersion } from '../image/decode.ts';
 import { examineDefaultModel } from '../image/embedding/choose.ts';
 import { examineOnnxRuntime, type OnnxFindings } from '../image/embedding/onnx.ts';
 import { examineTensorflow } from '../image/embedding/tfjs.ts';
 import { checkLoaders } from '../image/loaders.ts';
 import { checkVersions } from '../server/versions.ts';
+import { version } from '../version.ts';
 import { encodeFrame, renderFrame } from './demo/camera/camera.ts';
 import { commandLine, print, printable, printJson, styled, table } from './terminal.ts';
 
@@ -28,7 +28,7 @@ interface Findings {
   usable: boolean;
   versions: Record<string, string>;
   decode: { rule: string; decoder: string };
-  core: CoreInfo | { error: { code: string; message: string } };
+  core: CoreInfo | { error: ErrorJson };
   /** Instruction sets of the native build that this processor runs, fastest first. */
   nativeVariants: string[];
   threads: { cores: number; workers: number; decoding: number };
@@ -50,7 +50,6 @@ const coreTolerance = 1e-6;
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .summary('say what runs here, and whether it works')
     .description('Prints versions, which build of the C core runs and why not the faster one, and runs a self-test.')
     .option('--json', 'print the findings as JSON')
     .addOption(
@@ -68,7 +67,6 @@ export function doctorCommand(): Command {
 }
 
 async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   const hints: string[] = [];
   let core: Findings['core'];
   try {

@@ -42,7 +42,6 @@ interface Replay {
 
 export function driftCommand(): Command {
   return new Command('drift')
-    .summary('replay recorded images or score rows: when would each alarm have come?')
     .description(
       'Goes through the images under the paths in the order of their names, or through the rows that score wrote (.jsonl) in ' +
         'their order, watches each source as a service does, and prints when it would have changed state, and why.',

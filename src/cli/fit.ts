@@ -14,7 +14,7 @@ import { saveProfile } from '../profile/file.ts';
 import type { Shard } from '../run/inputs/item.ts';
 import { type InputFlags, inputOptions, openInputs, pathsHelp } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
-import { addSimulations, numberOption, settingOption } from './options.ts';
+import { addSimulations, numberOption, settingOption, shareOption } from './options.ts';
 import { checkWritable, makeFolder } from './output.ts';
 import { startStages } from './progress.ts';
 import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
@@ -44,7 +44,6 @@ const listed = 5;
 
 export function fitCommand(): Command {
   const command = new Command('fit')
-    .summary('learn what the reference images look like: images -> Profile')
     .description(
       'Measures every image under the paths and writes one Profile file. All are fitted; what a clean image scores is learnt ' +
         'by leaving out whole groups in turn, so all of them count for the false-alarm rates that can be promised. Bad ' +
@@ -63,8 +62,8 @@ export function fitCommand(): Command {
       'what is never cut in two: folder, none, or a regular expression on the path (default: folder)',
     )
     .addOption(settingOption('threads'))
-    .addOption(numberOption('--warn <RATE>', 'false-alarm rate to promise for warn (default: 0.01)'))
-    .addOption(numberOption('--block <RATE>', 'false-alarm rate to promise for block (default: 0.001)'))
+    .addOption(shareOption('--warn <RATE>', 'false-alarm rate to promise for warn, such as 1% (default: 0.01)'))
+    .addOption(shareOption('--block <RATE>', 'false-alarm rate to promise for block, such as 0.1% (default: 0.001)'))
     .addOption(
       numberOption(
         '--power <N>',

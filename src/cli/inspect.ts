@@ -37,7 +37,6 @@ interface InspectFlags {
 
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .summary('judge one image against a Profile')
     .description('Prints the verdict on one image, with the reasons in plain words.')
     .argument('<image>', 'a JPEG, PNG or WebP file')
     .addOption(settingOption('profile'))

@@ -7,7 +7,6 @@ const known = ['inspect', 'read', 'admin'];
 
 export function keyCommand(): Command {
   return new Command('key')
-    .summary('make an API key for the service')
     .description(
       'Prints a new API key, which is stored nowhere, and its hash, which the setting apiKeys takes: whoever reads the settings ' +
         'cannot use the service. Scopes: inspect judges images, read sees everything that is shown, admin includes both and changes things.',

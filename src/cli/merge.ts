@@ -4,6 +4,7 @@ import { loadConfig } from '../config.ts';
 import { StoplineError } from '../errors.ts';
 import type { FitOptions } from '../fit/options.ts';
 import { fitParts } from '../fit/shards.ts';
+import type { Rates } from '../profile/description.ts';
 import { createObjectStore, isObjectUrl, type ObjectStore } from '../run/objects.ts';
 import { listParts, mergeRows } from '../run/rows/merge.ts';
 import { replaceFile } from '../run/rows/output.ts';
@@ -16,7 +17,6 @@ import { commandLine, count, print, printable, printJson } from './terminal.ts';
 
 export function mergeCommand(): Command {
   return new Command('merge')
-    .summary('join the parts of a run that was spread over machines')
     .description(
       'Joins the rows (.jsonl, .csv, .parquet) or the summaries (.json) of the parts of a run, or fits a Profile from the ' +
         'parts that fit --shard measured. Refuses parts that are not whole, that do not fit together, or that have an ' +
@@ -69,7 +69,7 @@ async function runMerge(
 type Summary = TallyCounts & {
   format: string;
   decidedBy: string;
-  falseAlarmRate: { warn: number; block: number };
+  falseAlarmRate: Rates;
   seconds: number;
   shard?: { index: number; count: number };
 };

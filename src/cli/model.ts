@@ -18,7 +18,6 @@ const aboutModel = 'an .onnx file, or the model.json of a TensorFlow.js model';
 
 export function modelCommand(): Command {
   const command = new Command('model')
-    .summary('look at a classifier that is to be watched')
     .description(
       'Reads models that nobody vouches for: what they are, which layer is worth comparing, and whether they run.',
     )
@@ -81,8 +80,8 @@ async function inspectModel(path: string, flags: { out?: string; json?: boolean 
   try {
     card.answers = await tryModel(read.files, card);
   } catch (error) {
-    if ((error as StoplineError).code !== 'STOPLINE_ERR_MODEL_RUNTIME') throw error;
-    note(`stopline: warning: the card has no known answers: ${printable((error as Error).message)}`);
+    if (!(error instanceof StoplineError && error.code === 'STOPLINE_ERR_MODEL_RUNTIME')) throw error;
+    note(`stopline: warning: the card has no known answers: ${printable(error.message)}`);
   }
   if (flags.out !== undefined) await writeCard(flags.out, card);
   if (flags.json) printJson({ bytes, graph: summariseGraph(read.graph), card, guesses });

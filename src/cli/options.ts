@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { loadConfig } from '../config.ts';
+import { loadConfig, parseShare } from '../config.ts';
 import { StoplineError } from '../errors.ts';
-import { type Config, type ConfigKey, settings } from '../settings.ts';
-import { note } from './terminal.ts';
+import { type Config, type ConfigKey, schemas, settings } from '../settings.ts';
+import { complain } from './terminal.ts';
 
 const placeholders: Partial<Record<ConfigKey, string>> = {
   profile: 'FILE',
@@ -19,7 +19,10 @@ export function settingOption(key: ConfigKey): Option {
   const placeholder = placeholders[key] ?? (setting.expects.startsWith('an integer') ? 'N' : 'VALUE');
   const value = setting.expects === 'true or false' ? '' : ` <${placeholder}>`;
   const shown = setting.default === undefined ? '' : ` (default: ${setting.default})`;
-  return new Option(`${setting.flag}${value}`, `${setting.description}${shown}`);
+  const option = new Option(`${setting.flag}${value}`, `${setting.description}${shown}`);
+  // Values are checked with those of the other sources; these are what a shell completes.
+  if (Array.isArray(schemas[key].enum)) option.argChoices = schemas[key].enum.map(String);
+  return option;
 }
 
 /** A number on the command line; ranges are checked by whoever uses it. */
@@ -36,9 +39,20 @@ export function addSimulations(command: Command, description: string): void {
   command.addOption(numberOption('--simulations <N>', description));
   command.addOption(numberOption('--exposures <N>', 'as --simulations').hideHelp());
   command.on('option:exposures', () => {
-    note('--exposures is called --simulations now, and will go with the next version.');
+    complain('stopline: warning: --exposures is called --simulations now, and will go with the next version.');
     command.setOptionValue('simulations', command.getOptionValue('exposures'));
     command.setOptionValue('exposures', undefined);
+  });
+}
+
+/** A share or rate: 0.01 or 1%. */
+export function shareOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text) => {
+    const share = parseShare(text);
+    if (share === undefined || share < 0 || share > 1) {
+      throw new InvalidArgumentError('Expected a share such as 1% or 0.01.');
+    }
+    return share;
   });
 }
 

@@ -28,7 +28,6 @@ export function profileCommand(): Command {
   const example = ['accept', 'kept/accepted/', '--profile', 'camera.stopline'];
   const examples = `\nExamples:\n  ${commandLine('profile', ...example, '--reference', 'drives/', '--out', 'next.stopline')}`;
   const command = new Command('profile')
-    .summary('make a new version of a Profile, sign it')
     .description(
       'Changes what is normal: accepts images that were stopped, after somebody has looked at them. Says who vouches for it.',
     )

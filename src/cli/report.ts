@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { createDrift } from '../drift/drift.ts';
 import type { Monitor } from '../drift/monitor.ts';
 import { createPopulation } from '../drift/population.ts';
-import { StoplineError } from '../errors.ts';
+import { endSentence, StoplineError } from '../errors.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits } from '../image/frame.ts';
 import type { Profile } from '../profile/description.ts';
@@ -25,7 +25,6 @@ interface ReportFlags {
 
 export function reportCommand(): Command {
   return new Command('report')
-    .summary('draw a Profile, or a run of score: one HTML file')
     .description(
       'Writes one HTML file that opens from disk and loads nothing. Of a Profile: what it was made of, which causes it sees from ' +
         'which severity on, which it is blind to, what each looks like, and how every statistic lies over the reference. Of the ' +
@@ -127,7 +126,7 @@ async function writeReport(file: string, text: string): Promise<number> {
   } catch (cause) {
     throw new StoplineError(
       'OUTPUT_UNWRITABLE',
-      `The report cannot be written to "${file}": ${cause instanceof Error ? cause.message : cause}`,
+      `The report cannot be written to "${file}": ${endSentence(cause instanceof Error ? cause.message : String(cause))}`,
       { cause },
     );
   }

@@ -26,7 +26,6 @@ import { commandLine, note, printable } from './terminal.ts';
 
 export function scoreCommand(): Command {
   const command = new Command('score')
-    .summary('judge many images: one row an image')
     .description(
       'Judges every image and writes one row for each, in the order of the images. An image that cannot be judged is a row ' +
         'with an error code, and the run goes on. FILE appears when it is complete; until then the rows are in FILE.job, ' +

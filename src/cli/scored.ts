@@ -1,12 +1,12 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Observable } from '../drift/observation.ts';
-import { StoplineError } from '../errors.ts';
+import { type ErrorJson, StoplineError } from '../errors.ts';
 import type { Profile } from '../profile/description.ts';
 import type { Row } from '../run/rows/row.ts';
 
 /** One row, of which at least so much was checked as a monitor needs. */
-export type ReplayedRow = { path: string } & (Observable | { error: { code: string; message: string } });
+export type ReplayedRow = { path: string } & (Observable | { error: ErrorJson });
 
 /**
  * Rows of `score` in their order.

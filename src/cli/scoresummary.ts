@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import type { Profile } from '../profile/description.ts';
+import type { Profile, Rates } from '../profile/description.ts';
 import type { DecideBy } from '../profile/verdict.ts';
 import type { Shard } from '../run/inputs/item.ts';
 import type { ObjectStore } from '../run/objects.ts';
@@ -77,7 +77,7 @@ export function summary(
     format: RowFormat;
     decidedBy: DecideBy;
     blockWhen?: string | undefined;
-    promised: { warn: number; block: number };
+    promised: Rates;
     seconds: number;
   },
 ): string {

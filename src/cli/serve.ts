@@ -10,13 +10,11 @@ import { commandLine, note, print } from './terminal.ts';
 type ServeFlags = Partial<Record<ConfigKey, unknown>> & { config?: string; printConfig?: boolean };
 
 export function serveCommand(): Command {
-  const command = new Command('serve')
-    .summary('judge images over HTTP')
-    .description(
-      'Starts the service: POST an image to /inspect and get its verdict. The API is described at /docs. SIGTERM or Ctrl-C ' +
-        'finishes the requests in flight first.\nEvery option can also be set in a JSON file or in the environment as STOPLINE_<NAME>.',
-    );
-  for (const { key } of settings) command.addOption(settingOption(key));
+  const command = new Command('serve').description(
+    'Starts the service: POST an image to /inspect and get its verdict. The API is described at /docs. SIGTERM or Ctrl-C ' +
+      'finishes the requests in flight first.\nEvery option can also be set in a JSON file or in the environment as STOPLINE_<NAME>.',
+  );
+  for (const { key, group } of settings) command.addOption(settingOption(key).helpGroup(`${group.title}:`));
   return command
     .option('--config <FILE>', 'JSON file with settings; defaults < file < environment < options')
     .option('--print-config', 'print the settings in force and where each comes from, and exit')

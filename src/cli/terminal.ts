@@ -1,4 +1,5 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
+import { Help } from 'commander';
 import type { Reason } from '../profile/reasons.ts';
 import type { Verdict } from '../profile/verdict.ts';
 
@@ -10,18 +11,58 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu, '\ufffd');
 }
 
-/** The result of a command: the only thing that goes to standard output. */
+/** The result of a command: the only thing that goes to standard output. A terminal gets it wrapped at words. */
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  const { isTTY, columns } = process.stdout;
+  process.stdout.write(`${isTTY ? wrapText(text, columns) : text}\n`);
 }
 
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value));
+  process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
-/** Everything else, such as progress, warnings and errors, goes to standard error. */
+let quiet = false;
+
+/** With `--quiet` nothing is said but results, warnings and errors. */
+export function setQuiet(value: boolean): void {
+  quiet = value;
+}
+
+export function isQuiet(): boolean {
+  return quiet;
+}
+
+/** Progress and hints go to standard error, where no program reads them. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`);
+  if (!quiet) complain(text);
+}
+
+/** Warnings and errors go there as well, and are said in any case. */
+export function complain(text: string): void {
+  const { isTTY, columns } = process.stderr;
+  process.stderr.write(`${isTTY ? wrapText(text, columns) : text}\n`);
+}
+
+const helper = Object.assign(new Help(), { minWidthToWrap: 1 });
+
+/**
+ * Breaks lines that are wider than the terminal between words. What follows stands below the text that it belongs to: behind
+ * the number of a list, or in the last column of a table. Commands to type stay on one line, so that they can be copied.
+ */
+export function wrapText(text: string, width: number): string {
+  const wrapLine = (line: string) => {
+    if (measureWidth(line) <= width || /(npm run -s stopline|npx stopline|curl) /.test(line)) return line;
+    const plain = stripVTControlCharacters(line);
+    const starts = [...plain.matchAll(/^\s*(\d+\.|[-*]) (?=\S)|\s{2,}(?=\S)/g)].map(
+      (match) => match.index + match[0].length,
+    );
+    const hang = starts.filter((start) => start <= width * 0.6).at(-1) ?? 0;
+    const [first, ...rest] = helper.boxWrap(line, width).split('\n');
+    if (rest.length === 0) return line;
+    const below = helper.boxWrap(rest.map((part) => part.trim()).join(' '), width - hang);
+    return [first, ...below.split('\n').map((part) => ' '.repeat(hang) + part)].join('\n');
+  };
+  return text.split('\n').map(wrapLine).join('\n');
 }
 
 export type Style = Parameters<typeof styleText>[0];

@@ -12,7 +12,6 @@ import { commandLine, note, printable } from './terminal.ts';
 
 export function workerCommand(): Command {
   return new Command('worker')
-    .summary('judge what score --queue puts on a queue')
     .description(
       'Takes chunks of work from the queue until it is told to stop. Any number may run, on any machine that sees the images, ' +
         'and each may be killed at any time: its work goes to another. The Profile comes with the work.',
@@ -27,7 +26,7 @@ export function workerCommand(): Command {
     .addHelpText(
       'after',
       `
-Example:
+Examples:
   ${commandLine('worker', '--queue', 'redis://127.0.0.1:6379')}`,
     )
     .action(runWorker);

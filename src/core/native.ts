@@ -37,12 +37,12 @@ export function loadNative(simd?: string): Core {
   if (variant === undefined)
     throw new StoplineError(
       'CORE_UNAVAILABLE',
-      `Expected one of ${variants.map((v) => v.simd).join(', ')} for simd but received ${simd}`,
+      `Expected one of ${variants.map((v) => v.simd).join(', ')} for simd but received ${simd}.`,
     );
   if (variant.layout !== layoutText || variant.resize === undefined)
     throw new StoplineError(
       'CORE_UNAVAILABLE',
-      'The native core was built from other sources: run npm run build:native',
+      'The native core was built from other sources. Build it again: npm run build:native',
     );
   const out = new Float64Array(outSize);
   return {

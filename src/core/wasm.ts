@@ -46,7 +46,10 @@ export function loadWasm(): Core {
   const { memory } = core;
   const text = new TextDecoder().decode(new Uint8Array(memory.buffer, core.stopline_layout(), layoutText.length + 1));
   if (text !== `${layoutText}\0` || core.stopline_resize === undefined)
-    throw new StoplineError('CORE_UNAVAILABLE', 'stopline.wasm was built from other sources: run npm run build:wasm');
+    throw new StoplineError(
+      'CORE_UNAVAILABLE',
+      'stopline.wasm was built from other sources. Build it again: npm run build:wasm',
+    );
 
   // Memory: the module's own data and stack, then out, scratch and pixels, laid out anew for each frame.
   const out = align64(core.__heap_base.value as number);
@@ -56,7 +59,7 @@ export function loadWasm(): Core {
     if (width * height > maxPixels)
       throw new StoplineError(
         'IMAGE_TOO_MANY_PIXELS',
-        `Expected at most ${maxPixels} pixels for the WebAssembly core but received ${width} x ${height}`,
+        `Expected at most ${maxPixels} pixels for the WebAssembly core but received ${width} x ${height}.`,
       );
   }
   function reserve(end: number, width: number, height: number) {
@@ -66,7 +69,7 @@ export function loadWasm(): Core {
     } catch (cause) {
       throw new StoplineError(
         'IMAGE_TOO_MANY_PIXELS',
-        `Expected a frame that fits the memory of the WebAssembly core but received ${width} x ${height}`,
+        `Expected a frame that fits the memory of the WebAssembly core but received ${width} x ${height}.`,
         { cause },
       );
     }

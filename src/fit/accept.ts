@@ -9,7 +9,7 @@ import { fit } from './fit.ts';
 import type { FitOptions } from './options.ts';
 
 export interface AcceptOptions
-  extends Pick<FitOptions, 'groupBy' | 'simulations' | 'power' | 'threads' | 'onProgress' | 'signal'> {
+  extends Pick<FitOptions, 'groupBy' | 'simulations' | 'power' | 'threads' | 'measurements' | 'onProgress' | 'signal'> {
   /** The Profile in force. */
   profile: Profile;
   /** Images that people have looked at and found to be as they should be, wherever `score` would take them from. */
@@ -49,7 +49,8 @@ export interface Acceptance {
  * @throws {StoplineError} what `fit` throws
  */
 export async function acceptImages(options: AcceptOptions): Promise<Acceptance> {
-  const { profile, accepted, reference, threads, groupBy, simulations, power, onProgress, signal } = options;
+  const { profile, accepted, reference, threads, groupBy, simulations, power, measurements, onProgress, signal } =
+    options;
   const { seed } = profile.reference.split;
   const model = profile.model ? options.model : 'none';
   const inputs = { store: createObjectStore({ endpoint: options.s3Endpoint }), maxBytes: defaultLimits.maxBytes };
@@ -61,7 +62,7 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
     falseAlarmRate: profile.falseAlarmRate.asked,
     keepPaths: profile.model?.paths !== undefined,
     example: profile.example !== undefined,
-    ...{ seed, model, threads, groupBy, simulations, power, onProgress, signal },
+    ...{ seed, model, threads, groupBy, simulations, power, measurements, onProgress, signal },
   });
   const after = fitted.profile;
   const reviewed = await openItems(accepted, inputs);

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { sep } from 'node:path';
 import { StoplineError } from '../errors.ts';
@@ -9,6 +8,7 @@ import type { PreparedModel } from '../image/embedding/open.ts';
 import { createProfile, type Profile, type ProfileDescription } from '../profile/description.ts';
 import { createPool, type Pool } from '../run/pool.ts';
 import type { EncodedImage } from '../run/task.ts';
+import { version } from '../version.ts';
 import { chooseClassifier } from './classifier.ts';
 import { chooseStatistics, crossFit, folds } from './crossfit.ts';
 import { chooseExample, makeExample } from './example.ts';
@@ -41,8 +41,6 @@ export interface FitResult {
   /** What the user should know: rates that cannot be promised, outliers, duplicates, few groups. */
   warnings: string[];
 }
-
-const version: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
 
 /**
  * Learns what the reference population looks like.
@@ -79,14 +77,16 @@ export async function fitReference(
   if (options.keepPaths && !chosen.model) {
     throw new StoplineError(
       'OPTION_INVALID',
-      `Expected a model where paths are to be kept, because the nearest images are told by embeddings. ${chosen.missing ?? 'Fit without --model none'}`,
+      `Expected a model where paths are to be kept, because the nearest images are told by embeddings. ${chosen.missing ?? 'Fit without --model none.'}`,
     );
   }
   const asking = await chooseClassifier(options.classifier, power);
   const classifier = asking?.model;
-  const pool = await createPool({ threads, isBatch: true, model: chosen.model, classifier, device: options.device });
+  const workers = await createPool({ threads, isBatch: true, model: chosen.model, classifier, device: options.device });
   try {
-    await pool.ready();
+    await workers.ready();
+    const cards = { model: chosen.model?.card, classifier: classifier?.card, ...workers.info };
+    const pool = options.measurements?.attach(workers, cards) ?? workers;
     const { embedder } = pool.info;
     const reference = await measure(pool);
     checkSize(reference, asked.warn);
@@ -164,7 +164,7 @@ export async function fitReference(
     );
     return { profile, skipped, outliers, ...(chosen.missing && { missingModel: chosen.missing }), warnings };
   } finally {
-    await pool.destroy();
+    await workers.destroy();
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { StoplineError } from '../errors.ts';
+import { endSentence, StoplineError } from '../errors.ts';
 import type { Sample } from './samples.ts';
 
 const timeBlocks = 20;
@@ -12,7 +12,7 @@ export function groupPattern(groupBy: string, setting = 'group-by'): RegExp | un
   } catch (cause) {
     throw new StoplineError(
       'OPTION_INVALID',
-      `Expected 'folder', 'none' or a regular expression for ${setting} but received "${groupBy}": ${(cause as Error).message}`,
+      `Expected 'folder', 'none' or a regular expression for ${setting} but received "${groupBy}": ${endSentence((cause as Error).message)}`,
     );
   }
 }

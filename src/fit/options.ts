@@ -1,6 +1,8 @@
 import { StoplineError } from '../errors.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
+import type { Rates } from '../profile/description.ts';
 import type { Items } from '../run/inputs/item.ts';
+import type { Measurements } from '../run/measurements.ts';
 import type { GroupedBy } from './groups.ts';
 
 export interface FitOptions {
@@ -19,7 +21,7 @@ export interface FitOptions {
   /** Worker threads; default: number of cores. The Profile does not depend on it. */
   threads?: number | undefined;
   /** Rates to promise; default 1 % and 0.1 %. */
-  falseAlarmRate?: { warn: number; block: number } | undefined;
+  falseAlarmRate?: Rates | undefined;
   /**
    * The images of each recording (folder, or match of `groupBy`) are frames in the natural order of their names: the Profile then
    * knows how long they remember, and drift counts neighbours for what they are. Default false.
@@ -56,6 +58,8 @@ export interface FitOptions {
    * the causes; false for none. Default true.
    */
   example?: boolean | undefined;
+  /** Where measurements are kept, so that a fit of the same images need not make them again; it stays open. Default: nowhere. */
+  measurements?: Measurements | undefined;
   onProgress?:
     | ((progress: {
         stage: 'measure' | 'simulate' | 'train' | 'power';
@@ -88,7 +92,7 @@ export function checkOptions({
   power,
 }: {
   seed: number;
-  asked: { warn: number; block: number };
+  asked: Rates;
   simulations: number;
   power: number;
 }) {
@@ -115,8 +119,8 @@ export function checkOptions({
 }
 
 export function warningsAbout(facts: {
-  asked: { warn: number; block: number };
-  promised: { warn: number; block: number };
+  asked: Rates;
+  promised: Rates;
   duplicates: number;
   skipped: number;
   images: number;

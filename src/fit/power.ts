@@ -1,6 +1,6 @@
 import { corruptions, powerSeverities } from '../image/corruptions/corruptions.ts';
 import type { Simulation } from '../image/simulation.ts';
-import type { ProfileDescription } from '../profile/description.ts';
+import type { ProfileDescription, Rates } from '../profile/description.ts';
 import { clopperPearson, type Interval } from '../profile/maths/binomial.ts';
 import { conformalPValue } from '../profile/maths/ranks.ts';
 import type { UnseenSample } from './samples.ts';
@@ -94,7 +94,7 @@ export function countFlagged(flagged: number, images: number): Counted {
  */
 export function achievedFalseAlarms(
   images: readonly Pick<UnseenSample, 'sample' | 'score'>[],
-  promised: { warn: number; block: number },
+  promised: Rates,
 ): { warn: Counted; block: Counted } {
   const judged = [...new Set(images.map(({ sample }) => sample.fold))].flatMap((fold) => {
     const others = images.filter(({ sample }) => sample.fold !== fold);

@@ -1,5 +1,5 @@
 import { dirname, relative } from 'node:path';
-import { asStoplineError, StoplineError } from '../errors.ts';
+import { asStoplineError, type ErrorJson, endSentence, StoplineError } from '../errors.ts';
 import { categoricalProperties, type MeasuredImage } from '../image/measure.ts';
 import { countImages, listImages } from '../run/inputs/folder.ts';
 import type { Item, Items } from '../run/inputs/item.ts';
@@ -18,7 +18,7 @@ export interface ReferenceSample extends Sample {
 
 export interface SkippedImage {
   path: string;
-  error: { code: string; message: string };
+  error: ErrorJson;
 }
 
 /** All that is kept of the images of a reference. */
@@ -186,7 +186,9 @@ export function checkSize({ kept, skipped, duplicates }: Reference, warn: number
   if (kept.length >= minImages) return;
   const needed = Math.max(minImages, Math.ceil(1 / warn - 1));
   const failed =
-    skipped.length > 0 ? ` ${skipped.length} could not be read, the first: ${skipped[0].error.message}` : '';
+    skipped.length > 0
+      ? ` ${skipped.length} could not be read, the first: ${endSentence(skipped[0].error.message)}`
+      : '';
   throw new StoplineError(
     'FIT_TOO_FEW_IMAGES',
     `Expected at least ${minImages} distinct images (${needed} to promise a false-alarm rate of ${warn}) but received ${kept.length}` +

@@ -52,9 +52,10 @@ export async function measurePart(
   const { seed = 1 } = options;
   const again = resolveSecondLook(options);
   const chosen = await chooseModel(model);
-  const pool = await createPool({ threads, isBatch: true, model: chosen.model });
+  const workers = await createPool({ threads, isBatch: true, model: chosen.model });
   try {
-    await pool.ready();
+    await workers.ready();
+    const pool = options.measurements?.attach(workers, { model: chosen.model?.card, ...workers.info }) ?? workers;
     const onProgress = (state: { done: number; total?: number | undefined; failed: number }) =>
       options.onProgress?.({ stage: 'measure', ...state });
     const reference = await measureReference(pool, { paths, items, seed, again, keepsFew: true, onProgress, signal });
@@ -71,7 +72,7 @@ export async function measurePart(
     await replaceFile(out, store, async (path) => writePart(path, head, reference));
     return { images: kept.length, skipped: skipped.length };
   } finally {
-    await pool.destroy();
+    await workers.destroy();
   }
 }
 

@@ -1,7 +1,7 @@
 import './loaders.ts';
 import { setTimeout } from 'node:timers/promises';
 import sharp from 'sharp';
-import { StoplineError } from '../errors.ts';
+import { endSentence, StoplineError } from '../errors.ts';
 import type { Container } from './container/container.ts';
 import { readContainer } from './container/read.ts';
 import { boundsFrom, type Frame, type Limits } from './frame.ts';
@@ -163,7 +163,7 @@ function decoderWords(error: unknown): string {
  * apart, `readContainer` and `checkContainer` have told.
  */
 function decodeError(words: string, cause: unknown): StoplineError {
-  const said = `but the decoder says: ${words}`;
+  const said = `but the decoder says: ${endSentence(words)}`;
   if (/timeout: \d+% complete/.test(words)) {
     return new StoplineError('IMAGE_TOO_COMPLEX', `Expected an image that decodes in time ${said}`, { cause });
   }

@@ -14,6 +14,11 @@ const closed = { additionalProperties: false };
 /** Images, how many of them were stopped, and the exact 95 % interval of that share. */
 const counted = Type.Object({ images: size, flagged: size, low: unitInterval, high: unitInterval }, closed);
 
+const rates = Type.Object({ warn: Type.Number(), block: Type.Number() }, closed);
+
+/** Shares of clean images that are stopped, such as those that a Profile promises. */
+export type Rates = Static<typeof rates>;
+
 /** The JSON part of a Profile; the numbers behind it are tensors of the same file. */
 export const Description = Type.Object(
   {
@@ -41,8 +46,8 @@ export const Description = Type.Object(
     ),
     falseAlarmRate: Type.Object(
       {
-        asked: Type.Object({ warn: Type.Number(), block: Type.Number() }, closed),
-        promised: Type.Object({ warn: Type.Number(), block: Type.Number() }, closed),
+        asked: rates,
+        promised: rates,
         /** What the images met, each held against thresholds that it and its group had no part in. */
         achieved: Type.Optional(Type.Object({ warn: counted, block: counted }, closed)),
       },

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Value } from 'typebox/value';
-import { StoplineError } from '../errors.ts';
+import { endSentence, StoplineError } from '../errors.ts';
 import { checkTensors } from './check.ts';
 import { checksum, Description, type Profile, profileVersion } from './description.ts';
 import { decodeTensors, encodeTensors } from './safetensors.ts';
@@ -75,7 +75,7 @@ export async function loadProfile(source: string | Uint8Array): Promise<Profile>
   const bytes = await readFile(source).catch((cause) => {
     throw new StoplineError(
       'PROFILE_UNREADABLE',
-      `Expected a profile at "${source}" but it cannot be read: ${cause.code === 'ENOENT' ? 'it does not exist. Make one: stopline fit <folder> --out FILE' : cause.message}`,
+      `Expected a profile at "${source}" but it cannot be read: ${cause.code === 'ENOENT' ? 'it does not exist. Make one: stopline fit <folder> --out FILE' : endSentence(cause.message)}`,
       { cause },
     );
   });
@@ -105,7 +105,7 @@ export async function saveProfile(profile: Profile, path: string): Promise<void>
     await unlink(temporary).catch(() => undefined);
     throw new StoplineError(
       'OUTPUT_UNWRITABLE',
-      `The profile cannot be written to "${path}": ${cause instanceof Error ? cause.message : cause}`,
+      `The profile cannot be written to "${path}": ${endSentence(cause instanceof Error ? cause.message : String(cause))}`,
       { cause },
     );
   }

@@ -3,7 +3,7 @@ import type { History } from '../image/jpeghistory.ts';
 import { categoricalProperties, type MeasuredImage } from '../image/measure.ts';
 import { toImageStatistics } from '../image/statistics/statistics.ts';
 import type { Rule } from './blockrule.ts';
-import type { Profile } from './description.ts';
+import type { Profile, Rates } from './description.ts';
 import type { Cause } from './diagnosis.ts';
 import type { FlipRate } from './flips.ts';
 import {
@@ -31,7 +31,7 @@ export interface Verdict {
   /** Score of the deciding detector; keeps ranking images after the p-value has reached its smallest possible value. */
   score: number;
   /** The rates promised at `warn` and `block`; larger than asked where the reference is too small. */
-  falseAlarmRate: { warn: number; block: number };
+  falseAlarmRate: Rates;
   /** The rule that decides what is blocked, in place of `falseAlarmRate.block`; absent without one. */
   blockWhen?: string;
   /**

@@ -1,7 +1,7 @@
 import type { ExpectedHarm } from '../drift/population.ts';
 import { blindTo, type Power } from '../fit/power.ts';
 import { corruptions, findFamily, powerSeverities } from '../image/corruptions/corruptions.ts';
-import type { Profile } from '../profile/description.ts';
+import type { Profile, Rates } from '../profile/description.ts';
 import { html, type Markup } from './html.ts';
 import { count, decimal, percent, wholePercent } from './words.ts';
 
@@ -108,7 +108,7 @@ ${lines}</tbody></table>
 }
 
 /** Radio buttons that choose, without a script, which share the heat map after them shows. */
-export function rateSwitch({ warn, block }: { warn: number; block: number }, harm?: Harm): Markup {
+export function rateSwitch({ warn, block }: Rates, harm?: Harm): Markup {
   const flips =
     harm &&
     html`

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { IClientOptions, MqttClient } from 'mqtt';
-import { StoplineError } from '../errors.ts';
+import { endSentence, StoplineError } from '../errors.ts';
 import { loadPackage } from './optional.ts';
 
 /** A message that is delivered again until it is settled. */
@@ -48,7 +48,11 @@ export async function openBroker(kind: BrokerKind, options: BrokerOptions): Prom
   } catch (cause) {
     if (cause instanceof StoplineError) throw cause;
     const message = cause instanceof Error ? cause.message : String(cause);
-    throw new StoplineError('BROKER_UNAVAILABLE', `The broker at ${hideUser(options.server)}: ${message}`, { cause });
+    throw new StoplineError(
+      'BROKER_UNAVAILABLE',
+      `The broker at ${hideUser(options.server)}: ${endSentence(message)}`,
+      { cause },
+    );
   }
 }
 

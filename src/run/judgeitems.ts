@@ -68,7 +68,7 @@ export async function* unfinishedItems(
       if (how !== undefined) {
         throw new StoplineError(
           'JOB_CHANGED',
-          `The images are not those that "${job.file}" was begun with: ${how}. Judge what is there now: remove that file and give the same command`,
+          `The images are not those that "${job.file}" was begun with: ${how}. Judge what is there now: remove that file and give the same command.`,
         );
       }
       onItem(item, count);

@@ -1,7 +1,7 @@
 import { createReadStream, statSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { ListObjectsV2CommandOutput, S3Client } from '@aws-sdk/client-s3';
-import { StoplineError } from '../errors.ts';
+import { endSentence, StoplineError } from '../errors.ts';
 import { loadPackage } from './optional.ts';
 
 /** Objects of any store that speaks S3. The AWS SDK is loaded when the first one is touched. */
@@ -159,7 +159,9 @@ function failure(
     return new StoplineError(code, `"${url}" does not exist (${name}).`, { cause });
   }
   if (status !== undefined && status >= 400 && status < 500 && status !== 408 && status !== 429) {
-    return new StoplineError(otherwise, `"${url}": the store refuses with ${status} ${name}: ${message}`, { cause });
+    return new StoplineError(otherwise, `"${url}": the store refuses with ${status} ${name}: ${endSentence(message)}`, {
+      cause,
+    });
   }
   return new StoplineError(
     'OBJECTS_UNAVAILABLE',

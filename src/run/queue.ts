@@ -121,7 +121,7 @@ export async function runOnQueue(
       if (failed.length > 0 && done.length + failed.length === keys.length) {
         throw new StoplineError(
           'QUEUE_FAILED',
-          `Workers gave up on ${failed.length} of ${keys.length} chunks, the first: ${failed[0]} Give the same command to try them again`,
+          `Workers gave up on ${failed.length} of ${keys.length} chunks, the first: ${failed[0]} Give the same command to try them again.`,
         );
       }
       if (!(await redis.exists(profileKey(shared.profile)))) {

@@ -1,4 +1,5 @@
 import type { CoreInfo } from '../core/core.ts';
+import type { ErrorJson } from '../errors.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import type { Frame, Limits } from '../image/frame.ts';
@@ -29,7 +30,7 @@ export interface ScoredItem {
   name: string;
   path?: string | undefined;
   bytes?: Uint8Array;
-  error?: { code: string; message: string };
+  error?: ErrorJson;
   columns?: Columns | undefined;
 }
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Core } from '../core/core.ts';
 import { loadCore } from '../core/index.ts';
-import { asStoplineError, reviveError, StoplineError } from '../errors.ts';
+import { asStoplineError, endSentence, reviveError, StoplineError } from '../errors.ts';
 import type { Embedder } from '../image/embedding/embedder.ts';
 import { openPrepared, type PreparedModel } from '../image/embedding/open.ts';
 import { readImage } from '../image/file.ts';
@@ -33,7 +33,7 @@ function requireCore(): Core {
     const reason = loaded.info.reason ?? 'it does not load';
     throw new StoplineError(
       'CORE_UNAVAILABLE',
-      `Expected the ${asked} core but only ${loaded.info.build} loads: ${reason}`,
+      `Expected the ${asked} core but only ${loaded.info.build} loads: ${endSentence(reason)}`,
     );
   }
   core = loaded;

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
@@ -8,6 +7,7 @@ import { StoplineError } from '../errors.ts';
 import { actionOn } from '../gate/policy.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Config } from '../settings.ts';
+import { version } from '../version.ts';
 import { registerAccess } from './http/access.ts';
 import { type BufferBudget, multipartLimits } from './http/body.ts';
 import { compressAnswers } from './http/compress.ts';
@@ -46,8 +46,6 @@ declare module 'fastify' {
     isStream?: boolean;
   }
 }
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 
 /** A socket on which nothing moves for this long after its request should have been answered is closed. */
 const idleAllowanceMs = 10_000;

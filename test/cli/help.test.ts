@@ -2,42 +2,49 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { commandTable } from '../../src/cli/commands.ts';
 import { settings } from '../../src/settings.ts';
 import { main, readError, stopline } from '../fixtures/cli.ts';
 
-const commands = [
-  'fit',
-  'inspect',
-  'score',
-  'serve',
-  'doctor',
-  'demo',
-  'model',
-  'corrupt',
-  'report',
-  'key',
-  'check',
-  'profile',
-  'drift',
-];
-
 describe('help', () => {
-  it('lists every command and the first things to type', async () => {
+  it('lists every command under a heading, with the first things to type', async () => {
     const { code, stdout, stderr } = await stopline(['--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    for (const command of commands) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+    for (const { name, group } of commandTable) {
+      expect(stdout).toMatch(new RegExp(`^${group}\\n(  .*\\n)*  ${name} `, 'm'));
+    }
     expect(stdout).toContain('stopline -- demo');
+    expect(stdout.split('\n').length).toBeLessThan(60);
   });
 
-  it.each(commands)('explains %s with an example that can be typed', async (command) => {
-    const { code, stdout, stderr } = await stopline([command, '--help']);
+  it.each(commandTable)('explains $name shortly, with an example that can be typed', async ({ name, common }) => {
+    const { code, stdout, stderr } = await stopline([name, '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toContain(`Usage: stopline ${command}`);
-    expect(stdout).toMatch(new RegExp(`Examples:\n  npm run -s stopline -- ${command}`));
+    expect(stdout).toContain(`Usage: stopline ${name}`);
+    expect(stdout).toMatch(new RegExp(`Examples:\n  npm run -s stopline -- ${name}`));
+    const options = stdout.match(/^ {2}(-\w, )?--[a-z-]+/gm) ?? [];
+    expect(options.length).toBeLessThan(20);
+    const whole = await stopline([name, '--help-all']);
+    const all = whole.stdout.match(/^ {2}(-\w, )?--[a-z-]+/gm) ?? [];
+    expect(all).toEqual(expect.arrayContaining(options));
+    if (all.length > options.length) expect(stdout).toContain(`${all.length - options.length} more options: `);
+    else expect(stdout).not.toContain('more options');
+    // A short list names only what is there.
+    for (const option of common ?? []) expect(whole.stdout).toMatch(new RegExp(`^ {2}(-\\w, )?${option}\\b`, 'm'));
+    expect(await stopline(['help', name])).toMatchObject({ code: 0, stdout });
   });
 
-  it('offers every setting as an option of serve', async () => {
-    const { stdout } = await stopline(['serve', '--help']);
+  it('offers every setting as an option of serve, by concern', async () => {
+    const { stdout } = await stopline(['serve', '--help-all']);
+    for (const { flag, group } of settings) {
+      expect(stdout).toMatch(new RegExp(`^${group.title}:\\n(  .*\\n)*  ${flag}( |$)`, 'm'));
+    }
+  });
+
+  it('prints everything at once', async () => {
+    const { code, stdout } = await stopline(['--help-all']);
+    expect(code).toBe(0);
+    for (const { name } of commandTable) expect(stdout).toMatch(new RegExp(`^Usage: stopline ${name} `, 'm'));
     for (const { flag } of settings) expect(stdout).toMatch(new RegExp(`^  ${flag}( |$)`, 'm'));
   });
 
@@ -50,6 +57,7 @@ describe('help', () => {
   it('prints the version of the package', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
     expect(await stopline(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+    expect(await stopline(['-V'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 });
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { loadConfig } from '../../config.ts';
-import { reviveError, StoplineError } from '../../errors.ts';
+import { type ErrorJson, reviveError, StoplineError } from '../../errors.ts';
 import { fit } from '../../fit/fit.ts';
 import type { Severity } from '../../image/corruptions/corruptions.ts';
 import type { Profile } from '../../profile/description.ts';
@@ -57,18 +57,17 @@ const conditions: readonly Condition[] = causes.flatMap(([cause]) =>
 const simulations = 24;
 /** Rates that a few hundred frames can promise and a demo can check: of 200 clean frames 10 may be stopped, 2 blocked. */
 const falseAlarmRate = { warn: 0.05, block: 0.01 };
-/** Frames of one condition on the contact sheet: a row holds both severities of a cause. */
+/** Frames of one condition on the page. */
 const examplesPerCondition = 3;
 const seed = 1;
 
 export function demoCommand(): Command {
   return new Command('demo')
-    .summary('see it work: needs no files')
     .description(
       'Renders its own small traffic camera, fits a Profile, starts the service on loopback, and sends it clean frames and ' +
-        'frames with rain, JPEG compression, blur, night and fog. Prints what came of it and writes a contact sheet.',
+        'frames with rain, JPEG compression, blur, night and fog. Prints what came of it and writes it as a page with pictures.',
     )
-    .option('-o, --out <DIR>', 'folder for the Profile and the contact sheet', 'artifacts/demo')
+    .option('-o, --out <DIR>', 'folder for the Profile and the page', 'artifacts/demo')
     .addOption(numberOption('--frames <N>', 'reference frames to render and fit').default(400))
     .addOption(numberOption('--port <N>', 'port of the service; 0 takes a free one').default(0))
     .option('--json', 'print the result as JSON')
@@ -136,7 +135,6 @@ async function runDemo(flags: DemoFlags): Promise<void> {
     table([
       ['  camera.stopline', 'the Profile'],
       ['  index.html', 'frames with their verdicts and reasons'],
-      ['  sheet.png', 'the same as one picture'],
     ]),
   );
   print('Try next:');
@@ -267,7 +265,7 @@ async function post(url: string, bytes: Uint8Array, signal: AbortSignal): Promis
     body: new Uint8Array(bytes),
     signal,
   });
-  const answer = (await response.json()) as Verdict & { error?: { code: string; message: string } };
+  const answer = (await response.json()) as Verdict & { error?: ErrorJson };
   if (!response.ok) throw reviveError(answer.error ?? { code: 'INTERNAL', message: `HTTP ${response.status}` });
   return answer;
 }

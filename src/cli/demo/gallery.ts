@@ -2,11 +2,12 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StoplineError } from '../../errors.ts';
 import { decode } from '../../image/decode.ts';
+import { thumbnail } from '../../image/thumbnail.ts';
 import type { Profile } from '../../profile/description.ts';
 import type { Verdict } from '../../profile/verdict.ts';
-import { html, toText, verbatim } from '../../report/html.ts';
-import { tokens } from '../../report/style.ts';
-import { drawSheet } from './contactsheet.ts';
+import { html, type Markup } from '../../report/html.ts';
+import { page } from '../../report/page.ts';
+import { percent } from '../terminal.ts';
 
 /** One frame to show, with what was said about it. */
 export interface GalleryExample {
@@ -18,33 +19,21 @@ export interface GalleryExample {
 }
 
 /**
- * Writes the examples into `folder`: `frames/NAME.jpg`, all of them as one picture in `sheet.png`, and `index.html`, which
- * opens from disk and loads nothing but these.
+ * Writes the examples into `folder`: `frames/NAME.jpg`, and all of them with their verdicts as `index.html`, which opens from
+ * disk and loads nothing.
  * @throws {StoplineError} OUTPUT_UNWRITABLE
  */
 export async function writeGallery(
   folder: string,
   { profile, examples }: { profile: Profile; examples: readonly GalleryExample[] },
-): Promise<{ sheet: string; page: string; frames: string }> {
-  const cells = await Promise.all(
-    examples.map(async ({ bytes, label, verdict }) => {
-      const { frame } = await decode(bytes);
-      return { frame, label: `${label}: ${verdict.verdict} p=${shortP(verdict.pValue)}`, tone: verdict.verdict };
-    }),
-  );
-  const sheet = await drawSheet({
-    title: 'Stopline demo: frames and their verdicts',
-    columns: 6,
-    cells,
-    thumbnailWidth: 260,
-  });
-  const files = { sheet: join(folder, 'sheet.png'), page: join(folder, 'index.html'), frames: join(folder, 'frames') };
-  const shown = examples.filter(({ name }, i) => examples.findIndex((other) => other.name === name) === i);
+): Promise<{ page: string; frames: string }> {
+  const files = { page: join(folder, 'index.html'), frames: join(folder, 'frames') };
+  const named = examples.filter(({ name }, i) => examples.findIndex((other) => other.name === name) === i);
+  const text = await drawGallery(profile, examples);
   try {
     await mkdir(files.frames, { recursive: true });
-    await writeFile(files.sheet, sheet);
-    for (const { name, bytes } of shown) await writeFile(join(files.frames, `${name}.jpg`), bytes);
-    await writeFile(files.page, page(profile, shown));
+    for (const { name, bytes } of named) await writeFile(join(files.frames, `${name}.jpg`), bytes);
+    await writeFile(files.page, text);
   } catch (cause) {
     throw new StoplineError(
       'OUTPUT_UNWRITABLE',
@@ -55,46 +44,31 @@ export async function writeGallery(
   return files;
 }
 
-const shortP = (p: number) => (p < 0.01 ? p.toPrecision(1) : p.toFixed(2));
-
-function page(profile: Profile, examples: readonly GalleryExample[]): string {
+async function drawGallery(profile: Profile, examples: readonly GalleryExample[]): Promise<string> {
   const { reference, falseAlarmRate } = profile;
-  const cards = examples.map(({ name, label, verdict }) => {
-    const reasons = verdict.reasons.slice(0, 3).map(({ text }) => html`<li>${text}</li>`);
-    const [cause] = verdict.verdict === 'pass' ? [] : (verdict.causes ?? []);
-    const named = cause && html`<p>Probable cause: ${cause.cause}, ${Math.round(100 * cause.probability)} %</p>`;
-    return html`<article>
-  <img src="frames/${name}.jpg" alt="${label}" width="320" height="180">
-  <h2>${label} <b class="${verdict.verdict}">${verdict.verdict}</b></h2>
-  <p>p-value ${Number(verdict.pValue.toPrecision(2))}, score ${verdict.score.toFixed(2)}</p>
-  ${named}
-  <ol>${reasons}</ol>
-</article>`;
-  });
-  const written = html`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Stopline demo</title>
-<style>
-  ${verbatim(tokens)}
-  body { font: 15px/1.45 var(--sans); margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: var(--ink); background: var(--paper); }
-  main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 1.5rem; }
-  h1 { font-size: 1.5rem; } h2 { font-size: 1rem; margin: .4rem 0 0; }
-  p, ol { margin: .2rem 0; } ol { padding-left: 1.2rem; font-size: .9em; }
-  a { color: var(--seen); }
-  img { width: 100%; height: auto; border-radius: 6px; }
-  b { padding: 0 .5em; border-radius: 3px; }
-  .pass { color: var(--on-good); background: var(--good); } .warn { color: var(--on-watch); background: var(--watch); } .block { color: var(--on-bad); background: var(--bad); }
-</style>
-<h1>Stopline demo: frames and their verdicts</h1>
-<p>Profile "${profile.name}" of ${reference.images} frames.
-Promised false alarms: warn ${falseAlarmRate.promised.warn.toPrecision(2)}, block ${falseAlarmRate.promised.block.toPrecision(2)}.
-All examples: <a href="sheet.png">sheet.png</a>.</p>
-<main>
-${cards}
-</main>
-</html>
-`;
-  return toText(written);
+  const { warn, block } = falseAlarmRate.promised;
+  const labels = [...new Set(examples.map(({ label }) => label))];
+  const sections: Markup[] = [];
+  for (const label of labels) {
+    const figures: Markup[] = [];
+    for (const example of examples) if (example.label === label) figures.push(await drawExample(example));
+    sections.push(html`<section><h2>${label}</h2><div class="pictures worst">${figures}</div></section>`);
+  }
+  return page(
+    'Stopline demo',
+    html`<header><p class="eyebrow">Stopline demo</p><h1>Frames and their verdicts</h1>
+<p class="lead">The Profile "${profile.name}" was learnt from ${reference.images} rendered frames. It promises that at most ${percent(warn)} of frames like them are warned of or blocked, and ${percent(block)} blocked.</p></header>
+<main>${sections}</main>`,
+  );
+}
+
+async function drawExample({ name, label, bytes, verdict }: GalleryExample): Promise<Markup> {
+  const { frame } = await decode(bytes);
+  const { source, width, height } = await thumbnail(frame);
+  // A frame that passes has nothing to explain.
+  const reasons = verdict.verdict === 'pass' ? [] : verdict.reasons.slice(0, 3);
+  const [cause] = verdict.verdict === 'pass' ? [] : (verdict.causes ?? []);
+  const named = cause && html`<em>probable cause: ${cause.cause}, ${percent(cause.probability)}</em>`;
+  return html`<figure id="${name}"><img src="${source}" alt="${label}" width="${width}" height="${height}"><figcaption><b><span class="verdict ${verdict.verdict}">${verdict.verdict}</span></b>
+<em>p-value ${Number(verdict.pValue.toPrecision(2))}</em>${named}${reasons.length > 0 && html`<ol>${reasons.map(({ text }) => html`<li>${text}</li>`)}</ol>`}</figcaption></figure>`;
 }

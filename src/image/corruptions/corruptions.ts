@@ -176,16 +176,16 @@ export async function corrupt(frame: Frame, cause: string, severity: Severity, s
   const apply = applyByName.get(cause);
   if (!apply) {
     const names = corruptions.map(({ name }) => name).join(', ');
-    throw new StoplineError('OPTION_INVALID', `Expected cause to be one of ${names} but received ${cause}`);
+    throw new StoplineError('OPTION_INVALID', `Expected cause to be one of ${names} but received ${cause}.`);
   }
   if (![1, 2, 3, 4, 5].includes(severity)) {
-    throw new StoplineError('OPTION_INVALID', `Expected severity to be 1, 2, 3, 4 or 5 but received ${severity}`);
+    throw new StoplineError('OPTION_INVALID', `Expected severity to be 1, 2, 3, 4 or 5 but received ${severity}.`);
   }
   const { data, width, height, channels } = frame;
   if (channels !== 3 || data.length !== width * height * 3 || data.length === 0) {
     throw new StoplineError(
       'FRAME_INVALID',
-      `Expected a frame of width * height * 3 bytes but received ${data.length} bytes for ${width}x${height}x${channels}`,
+      `Expected a frame of width * height * 3 bytes but received ${data.length} bytes for ${width}x${height}x${channels}.`,
     );
   }
   const random = new Random(Math.trunc(seed) ^ hash(cause));

@@ -36,7 +36,8 @@ export async function chooseModel(asked?: string): Promise<ChosenModel> {
     await loadOnnxRuntime();
     return await prepareModel(defaultModelPath, { isOwn: true });
   } catch (error) {
-    const { code, message } = error as StoplineError;
+    if (!(error instanceof StoplineError)) throw error;
+    const { code, message } = error;
     const isAbsent = code === 'STOPLINE_ERR_MODEL_UNREADABLE' || code === 'STOPLINE_ERR_MODEL_RUNTIME';
     if (asked !== undefined || !isAbsent) throw error;
     return { guesses: [], missing: message };
@@ -74,7 +75,8 @@ export async function findModel(
     const { model } = await prepareModel(isOwn ? defaultModelPath : path, { card, isOwn });
     return model;
   } catch (error) {
-    const { code, message } = error as StoplineError;
+    if (!(error instanceof StoplineError)) throw error;
+    const { code, message } = error;
     const isOther = code === 'STOPLINE_ERR_MODEL_CHECKSUM';
     if (!isOther && code !== 'STOPLINE_ERR_MODEL_UNREADABLE') throw error;
     const received = !isOther ? message : isOwn ? 'the model of this package is another' : `"${path}" is another`;

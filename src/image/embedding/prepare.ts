@@ -54,7 +54,8 @@ function readBytes(path: string, maxBytes: number = modelLimits.bytes): Uint8Arr
   try {
     return readImage(path, maxBytes);
   } catch (error) {
-    const { code, message } = error as StoplineError;
+    if (!(error instanceof StoplineError)) throw error;
+    const { code, message } = error;
     throw new StoplineError(code === 'STOPLINE_ERR_IMAGE_TOO_LARGE' ? 'MODEL_TOO_LARGE' : 'MODEL_UNREADABLE', message);
   }
 }
@@ -74,7 +75,8 @@ export function readCard(path: string): ModelCard | undefined {
   try {
     bytes = readImage(path, maxCardBytes);
   } catch (error) {
-    const { code, message } = error as StoplineError;
+    if (!(error instanceof StoplineError)) throw error;
+    const { code, message } = error;
     if (code === 'STOPLINE_ERR_INPUT_NOT_FOUND') return undefined;
     throw new StoplineError('MODEL_UNREADABLE', message);
   }

@@ -87,7 +87,7 @@ function missingTfjsNode(reason: string): StoplineError {
   return new StoplineError(
     'MODEL_RUNTIME',
     `Expected @tensorflow/tfjs-node, which alone runs a TensorFlow SavedModel, but it does not load (${reason}). ` +
-      'Under Node 22 type: npm install @tensorflow/tfjs-node. Or convert the model: tf2onnx, or tensorflowjs_converter --input_format=tf_saved_model',
+      'Under Node 22 type: npm install @tensorflow/tfjs-node. Or convert the model with tf2onnx, or with tensorflowjs_converter --input_format=tf_saved_model.',
   );
 }
 

@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pipeline, type Readable } from 'node:stream';
 import { parse } from 'csv-parse';
-import { StoplineError } from '../../errors.ts';
+import { endSentence, StoplineError } from '../../errors.ts';
 import { unreadable } from '../../image/file.ts';
 import { isObjectUrl } from '../objects.ts';
 import { openParquet } from '../rows/parquet.ts';
@@ -139,7 +139,9 @@ async function* csvRows(
   try {
     for await (const row of rows) yield row;
   } catch (cause) {
-    throw new StoplineError('MANIFEST_INVALID', `"${file}" is not CSV: ${(cause as Error).message}`, { cause });
+    throw new StoplineError('MANIFEST_INVALID', `"${file}" is not CSV: ${endSentence((cause as Error).message)}`, {
+      cause,
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { StoplineError } from '../../errors.ts';
+import { endSentence, StoplineError } from '../../errors.ts';
 import { brokenItem, fileVersion, type InputOptions, type Item } from './item.ts';
 
 export function isVideoName(name: string): boolean {
@@ -38,11 +38,15 @@ export async function* listFrames(path: string, { fps = 1, maxBytes }: InputOpti
     const code = await ended.catch((cause) => {
       throw new StoplineError(
         'VIDEO_UNAVAILABLE',
-        `Expected ffmpeg on the path, to read the frames of "${path}", but it cannot be started: ${cause.message}. Install it, or score extracted frames`,
+        `Expected ffmpeg on the path, to read the frames of "${path}", but it cannot be started: ${cause.message}. Install it, or score extracted frames.`,
         { cause },
       );
     });
-    if (code !== 0) throw new StoplineError('INPUT_UNREADABLE', `ffmpeg cannot read "${path}": ${complaint.trim()}`);
+    if (code !== 0)
+      throw new StoplineError(
+        'INPUT_UNREADABLE',
+        `Expected a video at "${path}" but ffmpeg says: ${endSentence(complaint)}`,
+      );
   } catch (error) {
     if (!(error instanceof StoplineError) || error.code !== 'STOPLINE_ERR_INPUT_UNREADABLE') throw error;
     yield brokenItem(path, error);

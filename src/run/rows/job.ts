@@ -56,7 +56,7 @@ export function openJob(file: string, identity: Record<string, string>, resume: 
     if (/CORRUPT|NOTADB/.test(code)) {
       return new StoplineError(
         'JOB_INVALID',
-        `"${file}" is not a job that can be resumed (${message}). Begin anew: remove it and give the same command`,
+        `"${file}" is not a job that can be resumed (${message}). Begin anew: remove it and give the same command.`,
         { cause },
       );
     }
@@ -123,14 +123,14 @@ export function openJob(file: string, identity: Record<string, string>, resume: 
       if (version !== formatVersion) {
         throw new StoplineError(
           'JOB_INVALID',
-          `"${file}" was written by another version of Stopline. Begin anew: remove it and give the same command`,
+          `"${file}" was written by another version of Stopline. Begin anew: remove it and give the same command.`,
         );
       }
       const found = database.prepare('SELECT count(*) AS rows FROM result').get() as { rows: number };
       if (!resume) {
         throw new StoplineError(
           'JOB_EXISTS',
-          `"${file}" holds ${found.rows} rows of a run that did not end. Go on with it: the same command with --resume. Or begin anew: remove it`,
+          `"${file}" holds ${found.rows} rows of a run that did not end. Go on with it: the same command with --resume. Or begin anew: remove it.`,
         );
       }
       const then = new Map(
@@ -142,7 +142,7 @@ export function openJob(file: string, identity: Record<string, string>, resume: 
         if (then.get(name) === identity[name]) continue;
         throw new StoplineError(
           'JOB_CHANGED',
-          `Expected the ${name} that "${file}" was begun with (${then.get(name)}) but received ${identity[name]}. Give that one, or begin anew: remove the file and give the same command`,
+          `Expected the ${name} that "${file}" was begun with (${then.get(name)}) but received ${identity[name]}. Give that one, or begin anew: remove the file and give the same command.`,
         );
       }
       return found.rows;

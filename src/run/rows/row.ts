@@ -1,3 +1,4 @@
+import type { ErrorJson } from '../../errors.ts';
 import { statistics } from '../../image/statistics/statistics.ts';
 import type { Reason } from '../../profile/reasons.ts';
 import type { Verdict } from '../../profile/verdict.ts';
@@ -16,7 +17,7 @@ export type Columns = Record<string, TableCell>;
 export type RowVerdict = Omit<Verdict, 'timingMs'>;
 
 /** One image of a run of `score`: its verdict, or why it has none. */
-export type Row = { path: string; columns?: Columns } & (RowVerdict | { error: { code: string; message: string } });
+export type Row = { path: string; columns?: Columns } & (RowVerdict | { error: ErrorJson });
 
 export type RowFormat = 'jsonl' | 'csv' | 'parquet';
 export const rowFormats: readonly RowFormat[] = ['jsonl', 'csv', 'parquet'];
@@ -24,7 +25,7 @@ export const rowFormats: readonly RowFormat[] = ['jsonl', 'csv', 'parquet'];
 /** One column of a table of rows. A row without a verdict has null where `ofVerdict` would tell. */
 interface RowColumn extends TableColumn {
   ofVerdict?: (verdict: RowVerdict) => TableCell | undefined;
-  ofError?: (error: { code: string; message: string }) => string;
+  ofError?: (error: ErrorJson) => string;
 }
 
 const rowColumns: readonly RowColumn[] = [
@@ -94,7 +95,7 @@ export function csvCell(cell: string | number | boolean): string {
 /** What is counted of a row. */
 export type RowCount =
   | { path: string; verdict: Verdict['verdict']; reasons: Pick<Reason, 'statistic' | 'direction'>[] }
-  | { path: string; error: { code: string; message: string } };
+  | { path: string; error: ErrorJson };
 
 /** A row as a line of UTF-8, and the little of it that is counted: all that needs to leave the thread that judged the image. */
 export interface WrittenRow {

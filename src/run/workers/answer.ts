@@ -1,4 +1,4 @@
-import { asStoplineError } from '../../errors.ts';
+import { asStoplineError, type ErrorJson } from '../../errors.ts';
 
 /** What does the tasks of a line: threads, or processes. */
 export interface Workers<Task> {
@@ -19,7 +19,7 @@ export interface Workers<Task> {
 }
 
 /** What a worker sends back. */
-export type WorkerAnswer<Value> = { value: Value } | { error: { code: string; message: string } };
+export type WorkerAnswer<Value> = { value: Value } | { error: ErrorJson };
 
 /** The answer of a worker that does `work`: errors are answers too, because cloning would strip their code. */
 export async function answerWith<Value>(work: () => Value | Promise<Value>): Promise<WorkerAnswer<Value>> {

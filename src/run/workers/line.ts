@@ -1,4 +1,4 @@
-import { reviveError, StoplineError } from '../../errors.ts';
+import { endSentence, reviveError, StoplineError } from '../../errors.ts';
 import type { WorkerAnswer, Workers } from './answer.ts';
 import { startProcesses } from './processes.ts';
 import { startThreads } from './threads.ts';
@@ -86,7 +86,9 @@ export function createWorkerLine<Task>(options: {
   /** Piscina stops replacing workers that fail while they start; without this check tasks would wait for ever. */
   const checkThreads = (cause: unknown) => {
     if (failure || isClosed || workers.alive > 0) return;
-    failure = new StoplineError('INTERNAL', `The workers cannot start: ${describeError(cause)}`, { cause });
+    failure = new StoplineError('INTERNAL', `The workers cannot start: ${endSentence(describeError(cause))}`, {
+      cause,
+    });
     for (const entry of waiting) entry.reject(failure);
     waiting.clear();
     void workers.destroy();
@@ -132,7 +134,9 @@ export function createWorkerLine<Task>(options: {
       if (cause instanceof StoplineError) throw cause;
       if (isClosed) throw closedError();
       checkThreads(cause);
-      throw failure ?? new StoplineError('INTERNAL', `The worker ended: ${describeError(cause)}`, { cause });
+      throw (
+        failure ?? new StoplineError('INTERNAL', `The worker ended: ${endSentence(describeError(cause))}`, { cause })
+      );
     } finally {
       running -= 1;
       startNext();

@@ -1,7 +1,7 @@
 import { finished, Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Value from 'typebox/value';
-import { StoplineError } from '../../errors.ts';
+import { asStoplineError, StoplineError } from '../../errors.ts';
 import { decodeBase64 } from '../../gate/protocols/json.ts';
 import { release } from '../../image/frame.ts';
 import { jsonImageSchema } from './schemas.ts';
@@ -204,7 +204,7 @@ export function takeBody(
           yield* chunks;
           yield* stream;
         };
-        resolve({ error: error as StoplineError, rest: () => Readable.from(rest()) });
+        resolve({ error: asStoplineError(error), rest: () => Readable.from(rest()) });
       }
     };
     const forget = finished(stream, { writable: false }, (error) => {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { StoplineError } from '../../errors.ts';
+import { endSentence, StoplineError } from '../../errors.ts';
 
 /** Longest and largest body that is read and thrown away so that a refusal can reach a client that is still sending. */
 const discardMs = 5000;
@@ -14,11 +14,11 @@ export function makeRefusal(error: unknown): StoplineError {
   if (statusCode === 415) {
     return new StoplineError('REQUEST_TYPE', `Expected a valid Content-Type header but received another.`, options);
   }
-  if (statusCode === 413) return new StoplineError('REQUEST_TOO_LARGE', String(message), options);
+  if (statusCode === 413) return new StoplineError('REQUEST_TOO_LARGE', endSentence(String(message)), options);
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
-    return new StoplineError('REQUEST_INVALID', `${message} (${code})`, options);
+    return new StoplineError('REQUEST_INVALID', `${message} (${code}).`, options);
   }
-  return new StoplineError('INTERNAL', message ?? String(error), options);
+  return new StoplineError('INTERNAL', endSentence(message ?? String(error)), options);
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { ErrorJson } from '../../errors.ts';
 import { answerWith } from '../../run/workers/answer.ts';
 import { type DatabaseSettings, readCode, StoreDatabase } from './database.ts';
 
@@ -11,7 +12,7 @@ export type StoreTask = {
 /** What SQLite answered, or its code; and what has happened to the file since the thread began. */
 export interface StoreAnswer {
   value?: unknown;
-  failed?: { code: string; message: string };
+  failed?: ErrorJson;
   generation: number;
   setAside: readonly string[];
 }
