@@ -1,13 +1,21 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { SlowestFiles } from './test/fixtures/slowest.ts';
+import { findUnitTests } from './test/fixtures/unit.ts';
+
+const unit = findUnitTests();
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    projects: [
+      { extends: true, test: { name: 'unit', include: unit } },
+      { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: unit } },
+    ],
     pool: 'forks',
-    // Many tests start processes and threads of their own: more files at once than this only wait for each other.
-    maxWorkers: 2,
+    // Two cores are busy with three files: one of them often waits for a process or a browser of its own.
+    maxWorkers: 3,
+    reporters: ['default', new SlowestFiles()],
     // Many processes are started from the sources, and half of the start of each would be compiling them.
     env: { NODE_COMPILE_CACHE: join(tmpdir(), 'stopline-compile-cache') },
     // The linter cannot tell: it takes our own verb `fit` for a focused test.

@@ -1,8 +1,8 @@
 import multipart from '@fastify/multipart';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../src/cli/demo/camera/camera.ts';
 import stopline, { type Report } from '../src/fastify.ts';
+import { encodeFrame, renderFrame } from './fixtures/camera.ts';
 import { fitReference, type Reference } from './fixtures/reference.ts';
 
 let reference: Reference;

@@ -8,7 +8,9 @@ import { fit } from '../../src/fit/fit.ts';
 import type { Profile } from '../../src/profile/description.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
-import { jpegFrame, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
+import { readError, stopline } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadProfile } from '../../src/profile/file.ts';
 import { clopperPearson } from '../../src/profile/maths/binomial.ts';
-import { readError, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { readError, stopline } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 

@@ -1,10 +1,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
 import { loadProfile } from '../../src/profile/file.ts';
-import { readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { encodeFrame, renderFolder, renderFrame } from '../fixtures/camera.ts';
+import { readError, stopline } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);

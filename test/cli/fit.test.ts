@@ -2,7 +2,9 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, 
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadProfile } from '../../src/profile/file.ts';
-import { jpegFrame, type Run, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
+import { type Run, readError, stopline } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const reference = join(folder, 'reference');

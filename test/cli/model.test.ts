@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkCard } from '../../src/image/embedding/cardschema.ts';
 import { loadOnnxRuntime } from '../../src/image/embedding/onnx.ts';
-import { readError, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { readError, stopline } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 import { model, node, smallClassifier, value } from '../fixtures/onnxfile.ts';
 
 const folder = temporaryFolder();

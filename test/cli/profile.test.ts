@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadProfile } from '../../src/profile/file.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
-import { jpegFrame, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
+import { stopline } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 import { startObjectStore } from '../fixtures/s3.ts';
 
 const folder = temporaryFolder();

@@ -3,7 +3,6 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Value } from 'typebox/value';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { fit } from '../../src/fit/fit.ts';
 import type { FitOptions } from '../../src/fit/options.ts';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
@@ -19,7 +18,9 @@ import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 import { renderReport } from '../../src/report/page.ts';
 import { createPool } from '../../src/run/pool.ts';
 import { verdictSchema } from '../../src/server/http/schemas.ts';
-import { jpegFrame, readError, renderFolder, startService, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { encodeFrame, jpegFrame, renderFolder, renderFrame } from '../fixtures/camera.ts';
+import { readError, startService, stopline } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 import { layoutClassifier, smallClassifier } from '../fixtures/onnxfile.ts';
 
 const installed = await loadOnnxRuntime().then(

@@ -2,13 +2,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { fit } from '../../src/fit/fit.ts';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
 import { decode } from '../../src/image/decode.ts';
 import type { Frame } from '../../src/image/frame.ts';
 import { createInspector, type Inspector } from '../../src/profile/inspector.ts';
-import { temporaryFolder } from '../fixtures/cli.ts';
+import { encodeFrame, renderFrame } from '../fixtures/camera.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const quality = 95;

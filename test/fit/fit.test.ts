@@ -12,7 +12,8 @@ import { createInspector } from '../../src/profile/inspector.ts';
 import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 import { twoSidedPValue } from '../../src/profile/maths/ranks.ts';
 import { createScorer } from '../../src/profile/score.ts';
-import { jpegFrame, renderFolder, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);

@@ -4,7 +4,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { fit } from '../../src/fit/fit.ts';
 import { listSources, profileFile, sourceRule } from '../../src/fit/percamera.ts';
 import { encodeProfile, loadProfile } from '../../src/profile/file.ts';
-import { readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { renderFolder } from '../fixtures/camera.ts';
+import { readError, stopline } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const drives = join(folder, 'drives');

@@ -7,7 +7,8 @@ import type { FitOptions } from '../../src/fit/options.ts';
 import { corruptions } from '../../src/image/corruptions/corruptions.ts';
 import { decodeProfile, encodeProfile } from '../../src/profile/file.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
-import { jpegFrame, renderFolder, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);

@@ -1,13 +1,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { fit } from '../../src/fit/fit.ts';
 import { findRegimes } from '../../src/fit/regimes.ts';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
 import type { Profile } from '../../src/profile/description.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
-import { renderFolder, temporaryFolder } from '../fixtures/cli.ts';
+import { encodeFrame, renderFolder, renderFrame } from '../fixtures/camera.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const size = { width: 160, height: 90 };
 

@@ -10,7 +10,8 @@ import { encodeProfile } from '../../src/profile/file.ts';
 import type { InputOptions } from '../../src/run/inputs/item.ts';
 import { openItems } from '../../src/run/inputs/items.ts';
 import { createObjectStore } from '../../src/run/objects.ts';
-import { jpegFrame, renderFolder, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);

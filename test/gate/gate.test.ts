@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { createGate, type Gate, type Guarded } from '../../src/gate/gate.ts';
 import type { Judged } from '../../src/gate/policy.ts';
 import { decode } from '../../src/image/decode.ts';
+import { encodeFrame, renderFrame } from '../fixtures/camera.ts';
 import { fitReference, type Reference } from '../fixtures/reference.ts';
 
 let reference: Reference;

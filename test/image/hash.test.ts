@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { decode } from '../../src/image/decode.ts';
 import type { Frame } from '../../src/image/frame.ts';
 import { differenceHash, hashDistance } from '../../src/image/hash.ts';
+import { encodeFrame, renderFrame } from '../fixtures/camera.ts';
 
 const ramp = (slope: number): Frame => {
   const [width, height] = [180, 64];

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { loadCore } from '../../src/core/index.ts';
 import { cropFrame } from '../../src/image/frame.ts';
 import { categoricalProperties, measureBytes } from '../../src/image/measure.ts';
 import { measureSimulations } from '../../src/image/simulation.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
+import { encodeFrame, renderFrame } from '../fixtures/camera.ts';
 
 const frame = renderFrame(1, { width: 320, height: 180 });
 

@@ -7,7 +7,8 @@ import { asStoplineError } from '../../src/errors.ts';
 import { decodeProfile, encodeProfile, saveProfile } from '../../src/profile/file.ts';
 import { checkSignature, makeKeys, signProfile } from '../../src/profile/signature.ts';
 import { serve } from '../../src/server/serve.ts';
-import { stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { stopline } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 import { fitReference, type Reference } from '../fixtures/reference.ts';
 
 const folder = temporaryFolder();

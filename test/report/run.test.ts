@@ -11,7 +11,9 @@ import type { Verdict } from '../../src/profile/verdict.ts';
 import { renderRunReport } from '../../src/report/run.ts';
 import { percent } from '../../src/report/words.ts';
 import { browserPath, openBrowser } from '../fixtures/browser.ts';
-import { jpegFrame, readError, renderFolder, stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
+import { readError, stopline } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);

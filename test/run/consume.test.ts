@@ -11,7 +11,7 @@ import { createObjectStore } from '../../src/run/objects.ts';
 import type { Pool } from '../../src/run/pool.ts';
 import { type Row, writeRow } from '../../src/run/rows/row.ts';
 import { startBroker } from '../fixtures/broker.ts';
-import { temporaryFolder } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const root = join(folder, 'root');

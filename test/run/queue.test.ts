@@ -11,7 +11,7 @@ import { runOnQueue } from '../../src/run/queue.ts';
 import { listParts, mergeRows } from '../../src/run/rows/merge.ts';
 import { openParquet } from '../../src/run/rows/parquet.ts';
 import { startBroker } from '../fixtures/broker.ts';
-import { temporaryFolder } from '../fixtures/cli.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const store = createObjectStore();

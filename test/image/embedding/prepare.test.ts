@@ -1,7 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { renderFrame } from '../../../src/cli/demo/camera/camera.ts';
 import { loadCore } from '../../../src/core/index.ts';
 import { corrupt } from '../../../src/image/corruptions/corruptions.ts';
 import { checkAnswers, type Embedder } from '../../../src/image/embedding/embedder.ts';
@@ -9,6 +8,7 @@ import { loadOnnxRuntime } from '../../../src/image/embedding/onnx.ts';
 import { openPrepared } from '../../../src/image/embedding/open.ts';
 import { prepareModel, readCard, readModel, resolveCardPath } from '../../../src/image/embedding/prepare.ts';
 import type { Frame } from '../../../src/image/frame.ts';
+import { renderFrame } from '../../fixtures/camera.ts';
 
 const path = fileURLToPath(new URL('../../../models/default.onnx', import.meta.url));
 const card = readCard(resolveCardPath(path));

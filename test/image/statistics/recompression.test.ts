@@ -1,12 +1,12 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { renderFrame } from '../../../src/cli/demo/camera/camera.ts';
 import { loadCore } from '../../../src/core/index.ts';
 import { standardTable } from '../../../src/image/container/quality.ts';
 import { readContainer } from '../../../src/image/container/read.ts';
 import { decode } from '../../../src/image/decode.ts';
 import { earlierThreshold, findEarlierPass, listSteps } from '../../../src/image/statistics/recompression.ts';
 import { measureStatistics, statistics, toImageStatistics } from '../../../src/image/statistics/statistics.ts';
+import { renderFrame } from '../../fixtures/camera.ts';
 import { random } from '../../fixtures/frames.ts';
 
 const core = loadCore();

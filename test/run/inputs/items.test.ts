@@ -11,7 +11,7 @@ import { openItems } from '../../../src/run/inputs/items.ts';
 import { splitPng } from '../../../src/run/inputs/video.ts';
 import { createObjectStore } from '../../../src/run/objects.ts';
 import { writeParquet } from '../../../src/run/rows/parquet.ts';
-import { temporaryFolder } from '../../fixtures/cli.ts';
+import { temporaryFolder } from '../../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);

@@ -6,7 +6,7 @@ import type { Item } from '../../../src/run/inputs/item.ts';
 import { fileVersion } from '../../../src/run/inputs/item.ts';
 import { unfinishedItems } from '../../../src/run/judgeitems.ts';
 import { type JobRow, openJob } from '../../../src/run/rows/job.ts';
-import { temporaryFolder } from '../../fixtures/cli.ts';
+import { temporaryFolder } from '../../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const identity = { Profile: 'abc', format: 'jsonl' };

@@ -7,7 +7,7 @@ import { writeRows } from '../../../src/run/rows/output.ts';
 import { openParquet } from '../../../src/run/rows/parquet.ts';
 import { formatRow, type Row, type RowFormat, type TableColumn } from '../../../src/run/rows/row.ts';
 import { createTally } from '../../../src/run/rows/tally.ts';
-import { temporaryFolder } from '../../fixtures/cli.ts';
+import { temporaryFolder } from '../../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);

@@ -8,7 +8,7 @@ import { createColumnTypes } from '../../../src/run/judgeitems.ts';
 import { writeRows } from '../../../src/run/rows/output.ts';
 import { openParquet, writeParquet } from '../../../src/run/rows/parquet.ts';
 import { formatRow, type Row, type TableColumn, tableColumns, tableRow } from '../../../src/run/rows/row.ts';
-import { temporaryFolder } from '../../fixtures/cli.ts';
+import { temporaryFolder } from '../../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 

@@ -7,7 +7,8 @@ import { auroc, calibrationError, thresholdAt } from '../../../scripts/evaluate/
 import { prefaces, withSection } from '../../../scripts/evaluate/page.ts';
 import { report, table } from '../../../scripts/evaluate/tables.ts';
 import { corruptions, findFamily } from '../../../src/image/corruptions/corruptions.ts';
-import { renderFolder, temporaryFolder } from '../../fixtures/cli.ts';
+import { renderFolder } from '../../fixtures/camera.ts';
+import { temporaryFolder } from '../../fixtures/folder.ts';
 
 describe('measures', () => {
   it('AUROC is the share of pairs that are in order, ties counting half', () => {

@@ -1,8 +1,8 @@
 import sharp from 'sharp';
 import { expect, it } from 'vitest';
 import { historyReport, once, pristine, tryHistory, twice } from '../../../scripts/evaluate/history.ts';
-import { renderFrame } from '../../../src/cli/demo/camera/camera.ts';
 import { loadCore } from '../../../src/core/index.ts';
+import { renderFrame } from '../../fixtures/camera.ts';
 
 it('the history of a picture is tried at every quality and pair, and reported with counts that add up', async () => {
   const { data, width, height } = renderFrame(3, { width: 320, height: 240 });

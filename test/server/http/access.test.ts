@@ -10,7 +10,8 @@ import { checkOpenness } from '../../../src/server/http/access.ts';
 import { Judge } from '../../../src/server/judge.ts';
 import { serve } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
-import { readError, startService, stopline, temporaryFolder } from '../../fixtures/cli.ts';
+import { readError, startService, stopline } from '../../fixtures/cli.ts';
+import { temporaryFolder } from '../../fixtures/folder.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 import { head, openConnection } from '../../fixtures/socket.ts';
 

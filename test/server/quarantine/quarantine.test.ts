@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { encodeFrame, renderFrame } from '../../../src/cli/demo/camera/camera.ts';
 import { loadConfig } from '../../../src/config.ts';
 import { createPool, type Pool } from '../../../src/run/pool.ts';
 import { buildApp } from '../../../src/server/app.ts';
 import { Judge } from '../../../src/server/judge.ts';
 import { openQuarantine } from '../../../src/server/quarantine/quarantine.ts';
 import type { Config } from '../../../src/settings.ts';
+import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 import { startObjectStore } from '../../fixtures/s3.ts';
 

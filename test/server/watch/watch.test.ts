@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import Value from 'typebox/value';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../../src/cli/demo/camera/camera.ts';
 import { loadConfig } from '../../../src/config.ts';
 import type { DriftReport } from '../../../src/drift/report.ts';
 import { driftReportSchema } from '../../../src/server/routes/drift.ts';
 import { type Service, serve } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
+import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 
 let reference: Reference;
