@@ -196,7 +196,8 @@ const table = {
   },
   SOURCE_UNKNOWN: { status: 404, exit: 2, meaning: 'No image of this source has come.' },
   ITEM_UNKNOWN: { status: 404, exit: 2, meaning: 'There is no such image in the quarantine, or no longer.' },
-  ROUTE_UNKNOWN: { status: 404, exit: 2, meaning: 'No such route, or not with this method.' },
+  ROUTE_UNKNOWN: { status: 404, exit: 2, meaning: 'There is no such route.' },
+  METHOD_UNKNOWN: { status: 405, exit: 2, meaning: 'The route is there, but takes other methods: Allow names them.' },
   // the machinery
   RUNTIME_UNSAFE: {
     status: 500,

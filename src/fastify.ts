@@ -1,9 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
+import { StoplineError } from './errors.ts';
 import { admit, type Passage, passageHeaders, type Report, resolvePolicy } from './gate/admission.ts';
+import { placeText } from './gate/bodies/encodedtext.ts';
 import { openPool } from './gate/gate.ts';
 import { defaultPolicy, type Policy, policyFrom } from './gate/policy.ts';
+import type { FoundImages } from './gate/protocols/protocol.ts';
 import { protocolRoutes, protocols } from './gate/protocols/protocols.ts';
+import { Search } from './gate/protocols/search.ts';
 import { invalid, uninspected } from './gate/protocols/tensor.ts';
 import { createMatcher } from './gate/routes.ts';
 import { defaultLimits } from './image/frame.ts';
@@ -65,6 +69,12 @@ async function stopline(app: FastifyInstance, options: StoplineOptions): Promise
     app.addContentTypeParser('application/octet-stream', asBuffer, (_request, body, done) => done(null, body));
   }
 
+  const urls = new Set<string>();
+  app.addHook('onRoute', ({ url }) => void urls.add(url));
+  app.addHook('onReady', async () => {
+    for (const route of routes) checkRoute(app, route, urls);
+  });
+
   app.addHook('preHandler', async (request, reply) => {
     const route = match(request.routeOptions.url ?? '');
     if (!route || route.protocol === 'pass') return;
@@ -87,17 +97,52 @@ async function stopline(app: FastifyInstance, options: StoplineOptions): Promise
   });
 }
 
-/** From a body that the application has parsed: bytes, JSON, or the parts of a form. */
-async function findImages(request: FastifyRequest, route: Route) {
+const methods = ['POST', 'PUT', 'PATCH', 'GET', 'DELETE'] as const;
+
+/**
+ * A gate on a path that no route has would never judge anything.
+ * @throws {StoplineError} OPTION_INVALID
+ */
+function checkRoute(app: FastifyInstance, route: Route, urls: ReadonlySet<string>): void {
+  const fits = createMatcher([route]);
+  if ([...urls].some((url) => fits(url))) return;
+  // A route may have been added before this plugin.
+  if (methods.some((method) => app.hasRoute({ url: route.path, method }))) return;
+  const known = [...urls].filter((url) => url !== '*').slice(0, 20);
+  throw new StoplineError(
+    'OPTION_INVALID',
+    `Expected "routes" with paths that the application has but received ${JSON.stringify(route.path)}; it has ${known.join(', ') || 'none'}.`,
+  );
+}
+
+/** From a body that the application has parsed: bytes, text, JSON, or the parts of a form. */
+async function findImages(request: FastifyRequest, route: Route): Promise<FoundImages> {
   const { body, headers } = request;
-  const parts = await readFiles(body, route.input);
-  if (parts) return { images: parts };
-  if (!Buffer.isBuffer(body) && (typeof body !== 'object' || body === null)) {
+  const { find } = protocols[route.protocol];
+  if (Buffer.isBuffer(body)) return find({ body, headers }, route);
+  if (typeof body === 'string') return find({ body: Buffer.from(body), headers }, route);
+  if (typeof body !== 'object' || body === null) {
     const isForm = headers['content-type']?.startsWith('multipart/form-data');
-    if (isForm) throw uninspected('a form is only read with @fastify/multipart and attachFieldsToBody: true');
+    if (isForm) throw uninspected('a form is only read with @fastify/multipart and attachFieldsToBody');
     throw invalid('a body of bytes or JSON', typeof body);
   }
-  return protocols[route.protocol].find({ body, headers }, route);
+  const parts = Object.entries(body).flatMap(([name, value]) => [value].flat().map((part) => ({ name, part })));
+  if (!parts.some(({ part }) => isPart(part))) {
+    // What the application has read from JSON is all that its handlers see; so it is written again and looked into.
+    return find({ body: Buffer.from(JSON.stringify(body)), headers: { 'content-type': 'application/json' } }, route);
+  }
+  const search = new Search(route);
+  for (const { name, part } of parts) {
+    if (!search.wants(name)) continue;
+    if (part instanceof Uint8Array) search.add(part);
+    else if (isFile(part)) search.add(await part.toBuffer());
+    else {
+      const bytes = Buffer.from(String((part as { value?: unknown } | null)?.value ?? part));
+      const place = placeText(bytes);
+      await search.lookIntoText(place, `the field ${JSON.stringify(name)}`, route.input !== undefined);
+    }
+  }
+  return search.finish();
 }
 
 /** A file of a form, as @fastify/multipart puts it into the body. */
@@ -106,13 +151,14 @@ interface FilePart {
   toBuffer(): Promise<Buffer>;
 }
 
-async function readFiles(body: unknown, input: string | undefined): Promise<Buffer[] | undefined> {
-  if (typeof body !== 'object' || body === null || Buffer.isBuffer(body)) return undefined;
-  const fields = Object.entries(body).filter(([name]) => input === undefined || name === input);
-  const isFile = (part: unknown): part is FilePart =>
-    typeof part === 'object' && part !== null && 'toBuffer' in part && typeof part.toBuffer === 'function';
-  const files = fields.flatMap(([, value]) => value).filter(isFile);
-  return files.length > 0 ? Promise.all(files.map((file) => file.toBuffer())) : undefined;
+function isFile(part: unknown): part is FilePart {
+  return typeof part === 'object' && part !== null && 'toBuffer' in part && typeof part.toBuffer === 'function';
+}
+
+/** Whether a value of a body is a part of a form: with `attachFieldsToBody` an object, with `keyValues` bytes. */
+function isPart(part: unknown): boolean {
+  const isField = typeof part === 'object' && part !== null && 'fieldname' in part && 'mimetype' in part;
+  return part instanceof Uint8Array || isFile(part) || isField;
 }
 
 export default fp(stopline, { fastify: '5.x', name: 'stopline' });

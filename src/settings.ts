@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import Type, { type Static, type TSchema } from 'typebox';
 
 /** How a request is wrapped; `gate/protocols/` has what each means. */
-export const protocolNames = ['oip', 'tfserving', 'image', 'pass'] as const;
+export const protocolNames = ['oip', 'tfserving', 'torchserve', 'image', 'find', 'pass'] as const;
 export type ProtocolName = (typeof protocolNames)[number];
 
 /** How pixels were turned into the numbers of a tensor: (pixel * scale - mean) / deviation. */

@@ -94,7 +94,7 @@ describe('the Fastify plugin', () => {
       headers: { 'content-type': 'text/plain' },
       payload: 'x',
     });
-    expect(text.json().error.code).toBe('STOPLINE_ERR_REQUEST_INVALID');
+    expect(text.json().error.code).toBe('STOPLINE_ERR_UNINSPECTED');
   });
 
   it('finds the image in a form and in a tensor of a path that hides its letters', async () => {

@@ -2,7 +2,16 @@
 import { parseArgs } from 'node:util';
 import { fitReference } from '../../test/fixtures/reference.ts';
 import { startFaultProxy, startRecorder } from '../../test/fixtures/upstream.ts';
-import { challengeJudge, challengeUpstream, judgeFaults, upstreamFaults, ways, writeBadProfiles } from './gatecases.ts';
+import { differentials } from './differentials.ts';
+import {
+  challengeDifferentials,
+  challengeJudge,
+  challengeUpstream,
+  judgeFaults,
+  upstreamFaults,
+  ways,
+  writeBadProfiles,
+} from './gatecases.ts';
 
 const { values } = parseArgs({ options: { requests: { type: 'string', default: '20' } } });
 const times = Number(values.requests);
@@ -21,6 +30,9 @@ for (const fault of upstreamFaults) {
   rows.push({ fault: `upstream: ${fault.fault}`, requests: times * ways.length, wrong });
   console.log(`upstream: ${fault.fault}: ${wrong.length} wrong`);
 }
+const misread = await challengeDifferentials({ reference, upstream });
+rows.push({ fault: 'read differently', requests: differentials.length, wrong: misread });
+console.log(`read differently: ${misread.length} wrong of ${differentials.length}`);
 await proxy.close();
 await upstream.close();
 await reference.remove();

@@ -18,6 +18,7 @@ import type { Config } from '../../src/settings.ts';
 import type { ProbeTask } from '../../test/fixtures/pool.program.ts';
 import type { Reference } from '../../test/fixtures/reference.ts';
 import { closedPort, type Fault, type FaultProxy, type Recorder } from '../../test/fixtures/upstream.ts';
+import { buildDifferential, differentials, drawPictures } from './differentials.ts';
 
 export interface JudgeFault {
   name: string;
@@ -263,6 +264,31 @@ export async function challengeUpstream(
         if (code) check('the code', answer?.json().error?.code, `STOPLINE_ERR_${code}`);
         check('the number of requests to the upstream', proxy.state.requests, fault === 'refused' ? 0 : 1);
       }
+    }
+    return wrong;
+  } finally {
+    await gate.close();
+  }
+}
+
+/**
+ * Sends what two readers could take differently to a gate that enforces and is closed: the upstream must see nothing of it.
+ * @returns what was not so
+ */
+export async function challengeDifferentials(options: { reference: Reference; upstream: Recorder }): Promise<string[]> {
+  const { reference, upstream } = options;
+  const routes: Config['routes'] = [{ path: '/classify', protocol: 'image' }];
+  const settings = { mode: 'enforce', onError: 'closed', routes } as const;
+  const gate = await startFaulty(reference, { settings }, { upstream: upstream.url });
+  const pictures = await drawPictures(Buffer.from(reference.frame));
+  const wrong: string[] = [];
+  try {
+    for (const differential of differentials) {
+      const { path, headers, body } = buildDifferential(differential, pictures);
+      upstream.received.length = 0;
+      const answer = await classify(gate.url + path, body, headers);
+      const isRefused = answer.status >= 400 && answer.status < 500 && upstream.received.length === 0;
+      if (!isRefused) wrong.push(`${differential.name}: ${answer.status}, ${upstream.received.length} at the upstream`);
     }
     return wrong;
   } finally {

@@ -1,4 +1,4 @@
-import { asStoplineError, StoplineError } from '../errors.ts';
+import { asStoplineError, type StoplineError } from '../errors.ts';
 import type { Frame } from '../image/frame.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Route } from '../settings.ts';
@@ -21,6 +21,8 @@ export interface Report {
   outcome: 'forwarded' | 'refused' | 'bypassed' | 'observed' | 'skipped';
   /** A verdict, or the code of an error without its prefix. */
   reason: string;
+  /** Why the request was let through although not all of it was judged. */
+  unjudged?: StoplineError;
 }
 
 export interface Admission {
@@ -47,7 +49,13 @@ export async function admit({ policy, find, inspect, report, begin, signal }: Ad
     const judging = found.images.map((image) =>
       judgeWithin(policy.verdictTimeoutMs, (signal) => inspect(image, signal), signal),
     );
-    return { decision: decide(policy, await Promise.all(judging)), found };
+    const judged = await Promise.all(judging);
+    const { unjudged } = found;
+    if (!unjudged) return { decision: decide(policy, judged), found };
+    // What is left over cannot be taken out of the request, so it is refused or let through whole.
+    const decision = decide({ ...policy, partial: false }, [...judged, { error: unjudged }]);
+    const refused = decision.refused.filter((position) => position < judged.length);
+    return { decision: { ...decision, refused }, found };
   };
   const timing = chooseTiming(policy, Math.random());
   if (timing === 'never') {
@@ -58,20 +66,24 @@ export async function admit({ policy, find, inspect, report, begin, signal }: Ad
     // What is to be forwarded goes first: finding images is work.
     const judged = (begin ? begin() : new Promise<void>((resolve) => setImmediate(resolve))).then(async () => {
       const { decision } = await judgeAll();
-      report({ outcome: 'observed', reason: describeReason(decision) });
+      report({ outcome: 'observed', reason: describeReason(decision), ...unjudgedBy(decision) });
       return decision;
     });
     return { action: 'observe', judged };
   }
   const { decision, found } = await judgeAll();
   const outcome = ({ forward: 'forwarded', refuse: 'refused', bypass: 'bypassed' } as const)[decision.action];
-  if (!signal?.aborted) report({ outcome, reason: describeReason(decision) });
+  if (!signal?.aborted) report({ outcome, reason: describeReason(decision), ...unjudgedBy(decision) });
   return { action: decision.action, decision, found };
 }
 
 function describeReason({ action, verdict, error }: Decision): string {
   if (action === 'forward' || !error || error.code === 'STOPLINE_ERR_IMAGE_REFUSED') return verdict?.verdict ?? 'none';
   return shortCode(error);
+}
+
+function unjudgedBy({ action, error }: Decision): Pick<Report, 'unjudged'> {
+  return action === 'bypass' && error ? { unjudged: error } : {};
 }
 
 function shortCode({ code }: StoplineError): string {
@@ -106,12 +118,4 @@ export function passageHeaders({ action, decision }: Passage): Record<string, st
   }
   if (refused.length > 0) headers['x-stopline-refused'] = refused.join(', ');
   return headers;
-}
-
-/** Why a request to a path that nobody has described is not judged. */
-export function undescribed(path: string): StoplineError {
-  return new StoplineError(
-    'UNINSPECTED',
-    `Expected a path that is judged but received ${JSON.stringify(path.slice(0, 200))}; add it to "routes" in the config file, with protocol "pass" if it carries no image.`,
-  );
 }

@@ -11,10 +11,12 @@ export function createMatcher(routes: readonly Route[]): (path: string) => Route
 function compilePattern(path: string): RegExp {
   const literal = path
     .replace(/\/$/, '')
-    .split('*')
-    .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^${literal.join('[^/]*')}/?$`, 'i');
+    .split(/(\*{1,2})/)
+    .map((part) => wildcards[part] ?? part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${literal.join('')}/?$`, 'i');
 }
+
+const wildcards: Readonly<Record<string, string>> = { '*': '[^/]*', '**': '.*' };
 
 /**
  * The path of a request, provided that every upstream must read it as this gate does: `/v2//models`, `/%76%32/` or `/a/../v2`

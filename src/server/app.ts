@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
@@ -9,9 +8,10 @@ import type { Verdict } from '../profile/verdict.ts';
 import type { Config } from '../settings.ts';
 import { version } from '../version.ts';
 import { registerAccess } from './http/access.ts';
-import { type BufferBudget, multipartLimits } from './http/body.ts';
+import type { BufferBudget } from './http/body.ts';
 import { compressAnswers } from './http/compress.ts';
 import { answerClientError, boundPipelining, chooseRequestId, readServerOptions } from './http/connections.ts';
+import { Methods } from './http/methods.ts';
 import { refuse } from './http/refusal.ts';
 import { readinessSchema, refusalSchema, statisticSchema, verdictSchema } from './http/schemas.ts';
 import type { Judge } from './judge.ts';
@@ -40,6 +40,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     judge: Judge;
     reloader: Reloader;
+    methods: Methods;
   }
   interface FastifyContextConfig {
     /** The answer has no end of its own. */
@@ -74,7 +75,7 @@ export async function buildApp(config: Config, judge: Judge): Promise<FastifyIns
   judge.watch(({ verdict }) => metrics.observeVerdict(verdict));
 
   const app = createApp(parts);
-  await registerBodies(app, config);
+  registerBodies(app);
   noteExpectations(app);
   await registerAccess(app, config);
   logRequests(app, metrics);
@@ -128,7 +129,9 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
   // One way to JSON for HTTP, command line and files: no schema may drop a field or round a number.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error, request, reply) => answerError(request, reply, error));
+  app.decorate('methods', new Methods(app));
   app.setNotFoundHandler((request, reply) => {
+    app.methods.check(request, reply);
     const received = `${request.method} ${request.url.slice(0, 200)}`;
     const refusal = new StoplineError('ROUTE_UNKNOWN', `Expected a route listed at /docs but received ${received}.`);
     return answerError(request, reply, refusal);
@@ -137,10 +140,9 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
 }
 
 /** Bodies are read by the route, which counts them while they arrive; Fastify's parsers would buffer them first. */
-async function registerBodies(app: FastifyInstance, config: Config): Promise<void> {
+function registerBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
-  await app.register(multipart, { limits: { ...multipartLimits, fileSize: config.bodyLimit } });
 }
 
 /** Finds out which clients wait for `100 Continue`; gives every answer the id of its request. */

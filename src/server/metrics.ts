@@ -144,8 +144,8 @@ export class Metrics {
   }
 
   /** One request at the gate. */
-  observeGate(report: Report): void {
-    this.#gate.inc({ ...report });
+  observeGate({ outcome, reason }: Report): void {
+    this.#gate.inc({ outcome, reason });
   }
 
   /** One request to the upstream. */

@@ -107,6 +107,47 @@ describe('POST /inspect', () => {
     for (const response of others) expect(withoutTiming(response)).toEqual(direct);
   });
 
+  it.each(['binary/octet-stream', 'application/x-octet-stream', 'application/binary', 'image/x-unknown'])(
+    'takes %s as a body that is the image',
+    async (type) => {
+      expect((await post(reference.frame, { 'content-type': type })).json().verdict).toBe('pass');
+    },
+  );
+
+  /** A form of one part, with the lines of its head as given. */
+  function rawForm(head: string[], content: Uint8Array | string, end = '\r\n') {
+    const start = [`--x`, ...head, '', ''].join(end);
+    const body = Buffer.concat([Buffer.from(start), Buffer.from(content), Buffer.from(`${end}--x--${end}`)]);
+    return post(body, { 'content-type': 'multipart/form-data; boundary=x' });
+  }
+  const name = 'Content-Disposition: form-data; name="image"';
+  it.each([
+    ['a name only', [name], '\r\n'],
+    ['a name and a type', [name, 'Content-Type: image/jpeg'], '\r\n'],
+    ['a name and a type that says nothing', [name, 'Content-Type: application/octet-stream'], '\r\n'],
+    ['line feeds for line ends', [name], '\n'],
+    ['a type and no name', ['Content-Type: image/jpeg'], '\r\n'],
+    ['no headers at all', [], '\r\n'],
+    ['a name called __proto__', ['Content-Disposition: form-data; name="__proto__"; filename="a"'], '\r\n'],
+  ])('finds the image in a part with %s', async (_, head, end) => {
+    expect((await rawForm(head, reference.frame, end)).json().verdict).toBe('pass');
+  });
+
+  it('finds base64 in a part, by its header and by itself', async () => {
+    const text = Buffer.from(reference.frame).toString('base64');
+    expect((await rawForm([name, 'Content-Transfer-Encoding: base64'], text)).json().verdict).toBe('pass');
+    expect((await rawForm([name], `data:image/jpeg;base64,${text}`)).json().verdict).toBe('pass');
+  });
+
+  it('names a field of JSON that it does not know, in words of its own', async () => {
+    const { error } = (
+      await post('{"image": "aGVsbG8=", "camera": "7"}', { 'content-type': 'application/json' })
+    ).json();
+    expect(error.message).toBe(
+      'Expected JSON of the form {"image": "<base64>"} but received the field "camera", where "image" is the only one.',
+    );
+  });
+
   const png = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
   const json = { 'content-type': 'application/json' };
   const bad: [string, () => [Uint8Array | string | undefined, Record<string, string>?], number, string][] = [
@@ -154,14 +195,14 @@ describe('POST /inspect', () => {
       'REQUEST_INVALID',
     ],
     [
-      'with more than eight fields',
+      'with more than 300 parts',
       () =>
         form([
-          ...Array.from({ length: 9 }, (_, i) => ({ name: `f${i}`, content: 'x' })),
+          ...Array.from({ length: 300 }, (_, i) => ({ name: `f${i}`, content: 'x' })),
           { name: 'image', filename: 'a.jpg', content: frame() },
         ]),
-      400,
-      'REQUEST_INVALID',
+      413,
+      'REQUEST_TOO_LARGE',
     ],
     [
       'that ends in the middle of the file',
@@ -175,12 +216,6 @@ describe('POST /inspect', () => {
     [
       'without a boundary',
       () => ({ ...form([]), headers: { 'content-type': 'multipart/form-data' } }),
-      400,
-      'REQUEST_INVALID',
-    ],
-    [
-      'with a field called __proto__',
-      () => form([{ name: '__proto__', filename: 'a.jpg', content: frame() }]),
       400,
       'REQUEST_INVALID',
     ],
@@ -298,8 +333,27 @@ describe('GET routes', () => {
   });
 
   it('refuses routes that do not exist and paths that are broken', async () => {
-    const unknown = await app.inject('/inspect');
+    const unknown = await app.inject('/inspected');
     expect([unknown.statusCode, unknown.json().error.code]).toEqual([404, 'STOPLINE_ERR_ROUTE_UNKNOWN']);
+    const wrong = [
+      await app.inject('/inspect'),
+      await app.inject({
+        method: 'PUT',
+        url: '/inspect?source=a',
+        headers: jpeg,
+        payload: Buffer.from(reference.frame),
+      }),
+      await app.inject({ method: 'DELETE', url: '/drift/front' }),
+    ];
+    expect(wrong.map(({ statusCode, headers }) => [statusCode, headers.allow])).toEqual([
+      [405, 'POST'],
+      [405, 'POST'],
+      [405, 'GET, HEAD'],
+    ]);
+    expect(wrong[1].json().error).toEqual({
+      code: 'STOPLINE_ERR_METHOD_UNKNOWN',
+      message: 'Expected POST for /inspect but received PUT.',
+    });
     const broken = await app.inject('/%zz');
     expect([broken.statusCode, broken.json().error.code]).toEqual([400, 'STOPLINE_ERR_REQUEST_INVALID']);
   });

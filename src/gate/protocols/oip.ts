@@ -1,140 +1,261 @@
-import type { Route } from '../../settings.ts';
-import { decodeBase64, isObject, type JsonObject, parseObject } from './json.ts';
-import type { FoundImages, ReadRequest } from './protocol.ts';
-import { boundedImages, flatten, invalid, makeFrames, readSizes, type Sizes, uninspected } from './tensor.ts';
+import type { Frame } from '../../image/frame.ts';
+import {
+  type JsonDocument,
+  type JsonValue,
+  NumberReader,
+  readCount,
+  readFields,
+  readJson,
+  readString,
+} from '../bodies/json.ts';
+import { looksLikeImage } from '../bodies/magic.ts';
+import type { FoundImages, ReadRequest, Where } from './protocol.ts';
+import { type Edit, spliceBytes } from './rebuild.ts';
+import { readBytes, Search, smallestImage } from './search.ts';
+import {
+  BinaryNumbers,
+  boundedImages,
+  elementBytes,
+  invalid,
+  isFloat,
+  makeFrames,
+  type NumberSource,
+  readSizes,
+  sliceFrames,
+  uninspected,
+} from './tensor.ts';
 
 /** One input tensor of a request, with its bytes where they come after the JSON. */
-interface Input extends JsonObject {
+export interface Input {
   name: string;
   datatype: string;
   shape: number[];
+  fields: Map<string, JsonValue>;
+  data: JsonValue | undefined;
   binary?: Buffer;
 }
 
-const elementBytes: Readonly<Record<string, number>> = {
-  BOOL: 1,
-  UINT8: 1,
-  INT8: 1,
-  UINT16: 2,
-  INT16: 2,
-  FP16: 2,
-  BF16: 2,
-  UINT32: 4,
-  INT32: 4,
-  FP32: 4,
-  UINT64: 8,
-  INT64: 8,
-  FP64: 8,
-};
-
 /** The images of an Open Inference Protocol request, with or without the binary tensor extension. */
-export function openInference(request: ReadRequest, route: Pick<Route, 'input' | 'tensor'>): FoundImages {
-  const { json, inputs } = parseInputs(request);
-  const image = imageInput(inputs, route);
-  const images = readImages(image, route);
-  const id = typeof json.id === 'string' ? json.id.slice(0, 256) : undefined;
-  const without = (positions: ReadonlySet<number>) => rebuild(json, inputs, images.length, positions);
-  const isBatch = images.length > 1 && image.shape[0] === images.length;
-  return { images, ...(id !== undefined && { id }), ...(isBatch && { without }) };
+export async function openInference(request: ReadRequest, where: Where): Promise<FoundImages> {
+  // Triton takes a length of 0 to say that the body is the one input, without any JSON.
+  if (request.headers[headLengthHeader] === '0') return { images: [request.body] };
+  const { document, rest } = await readHead(request);
+  return findInTensors(document, rest, where);
 }
 
-function parseInputs(request: ReadRequest): { json: JsonObject; inputs: Input[] } {
-  const { body, headers } = request;
-  const announced = headers['inference-header-content-length'];
-  let text = body;
-  let rest: Buffer | undefined;
-  if (announced !== undefined && Buffer.isBuffer(body)) {
-    const length = Number(announced);
-    if (!/^\d{1,10}$/.test(String(announced)) || length > body.length) {
-      throw invalid(`Inference-Header-Content-Length of at most ${body.length}`, String(announced).slice(0, 50));
-    }
-    text = body.subarray(0, length);
-    rest = body.subarray(length);
+/** The header that says how long the JSON before binary tensors is. */
+export const headLengthHeader = 'inference-header-content-length';
+
+/** JSON, and what stands behind it where a header says how long it is. */
+export async function readHead({ body, headers }: ReadRequest): Promise<{ document: JsonDocument; rest?: Buffer }> {
+  const announced = headers[headLengthHeader];
+  if (announced === undefined) return { document: await readJson(body) };
+  const length = Number(announced);
+  if (!/^\d{1,10}$/.test(String(announced)) || length > body.length) {
+    throw invalid(`Inference-Header-Content-Length of at most ${body.length}`, String(announced).slice(0, 50));
   }
-  const json = parseObject(request, text);
-  if (!Array.isArray(json.inputs) || json.inputs.length === 0 || json.inputs.length > 256) {
-    throw invalid('1 to 256 "inputs"');
-  }
-  let at = 0;
-  const inputs = json.inputs.map((input: unknown): Input => {
-    if (!isObject(input)) throw invalid('objects as "inputs"');
-    const { name, datatype, shape, parameters } = input;
-    const isShape =
-      Array.isArray(shape) && shape.length <= 8 && shape.every((side) => Number.isSafeInteger(side) && side >= 0);
-    if (typeof name !== 'string' || typeof datatype !== 'string' || !isShape) {
-      throw invalid('inputs with a name, a datatype and a shape of whole numbers');
-    }
-    const size = isObject(parameters) ? parameters.binary_data_size : undefined;
-    if (size === undefined) return { ...input, name, datatype, shape };
-    if (!rest || !Number.isSafeInteger(size) || (size as number) < 0 || at + (size as number) > rest.length) {
-      throw invalid(
-        `a binary_data_size within the ${rest?.length ?? 0} bytes after the JSON`,
-        String(size).slice(0, 50),
-      );
-    }
-    at += size as number;
-    return { ...input, name, datatype, shape, binary: rest.subarray(at - (size as number), at) };
-  });
-  if (rest && at !== rest.length) throw invalid(`${rest.length} bytes of binary tensors`, `a sum of ${at}`);
-  return { json, inputs };
+  return { document: await readJson(body.subarray(0, length)), rest: body.subarray(length) };
 }
 
-/** The input that the configuration names, or the first that can be images. */
-function imageInput(inputs: readonly Input[], { input: wanted, tensor }: Pick<Route, 'input' | 'tensor'>): Input {
-  const received = inputs.map(({ name, datatype, shape }) => `${name} ${datatype} ${shape.join('x')}`).join(', ');
-  if (wanted !== undefined) {
-    const named = inputs.find(({ name }) => name === wanted);
-    if (!named) throw uninspected(`there is no input "${wanted}" among ${received.slice(0, 300)}`);
-    return named;
+/** The images of a document with a list of tensors. */
+export async function findInTensors(
+  document: JsonDocument,
+  rest: Buffer | undefined,
+  where: Where,
+): Promise<FoundImages> {
+  const search = new Search(where);
+  const inputs = readInputs(document, rest);
+  await lookBeside(search, document);
+  if (new Set(inputs.map(({ name }) => name.toLowerCase())).size < inputs.length) {
+    search.doubt(invalid('every input under a name of its own', 'one name twice'));
   }
-  const canBeImages = ({ datatype, shape }: Input) =>
-    datatype === 'BYTES' ||
-    ((datatype === 'UINT8' || (datatype === 'FP32' && tensor !== undefined)) && readSizes(shape, tensor) !== undefined);
-  const found = inputs.find(canBeImages);
-  if (found) return found;
-  throw uninspected(
-    `the inputs are ${received.slice(0, 300)}; a UINT8 tensor of images or BYTES are inspected, FP32 where the route has "tensor"`,
-  );
-}
-
-function readImages(input: Input, { tensor }: Pick<Route, 'tensor'>): FoundImages['images'] {
-  const { datatype, shape, binary, data } = input;
-  const count = shape.reduce((product, side) => product * side, 1);
-  if (datatype === 'BYTES') {
-    boundedImages(count);
-    const images = binary ? splitBytes(binary) : readStrings(data);
-    if (images.length !== count) throw invalid(`${count} elements in the input "${input.name}"`, `${images.length}`);
-    return images;
+  const wanted = inputs.filter(({ name }) => search.wants(name));
+  if (where.input !== undefined && wanted.length === 0) {
+    throw uninspected(`there is no input "${where.input}" among ${describeInputs(inputs)}`);
   }
-  const sizes = readSizes(shape, tensor);
-  const isFloat = datatype === 'FP32';
-  if (!sizes || (datatype !== 'UINT8' && !isFloat) || (isFloat && tensor === undefined)) {
-    throw uninspected(
-      `the input "${input.name}" is ${datatype} ${shape.join('x')}${isFloat ? ' and the route has no "tensor" to undo its preprocessing' : ''}`,
+  let image: Input | undefined;
+  for (const input of wanted) {
+    const images = await readImages(search, document, input, where.input !== undefined);
+    search.add(...images);
+    if (images.length > 0) image = input;
+  }
+  if (search.images.length === 0) {
+    // Nothing looks like an image, so what could hold one has to.
+    for (const input of wanted.filter(({ datatype }) => datatype === 'BYTES')) {
+      search.add(...(await readImages(search, document, input, true)));
+      image = input;
+    }
+  }
+  if (search.images.length === 0) {
+    search.leave(
+      `the inputs are ${describeInputs(inputs)}; a UINT8 tensor of images or BYTES are inspected, floats where the route has "tensor"`,
     );
   }
-  boundedImages(sizes.images);
-  return makeFrames(readNumbers(input, sizes), sizes, tensor, isFloat);
+  const id = readString(document, readFields(document.root)?.get('id'), 300);
+  const count = search.images.length;
+  const isBatch = count > 1 && image?.shape[0] === count && inputs.every(isRebuildable);
+  return search.finish({
+    ...(id !== undefined && { id: id.slice(0, 256) }),
+    ...(isBatch && { without: (positions) => rebuild(document, inputs, count, positions) }),
+  });
 }
 
-function readNumbers(
-  { binary, datatype, data, name }: Input,
-  { images, width, height, channels }: Sizes,
-): ArrayLike<number> {
-  const length = images * width * height * channels;
-  if (!binary) return flatten(data, length);
-  if (datatype === 'UINT8') return binary;
-  if (binary.length % 4 !== 0)
-    throw invalid(`whole numbers of four bytes in the input "${name}"`, `${binary.length} bytes`);
-  // A copy, because the bytes may start anywhere.
-  return new Float32Array(new Uint8Array(binary).buffer);
+/** Most numbers as JSON in a request that goes on without some of its images: they are taken apart in one go. */
+const maxRebuilt = 100_000;
+
+function isRebuildable({ data }: Input): boolean {
+  return data?.kind !== 'numbers' || data.count <= maxRebuilt;
 }
+
+function describeInputs(inputs: readonly Input[]): string {
+  const all = inputs.map(({ name, datatype, shape }) => `${name} ${datatype} ${shape.join('x')}`).join(', ');
+  return all.slice(0, 300);
+}
+
+/** Images that stand anywhere but in the data of the inputs. */
+async function lookBeside(search: Search, document: JsonDocument): Promise<void> {
+  const fields = new Map(readFields(document.root));
+  const { inputs } = Object.fromEntries(fields) as { inputs?: JsonValue };
+  fields.delete('inputs');
+  const items = inputs?.kind === 'array' ? inputs.items : [];
+  items.forEach((input, i) => {
+    const beside = new Map(readFields(input));
+    for (const name of ['name', 'datatype', 'shape', 'data']) beside.delete(name);
+    fields.set(`inputs ${i}`, { kind: 'object', fields: beside, start: 0, end: 0 });
+  });
+  await search.lookIntoJson(document, { kind: 'object', fields, start: 0, end: 0 }, new Set());
+}
+
+function readInputs(document: JsonDocument, rest: Buffer | undefined): Input[] {
+  const list = readFields(document.root)?.get('inputs');
+  if (!readFields(document.root)) throw invalid('a JSON object');
+  if (list?.kind !== 'array' || list.items.length === 0 || list.items.length > 256) throw invalid('1 to 256 "inputs"');
+  let at = 0;
+  const inputs = list.items.map((item): Input => {
+    const fields = readFields(item);
+    if (!fields) throw invalid('objects as "inputs"');
+    const name = readString(document, fields.get('name'));
+    const datatype = readString(document, fields.get('datatype'), 50);
+    const shape = readShape(document, fields.get('shape'));
+    if (name === undefined || datatype === undefined || !shape) {
+      throw invalid('inputs with a name, a datatype and a shape of whole numbers');
+    }
+    const input = { name, datatype, shape, fields, data: fields.get('data') };
+    const given = readFields(fields.get('parameters'))?.get('binary_data_size');
+    if (given === undefined) return input;
+    const size = readCount(document, given);
+    if (!rest || size === undefined || at + size > rest.length) {
+      const received = document.bytes.toString('utf8', given.start, Math.min(given.end, given.start + 50));
+      throw invalid(`a binary_data_size within the ${rest?.length ?? 0} bytes after the JSON`, received);
+    }
+    if (input.data) throw invalid(`the data of the input "${name}" as JSON or as bytes`, 'both');
+    at += size;
+    return { ...input, binary: rest.subarray(at - size, at) };
+  });
+  if (rest && at !== rest.length) throw invalid(`${rest.length} bytes of binary tensors`, `a sum of ${at}`);
+  return inputs;
+}
+
+function readShape({ bytes }: JsonDocument, value: JsonValue | undefined): number[] | undefined {
+  if (value?.kind === 'array' && value.items.length === 0) return [];
+  if (value?.kind !== 'numbers' || value.shape?.length !== 1 || value.count > 8 || value.end - value.start > 200)
+    return undefined;
+  const shape: unknown[] = JSON.parse(bytes.toString('latin1', value.start, value.end));
+  return shape.every((side) => Number.isSafeInteger(side) && (side as number) >= 0) ? (shape as number[]) : undefined;
+}
+
+/** The images of one input. @param isImage whether it has to hold some; otherwise what is none is left out */
+async function readImages(
+  search: Search,
+  document: JsonDocument,
+  input: Input,
+  isImage: boolean,
+): Promise<(Uint8Array | Frame)[]> {
+  const { name, datatype, shape, binary } = input;
+  const count = shape.reduce((product, side) => product * side, 1);
+  if (datatype === 'BYTES') return readTexts(search, document, { input, count, isImage });
+  const { tensor } = search.where;
+  const sizes = readSizes(shape, tensor);
+  const isUndone = isFloat(datatype) && tensor !== undefined;
+  if (sizes && (datatype === 'UINT8' || isUndone)) {
+    boundedImages(sizes.images);
+    if (binary && datatype === 'UINT8' && sizes.layout === 'NHWC' && tensor?.order !== 'BGR') {
+      return sliceFrames(binary, sizes);
+    }
+    const { source, length } = readNumbers(document, input);
+    return makeFrames(source, length, sizes, tensor, isUndone);
+  }
+  if (datatype === 'UINT8' && shape.length <= 2 && count >= 16) {
+    const { source, length } = readNumbers(document, input);
+    const bytes = binary ?? (await readBytes(source, length));
+    if (looksLikeImage(bytes)) return [bytes];
+  }
+  const isElsewhere = readFields(input.fields.get('parameters'))?.has('shared_memory_region');
+  if (isElsewhere) search.leave(`the input "${name}" is in shared memory`);
+  if (isImage || count >= smallestImage) {
+    const why = isFloat(datatype) ? ' and the route has no "tensor" to undo its preprocessing' : '';
+    search.leave(`the input "${name}" is ${datatype} ${shape.join('x')}${why}`);
+  }
+  return [];
+}
+
+function readNumbers(document: JsonDocument, input: Input): { source: NumberSource; length: number } {
+  const { binary, datatype, data, name } = input;
+  if (binary) {
+    const source = new BinaryNumbers(binary, datatype);
+    return { source, length: binary.length / elementBytes[datatype] };
+  }
+  if (data?.kind === 'array' && data.items.length === 0) return { source: { read: () => 0 }, length: 0 };
+  if (data?.kind !== 'numbers') throw invalid(`an array of numbers as the data of the input "${name}"`);
+  if (datatype === 'UINT8' && !data.isBytes) throw invalid(`numbers from 0 to 255 as the data of the input "${name}"`);
+  return { source: new NumberReader(document, data), length: data.count };
+}
+
+/** The elements of a tensor of texts that are images. */
+async function readTexts(
+  search: Search,
+  document: JsonDocument,
+  tensor: { input: Input; count: number; isImage: boolean },
+): Promise<Uint8Array[]> {
+  const { input, count, isImage } = tensor;
+  const { name, binary, data } = input;
+  if (isImage || count > maxElements) boundedImages(count);
+  if (binary) {
+    const elements = splitBytes(binary);
+    if (elements.length !== count) throw invalid(`${count} elements in the input "${name}"`, String(elements.length));
+    const images = isImage ? elements : elements.filter(looksLikeImage);
+    const others = elements.length - images.length;
+    if (others > 0 && elements.some((element) => element.length >= smallestImage && !looksLikeImage(element))) {
+      search.leave(`the input "${name}" holds bytes of no known kind`);
+    }
+    return images;
+  }
+  const texts = data ? flattenTexts(data) : [];
+  if (texts.length !== count) throw invalid(`${count} elements in the input "${name}"`, String(texts.length));
+  const found = new Search({});
+  for (const text of texts) {
+    if (text.kind !== 'text') throw invalid(`images in base64 as the data of the input "${name}"`);
+    const place = { bytes: document.bytes, start: text.start + 1, end: text.end - 1, isEscaped: text.isEscaped };
+    await found.lookIntoText(place, `the input "${name}"`, isImage);
+  }
+  search.take(found);
+  return found.images as Uint8Array[];
+}
+
+function flattenTexts(value: JsonValue, depth = 0): JsonValue[] {
+  if (value.kind !== 'array' || depth > 8) return [value];
+  return value.items.flatMap((item) => flattenTexts(item, depth + 1));
+}
+
+/** Most elements of a tensor of texts: each has a length of its own. */
+const maxElements = 10_000;
 
 /** Elements of a binary BYTES tensor: each its length in four bytes, little-endian, and then itself. */
 export function splitBytes(binary: Buffer): Buffer[] {
   const elements: Buffer[] = [];
   let at = 0;
   while (at < binary.length) {
+    if (elements.length === maxElements) throw invalid(`at most ${maxElements} elements of BYTES`, 'more');
     const end = at + 4 <= binary.length ? at + 4 + binary.readUInt32LE(at) : Number.POSITIVE_INFINITY;
     if (end > binary.length) throw invalid('elements of BYTES that end within the tensor', 'one that does not');
     elements.push(binary.subarray(at + 4, end));
@@ -143,42 +264,44 @@ export function splitBytes(binary: Buffer): Buffer[] {
   return elements;
 }
 
-function readStrings(data: unknown): Buffer[] {
-  const strings = Array.isArray(data) ? data.flat(8) : [];
-  return strings.map((text) => {
-    const bytes = typeof text === 'string' ? decodeBase64(text) : undefined;
-    if (!bytes) throw invalid('images in base64 as the data of BYTES');
-    return bytes;
-  });
-}
-
 /** The same request without some images: every input with as many rows as there are images loses those rows. */
-function rebuild(json: JsonObject, inputs: readonly Input[], images: number, dropped: ReadonlySet<number>) {
+function rebuild(document: JsonDocument, inputs: readonly Input[], images: number, dropped: ReadonlySet<number>) {
   const keep = Array.from({ length: images }, (_, i) => i).filter((i) => !dropped.has(i));
+  const edits: Edit[] = [];
   const binaries: Buffer[] = [];
-  const rebuilt = inputs.map(({ binary, ...input }) => {
-    const { shape, datatype, data } = input;
+  for (const input of inputs) {
+    const { shape, datatype, binary, data, fields } = input;
     const isBatched = shape[0] === images;
     const rowLength = shape.slice(1).reduce((product, side) => product * side, 1);
-    const next: JsonObject = { ...input, shape: isBatched ? [keep.length, ...shape.slice(1)] : shape };
+    const place = fields.get('shape') as JsonValue;
+    if (isBatched) edits.push({ ...place, text: JSON.stringify([keep.length, ...shape.slice(1)]) });
     if (binary) {
       const kept = isBatched ? keepRows(binary, { datatype, rowLength, keep }) : binary;
       binaries.push(kept);
-      next.parameters = { ...(input.parameters as JsonObject), binary_data_size: kept.length };
-    } else if (isBatched && Array.isArray(data)) {
-      next.data =
-        data.length === images
-          ? keep.map((i) => data[i])
-          : keep.flatMap((i) => data.slice(i * rowLength, (i + 1) * rowLength));
-    }
-    return next;
-  });
-  const head = Buffer.from(JSON.stringify({ ...json, inputs: rebuilt }));
+      const size = readFields(fields.get('parameters'))?.get('binary_data_size') as JsonValue;
+      edits.push({ ...size, text: String(kept.length) });
+    } else if (isBatched && data) edits.push(keepItems(document, data, { rowLength, keep }));
+  }
+  const head = spliceBytes(document.bytes, edits);
   if (binaries.length === 0) return { body: head };
-  return {
-    body: Buffer.concat([head, ...binaries]),
-    headers: { 'inference-header-content-length': String(head.length) },
-  };
+  return { body: Buffer.concat([head, ...binaries]), headers: { [headLengthHeader]: String(head.length) } };
+}
+
+function keepItems(
+  { bytes }: JsonDocument,
+  data: JsonValue,
+  rows: { rowLength: number; keep: readonly number[] },
+): Edit {
+  const { rowLength, keep } = rows;
+  const items =
+    data.kind === 'numbers'
+      ? bytes
+          .toString('latin1', data.start, data.end)
+          .replace(/[[\]\s]+/g, '')
+          .split(',')
+      : flattenTexts(data).map(({ start, end }) => bytes.toString('utf8', start, end));
+  const kept = keep.flatMap((i) => items.slice(i * rowLength, (i + 1) * rowLength));
+  return { start: data.start, end: data.end, text: `[${kept.join(',')}]` };
 }
 
 function keepRows(

@@ -1,50 +1,44 @@
-import type { Route } from '../../settings.ts';
-import { decodeBase64, isObject, type JsonObject, parseObject } from './json.ts';
-import type { FoundImages, ReadRequest } from './protocol.ts';
+import { type JsonValue, readFields, readJson } from '../bodies/json.ts';
+import { unpack } from './find.ts';
+import type { FoundImages, ReadRequest, Where } from './protocol.ts';
+import { spliceBytes } from './rebuild.ts';
+import { Search } from './search.ts';
 import { boundedImages, invalid, uninspected } from './tensor.ts';
 
-/** The images of a TensorFlow Serving or KServe v1 request: `{"b64": ...}` anywhere in a row, or in the named field of it. */
-export function tensorflowServing(request: ReadRequest, { input }: Pick<Route, 'input'>): FoundImages {
-  const json = parseObject(request);
-  const key = Array.isArray(json.instances) ? 'instances' : 'inputs';
-  const rows = readRows(json[key], input);
-  boundedImages(rows.length);
-  const images = rows.map((row) => readRowImage(row, input));
-  // Rows of one list can be left out; a column is one of several that belong together.
-  const isRows = images.length > 1 && json[key] === rows;
-  const without = (positions: ReadonlySet<number>) => ({
-    body: Buffer.from(JSON.stringify({ ...json, [key]: rows.filter((_, i) => !positions.has(i)) })),
-  });
-  return { images, ...(isRows && { without }) };
+const imageFields: ReadonlySet<string> = new Set(['b64']);
+
+/** The images of a TensorFlow Serving or KServe v1 request, wherever they stand in its rows or columns. */
+export async function tensorflowServing(request: ReadRequest, where: Where): Promise<FoundImages> {
+  const document = await readJson((await unpack(request)).body);
+  const fields = readFields(document.root);
+  const rows = fields?.get('instances') ?? fields?.get('inputs');
+  if (!fields || !rows || rows.kind === 'number' || rows.kind === 'word') throw invalid('"instances" or "inputs"');
+  if (rows.kind === 'array') {
+    boundedImages(rows.items.length);
+    if (rows.items.length === 0) throw uninspected('the request holds none');
+  }
+  const search = new Search(where);
+  const counts: number[] = [];
+  if (rows.kind === 'array' && fields.has('instances')) {
+    // One row after the other, to know which images stand in which.
+    for (const row of rows.items) {
+      const before = search.images.length;
+      await search.lookIntoJson(document, row, imageFields);
+      counts.push(search.images.length - before);
+    }
+    await search.lookIntoJson(document, withoutField(document.root, 'instances'), imageFields);
+  } else await search.lookIntoJson(document, document.root, imageFields);
+  const isRows = counts.length > 1 && counts.length === search.images.length && counts.every((count) => count === 1);
+  const without = (positions: ReadonlySet<number>) => {
+    const items = rows.kind === 'array' ? rows.items.filter((_, i) => !positions.has(i)) : [];
+    const text = items.map(({ start, end }) => document.bytes.toString('utf8', start, end)).join(',');
+    return { body: spliceBytes(document.bytes, [{ start: rows.start, end: rows.end, text: `[${text}]` }]) };
+  };
+  return search.finish(isRows ? { without } : {});
 }
 
-/** Rows are a list; columns are an object of lists, of which the named one, or the first with images, is taken. */
-function readRows(rows: unknown, input: string | undefined): unknown[] {
-  if (Array.isArray(rows)) return rows;
-  if (!isObject(rows)) throw invalid('"instances" or "inputs"');
-  if (isEncoded(rows)) return [rows];
-  const column = input === undefined ? Object.values(rows).find(holdsImage) : ownValue(rows, input);
-  if (column === undefined) throw uninspected('no column of "inputs" holds images in base64');
-  return Array.isArray(column) ? column : [column];
-}
-
-function holdsImage(value: unknown): boolean {
-  return isEncoded(Array.isArray(value) ? value[0] : value);
-}
-
-function isEncoded(value: unknown): value is { b64: string } {
-  return isObject(value) && typeof value.b64 === 'string';
-}
-
-function readRowImage(row: unknown, input: string | undefined): Buffer {
-  const fields = isObject(row) && !isEncoded(row) ? row : undefined;
-  const value = fields ? (input === undefined ? Object.values(fields).find(isEncoded) : ownValue(fields, input)) : row;
-  if (!isEncoded(value)) throw uninspected('an instance holds none in base64 ({"b64": ...})');
-  const bytes = decodeBase64(value.b64);
-  if (!bytes) throw invalid('base64 in "b64"');
-  return bytes;
-}
-
-function ownValue(object: JsonObject, key: string): unknown {
-  return Object.hasOwn(object, key) ? object[key] : undefined;
+function withoutField(value: JsonValue, name: string): JsonValue {
+  const fields = new Map(readFields(value));
+  fields.delete(name);
+  return { kind: 'object', start: value.start, end: value.end, fields };
 }

@@ -1,10 +1,12 @@
 import { finished, Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import Value from 'typebox/value';
 import { asStoplineError, StoplineError } from '../../errors.ts';
-import { decodeBase64 } from '../../gate/protocols/json.ts';
+import { decodeText, placeText, sniffText } from '../../gate/bodies/encodedtext.ts';
+import { readFields, readJson } from '../../gate/bodies/json.ts';
+import { looksLikeImage } from '../../gate/bodies/magic.ts';
+import { readMediaType } from '../../gate/bodies/mediatype.ts';
+import { type Part, readParts } from '../../gate/bodies/multipart.ts';
 import { release } from '../../image/frame.ts';
-import { jsonImageSchema } from './schemas.ts';
 
 /** Bytes of request bodies in memory, over all requests of one server. */
 export interface BufferBudget {
@@ -43,9 +45,6 @@ export function askForBody(request: FastifyRequest, reply: FastifyReply): void {
   request.awaitsContinue = false;
   reply.raw.writeContinue();
 }
-
-/** Bounds of one multipart request; the file itself is bounded by the body limit (GHSA-3pm6-wjfr-3v47). */
-export const multipartLimits = { files: 1, fields: 8, parts: 9, fieldSize: 4096, fieldNameSize: 100, headerPairs: 32 };
 
 /** Pieces that nobody else holds to one array. */
 function join(chunks: readonly Buffer[], length: number): Buffer {
@@ -88,51 +87,60 @@ export function tooLarge(limit: number, received: string): StoplineError {
   return new StoplineError('REQUEST_TOO_LARGE', `Expected at most ${limit} bytes but received ${received}.`);
 }
 
-function mediaType(request: FastifyRequest): string {
-  return (request.headers['content-type'] ?? '').split(';', 1)[0].trim().toLowerCase();
+/** The type of a body without its parameters. */
+function readType({ headers }: FastifyRequest): string {
+  return (headers['content-type'] ?? '').split(';', 1)[0].trim().toLowerCase();
 }
 
-async function readMultipart(request: FastifyRequest, limit: number, hold: (bytes: number) => void): Promise<Buffer> {
-  let image: Buffer | undefined;
-  try {
-    for await (const part of request.parts()) {
-      if (part.type === 'file') image = await collect(part.file, limit, hold);
-    }
-  } catch (error) {
-    if (error instanceof StoplineError) throw error;
-    const { code, message } = error as { code?: string; message: string };
-    if (code === 'FST_REQ_FILE_TOO_LARGE') throw tooLarge(limit, `more than ${limit}`);
-    throw new StoplineError('REQUEST_INVALID', `Expected multipart form data with one file but received: ${message}.`, {
-      cause: error,
-    });
+/** The image of a form: the one part that is an image by its headers, its bytes or as base64. */
+async function readFormImage(body: Buffer, contentType: string): Promise<Buffer> {
+  const found: Part[] = [];
+  for (const part of readParts(body, readMediaType(contentType))) {
+    const { isFile, isBase64, type, content } = part;
+    const isBytes = isFile || type.name.startsWith('image/') || looksLikeImage(content);
+    if (isBytes || isBase64) found.push(part);
+    else if ((await sniffText(placeText(content))) === 'image') found.push({ ...part, isBase64: true });
   }
-  if (!image) {
-    throw new StoplineError('REQUEST_INVALID', 'Expected one file in the multipart form but received none.');
+  if (found.length !== 1) {
+    const received = found.length === 0 ? 'none' : found.length;
+    throw new StoplineError('REQUEST_INVALID', `Expected one file in the multipart form but received ${received}.`);
   }
-  return image;
+  const [{ content, isBase64 }] = found;
+  if (!isBase64) return content;
+  const bytes = await decodeText(placeText(content));
+  if (!bytes) throw new StoplineError('REQUEST_INVALID', 'Expected a part in base64 but received other text.');
+  return bytes;
 }
 
-function parseJsonImage(body: Buffer): Buffer {
-  const expected = 'Expected JSON of the form {"image": "<base64>"}';
-  let json: unknown;
-  try {
-    json = JSON.parse(body.toString('utf8'));
-  } catch (cause) {
-    throw new StoplineError('REQUEST_INVALID', `${expected} but received ${(cause as Error).message}.`, { cause });
-  }
-  if (!Value.Check(jsonImageSchema, json)) {
-    const [first] = Value.Errors(jsonImageSchema, json);
-    throw new StoplineError(
-      'REQUEST_INVALID',
-      `${expected} but received ${first.instancePath || 'a body that'} ${first.message}.`,
-    );
-  }
-  const bytes = decodeBase64(json.image.replace(/^data:[\w.+/-]*;base64,/, ''));
+const jsonForm = 'Expected JSON of the form {"image": "<base64>"}';
+
+async function readJsonImage(body: Buffer): Promise<Buffer> {
+  const refuse = (received: string) => new StoplineError('REQUEST_INVALID', `${jsonForm} but received ${received}.`);
+  const document = await readJson(body);
+  const fields = readFields(document.root);
+  if (!fields) throw refuse('no object');
+  if (document.ambiguity) throw document.ambiguity;
+  const unknown = [...fields.keys()].find((name) => name !== 'image');
+  if (unknown !== undefined)
+    throw refuse(`the field ${JSON.stringify(unknown.slice(0, 100))}, where "image" is the only one`);
+  const image = fields.get('image');
+  if (image?.kind !== 'text') throw refuse(image ? 'an "image" that is no text' : 'no field "image"');
+  const place = { bytes: body, start: image.start + 1, end: image.end - 1, isEscaped: image.isEscaped };
+  const bytes = await decodeText(place);
   if (!bytes) {
-    throw new StoplineError('REQUEST_INVALID', `${expected} but "image" holds characters that are not base64.`);
+    throw new StoplineError('REQUEST_INVALID', `${jsonForm} but "image" holds characters that are not base64.`);
   }
   return bytes;
 }
+
+/** Types that say no more than that these are bytes; the second is what S3 and its clients send. */
+const bytesTypes: ReadonlySet<string> = new Set([
+  '',
+  'application/octet-stream',
+  'binary/octet-stream',
+  'application/x-octet-stream',
+  'application/binary',
+]);
 
 /**
  * The encoded image of a request, whichever way it came. What the bytes are is decided later by the bytes themselves; the
@@ -146,17 +154,10 @@ export async function readImageBody(
   limit: number,
   hold: (bytes: number) => void,
 ): Promise<Uint8Array> {
-  const type = mediaType(request);
-  let bytes: Buffer;
-  if (type === '' || type.startsWith('image/') || type === 'application/octet-stream') {
-    bytes = await collect(request.raw, limit, hold);
-  } else if (type === 'multipart/form-data') {
-    bytes = await readMultipart(request, limit, hold);
-  } else if (type === 'application/json') {
-    const body = await collect(request.raw, limit, hold);
-    if (body.length > 0) bytes = parseJsonImage(body);
-    else bytes = body;
-  } else {
+  const type = readType(request);
+  const isForm = type === 'multipart/form-data';
+  const isJson = /^application\/([\w.-]+\+)?json$/.test(type);
+  if (!isForm && !isJson && !bytesTypes.has(type) && !type.startsWith('image/')) {
     // What curl sends unless told otherwise, so the most common first mistake.
     const hint = type === 'application/x-www-form-urlencoded' ? " With curl add: -H 'content-type: image/jpeg'" : '';
     throw new StoplineError(
@@ -164,6 +165,9 @@ export async function readImageBody(
       `Expected Content-Type image/*, application/octet-stream, multipart/form-data or application/json but received ${type.slice(0, 100)}.${hint}`,
     );
   }
+  let bytes = await collect(request.raw, limit, hold);
+  if (isForm) bytes = await readFormImage(bytes, request.headers['content-type'] as string);
+  else if (isJson && bytes.length > 0) bytes = await readJsonImage(bytes);
   if (bytes.length === 0) throw new StoplineError('IMAGE_EMPTY', 'Expected the bytes of an image but received none.');
   return bytes;
 }

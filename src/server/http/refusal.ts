@@ -55,6 +55,8 @@ export interface RefuseOptions {
   status?: number;
   /** The body, where clients know another shape than `{error: {code, message}}`. */
   body?: (refusal: StoplineError) => unknown;
+  /** Content type of the answer; default: JSON with its charset. */
+  type?: string | undefined;
 }
 
 /** Sends `{error: {code, message}}`, or another shape, with the status of the error. */
@@ -76,7 +78,10 @@ export async function refuse(request: FastifyRequest, reply: FastifyReply, error
   const message = isInternal
     ? `Something failed inside Stopline; the log has it under ${request.id}.`
     : refusal.message;
-  const { status = refusal.status, body } = options;
+  const { status = refusal.status, body, type } = options;
   const told = isInternal ? new StoplineError('INTERNAL', message) : refusal;
-  return reply.code(status).send(body ? body(told) : { error: told.toJSON() });
+  const answer = body ? body(told) : { error: told.toJSON() };
+  reply.code(status);
+  // Fastify adds a charset to the type of an object, but not to that of a text.
+  return type === undefined ? reply.send(answer) : reply.type(type).send(JSON.stringify(answer));
 }

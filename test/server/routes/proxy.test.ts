@@ -178,8 +178,11 @@ describe('what does not', () => {
       await connection.receive(/^HTTP\/1\.1 400 .*STOPLINE_ERR_REQUEST_INVALID/s);
       connection.socket.destroy();
     }
-    const unknown = await send('/v2/models/a/generate', makeInference(reference.frame));
-    expect([unknown.status, unknown.json().error.code]).toEqual([422, 'STOPLINE_ERR_UNINSPECTED']);
+    const unknown = await send('/v2/models/a/generate', { text_input: 'what is this?' });
+    expect(unknown.status).toBe(422);
+    expect(unknown.json().error).toMatch(/^STOPLINE_ERR_UNINSPECTED: /);
+    const found = await send('/v2/models/a/generate', makeInference(strange));
+    expect(found.json().error).toMatch(/^STOPLINE_ERR_IMAGE_REFUSED: /);
     expect(upstream.received).toEqual([]);
   });
 

@@ -1,0 +1,46 @@
+import { StoplineError } from '../../errors.ts';
+
+/** A content type: what comes before the parameters in lower case, and the parameters. */
+export interface MediaType {
+  name: string;
+  parameters: ReadonlyMap<string, string>;
+}
+
+const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
+const namePattern = new RegExp(`^${token}/${token}$`);
+const parameterPattern = new RegExp(`^\\s*(${token})=(?:(${token})|"([^"\\\\\\x00-\\x1f\\x7f]*)")\\s*(?:;|$)`);
+
+/**
+ * Reads a content type or a disposition strictly: readers differ in which of two parameters of one name they take, in
+ * parameters in pieces (RFC 2231) and in what they make of backslashes.
+ * @throws {StoplineError} REQUEST_TYPE
+ */
+export function readMediaType(header = ''): MediaType {
+  const semicolon = header.indexOf(';');
+  const name = (semicolon < 0 ? header : header.slice(0, semicolon)).trim().toLowerCase();
+  if (name !== '' && !namePattern.test(name)) throw unclear(header);
+  return { name, parameters: readParameters(semicolon < 0 ? '' : header.slice(semicolon + 1), header) };
+}
+
+/** @throws {StoplineError} REQUEST_TYPE */
+export function readParameters(text: string, header: string): ReadonlyMap<string, string> {
+  const parameters = new Map<string, string>();
+  let rest = text;
+  while (rest.trim() !== '') {
+    const match = parameterPattern.exec(rest);
+    if (!match) throw unclear(header);
+    const [whole, written, bare, quoted] = match;
+    const name = written.toLowerCase();
+    if (parameters.has(name) || (name.includes('*') && name !== 'filename*')) throw unclear(header);
+    parameters.set(name, bare ?? quoted);
+    rest = rest.slice(whole.length);
+  }
+  return parameters;
+}
+
+function unclear(header: string): StoplineError {
+  return new StoplineError(
+    'REQUEST_TYPE',
+    `Expected a header with each parameter once and in a plain form but received ${JSON.stringify(header.slice(0, 200))}.`,
+  );
+}

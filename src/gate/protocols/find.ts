@@ -1,0 +1,108 @@
+import { defaultLimits } from '../../image/frame.ts';
+import { placeText } from '../bodies/encodedtext.ts';
+import { unpackBody } from '../bodies/encoding.ts';
+import { readFields, readJson } from '../bodies/json.ts';
+import { looksLikeImage } from '../bodies/magic.ts';
+import { type MediaType, readMediaType } from '../bodies/mediatype.ts';
+import { readParts } from '../bodies/multipart.ts';
+import { readPairs } from '../bodies/urlencoded.ts';
+import { findInTensors, headLengthHeader, openInference } from './oip.ts';
+import type { FoundImages, ReadRequest, Where } from './protocol.ts';
+import { Search, smallestImage } from './search.ts';
+import { invalid } from './tensor.ts';
+
+/** Fields that hold nothing but images. */
+const imageFields: ReadonlySet<string> = new Set(['b64']);
+const ownImageFields: ReadonlySet<string> = new Set(['b64', 'image']);
+
+/** Whatever in a request can be an image, in each form that model servers are known to take. */
+export async function findImages(request: ReadRequest, where: Where): Promise<FoundImages> {
+  return lookInto(await unpack(request), where, false);
+}
+
+/** The same for a path that is known to carry images: a body of no other kind is one, and so is the field `image`. */
+export async function findKnownImages(request: ReadRequest, where: Where): Promise<FoundImages> {
+  return lookInto(await unpack(request), where, true);
+}
+
+/** A request without its Content-Encoding. */
+export async function unpack(request: ReadRequest): Promise<ReadRequest> {
+  const { body, headers, bodyLimit = defaultLimits.maxBytes, hold } = request;
+  const unpacked = await unpackBody(body, headers['content-encoding'], bodyLimit);
+  if (unpacked !== body) hold?.(unpacked.length);
+  return { ...request, body: unpacked };
+}
+
+async function lookInto(request: ReadRequest, where: Where, isKnown: boolean): Promise<FoundImages> {
+  const { body, headers } = request;
+  if (headers[headLengthHeader] !== undefined) return openInference(request, where);
+  const type = readMediaType(headers['content-type']);
+  const search = new Search(where);
+  if (isJson(type)) return lookIntoJson(body, type, where, isKnown);
+  if (type.name.startsWith('multipart/')) await lookIntoForm(search, body, type, isKnown);
+  else if (type.name === 'application/x-www-form-urlencoded') {
+    for (const { name, place } of readPairs(body)) {
+      if (search.wants(name))
+        await search.lookIntoText(place, `the field ${JSON.stringify(name)}`, where.input !== undefined);
+    }
+  } else if (beginsAsJson(body) && !type.name.startsWith('image/')) return lookIntoJson(body, type, where, isKnown);
+  else await lookIntoBytes(search, body, type, isKnown);
+  return search.finish();
+}
+
+function isJson({ name }: MediaType): boolean {
+  return /^(application|text)\/([\w.-]+\+)?json$/.test(name);
+}
+
+function beginsAsJson(body: Buffer): boolean {
+  return /^\s*[[{"]/.test(body.toString('latin1', 0, 32));
+}
+
+async function lookIntoJson(body: Buffer, type: MediaType, where: Where, isKnown: boolean): Promise<FoundImages> {
+  const charset = type.parameters.get('charset') ?? 'utf-8';
+  if (!/^utf-?8$/i.test(charset)) throw invalid('JSON in UTF-8', charset.slice(0, 50));
+  const document = await readJson(body);
+  const inputs = readFields(document.root)?.get('inputs');
+  const isTensor = (value: Map<string, unknown> | undefined) => value?.has('datatype') && value.has('shape');
+  if (inputs?.kind === 'array' && inputs.items.some((item) => isTensor(readFields(item)))) {
+    return findInTensors(document, undefined, where);
+  }
+  const search = new Search(where);
+  await search.lookIntoJson(document, document.root, isKnown ? ownImageFields : imageFields);
+  return search.finish();
+}
+
+/** A body, or a part of a form, that is neither JSON nor a form. */
+async function lookIntoBytes(search: Search, bytes: Buffer, type: MediaType, isImage: boolean): Promise<void> {
+  if (looksLikeImage(bytes) || type.name.startsWith('image/')) return search.add(bytes);
+  if (type.name === 'text/plain' || !isImage) {
+    const images = search.images.length;
+    await search.lookIntoText(placeText(bytes), 'the body', false);
+    if (search.images.length > images || type.name === 'text/plain') return;
+  }
+  if (isImage) return search.add(bytes);
+  if (bytes.length >= smallestImage && !isPlainText(bytes)) search.leave('it holds bytes of no known kind');
+}
+
+function isPlainText(bytes: Buffer): boolean {
+  const head = bytes.subarray(0, 4096);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they tell bytes from text
+  return !/[\0-\x08\x0e-\x1f]/.test(head.toString('latin1')) && !head.toString('utf8').slice(0, -3).includes('\ufffd');
+}
+
+async function lookIntoForm(search: Search, body: Buffer, type: MediaType, isKnown: boolean): Promise<void> {
+  const { input } = search.where;
+  for (const part of readParts(body, type)) {
+    const name =
+      part.name === undefined ? 'a part without a name' : `the part ${JSON.stringify(part.name.slice(0, 100))}`;
+    if (!search.wants(part.name) && !(part.name === undefined && input === undefined)) continue;
+    const { content } = part;
+    const place = placeText(content);
+    if (part.type.name.startsWith('multipart/')) search.leave(`${name} is a form in a form`);
+    else if (isJson(part.type) || (!part.isFile && beginsAsJson(content))) {
+      const document = await readJson(content);
+      await search.lookIntoJson(document, document.root, isKnown ? ownImageFields : imageFields);
+    } else if (part.isBase64) await search.lookIntoText(place, name, true);
+    else await lookIntoBytes(search, content, part.type, part.isFile || input !== undefined);
+  }
+}

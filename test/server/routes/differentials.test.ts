@@ -1,0 +1,113 @@
+import { request } from 'undici';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  buildDifferential,
+  differentials,
+  drawPictures,
+  type Pictures,
+} from '../../../scripts/faults/differentials.ts';
+import { loadConfig } from '../../../src/config.ts';
+import { type Service, serve } from '../../../src/server/serve.ts';
+import { fitReference, type Reference } from '../../fixtures/reference.ts';
+import { type Recorder, startRecorder } from '../../fixtures/upstream.ts';
+
+let reference: Reference;
+let upstream: Recorder;
+let gate: Service;
+let pictures: Pictures;
+
+beforeAll(async () => {
+  reference = await fitReference();
+  upstream = await startRecorder();
+  pictures = await drawPictures(Buffer.from(reference.frame));
+  gate = await serve(
+    loadConfig({
+      env: {},
+      flags: {
+        profile: reference.profilePath,
+        port: 0,
+        threads: 1,
+        logLevel: 'silent',
+        verdictTimeoutMs: 60_000,
+        maxWaitMs: 60_000,
+        upstream: upstream.url,
+        mode: 'enforce',
+        onError: 'closed',
+        routes: [{ path: '/classify', protocol: 'image' }],
+      } as never,
+    }).config,
+  );
+});
+afterAll(async () => {
+  await gate.close();
+  await upstream.close();
+  await reference.remove();
+});
+beforeEach(() => {
+  upstream.received.length = 0;
+});
+
+async function send(path: string, body: Buffer, headers: Record<string, string>) {
+  const response = await request(gate.url + path, { method: 'POST', body, headers });
+  return { status: response.statusCode, text: await response.body.text(), headers: response.headers };
+}
+
+describe('a closed gate lets no image through that only another reader would see', () => {
+  it.each(differentials.map((differential) => [differential.name, differential] as const))(
+    '%s',
+    async (_, differential) => {
+      const { path, headers, body } = buildDifferential(differential, pictures);
+      const answer = await send(path, body, headers);
+      expect(upstream.received.length, answer.text.slice(0, 200)).toBe(0);
+      expect(answer.status).toBeGreaterThanOrEqual(400);
+      expect(answer.status).toBeLessThan(500);
+    },
+  );
+});
+
+describe('headers in another spelling', () => {
+  it('that an upstream could read as ours, as those of a proxy or as what the body is, do not reach it', async () => {
+    const forged = {
+      x_stopline_verdict: 'pass',
+      'X_Forwarded-For': '10.0.0.1',
+      'x.forwarded.host': 'elsewhere',
+      x_real_ip: '10.0.0.1',
+      content_type: 'text/plain',
+      content_length: '3',
+      inference_header_content_length: '10',
+      transfer_encoding: 'chunked',
+      x_own: 'kept',
+    };
+    const answer = await send('/classify', pictures.good, { 'content-type': 'image/jpeg', ...forged });
+    expect(answer.status).toBe(200);
+    const [{ headers }] = upstream.received;
+    expect(Object.keys(headers).filter((name) => /[_.]/.test(name))).toEqual(['x_own']);
+    expect(headers).toMatchObject({ 'content-type': 'image/jpeg', 'x-stopline-verdict': 'pass' });
+  });
+
+  it('a GET has no body for the upstream, whatever it came with', async () => {
+    const response = await request(`${gate.url}/classify`, {
+      method: 'GET',
+      body: pictures.bad,
+      headers: { 'content-type': 'image/jpeg' },
+    });
+    await response.body.dump();
+    expect(upstream.received.map(({ body }) => body.length)).toEqual([0]);
+  });
+});
+
+describe('Envoy', () => {
+  it('that does not send bodies is told so, and a GET with a body is judged', async () => {
+    const empty = await send('/ext-authz/classify', Buffer.alloc(0), {});
+    expect([empty.status, JSON.parse(empty.text).error.code]).toEqual([403, 'STOPLINE_ERR_IMAGE_EMPTY']);
+    const unknown = await send('/ext-authz/elsewhere', Buffer.alloc(0), {});
+    expect([unknown.status, JSON.parse(unknown.text).error.code]).toEqual([403, 'STOPLINE_ERR_UNINSPECTED']);
+    const ask = async (body: Buffer | null) => {
+      const response = await request(`${gate.url}/ext-authz/classify`, { method: 'GET', body });
+      await response.body.dump();
+      return response.statusCode;
+    };
+    expect(await ask(pictures.bad)).toBe(403);
+    expect(await ask(null)).toBe(200);
+  });
+});
