@@ -109,9 +109,10 @@ const table = {
   INPUT_UNREADABLE: {
     status: 400,
     exit: 66,
-    meaning: 'A path may not be read, or is a symbolic link, pipe or device.',
+    meaning: 'A path may not be read, or is a pipe, a device, a symbolic link that leads outside, or damaged.',
   },
   INPUT_NO_IMAGES: { status: 400, exit: 66, meaning: 'No image files under the paths.' },
+  INPUT_LEFT_OUT: { status: 400, exit: 65, meaning: 'Something was not looked at, and `--strict` was given.' },
   OUTPUT_UNWRITABLE: {
     status: 500,
     exit: 73,

@@ -154,7 +154,8 @@ const limitSettings = {
     minimum: 100,
     maximum: 600_000,
     default: 2000,
-    description: 'A process that works on one image for longer than this is ended, and the image is refused with 422.',
+    description:
+      'A process that uses more processor time than this on one image is ended, and the image is refused with 422.',
   }),
   maxWaitMs: Type.Integer({
     minimum: 0,
@@ -167,7 +168,7 @@ const limitSettings = {
     minimum: 1024,
     maximum: 1024 * MiB,
     default: 32 * MiB,
-    description: 'Largest request body in bytes.',
+    description: 'Largest request body, and largest image wherever it lies, in bytes.',
   }),
   bufferLimit: Type.Integer({
     minimum: 1024,
@@ -423,6 +424,15 @@ const runSettings = {
       pattern: '^rediss?://',
       expects: 'an address such as redis://host:6379',
       description: 'Redis or Valkey that hands out the work of score --queue to workers, such as redis://host:6379.',
+    }),
+  ),
+  queueSecret: Type.Optional(
+    Type.String({
+      minLength: 16,
+      writeOnly: true,
+      expects: 'a text of at least 16 characters',
+      description:
+        'Secret that the work on a queue is signed with, the same for score and its workers; needed unless Redis is on this machine.',
     }),
   ),
   queueStalledMs: Type.Integer({

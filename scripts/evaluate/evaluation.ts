@@ -169,7 +169,10 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
   const { seed, groupBy, onProgress, signal } = options;
   const counts = await Promise.all([
     countImages(options.reference),
-    ...options.current.map((folder) => countImages(...selectPart(folder))),
+    ...options.current.map((folder) => {
+      const [paths, only] = selectPart(folder);
+      return countImages(paths, { only });
+    }),
   ]);
   const total = counts.reduce((sum, images) => sum + images, 0);
   let done = 0;
@@ -183,7 +186,7 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
         (error) => ({ listed, error: asStoplineError(error) }),
       );
     };
-    for await (const answer of mapOrdered(listImages(paths, only), pool.info.threads * 4, one)) {
+    for await (const answer of mapOrdered(listImages(paths, { only }), pool.info.threads * 4, one)) {
       onProgress?.({ stage: 'measure', done: ++done, total });
       if ('error' in answer) {
         if (answer.error.status >= 500) throw answer.error;

@@ -50,7 +50,7 @@ export async function killWorkers(options: {
     const expected = await readRows(single);
     const url = `redis://127.0.0.1:${redis.port}`;
     const startWorker = () => {
-      const args = ['worker', '--queue', url, '--threads', '1', '--queue-stalled-ms', '2000'];
+      const args = ['worker', '--queue', url, '--threads', '1', '--queue-stalled-ms', '2000', '--root', folder];
       const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
       started.add(child);
       return child;

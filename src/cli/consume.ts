@@ -1,29 +1,21 @@
 import { Command, Option } from 'commander';
-import { defaultLimits } from '../image/frame.ts';
 import { type BrokerKind, brokerKinds, openBroker } from '../run/brokers.ts';
 import { consume } from '../run/consume.ts';
 import { createObjectStore } from '../run/objects.ts';
-import { createPool } from '../run/pool.ts';
+import { createPool, poolOptions } from '../run/pool.ts';
 import { createTally } from '../run/rows/tally.ts';
 import { Interruption, interruptible } from './interrupt.ts';
-import { configWithProfile, settingOption } from './options.ts';
+import { type JudgingFlags, judgingFlags, openJudging, settingOption } from './options.ts';
 import { startProgress } from './progress.ts';
-import { commandLine, count, note } from './terminal.ts';
+import { commandLine, count, note, printable } from './terminal.ts';
 
-interface ConsumeFlags {
+interface ConsumeFlags extends JudgingFlags {
   from: BrokerKind;
   topic: string;
   publish: string;
   group: string;
   root?: string;
   broker?: string;
-  profile?: string;
-  model?: string;
-  decideBy?: string;
-  blockWhen?: string;
-  device?: string;
-  threads?: string;
-  core?: string;
   queueStalledMs?: string;
   s3Endpoint?: string;
 }
@@ -35,7 +27,7 @@ const servers: Record<BrokerKind, string> = {
 };
 
 export function consumeCommand(): Command {
-  return new Command('consume')
+  const command = new Command('consume')
     .description(
       'Takes images, or JSON that names or holds one ("path", or "image" as base64, and "id"), and publishes the row of each ' +
         'with its id. A message is done with when its row is published: one that was at work in a consumer that died is ' +
@@ -47,15 +39,10 @@ export function consumeCommand(): Command {
     .requiredOption('--publish <NAME>', 'subject, topic or stream that verdicts go to')
     .option('--group <NAME>', 'consumers of one group share the messages', 'stopline')
     .option('--root <PLACE>', 'folder or s3:// prefix that images named in messages must lie under')
-    .addOption(settingOption('profile'))
-    .addOption(settingOption('model'))
-    .addOption(settingOption('decideBy'))
-    .addOption(settingOption('blockWhen'))
-    .addOption(settingOption('device'))
-    .addOption(settingOption('threads'))
-    .addOption(settingOption('core'))
     .addOption(settingOption('queueStalledMs'))
-    .addOption(settingOption('s3Endpoint'))
+    .addOption(settingOption('s3Endpoint'));
+  for (const option of judgingFlags()) command.addOption(option);
+  return command
     .addHelpText(
       'after',
       `
@@ -66,48 +53,35 @@ Examples:
 }
 
 async function runConsume({ from, topic, publish, group, root, ...flags }: ConsumeFlags): Promise<void> {
-  const { config } = configWithProfile(flags);
+  const { config, profile } = await openJudging(flags);
   const {
     threads,
-    core,
-    decideBy,
-    blockWhen,
-    model,
-    device,
-    maxPixels,
-    maxSide,
     s3Endpoint,
     queueStalledMs: stalledMs,
+    broker: server = servers[from],
+    bodyLimit: maxBytes,
   } = config;
-  const { broker: server = servers[from] } = config;
   const atOnce = threads * 2;
   const tally = createTally();
   await interruptible(async (signal) => {
-    const limits = { maxPixels, maxSide };
-    const judging = { decideBy, blockWhen, model, device, limits };
-    const pool = await createPool({ profile: config.profile, threads, core, ...judging });
+    const pool = await createPool({ ...poolOptions(config, 'stream'), profile });
     const progress = startProgress('consume');
     try {
       await pool.ready();
-      const broker = await openBroker(from, { server, topic, publish, group, atOnce, stalledMs });
+      const open = () => openBroker(from, { server, topic, publish, group, atOnce, stalledMs });
       note('waiting for images');
-      try {
-        await consume(broker, pool, {
-          ...{
-            root,
-            store: createObjectStore({ endpoint: s3Endpoint }),
-            maxBytes: defaultLimits.maxBytes,
-            atOnce,
-            signal,
-          },
-          onVerdict(row) {
-            tally.add(row);
-            progress.update({ done: tally.images, failed: tally.failed });
-          },
-        });
-      } finally {
-        await broker.close();
-      }
+      await consume(open, pool, {
+        root,
+        store: createObjectStore({ endpoint: s3Endpoint }),
+        maxBytes,
+        atOnce,
+        signal,
+        onVerdict(row) {
+          tally.add(row);
+          progress.update({ done: tally.images, failed: tally.failed });
+        },
+        onLost: ({ message }) => note(`stopline: ${printable(message)} It is asked again until it is back.`),
+      });
     } finally {
       progress.stop();
       await pool.destroy();

@@ -1,18 +1,20 @@
-import { mkdir, stat, writeFile } from 'node:fs/promises';
-import { basename, dirname, extname, join, relative } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { basename, dirname, extname, join, posix } from 'node:path';
 import { Command } from 'commander';
 import sharp from 'sharp';
+import { loadConfig } from '../config.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
 import { corrupt, corruptions, type Severity } from '../image/corruptions/corruptions.ts';
 import { decode } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits, type Frame } from '../image/frame.ts';
-import { listImages } from '../run/inputs/folder.ts';
+import { chooseFile, type Item } from '../run/inputs/item.ts';
 import { drawCauses } from './causespage.ts';
+import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
 import { numberOption } from './options.ts';
 import { commandLine, count, note, print, printable, table } from './terminal.ts';
 
-interface Flags {
+interface Flags extends InputFlags {
   cause?: string;
   severity?: number;
   out?: string;
@@ -22,18 +24,20 @@ interface Flags {
 }
 
 export function corruptCommand(): Command {
-  return new Command('corrupt')
+  const command = new Command('corrupt')
     .description(
       'Simulates one cause on an image or on every image of a folder and writes PNG files, or draws every cause on one ' +
         'HTML page. These are the causes that fit learns to name and that its power report lists. The same seed gives the same pixels.',
     )
-    .argument('[path]', 'a JPEG, PNG or WebP file, or a folder (with --cause)')
+    .argument('[paths...]', `an image; with --cause ${pathsHelp}`)
     .option('--cause <NAME>', 'what to simulate; --list shows the names')
     .addOption(numberOption('--severity <N>', '1 (mild) to 5 (severe) (default: 3, and 1, 3 and 5 on a page)'))
     .option('--all', 'draw all causes on one HTML page')
     .option('--out <PATH>', 'a folder for --cause, an HTML file for --all')
     .addOption(numberOption('--seed <N>', 'where drops sit and which way rain falls').default(1))
-    .option('--list', 'list the causes and end')
+    .option('--list', 'list the causes and end');
+  for (const option of inputOptions({ shard: false })) command.addOption(option);
+  return command
     .addHelpText(
       'after',
       `
@@ -48,13 +52,16 @@ from image to image.`,
     .action(runCorrupt);
 }
 
-async function runCorrupt(path: string | undefined, flags: Flags): Promise<void> {
+async function runCorrupt(paths: string[], flags: Flags): Promise<void> {
   if (flags.list) {
     print(table(corruptions.map(({ name, family, meaning }) => [name, family, meaning])));
     return;
   }
   const { cause, out, all } = flags;
-  if (path === undefined) throw new StoplineError('OPTION_INVALID', 'Expected an image or a folder but received none.');
+  const [path] = paths;
+  if (path === undefined && flags.manifest === undefined) {
+    throw new StoplineError('OPTION_INVALID', 'Expected an image or a folder but received none.');
+  }
   if (out === undefined) throw new StoplineError('OPTION_INVALID', 'Expected --out PATH but received none.');
   if ((cause === undefined) === !all) {
     throw new StoplineError('OPTION_INVALID', 'Expected either --cause NAME or --all but received both or neither.');
@@ -63,8 +70,8 @@ async function runCorrupt(path: string | undefined, flags: Flags): Promise<void>
   if (!Number.isSafeInteger(flags.seed)) {
     throw new StoplineError('OPTION_INVALID', `Expected a whole number for --seed but received ${flags.seed}.`);
   }
-  if (cause === undefined) await writeCauses(path, out, severity, flags.seed);
-  else await writeImages(path, cause, severity ?? 3, out, flags.seed);
+  if (cause === undefined) await writeCauses(path ?? '', out, severity, flags.seed);
+  else await writeImages(paths, flags, { cause, severity: severity ?? 3, out, seed: flags.seed });
 }
 
 function checkSeverity(value: number): Severity {
@@ -93,46 +100,70 @@ async function write(path: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
+interface Simulation {
+  cause: string;
+  severity: Severity;
+  out: string;
+  seed: number;
+}
+
 /** One PNG for each image, in the same sub-folders; what cannot be decoded is named and skipped, as everywhere. */
-async function writeImages(path: string, cause: string, severity: Severity, out: string, seed: number): Promise<void> {
+async function writeImages(paths: string[], flags: Flags, simulation: Simulation): Promise<void> {
+  const { cause, severity, out } = simulation;
   if (!corruptions.some(({ name }) => name === cause)) {
     throw new StoplineError(
       'OPTION_INVALID',
       `Expected --cause to be one of ${corruptions.map(({ name }) => name).join(', ')} but received ${cause}.`,
     );
   }
-  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+  const { config } = loadConfig({ flags: { s3Endpoint: flags.s3Endpoint } });
+  const { items, total } = await openInputs(paths, flags, config);
   const written = new Set<string>();
   let skipped = 0;
   let index = 0;
-  for await (const image of listImages([path])) {
+  for await (const item of items) {
     try {
-      const { data, width, height } = await corrupt(await readFrame(image.path), cause, severity, seed + index);
-      const folder = isFolder ? join(out, relative(path, dirname(image.path))) : out;
-      const stem = basename(image.path, extname(image.path));
-      let target = join(folder, `${stem}-${cause}-${severity}.png`);
-      // frame.jpg and frame.png of one folder.
-      if (written.has(target)) target = join(folder, `${basename(image.path)}-${cause}-${severity}.png`);
-      written.add(target);
-      await write(
-        target,
-        await sharp(data, { raw: { width, height, channels: 3 } })
-          .png()
-          .toBuffer(),
-      );
+      await writeImage(item, index++, { paths, simulation, written, maxBytes: config.bodyLimit });
     } catch (error) {
       const coded = asStoplineError(error);
-      if (!isFolder || !/_IMAGE_|_INPUT_UNREADABLE$/.test(coded.code)) throw coded;
-      note(`stopline: ${coded.code}: ${printable(image.path)}: ${printable(coded.message)}`);
+      // A single image that cannot be read is the end; one of many is not.
+      if (total === 1 || !/_IMAGE_|_INPUT_(UNREADABLE|NOT_FOUND)$/.test(coded.code)) throw coded;
+      note(`stopline: ${coded.code}: ${printable(item.name)}: ${printable(coded.message)}`);
       process.exitCode = coded.exit;
       skipped++;
     }
-    index++;
   }
-  if (written.size === 0)
-    throw new StoplineError('INPUT_NO_IMAGES', `Expected images in "${path}" but found none to decode.`);
+  if (written.size === 0) {
+    throw new StoplineError('INPUT_NO_IMAGES', `Expected images in "${paths.join('", "')}" but found none to decode.`);
+  }
   const left = skipped === 0 ? '' : `, ${skipped} skipped`;
   print(`${count(written.size, 'image')} with ${cause} at severity ${severity} in ${printable(out)}${left}`);
+  tellLeftOut(items, flags);
+}
+
+async function writeImage(
+  item: Item,
+  index: number,
+  run: { paths: readonly string[]; simulation: Simulation; written: Set<string>; maxBytes: number },
+): Promise<void> {
+  const { cause, severity, out, seed } = run.simulation;
+  const bytes = item.read ? await item.read() : readImage(chooseFile(item) as string, run.maxBytes);
+  const { data, width, height } = await corrupt((await decode(bytes)).frame, cause, severity, seed + index);
+  const inside = placeInside(item.name, run.paths);
+  const stem = join(out, dirname(inside), basename(inside, extname(inside)));
+  let target = `${stem}-${cause}-${severity}.png`;
+  // frame.jpg and frame.png of one folder.
+  if (run.written.has(target)) target = `${join(out, inside)}-${cause}-${severity}.png`;
+  run.written.add(target);
+  const image = sharp(data, { raw: { width, height, channels: 3 } });
+  await write(target, await image.png().toBuffer());
+}
+
+/** Where an image lies under what was named; whatever its name says, never outside the folder that is written to. */
+function placeInside(name: string, paths: readonly string[]): string {
+  const root = paths.find((path) => name.startsWith(`${path.replace(/\/$/, '')}/`));
+  const inside = root === undefined ? basename(name) : name.slice(root.length);
+  return posix.normalize(`/${inside}`).slice(1);
 }
 
 /** All causes, at severities 1, 3 and 5 where none is asked for. */

@@ -4,24 +4,16 @@ import { Command } from 'commander';
 import { createDrift } from '../drift/drift.ts';
 import type { Monitor } from '../drift/monitor.ts';
 import type { DriftReport, DriftState, Transition } from '../drift/report.ts';
-import { asStoplineError, StoplineError } from '../errors.ts';
+import { StoplineError } from '../errors.ts';
 import { sourceRule } from '../fit/percamera.ts';
-import { loadProfile } from '../profile/file.ts';
-import { countImages, listImages } from '../run/inputs/folder.ts';
-import { mapOrdered } from '../run/mapordered.ts';
-import { createPool } from '../run/pool.ts';
+import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
-import { configWithProfile, numberOption, settingOption } from './options.ts';
-import { startProgress } from './progress.ts';
+import { judgeAll } from './judge.ts';
+import { type JudgingFlags, judgingFlags, numberOption, openJudging, pickSettings } from './options.ts';
 import { type ReplayedRow, readRows } from './scored.ts';
 import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
 
-interface DriftFlags {
-  profile?: string;
-  model?: string;
-  decideBy?: string;
-  threads?: string;
-  core?: string;
+interface DriftFlags extends JudgingFlags, InputFlags {
   sourcePattern?: string;
   every?: number;
   interval?: number;
@@ -41,21 +33,18 @@ interface Replay {
 }
 
 export function driftCommand(): Command {
-  return new Command('drift')
+  const command = new Command('drift')
     .description(
       'Goes through the images under the paths in the order of their names, or through the rows that score wrote (.jsonl) in ' +
         'their order, watches each source as a service does, and prints when it would have changed state, and why.',
     )
-    .argument('<paths...>', 'folders and image files, or one .jsonl file of score')
-    .addOption(settingOption('profile'))
-    .addOption(settingOption('model'))
-    .addOption(settingOption('decideBy'))
+    .argument('[paths...]', `${pathsHelp}; or one .jsonl file of score`)
     .option('--source-pattern <WHAT>', 'names the source of a path: folder (the default), or a regular expression')
     .addOption(numberOption('--every <N>', 'one false alarm in so many images of a source (default: 10000)'))
     .addOption(numberOption('--interval <MS>', 'milliseconds between images (default: 1000)'))
-    .addOption(settingOption('threads'))
-    .addOption(settingOption('core'))
-    .option('--json', 'print everything as JSON')
+    .option('--json', 'print everything as JSON');
+  for (const option of [...judgingFlags(), ...inputOptions()]) command.addOption(option);
+  return command
     .addHelpText(
       'after',
       `
@@ -70,91 +59,91 @@ Exit status: 0 no source drifted or froze, 1 one did, 2 usage, else as docs/erro
 
 async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
   setFlagsFromString('--semi-space-growth-factor=1');
-  const { sourcePattern = 'folder', every: falseAlarmEvery, interval = 1000, json, ...settings } = flags;
-  const { config } = configWithProfile(settings);
+  const { sourcePattern = 'folder', every: falseAlarmEvery, interval = 1000, json } = flags;
+  const { config, profile } = await openJudging(pickSettings(flags));
   const { decideBy } = config;
-  if (!(interval > 0))
+  if (!(interval > 0)) {
     throw new StoplineError('OPTION_INVALID', `Expected a positive interval but received ${interval}.`);
-  const profile = await loadProfile(config.profile);
+  }
   const drift = createDrift(profile, { falseAlarmEvery, decideBy });
-  const isRows = paths.length === 1 && paths[0].toLowerCase().endsWith('.jsonl');
+  const isRows = paths.length === 1 && flags.manifest === undefined && paths[0].toLowerCase().endsWith('.jsonl');
   const rule = sourceRule(sourcePattern, paths, 'source-pattern');
-  const replays = new Map<string, Replay>();
-  const take = (step: ReplayedRow) => {
-    const { path } = step;
-    const folder = dirname(path);
+  const replays = new Replays(drift, interval, ({ path, folder }) =>
     // Paths in rows are as they were given to score: all folders count.
-    const source = (isRows && sourcePattern === 'folder' ? folder : rule({ path, folder })) ?? 'none';
-    let replay = replays.get(source);
-    if (!replay) {
-      replay = { source, monitor: drift.monitor(), images: 0, failed: 0, transitions: [], states: [] };
-      replays.set(source, replay);
-    }
+    isRows && sourcePattern === 'folder' ? folder : (rule({ path, folder }) ?? 'none'),
+  );
+  if (isRows) {
+    await interruptible(async (signal) => {
+      for await (const step of readRows(paths[0], profile, decideBy)) {
+        signal.throwIfAborted();
+        replays.take(step, dirname(step.path));
+      }
+    });
+    return tellDrift(replays.finish(paths), json);
+  }
+  const { items, total } = await openInputs(paths, flags, config);
+  await judgeAll('drift', { config, profile, items, total }, ({ item, row }) => replays.take(row, item.folder));
+  tellDrift(replays.finish(paths), json);
+  tellLeftOut(items, flags);
+}
+
+function tellDrift(all: readonly Replay[], json: boolean | undefined): void {
+  if (json) printJson({ sources: all.map(asJson) });
+  else print(all.map(formatText).join('\n\n'));
+  const alarmed = all.filter(({ transitions }) => transitions.some(({ to }) => to === 'drifted' || to === 'frozen'));
+  if (alarmed.length > 0) process.exitCode = 1;
+}
+
+/** The sources of a replay, each watched as a service would. */
+class Replays {
+  readonly #drift: ReturnType<typeof createDrift>;
+  readonly #intervalMs: number;
+  readonly #nameSource: (image: { path: string; folder: string }) => string;
+  readonly #replays = new Map<string, Replay>();
+
+  constructor(
+    drift: ReturnType<typeof createDrift>,
+    intervalMs: number,
+    nameSource: (image: { path: string; folder: string }) => string,
+  ) {
+    this.#drift = drift;
+    this.#intervalMs = intervalMs;
+    this.#nameSource = nameSource;
+  }
+
+  take(step: ReplayedRow, folder: string): void {
+    const { path } = step;
+    const replay = this.#find(this.#nameSource({ path, folder }));
     if ('error' in step) {
       replay.failed++;
       return;
     }
     const { monitor } = replay;
-    const transition = monitor.observe(drift.makeObservation(step, replay.images++ * interval));
+    const transition = monitor.observe(this.#drift.makeObservation(step, replay.images++ * this.#intervalMs));
     replay.states.push(monitor.state);
     if (!transition) return;
     const isAlarm = transition.to === 'drifted' || transition.to === 'suspect';
     replay.transitions.push({
       ...transition,
       image: replay.images,
-      path: step.path,
+      path,
       ...(isAlarm && { report: monitor.report() }),
     });
-  };
-  await interruptible(async (signal) => {
-    const progress = startProgress('drift');
-    let done = 0;
-    try {
-      if (isRows) {
-        for await (const step of readRows(paths[0], profile, decideBy)) {
-          signal.throwIfAborted();
-          take(step);
-        }
-        return;
-      }
-      const total = await countImages(paths);
-      const { core, threads, maxPixels, maxSide, model } = config;
-      const limits = { maxPixels, maxSide };
-      const pool = await createPool({
-        profile: config.profile,
-        threads,
-        core,
-        decideBy,
-        model,
-        limits,
-        isBatch: true,
-      });
-      try {
-        await pool.ready();
-        const judge = async (path: string): Promise<ReplayedRow> => {
-          signal.throwIfAborted();
-          return pool.inspectFile(path).then(
-            (verdict) => ({ path, ...verdict }),
-            (error) => ({ path, error: asStoplineError(error).toJSON() }),
-          );
-        };
-        for await (const step of mapOrdered(listImages(paths), threads * 4, ({ path }) => judge(path))) {
-          take(step);
-          progress.update({ done: ++done, total: Math.max(total, done), failed: 0 });
-        }
-      } finally {
-        await pool.destroy();
-      }
-    } finally {
-      progress.stop();
-    }
-  });
-  const all = [...replays.values()];
-  if (all.length === 0) throw new StoplineError('INPUT_NO_IMAGES', `Expected rows in "${paths[0]}" but found none.`);
-  if (json) printJson({ sources: all.map(asJson) });
-  else print(all.map(formatText).join('\n\n'));
-  const alarmed = all.filter(({ transitions }) => transitions.some(({ to }) => to === 'drifted' || to === 'frozen'));
-  if (alarmed.length > 0) process.exitCode = 1;
+  }
+
+  /** @throws {StoplineError} INPUT_NO_IMAGES */
+  finish(paths: readonly string[]): Replay[] {
+    if (this.#replays.size > 0) return [...this.#replays.values()];
+    throw new StoplineError('INPUT_NO_IMAGES', `Expected images or rows in "${paths.join('", "')}" but found none.`);
+  }
+
+  #find(source: string): Replay {
+    const known = this.#replays.get(source);
+    if (known) return known;
+    const replay = { source, monitor: this.#drift.monitor(), images: 0, failed: 0, transitions: [], states: [] };
+    this.#replays.set(source, replay);
+    return replay;
+  }
 }
 
 function asJson({ source, monitor, images, failed, transitions }: Replay) {

@@ -51,9 +51,16 @@ export function listFindings({ shares, shifts }: PopulationCheck): CheckFinding[
   return [
     shareFinding('blocked', 'blocked', shares.block),
     shareFinding('stopped', 'warned about or blocked', shares.warn),
+    failedFinding(shares.failed),
     ...moved.filter(({ passed }) => !passed),
     ...moved.filter(({ passed }) => passed),
   ];
+}
+
+/** Every image counts here, so there is no interval. */
+function failedFinding({ passed, hits, images, share, max }: CheckedShare): CheckFinding {
+  const text = `${percent(share)} could not be judged (${hits} of ${images}), ${percent(max)} allowed`;
+  return { group: 'shares', name: 'failed', passed, text };
 }
 
 function shiftText(shift: Shift): string {
@@ -105,8 +112,16 @@ export function formatFindings(format: Exclude<FindingsFormat, 'json'>, checked:
 }
 
 function headline({ check, profile }: Checked): string {
-  const { counts, passed } = check;
+  const { counts, passed, failsByFailed } = check;
+  if (failsByFailed) {
+    return `${counts.failed} of ${count(counts.images, 'image')} could not be judged; the others match the reference "${profile.name}"`;
+  }
   return `${count(counts.images, 'image')} ${passed ? 'match' : 'do not match'} the reference "${profile.name}"`;
+}
+
+/** A data set that was not looked at has not drifted. */
+function failureWord({ failsByFailed }: PopulationCheck): string {
+  return failsByFailed ? 'FAIL' : 'DRIFT';
 }
 
 /** What a reader should know beside what was found. */
@@ -140,7 +155,7 @@ function text(checked: Checked): string {
   const moved = findings.filter(({ group, passed }) => group !== 'shares' && !passed);
   const compared = check.shifts.length;
   const lines = [
-    `${check.passed ? styled(['bold', 'green'], 'PASS') : styled(['bold', 'red'], 'DRIFT')}  ${printable(headline(checked))}`,
+    `${check.passed ? styled(['bold', 'green'], 'PASS') : styled(['bold', 'red'], failureWord(check))}  ${printable(headline(checked))}`,
     ...findings.filter(({ group }) => group === 'shares').map((finding) => `  ${mark(finding)}  ${finding.text}`),
     `  ${mark({ passed: moved.length === 0 })}  ${moved.length} of ${compared} distributions have moved (distance above ${check.maxDistance}, false discovery rate ${percent(falseDiscoveryRate)})`,
     ...moved.slice(0, maxRows).map((finding, i) => `        ${i + 1}. ${finding.text}`),
@@ -179,20 +194,20 @@ function markdown(checked: Checked): string {
   const { findings, check, population } = checked;
   const shown = findings.filter(({ group, passed }) => group === 'shares' || !passed);
   const rows = shown
-    .slice(0, 2 + maxRows)
+    .slice(0, 3 + maxRows)
     .map(({ name, passed, text: words }) => `| ${passed ? 'pass' : '**fail**'} | \`${name}\` | ${cell(words)} |`);
   const worst = population
     .worst()
     .filter(({ verdict }) => verdict !== 'pass')
     .slice(0, maxImages);
   return [
-    `### ${check.passed ? 'Pass' : 'Drift'}: ${cell(headline(checked))}`,
+    `### ${check.passed ? 'Pass' : check.failsByFailed ? 'Fail' : 'Drift'}: ${cell(headline(checked))}`,
     '',
     '| | checked | found |',
     '| --- | --- | --- |',
     ...rows,
     '',
-    `${shown.length - 2} of ${check.shifts.length} distributions have moved.`,
+    `${shown.length - 3} of ${check.shifts.length} distributions have moved.`,
     ...remarks(checked).map((remark) => `\n${cell(remark)}`),
     ...(worst.length > 0
       ? [
@@ -218,12 +233,13 @@ function annotations(checked: Checked): string {
   const rest = failed.length - maxAnnotations;
   return [
     ...failed.slice(0, maxAnnotations).map(({ name, group, text: words }) => {
-      const title = group === 'shares' ? `too many images ${name}` : `${name} has moved`;
+      const title =
+        name === 'failed' ? 'images not judged' : group === 'shares' ? `too many images ${name}` : `${name} has moved`;
       return command('error', title, words);
     }),
     command(
       checked.check.passed ? 'notice' : 'error',
-      checked.check.passed ? 'pass' : 'drift',
+      checked.check.passed ? 'pass' : failureWord(checked.check).toLowerCase(),
       [headline(checked), ...(rest > 0 ? [`${rest} more have moved`] : []), ...remarks(checked)].join('. '),
     ),
   ].join('\n');

@@ -12,7 +12,7 @@ import { measurePart } from '../fit/shards.ts';
 import { describeProfile, type Profile } from '../profile/description.ts';
 import { saveProfile } from '../profile/file.ts';
 import type { Shard } from '../run/inputs/item.ts';
-import { type InputFlags, inputOptions, openInputs, pathsHelp } from './inputs.ts';
+import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
 import { addSimulations, numberOption, settingOption, shareOption } from './options.ts';
 import { checkWritable, makeFolder } from './output.ts';
@@ -136,12 +136,13 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
     ).finally(() => progress.stop());
     if (flags.json) printJson({ file: flags.out, shard, ...part });
     else print(partSummary(part, flags.out, shard));
-    return;
+    return tellLeftOut(items, flags);
   }
   const result = await interruptible((signal) => fit({ ...options, items, onProgress, signal })).finally(() =>
     progress.stop(),
   );
   await writeProfile(result, flags);
+  tellLeftOut(items, flags);
 }
 
 /** @throws {StoplineError} OUTPUT_UNWRITABLE */

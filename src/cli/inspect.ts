@@ -2,11 +2,11 @@ import { realpath } from 'node:fs/promises';
 import { Command } from 'commander';
 import { decode } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
-import { defaultLimits } from '../image/frame.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { createInspector } from '../profile/inspector.ts';
 import type { Verdict } from '../profile/verdict.ts';
-import { configWithProfile, inspectionOptions, settingOption } from './options.ts';
+import { judgingOptions } from '../run/pool.ts';
+import { type JudgingFlags, judgingFlags, openJudging } from './options.ts';
 import { beside, picture, showsPictures } from './picture.ts';
 import {
   bytesText,
@@ -25,27 +25,17 @@ import {
 /** What `inspect` exits with. */
 export const verdictExit = { pass: 0, warn: 3, block: 4 } as const;
 
-interface InspectFlags {
-  profile?: string;
-  model?: string;
-  device?: string;
-  decideBy?: string;
-  blockWhen?: string;
-  core?: string;
+interface InspectFlags extends JudgingFlags {
   json?: boolean;
 }
 
 export function inspectCommand(): Command {
-  return new Command('inspect')
+  const command = new Command('inspect')
     .description('Prints the verdict on one image, with the reasons in plain words.')
     .argument('<image>', 'a JPEG, PNG or WebP file')
-    .addOption(settingOption('profile'))
-    .addOption(settingOption('model'))
-    .addOption(settingOption('device'))
-    .addOption(settingOption('decideBy'))
-    .addOption(settingOption('blockWhen'))
-    .addOption(settingOption('core'))
-    .option('--json', 'print the verdict as JSON, as HTTP and score give it')
+    .option('--json', 'print the verdict as JSON, as HTTP and score give it');
+  for (const option of judgingFlags({ threads: false })) command.addOption(option);
+  return command
     .addHelpText(
       'after',
       `
@@ -59,17 +49,17 @@ Exit status: 0 pass, 3 warn, 4 block; 2 usage, 65 not an image that can be judge
 }
 
 async function runInspect(path: string, { json, ...flags }: InspectFlags): Promise<void> {
-  const { config } = configWithProfile(flags);
-  const inspector = await createInspector({ profile: config.profile, ...inspectionOptions(config) });
+  const { config, profile } = await openJudging(flags);
+  const options = judgingOptions(config);
+  const inspector = await createInspector({ ...options, profile });
   for (const warning of inspector.warnings) note(`stopline: warning: ${printable(warning)}`);
   // In a folder links are not followed, but a user who names one means the image behind it.
   const file = await realpath(path).catch(() => path);
-  const bytes = readImage(file, defaultLimits.maxBytes);
+  const bytes = readImage(file, config.bodyLimit);
   const verdict = await inspector.inspect(bytes);
   process.exitCode = verdictExit[verdict.verdict];
   if (json) return printJson(verdict);
-  const { limits } = inspectionOptions(config);
-  print(describe(verdict, path, showsPictures() ? await picture((await decode(bytes, limits)).frame) : []));
+  print(describe(verdict, path, showsPictures() ? await picture((await decode(bytes, options.limits)).frame) : []));
 }
 
 /** @param pictureLines stand beside the table where the terminal is wide enough for both, else above it */

@@ -1,11 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { loadConfig, parseShare } from '../config.ts';
 import { StoplineError } from '../errors.ts';
+import { loadSignedProfile } from '../profile/signature.ts';
 import { type Config, type ConfigKey, schemas, settings } from '../settings.ts';
 import { complain } from './terminal.ts';
 
 const placeholders: Partial<Record<ConfigKey, string>> = {
   profile: 'FILE',
+  profileKey: 'FILE',
   model: 'FILE',
   blockWhen: 'RULE',
   s3Endpoint: 'URL',
@@ -72,14 +74,28 @@ export function configWithProfile(flags: Partial<Record<ConfigKey, unknown>>, fi
   return { ...loaded, config: { ...loaded.config, profile } satisfies Config };
 }
 
-/** Which core build, limits, detector, rule, model and device the settings ask for, in the terms of the library. */
-export function inspectionOptions({ core, maxPixels, maxSide, decideBy, blockWhen, model, device }: Config) {
-  return {
-    core: core === 'auto' ? undefined : core,
-    limits: { maxPixels, maxSide },
-    decideBy,
-    blockWhen,
-    model,
-    device,
-  };
+/** Settings that decide a verdict: every command that judges has them all. */
+const judgingKeys = ['profile', 'profileKey', 'model', 'device', 'decideBy', 'blockWhen', 'core'] as const;
+
+/** What a command line gives for them. */
+export type JudgingFlags = Partial<Record<(typeof judgingKeys)[number] | 'threads', string>>;
+
+/** The options of a command that judges images, one by one or, with `threads`, many at once. */
+export function judgingFlags({ threads = true }: { threads?: boolean } = {}): Option[] {
+  return [...judgingKeys, ...(threads ? (['threads'] as const) : [])].map(settingOption);
+}
+
+/** Those options of a command line that are settings. */
+export function pickSettings(flags: object): Partial<Record<ConfigKey, unknown>> {
+  const known = new Set<string>(settings.map(({ key }) => key));
+  return Object.fromEntries(Object.entries(flags).filter(([key]) => known.has(key)));
+}
+
+/**
+ * The settings of a command that judges, and the Profile, which must be signed where the settings name a key.
+ * @throws {StoplineError} OPTION_INVALID, PROFILE_*
+ */
+export async function openJudging(flags: Partial<Record<ConfigKey, unknown>>) {
+  const { config } = configWithProfile(flags);
+  return { config, profile: await loadSignedProfile(config.profile, config.profileKey) };
 }

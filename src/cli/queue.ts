@@ -1,14 +1,16 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { StoplineError } from '../errors.ts';
-import { loadProfile } from '../profile/file.ts';
+import type { Profile } from '../profile/description.ts';
+import { encodeProfile } from '../profile/file.ts';
 import { isObjectUrl } from '../run/objects.ts';
 import { runOnQueue } from '../run/queue.ts';
+import { createQueueSeal, maxChunk } from '../run/queuejob.ts';
 import type { PartList } from '../run/rows/merge.ts';
 import { replaceFile } from '../run/rows/output.ts';
 import { createTally } from '../run/rows/tally.ts';
 import type { Config } from '../settings.ts';
-import { openInputs } from './inputs.ts';
+import { openInputs, tellLeftOut } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
 import { makeFolder } from './output.ts';
 import { startProgress } from './progress.ts';
@@ -19,8 +21,11 @@ import { commandLine, note } from './terminal.ts';
 export async function scoreOnQueue(
   paths: string[],
   flags: ScoreFlags,
-  config: Config & { profile: string; queue: string },
+  config: Config & { profile: string },
+  profile: Profile,
 ): Promise<void> {
+  const { queue = '', queueSecret } = config;
+  const seal = createQueueSeal(queue, queueSecret);
   if (flags.out === '-' || (flags.format ?? 'parquet') !== 'parquet' || /\.\w+$/.test(flags.out)) {
     throw new StoplineError(
       'OPTION_INVALID',
@@ -28,11 +33,11 @@ export async function scoreOnQueue(
     );
   }
   const { chunk = 512 } = flags;
-  if (!Number.isSafeInteger(chunk) || chunk < 1 || chunk > 10_000) {
-    throw new StoplineError('OPTION_INVALID', `Expected 1 to 10000 images for --chunk but received ${chunk}.`);
+  if (!Number.isSafeInteger(chunk) || chunk < 1 || chunk > maxChunk) {
+    throw new StoplineError('OPTION_INVALID', `Expected 1 to ${maxChunk} images for --chunk but received ${chunk}.`);
   }
-  const profileBytes = await readFile(config.profile).catch(() => new Uint8Array());
-  const profile = await loadProfile(config.profile);
+  // Not the file again: it may have changed since it was checked.
+  const profileBytes = encodeProfile(profile);
   const { items, total, shard, store, fps } = await openInputs(paths, flags, config, { asReferences: true });
   const isRemote = isObjectUrl(flags.out);
   const out = isRemote ? flags.out.replace(/\/$/, '') : resolve(flags.out);
@@ -41,11 +46,20 @@ export async function scoreOnQueue(
   const progress = startProgress('score');
   const { maxPixels, maxSide, decideBy, blockWhen } = config;
   const options = {
-    ...{ profile: profile.sha256, decideBy, blockWhen, maxPixels, maxSide, fps, out, columns: items.columns },
-    ...{ chunk, profileBytes },
+    profile: profile.sha256,
+    decideBy,
+    ...(blockWhen !== undefined && { blockWhen }),
+    maxPixels,
+    maxSide,
+    fps,
+    out,
+    columns: [...items.columns],
+    chunk,
+    profileBytes,
   };
   const { run, results } = await interruptible((signal) =>
-    runOnQueue(config.queue, items, options, {
+    runOnQueue(queue, items, options, {
+      seal,
       signal,
       onProgress: (done, images) => progress.update({ done, total: Math.max(total ?? 0, images) }),
     }),
@@ -54,7 +68,9 @@ export async function scoreOnQueue(
   const tally = createTally();
   for (const { counts } of results) tally.addCounts(counts);
   const list: PartList = {
-    ...{ run, profile: profile.sha256, images: tally.images },
+    run,
+    profile: profile.sha256,
+    images: tally.images,
     parts: results.map(({ part, rows, sha256 }) => ({ file: part, rows, sha256 })),
   };
   await replaceFile(`${out}/manifest.json`, store, (path) =>
@@ -66,8 +82,10 @@ export async function scoreOnQueue(
       if (/^part-\d+\.parquet\.\w+\.partial$/.test(name)) await rm(join(out, name));
   }
   const seconds = (performance.now() - startedAt) / 1000;
-  await sumUp(flags, { tally, format: 'parquet', config, profile, seconds, shard, store });
+  const { leftOut } = items;
+  await sumUp(flags, { tally, format: 'parquet', config, profile, seconds, shard, store, leftOut });
   note(
     `Join the parts: ${commandLine('merge', `${flags.out.replace(/\/$/, '')}/manifest.json`, '--out', 'verdicts.parquet')}`,
   );
+  tellLeftOut(items, flags);
 }

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Command } from 'commander';
 import { createDrift } from '../drift/drift.ts';
@@ -11,7 +11,7 @@ import type { Profile } from '../profile/description.ts';
 import { loadProfile } from '../profile/file.ts';
 import { renderReport } from '../report/page.ts';
 import { type ReplayedTransition, renderRunReport } from '../report/run.ts';
-import { configWithProfile, settingOption } from './options.ts';
+import { openJudging, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
 import { readRows } from './scored.ts';
 import { bytesText, commandLine, print, printable, printJson } from './terminal.ts';
@@ -52,19 +52,43 @@ page. That of a run holds small pictures of its strangest images, where they are
 
 async function runReport(path: string, flags: ReportFlags): Promise<void> {
   await checkWritable(flags.out);
-  const isRun = path.toLowerCase().endsWith('.jsonl');
+  const isRun = await holdsRows(path);
   if (isRun && flags.example !== undefined) {
     throw new StoplineError('OPTION_INVALID', 'Expected --example only for the report of a Profile.');
   }
   const bytes = isRun
-    ? await writeRunReport(
-        path,
-        flags.out,
-        await loadProfile(configWithProfile({ profile: flags.profile }).config.profile),
-      )
+    ? await writeRunReport(path, flags.out, (await openJudging({ profile: flags.profile })).profile)
     : await writeReport(flags.out, await renderReport(await loadProfile(path), { example: readExample(flags) }));
   if (flags.json) printJson({ file: flags.out, bytes });
   else print(reportWritten(flags.out, bytes));
+}
+
+/** Bytes at the start of a file that tell rows and Profiles apart. */
+const sniffedBytes = 64;
+
+/**
+ * Whether a file holds rows of `score` and not a Profile, by its first bytes.
+ * @throws {StoplineError} OPTION_INVALID for rows in a format that lacks what the page shows
+ */
+async function holdsRows(path: string): Promise<boolean> {
+  const start = await readStart(path).catch(() => ''); // what cannot be read is said by whoever reads it
+  const format = start.startsWith('PAR1') ? 'Parquet' : /^(\xef\xbb\xbf)?"?path"?,/.test(start) ? 'CSV' : undefined;
+  if (format === undefined) return /^(\xef\xbb\xbf)?\s*\{"/.test(start) || path.toLowerCase().endsWith('.jsonl');
+  const again = commandLine('score', '<images>', '--profile', 'camera.stopline', '--out', 'verdicts.jsonl');
+  throw new StoplineError(
+    'OPTION_INVALID',
+    `Expected rows as JSON lines but "${path}" holds them as ${format}, which leaves out the pictures, properties and reasons that the page shows. Write them so: ${again}`,
+  );
+}
+
+async function readStart(path: string): Promise<string> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(sniffedBytes), position: 0 });
+    return buffer.toString('latin1', 0, bytesRead);
+  } finally {
+    await file.close();
+  }
 }
 
 function readExample({ example }: ReportFlags): Uint8Array | undefined {

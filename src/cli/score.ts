@@ -4,19 +4,21 @@ import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
 import { StoplineError } from '../errors.ts';
 import { decoderVersion } from '../image/decode.ts';
-import { loadProfile } from '../profile/file.ts';
+import { defaultLimits } from '../image/frame.ts';
+import type { Profile } from '../profile/description.ts';
 import { noImages } from '../run/inputs/folder.ts';
-import type { Item } from '../run/inputs/item.ts';
+import type { Items, Shard } from '../run/inputs/item.ts';
 import { chooseFormat, createColumnTypes, judgeItems, unfinishedItems } from '../run/judgeitems.ts';
-import { isObjectUrl } from '../run/objects.ts';
-import { createPool } from '../run/pool.ts';
-import { openJob } from '../run/rows/job.ts';
+import { isObjectUrl, type ObjectStore } from '../run/objects.ts';
+import { createPool, type Pool, poolOptions } from '../run/pool.ts';
+import { type Job, openJob } from '../run/rows/job.ts';
 import { replaceFile, writeRows } from '../run/rows/output.ts';
-import { formatHeader, type RowFormat, rowFormats } from '../run/rows/row.ts';
+import { formatHeader, type RowCount, type RowFormat, rowFormats } from '../run/rows/row.ts';
 import { createTally } from '../run/rows/tally.ts';
-import { inputOptions, openInputs, pathsHelp } from './inputs.ts';
+import type { Config } from '../settings.ts';
+import { inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
 import { Interruption, interruptible } from './interrupt.ts';
-import { configWithProfile, numberOption, settingOption } from './options.ts';
+import { judgingFlags, numberOption, openJudging, pickSettings, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
 import { startProgress } from './progress.ts';
 import { scoreOnQueue } from './queue.ts';
@@ -32,11 +34,6 @@ export function scoreCommand(): Command {
         'and a run that was stopped, killed or lost its network goes on with --resume.',
     )
     .argument('[paths...]', pathsHelp)
-    .addOption(settingOption('profile'))
-    .addOption(settingOption('model'))
-    .addOption(settingOption('device'))
-    .addOption(settingOption('decideBy'))
-    .addOption(settingOption('blockWhen'))
     .requiredOption('-o, --out <FILE>', 'file or s3:// object to write; - for standard output')
     .addOption(
       new Option('--format <FORMAT>', 'jsonl, csv or parquet (default: by the ending of FILE, else jsonl)').choices(
@@ -48,10 +45,8 @@ export function scoreCommand(): Command {
     .addOption(numberOption('--chunk <N>', 'images that a worker of the queue takes at a time (default: 512)'))
     .option('--summary <FILE>', 'also write the summary as JSON to a file or s3:// object')
     .option('--report <FILE>', 'also draw the run as one HTML file; needs rows in a jsonl file');
-  for (const option of inputOptions()) command.addOption(option);
+  for (const option of [...judgingFlags(), ...inputOptions()]) command.addOption(option);
   return command
-    .addOption(settingOption('threads'))
-    .addOption(settingOption('core'))
     .option('--json', 'print the summary as JSON')
     .addHelpText(
       'after',
@@ -69,103 +64,147 @@ Exit status: 0 when every image has its row, whatever the verdicts.`,
 async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   // Rows are short-lived, so a larger heap for young objects gains nothing, and V8 would enlarge it for thousands of images.
   setFlagsFromString('--semi-space-growth-factor=1');
-  const { profile: file, model, decideBy, threads, core, s3Endpoint, queue } = flags;
-  const { config } = configWithProfile({ profile: file, model, decideBy, threads, core, s3Endpoint, queue });
-  // Only where it is asked for: an address in the environment is for the workers.
-  if (queue !== undefined) return scoreOnQueue(paths, flags, { ...config, queue });
   const format = chooseFormat(flags.out, flags.format);
-  await checkOutputs(flags, format);
+  // Only where it is asked for: an address in the environment is for the workers.
+  const isQueued = flags.queue !== undefined;
+  if (!isQueued) await checkOutputs(flags, format);
   // Loaded here as well, so that a bad Profile is found before any file is written.
-  const profile = await loadProfile(config.profile);
-  const { items, total, shard, store } = await openInputs(paths, flags, config);
-  const tally = createTally();
+  const { config, profile } = await openJudging(pickSettings(flags));
+  if (isQueued) return scoreOnQueue(paths, flags, config, profile);
+  const inputs = await openInputs(paths, flags, config);
+  const { items, shard, store } = inputs;
   const startedAt = performance.now();
-  await interruptible(async (signal) => {
-    const { maxPixels, maxSide } = config;
-    const pool = await createPool({
-      ...{ profile: config.profile, threads: config.threads, core: config.core, isBatch: true },
-      ...{ decideBy: config.decideBy, blockWhen: config.blockWhen, model: config.model },
-      ...{ device: config.device, limits: { maxPixels, maxSide } },
-    });
-    let progress: ReturnType<typeof startProgress> | undefined;
-    const shown = () => {
-      // Files may come and go while the folder is walked, so the total may be overtaken.
-      const most = total === undefined ? undefined : Math.max(total, tally.images);
-      progress?.update({ done: tally.images, total: most, failed: tally.failed });
-    };
-    try {
-      await pool.ready();
-      progress = startProgress('score');
-      const judged = (source: AsyncIterable<Item>) => judgeItems(pool, source, { format, signal });
-      if (flags.out === '-') {
-        await toStandardOutput(formatHeader(format, items.columns), signal);
-        for await (const { line, count } of judged(items)) {
-          signal.throwIfAborted();
-          await toStandardOutput(line, signal);
-          tally.add(count);
-          shown();
-        }
-        return;
-      }
-      const identity = {
-        Profile: profile.sha256,
-        decoder: decoderVersion,
-        'decide-by': config.decideBy,
-        'block-when': config.blockWhen ?? 'none',
-        format,
-        paths: JSON.stringify(paths),
-        manifest: flags.manifest ?? 'none',
-        'path-column': flags.pathColumn ?? 'path',
-        fps: `${flags.fps ?? 1}`,
-        shard: flags.shard ?? 'none',
-        'max-pixels': `${maxPixels}`,
-        'max-side': `${maxSide}`,
-      };
-      const job = openJob(
-        isObjectUrl(flags.out) ? `${basename(flags.out)}.job` : `${flags.out}.job`,
-        identity,
-        flags.resume ?? false,
-      );
-      try {
-        const types = createColumnTypes(items);
-        const unfinished = unfinishedItems(items, job, (item, finished) => {
-          types.see(item);
-          if (finished) tally.add(finished);
-        });
-        for await (const row of judged(unfinished)) {
-          signal.throwIfAborted();
-          job.add(row);
-          tally.add(row.count);
-          shown();
-        }
-        job.commit();
-        if (tally.images === 0 && !shard) throw noImages(paths);
-        await replaceFile(flags.out, store, (path) =>
-          writeRows(path, job.lines(), { format, manifest: types.columns() }),
-        );
-        await job.remove();
-      } catch (error) {
-        if (error instanceof StoplineError && error.code === 'STOPLINE_ERR_INPUT_NO_IMAGES') await job.remove();
-        if (!(error instanceof Interruption)) throw error;
-        job.commit();
-        const ending = total === undefined ? '' : ` of ${total}`;
-        throw new Interruption(
-          error.exit,
-          `interrupted after ${job.rows}${ending} images; their rows are in ${printable(job.file)}. Go on: the same command with --resume`,
-        );
-      } finally {
-        job.close();
-      }
-    } finally {
-      progress?.stop();
-      await pool.destroy();
-    }
-  });
-
+  const run = new ScoreRun({ paths, flags, format, config, profile, ...inputs });
+  await interruptible((signal) => run.judge(signal));
   const seconds = (performance.now() - startedAt) / 1000;
   if (flags.report !== undefined)
     note(reportWritten(flags.report, await writeRunReport(flags.out, flags.report, profile)));
-  await sumUp(flags, { tally, format, config, profile, seconds, shard, store });
+  const { tally } = run;
+  await sumUp(flags, { tally, format, config, profile, seconds, shard, store, leftOut: items.leftOut });
+  tellLeftOut(items, flags);
+}
+
+interface RunParts {
+  paths: string[];
+  flags: ScoreFlags;
+  format: RowFormat;
+  config: Config;
+  profile: Profile;
+  items: Items;
+  total: number | undefined;
+  shard: Shard | undefined;
+  store: ObjectStore;
+}
+
+/** One run of `score` in this process: to standard output, or by way of a job to a file. */
+class ScoreRun {
+  readonly tally = createTally();
+  readonly #parts: RunParts;
+  #progress: ReturnType<typeof startProgress> | undefined;
+
+  constructor(parts: RunParts) {
+    this.#parts = parts;
+  }
+
+  async judge(signal: AbortSignal): Promise<void> {
+    const { config, profile, flags } = this.#parts;
+    const pool = await createPool({ ...poolOptions(config, 'batch'), profile });
+    try {
+      await pool.ready();
+      this.#progress = startProgress('score');
+      if (flags.out === '-') await this.#print(pool, signal);
+      else await this.#write(pool, signal);
+    } finally {
+      this.#progress?.stop();
+      await pool.destroy();
+    }
+  }
+
+  async #print(pool: Pool, signal: AbortSignal): Promise<void> {
+    const { items, format } = this.#parts;
+    await toStandardOutput(formatHeader(format, items.columns), signal);
+    for await (const { line, count } of judgeItems(pool, items, { format, signal })) {
+      signal.throwIfAborted();
+      await toStandardOutput(line, signal);
+      this.#count(count);
+    }
+  }
+
+  async #write(pool: Pool, signal: AbortSignal): Promise<void> {
+    const { flags } = this.#parts;
+    const file = isObjectUrl(flags.out) ? `${basename(flags.out)}.job` : `${flags.out}.job`;
+    const job = openJob(file, this.#identify(), flags.resume ?? false);
+    try {
+      await this.#fillJob(job, pool, signal);
+      await job.remove();
+    } catch (error) {
+      if (!job.isOpen) throw error;
+      if (error instanceof Interruption) job.commit();
+      // A job without rows is nothing to go on with, and would stand in the way of the next run.
+      const { rows } = job;
+      if (rows === 0) await job.remove().catch(() => undefined);
+      throw error instanceof Interruption && rows > 0 ? this.#describeInterruption(error, job) : error;
+    } finally {
+      job.close();
+    }
+  }
+
+  async #fillJob(job: Job, pool: Pool, signal: AbortSignal): Promise<void> {
+    const { items, format, flags, paths, shard, store } = this.#parts;
+    const types = createColumnTypes(items);
+    const unfinished = unfinishedItems(items, job, (item, finished) => {
+      types.see(item);
+      if (finished) this.tally.add(finished);
+    });
+    for await (const row of judgeItems(pool, unfinished, { format, signal })) {
+      signal.throwIfAborted();
+      job.add(row);
+      this.#count(row.count);
+    }
+    job.commit();
+    if (this.tally.images === 0 && !shard) throw noImages(paths);
+    await replaceFile(flags.out, store, (path) => writeRows(path, job.lines(), { format, manifest: types.columns() }));
+  }
+
+  #count(count: RowCount): void {
+    const { total } = this.#parts;
+    this.tally.add(count);
+    // Files may come and go while the folder is walked, so the total may be overtaken.
+    const most = total === undefined ? undefined : Math.max(total, this.tally.images);
+    this.#progress?.update({ done: this.tally.images, total: most, failed: this.tally.failed });
+  }
+
+  /** What the rows depend on beside the images, by its name for people. */
+  #identify(): Record<string, string> {
+    const { paths, flags, format, config, profile } = this.#parts;
+    return {
+      Profile: profile.sha256,
+      decoder: decoderVersion,
+      'decide-by': config.decideBy,
+      'block-when': config.blockWhen ?? 'none',
+      format,
+      paths: JSON.stringify(paths),
+      manifest: flags.manifest ?? 'none',
+      'path-column': flags.pathColumn ?? 'path',
+      fps: `${flags.fps ?? 1}`,
+      shard: flags.shard ?? 'none',
+      'max-pixels': `${config.maxPixels}`,
+      'max-side': `${config.maxSide}`,
+      // Only where they are not the default: runs that an earlier version began go on.
+      ...(flags.delimiter !== undefined && { delimiter: flags.delimiter }),
+      ...(flags.follow === false && { links: 'not followed' }),
+      ...(config.bodyLimit !== defaultLimits.maxBytes && { 'max-bytes': `${config.bodyLimit}` }),
+    };
+  }
+
+  #describeInterruption({ exit }: Interruption, job: Job): Interruption {
+    const { total } = this.#parts;
+    const most = total === undefined ? '' : ` of ${total}`;
+    return new Interruption(
+      exit,
+      `interrupted after ${job.rows}${most} images; their rows are in ${printable(job.file)}. Go on: the same command with --resume`,
+    );
+  }
 }
 
 /** Found out before anything is judged. @throws {StoplineError} OPTION_INVALID, OUTPUT_UNWRITABLE */

@@ -2,12 +2,14 @@ import { writeFile } from 'node:fs/promises';
 import type { Profile, Rates } from '../profile/description.ts';
 import type { DecideBy } from '../profile/verdict.ts';
 import type { Shard } from '../run/inputs/item.ts';
+import type { LeftOut } from '../run/inputs/leftout.ts';
 import type { ObjectStore } from '../run/objects.ts';
 import { replaceFile } from '../run/rows/output.ts';
 import type { RowFormat } from '../run/rows/row.ts';
 import type { Tally } from '../run/rows/tally.ts';
 import type { Config } from '../settings.ts';
 import type { InputFlags } from './inputs.ts';
+import type { JudgingFlags } from './options.ts';
 import {
   bar,
   count,
@@ -22,10 +24,7 @@ import {
   verdictText,
 } from './terminal.ts';
 
-export interface ScoreFlags extends InputFlags {
-  profile?: string;
-  model?: string;
-  device?: string;
+export interface ScoreFlags extends InputFlags, JudgingFlags {
   out: string;
   format?: RowFormat;
   resume?: boolean;
@@ -33,10 +32,6 @@ export interface ScoreFlags extends InputFlags {
   chunk?: number;
   summary?: string;
   report?: string;
-  decideBy?: string;
-  blockWhen?: string;
-  threads?: string;
-  core?: string;
   json?: boolean;
 }
 
@@ -51,13 +46,21 @@ export async function sumUp(
     seconds: number;
     shard?: Shard | undefined;
     store: ObjectStore;
+    leftOut: LeftOut;
   },
 ): Promise<void> {
-  const { tally, format, config, profile, seconds, shard, store } = run;
+  const { tally, format, config, profile, seconds, shard, store, leftOut } = run;
   const { promised } = profile.falseAlarmRate;
   const { decideBy: decidedBy, blockWhen } = config;
   const counted = {
-    ...{ file: flags.out, format, decidedBy, blockWhen, ...tally.toJSON(), falseAlarmRate: promised, seconds },
+    file: flags.out,
+    format,
+    decidedBy,
+    blockWhen,
+    ...tally.toJSON(),
+    leftOut: leftOut.toJSON(),
+    falseAlarmRate: promised,
+    seconds,
     ...(shard && { shard }),
   };
   if (flags.summary !== undefined) {

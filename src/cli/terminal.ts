@@ -1,5 +1,6 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
 import { Help } from 'commander';
+import { isSource } from '../core/entry.ts';
 import type { Reason } from '../profile/reasons.ts';
 import type { Verdict } from '../profile/verdict.ts';
 
@@ -145,7 +146,7 @@ export function count(n: number, one: string, many = `${one}s`): string {
 
 /** A command that the user can type next: through npm in a checkout, through npx where Stopline is a package. */
 export function commandLine(...args: readonly string[]): string {
-  const start = import.meta.url.endsWith('.ts') ? 'npm run -s stopline --' : 'npx stopline';
+  const start = isSource(import.meta.url) ? 'npm run -s stopline --' : 'npx stopline';
   const quoted = args.map((arg) => (/^[\w@%+=:,./<>-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`));
   return printable(`${start} ${quoted.join(' ')}`);
 }

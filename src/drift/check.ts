@@ -7,6 +7,8 @@ export interface CheckLimits {
   /** Largest share of images that are blocked, and that are warned about or blocked, 0 to 1. */
   maxBlock: number;
   maxWarn: number;
+  /** Largest share of images that cannot be judged; default 0, since nothing is known of them. */
+  maxFailed?: number;
   /** Largest Kolmogorov-Smirnov distance of a statistic from the reference, 0 to 1. */
   maxDistance: number;
 }
@@ -25,7 +27,9 @@ export interface PopulationCheck {
   passed: boolean;
   counts: VerdictCounts;
   /** `warn` counts blocked images, too; an image that cannot be judged counts as blocked. */
-  shares: { warn: CheckedShare; block: CheckedShare };
+  shares: { warn: CheckedShare; block: CheckedShare; failed: CheckedShare };
+  /** Whether nothing was found but images that cannot be judged. */
+  failsByFailed: boolean;
   /** Every test of a population, farthest first; those that fail have `moved`. */
   shifts: (Shift & { moved: boolean })[];
   maxDistance: number;
@@ -49,7 +53,7 @@ export function defaultShares({ falseAlarmRate }: Profile): { maxBlock: number; 
 }
 
 /**
- * Holds a set of images against limits. It fails only on evidence: where even the lower end of the exact 95 % interval
+ * Holds a set of images against limits. It fails where more images cannot be judged than may, and else only on evidence: where even the lower end of the exact 95 % interval
  * (Clopper-Pearson) of a share exceeds its limit, or where a statistic lies farther from the reference than `maxDistance` and the
  * two-sample test rejects that nothing has moved at a false discovery rate of 1 % over all statistics.
  */
@@ -60,9 +64,12 @@ export function checkPopulation(population: Population, limits: CheckLimits): Po
     return { hits, images: counts.images, share: hits / counts.images, ...interval, max, passed: interval.low <= max };
   };
   const blocked = counts.block + counts.failed;
+  const failed = checkShare(counts.failed, limits.maxFailed ?? 0);
   const shares = {
     warn: checkShare(blocked + counts.warn, limits.maxWarn),
     block: checkShare(blocked, limits.maxBlock),
+    // No sample of anything: each of these images was not looked at.
+    failed: { ...failed, passed: failed.share <= failed.max },
   };
   const shifts = population.shifts().map((shift) => ({
     ...shift,
@@ -72,8 +79,10 @@ export function checkPopulation(population: Population, limits: CheckLimits): Po
       // Images less strange than the reference, such as those that it was fitted on, are no drift.
       (shift.kind === 'statistic' || shift.direction !== 'low'),
   }));
+  const matches = shares.warn.passed && shares.block.passed && !shifts.some(({ moved }) => moved);
   return {
-    passed: shares.warn.passed && shares.block.passed && !shifts.some(({ moved }) => moved),
+    passed: matches && shares.failed.passed,
+    failsByFailed: matches && !shares.failed.passed,
     counts: { ...counts },
     shares,
     shifts,

@@ -3,6 +3,8 @@ import { asStoplineError, type ErrorJson, endSentence, StoplineError } from '../
 import { categoricalProperties, type MeasuredImage } from '../image/measure.ts';
 import { countImages, listImages } from '../run/inputs/folder.ts';
 import type { Item, Items } from '../run/inputs/item.ts';
+import { makeItem } from '../run/inputs/items.ts';
+import { LeftOut } from '../run/inputs/leftout.ts';
 import { mapOrdered } from '../run/mapordered.ts';
 import type { Pool } from '../run/pool.ts';
 import type { EncodedImage } from '../run/task.ts';
@@ -68,21 +70,22 @@ export async function measureReference(pool: Pool, options: MeasureOptions): Pro
   const collection = createCollection(seed, again, keepsFew);
   let done = 0;
   let failed = 0;
-  const measure = async ({ name, folder, path, read, position = 0 }: Item) => {
+  const measure = async ({ name, folder, path, target = path, read, position = 0 }: Item) => {
     signal?.throwIfAborted();
     const known = { path: path ?? name, folder: shortened(folder, paths), position };
     try {
       const bytes = await read?.();
-      return { known, bytes, image: await pool.measure(bytes ?? (path as string)) };
+      const source = bytes ?? (target as string);
+      return { known, source, image: await pool.measure(source) };
     } catch (cause) {
       const error = asStoplineError(cause);
       if (error.code === 'STOPLINE_ERR_OBJECTS_UNAVAILABLE') throw error;
       return { known, error };
     }
   };
-  for await (const { known, image, bytes, error } of mapOrdered(items, pool.info.threads * 4, measure)) {
+  for await (const { known, image, source, error } of mapOrdered(items, pool.info.threads * 4, measure)) {
     if (error) collection.skip({ path: known.path, error: error.toJSON() });
-    else collection.add(makeSample(image, known), bytes ?? known.path);
+    else collection.add(makeSample(image, known), source);
     if (error) failed++;
     onProgress?.({ done: ++done, total, failed });
   }
@@ -165,13 +168,16 @@ function makeSample(
 }
 
 function folderItems(paths: readonly string[], only: MeasureOptions['only']): Items {
+  const leftOut = new LeftOut();
   return {
     columns: [],
-    count: () => countImages(paths, only),
+    leftOut,
+    count: () => countImages(paths, { only }),
     async *[Symbol.asyncIterator]() {
+      leftOut.clear();
       let position = 0;
-      for await (const { path, folder } of listImages(paths, only))
-        yield { name: path, folder, path, position: position++ };
+      for await (const image of listImages(paths, { only, leftOut }))
+        yield { ...makeItem(image), position: position++ };
     },
   };
 }

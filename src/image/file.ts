@@ -1,11 +1,20 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { StoplineError } from '../errors.ts';
 
+/** Characters of a path that messages show at its start and at its end. */
+const shownEnds = 100;
+
+/** A path in quotes as messages show it: of bounded length, and without characters that cannot be seen. */
+export function quotePath(path: string): string {
+  const shown = path.length > 2 * shownEnds + 10 ? `${path.slice(0, shownEnds)}[...]${path.slice(-shownEnds)}` : path;
+  return `"${shown.replace(/\p{Cc}/gu, (sign) => `\\x${sign.charCodeAt(0).toString(16).padStart(2, '0')}`)}"`;
+}
+
 /** The error of a path that cannot be looked at. */
 export function unreadable(path: string, cause: NodeJS.ErrnoException): StoplineError {
   return new StoplineError(
     cause.code === 'ENOENT' || cause.code === 'ENOTDIR' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
-    `Expected a file or folder but "${path}" cannot be opened: ${describeReason(cause)}.`,
+    `Expected a file or folder but ${quotePath(path)} cannot be opened: ${describeReason(cause)}.`,
     { cause },
   );
 }
@@ -26,17 +35,20 @@ export function readImage(path: string, maxBytes: number): Uint8Array {
     const { code } = cause as NodeJS.ErrnoException;
     throw new StoplineError(
       code === 'ENOENT' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
-      `"${path}" cannot be opened: ${code === 'ELOOP' ? 'it is a symbolic link' : describeReason(cause)}.`,
+      `${quotePath(path)} cannot be opened: ${code === 'ELOOP' ? 'it is a symbolic link' : describeReason(cause)}.`,
       { cause },
     );
   }
   try {
     const kind = fstatSync(file);
     if (!kind.isFile()) {
-      throw new StoplineError('INPUT_UNREADABLE', `Expected a regular file but "${path}" is not one.`);
+      throw new StoplineError('INPUT_UNREADABLE', `Expected a regular file but ${quotePath(path)} is not one.`);
     }
     if (kind.size > maxBytes) {
-      throw new StoplineError('IMAGE_TOO_LARGE', `Expected at most ${maxBytes} bytes but "${path}" has ${kind.size}.`);
+      throw new StoplineError(
+        'IMAGE_TOO_LARGE',
+        `Expected at most ${maxBytes} bytes but ${quotePath(path)} has ${kind.size}.`,
+      );
     }
     const bytes = new Uint8Array(kind.size);
     let length = 0;
@@ -48,7 +60,9 @@ export function readImage(path: string, maxBytes: number): Uint8Array {
     return length === bytes.length ? bytes : bytes.slice(0, length);
   } catch (cause) {
     if (cause instanceof StoplineError) throw cause;
-    throw new StoplineError('INPUT_UNREADABLE', `"${path}" cannot be read: ${describeReason(cause)}.`, { cause });
+    throw new StoplineError('INPUT_UNREADABLE', `${quotePath(path)} cannot be read: ${describeReason(cause)}.`, {
+      cause,
+    });
   } finally {
     closeSync(file);
   }
@@ -63,6 +77,9 @@ export function describeReason(cause: unknown): string {
     EPERM: 'permission denied',
     EISDIR: 'it is a folder',
     ENXIO: 'it is a pipe or device',
+    ELOOP: 'symbolic links lead in a circle',
+    ENAMETOOLONG: 'the name is too long',
+    ERR_INVALID_ARG_VALUE: 'it holds a NUL character',
   };
   return known[code ?? ''] ?? (cause instanceof Error ? cause.message : String(cause));
 }

@@ -38,10 +38,14 @@ export const defaultLimits: Readonly<Required<Limits>> = {
   maxSeconds: 10,
 };
 
-/** The defaults with what was asked for; a key that is present but undefined must not lift its limit. */
+/**
+ * The defaults with what was asked for; a key that is present but undefined must not lift its limit. A progressive image may
+ * not have more pixels than a sequential one: the decoder would stop at the lower limit, and call the image damaged.
+ */
 export function boundsFrom(limits: Limits): Required<Limits> {
   const asked = Object.entries(limits).filter(([, value]) => value !== undefined);
-  return { ...defaultLimits, ...Object.fromEntries(asked) };
+  const bounds = { ...defaultLimits, ...Object.fromEntries(asked) };
+  return { ...bounds, maxProgressivePixels: Math.min(bounds.maxProgressivePixels, bounds.maxPixels) };
 }
 
 /**

@@ -20,7 +20,7 @@ export interface InspectorOptions {
   /** Bounds on what is decoded; see `defaultLimits`. */
   limits?: Limits;
   /** Which build of the core to load; default: the fastest that loads. */
-  core?: 'native' | 'wasm' | undefined;
+  core?: 'auto' | 'native' | 'wasm' | undefined;
   /**
    * Which question the verdict answers: was the image taken as the reference was (`capture`), does it show what that
    * shows (`content`), or both (`combined`, the default). The other answers stay in `detectors`.
@@ -112,7 +112,7 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
       `The profile was fitted with ${profile.decode.decoder} and images are decoded with ${decoderVersion}: small differences in pixels are possible.`,
     );
   }
-  const core = loadCore(options.core);
+  const core = loadCore(options.core === 'auto' ? undefined : options.core);
   const scorer = createScorer(
     profile,
     statistics.map(({ name }) => name),

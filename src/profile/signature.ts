@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject,
 import { readFile } from 'node:fs/promises';
 import { StoplineError } from '../errors.ts';
 import type { Profile } from './description.ts';
+import { loadProfile } from './file.ts';
 
 /** The signature is over this and the checksum, which is over everything else. */
 const context = 'stopline-profile-signature 1\n';
@@ -39,6 +40,17 @@ export function checkSignature(profile: Profile, publicKey: string): void {
     'PROFILE_SIGNATURE',
     `Expected the profile "${profile.name}" to be signed by the key that is trusted but ${received}. Sign it: stopline profile sign FILE --key PRIVATE`,
   );
+}
+
+/**
+ * Loads a Profile from a file or from its bytes, which must be signed where the settings name a key.
+ * @param keyFile PEM file of the public key that must have signed it; undefined where none is asked for
+ * @throws {StoplineError} PROFILE_*, OPTION_INVALID
+ */
+export async function loadSignedProfile(source: string | Uint8Array, keyFile: string | undefined): Promise<Profile> {
+  const profile = await loadProfile(source);
+  if (keyFile !== undefined) checkSignature(profile, await readKeyFile(keyFile));
+  return profile;
 }
 
 /** @throws {StoplineError} OPTION_INVALID */

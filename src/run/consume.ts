@@ -1,10 +1,12 @@
-import { realpathSync } from 'node:fs';
-import { isAbsolute, join, relative } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { asStoplineError, StoplineError } from '../errors.ts';
-import type { Broker, Message } from './brokers.ts';
+import { decodeBase64 } from '../image/base64.ts';
+import { quotePath } from '../image/file.ts';
+import type { Broker, Message } from './brokers/broker.ts';
 import { isObjectUrl, type ObjectStore } from './objects.ts';
 import type { Pool } from './pool.ts';
-import type { RowCount } from './rows/row.ts';
+import { Roots } from './roots.ts';
+import type { Columns, RowCount } from './rows/row.ts';
 import type { ScoredItem } from './task.ts';
 
 export interface ConsumeOptions {
@@ -19,106 +21,201 @@ export interface ConsumeOptions {
   atOnce: number;
   signal: AbortSignal;
   onVerdict?: (count: RowCount) => void;
+  /** Told when the broker has gone away; it is asked again until it is back. */
+  onLost?: (error: StoplineError) => void;
 }
 
 /** A message during which a consumer died so often is given up. */
 const maxDeliveries = 4;
+/** Wait before a broker that went away is asked again: at first, and at most. */
+const firstWaitMs = 200;
+const longestWaitMs = 5000;
+/** Messages whose deliveries are remembered, of which this consumer survived some. */
+const maxRemembered = 10_000;
 
 /**
  * Judges messages until the signal aborts, and publishes one row for each, with the id of its message. A message is done with
  * when its row is published: one that a killed consumer had at work is judged again, and its row may then come twice, with the
- * same id.
+ * same id. A broker that goes away is asked again and again until it is back.
  *
  * A message is an image, or JSON: `{"image": base64}` or `{"path": a path below the root, or an s3:// URL}`, in both cases
  * with `"id"` and whatever is to be passed on to the row as `columns`.
- * @throws what the broker throws when it cannot publish; messages at work are then delivered again
+ * @throws {StoplineError} what `open` throws at the first try; what keeps the pool from judging at all
  */
-export async function consume(broker: Broker, pool: Pool, options: ConsumeOptions): Promise<void> {
+export async function consume(open: () => Promise<Broker>, pool: Pool, options: ConsumeOptions): Promise<void> {
+  const { signal, onLost } = options;
+  const survived = new SurvivedDeliveries();
+  let broker = await open();
+  for (;;) {
+    try {
+      await consumeConnection(broker, pool, options, survived);
+    } catch (error) {
+      if (signal.aborted || !isBrokerError(error)) throw error;
+      onLost?.(asStoplineError(error));
+    } finally {
+      await broker.close();
+    }
+    const next = signal.aborted ? undefined : await reopen(open, signal);
+    if (!next) return;
+    broker = next;
+  }
+}
+
+/** Whatever a broker throws but a fault of its own message is a reason to ask it again. */
+function isBrokerError(error: unknown): boolean {
+  return !(error instanceof StoplineError) || error.code === 'STOPLINE_ERR_BROKER_UNAVAILABLE';
+}
+
+/** @returns undefined when the signal aborts */
+async function reopen(open: () => Promise<Broker>, signal: AbortSignal): Promise<Broker | undefined> {
+  for (let waitMs = firstWaitMs; ; waitMs = Math.min(2 * waitMs, longestWaitMs)) {
+    await setTimeout(waitMs, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return undefined;
+    try {
+      return await open();
+    } catch (error) {
+      if (!isBrokerError(error)) throw error;
+    }
+  }
+}
+
+/** Deliveries that did not kill this consumer: a message is not to blame for a broker that went away. */
+class SurvivedDeliveries {
+  readonly #counts = new Map<string, number>();
+
+  add(id: string): void {
+    const count = this.get(id) + 1;
+    this.#counts.delete(id);
+    this.#counts.set(id, count);
+    const [oldest] = this.#counts.keys();
+    if (this.#counts.size > maxRemembered && oldest !== undefined) this.#counts.delete(oldest);
+  }
+
+  get(id: string): number {
+    return this.#counts.get(id) ?? 0;
+  }
+
+  forget(id: string): void {
+    this.#counts.delete(id);
+  }
+}
+
+/** Judges what one connection delivers, until the signal aborts or the connection is lost. */
+async function consumeConnection(
+  broker: Broker,
+  pool: Pool,
+  options: ConsumeOptions,
+  survived: SurvivedDeliveries,
+): Promise<void> {
   const { atOnce, signal } = options;
   const running = new Set<Promise<void>>();
   let failure: unknown;
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
-  for await (const message of broker.messages(either)) {
-    const work = judgeMessage(message, pool, options)
-      .catch((error) => {
-        failure ??= error;
-        stop.abort();
-      })
-      .finally(() => running.delete(work));
-    running.add(work);
-    if (running.size >= atOnce) await Promise.race(running);
-    if (either.aborted) break;
+  try {
+    for await (const message of broker.messages(either)) {
+      const work = judgeMessage(message, pool, options, survived)
+        .catch((error) => {
+          failure ??= error;
+          stop.abort();
+        })
+        .finally(() => running.delete(work));
+      running.add(work);
+      if (running.size >= atOnce) await Promise.race(running);
+      if (either.aborted) break;
+    }
+  } finally {
+    await Promise.all(running);
   }
-  await Promise.all(running);
   if (failure) throw failure;
 }
 
-async function judgeMessage(message: Message, pool: Pool, options: ConsumeOptions): Promise<void> {
-  const { id, deliveries = 1 } = message;
+/** What a message says of its image: all of it stands in the answer, whatever becomes of the image. */
+interface Request {
+  /** Of the sender, a text or a number; else that of the broker. */
+  id: string | number;
+  name: string;
+  columns?: Columns;
+  image?: unknown;
+  path?: unknown;
+  bytes?: Uint8Array;
+  error?: StoplineError;
+}
+
+async function judgeMessage(
+  message: Message,
+  pool: Pool,
+  options: ConsumeOptions,
+  survived: SurvivedDeliveries,
+): Promise<void> {
+  const request = readRequest(message);
+  const { id, name, columns } = request;
+  const known = { name, ...(columns && { columns }) };
+  const deaths = (message.deliveries ?? 1) - 1 - survived.get(message.id);
   let item: ScoredItem;
   try {
-    if (deliveries > maxDeliveries) {
-      throw new StoplineError('IMAGE_FATAL', `The message was delivered ${deliveries} times and never finished.`);
+    if (deaths >= maxDeliveries) {
+      throw new StoplineError('IMAGE_FATAL', `The message was delivered ${deaths} times and never finished.`);
     }
-    item = await readItem(message, options);
+    item = { ...known, ...(await openImage(request, options)) };
   } catch (error) {
-    item = { name: id, error: asStoplineError(error).toJSON() };
+    item = { ...known, error: asStoplineError(error).toJSON() };
   }
   const { line, count } = await pool.score(item, 'jsonl');
+  survived.add(message.id);
   const row = Buffer.from(line).toString().trimEnd();
-  await message.settle(`{"id":${JSON.stringify(readId(item, id))},${row.slice(1)}`);
+  await message.settle(`{"id":${JSON.stringify(id)},${row.slice(1)}`);
+  survived.forget(message.id);
   options.onVerdict?.(count);
 }
 
-/** An id that the sender gave goes before that of the broker. */
-function readId({ columns }: ScoredItem, id: string): string {
-  return typeof columns?.id === 'string' ? columns.id : id;
-}
-
-async function readItem({ id, data }: Message, { root, store, maxBytes }: ConsumeOptions): Promise<ScoredItem> {
-  if (data[0] !== 0x7b) return { name: id, bytes: Uint8Array.from(data) }; // no image starts with a brace
+/** A message is an image, or JSON: no image starts with a brace. */
+function readRequest({ id, data }: Message): Request {
+  const start = Buffer.from(data.subarray(0, 100))
+    .toString('latin1')
+    .replace(/^\xef\xbb\xbf/, '');
+  if (!start.trimStart().startsWith('{')) return { id, name: id, bytes: Uint8Array.from(data) };
   let fields: Record<string, unknown>;
   try {
-    fields = JSON.parse(Buffer.from(data).toString());
+    fields = JSON.parse(new TextDecoder().decode(data));
   } catch (cause) {
-    throw new StoplineError('REQUEST_INVALID', 'Expected an image or JSON in the message.', { cause });
+    const error = new StoplineError('REQUEST_INVALID', 'Expected an image or JSON in the message.', { cause });
+    return { id, name: id, error };
   }
   const { path, image, ...rest } = fields;
-  const columns = Object.fromEntries(
-    Object.entries(rest).map(([name, value]) => [
-      name,
-      ['string', 'number', 'boolean'].includes(typeof value) ? (value as string) : JSON.stringify(value ?? null),
-    ]),
-  );
-  if (typeof image === 'string') {
-    return { name: typeof path === 'string' ? path : id, bytes: new Uint8Array(Buffer.from(image, 'base64')), columns };
-  }
-  if (typeof path !== 'string') {
-    throw new StoplineError('REQUEST_INVALID', 'Expected "image" or "path" in the message but received neither.');
-  }
-  const place = resolvePlace(path, root);
-  if (isObjectUrl(place)) return { name: path, bytes: await store.read(place, maxBytes), columns };
-  return { name: path, path: place, columns };
+  const columns = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, readColumn(value)]));
+  const isNamed = typeof rest.id === 'string' || typeof rest.id === 'number';
+  const name = typeof path === 'string' ? path : id;
+  return { id: isNamed ? (rest.id as string | number) : id, name, columns, image, path };
 }
 
-/** @throws {StoplineError} REQUEST_INVALID for a place that is not below the root, links followed */
-function resolvePlace(path: string, root: string | undefined): string {
-  const refuse = (why: string) => new StoplineError('REQUEST_INVALID', `"${path}" is not read: ${why}.`);
-  if (root === undefined) throw refuse('images named in messages need --root');
-  if (isObjectUrl(root)) {
-    const prefix = root.endsWith('/') ? root : `${root}/`;
-    const url = isObjectUrl(path) ? path : `${prefix}${path}`;
-    if (!url.startsWith(prefix)) throw refuse(`it is not below ${root}`);
-    return url;
+function readColumn(value: unknown): Columns[string] {
+  if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
+    return value;
+  return JSON.stringify(value);
+}
+
+/** @throws {StoplineError} REQUEST_INVALID, INPUT_*, IMAGE_TOO_LARGE, OBJECTS_UNAVAILABLE */
+async function openImage(
+  { image, path, bytes, error }: Request,
+  { root, store, maxBytes }: ConsumeOptions,
+): Promise<Pick<ScoredItem, 'bytes' | 'path'>> {
+  if (error) throw error;
+  if (bytes) return { bytes };
+  if (typeof image === 'string') {
+    const decoded = decodeBase64(image);
+    if (decoded) return { bytes: new Uint8Array(decoded) };
+    throw new StoplineError('REQUEST_INVALID', 'Expected base64 in "image" but it holds other characters.');
   }
-  let place: string;
-  try {
-    place = realpathSync(isAbsolute(path) ? path : join(root, path));
-  } catch {
-    throw new StoplineError('INPUT_NOT_FOUND', `"${path}" does not exist.`);
+  if (typeof path !== 'string') {
+    throw new StoplineError(
+      'REQUEST_INVALID',
+      'Expected a text in "image" or "path" of the message but received neither.',
+    );
   }
-  const inside = relative(realpathSync(root), place);
-  if (inside.startsWith('..') || isAbsolute(inside)) throw refuse(`it is not below ${root}`);
-  return place;
+  if (root === undefined) {
+    throw new StoplineError('REQUEST_INVALID', `${quotePath(path)} is not read: images named in messages need --root.`);
+  }
+  const place = new Roots([root]).locate(path);
+  return isObjectUrl(place) ? { bytes: await store.read(place, maxBytes) } : { path: place };
 }

@@ -1,14 +1,40 @@
 import { asStoplineError, StoplineError } from '../errors.ts';
-import { type Item, type Items, makeVersion } from './inputs/item.ts';
+import { chooseFile, type Item, type Items, makeVersion } from './inputs/item.ts';
 import { mapOrdered } from './mapordered.ts';
 import type { Pool } from './pool.ts';
 import type { Job, JobRow } from './rows/job.ts';
-import { type RowCount, type RowFormat, rowFormats, type TableColumn } from './rows/row.ts';
+import { type Row, type RowCount, type RowFormat, rowFormats, type TableColumn } from './rows/row.ts';
 import type { ScoredItem } from './task.ts';
 
 /** Objects that are fetched ahead at a time, and the most bytes of them. */
 const fetched = 32;
 const fetchedBytes = 96 * 1024 * 1024;
+
+interface ReadItem {
+  item: Item;
+  scored: ScoredItem;
+}
+
+/** Reads what is no file ahead of the worker threads, with bounded memory. */
+async function* readAhead(
+  items: AsyncIterable<Item> | Iterable<Item>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ReadItem> {
+  const read = async (item: Item): Promise<ReadItem> => {
+    signal?.throwIfAborted();
+    const { name, columns } = item;
+    if (!item.read) return { item, scored: { name, path: chooseFile(item), columns } };
+    try {
+      return { item, scored: { name, bytes: await item.read(), columns } };
+    } catch (cause) {
+      const error = asStoplineError(cause);
+      if (error.code === 'STOPLINE_ERR_OBJECTS_UNAVAILABLE') throw error;
+      return { item, scored: { name, error: error.toJSON(), columns } };
+    }
+  };
+  const weigh = ({ size = 0, read }: Item) => (read ? size : 0);
+  yield* mapOrdered(items, fetched, read, { weigh, limit: fetchedBytes });
+}
 
 /**
  * Judges items with bounded memory and yields their rows in the order of the items. What is no file is read here, ahead of
@@ -20,27 +46,40 @@ export async function* judgeItems(
   items: AsyncIterable<Item> | Iterable<Item>,
   { format, signal }: { format: RowFormat; signal?: AbortSignal },
 ): AsyncGenerator<JobRow> {
-  const read = async (item: Item): Promise<{ item: Item; scored: ScoredItem }> => {
-    signal?.throwIfAborted();
-    const { name, path, columns } = item;
-    if (!item.read) return { item, scored: { name, path, columns } };
-    try {
-      return { item, scored: { name, bytes: await item.read(), columns } };
-    } catch (cause) {
-      const error = asStoplineError(cause);
-      if (error.code === 'STOPLINE_ERR_OBJECTS_UNAVAILABLE') throw error;
-      return { item, scored: { name, error: error.toJSON(), columns } };
-    }
-  };
-  const judge = async ({ item, scored }: { item: Item; scored: ScoredItem }): Promise<JobRow> => {
+  const judge = async ({ item, scored }: ReadItem): Promise<JobRow> => {
     signal?.throwIfAborted();
     // Before it is read, so that a change while it is read is noticed.
     const version = makeVersion(item);
     return { ...(await pool.score(scored, format)), name: item.name, version };
   };
-  const weigh = ({ size = 0, read }: Item) => (read ? size : 0);
-  const ready = mapOrdered(items, fetched, read, { weigh, limit: fetchedBytes });
-  yield* mapOrdered(ready, pool.info.threads * 4, judge);
+  yield* mapOrdered(readAhead(items, signal), pool.info.threads * 4, judge);
+}
+
+/**
+ * As `judgeItems`, for who goes on with the verdicts and writes no rows.
+ * @throws {StoplineError} what keeps the pool from judging at all; the reason of the signal
+ */
+export async function* judgeRows(
+  pool: Pool,
+  items: AsyncIterable<Item>,
+  signal: AbortSignal,
+): AsyncGenerator<{ item: Item; row: Row }> {
+  const judge = async ({ item, scored }: ReadItem): Promise<{ item: Item; row: Row }> => {
+    signal.throwIfAborted();
+    const { name: path, bytes, error, columns } = scored;
+    const known = { path, ...(columns && { columns }) };
+    if (error) return { item, row: { ...known, error } };
+    try {
+      const judged = bytes ? pool.inspect(bytes, { transfer: true }) : pool.inspectFile(scored.path as string);
+      const { timingMs: _, ...verdict } = await judged;
+      return { item, row: { ...known, ...verdict } };
+    } catch (cause) {
+      const coded = asStoplineError(cause);
+      if (coded.status >= 500) throw cause;
+      return { item, row: { ...known, error: coded.toJSON() } };
+    }
+  };
+  yield* mapOrdered(readAhead(items, signal), pool.info.threads * 4, judge);
 }
 
 /**

@@ -1,22 +1,24 @@
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import type { CoreInfo } from '../core/core.ts';
+import { resolveEntry } from '../core/entry.ts';
 import { reviveError } from '../errors.ts';
 import { findModel } from '../image/embedding/choose.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
-import type { Frame, Limits } from '../image/frame.ts';
+import { boundsFrom, type Frame, type Limits } from '../image/frame.ts';
 import type { MeasuredImage } from '../image/measure.ts';
 import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import type { Profile } from '../profile/description.ts';
 import { loadProfile } from '../profile/file.ts';
 import type { Explanation } from '../profile/inspector.ts';
 import type { DecideBy, Verdict } from '../profile/verdict.ts';
+import type { Config } from '../settings.ts';
 import type { RowFormat, WrittenRow } from './rows/row.ts';
+import { SlowImages } from './slowimages.ts';
 import type { EncodedImage, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './task.ts';
 import type { WorkerAnswer } from './workers/answer.ts';
-import { createWorkerLine } from './workers/line.ts';
+import { WorkerLine } from './workers/line.ts';
 
 /** ONNX Runtime aborts the process when its thread is ended while it loads or runs a network. */
 const modelGraceMs = 5000;
@@ -44,7 +46,7 @@ export interface PoolOptions {
    * batches are for threads only.
    */
   isolation?: 'process' | 'thread';
-  /** Longest time of one image in a process, which is then ended; default 2000. */
+  /** Longest processor time of one image in a process, which is then ended; default 2000. */
   maxImageMs?: number;
   /** What is refused before it is decoded; default: `defaultLimits`. */
   limits?: Limits;
@@ -106,12 +108,30 @@ export interface Pool {
   readonly info: { threads: number; core?: CoreInfo; embedder?: EmbedderInfo | undefined };
   /** See `Workers`. */
   readonly crashes: number;
+  readonly slow: number;
   readonly isFailing: boolean;
   readonly queued: number;
   readonly running: number;
   readonly expectedWaitMs: number;
   close(): Promise<void>;
   destroy(): Promise<void>;
+}
+
+/** What decides a verdict, as the settings say it: the same for every command and the service. */
+export function judgingOptions(config: Config) {
+  const { core, decideBy, blockWhen, model, device, bodyLimit: maxBytes, maxPixels, maxSide } = config;
+  return { core, decideBy, blockWhen, model, device, limits: { maxBytes, maxPixels, maxSide } };
+}
+
+/**
+ * The settings in the terms of a pool.
+ * @param use `batch` for long lists, `stream` where images come one by one, `service` where people wait for answers
+ */
+export function poolOptions(config: Config, use: 'batch' | 'stream' | 'service'): PoolOptions {
+  const { threads, isolation, maxImageMs, maxWaitMs } = config;
+  const options: PoolOptions = { ...judgingOptions(config), threads };
+  if (use === 'batch') return { ...options, isBatch: true };
+  return use === 'stream' ? options : { ...options, isolation, maxImageMs, maxWaitMs };
 }
 
 /**
@@ -125,121 +145,175 @@ export interface Pool {
  * const verdict = await pool.inspect(bytes);
  */
 export async function createPool(options: PoolOptions = {}): Promise<Pool> {
-  const {
-    threads = availableParallelism(),
-    maxWaitMs,
-    core = 'auto',
-    decideBy,
-    isolation = 'thread',
-    maxImageMs = 2000,
-    limits = {},
-    isBatch,
-  } = options;
   const profile = typeof options.profile === 'string' ? await loadProfile(options.profile) : options.profile;
-  const model = await resolveModel(profile, options.model);
-  // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
-  const decodesAhead = isBatch && threads >= availableParallelism();
-  const { classifier, device, blockWhen } = options;
-  const workerData: WorkerSettings = {
-    profile,
-    core,
-    model,
-    classifier,
-    device,
-    decideBy,
-    blockWhen,
-    limits,
-    decodesAhead,
-  };
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const line = createWorkerLine<WorkerTask>({
-    filename: fileURLToPath(new URL(`./worker.${extension}`, import.meta.url)),
-    workerData,
-    threads,
-    maxWaitMs,
-    ahead: isBatch ? 1 : 0,
-    graceMs: (model || classifier) && isolation === 'thread' ? modelGraceMs : 0,
-    ...(isolation === 'process' && { processes: { limitMs: maxImageMs, warmUp: { kind: 'warm' } } }),
-  });
+  const model = await findPoolModel(profile, options.model);
+  return new ImagePool(options, profile, model);
+}
 
-  const info: Pool['info'] = { threads };
-  const { renew } = line;
-  // As many tasks as threads, handed out at once: each thread gets one.
-  const warmUp = Promise.all(
-    Array.from({ length: threads }, () => line.run<Loaded>({ kind: 'warm' }, { isWarmUp: true })),
-  ).then(([first]) => {
-    info.core = first.core;
-    info.embedder = first.embedder;
-  });
-  warmUp.catch(() => undefined); // reported by ready()
+class ImagePool implements Pool {
+  readonly info: Pool['info'];
+  readonly renew?: NonNullable<Pool['renew']>;
+  readonly #line: WorkerLine<WorkerTask>;
+  readonly #options: PoolOptions;
+  readonly #settings: WorkerSettings;
+  readonly #isProcess: boolean;
+  readonly #slowImages: SlowImages | undefined;
+  readonly #warmUp: Promise<void>;
 
-  return {
-    info,
-    get crashes() {
-      return line.crashes;
-    },
-    get isFailing() {
-      return line.isFailing;
-    },
-    get queued() {
-      return line.queued;
-    },
-    get running() {
-      return line.running;
-    },
-    get expectedWaitMs() {
-      return line.expectedWaitMs;
-    },
-    admit: () => line.admit(),
-    ...(renew && {
-      async renew(profile: Profile) {
-        const next: WorkerSettings = { ...workerData, profile, model: await resolveModel(profile, options.model) };
-        await renew(next, (answer) => {
-          if ('error' in (answer as WorkerAnswer<Loaded>)) throw reviveError((answer as { error: never }).error);
-          info.embedder = (answer as { value: Loaded }).value.embedder;
-        });
-      },
-    }),
-    ready: () => warmUp,
-    inspect(image, { signal, transfer } = {}) {
-      // What goes to a process is copied on the way.
-      if (isolation === 'process') return line.run({ kind: 'inspect', image }, { signal });
-      const bytes = image instanceof Uint8Array ? image : image.data;
-      const owned = transfer ? ownedBytes(bytes) : new Uint8Array(bytes);
-      const sent = image instanceof Uint8Array ? owned : { ...image, data: owned };
-      return line.run({ kind: 'inspect', image: sent }, { signal, transfer: [owned.buffer as ArrayBuffer] });
-    },
-    explain(bytes, { signal } = {}) {
-      const owned = new Uint8Array(bytes);
-      return line.run({ kind: 'explain', bytes: owned }, { signal, transfer: [owned.buffer] });
-    },
-    inspectFile: (path) => line.run({ kind: 'inspectFile', path }),
-    score(item, format) {
-      const bytes = item.bytes && ownedBytes(item.bytes);
-      const transfer = bytes && [bytes.buffer as ArrayBuffer];
-      return line.run({ kind: 'score', item: bytes ? { ...item, bytes } : item, format }, { transfer });
-    },
-    measure: (image) => line.run({ kind: 'measure', image: sendable(image) }),
-    simulate: (image, simulations, { asks = false } = {}) =>
-      line.run({ kind: 'simulate', image: sendable(image), simulations, asks }),
-    close: () => line.close(),
-    destroy: () => line.destroy(),
-  };
+  constructor(options: PoolOptions, profile: Profile | undefined, model: PreparedModel | undefined) {
+    const { threads = availableParallelism(), isolation = 'thread', maxImageMs: limitMs = 2000, isBatch } = options;
+    const { core = 'auto', decideBy, blockWhen, classifier, device, limits = {}, maxWaitMs } = options;
+    // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
+    const decodesAhead = isBatch && threads >= availableParallelism();
+    this.#options = options;
+    this.#settings = { profile, core, model, classifier, device, decideBy, blockWhen, limits, decodesAhead };
+    this.#isProcess = isolation === 'process';
+    this.#slowImages = this.#isProcess ? new SlowImages() : undefined;
+    const maxBytes = countWorkerBytes(limits, [model, classifier]);
+    this.#line = new WorkerLine<WorkerTask>({
+      filename: resolveEntry('./worker', import.meta.url),
+      workerData: this.#settings,
+      threads,
+      maxWaitMs,
+      ahead: isBatch ? 1 : 0,
+      graceMs: (model || classifier) && !this.#isProcess ? modelGraceMs : 0,
+      ...(this.#isProcess && { processes: { limitMs, maxBytes, warmUp: { kind: 'warm' as const } } }),
+    });
+    // Where workers cannot be told, a pool is replaced, so it must not look as if it could be renewed.
+    if (this.#line.renew) this.renew = (next) => this.#renewWorkers(next);
+    this.info = { threads };
+    this.#warmUp = this.#warm(threads);
+    this.#warmUp.catch(() => undefined); // reported by ready()
+  }
+
+  get crashes(): number {
+    return this.#line.crashes;
+  }
+
+  get slow(): number {
+    return this.#line.slow;
+  }
+
+  get isFailing(): boolean {
+    return this.#line.isFailing;
+  }
+
+  get queued(): number {
+    return this.#line.queued;
+  }
+
+  get running(): number {
+    return this.#line.running;
+  }
+
+  get expectedWaitMs(): number {
+    return this.#line.expectedWaitMs;
+  }
+
+  ready(): Promise<void> {
+    return this.#warmUp;
+  }
+
+  admit(): void {
+    this.#line.admit();
+  }
+
+  inspect(image: Uint8Array | Frame, options: { signal?: AbortSignal; transfer?: boolean } = {}): Promise<Verdict> {
+    const { signal, transfer } = options;
+    // What goes to a process is copied on the way.
+    if (this.#isProcess) {
+      return this.#line.run({ kind: 'inspect', image }, { signal, isSlow: this.#slowImages?.isSlow(image) });
+    }
+    const bytes = image instanceof Uint8Array ? image : image.data;
+    const owned = transfer ? ownBytes(bytes) : new Uint8Array(bytes);
+    const sent = image instanceof Uint8Array ? owned : { ...image, data: owned };
+    return this.#line.run({ kind: 'inspect', image: sent }, { signal, transfer: [owned.buffer as ArrayBuffer] });
+  }
+
+  explain(bytes: Uint8Array, { signal }: { signal?: AbortSignal } = {}): Promise<Explanation> {
+    const owned = new Uint8Array(bytes);
+    const isSlow = this.#slowImages?.isSlow(bytes);
+    return this.#line.run({ kind: 'explain', bytes: owned }, { signal, isSlow, transfer: [owned.buffer] });
+  }
+
+  inspectFile(path: string): Promise<Verdict> {
+    return this.#line.run({ kind: 'inspectFile', path });
+  }
+
+  score(item: ScoredItem, format: RowFormat): Promise<WrittenRow> {
+    const bytes = item.bytes && ownBytes(item.bytes);
+    const transfer = bytes && [bytes.buffer as ArrayBuffer];
+    return this.#line.run({ kind: 'score', item: bytes ? { ...item, bytes } : item, format }, { transfer });
+  }
+
+  measure(image: EncodedImage): Promise<MeasuredImage> {
+    return this.#line.run({ kind: 'measure', image: makeSendable(image) });
+  }
+
+  simulate(
+    image: EncodedImage,
+    simulations: readonly Simulation[],
+    { asks = false }: { asks?: boolean } = {},
+  ): Promise<SimulatedImage[]> {
+    return this.#line.run({ kind: 'simulate', image: makeSendable(image), simulations, asks });
+  }
+
+  close(): Promise<void> {
+    return this.#line.close();
+  }
+
+  destroy(): Promise<void> {
+    return this.#line.destroy();
+  }
+
+  async #renewWorkers(profile: Profile): Promise<void> {
+    const model = await findPoolModel(profile, this.#options.model);
+    await this.#line.renew?.({ ...this.#settings, profile, model }, (answer) => {
+      if ('error' in (answer as WorkerAnswer<Loaded>)) throw reviveError((answer as { error: never }).error);
+      this.info.embedder = (answer as { value: Loaded }).value.embedder;
+    });
+  }
+
+  /** As many tasks as threads, handed out at once: each thread gets one. */
+  async #warm(threads: number): Promise<void> {
+    const warmUps = Array.from({ length: threads }, () => this.#line.run<Loaded>({ kind: 'warm' }, { isWarmUp: true }));
+    const [first] = await Promise.all(warmUps);
+    this.info.core = first.core;
+    this.info.embedder = first.embedder;
+  }
+}
+
+/** What a worker takes beside its images and models: Node, the libraries, the Profile. */
+const workerBytes = 512 * 1024 * 1024;
+/**
+ * Most bytes that a decoder and the steps behind it hold for a pixel. Measured: 17 for a WebP with alpha, which is decoded whole,
+ * 14 for an interlaced PNG of 16 bits; the rest is for what else may be at work.
+ */
+const bytesPerPixel = 32;
+/** ONNX Runtime holds the file, the graph made of it, its weights, and the weights packed for the processor. */
+const copiesOfModel = 6;
+
+/** Most data of a worker process: enough for the largest image that is let through, and for the models. */
+function countWorkerBytes(limits: Limits, models: readonly (PreparedModel | undefined)[]): number {
+  const { maxPixels, maxBytes } = boundsFrom(limits);
+  const files = models.flatMap((model) => model?.files ?? []);
+  const modelBytes = files.reduce((sum, file) => sum + file.byteLength, 0);
+  return workerBytes + bytesPerPixel * maxPixels + 2 * maxBytes + copiesOfModel * modelBytes;
 }
 
 /** What is sent without being handed over is copied, with all of the buffer that it is a view of. */
-function sendable(image: EncodedImage): EncodedImage {
-  return typeof image === 'string' ? image : ownedBytes(image);
+function makeSendable(image: EncodedImage): EncodedImage {
+  return typeof image === 'string' ? image : ownBytes(image);
 }
 
 /** A view into a larger buffer would be sent with all of that buffer, so it is copied first. */
-function ownedBytes(bytes: Uint8Array): Uint8Array {
+function ownBytes(bytes: Uint8Array): Uint8Array {
   const isWhole = bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer;
   return isWhole ? bytes : new Uint8Array(bytes);
 }
 
 /** Found once and sent to every worker. */
-async function resolveModel(
+async function findPoolModel(
   profile: Profile | undefined,
   path?: string | PreparedModel,
 ): Promise<PreparedModel | undefined> {

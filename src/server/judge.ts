@@ -115,6 +115,7 @@ export function createRefusingPool(refusal: StoplineError): Pool {
   return {
     info: { threads: 0 },
     crashes: 0,
+    slow: 0,
     isFailing: false,
     queued: 0,
     running: 0,

@@ -172,11 +172,12 @@ export class Metrics {
     series('running', 'Images in workers.', () => judge.pool.running);
     series('threads', 'Workers.', () => judge.pool.info.threads);
     series('expected_wait_seconds', 'What an image that comes now would wait.', () => judge.pool.expectedWaitMs / 1000);
+    counter(this.registry, 'stopline_pool_crashes_total', 'Worker processes that crashed.', () => judge.pool.crashes);
     counter(
       this.registry,
-      'stopline_pool_crashes_total',
-      'Worker processes that crashed or were ended because an image took too long.',
-      () => judge.pool.crashes,
+      'stopline_pool_slow_total',
+      'Worker processes that were ended because an image took more processor time than maxImageMs.',
+      () => judge.pool.slow,
     );
   }
 }

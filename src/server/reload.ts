@@ -2,11 +2,9 @@ import { unwatchFile, watchFile } from 'node:fs';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import { asStoplineError, StoplineError } from '../errors.ts';
-import { defaultLimits } from '../image/frame.ts';
 import type { Profile } from '../profile/description.ts';
-import { loadProfile } from '../profile/file.ts';
-import { checkSignature, readKeyFile } from '../profile/signature.ts';
-import { createPool, type Pool } from '../run/pool.ts';
+import { loadSignedProfile } from '../profile/signature.ts';
+import { createPool, type Pool, poolOptions } from '../run/pool.ts';
 import type { Config } from '../settings.ts';
 import { refusals } from './http/schemas.ts';
 import type { Judge } from './judge.ts';
@@ -23,32 +21,13 @@ export async function openProfile(config: Config): Promise<{ profile: Profile; p
   return { profile, pool: await openPool(config, profile) };
 }
 
-async function readProfile({ profile: path = '', profileKey }: Config): Promise<Profile> {
-  const profile = await loadProfile(path);
-  if (profileKey !== undefined) checkSignature(profile, await readKeyFile(profileKey));
-  return profile;
+function readProfile({ profile: path = '', profileKey }: Config): Promise<Profile> {
+  return loadSignedProfile(path, profileKey);
 }
 
 function openPool(config: Config, profile: Profile): Promise<Pool> {
-  return createPool({
-    // Not the path again: the file may have changed since, and GET /profile must show what the workers judge by.
-    profile,
-    threads: config.threads,
-    isolation: config.isolation,
-    maxImageMs: config.maxImageMs,
-    maxWaitMs: config.maxWaitMs,
-    core: config.core,
-    decideBy: config.decideBy,
-    blockWhen: config.blockWhen,
-    device: config.device,
-    model: config.model,
-    limits: {
-      maxBytes: config.bodyLimit,
-      maxPixels: config.maxPixels,
-      maxProgressivePixels: Math.min(config.maxPixels, defaultLimits.maxProgressivePixels),
-      maxSide: config.maxSide,
-    },
-  });
+  // Not the path again: the file may have changed since, and GET /profile must show what the workers judge by.
+  return createPool({ ...poolOptions(config, 'service'), profile });
 }
 
 /** Reloads one after the other; those who ask while one waits get the answer of that one. */

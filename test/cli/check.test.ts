@@ -56,7 +56,13 @@ describe('stopline check', () => {
     expect(statistics.find(({ name }: { name: string }) => name === 'latticeScore')).toMatchObject({ moved: true });
     // Where everything is allowed, everything passes.
     const all = ['--max-block', '100%', '--max-warn', '1', '--max-distance', '100%'];
-    expect((await stopline(['check', at('compressed'), ...flags, ...all])).code).toBe(0);
+    const unjudged = await stopline(['check', at('compressed'), ...flags, ...all]);
+    expect(unjudged.code, unjudged.stderr).toBe(1);
+    expect(JSON.parse(unjudged.stdout)).toMatchObject({
+      passed: false,
+      shares: { failed: { hits: 1, passed: false } },
+    });
+    expect((await stopline(['check', at('compressed'), ...flags, ...all, '--max-failed', '5%'])).code).toBe(0);
   });
 
   it.each([
@@ -71,6 +77,23 @@ describe('stopline check', () => {
 });
 
 describe('what check prints', () => {
+  it('never says pass of what could not be judged, in any format', async () => {
+    const clean = createPopulation(profile);
+    const { inspect } = await createInspector({ profile });
+    for (let i = 0; i < 40; i++) clean.add({ path: `${i}.jpg`, ...(await inspect(await jpegFrame(1000 + i))) });
+    const limits = { maxBlock: 1, maxWarn: 1, maxDistance: 1 };
+    expect(checkPopulation(clean, limits).passed).toBe(true);
+    clean.add({ path: 'note.jpg', error: { code: 'STOPLINE_ERR_IMAGE_UNSUPPORTED', message: 'text' } });
+    const failed = checkPopulation(clean, limits);
+    expect(failed).toMatchObject({ passed: false, failsByFailed: true });
+    expect(checkPopulation(clean, { ...limits, maxFailed: 1 / 41 }).passed).toBe(true);
+    const checked = { findings: listFindings(failed), check: failed, population: clean, profile };
+    expect(formatFindings('text', checked)).toMatch(/^FAIL {2}1 of 41 images could not be judged; the others match/);
+    expect(formatFindings('junit', checked)).toContain('name="failed"><failure message="2.44 % could not be judged');
+    expect(formatFindings('github', checked)).toMatch(/^::error title=Stopline%3A images not judged::/);
+    expect(formatFindings('markdown', checked)).toMatch(/^### Fail: 1 of 41 images could not be judged/);
+  });
+
   it('says as text what was found, and what was expected', () => {
     const text = format('text');
     expect(text).toMatch(/^DRIFT {2}40 images do not match the reference "front"/);
@@ -86,7 +109,7 @@ describe('what check prints', () => {
     const [, tests, failures] = /^<\?xml[^\n]+\n<testsuites name="[^"]*" tests="(\d+)" failures="(\d+)">/.exec(xml)!;
     expect(xml.match(/<testcase /g)).toHaveLength(Number(tests));
     expect(xml.match(/<failure /g)).toHaveLength(Number(failures));
-    expect(Number(tests)).toBe(check.shifts.length + 2);
+    expect(Number(tests)).toBe(check.shifts.length + 3);
     expect(xml).toMatch(/<testcase classname="stopline\.statistics" name="latticeScore"><failure message="more JPEG/);
     expect(xml).toContain('<testcase classname="stopline.shares" name="blocked"><failure message="100 % blocked');
     // Well formed: every tag that opens closes.
@@ -103,7 +126,8 @@ describe('what check prints', () => {
     expect(lines.length).toBeLessThanOrEqual(9);
     for (const line of lines) expect(line).toMatch(/^::error title=Stopline%3A [^:,]+::[^\r\n]+$/);
     expect(lines[0]).toContain('title=Stopline%3A too many images blocked::100 %25 blocked (40 of 40');
-    expect(lines[2]).toMatch(/title=Stopline%3A \w+ has moved::/);
+    expect(lines[2]).toContain('title=Stopline%3A images not judged::2.5 %25 could not be judged (1 of 40), 0 %25');
+    expect(lines[3]).toMatch(/title=Stopline%3A \w+ has moved::/);
   });
 
   it('writes a table of Markdown in which file names are text', () => {

@@ -38,14 +38,22 @@ const messages = [
   JSON.stringify({ path: 'link.jpg' }),
   JSON.stringify({ path: join(folder, 'secret.jpg') }),
   JSON.stringify({ path: 's3://other/secret.jpg' }),
+  JSON.stringify({ id: 'pm', path: 'nope.jpg', camera: 'rear', lost: null }),
+  JSON.stringify({ id: 7, path: 'a\0.jpg', lane: 3 }),
+  JSON.stringify({ id: 8, image: 'no base64!', lane: 4 }),
+  JSON.stringify({ id: 9, image: `data:image/jpeg;base64,${Buffer.from('a data URL').toString('base64')}` }),
+  JSON.stringify({ id: 10, image: 5, path: 6 }),
   '{broken',
 ];
 const answers = [
   ['UNSUPPORTED', 'plain bytes'],
   ['UNSUPPORTED', 'in JSON'],
   ['UNSUPPORTED', 'from a file'],
-  ...Array.from({ length: 3 }, () => ['REQUEST_INVALID', 'not below']),
+  ...Array.from({ length: 4 }, () => ['REQUEST_INVALID', 'not below']),
   ['INPUT_NOT_FOUND', 'does not exist'],
+  ['INPUT_UNREADABLE', 'NUL'],
+  ['REQUEST_INVALID', 'base64'],
+  ['UNSUPPORTED', 'a data URL'],
   ['REQUEST_INVALID', 'JSON'],
 ];
 
@@ -54,7 +62,7 @@ interface Client {
   send(texts: string[]): Promise<void>;
   answers(
     count: number,
-  ): Promise<{ id: string; path: string; columns?: object; error: { code: string; message: string } }[]>;
+  ): Promise<{ id: string | number; path: string; columns?: object; error: { code: string; message: string } }[]>;
   close(): Promise<unknown>;
 }
 
@@ -133,7 +141,7 @@ describe.each(brokers)('consume from %s', (kind, program, scheme) => {
         ...{ group: 'g', atOnce: 4, stalledMs: 1000 },
       });
     const run = async (broker: Awaited<ReturnType<typeof open>>, signal: AbortSignal, judges = pool) =>
-      consume(broker, judges, { root, store, maxBytes: 1000, atOnce: 4, signal });
+      consume(async () => broker, judges, { root, store, maxBytes: 1000, atOnce: 4, signal });
     try {
       // A first consumer takes messages and never finishes one, as one that is killed.
       const dead = await open();
@@ -153,12 +161,10 @@ describe.each(brokers)('consume from %s', (kind, program, scheme) => {
       await dead.close();
 
       const stop = new AbortController();
-      const alive = await open();
-      const ended = run(alive, stop.signal);
+      const ended = run(await open(), stop.signal);
       const rows = await client.answers(messages.length);
       stop.abort();
       await ended;
-      await alive.close();
       const found = rows.map(({ error }) => [error.code.replace(/STOPLINE_ERR_(IMAGE_)?/, ''), error.message]);
       for (const [code, text] of answers) {
         expect(found).toContainEqual([code, expect.stringContaining(text)]);
@@ -166,7 +172,13 @@ describe.each(brokers)('consume from %s', (kind, program, scheme) => {
       const ids = new Set(rows.map(({ id }) => id));
       expect(ids.size).toBe(messages.length);
       expect(ids).toContain('mine');
-      expect(rows.find(({ id }) => id === 'mine')?.columns).toEqual({ id: 'mine', camera: 'front' });
+      const findColumns = (wanted: string | number) => rows.find(({ id }) => id === wanted)?.columns;
+      expect(findColumns('mine')).toEqual({ id: 'mine', camera: 'front' });
+      // Also of what cannot be opened.
+      expect(findColumns('pm')).toEqual({ id: 'pm', camera: 'rear', lost: null });
+      expect(findColumns(7)).toEqual({ id: 7, lane: 3 });
+      expect(findColumns(8)).toEqual({ id: 8, lane: 4 });
+      expect([findColumns(9), findColumns(10)]).toEqual([{ id: 9 }, { id: 10 }]);
     } finally {
       await client.close();
       await server.stop();

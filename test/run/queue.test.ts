@@ -8,6 +8,7 @@ import { killWorkers } from '../../scripts/faults/queue.ts';
 import { openItems } from '../../src/run/inputs/items.ts';
 import { createObjectStore } from '../../src/run/objects.ts';
 import { runOnQueue } from '../../src/run/queue.ts';
+import { QueueSeal } from '../../src/run/queuejob.ts';
 import { listParts, mergeRows } from '../../src/run/rows/merge.ts';
 import { openParquet } from '../../src/run/rows/parquet.ts';
 import { startBroker } from '../fixtures/broker.ts';
@@ -32,18 +33,19 @@ describe('workers on a queue', () => {
     for (const path of [images, out]) mkdirSync(path);
     for (let i = 0; i < 12; i++) writeFileSync(join(images, i === 7 ? 'poison.jpg' : `${i}.jpg`), 'x');
     const options = {
-      ...{ profile: 'sha', decideBy: 'combined' as const, maxPixels: 1, maxSide: 1, fps: 1, out, columns: [] },
+      ...{ profile: 'a'.repeat(64), decideBy: 'combined' as const, maxPixels: 1, maxSide: 1, fps: 1, out, columns: [] },
       ...{ chunk: 6, profileBytes: new Uint8Array([1]) },
     };
     const score = async () =>
       runOnQueue(url, await openItems([images], { store, maxBytes: 100, asReferences: true }), options, {
+        seal: new QueueSeal(undefined),
         signal: new AbortController().signal,
       });
     const program = fileURLToPath(new URL('../fixtures/queueworker.program.ts', import.meta.url));
     let deaths = 0;
     let isDone = false;
     const keepAlive = () => {
-      const child = fork(program, [url]);
+      const child = fork(program, [url, folder]);
       child.on('close', () => {
         if (isDone) return;
         deaths++;

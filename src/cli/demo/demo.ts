@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { loadConfig } from '../../config.ts';
+import { resolveEntry } from '../../core/entry.ts';
 import { type ErrorJson, reviveError, StoplineError } from '../../errors.ts';
 import { fit } from '../../fit/fit.ts';
 import type { Severity } from '../../image/corruptions/corruptions.ts';
@@ -149,8 +149,7 @@ async function runDemo(flags: DemoFlags): Promise<void> {
 }
 
 function startRenderers(): WorkerLine<RenderTask> {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const filename = fileURLToPath(new URL(`./render.entry.${extension}`, import.meta.url));
+  const filename = resolveEntry('./render.entry', import.meta.url);
   return createWorkerLine<RenderTask>({ filename, threads: availableParallelism() });
 }
 

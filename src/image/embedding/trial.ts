@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
+import { resolveEntry } from '../../core/entry.ts';
 import { reviveError, StoplineError } from '../../errors.ts';
 import type { ModelCard } from './cardschema.ts';
 
@@ -31,8 +31,7 @@ export async function tryModel(
 ): Promise<ModelCard['answers']> {
   const { seconds, bytes } = { ...defaultTrialLimits, ...limits };
   const size = files.reduce((sum, file) => sum + file.length, 0);
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const child = fileURLToPath(new URL(`./trial.entry.${extension}`, import.meta.url));
+  const child = resolveEntry('./trial.entry', import.meta.url);
   const kilobytes = Math.ceil((bytes + copiesOfModel * size) / 1024);
   // The limit is on data, not on addresses, of which V8 and WebAssembly reserve many gigabytes without using them. It
   // cannot be raised above one that is already there.

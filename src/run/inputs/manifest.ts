@@ -1,34 +1,54 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { dirname, isAbsolute, join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { pipeline, type Readable } from 'node:stream';
+import { basename, dirname, isAbsolute, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
-import { endSentence, StoplineError } from '../../errors.ts';
-import { unreadable } from '../../image/file.ts';
+import { asStoplineError, endSentence, StoplineError } from '../../errors.ts';
+import { decodeBase64 } from '../../image/base64.ts';
+import { quotePath, unreadable } from '../../image/file.ts';
 import { isObjectUrl } from '../objects.ts';
-import { openParquet } from '../rows/parquet.ts';
+import { openParquet, type ParquetColumn } from '../rows/parquet.ts';
 import { type Columns, columnName } from '../rows/row.ts';
+import { readAddress } from './address.ts';
 import type { InputOptions } from './item.ts';
+import type { LeftOut } from './leftout.ts';
+import { decodeText, splitEntries } from './text.ts';
+
+type Row = Record<string, unknown>;
 
 /** A list of images with what is known of each. */
 export interface Manifest {
   /** Names that its other columns have in rows: as in the manifest, unless a column of ours is called so. */
   columns: readonly string[];
-  rows: AsyncIterable<Record<string, unknown>>;
+  rows: AsyncIterable<Row>;
   file: string;
   pathColumn: string;
 }
 
+/** One image of a manifest: its place, its bytes, or why it has neither. */
+export interface ManifestRow {
+  name: string;
+  /** A path of this machine or an object. */
+  location?: string;
+  bytes?: Uint8Array;
+  error?: StoplineError;
+  columns?: Columns;
+}
+
 type Cell = Columns[string];
+
+/** Longest path in a list, and longest line of JSON, which may hold an image as base64. */
+const maxPathLength = 1024 * 1024;
+const maxLineLength = 64 * 1024 * 1024;
+const defaultPathColumn = 'path';
 
 /**
  * Opens a manifest: CSV with a header, JSON lines, Parquet, or a text of one path a line, by the ending of its name (`-` is
- * such a text on standard input).
+ * such a text on standard input). With a delimiter it is CSV, whatever its name.
  * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE, MANIFEST_INVALID
  */
 export async function openManifest(file: string, options: InputOptions): Promise<Manifest> {
-  const { pathColumn = 'path', store } = options;
+  const { store, delimiter } = options;
   if (!isObjectUrl(file) && file !== '-') {
     await stat(file).catch((cause) => {
       throw unreadable(file, cause);
@@ -39,31 +59,95 @@ export async function openManifest(file: string, options: InputOptions): Promise
     return isObjectUrl(file) ? store.stream(file) : createReadStream(file);
   };
   const ending = /\.(csv|tsv|jsonl|ndjson|parquet)$/i.exec(file)?.[1].toLowerCase();
-  let columns: string[];
-  let rows: Manifest['rows'];
-  if (ending === 'csv' || ending === 'tsv') {
-    const read = () => csvRows(open, file, ending === 'csv' ? ',' : '\t');
-    columns = Object.keys((await first(read())) ?? {});
-    rows = { [Symbol.asyncIterator]: read };
-  } else if (ending === 'jsonl' || ending === 'ndjson') {
-    const read = () => jsonRows(open, file);
-    columns = Object.keys((await first(read())) ?? {});
-    rows = { [Symbol.asyncIterator]: read };
-  } else if (ending === 'parquet') {
-    const table = await openParquet(isObjectUrl(file) ? await store.read(file, Number.MAX_SAFE_INTEGER) : file);
-    columns = table.columns.map(({ name }) => name);
-    rows = table;
-  } else {
-    columns = [pathColumn];
-    rows = { [Symbol.asyncIterator]: () => textRows(open, pathColumn) };
+  if (ending === 'parquet') return openTable(file, options);
+  if (ending === 'jsonl' || ending === 'ndjson') {
+    return finishManifest(await peekRows(() => readJson(open, file)), file, options);
   }
-  if (columns.length > 0 && !columns.includes(pathColumn)) {
-    throw new StoplineError(
-      'MANIFEST_INVALID',
-      `Expected a column "${pathColumn}" in "${file}" but received ${columns.map((name) => `"${name}"`).join(', ')}. Name the one with the paths: --path-column NAME`,
-    );
+  if (ending === 'csv' || ending === 'tsv' || delimiter !== undefined) {
+    const separator = readDelimiter(delimiter) ?? (ending === 'tsv' ? '\t' : ',');
+    const read = () => readCsv(open, file, { delimiter: separator, pathColumn: options.pathColumn });
+    return finishManifest(await peekRows(read), file, options);
   }
-  return { columns: columns.filter((name) => name !== pathColumn).map(columnName), rows, file, pathColumn };
+  const { pathColumn = defaultPathColumn } = options;
+  const rows = { [Symbol.asyncIterator]: () => readPaths(open, file, pathColumn) };
+  return { columns: [], rows, file, pathColumn };
+}
+
+/** @throws {StoplineError} OPTION_INVALID */
+function readDelimiter(text: string | undefined): string | undefined {
+  const named: Record<string, string> = { tab: '\t', '\\t': '\t', comma: ',', semicolon: ';', pipe: '|' };
+  const delimiter = text === undefined ? undefined : (named[text] ?? text);
+  if (delimiter === undefined || (delimiter.length === 1 && !/["\r\n]/.test(delimiter))) return delimiter;
+  throw new StoplineError(
+    'OPTION_INVALID',
+    `Expected one character for --delimiter, such as ';' or tab, but received ${quotePath(text as string)}.`,
+  );
+}
+
+async function openTable(file: string, { store, pathColumn }: InputOptions): Promise<Manifest> {
+  const table = await openParquet(isObjectUrl(file) ? await store.read(file, Number.MAX_SAFE_INTEGER) : file);
+  const chosen = pathColumn ?? choosePathColumn(table.columns);
+  const names = table.columns.map(({ name }) => name);
+  if (!names.includes(chosen)) throw missingColumn(file, chosen, names);
+  const kept = table.columns.filter(({ name, isBinary }) => name !== chosen && !isBinary);
+  return { columns: kept.map(({ name }) => columnName(name)), rows: table, file, pathColumn: chosen };
+}
+
+/** `path`, or the one column that holds images as the data sets of Hugging Face do: a group of `bytes` and `path`. */
+function choosePathColumn(columns: readonly ParquetColumn[]): string {
+  if (columns.some(({ name }) => name === defaultPathColumn)) return defaultPathColumn;
+  const images = columns.filter(({ fields }) => fields.includes('bytes') && fields.includes('path'));
+  return images.length === 1 ? images[0].name : defaultPathColumn;
+}
+
+function finishManifest(
+  { first, rows }: { first: Row | undefined; rows: AsyncIterable<Row> },
+  file: string,
+  options: InputOptions,
+): Manifest {
+  const names = Object.keys(first ?? {});
+  const pathColumn = options.pathColumn ?? chooseImageColumn(first);
+  if (first && !names.includes(pathColumn)) throw missingColumn(file, pathColumn, names);
+  return { columns: names.filter((name) => name !== pathColumn).map(columnName), rows, file, pathColumn };
+}
+
+/** As `choosePathColumn`, by the first row. */
+function chooseImageColumn(first: Row | undefined): string {
+  if (!first || defaultPathColumn in first) return defaultPathColumn;
+  const images = Object.keys(first).filter((name) => isImageGroup(first[name]));
+  return images.length === 1 ? images[0] : defaultPathColumn;
+}
+
+function isImageGroup(value: unknown): value is { bytes?: unknown; path?: unknown } {
+  return typeof value === 'object' && value !== null && 'bytes' in value && 'path' in value;
+}
+
+function missingColumn(file: string, pathColumn: string, names: readonly string[]): StoplineError {
+  const shown = names.map((name) => quotePath(name)).join(', ');
+  return new StoplineError(
+    'MANIFEST_INVALID',
+    `Expected a column "${pathColumn}" in ${quotePath(file)} but received ${shown}. Name the one with the paths: --path-column NAME`,
+  );
+}
+
+/** Rows of which the first has been looked at already; what cannot be read twice is not. */
+async function peekRows(
+  read: () => AsyncGenerator<Row>,
+): Promise<{ first: Row | undefined; rows: AsyncIterable<Row> }> {
+  let begun: AsyncGenerator<Row> | undefined = read();
+  const { value: first, done } = await begun.next();
+  return {
+    first: done ? undefined : first,
+    rows: {
+      async *[Symbol.asyncIterator]() {
+        const rest = begun;
+        begun = undefined;
+        if (rest && done) return;
+        if (rest) yield first;
+        yield* rest ?? read();
+      },
+    },
+  };
 }
 
 /**
@@ -71,51 +155,89 @@ export async function openManifest(file: string, options: InputOptions): Promise
  * Stopline was started.
  * @throws {StoplineError} MANIFEST_INVALID
  */
-export async function* listManifest({
-  rows,
-  columns,
-  file,
-  pathColumn,
-}: Manifest): AsyncGenerator<{ name: string; location: string; columns?: Columns }> {
+export async function* listManifest(manifest: Manifest, leftOut: LeftOut): AsyncGenerator<ManifestRow> {
+  const { rows, columns, file, pathColumn } = manifest;
+  const known = new Set(columns);
   let number = 0;
   for await (const row of rows) {
     number++;
-    const { [pathColumn]: name, ...rest } = row;
-    if (typeof name !== 'string' || name === '') {
-      throw new StoplineError(
-        'MANIFEST_INVALID',
-        `Expected a path in the column "${pathColumn}" of row ${number} of "${file}" but received ${JSON.stringify(name)}.`,
+    const { [pathColumn]: value, ...rest } = row;
+    const cells = new Map<string, Cell>();
+    for (const [key, cell] of Object.entries(rest)) {
+      const name = columnName(key);
+      cells.set(name, readCell(cell));
+      if (known.has(name)) continue;
+      known.add(name);
+      leftOut.add(
+        cell instanceof Uint8Array ? 'binary column of the manifest' : 'column that its first row lacks',
+        key,
       );
     }
-    const isPlace = isObjectUrl(name) || isAbsolute(name) || file === '-';
-    const location = isPlace
-      ? name
-      : isObjectUrl(file)
-        ? `${file.slice(0, file.lastIndexOf('/') + 1)}${name}`
-        : join(dirname(file), name);
-    if (columns.length === 0) {
-      yield { name, location };
-      continue;
-    }
-    const cells = new Map(Object.entries(rest).map(([key, value]) => [columnName(key), cell(value)]));
-    yield { name, location, columns: Object.fromEntries(columns.map((key) => [key, cells.get(key) ?? null])) };
+    const image = readImageCell(value, { file, pathColumn, number });
+    if (columns.length === 0) yield image;
+    else yield { ...image, columns: Object.fromEntries(columns.map((key) => [key, cells.get(key) ?? null])) };
   }
 }
 
-async function first<Row>(rows: AsyncIterable<Row>): Promise<Row | undefined> {
-  for await (const row of rows) return row;
-  return undefined;
+/** What stands in the column of the paths: a path, the bytes of an image, or both as Hugging Face writes them. */
+function readImageCell(value: unknown, row: { file: string; pathColumn: string; number: number }): ManifestRow {
+  const unnamed = `${row.file === '-' ? 'standard input' : basename(row.file)}/${row.number - 1}`;
+  if (value instanceof Uint8Array) {
+    return looksLikeText(value) ? readPlace(Buffer.from(value).toString(), row.file) : { name: unnamed, bytes: value };
+  }
+  if (isImageGroup(value)) {
+    const path = value.path instanceof Uint8Array ? Buffer.from(value.path).toString() : value.path;
+    const name = typeof path === 'string' && path !== '' ? path : undefined;
+    const bytes = typeof value.bytes === 'string' ? decodeBase64(value.bytes) : value.bytes;
+    if (bytes instanceof Uint8Array) return { name: name ?? unnamed, bytes };
+    if (name !== undefined) return readPlace(name, row.file);
+  }
+  if (typeof value === 'string' && value !== '') return readPlace(value, row.file);
+  throw new StoplineError(
+    'MANIFEST_INVALID',
+    `Expected a path in the column "${row.pathColumn}" of row ${row.number} of ${quotePath(row.file)} but received ${describeValue(value)}.`,
+  );
 }
 
-async function* textRows(open: () => Promise<Readable>, pathColumn: string) {
-  for await (const line of createInterface({ input: await open(), crlfDelay: Number.POSITIVE_INFINITY })) {
-    if (line !== '') yield { [pathColumn]: line };
+/** Some writers do not say of a text that it is one; an image begins with bytes that no path does. */
+function looksLikeText(bytes: Uint8Array): boolean {
+  if (bytes.length === 0 || bytes.length > 4096) return false;
+  try {
+    return !/\p{Cc}/u.test(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    return false;
   }
 }
 
-async function* jsonRows(open: () => Promise<Readable>, file: string): AsyncGenerator<Record<string, unknown>> {
+function readPlace(name: string, file: string): ManifestRow {
+  try {
+    const address = readAddress(name);
+    if ('url' in address) return { name, location: address.url };
+    const { path } = address;
+    if (isAbsolute(path) || file === '-') return { name, location: path };
+    return {
+      name,
+      location: isObjectUrl(file) ? `${file.slice(0, file.lastIndexOf('/') + 1)}${path}` : join(dirname(file), path),
+    };
+  } catch (cause) {
+    return { name, error: asStoplineError(cause) };
+  }
+}
+
+/** Of bounded length, and never the bytes that came. */
+function describeValue(value: unknown): string {
+  if (value === undefined || value === null || value === '') return 'none';
+  return (JSON.stringify(value, dropBytes) ?? typeof value).slice(0, 100);
+}
+
+async function* readPaths(open: () => Promise<Readable>, file: string, pathColumn: string): AsyncGenerator<Row> {
+  const entries = splitEntries(decodeText(await open()), { name: file, maxLength: maxPathLength });
+  for await (const entry of entries) yield { [pathColumn]: entry };
+}
+
+async function* readJson(open: () => Promise<Readable>, file: string): AsyncGenerator<Row> {
   let number = 0;
-  for await (const line of createInterface({ input: await open(), crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const line of splitLines(decodeText(await open()), file)) {
     number++;
     if (line.trim() === '') continue;
     let row: unknown;
@@ -123,34 +245,86 @@ async function* jsonRows(open: () => Promise<Readable>, file: string): AsyncGene
       row = JSON.parse(line);
     } catch {}
     if (typeof row !== 'object' || row === null || Array.isArray(row)) {
-      throw new StoplineError('MANIFEST_INVALID', `Expected a JSON object in line ${number} of "${file}".`);
+      throw new StoplineError('MANIFEST_INVALID', `Expected a JSON object in line ${number} of ${quotePath(file)}.`);
     }
-    yield row as Record<string, unknown>;
+    yield row as Row;
   }
 }
 
-async function* csvRows(
+/** Lines with their empty ones, so that they can be counted. Within a JSON text, only a line feed ends a line. */
+async function* splitLines(text: AsyncIterable<string>, file: string): AsyncGenerator<string> {
+  let held = '';
+  for await (const piece of text) {
+    const lines = `${held}${piece}`.split('\n');
+    held = lines.pop() as string;
+    yield* lines;
+    if (held.length > maxLineLength) {
+      throw new StoplineError(
+        'MANIFEST_INVALID',
+        `Expected JSON lines in ${quotePath(file)} but one has more than ${maxLineLength} characters.`,
+      );
+    }
+  }
+  yield held;
+}
+
+async function* readCsv(
   open: () => Promise<Readable>,
   file: string,
-  delimiter: string,
-): AsyncGenerator<Record<string, unknown>> {
-  const rows = parse({ columns: true, bom: true, skip_empty_lines: true, delimiter });
-  pipeline(await open(), rows, () => undefined); // errors are those of the iteration below
+  { delimiter, pathColumn = defaultPathColumn }: { delimiter: string; pathColumn?: string | undefined },
+): AsyncGenerator<Row> {
+  const columns = (header: string[]) => checkHeader(header, { file, delimiter, pathColumn });
+  const rows = parse({ columns, bom: true, skip_empty_lines: true, delimiter });
+  const text = Readable.from(decodeText(await open()));
+  text.on('error', (error) => rows.destroy(error)).pipe(rows);
   try {
     for await (const row of rows) yield row;
   } catch (cause) {
-    throw new StoplineError('MANIFEST_INVALID', `"${file}" is not CSV: ${endSentence((cause as Error).message)}`, {
-      cause,
-    });
+    if (cause instanceof StoplineError) throw cause;
+    const { message } = cause as Error;
+    throw new StoplineError(
+      'MANIFEST_INVALID',
+      `${quotePath(file)} is not CSV: ${endSentence(message.slice(0, 200))}`,
+      { cause },
+    );
+  } finally {
+    text.destroy();
   }
 }
 
-/** What JSON and Parquet can both hold. */
-function cell(value: unknown): Cell {
-  if (value === undefined || value === null) return null;
+/** @throws {StoplineError} MANIFEST_INVALID for a header that is cut at the wrong sign, or names a column twice */
+function checkHeader(
+  header: string[],
+  { file, delimiter, pathColumn }: { file: string; delimiter: string; pathColumn: string },
+): string[] {
+  const twice = header.find((name, i) => header.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new StoplineError(
+      'MANIFEST_INVALID',
+      `Expected columns of different names in ${quotePath(file)} but ${quotePath(twice)} comes twice.`,
+    );
+  }
+  const other = [',', ';', '\t', '|'].find(
+    (sign) => sign !== delimiter && header.some((name) => name.split(sign).includes(pathColumn) && name !== pathColumn),
+  );
+  if (header.includes(pathColumn) || other === undefined) return header;
+  throw new StoplineError(
+    'MANIFEST_INVALID',
+    `Expected columns parted by ${JSON.stringify(delimiter)} in ${quotePath(file)} but its header is parted by ${JSON.stringify(other)}. Say so: --delimiter ${other === '\t' ? 'tab' : `'${other}'`}`,
+  );
+}
+
+/** What JSON and Parquet can both hold; bytes are in neither. */
+function readCell(value: unknown): Cell {
+  if (value === undefined || value === null || value instanceof Uint8Array) return null;
   if (typeof value === 'string' || typeof value === 'boolean') return value;
   if (typeof value === 'number') return Number.isFinite(value) ? value : null;
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
   if (value instanceof Date) return value.toISOString();
-  return JSON.stringify(value);
+  return JSON.stringify(value, dropBytes);
+}
+
+function dropBytes(_key: string, value: unknown): unknown {
+  if (value instanceof Uint8Array) return null;
+  return typeof value === 'bigint' ? value.toString() : value;
 }

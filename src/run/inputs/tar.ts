@@ -1,75 +1,159 @@
-import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream';
+import { posix } from 'node:path';
+import { pipeline, Transform } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { extract } from 'tar-stream';
+import { extract, type Header } from 'tar-stream';
 import { StoplineError } from '../../errors.ts';
-import { isImageName } from './folder.ts';
+import { quotePath } from '../../image/file.ts';
+import { describeOther, isImageName } from './folder.ts';
 import { brokenItem, fileVersion, type InputOptions, type Item, nameMember } from './item.ts';
+import type { LeftOut } from './leftout.ts';
+import { openRegular } from './regular.ts';
 
 export function isArchiveName(name: string): boolean {
   return /\.(tar|tar\.gz|tgz)$/i.test(name);
 }
 
+type ArchiveSource = { leftOut: LeftOut } & ({ path: string } | { stream: NodeJS.ReadableStream; version: string });
+
+/** What members are that hold no content of their own, in the words of rows. */
+const otherTypes: Record<string, string> = {
+  symlink: 'a symbolic link',
+  link: 'a hard link',
+  fifo: 'a pipe',
+  'character-device': 'a device',
+  'block-device': 'a device',
+};
+
 /**
- * The image members of a tar archive in their order, as WebDataset stores them; other members (labels, JSON) are left out.
- * The archive is read once from front to end, one member in memory at a time.
- * @param source its bytes and what changes with them; default: the file `path`
+ * The image members of a tar archive in their order, as WebDataset stores them. It is read once from front to end, one member in
+ * memory at a time, and treated as the folder it holds: hidden members and other files are counted as left out, and a link is an
+ * item with its error. Where it ends too early, that is one item with the error INPUT_UNREADABLE: the member that is cut, or the
+ * archive itself.
+ * @param shown its name in rows
+ * @param source where it lies, or its bytes and what changes with them
  */
-export async function* listArchive(
-  path: string,
-  { maxBytes }: InputOptions,
-  source: { stream: NodeJS.ReadableStream; version: string } = {
-    stream: createReadStream(path),
-    version: fileVersion(path),
-  },
-): AsyncGenerator<Item> {
-  const members = extract();
-  const done = () => undefined; // errors are those of the iteration below
-  if (/gz$/i.test(path)) pipeline(source.stream, createGunzip(), members, done);
-  else pipeline(source.stream, members, done);
+export async function* listArchive(shown: string, options: InputOptions, source: ArchiveSource): AsyncGenerator<Item> {
+  const reader = new ArchiveReader(shown, options.maxBytes, source.leftOut);
   try {
-    for await (const member of members) {
-      const { name, type, size = 0 } = member.header;
-      if ((type !== 'file' && type !== 'contiguous-file') || !isImageName(name)) {
-        member.resume();
-        continue;
-      }
-      let reading: Promise<Uint8Array> | undefined;
-      yield {
-        ...nameMember(path, name),
-        size: Math.min(size, maxBytes),
-        version: `${source.version} ${size}`,
-        read() {
-          reading = readMember(member, path, maxBytes);
-          return reading;
-        },
-      };
-      if (reading) await reading.catch(() => undefined);
-      member.resume();
-    }
+    if ('path' in source) {
+      const version = fileVersion(source.path);
+      yield* reader.read(await openRegular(source.path, shown), version);
+    } else yield* reader.read(source.stream, source.version);
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    yield brokenItem(
-      path,
-      new StoplineError('INPUT_UNREADABLE', `The archive "${path}" cannot be read to its end: ${message}.`, { cause }),
-    );
+    if (reader.isCutMemberTold) return;
+    const error =
+      cause instanceof StoplineError
+        ? cause
+        : new StoplineError(
+            'INPUT_UNREADABLE',
+            `The archive ${quotePath(shown)} cannot be read to its end: ${cause instanceof Error ? cause.message : cause}.`,
+            { cause },
+          );
+    yield brokenItem(shown, error);
   }
 }
 
-async function readMember(
-  member: AsyncIterable<unknown> & { header: { name: string; size?: number } },
-  path: string,
-  maxBytes: number,
-): Promise<Uint8Array> {
-  const { name, size = 0 } = member.header;
-  if (size > maxBytes) {
-    throw new StoplineError('IMAGE_TOO_LARGE', `Expected at most ${maxBytes} bytes but "${path}/${name}" has ${size}.`);
+type Member = AsyncIterable<Uint8Array> & { header: Header; resume(): void };
+
+class ArchiveReader {
+  /** A member whose row says already that the archive ends within it. */
+  isCutMemberTold = false;
+  readonly #shown: string;
+  readonly #maxBytes: number;
+  readonly #leftOut: LeftOut;
+
+  constructor(shown: string, maxBytes: number, leftOut: LeftOut) {
+    this.#shown = shown;
+    this.#maxBytes = maxBytes;
+    this.#leftOut = leftOut;
   }
-  const bytes = new Uint8Array(size);
-  let length = 0;
-  for await (const chunk of member as AsyncIterable<Uint8Array>) {
-    bytes.set(chunk, length);
-    length += chunk.length;
+
+  async *read(stream: NodeJS.ReadableStream, version: string): AsyncGenerator<Item> {
+    const members = extract();
+    const tail = new TailWatch();
+    const done = () => undefined; // errors are those of the iteration below
+    if (/gz$/i.test(this.#shown)) pipeline(stream, createGunzip(), tail, members, done);
+    else pipeline(stream, tail, members, done);
+    for await (const member of members as AsyncIterable<Member>) yield* this.#readMember(member, version);
+    if (!tail.hasEndMark) this.#leftOut.add('archive without its end mark: more members may be missing', this.#shown);
   }
-  return bytes;
+
+  async *#readMember(member: Member, version: string): AsyncGenerator<Item> {
+    const { name, type, size = 0 } = member.header;
+    if (type === 'directory' || this.#isLeftOut(name)) return member.resume();
+    if (type !== 'file' && type !== 'contiguous-file') {
+      member.resume();
+      yield { ...nameMember(this.#shown, name), ...this.#refuseType(name, type ?? 'unknown') };
+      return;
+    }
+    let reading: Promise<Uint8Array> | undefined;
+    yield {
+      ...nameMember(this.#shown, name),
+      size: Math.min(size, this.#maxBytes),
+      version: `${version} ${size}`,
+      read: () => {
+        reading = this.#takeBytes(member);
+        return reading;
+      },
+    };
+    if (reading) await reading.catch(() => undefined);
+    member.resume();
+  }
+
+  /** Counts what a folder would leave out, too. */
+  #isLeftOut(name: string): boolean {
+    const hidden = name.split('/').some((part) => part.startsWith('.') && part !== '.' && part !== '..');
+    if (!hidden && isImageName(name)) return false;
+    this.#leftOut.add(hidden ? 'hidden' : describeOther(posix.basename(name)), `${this.#shown}/${name}`);
+    return true;
+  }
+
+  #refuseType(name: string, type: string) {
+    const path = `${this.#shown}/${name}`;
+    const what = otherTypes[type] ?? 'of a kind that is not read';
+    const error = new StoplineError('INPUT_UNREADABLE', `${quotePath(path)} is not read: it is ${what} in an archive.`);
+    const { version, read } = brokenItem(path, error);
+    return { version, read, error };
+  }
+
+  async #takeBytes(member: Member): Promise<Uint8Array> {
+    const { name, size = 0 } = member.header;
+    const shown = quotePath(`${this.#shown}/${name}`);
+    if (size > this.#maxBytes) {
+      throw new StoplineError('IMAGE_TOO_LARGE', `Expected at most ${this.#maxBytes} bytes but ${shown} has ${size}.`);
+    }
+    const bytes = new Uint8Array(size);
+    let length = 0;
+    try {
+      for await (const chunk of member) {
+        bytes.set(chunk, length);
+        length += chunk.length;
+      }
+    } catch (cause) {
+      this.isCutMemberTold = true;
+      throw new StoplineError(
+        'INPUT_UNREADABLE',
+        `${shown} cannot be read: its archive ends after ${length} of its ${size} bytes.`,
+        { cause },
+      );
+    }
+    return bytes;
+  }
+}
+
+/** Notices whether an archive ends as one must: with two blocks of zeros. */
+class TailWatch extends Transform {
+  static readonly #endMark = 1024;
+  #zeros = 0;
+
+  get hasEndMark(): boolean {
+    return this.#zeros >= TailWatch.#endMark;
+  }
+
+  override _transform(chunk: Buffer, _encoding: string, done: (error: null, chunk: Buffer) => void): void {
+    let zeros = 0;
+    while (zeros < chunk.length && zeros < TailWatch.#endMark && chunk[chunk.length - 1 - zeros] === 0) zeros++;
+    this.#zeros = zeros === chunk.length ? this.#zeros + zeros : zeros;
+    done(null, chunk);
+  }
 }

@@ -1,5 +1,7 @@
-import { spawn } from 'node:child_process';
-import { endSentence, StoplineError } from '../../errors.ts';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { lstat } from 'node:fs/promises';
+import { StoplineError } from '../../errors.ts';
+import { quotePath } from '../../image/file.ts';
 import { brokenItem, fileVersion, type InputOptions, type Item } from './item.ts';
 
 export function isVideoName(name: string): boolean {
@@ -8,50 +10,114 @@ export function isVideoName(name: string): boolean {
 
 const pngSignature = Buffer.from('89504e470d0a1a0a', 'hex');
 
+/** Containers that are read. Others, such as a playlist that is called .mp4, could make ffmpeg open files that nobody named. */
+const demuxers = 'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts';
+
 /**
  * The frames of a video at `fps` a second, as PNG, so that nothing is compressed again. `ffmpeg` decodes it in a process of
- * its own and waits when we are slow.
+ * its own and waits when we are slow. Damage that it reports, also damage that it could hide, is an item with its error at the end.
+ * @param shown its name in rows
  * @throws {StoplineError} VIDEO_UNAVAILABLE
  */
-export async function* listFrames(path: string, { fps = 1, maxBytes }: InputOptions): AsyncGenerator<Item> {
+export async function* listFrames(
+  shown: string,
+  path: string,
+  { fps = 1, maxBytes }: InputOptions,
+): AsyncGenerator<Item> {
+  const kind = await lstat(path).catch(() => undefined);
+  if (!kind?.isFile()) {
+    const reason = kind?.isSymbolicLink()
+      ? 'it is a symbolic link'
+      : kind
+        ? 'it is no regular file'
+        : 'it does not exist';
+    const code = kind ? 'INPUT_UNREADABLE' : 'INPUT_NOT_FOUND';
+    return yield brokenItem(shown, new StoplineError(code, `${quotePath(shown)} cannot be opened: ${reason}.`));
+  }
   const version = `${fileVersion(path)} ${fps}`;
-  const child = spawn(
-    'ffmpeg',
-    [
-      ...['-nostdin', '-loglevel', 'error', '-protocol_whitelist', 'file,pipe', '-i', `file:${path}`],
-      ...['-map', '0:v:0', '-vf', `fps=${fps}`, '-f', 'image2pipe', '-c:v', 'png', '-compression_level', '1', '-'],
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  let complaint = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    complaint = `${complaint}${text}`.slice(0, 500);
-  });
-  const ended = new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve));
-  ended.catch(() => undefined); // awaited below
+  const decoder = new VideoDecoder(path, fps);
   try {
     let frame = 0;
-    for await (const bytes of splitPng(child.stdout, maxBytes)) {
+    for await (const bytes of splitPng(decoder.output, maxBytes)) {
       const seconds = (frame++ / fps).toFixed(3);
-      yield { name: `${path}/${seconds}`, folder: path, version, size: bytes.length, read: async () => bytes };
+      yield { name: `${shown}/${seconds}`, folder: shown, version, size: bytes.length, read: async () => bytes };
     }
-    const code = await ended.catch((cause) => {
+    const problem = await decoder.finish(shown);
+    if (problem) throw problem;
+    if (frame === 0)
+      throw new StoplineError('INPUT_UNREADABLE', `Expected frames in ${quotePath(shown)} but found none.`);
+  } catch (error) {
+    if (!(error instanceof StoplineError) || error.code !== 'STOPLINE_ERR_INPUT_UNREADABLE') throw error;
+    yield brokenItem(shown, error);
+  } finally {
+    decoder.stop();
+  }
+}
+
+/** Lines of ffmpeg that tell of damage: every error, and what it says at other levels of pixels that it makes up. */
+const damage = /\[(error|fatal|panic)\]|conceal|corrupt|premature|truncat/i;
+const maxComplaint = 300;
+
+class VideoDecoder {
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<number | null>;
+  #complaint = '';
+  #rest = '';
+
+  constructor(path: string, fps: number) {
+    this.#child = spawn(
+      'ffmpeg',
+      [
+        ...['-nostdin', '-hide_banner', '-nostats', '-loglevel', 'level+info', '-threads', '1'],
+        ...['-protocol_whitelist', 'file,pipe', '-format_whitelist', demuxers, '-i', `file:${path}`],
+        ...['-map', '0:v:0', '-vf', `fps=${fps}`, '-f', 'image2pipe', '-c:v', 'png', '-compression_level', '1', '-'],
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#listen(text));
+    this.#ended = new Promise((resolve, reject) => this.#child.on('error', reject).on('close', resolve));
+    this.#ended.catch(() => undefined); // awaited by `finish`
+  }
+
+  get output(): AsyncIterable<Buffer> {
+    return this.#child.stdout as AsyncIterable<Buffer>;
+  }
+
+  /**
+   * @returns what was wrong with the video, if anything was
+   * @throws {StoplineError} VIDEO_UNAVAILABLE
+   */
+  async finish(shown: string): Promise<StoplineError | undefined> {
+    const code = await this.#ended.catch((cause) => {
       throw new StoplineError(
         'VIDEO_UNAVAILABLE',
-        `Expected ffmpeg on the path, to read the frames of "${path}", but it cannot be started: ${cause.message}. Install it, or score extracted frames.`,
+        `Expected ffmpeg on the path, to read the frames of ${quotePath(shown)}, but it cannot be started: ${cause.message}. Install it, or score extracted frames.`,
         { cause },
       );
     });
-    if (code !== 0)
-      throw new StoplineError(
-        'INPUT_UNREADABLE',
-        `Expected a video at "${path}" but ffmpeg says: ${endSentence(complaint)}`,
-      );
-  } catch (error) {
-    if (!(error instanceof StoplineError) || error.code !== 'STOPLINE_ERR_INPUT_UNREADABLE') throw error;
-    yield brokenItem(path, error);
-  } finally {
-    if (child.exitCode === null) child.kill('SIGKILL');
+    this.#listen('\n');
+    const said = this.#complaint === '' ? 'it does not say why' : this.#complaint;
+    if (code !== 0) return new StoplineError('INPUT_UNREADABLE', `ffmpeg cannot read ${quotePath(shown)}: ${said}.`);
+    if (this.#complaint === '') return undefined;
+    return new StoplineError(
+      'INPUT_UNREADABLE',
+      `ffmpeg reports damage in ${quotePath(shown)}, so frames may be missing or made up: ${said}.`,
+    );
+  }
+
+  stop(): void {
+    if (this.#child.exitCode === null) this.#child.kill('SIGKILL');
+  }
+
+  /** Keeps the first words on damage, without the addresses in memory that ffmpeg prints, which differ from run to run. */
+  #listen(text: string): void {
+    const lines = `${this.#rest}${text}`.split('\n');
+    this.#rest = (lines.pop() as string).slice(0, maxComplaint);
+    for (const line of lines) {
+      if (this.#complaint !== '' || !damage.test(line)) continue;
+      const words = line.replaceAll(/ @ 0x[0-9a-f]+/g, '').replaceAll(/\[(error|fatal|panic|warning|info)\] /g, '');
+      this.#complaint = words.trim().replace(/\.$/, '').slice(0, maxComplaint);
+    }
   }
 }
 

@@ -5,6 +5,8 @@ import type { TableCell, TableColumn } from './row.ts';
 
 /** Rows written and read at a time: what bounds the memory. */
 const rowGroup = 4096;
+/** Images in a table make its rows heavy: then fewer are read at a time, so that about so many bytes are held. */
+const heldBytes = 64 * 1024 * 1024;
 
 const physical = { STRING: 'BYTE_ARRAY', DOUBLE: 'DOUBLE', INT32: 'INT32', BOOLEAN: 'BOOLEAN' } as const;
 
@@ -43,11 +45,22 @@ export async function writeParquet(
   await writer.finish();
 }
 
+export interface ParquetColumn {
+  name: string;
+  type?: TableColumn['type'] | undefined;
+  /** It holds bytes that are no text. */
+  isBinary: boolean;
+  /** Names of the fields of a column that is a group. */
+  fields: readonly string[];
+}
+
 /** A Parquet file, read a row group at a time. */
 export interface ParquetTable extends AsyncIterable<Record<string, unknown>> {
-  columns: readonly { name: string; type?: TableColumn['type'] | undefined }[];
+  columns: readonly ParquetColumn[];
   rows: number;
 }
+
+type Tree = ReturnType<typeof parquetSchema>;
 
 /**
  * @param source a path, or the bytes of a whole file
@@ -66,21 +79,43 @@ export async function openParquet(source: string | Uint8Array): Promise<ParquetT
   const file =
     typeof source === 'string' ? await attempt(() => asyncBufferFromFile(source)) : new Uint8Array(source).buffer;
   const metadata = await attempt(() => parquetMetadataAsync(file));
-  const names = new Set(Object.values(physical));
-  const columns = parquetSchema(metadata).children.map(({ element: { name, type, converted_type: converted } }) => {
-    const isText = type === 'BYTE_ARRAY' && converted === 'UTF8';
-    const simple = isText ? 'STRING' : type !== 'BYTE_ARRAY' && names.has(type as never) ? type : undefined;
-    return { name, type: simple as TableColumn['type'] | undefined };
-  });
   const rows = Number(metadata.num_rows);
   return {
-    columns,
+    columns: parquetSchema(metadata).children.map(describeColumn),
     rows,
     async *[Symbol.asyncIterator]() {
-      for (let rowStart = 0; rowStart < rows; rowStart += rowGroup) {
-        const rowEnd = Math.min(rows, rowStart + rowGroup);
-        yield* await attempt(() => parquetReadObjects({ file, metadata, rowStart, rowEnd }));
+      const { compressors } = await import('hyparquet-compressors');
+      let groupStart = 0;
+      for (const group of metadata.row_groups) {
+        const groupEnd = groupStart + Number(group.num_rows);
+        const count = countRowsAtATime(Number(group.total_byte_size), groupEnd - groupStart);
+        for (let rowStart = groupStart; rowStart < groupEnd; rowStart += count) {
+          const rowEnd = Math.min(groupEnd, rowStart + count);
+          // Bytes that are no text stay bytes: as text they would be copied into rows.
+          yield* await attempt(() =>
+            parquetReadObjects({ file, metadata, rowStart, rowEnd, compressors, utf8: false }),
+          );
+        }
+        groupStart = groupEnd;
       }
     },
   };
+}
+
+function describeColumn({ element, children }: Tree['children'][number]): ParquetColumn {
+  const { name, type, converted_type: converted } = element;
+  const isBytes = type === 'BYTE_ARRAY' || type === 'FIXED_LEN_BYTE_ARRAY';
+  const isText = type === 'BYTE_ARRAY' && (converted === 'UTF8' || element.logical_type?.type === 'STRING');
+  const isPlain = type !== undefined && !isBytes && Object.values(physical).includes(type as never);
+  return {
+    name,
+    type: isText ? 'STRING' : isPlain ? (type as TableColumn['type']) : undefined,
+    isBinary: isBytes && !isText && converted === undefined && element.logical_type === undefined,
+    fields: children.map((child) => child.element.name),
+  };
+}
+
+function countRowsAtATime(bytes: number, rows: number): number {
+  const fit = Math.floor(heldBytes / Math.max(1, bytes / Math.max(1, rows)));
+  return Math.min(rowGroup, Math.max(1, fit));
 }

@@ -13,7 +13,9 @@ export interface Workers<Task> {
   readonly alive: number;
   /** Workers that ended by themselves, ever. */
   readonly crashes: number;
-  /** So many end by themselves that new ones are held back. */
+  /** Workers that were ended because one task took too long, ever. They are not among the crashes. */
+  readonly slow: number;
+  /** So many workers end by themselves that new ones are held back, and none is ready. */
   readonly isFailing: boolean;
   destroy(): Promise<void>;
 }

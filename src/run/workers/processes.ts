@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { resolveEntry } from '../../core/entry.ts';
 import { StoplineError } from '../../errors.ts';
 import type { Workers } from './answer.ts';
+import { readProcessorMs } from './processortime.ts';
 
 /** Longest time that a process may take to start and to warm up. */
 const startMs = 60_000;
@@ -13,11 +14,12 @@ const crashWindowMs = 60_000;
 /** Processes beyond those that work, warm: one takes over at once from one that ended, where a new one takes a second to start. */
 const spares = 1;
 const backOffMs = 2000;
-/**
- * Most data of one process in bytes, enforced where there is a POSIX shell. The largest image that is let through takes
- * about 300 MB beside the 100 MB of a process with the default model.
- */
-const maxBytes = 1024 ** 3;
+/** A task that has used less of its time than this share is not slow but waits for something that does not come. */
+const leastBusyShare = 0.1;
+/** However busy the machine is, no task may take longer than so many times its limit. */
+const mostDelay = 10;
+/** Most data of one process in bytes, where nobody has reckoned what its tasks need. */
+const defaultMaxBytes = 1024 ** 3;
 
 interface Assignment {
   task: unknown;
@@ -38,196 +40,244 @@ interface Child {
   renewal?: { workerData: unknown; isSent: boolean; resolve(answer?: unknown): void } | undefined;
 }
 
+export interface ProcessOptions<Task> {
+  filename: string;
+  workerData: unknown;
+  /** Tasks that are worked on at a time. */
+  count: number;
+  /**
+   * A task that takes more processor time than this ends with its process. Where processor time cannot be read, it is the time
+   * on the clock.
+   */
+  limitMs: number;
+  /** Done by every process before it takes tasks, also by one that replaces another. */
+  warmUp?: Task | undefined;
+  crashLimit?: number | undefined;
+  /** Most data of one process in bytes, enforced where there is a POSIX shell; default 1 GiB. */
+  maxBytes?: number | undefined;
+  onFailure(cause: unknown): void;
+}
+
 /**
  * Workers that are processes: what crashes, hangs or eats memory in native code ends one of them and costs one image, where
  * a thread would take the service with it. Bytes cross the border through a pipe. One process more than work at a time is
  * kept ready, started when the others are.
- *
- * @param options.count tasks that are worked on at a time
- * @param options.limitMs a task that takes longer ends with its process
- * @param options.warmUp done by every process before it takes tasks, also by one that replaces another
  */
-export function startProcesses<Task>(options: {
-  filename: string;
-  workerData: unknown;
-  count: number;
-  limitMs: number;
-  warmUp?: Task;
-  crashLimit?: number | undefined;
-  onFailure(cause: unknown): void;
-}): Workers<Task> {
-  const { filename, count, limitMs, warmUp, crashLimit = defaultCrashLimit, onFailure } = options;
-  let { workerData } = options;
-  const children = new Set<Child>();
-  /** Handed over, but no process is ready. */
-  const waiting: Assignment[] = [];
-  let crashes: number[] = [];
-  let total = 0;
-  let failedStarts = 0;
-  let readyOnce = 0;
-  let isClosed = false;
+export class WorkerProcesses<Task> implements Workers<Task> {
+  readonly #options: ProcessOptions<Task>;
+  readonly #children = new Set<Child>();
+  /** Jobs that were handed over while no process was ready. */
+  readonly #waiting: Assignment[] = [];
+  #workerData: unknown;
+  #crashTimes: number[] = [];
+  #crashes = 0;
+  #slow = 0;
+  #failedStarts = 0;
+  #readyOnce = 0;
+  #isClosed = false;
 
-  const recentCrashes = () => {
-    const since = performance.now() - crashWindowMs;
-    crashes = crashes.filter((at) => at > since);
-    return crashes.length;
+  constructor(options: ProcessOptions<Task>) {
+    this.#options = options;
+    this.#workerData = options.workerData;
+    // Told by the end of the pipe, a process that hangs in native code would not notice.
+    process.on('exit', this.#killAll);
+    for (let i = 0; i < options.count; i++) this.#start();
+  }
+
+  get alive(): number {
+    return this.#children.size;
+  }
+
+  get crashes(): number {
+    return this.#crashes;
+  }
+
+  get slow(): number {
+    return this.#slow;
+  }
+
+  get isFailing(): boolean {
+    return this.#isCrashing() && ![...this.#children].some(({ isReady }) => isReady);
+  }
+
+  run(task: Task, { isWarmUp }: { isWarmUp?: boolean }): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ task, isLimited: !isWarmUp, resolve, reject });
+      for (const child of this.#children) if (child.isReady && !child.job) this.#giveNext(child);
+    });
+  }
+
+  async renew(next: unknown, check: (answer: unknown) => void): Promise<void> {
+    const before = this.#workerData;
+    for (;;) {
+      const child = this.#findOther(next);
+      if (!child) break;
+      const answer = await this.#renewChild(child, next);
+      if (answer === undefined) continue; // what replaces one that ended meanwhile gets its turn
+      try {
+        check(answer);
+      } catch (error) {
+        this.#workerData = before;
+        for (let wrong = this.#findOther(before); wrong; wrong = this.#findOther(before)) {
+          await this.#renewChild(wrong, before);
+        }
+        throw error;
+      }
+      this.#workerData = next;
+    }
+    if (this.#workerData !== next) throw new Error('Expected processes to be renewed but none runs.');
+  }
+
+  async destroy(): Promise<void> {
+    this.#isClosed = true;
+    for (const job of this.#waiting.splice(0)) job.reject(new Error('closed'));
+    process.off('exit', this.#killAll);
+    // Not 'close', which does not always come after a pipe with unread messages.
+    const ended = [...this.#children].map((child) => new Promise((resolve) => child.process.once('exit', resolve)));
+    this.#killAll();
+    await Promise.all(ended);
+  }
+
+  readonly #killAll = () => {
+    for (const child of this.#children) child.process.kill('SIGKILL');
   };
 
-  const endAfter = (child: Child, ms: number) => {
-    child.timer = setTimeout(() => {
-      child.isLate = true;
-      child.process.kill('SIGKILL');
-    }, ms);
-  };
+  #start(): void {
+    if (this.#isClosed) return;
+    const { filename, maxBytes = defaultMaxBytes } = this.#options;
+    const child: Child = { process: spawnChild(filename, maxBytes), isReady: false, isLate: false };
+    this.#children.add(child);
+    child.process.on('message', (message: { ready?: true; answer?: unknown }) => this.#receive(child, message));
+    child.process.on('exit', (code, signal) => this.#replace(child, signal ?? `exit code ${code}`));
+    child.process.on('error', (error) => this.#replace(child, error.message));
+    this.#open(child, this.#workerData);
+  }
 
-  const open = (child: Child, given: unknown) => {
+  #open(child: Child, given: unknown): void {
     child.isReady = false;
     child.given = given;
-    endAfter(child, startMs);
-    child.process.send({ workerData: given, warmUp }, () => undefined);
-  };
+    child.timer = setTimeout(() => this.#endLate(child), startMs);
+    child.process.send({ workerData: given, warmUp: this.#options.warmUp }, () => undefined);
+  }
 
-  const giveNext = (child: Child) => {
+  #giveNext(child: Child): void {
     if (child.renewal && !child.renewal.isSent) {
       child.renewal.isSent = true;
-      open(child, child.renewal.workerData);
+      this.#open(child, child.renewal.workerData);
       return;
     }
-    const job = waiting.shift();
+    const job = this.#waiting.shift();
     if (!job) return;
     child.job = job;
-    if (job.isLimited) endAfter(child, limitMs);
+    if (job.isLimited) this.#limit(child);
     child.process.send({ task: job.task }, () => undefined); // a process that is gone is noticed by its end
-  };
+  }
 
-  const receive = (child: Child, message: { ready?: true; answer?: unknown }) => {
+  /** Ends the process when its task has used its processor time: on a busy machine a sound image may take longer by the clock. */
+  #limit(child: Child): void {
+    const { limitMs } = this.#options;
+    const { pid } = child.process;
+    const usedBefore = readProcessorMs(pid);
+    const startedAt = performance.now();
+    const look = () => {
+      const usedNow = readProcessorMs(pid);
+      const used = usedBefore === undefined || usedNow === undefined ? limitMs : usedNow - usedBefore;
+      const isLate = used >= limitMs || used < limitMs * leastBusyShare;
+      if (isLate || performance.now() - startedAt > limitMs * mostDelay) return this.#endLate(child);
+      child.timer = setTimeout(look, Math.max(10, limitMs - used));
+    };
+    child.timer = setTimeout(look, limitMs);
+  }
+
+  #endLate(child: Child): void {
+    child.isLate = true;
+    child.process.kill('SIGKILL');
+  }
+
+  #receive(child: Child, message: { ready?: true; answer?: unknown }): void {
     clearTimeout(child.timer);
-    if (message.ready) {
-      child.isReady = true;
-      failedStarts = 0;
-      const { renewal } = child;
-      if (renewal?.isSent) {
-        child.renewal = undefined;
-        renewal.resolve(message.answer);
-      } else if (++readyOnce === count) for (let i = 0; i < spares; i++) start();
-    } else {
+    if (message.ready) this.#welcome(child, message.answer);
+    else {
       const { job } = child;
       child.job = undefined;
       job?.resolve(message.answer);
     }
-    giveNext(child);
-  };
+    this.#giveNext(child);
+  }
 
-  const replace = (child: Child, how: string) => {
-    if (!children.delete(child)) return;
+  #welcome(child: Child, answer: unknown): void {
+    child.isReady = true;
+    this.#failedStarts = 0;
+    const { renewal } = child;
+    if (renewal?.isSent) {
+      child.renewal = undefined;
+      renewal.resolve(answer);
+    } else if (++this.#readyOnce === this.#options.count) {
+      for (let i = 0; i < spares; i++) this.#start();
+    }
+  }
+
+  /** Says what the end of a process means for its task, and starts another. */
+  #replace(child: Child, how: string): void {
+    if (!this.#children.delete(child)) return;
     clearTimeout(child.timer);
     child.renewal?.resolve();
-    child.job?.reject(
-      isClosed
-        ? new Error('closed')
-        : child.isLate
-          ? new StoplineError(
-              'IMAGE_TOO_COMPLEX',
-              `Expected an image that is judged within ${limitMs} ms; it took longer.`,
-            )
-          : new StoplineError(
-              'IMAGE_CRASHED',
-              `Expected a verdict but the process at work on the image ended: ${how}.`,
-            ),
-    );
-    if (isClosed) return;
-    total += 1;
-    crashes.push(performance.now());
-    failedStarts += child.isReady ? 0 : 1;
-    if (readyOnce > 0 || failedStarts < maxFailedStarts) {
-      setTimeout(start, recentCrashes() >= crashLimit ? backOffMs : 0);
-    } else if (children.size === 0) {
+    child.job?.reject(this.#isClosed ? new Error('closed') : this.#describeEnd(child, how));
+    if (this.#isClosed) return;
+    this.#countEnd(child);
+    if (this.#readyOnce > 0 || this.#failedStarts < maxFailedStarts) {
+      setTimeout(() => this.#start(), this.#isCrashing() ? backOffMs : 0);
+    } else if (this.#children.size === 0) {
       const cause = new Error(`the last one ended: ${how}`);
-      onFailure(cause);
-      for (const job of waiting.splice(0)) job.reject(cause);
+      this.#options.onFailure(cause);
+      for (const job of this.#waiting.splice(0)) job.reject(cause);
     }
-  };
-
-  function start(): void {
-    if (isClosed) return;
-    const child: Child = { process: spawnChild(filename), isReady: false, isLate: false };
-    children.add(child);
-    child.process.on('message', (message: { ready?: true; answer?: unknown }) => receive(child, message));
-    child.process.on('exit', (code, signal) => replace(child, signal ?? `exit code ${code}`));
-    child.process.on('error', (error) => replace(child, error.message));
-    open(child, workerData);
   }
-  for (let i = 0; i < count; i++) start();
+
+  #describeEnd({ isLate }: Child, how: string): StoplineError {
+    return isLate
+      ? new StoplineError(
+          'IMAGE_TOO_COMPLEX',
+          `Expected an image that is judged within ${this.#options.limitMs} ms; it took longer.`,
+        )
+      : new StoplineError('IMAGE_CRASHED', `Expected a verdict but the process at work on the image ended: ${how}.`);
+  }
+
+  /** A process that was ended for a slow task is no crash: legal images may be slow, and say nothing about the next ones. */
+  #countEnd(child: Child): void {
+    if (child.isLate && child.job) {
+      this.#slow += 1;
+      return;
+    }
+    this.#crashes += 1;
+    this.#crashTimes.push(performance.now());
+    this.#failedStarts += child.isReady ? 0 : 1;
+  }
+
+  #isCrashing(): boolean {
+    const since = performance.now() - crashWindowMs;
+    this.#crashTimes = this.#crashTimes.filter((at) => at > since);
+    return this.#crashTimes.length >= (this.#options.crashLimit ?? defaultCrashLimit);
+  }
 
   /** A process that works with something else: an idle one first, so that the others go on with what they have. */
-  const nextBut = (given: unknown): Child | undefined => {
-    const others = [...children].filter((child) => child.given !== given);
+  #findOther(given: unknown): Child | undefined {
+    const others = [...this.#children].filter((child) => child.given !== given);
     return others.find(({ job }) => !job) ?? others[0];
-  };
+  }
 
   /** @returns what its warm-up came to; nothing where the process has ended */
-  const renewOne = (child: Child, given: unknown) =>
-    new Promise<unknown>((resolve) => {
+  #renewChild(child: Child, given: unknown): Promise<unknown> {
+    return new Promise<unknown>((resolve) => {
       child.renewal = { workerData: given, isSent: false, resolve };
-      if (child.isReady && !child.job) giveNext(child);
+      if (child.isReady && !child.job) this.#giveNext(child);
     });
-
-  // Told by the end of the pipe, a process that hangs in native code would not notice.
-  const killAll = () => {
-    for (const child of children) child.process.kill('SIGKILL');
-  };
-  process.on('exit', killAll);
-
-  return {
-    run: (task, { isWarmUp }) =>
-      new Promise((resolve, reject) => {
-        waiting.push({ task, isLimited: !isWarmUp, resolve, reject });
-        for (const child of children) if (child.isReady && !child.job) giveNext(child);
-      }),
-    async renew(next, check) {
-      const before = workerData;
-      for (;;) {
-        const child = nextBut(next);
-        if (!child) break;
-        const answer = await renewOne(child, next);
-        if (answer === undefined) continue; // what replaces one that ended meanwhile gets its turn
-        try {
-          check(answer);
-        } catch (error) {
-          workerData = before;
-          for (let wrong = nextBut(before); wrong; wrong = nextBut(before)) await renewOne(wrong, before);
-          throw error;
-        }
-        workerData = next;
-      }
-      if (workerData !== next) throw new Error('Expected processes to be renewed but none runs.');
-    },
-    get alive() {
-      return children.size;
-    },
-    get crashes() {
-      return total;
-    },
-    get isFailing() {
-      return recentCrashes() >= crashLimit;
-    },
-    async destroy() {
-      isClosed = true;
-      for (const job of waiting.splice(0)) job.reject(new Error('closed'));
-      process.off('exit', killAll);
-      // Not 'close', which does not always come after a pipe with unread messages.
-      const ended = [...children].map((child) => new Promise((resolve) => child.process.once('exit', resolve)));
-      killAll();
-      await Promise.all(ended);
-    },
-  };
+  }
 }
 
-function spawnChild(filename: string): ChildProcess {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const entry = fileURLToPath(new URL(`./process.entry.${extension}`, import.meta.url));
+function spawnChild(filename: string, maxBytes: number): ChildProcess {
   // As for threads (`maxYoungMiB`): three semi-spaces are the young generation.
-  const args = ['--max-semi-space-size=2', entry, filename];
+  const args = ['--max-semi-space-size=2', resolveEntry('./process.entry', import.meta.url), filename];
   const limited: [string, string[]] =
     process.platform === 'win32'
       ? [process.execPath, args]
@@ -236,7 +286,7 @@ function spawnChild(filename: string): ChildProcess {
           [
             '-c',
             // glibc keeps an arena of freed memory for each thread, which grows with the images.
-            `ulimit -d ${maxBytes / 1024} 2>/dev/null; export MALLOC_ARENA_MAX="\${MALLOC_ARENA_MAX:-2}"; exec "$0" "$@"`,
+            `ulimit -d ${Math.ceil(maxBytes / 1024)} 2>/dev/null; export MALLOC_ARENA_MAX="\${MALLOC_ARENA_MAX:-2}"; exec "$0" "$@"`,
             process.execPath,
             ...args,
           ],

@@ -1,5 +1,5 @@
-import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
+import { resolveEntry } from '../../core/entry.ts';
 import type { Workers } from './answer.ts';
 
 /**
@@ -8,31 +8,41 @@ import type { Workers } from './answer.ts';
  */
 const maxYoungMiB = 6;
 
-export function startThreads<Task>(options: {
-  filename: string;
-  workerData: unknown;
-  count: number;
-  ahead: number;
-  onFailure(cause: unknown): void;
-}): Workers<Task> {
-  const { filename, workerData, count, ahead, onFailure } = options;
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const piscina = new Piscina({
-    filename: fileURLToPath(new URL(`./thread.entry.${extension}`, import.meta.url)),
-    workerData: { filename, given: workerData },
-    minThreads: count,
-    maxThreads: count,
-    concurrentTasksPerWorker: 1 + ahead,
-    resourceLimits: { maxYoungGenerationSizeMb: maxYoungMiB },
-  });
-  piscina.on('error', onFailure);
-  return {
-    run: (task, { transfer }) => piscina.run(task, { transferList: transfer }),
-    get alive() {
-      return piscina.threads.length;
-    },
-    crashes: 0,
-    isFailing: false,
-    destroy: () => piscina.destroy(),
-  };
+/** Workers that are threads of this process. */
+export class WorkerThreads<Task> implements Workers<Task> {
+  readonly crashes = 0;
+  readonly slow = 0;
+  readonly isFailing = false;
+  readonly #piscina: Piscina;
+
+  constructor(options: {
+    filename: string;
+    workerData: unknown;
+    count: number;
+    ahead: number;
+    onFailure(cause: unknown): void;
+  }) {
+    const { filename, workerData, count, ahead, onFailure } = options;
+    this.#piscina = new Piscina({
+      filename: resolveEntry('./thread.entry', import.meta.url),
+      workerData: { filename, given: workerData },
+      minThreads: count,
+      maxThreads: count,
+      concurrentTasksPerWorker: 1 + ahead,
+      resourceLimits: { maxYoungGenerationSizeMb: maxYoungMiB },
+    });
+    this.#piscina.on('error', onFailure);
+  }
+
+  get alive(): number {
+    return this.#piscina.threads.length;
+  }
+
+  run(task: Task, { transfer }: { transfer?: ArrayBuffer[] }): Promise<unknown> {
+    return this.#piscina.run(task, { transferList: transfer });
+  }
+
+  destroy(): Promise<void> {
+    return this.#piscina.destroy();
+  }
 }

@@ -1,6 +1,6 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { resolveEntry } from '../../core/entry.ts';
 import { asStoplineError, StoplineError } from '../../errors.ts';
 import { createWorkerLine, type WorkerLine } from '../../run/workers/line.ts';
 import type {
@@ -128,9 +128,8 @@ export class Store {
       historyDays,
       lockTimeoutMs,
     };
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     this.#line = createWorkerLine<StoreTask>({
-      filename: fileURLToPath(new URL(`./thread.entry.${extension}`, import.meta.url)),
+      filename: resolveEntry('./thread.entry', import.meta.url),
       workerData: settings,
       threads: 1,
       graceMs: closeTimeoutMs,

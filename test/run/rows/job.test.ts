@@ -39,6 +39,8 @@ describe('openJob', () => {
     const file = join(folder, 'refuse.job');
     const job = openJob(file, identity, false);
     expect(() => openJob(file, identity, true)).toThrow(coded('JOB_BUSY'));
+    job.add(row('a'));
+    job.commit();
     job.close();
     expect(() => openJob(file, identity, false)).toThrow(coded('JOB_EXISTS'));
     expect(() => openJob(file, { ...identity, Profile: 'def' }, true)).toThrow(

@@ -48,7 +48,7 @@ describe('mergeRows', () => {
     const parts = [await write('n.parquet', rows(0, 2)), await write('s.parquet', rows(2, 4), 'STRING')];
     await mergeRows(parts, at('ns.parquet'), store);
     const { columns, ...table } = await openParquet(at('ns.parquet'));
-    expect(columns[1]).toEqual({ name: 'camera', type: 'STRING' });
+    expect(columns[1]).toMatchObject({ name: 'camera', type: 'STRING' });
     const cameras: unknown[] = [];
     for await (const { camera } of { [Symbol.asyncIterator]: () => table[Symbol.asyncIterator]() })
       cameras.push(camera);

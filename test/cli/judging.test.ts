@@ -1,0 +1,127 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config.ts';
+import { loadProfile, saveProfile } from '../../src/profile/file.ts';
+import { makeKeys, signProfile } from '../../src/profile/signature.ts';
+import { poolOptions } from '../../src/run/pool.ts';
+import { jpegFrame } from '../fixtures/camera.ts';
+import { stopline } from '../fixtures/cli.ts';
+import { fitOnce } from '../fixtures/fitted.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
+import { picture } from '../fixtures/images.ts';
+
+const folder = temporaryFolder();
+const at = (...names: string[]) => join(folder, ...names);
+let profile: string;
+
+beforeAll(async () => {
+  profile = (await fitOnce({ images: 60, simulations: 0, power: 0, model: 'none' })).profilePath;
+  for (const name of ['clean', 'large']) mkdirSync(at(name));
+  writeFileSync(at('clean/a.jpg'), await jpegFrame(500));
+  writeFileSync(at('large/a.jpg'), await picture(1600, 1600).jpeg({ progressive: true }).toBuffer());
+}, 120_000);
+
+/** What each command says of the one image of a folder: its verdict, or the code of its error. */
+async function judge(name: string, env: Record<string, string>): Promise<Record<string, string>> {
+  const flags = ['--profile', profile];
+  const run = async (...args: string[]) => (await stopline([...args, ...flags], { env })).stdout;
+  const describeRow = (row: { verdict?: string; error?: { code: string } }) => row.verdict ?? row.error?.code ?? 'none';
+  const [score, inspect, check, drift] = await Promise.all([
+    run('score', at(name), '--out', '-'),
+    run('inspect', at(name, 'a.jpg'), '--json'),
+    run('check', at(name), '--json'),
+    run('drift', at(name), '--json'),
+  ]);
+  const { block, warn, pass, errors } = JSON.parse(check);
+  const [source] = JSON.parse(drift).sources;
+  return {
+    score: describeRow(JSON.parse(score)),
+    inspect: describeRow(JSON.parse(inspect)),
+    check: errors[0]?.code ?? (block ? 'block' : warn ? 'warn' : pass ? 'pass' : 'none'),
+    drift: source.failed ? 'failed' : 'judged',
+  };
+}
+
+describe('the settings that decide a verdict', () => {
+  it('are those of the pool in every use', () => {
+    const { config } = loadConfig({
+      env: {},
+      flags: {
+        core: 'wasm',
+        decideBy: 'content',
+        blockWhen: 'score > 3',
+        model: 'a.onnx',
+        device: 'gpu',
+        threads: '3',
+        bodyLimit: '5000',
+        maxPixels: '600',
+        maxSide: '70',
+        isolation: 'thread',
+        maxImageMs: '800',
+        maxWaitMs: '90',
+      },
+    });
+    const judging = {
+      core: 'wasm',
+      decideBy: 'content',
+      blockWhen: 'score > 3',
+      model: 'a.onnx',
+      device: 'gpu',
+      threads: 3,
+      limits: { maxBytes: 5000, maxPixels: 600, maxSide: 70 },
+    };
+    expect(poolOptions(config, 'stream')).toEqual(judging);
+    expect(poolOptions(config, 'batch')).toEqual({ ...judging, isBatch: true });
+    expect(poolOptions(config, 'service')).toEqual({
+      ...judging,
+      isolation: 'thread',
+      maxImageMs: 800,
+      maxWaitMs: 90,
+    });
+  });
+
+  it('have the same effect in every command', async () => {
+    const blocked = { score: 'block', inspect: 'block', check: 'block', drift: 'judged' };
+    expect(await judge('clean', { STOPLINE_BLOCK_WHEN: 'score > -1000' })).toEqual(blocked);
+    const code = 'STOPLINE_ERR_IMAGE_TOO_MANY_PIXELS';
+    const refused = { score: code, inspect: code, check: code, drift: 'failed' };
+    expect(await judge('large', { STOPLINE_MAX_PIXELS: '1000000' })).toEqual(refused);
+  }, 240_000);
+
+  it('ask for the signature of the Profile in every command', async () => {
+    const keys = makeKeys();
+    writeFileSync(at('key.pem'), keys.publicKey);
+    const signed = at('signed.stopline');
+    await saveProfile(signProfile(await loadProfile(profile), keys.privateKey), signed);
+    const args = (command: string, file: string) => [
+      ...[command, at('clean', ...(command === 'inspect' ? ['a.jpg'] : [])), '--profile', file],
+      ...['--profile-key', at('key.pem'), ...(command === 'score' ? ['--out', '-'] : [])],
+    ];
+    const runs = await Promise.all(
+      ['score', 'inspect', 'check', 'drift'].flatMap((command) => [
+        stopline(args(command, profile)),
+        stopline(args(command, signed)),
+      ]),
+    );
+    for (const [i, { code, stderr }] of runs.entries()) {
+      if (i % 2 === 0) expect(stderr).toContain('STOPLINE_ERR_PROFILE_SIGNATURE');
+      else expect(stderr).not.toContain('STOPLINE_ERR');
+      expect(code === 78).toBe(i % 2 === 0);
+    }
+  }, 240_000);
+});
+
+describe('a run that left something out', () => {
+  it('says what at its end, and with --strict ends with an error', async () => {
+    mkdirSync(at('rest'));
+    writeFileSync(at('rest/a.jpg'), readFileSync(at('clean/a.jpg')));
+    for (const name of ['notes.txt', 'more.txt']) writeFileSync(at('rest', name), '');
+    const args = ['score', at('rest'), '--profile', profile, '--out', at('rows.jsonl')];
+    const [run, strict] = [await stopline(args), await stopline([...args, '--strict'])];
+    expect(run.code, run.stderr).toBe(0);
+    expect(run.stderr).toContain(`2 no image by its name: .txt (${at('rest/more.txt')}, ${at('rest/notes.txt')})`);
+    expect(strict.code).toBe(65);
+    expect(strict.stderr).toContain('STOPLINE_ERR_INPUT_LEFT_OUT');
+  }, 120_000);
+});
