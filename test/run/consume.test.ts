@@ -102,7 +102,7 @@ const clients: Record<BrokerKind, (port: number) => Promise<Client>> = {
         while (all.length < count) await new Promise((resolve) => client.once('message', resolve));
         return all.slice();
       },
-      close: () => client.endAsync(),
+      close: () => client.endAsync(true),
     };
   },
   async 'redis-stream'(port) {
@@ -118,7 +118,7 @@ const clients: Record<BrokerKind, (port: number) => Promise<Client>> = {
           await new Promise((resolve) => setTimeout(resolve, 50));
         }
       },
-      close: () => redis.quit(),
+      close: async () => redis.disconnect(),
     };
   },
 };
@@ -184,6 +184,41 @@ describe.each(brokers)('consume from %s', (kind, program, scheme) => {
       await server.stop();
     }
   });
+
+  it('goes on after the broker was killed ten times, with a row for every message', async (test) => {
+    const server = await startBroker(program);
+    if (!server) return test.skip();
+    const store = createObjectStore();
+    let client = await clients[kind](server.port);
+    const open = () =>
+      openBroker(kind, {
+        ...{ server: `${scheme}://127.0.0.1:${server.port}`, topic: 'images', publish: 'verdicts' },
+        ...{ group: 'g', atOnce: 4, stalledMs: 1000 },
+      });
+    const stop = new AbortController();
+    let lost = 0;
+    const found = new Set<string>();
+    const options = { root, store, maxBytes: 1000, atOnce: 4, signal: stop.signal, onLost: () => lost++ };
+    const ended = consume(open, pool, { ...options, onVerdict: ({ path }) => found.add(path) });
+    try {
+      for (let round = 0; round < 10; round++) {
+        const names = Array.from({ length: 6 }, (_, i) => `round${round}-${i}.jpg`);
+        await client.send(names.map((path) => JSON.stringify({ id: path, path })));
+        await server.kill();
+        await client.close().catch(() => undefined);
+        await server.start();
+        // Within a minute of the return of the broker.
+        await expect.poll(() => names.filter((name) => !found.has(name)), { timeout: 60_000 }).toEqual([]);
+        client = await clients[kind](server.port);
+      }
+      expect(lost).toBeGreaterThanOrEqual(10);
+    } finally {
+      stop.abort();
+      await ended;
+      await client.close().catch(() => undefined);
+      await server.stop();
+    }
+  }, 300_000);
 
   it('says which broker cannot be reached, without the password', async () => {
     const options = { topic: 'images', publish: 'verdicts', group: 'g', atOnce: 1, stalledMs: 1000 };
