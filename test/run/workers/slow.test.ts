@@ -1,0 +1,65 @@
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { createWorkerLine, type WorkerLine } from '../../../src/run/workers/line.ts';
+import { readProcessorMs } from '../../../src/run/workers/processortime.ts';
+import type { ProbeTask } from '../../fixtures/pool.program.ts';
+
+const filename = fileURLToPath(new URL('../../fixtures/pool.program.ts', import.meta.url));
+let line: WorkerLine<ProbeTask>;
+const start = (threads: number, options: { limitMs: number; crashLimit?: number; maxWaitMs?: number }) => {
+  const { maxWaitMs, ...processes } = options;
+  line = createWorkerLine<ProbeTask>({ filename, threads, maxWaitMs, processes });
+};
+afterEach(() => line.destroy());
+
+describe.skipIf(process.platform !== 'linux')('the time of a task', () => {
+  it('is processor time: one that is kept waiting for the processor is not ended', async () => {
+    start(1, { limitMs: 1500 });
+    const pid = await line.run<number>({ kind: 'pid' });
+    // Stopped for twice its limit, as on a machine that is too busy, it has used next to nothing when it is looked at.
+    const before = readProcessorMs(pid) as number;
+    const task = line.run({ kind: 'spin', ms: 600 });
+    await expect.poll(() => (readProcessorMs(pid) as number) - before, { interval: 20 }).toBeGreaterThan(200);
+    process.kill(pid, 'SIGSTOP');
+    setTimeout(() => process.kill(pid, 'SIGCONT'), 2500);
+    await expect(task).resolves.toBe('spun');
+    expect([line.crashes, line.slow]).toEqual([0, 0]);
+  }, 60_000);
+
+  it('when it is used up ends the process, which counts as slow and not as a crash', async () => {
+    start(2, { limitMs: 300, crashLimit: 3 });
+    for (let i = 0; i < 5; i++) {
+      await expect(line.run({ kind: 'spin', ms: 60_000 })).rejects.toMatchObject({
+        code: 'STOPLINE_ERR_IMAGE_TOO_COMPLEX',
+      });
+    }
+    expect([line.crashes, line.slow, line.isFailing]).toEqual([0, 5, false]);
+  }, 60_000);
+});
+
+describe('slow tasks', () => {
+  it('wait in a line of their own and leave the workers to the others', async () => {
+    start(2, { limitMs: 60_000 });
+    await Promise.all([line.run({ kind: 'echo', value: 0 }), line.run({ kind: 'echo', value: 0 })]);
+    let done = 0;
+    const slow = Array.from({ length: 6 }, () =>
+      line.run({ kind: 'spin', ms: 400 }, { isSlow: true }).then(() => done++),
+    );
+    // However long the slow ones take together, none of these waits for more than the one at work.
+    for (let value = 0; value < 40; value++) await line.run({ kind: 'echo', value });
+    expect(done).toBeLessThan(6);
+    await Promise.all(slow);
+  }, 60_000);
+
+  it('are refused by themselves where their line is too long', async () => {
+    start(1, { limitMs: 60_000, maxWaitMs: 500 });
+    await line.run({ kind: 'echo', value: 0 });
+    const first = line.run({ kind: 'spin', ms: 300 }, { isSlow: true });
+    await expect(line.run({ kind: 'echo', value: 1 }, { isSlow: true })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OVERLOADED',
+    });
+    expect(() => line.admit()).not.toThrow();
+    await expect(line.run({ kind: 'echo', value: 2 })).resolves.toMatchObject({ task: 2 });
+    await first;
+  }, 60_000);
+});
