@@ -74,10 +74,9 @@ async function holdsRows(path: string): Promise<boolean> {
   const start = await readStart(path).catch(() => ''); // what cannot be read is said by whoever reads it
   const format = start.startsWith('PAR1') ? 'Parquet' : /^(\xef\xbb\xbf)?"?path"?,/.test(start) ? 'CSV' : undefined;
   if (format === undefined) return /^(\xef\xbb\xbf)?\s*\{"/.test(start) || path.toLowerCase().endsWith('.jsonl');
-  const again = commandLine('score', '<images>', '--profile', 'camera.stopline', '--out', 'verdicts.jsonl');
   throw new StoplineError(
     'OPTION_INVALID',
-    `Expected rows as JSON lines but "${path}" holds them as ${format}, which leaves out the pictures, properties and reasons that the page shows. Write them so: ${again}`,
+    `Expected rows as JSON lines but "${path}" holds them as ${format}, which leaves out the pictures, properties and reasons that the page shows. Write them so: ${commandLine('score', '<images>', '--profile', 'camera.stopline', '--out', 'verdicts.jsonl')}`,
   );
 }
 

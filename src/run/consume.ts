@@ -132,7 +132,7 @@ async function consumeConnection(
 
 /** What a message says of its image: all of it stands in the answer, whatever becomes of the image. */
 interface Request {
-  /** Of the sender, a text or a number; else that of the broker. */
+  /** What the sender calls it, a text or a number; else what the broker does. */
   id: string | number;
   name: string;
   columns?: Columns;

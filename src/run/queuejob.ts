@@ -175,11 +175,11 @@ export function createQueueSeal(url: string, secret: string | undefined): QueueS
   if (secret !== undefined || isLoopback(url)) return new QueueSeal(secret);
   throw new StoplineError(
     'OPTION_INVALID',
-    'Expected STOPLINE_QUEUE_SECRET, the same for score and its workers, because whoever reaches this Redis could give them work. Make one: openssl rand -hex 32',
+    'Expected STOPLINE_QUEUE_SECRET, the same for score and its workers, because whoever reaches this Redis could give them work. Make one with openssl rand -hex 32.',
   );
 }
 
 function isLoopback(url: string): boolean {
   const { hostname } = new URL(url);
-  return hostname === 'localhost' || hostname === '[::1]' || /^127\./.test(hostname);
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
 }

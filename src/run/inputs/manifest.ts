@@ -224,7 +224,7 @@ function readPlace(name: string, file: string): ManifestRow {
   }
 }
 
-/** Of bounded length, and never the bytes that came. */
+/** Says what stands there in few letters, and never the bytes that came. */
 function describeValue(value: unknown): string {
   if (value === undefined || value === null || value === '') return 'none';
   return (JSON.stringify(value, dropBytes) ?? typeof value).slice(0, 100);
@@ -310,7 +310,7 @@ function checkHeader(
   if (header.includes(pathColumn) || other === undefined) return header;
   throw new StoplineError(
     'MANIFEST_INVALID',
-    `Expected columns parted by ${JSON.stringify(delimiter)} in ${quotePath(file)} but its header is parted by ${JSON.stringify(other)}. Say so: --delimiter ${other === '\t' ? 'tab' : `'${other}'`}`,
+    `Expected columns parted by ${JSON.stringify(delimiter)} in ${quotePath(file)} but its header is parted by ${JSON.stringify(other)}. Say so with --delimiter ${other === '\t' ? 'tab' : `'${other}'`}.`,
   );
 }
 

@@ -97,11 +97,12 @@ class VideoDecoder {
     });
     this.#listen('\n');
     const said = this.#complaint === '' ? 'it does not say why' : this.#complaint;
-    if (code !== 0) return new StoplineError('INPUT_UNREADABLE', `ffmpeg cannot read ${quotePath(shown)}: ${said}.`);
+    if (code !== 0)
+      return new StoplineError('INPUT_UNREADABLE', `Expected a video at ${quotePath(shown)} but ffmpeg says: ${said}.`);
     if (this.#complaint === '') return undefined;
     return new StoplineError(
       'INPUT_UNREADABLE',
-      `ffmpeg reports damage in ${quotePath(shown)}, so frames may be missing or made up: ${said}.`,
+      `Expected an intact video at ${quotePath(shown)} but ffmpeg reports damage, so frames may be missing or made up: ${said}.`,
     );
   }
 

@@ -140,7 +140,7 @@ describe('a CSV manifest', () => {
     const semicolons = list('semicolon.csv', 'path;label\na.jpg;cat\n');
     await expect(read(semicolons)).rejects.toMatchObject({
       code: 'STOPLINE_ERR_MANIFEST_INVALID',
-      message: expect.stringMatching(/its header is parted by ";"\. Say so: --delimiter ';'$/),
+      message: expect.stringMatching(/its header is parted by ";"\. Say so with --delimiter ';'\.$/),
     });
     const expected = [{ name: 'a.jpg', found: 'a.jpg', columns: { label: 'cat' } }];
     expect((await read(semicolons, { delimiter: ';' })).rows).toEqual(expected);
