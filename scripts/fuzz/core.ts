@@ -1,19 +1,50 @@
 /**
- * The kernels under libFuzzer with the address and undefined-behaviour sanitizers. Stops at the first fault, and leaves the
- * input that caused it.
+ * The kernels under libFuzzer with the address and undefined-behaviour sanitizers, built for one instruction set after the
+ * other. Stops at the first fault, and leaves the input that caused it.
  *
- *     npm run fuzz:core -- --seconds 600 --seed 1
+ *     npm run fuzz:core -- --seconds 600 --seed 1     seconds for each instruction set
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
+const core = join(root, 'src/core');
+const build = readFileSync(join(core, 'binding.gyp'), 'utf8');
+
+export const kernels = [...build.matchAll(/^ +'(\w+\.c)',$/gm)].map(([, name]) => join(core, name));
+
+export interface InstructionSet {
+  name: string;
+  /** What the native build adds for it. */
+  flags: string[];
+}
+
+/** Every instruction set that `binding.gyp` builds, with its flags. */
+export function readInstructionSets(): InstructionSet[] {
+  const targets = build.matchAll(/'STOPLINE_VARIANT=(\w+)'\],(?:\s+'cflags': \[([^\]]*)\])?/g);
+  return [...targets].map(([, name, cflags = '']) => ({
+    name,
+    flags: [...cflags.matchAll(/'([^']+)'/g)].map(([, flag]) => flag),
+  }));
+}
+
+/** Those that this processor runs: a program for another one would die of an illegal instruction. */
+export function findInstructionSets(): InstructionSet[] {
+  const about = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+  const offers = (flag: string) => {
+    if (flag.includes('=')) return true; // a wish of the compiler's, no instruction
+    return new RegExp(`\\b${flag === '-mbmi' ? 'bmi1' : flag.slice(2)}\\b`).test(about);
+  };
+  return readInstructionSets().filter(({ flags }) => flags.every(offers));
+}
 
 export interface CoreFuzzing {
+  /** Name of the instruction set. */
+  simd: string;
   runs: number;
   seed: number;
   /** 0 unless a kernel failed. */
@@ -25,25 +56,17 @@ export interface CoreFuzzing {
 export function fuzzCore(options: {
   seconds: number;
   seed: number;
+  simd?: InstructionSet;
   corpus?: string | undefined;
 }): CoreFuzzing | undefined {
-  const { seconds, seed, corpus } = options;
-  const core = join(root, 'src/core');
+  const { seconds, seed, simd = { name: 'baseline', flags: [] }, corpus } = options;
   const folder = mkdtempSync(join(tmpdir(), 'stopline-fuzz-'));
-  const sources = [...readFileSync(join(core, 'binding.gyp'), 'utf8').matchAll(/^ +'(\w+\.c)',$/gm)].map(([, name]) =>
-    join(core, name),
-  );
   try {
     const program = join(folder, 'fuzz');
-    const flags = ['-std=c11', '-O1', '-g', '-ffp-contract=off', '-fno-math-errno', `-I${core}`];
+    const flags = ['-std=c11', '-O1', '-g', '-ffp-contract=off', '-fno-math-errno', ...simd.flags, `-I${core}`];
     const sanitizers = ['-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all'];
-    const built = spawnSync(
-      'clang-16',
-      [...flags, ...sanitizers, ...sources, join(root, 'test/core/fuzz.c'), '-o', program],
-      {
-        encoding: 'utf8',
-      },
-    );
+    const sources = [...kernels, join(root, 'test/core/fuzz.c')];
+    const built = spawnSync('clang-16', [...flags, ...sanitizers, ...sources, '-o', program], { encoding: 'utf8' });
     if (built.error || /libclang_rt\.fuzzer.*No such file|cannot open.*fuzzer/.test(built.stderr)) return undefined;
     if (built.status !== 0) throw new Error(built.stderr);
     if (corpus) mkdirSync(corpus, { recursive: true });
@@ -54,7 +77,7 @@ export function fuzzCore(options: {
       maxBuffer: 1 << 28,
     });
     const runs = Number(/stat::number_of_executed_units: (\d+)/.exec(run.stderr)?.[1] ?? 0);
-    return { runs, seed, status: run.status, log: run.stderr };
+    return { simd: simd.name, runs, seed, status: run.status, log: run.stderr };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -69,11 +92,19 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     },
   });
   execFileSync('clang-16', ['--version'], { stdio: 'ignore' });
-  const result = fuzzCore({ seconds: Number(values.seconds), seed: Number(values.seed), corpus: values.corpus });
-  if (!result) throw new Error('Expected clang-16 with libFuzzer: apt-get install clang-16 libclang-rt-16-dev');
-  if (result.status !== 0) process.stdout.write(result.log.slice(-4000));
-  console.log(
-    `${result.status === 0 ? 'pass' : 'FAIL'} fuzz:core ${result.runs} inputs in ${values.seconds} s, seed ${values.seed}`,
-  );
-  process.exitCode = result.status === 0 ? 0 : 1;
+  const found = findInstructionSets();
+  for (const { name } of readInstructionSets()) {
+    if (!found.some((set) => set.name === name)) console.log(`left out: ${name}, which this processor does not run`);
+  }
+  for (const simd of found) {
+    const { seconds, seed, corpus } = values;
+    const result = fuzzCore({ seconds: Number(seconds), seed: Number(seed), simd, corpus });
+    if (!result) throw new Error('Expected clang-16 with libFuzzer: apt-get install clang-16 libclang-rt-16-dev');
+    const isGood = result.status === 0;
+    if (!isGood) process.stdout.write(result.log.slice(-4000));
+    console.log(
+      `${isGood ? 'pass' : 'FAIL'} fuzz:core ${simd.name}: ${result.runs} inputs in ${seconds} s, seed ${seed}`,
+    );
+    if (!isGood) process.exitCode = 1;
+  }
 }

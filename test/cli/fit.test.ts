@@ -72,6 +72,9 @@ describe('stopline fit', () => {
         '--out',
         file,
         '--json',
+        // An embedding is compared by the tests of the library.
+        '--model',
+        'none',
         ...args,
       ]);
       expect(code).toBe(0);

@@ -1,9 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { findInstructionSets, kernels } from '../../scripts/fuzz/core.ts';
 
 const core = fileURLToPath(new URL('../../src/core/', import.meta.url));
 const driver = fileURLToPath(new URL('./driver.c', import.meta.url));
@@ -12,16 +13,11 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const gcc = spawnSync('gcc', ['--version']).status === 0;
 if (!gcc) console.warn('the sanitizers are skipped: gcc is not installed');
-const avx2 = gcc && /\bavx2\b/.test(readFileSync('/proc/cpuinfo', 'utf8'));
-
 describe.skipIf(!gcc)('the kernels under address and undefined-behaviour sanitizers', () => {
-  const sources = [...readFileSync(join(core, 'binding.gyp'), 'utf8').matchAll(/^ +'(\w+\.c)',$/gm)].map(([, name]) =>
-    join(core, name),
-  );
-  it.each([['baseline', []], ...(avx2 ? [['avx2', ['-mavx2', '-mbmi', '-mbmi2']] as [string, string[]]] : [])])(
-    '%s: frames of many sizes, memory of exactly the size asked for',
-    (name, flags) => {
-      const program = join(folder, name as string);
+  it.each(findInstructionSets())(
+    '$name: frames of many sizes, memory of exactly the size asked for',
+    ({ name, flags }) => {
+      const program = join(folder, name);
       execFileSync('gcc', [
         '-std=c11',
         '-O1',
@@ -30,9 +26,9 @@ describe.skipIf(!gcc)('the kernels under address and undefined-behaviour sanitiz
         '-fno-math-errno',
         '-fsanitize=address,undefined',
         '-fno-sanitize-recover=all',
-        ...(flags as string[]),
+        ...flags,
         `-I${core}`,
-        ...sources,
+        ...kernels,
         driver,
         '-o',
         program,
@@ -42,6 +38,5 @@ describe.skipIf(!gcc)('the kernels under address and undefined-behaviour sanitiz
       expect(run.status).toBe(0);
       expect(run.stdout).toMatch(/^\d{4} frames\n$/);
     },
-    240_000,
   );
 });
