@@ -2,11 +2,11 @@ import { availableParallelism } from 'node:os';
 import Type, { type Static, type TSchema } from 'typebox';
 
 /** How a request is wrapped; `gate/protocols/` has what each means. */
-export const protocolNames = ['oip', 'tfserving', 'torchserve', 'image', 'find', 'pass'] as const;
+const protocolNames = ['oip', 'tfserving', 'torchserve', 'image', 'find', 'pass'] as const;
 export type ProtocolName = (typeof protocolNames)[number];
 
 /** How pixels were turned into the numbers of a tensor: (pixel * scale - mean) / deviation. */
-export const tensorSchema = Type.Object(
+const tensorSchema = Type.Object(
   {
     layout: Type.Optional(Type.Enum(['NHWC', 'NCHW'], { description: 'Default: where a side of 1, 3 or 4 stands.' })),
     order: Type.Optional(Type.Enum(['RGB', 'BGR'], { description: 'Order of the colours; default RGB.' })),
@@ -20,7 +20,7 @@ export const tensorSchema = Type.Object(
 export type TensorOptions = Static<typeof tensorSchema>;
 
 /** One path of the upstream and how requests to it are judged. */
-export const routeSchema = Type.Object(
+const routeSchema = Type.Object(
   {
     path: Type.String({
       minLength: 1,
@@ -499,7 +499,7 @@ export const settingGroups = [
   },
 ] as const;
 
-export type SettingGroup = (typeof settingGroups)[number];
+type SettingGroup = (typeof settingGroups)[number];
 
 /** Every setting of Stopline: type, bounds, default and meaning. The command line, the docs and the checks are made from it. */
 const configSchema = Type.Object(

@@ -16,7 +16,7 @@ interface Asked {
 }
 
 /** `--quiet` and `--help-all` mean the same everywhere, so no command needs to know them. */
-export function readArguments(given: readonly string[]): Asked {
+function readArguments(given: readonly string[]): Asked {
   const end = given.indexOf('--') < 0 ? given.length : given.indexOf('--');
   const words = given.slice(0, end);
   const isWhole = words.includes('--help-all');

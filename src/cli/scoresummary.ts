@@ -73,7 +73,7 @@ export async function sumUp(
     );
 }
 
-export function summary(
+function summary(
   tally: Tally,
   run: {
     file: string;

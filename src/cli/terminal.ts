@@ -29,10 +29,6 @@ export function setQuiet(value: boolean): void {
   quiet = value;
 }
 
-export function isQuiet(): boolean {
-  return quiet;
-}
-
 /** Progress and hints go to standard error, where no program reads them. */
 export function note(text: string): void {
   if (!quiet) complain(text);
@@ -50,7 +46,7 @@ const helper = Object.assign(new Help(), { minWidthToWrap: 1 });
  * Breaks lines that are wider than the terminal between words. What follows stands below the text that it belongs to: behind
  * the number of a list, or in the last column of a table. Commands to type stay on one line, so that they can be copied.
  */
-export function wrapText(text: string, width: number): string {
+function wrapText(text: string, width: number): string {
   const wrapLine = (line: string) => {
     if (measureWidth(line) <= width || /(npm run -s stopline|npx stopline|curl) /.test(line)) return line;
     const plain = stripVTControlCharacters(line);

@@ -41,7 +41,7 @@ export interface Shift {
   effective: number;
 }
 
-export interface Quantiles {
+interface Quantiles {
   p01: number;
   p50: number;
   p99: number;
@@ -111,7 +111,7 @@ const perReason = 12;
 /** Fewer independent images than this are not compared as a population. */
 export const leastImages = 8;
 
-export function emptyCounts(): VerdictCounts {
+function emptyCounts(): VerdictCounts {
   return { images: 0, pass: 0, warn: 0, block: 0, failed: 0 };
 }
 

@@ -174,7 +174,7 @@ function dot(a: Float64Array, b: Float64Array): number {
 }
 
 /** The tensors of a Profile that hold it. */
-export function harmTensors({ weights, covariance }: HarmModel): Record<string, Tensor> {
+function harmTensors({ weights, covariance }: HarmModel): Record<string, Tensor> {
   return {
     harmWeights: { shape: [weights.length], data: weights },
     harmCovariance: { shape: [weights.length, weights.length], data: covariance },

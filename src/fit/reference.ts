@@ -40,7 +40,7 @@ export interface Reference {
 /** Fewer distinct images than this describe no population. */
 export const minImages = 50;
 /** More images than this sharpen nothing: a seeded sample of this size is kept, so memory stays flat. */
-export const maxSamples = 20_000;
+const maxSamples = 20_000;
 
 /** Among so many images, chosen by the seed, the example is looked for. */
 export const exampleCandidates = 50;

@@ -1,7 +1,7 @@
 import { StoplineError } from '../errors.ts';
 
 /** Numbers of a verdict that a rule may compare. */
-export const ruleNumbers = ['expectedFlipRate', 'pValue', 'score'] as const;
+const ruleNumbers = ['expectedFlipRate', 'pValue', 'score'] as const;
 type RuleNumber = (typeof ruleNumbers)[number];
 
 /** What a verdict knows of them; `expectedFlipRate` only where its Profile has a harm map. */

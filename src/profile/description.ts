@@ -8,7 +8,7 @@ import type { Tensor } from './safetensors.ts';
 /** Version of the file layout and of the meaning of every number in it. */
 export const profileVersion = 3;
 
-export const size = Type.Integer({ minimum: 0 });
+const size = Type.Integer({ minimum: 0 });
 const unitInterval = Type.Number({ minimum: 0, maximum: 1 });
 const closed = { additionalProperties: false };
 /** Images, how many of them were stopped, and the exact 95 % interval of that share. */

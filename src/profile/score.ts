@@ -222,7 +222,7 @@ function readRegimes({ statistics: { length: count }, regimes, tensors }: Profil
 }
 
 /** Sorted values of one scored statistic over the reference images of a regime. */
-export function readCalibration({ regimes, tensors }: Profile, position: number, regime: number): Float64Array {
+function readCalibration({ regimes, tensors }: Profile, position: number, regime: number): Float64Array {
   const { shape, data } = tensors.calibrationValues;
   let from = position * shape[1];
   for (let before = 0; before < regime; before++) from += regimes[before].images;

@@ -83,7 +83,7 @@ export function heatMap(power: Power, harm?: Harm): Markup {
 }
 
 /** Answers flipped by themselves: a row a cause, a column a severity. */
-export function harmMap({ causes }: Harm): Markup {
+function harmMap({ causes }: Harm): Markup {
   const families = byFamily(causes).map(({ family, rows }) => {
     const lines = rows.map(({ cause, flips }) => {
       const cells = powerSeverities.map((severity, i) => {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** Colours and measures, which the dashboard and the demo's gallery have, too. */
-export const tokens = readFileSync(fileURLToPath(new URL('./design/tokens.css', import.meta.url)), 'utf8').trim();
+const tokens = readFileSync(fileURLToPath(new URL('./design/tokens.css', import.meta.url)), 'utf8').trim();
 
 /** Steps of the colour scale, for a light and a dark page alike: from the paper towards the colour of what is seen. */
 const shades = Array.from(

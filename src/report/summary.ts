@@ -14,7 +14,7 @@ export function sentenceAbout({ name, reference, falseAlarmRate, power }: Profil
 }
 
 /** Causes that are detected from some severity on. */
-export function reliable({ causes }: Power): string[] {
+function reliable({ causes }: Power): string[] {
   return causes.filter(({ detectedFrom }) => detectedFrom !== undefined).map(({ cause }) => cause);
 }
 

@@ -136,7 +136,7 @@ export function createRefusingPool(refusal: StoplineError): Pool {
 }
 
 /** Where images belong whose sender names no camera. */
-export const defaultSource = 'default';
+const defaultSource = 'default';
 /** Names become rows, file names and labels, so they are kept short and plain. */
 export const sourcePattern = /^[\w.:-]{1,128}$/;
 

@@ -6,7 +6,7 @@ import { nextTurn, sliceBytes } from './turns.ts';
  * Bounds of a JSON body. Every key and value counts, except numbers in arrays of nothing else, so that the memory for the
  * structure follows from these bounds and not from the length of the body.
  */
-export const jsonBounds = {
+const jsonBounds = {
   values: 50_000,
   depth: 32,
   keyBytes: 1024,
@@ -26,11 +26,11 @@ interface Place {
   start: number;
   end: number;
 }
-export interface JsonFields extends Place {
+interface JsonFields extends Place {
   kind: 'object';
   fields: Map<string, JsonValue>;
 }
-export interface JsonItems extends Place {
+interface JsonItems extends Place {
   kind: 'array';
   items: JsonValue[];
 }
@@ -44,12 +44,12 @@ export interface JsonNumbers extends Place {
   isBytes: boolean;
 }
 /** A text with its quotation marks. */
-export interface JsonText extends Place {
+interface JsonText extends Place {
   kind: 'text';
   isEscaped: boolean;
 }
 /** A number by itself, or true, false or null. */
-export interface JsonScalar extends Place {
+interface JsonScalar extends Place {
   kind: 'number' | 'word';
 }
 export type JsonValue = JsonFields | JsonItems | JsonNumbers | JsonText | JsonScalar;

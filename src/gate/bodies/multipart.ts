@@ -2,7 +2,7 @@ import { StoplineError } from '../../errors.ts';
 import { type MediaType, readMediaType, readParameters } from './mediatype.ts';
 
 /** Bounds of a form: 256 images and some fields, and headers as clients write them. */
-export const multipartBounds = { parts: 300, headers: 16, headerBytes: 4096 };
+const multipartBounds = { parts: 300, headers: 16, headerBytes: 4096 };
 
 /** One part of a form. */
 export interface Part {

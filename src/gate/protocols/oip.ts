@@ -26,7 +26,7 @@ import {
 } from './tensor.ts';
 
 /** One input tensor of a request, with its bytes where they come after the JSON. */
-export interface Input {
+interface Input {
   name: string;
   datatype: string;
   shape: number[];
@@ -47,7 +47,7 @@ export async function openInference(request: ReadRequest, where: Where): Promise
 export const headLengthHeader = 'inference-header-content-length';
 
 /** JSON, and what stands behind it where a header says how long it is. */
-export async function readHead({ body, headers }: ReadRequest): Promise<{ document: JsonDocument; rest?: Buffer }> {
+async function readHead({ body, headers }: ReadRequest): Promise<{ document: JsonDocument; rest?: Buffer }> {
   const announced = headers[headLengthHeader];
   if (announced === undefined) return { document: await readJson(body) };
   const length = Number(announced);
@@ -251,7 +251,7 @@ function flattenTexts(value: JsonValue, depth = 0): JsonValue[] {
 const maxElements = 10_000;
 
 /** Elements of a binary BYTES tensor: each its length in four bytes, little-endian, and then itself. */
-export function splitBytes(binary: Buffer): Buffer[] {
+function splitBytes(binary: Buffer): Buffer[] {
   const elements: Buffer[] = [];
   let at = 0;
   while (at < binary.length) {

@@ -52,7 +52,7 @@ export interface Embedder {
 }
 
 /** On a card, answers differ by the order of sums and by shorter mantissas (TF32): relative to the largest number. */
-export const answerTolerance = { cpu: 1e-3, gpu: 2e-2 } as const;
+const answerTolerance = { cpu: 1e-3, gpu: 2e-2 } as const;
 
 /** Frames in one run at most: beyond that a batch only needs more memory. */
 const largestBatch = 16;

@@ -98,7 +98,7 @@ function normalised(first: number, weights: number[]): Taps[number] {
 }
 
 /** The part of a frame that the model sees, in input pixels: [from, to) across and down. */
-export function chooseRegion(rule: InputRule, width: number, height: number) {
+function chooseRegion(rule: InputRule, width: number, height: number) {
   if (rule.fit === 'stretch') return { left: 0, top: 0, right: width, bottom: height };
   const unit = Math.min(width / rule.width, height / rule.height) * (rule.keep ?? 1);
   const [across, down] = [unit * rule.width, unit * rule.height];

@@ -86,7 +86,7 @@ export async function listParts(list: string, store: ObjectStore): Promise<strin
   return parts.map(({ file }) => `${folder}${file}`);
 }
 
-export function formatByEnding(path: string): RowFormat | undefined {
+function formatByEnding(path: string): RowFormat | undefined {
   return rowFormats.find((format) => path.toLowerCase().endsWith(`.${format}`));
 }
 

@@ -7,7 +7,7 @@ import { StoplineError } from '../../errors.ts';
 import type { Config } from '../../settings.ts';
 
 /** What an API key is for; `admin` includes the others. */
-export type Scope = 'inspect' | 'read' | 'admin';
+type Scope = 'inspect' | 'read' | 'admin';
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -7,7 +7,7 @@ const discardMs = 5000;
 const discardBytes = 64 * 1024 * 1024;
 
 /** Any thrown thing as a coded error: ours as they are, Fastify's by their status, the rest INTERNAL. */
-export function makeRefusal(error: unknown): StoplineError {
+function makeRefusal(error: unknown): StoplineError {
   if (error instanceof StoplineError) return error;
   const { statusCode, code, message } = error as { statusCode?: number; code?: string; message?: string };
   const options = { cause: error };
@@ -25,7 +25,7 @@ export function makeRefusal(error: unknown): StoplineError {
  * Reads the rest of a request body and drops it. Answering without reading makes the kernel reset the connection, and the
  * client then sees ECONNRESET instead of the answer. Bounded in bytes and time; beyond that the connection is cut.
  */
-export function discardBody(request: IncomingMessage): Promise<void> {
+function discardBody(request: IncomingMessage): Promise<void> {
   if (request.complete || request.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     let received = 0;

@@ -89,7 +89,7 @@ export async function registerDashboard(app: FastifyInstance, config: Config, ju
 }
 
 /** Named by its checksum, so it never changes. */
-export function picture(reply: FastifyReply, bytes: Uint8Array | undefined, type: string): FastifyReply {
+function picture(reply: FastifyReply, bytes: Uint8Array | undefined, type: string): FastifyReply {
   if (!bytes) throw new StoplineError('ROUTE_UNKNOWN', 'Expected the id of an image whose picture is kept.');
   return reply.type(type).header('cache-control', 'private, max-age=86400, immutable').send(Buffer.from(bytes));
 }

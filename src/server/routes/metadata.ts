@@ -62,7 +62,7 @@ export function registerMetadata(app: FastifyInstance, judge: Judge, version: st
 }
 
 /** What `GET /v2` answers; a gate that passes /v2 on to a model server can add it under `stopline`. */
-export function describeServer({ pool, profile: { name, sha256 } }: Pick<Judge, 'pool' | 'profile'>, version: string) {
+function describeServer({ pool, profile: { name, sha256 } }: Pick<Judge, 'pool' | 'profile'>, version: string) {
   const { core, embedder, threads } = pool.info;
   return {
     name: 'stopline',

@@ -18,7 +18,7 @@ export interface StrangeImage extends Pick<Verdict, 'verdict' | 'pValue' | 'scor
 }
 
 /** Images that did not pass, one after the other and for the same reason. */
-export interface StrangeEpisode {
+interface StrangeEpisode {
   /** The likeliest cause; the strongest reason where the Profile knows no causes. */
   kind: string;
   from: number;

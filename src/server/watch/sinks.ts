@@ -59,7 +59,7 @@ function isAttention(alert: Alert | AttentionAlert): alert is AttentionAlert {
 }
 
 /** CloudEvents 1.0 in structured JSON: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md */
-export function cloudEvent(alert: Alert | AttentionAlert) {
+function cloudEvent(alert: Alert | AttentionAlert) {
   const { id, source, profile, at, ...data } = alert;
   return {
     specversion: '1.0',
@@ -139,7 +139,7 @@ export function alertmanagerBlocked(
 }
 
 /** The alarm that ends and the one that begins; either may be absent. */
-export function alertmanagerChange(alert: Alert | AttentionAlert): AlertmanagerAlert[] {
+function alertmanagerChange(alert: Alert | AttentionAlert): AlertmanagerAlert[] {
   if (isAttention(alert)) {
     const { source, to, at, text, profile } = alert;
     return [alertmanagerBlocked({ source, startsAt: at, text }, profile.name, to === 'blocked' ? undefined : at)];

@@ -22,7 +22,7 @@ import {
 } from './canvas.ts';
 import { castBox, castPolygon, type Street } from './street.ts';
 
-export interface Wall {
+interface Wall {
   /** A wall along the road stands at x = x0 = x1; one that faces the camera stands at z = z0 = z1. */
   x0: number;
   x1: number;
@@ -33,7 +33,7 @@ export interface Wall {
   base: number;
 }
 
-export interface Facade {
+interface Facade {
   albedo: Rgb;
   /** Bay width and storey height in metres, and the share of each that is glass. */
   bay: number;
@@ -43,7 +43,7 @@ export interface Facade {
   tag: number;
 }
 
-export function paintWall(scene: Scene, wall: Wall, facade: Facade): void {
+function paintWall(scene: Scene, wall: Wall, facade: Facade): void {
   const { pixels, width, coverage, focal, centre, horizon, eyeX, eyeY, ambient, zenith, haze } = scene;
   const { x0, x1, z0, z1, height, base } = wall;
   const { albedo, bay, storey, glass, shop, tag } = facade;
@@ -113,7 +113,7 @@ export function paintWall(scene: Scene, wall: Wall, facade: Facade): void {
   });
 }
 
-export const plasters: readonly Rgb[] = [
+const plasters: readonly Rgb[] = [
   [0.42, 0.36, 0.27],
   [0.3, 0.14, 0.09],
   [0.5, 0.47, 0.42],
@@ -124,7 +124,7 @@ export const plasters: readonly Rgb[] = [
   [0.55, 0.5, 0.38],
 ];
 
-export const shopfronts: readonly Rgb[] = [
+const shopfronts: readonly Rgb[] = [
   [0.1, 0.1, 0.11],
   [0.3, 0.28, 0.24],
   [0.16, 0.05, 0.03],
@@ -215,12 +215,7 @@ export function plant(scene: Scene, x: number, z: number, height: number, drawin
   ]);
 }
 
-export function paintCrown(
-  scene: Scene,
-  blob: { x: number; y: number; size: number; texture: number },
-  z: number,
-  tint: Rgb,
-) {
+function paintCrown(scene: Scene, blob: { x: number; y: number; size: number; texture: number }, z: number, tint: Rgb) {
   const { pixels, width, height, focal, sun, haze } = scene;
   const [cx, cy] = project(scene, [blob.x, blob.y, z]);
   const radius = (blob.size * 1.35 * focal) / z;

@@ -47,11 +47,11 @@ export function generator(seed: number): () => number {
 }
 
 export const side = 512;
-export const mask = side - 1;
+const mask = side - 1;
 export const noiseMask = (1 << 17) - 1;
 
 /** Tileable fractal value noise, about -1 to 1, and a table of standard normal deviates (Box-Muller). */
-export function makeTextures(): { fractal: Float32Array; normal: Float32Array } {
+function makeTextures(): { fractal: Float32Array; normal: Float32Array } {
   const random = generator(0x51);
   const fractal = new Float32Array(side * side);
   for (let cells = 16, amplitude = 0.62; cells <= 256; cells *= 2, amplitude *= 0.62) {
@@ -75,7 +75,9 @@ export function makeTextures(): { fractal: Float32Array; normal: Float32Array } 
   );
   return { fractal, normal };
 }
-export const { fractal, normal } = makeTextures();
+const { fractal, normal } = makeTextures();
+
+export { normal };
 
 /** Nearest texel; coordinates may be negative down to -65536. */
 export const texel = (u: number, v: number) => fractal[(((v + 65536) & mask) << 9) | ((u + 65536) & mask)];
@@ -110,7 +112,7 @@ export function pulse(t: number, low: number, high: number, width: number): numb
   return ((j - i) * on + Math.min(b - j, on) - Math.min(a - i, on)) / width;
 }
 
-export const near = 1;
+const near = 1;
 export const project = (scene: Scene, [x, y, z]: Point): [number, number] => {
   const k = scene.focal / Math.max(z, near);
   return [scene.centre + (x - scene.eyeX) * k, scene.horizon + (scene.eyeY - y) * k];
@@ -126,7 +128,7 @@ export function light(scene: Scene, [x, y, z]: Point): Rgb {
 }
 
 /** Edges of the polygon in hand, four numbers each: first and last y, x at the first y, and dx/dy; the sign is the turn. */
-export const edges = new Float64Array(5 * 64);
+const edges = new Float64Array(5 * 64);
 
 /**
  * Scan conversion of a simple polygon: exact coverage along x, four samples along y. `paint` finds the share of each

@@ -13,7 +13,7 @@ import {
   times,
 } from './canvas.ts';
 
-export interface Ground {
+interface Ground {
   albedo: Rgb;
   /** Contrast of the fine grain and of the stains that are metres wide. */
   grain: number;
@@ -24,7 +24,7 @@ export interface Ground {
   slab?: number;
 }
 
-export function paintGround(scene: Scene, points: readonly Point[], ground: Ground): void {
+function paintGround(scene: Scene, points: readonly Point[], ground: Ground): void {
   const { pixels, width, coverage, focal, centre, horizon, eyeX, eyeY } = scene;
   const { albedo, grain, stain, wear = 0, slab = 0 } = ground;
   const lit = times(albedo, light(scene, [0, 1, 0]));
@@ -54,7 +54,7 @@ export function paintGround(scene: Scene, points: readonly Point[], ground: Grou
   });
 }
 
-export const flat = (x0: number, x1: number, z0: number, z1: number): Point[] => [
+const flat = (x0: number, x1: number, z0: number, z1: number): Point[] => [
   [x0, 0, z0],
   [x1, 0, z0],
   [x1, 0, z1],

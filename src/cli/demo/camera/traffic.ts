@@ -19,7 +19,7 @@ import {
 } from './canvas.ts';
 import { castBox } from './street.ts';
 
-export interface Car {
+interface Car {
   length: number;
   width: number;
   height: number;
@@ -29,13 +29,13 @@ export interface Car {
   cabin: readonly [number, number, number, number];
 }
 
-export const models: readonly Car[] = [
+const models: readonly Car[] = [
   { length: 4.5, width: 1.8, height: 1.46, boot: 0.98, bonnet: 0.86, cabin: [0.45, 1.25, 2.55, 3.3] },
   { length: 4.1, width: 1.78, height: 1.5, boot: 0.95, bonnet: 0.88, cabin: [0.08, 0.6, 2.3, 3.1] },
   { length: 4.6, width: 1.9, height: 1.72, boot: 1.08, bonnet: 1.02, cabin: [0.08, 0.5, 2.6, 3.35] },
   { length: 5.2, width: 2, height: 2.3, boot: 1.15, bonnet: 1.15, cabin: [0.03, 0.12, 3.7, 4.5] },
 ];
-export const paints: readonly Rgb[] = [
+const paints: readonly Rgb[] = [
   [0.62, 0.62, 0.6],
   [0.32, 0.33, 0.35],
   [0.02, 0.02, 0.024],
@@ -49,7 +49,7 @@ export const paints: readonly Rgb[] = [
 ];
 
 /** Turns (along, up, across) of a car into the world. `heading`: 0 away, 2 towards the camera, 1 right, 3 left. */
-export const placed =
+const placed =
   (x: number, z: number, heading: number) =>
   (along: number, up: number, across: number): Point => {
     const [c, s] = [[1, 0, -1, 0][heading], [0, 1, 0, -1][heading]];
@@ -77,7 +77,7 @@ export function drive(scene: Scene, x: number, z: number, heading: number, drawi
   ]);
 }
 
-export function paintCar(scene: Scene, car: Car, paint: Rgb, braking: boolean, at: ReturnType<typeof placed>): void {
+function paintCar(scene: Scene, car: Car, paint: Rgb, braking: boolean, at: ReturnType<typeof placed>): void {
   const { length, width, height, boot, bonnet, cabin } = car;
   const [half, roof] = [width / 2, width * 0.4];
   const eye: Point = [scene.eyeX, scene.eyeY, 0];
@@ -213,14 +213,14 @@ export function walk(scene: Scene, x: number, z: number, drawings: Drawing[]): v
 }
 
 export type Aspect = 'red' | 'amber' | 'green';
-export const lamps: readonly (readonly [Aspect, Rgb])[] = [
+const lamps: readonly (readonly [Aspect, Rgb])[] = [
   ['red', [2.6, 0.1, 0.05]],
   ['amber', [2.6, 1.1, 0.06]],
   ['green', [0.12, 2.1, 0.9]],
 ];
 
 /** A head whose lowest edge hangs at `bottom` metres; 0.38 m by 1.14 m with lenses of 300 mm (EN 12368). */
-export function paintHead(scene: Scene, x: number, bottom: number, z: number, aspect: Aspect): void {
+function paintHead(scene: Scene, x: number, bottom: number, z: number, aspect: Aspect): void {
   const black: Rgb = [0.018, 0.018, 0.02];
   board(scene, x - 0.36, x + 0.36, bottom - 0.18, bottom + 1.32, z, [0.4, 0.4, 0.4]);
   board(scene, x - 0.32, x + 0.32, bottom - 0.14, bottom + 1.28, z, black);
@@ -242,7 +242,7 @@ export function paintHead(scene: Scene, x: number, bottom: number, z: number, as
   }
 }
 
-export const steel: Rgb = [0.16, 0.17, 0.17];
+const steel: Rgb = [0.16, 0.17, 0.17];
 
 export function signal(
   scene: Scene,
