@@ -85,6 +85,10 @@ function describe(verdict: Verdict, path: string, pictureLines: readonly string[
     lines.push(styled('bold', verdict.verdict === 'pass' ? 'What stands out, though not enough to warn' : 'Reasons'));
   for (const [i, { text }] of reasons.entries()) lines.push(`  ${i + 1}. ${printable(text)}`);
 
+  if (image.remarks.length > 0) {
+    lines.push(styled('bold', 'Remarks, which decide nothing'));
+    for (const { kind, text } of image.remarks) lines.push(`  ${kind}: ${printable(text)}`);
+  }
   if (verdict.nearest) {
     lines.push(styled('bold', 'Most alike in the reference'));
     for (const { path, distance } of verdict.nearest) lines.push(`  ${printable(path)} (${distance.toFixed(3)} of 2)`);

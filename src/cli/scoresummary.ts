@@ -84,7 +84,7 @@ function summary(
     seconds: number;
   },
 ): string {
-  const { images, failed, verdicts, errors, reasons } = tally.toJSON();
+  const { images, failed, verdicts, errors, reasons, remarks = [] } = tally.toJSON();
   const judged = images - failed;
   const where = run.file === '-' ? 'standard output' : printable(run.file);
   const lines = [
@@ -110,6 +110,15 @@ function summary(
     lines.push(
       table(
         reasons.slice(0, 5).map(({ count, text }) => [`  ${count}`, text]),
+        [0],
+      ),
+    );
+  }
+  if (remarks.length > 0) {
+    lines.push('Remarks, which decide nothing');
+    lines.push(
+      table(
+        remarks.map(({ kind, count, example }) => [`  ${count}`, kind, printable(example)]),
         [0],
       ),
     );

@@ -88,8 +88,10 @@ async function collectVerdicts(images: Items, options: PoolOptions): Promise<Ver
   const pool: Pool = await createPool(options);
   try {
     await pool.ready();
-    for await (const { path, read } of images) {
-      const { verdict } = read ? await pool.inspect(await read()) : await pool.inspectFile(path as string);
+    for await (const { path, codec, read } of images) {
+      const bytes = await read?.();
+      const source = bytes && codec !== undefined ? { bytes, codec } : bytes;
+      const { verdict } = source ? await pool.inspect(source) : await pool.inspectFile(path as string);
       counts[verdict] += 1;
     }
     return counts;

@@ -37,7 +37,8 @@ export function chooseExample(images: readonly UnseenSample[]): UnseenSample['sa
  * @throws {StoplineError} INPUT_*, IMAGE_*
  */
 export async function makeExample(id: string, image: EncodedImage): Promise<Example> {
-  const bytes = typeof image === 'string' ? readImage(image, defaultLimits.maxBytes) : image;
+  const source = typeof image === 'string' ? readImage(image, defaultLimits.maxBytes) : image;
+  const bytes = source instanceof Uint8Array ? source : source.bytes;
   const { frame } = await decode(bytes, { maxSeconds: 0 });
   return {
     sha256: id,

@@ -1,4 +1,5 @@
 import { quantileSorted } from 'simple-statistics';
+import { remarkedProperties } from '../image/measure.ts';
 import type { Statistic } from '../image/statistics/statistic.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { ProfileDescription } from '../profile/description.ts';
@@ -178,9 +179,9 @@ function explainer(members: readonly Member[], positions: readonly number[]) {
     for (const [property, value] of usual) {
       const own = sample.properties[property];
       // A checksum of encoder tables tells a reader nothing, that it is another one does.
-      if (own === undefined || own === value) continue;
+      if (own === undefined || own === value || remarkedProperties.has(property)) continue;
       const label = propertyLabel(property);
-      why.push(property === 'fingerprint' ? `another ${label}` : `${label} ${own}, not ${value}`);
+      why.push(property === 'encoder' ? `another ${label}` : `${label} ${own}, not ${value}`);
     }
     const farthest = positions
       .map((position, i) => ({ position, deviations: Math.abs(z[i]) }))

@@ -70,12 +70,12 @@ export async function measureReference(pool: Pool, options: MeasureOptions): Pro
   const collection = createCollection(seed, again, keepsFew);
   let done = 0;
   let failed = 0;
-  const measure = async ({ name, folder, path, target = path, read, position = 0 }: Item) => {
+  const measure = async ({ name, folder, path, target = path, codec, read, position = 0 }: Item) => {
     signal?.throwIfAborted();
     const known = { path: path ?? name, folder: shortened(folder, paths), position };
     try {
       const bytes = await read?.();
-      const source = bytes ?? (target as string);
+      const source = bytes && codec !== undefined ? { bytes, codec } : (bytes ?? (target as string));
       return { known, source, image: await pool.measure(source) };
     } catch (cause) {
       const error = asStoplineError(cause);

@@ -1,8 +1,11 @@
 import './loaders.ts';
 import { setTimeout } from 'node:timers/promises';
 import sharp from 'sharp';
-import { endSentence, StoplineError } from '../errors.ts';
+import { StoplineError } from '../errors.ts';
 import type { Container } from './container/container.ts';
+import { readMarkers } from './container/jpegmarkers.ts';
+import { walkScans } from './container/jpegscan.ts';
+import { findPngDamage } from './container/pngdata.ts';
 import { readContainer } from './container/read.ts';
 import { boundsFrom, type Frame, type Limits } from './frame.ts';
 
@@ -29,9 +32,11 @@ export const decoderVersion = `sharp ${wrapper} libvips ${vips} mozjpeg ${mozjpe
  *   done by libjpeg in the DCT domain or by averaging 2x2 boxes. (sharp refuses libjpeg's scaling at exactly the factor
  *   asked for, so it is never the last step.)
  *
- * Anything that a decoder warns about is refused, except for two oddities of JPEG headers that lose no pixel. Not every
- * damage makes it warn: flipped bits that still are valid codes decode to wrong pixels, data that is left over is not
- * read, and libvips checks before each eight rows, so that damage to the last ones passes.
+ * What is lost is refused, what loses no pixel is a remark of the container. Whether a JPEG is whole that the decoder warns
+ * about, or that has no end, is told by our own walk over its blocks, and so is what is wrong with an image that does not
+ * decode: the same bytes give the same error. Not every damage makes the decoder warn: flipped bits that still are valid
+ * codes decode to wrong pixels, data that is left over is not read, and libvips checks before each eight rows, so that
+ * damage to the last ones passes.
  *
  * @param bytes a whole JPEG, PNG or WebP; must not change until the promise settles
  * @param container from `readContainer`, where the caller already has it
@@ -56,16 +61,70 @@ export async function decode(
   }
   const stored = container ?? readContainer(bytes);
   checkContainer(stored, bounds);
+  const started = performance.now();
+  const deadline = bounds.maxSeconds > 0 ? started + bounds.maxSeconds * 1000 : Number.POSITIVE_INFINITY;
+  const isOdd = stored.format === 'jpeg' && stored.remarks.some(({ kind }) => kind !== 'trailingBytes');
+  let source: Source = isOdd ? walkJpeg(bytes, stored, deadline) : { bytes, container: stored, isWalked: false };
   for (let tries = 1; ; tries++) {
     try {
-      return { frame: await render(bytes, stored, bounds), container: stored };
+      return { frame: await render(source, bounds), container: source.container };
     } catch (error) {
-      const words = decoderWords(error);
-      if (notRecognised.test(words) && tries < 4) await setTimeout(2 ** (tries - 1));
-      else throw decodeError(words, error);
+      if (error instanceof StoplineError) throw error;
+      const isLate = performance.now() >= deadline;
+      if (stored.format === 'jpeg' && !source.isWalked) {
+        source = walkJpeg(bytes, stored, isLate ? Number.POSITIVE_INFINITY : deadline);
+        if (!isLate) continue;
+      }
+      if (isLate) throw tooSlow(bounds.maxSeconds, error);
+      if (tries >= (notRecognised.test(readWords(error)) ? maxTries.unrecognised : maxTries.other)) {
+        throw describeDamage(bytes, stored, error);
+      }
+      await setTimeout(2 ** (tries - 1));
     }
   }
 }
+
+/** Bytes as they are given to the decoder. */
+interface Source {
+  bytes: Uint8Array;
+  container: Container;
+  /** All blocks of the JPEG are known to be there, so that warnings of the decoder mean no loss. */
+  isWalked: boolean;
+}
+
+/**
+ * Looks whether all blocks of a JPEG are there. Where it has no end marker the decoder gets one.
+ * @throws {StoplineError} IMAGE_TRUNCATED, IMAGE_CORRUPT with what is lost; IMAGE_TOO_COMPLEX
+ */
+function walkJpeg(bytes: Uint8Array, container: Container, deadline: number): Source {
+  const structure = readMarkers(bytes);
+  const walk = walkScans(bytes, structure, deadline);
+  if (walk.isWhole === false) {
+    const code = walk.isCut ? 'IMAGE_TRUNCATED' : 'IMAGE_CORRUPT';
+    throw new StoplineError(code, `Expected a JPEG with all of its blocks but ${walk.loss}.`);
+  }
+  if (walk.isWhole === undefined && !structure.hasEnd) {
+    throw new StoplineError(
+      'IMAGE_TRUNCATED',
+      'Expected a JPEG of arithmetic coding that ends with its end-of-image marker but there is none.',
+    );
+  }
+  const remarks = walk.isWhole ? [...container.remarks, ...walk.remarks] : container.remarks;
+  const known = new Map(remarks.map((remark) => [remark.kind, remark]));
+  return {
+    bytes: structure.hasEnd ? bytes : Buffer.concat([bytes.subarray(0, structure.end), endOfImage]),
+    container: { ...container, remarks: [...known.values()] },
+    isWalked: true,
+  };
+}
+
+const endOfImage = Uint8Array.of(0xff, 0xd9);
+
+/**
+ * libvips keeps one buffer of words for all threads of a process, so that an image that fails may be told those of another:
+ * its words decide nothing but whether it is worth asking once more.
+ */
+const maxTries = { unrecognised: 4, other: 2 };
 
 /**
  * What libvips says of a format it does not know, or that is blocked. The magic bytes were right, so either the header
@@ -123,9 +182,9 @@ const turns: ReadonlyArray<{ mirror: boolean; degrees: 0 | 90 | 180 | 270 }> = [
   { mirror: false, degrees: 270 },
 ];
 
-async function render(bytes: Uint8Array, container: Container, limits: Required<Limits>): Promise<Frame> {
+async function render({ bytes, container, isWalked }: Source, limits: Required<Limits>): Promise<Frame> {
   const isManaged = container.colour === 'cmyk' || container.colour === 'ycck';
-  const failOn = container.jpeg?.oddHeader ? 'error' : 'warning';
+  const failOn = isWalked ? 'error' : 'warning';
   const input = { failOn, limitInputPixels: limits.maxPixels, limitInputChannels: 4, ignoreIcc: !isManaged } as const;
   const factor = shrinkFactor(container);
   const width = Math.floor(container.width / factor);
@@ -147,25 +206,31 @@ async function render(bytes: Uint8Array, container: Container, limits: Required<
   const [across, down] = turn.degrees % 180 === 0 ? [width, height] : [height, width];
   if (info.channels !== 3 || info.width !== across || info.height !== down) {
     const received = `${info.width}x${info.height} of ${info.channels} channels`;
-    throw new Error(`header promises ${across}x${down}, data decodes to ${received}`);
+    throw new StoplineError(
+      'IMAGE_CORRUPT',
+      `Expected ${across}x${down}, as the header says, but the data decode to ${received}.`,
+    );
   }
   return { data, width: across, height: down, channels: 3 };
 }
 
-function decoderWords(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.replace(/\s+/g, ' ').trim().slice(0, 200);
+function readWords(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
-/**
- * The words are for people. libvips keeps one buffer of them for all threads of a process, so that images which fail at
- * the same time say each other's: nothing but the end of the time given may be read off them. What else there is to tell
- * apart, `readContainer` and `checkContainer` have told.
- */
-function decodeError(words: string, cause: unknown): StoplineError {
-  const said = `but the decoder says: ${endSentence(words)}`;
-  if (/timeout: \d+% complete/.test(words)) {
-    return new StoplineError('IMAGE_TOO_COMPLEX', `Expected an image that decodes in time ${said}`, { cause });
-  }
-  return new StoplineError('IMAGE_CORRUPT', `Expected an intact image ${said}`, { cause });
+function tooSlow(seconds: number, cause: unknown): StoplineError {
+  return new StoplineError('IMAGE_TOO_COMPLEX', `Expected an image that decodes in ${seconds} s but it takes longer.`, {
+    cause,
+  });
+}
+
+/** What is wrong with an image that the decoder refuses, by our own reading of it. */
+function describeDamage(bytes: Uint8Array, container: Container, cause: unknown): StoplineError {
+  const name = { jpeg: 'JPEG', png: 'PNG', webp: 'WebP' }[container.format];
+  const damage = container.format === 'png' ? findPngDamage(bytes, container) : undefined;
+  return new StoplineError(
+    'IMAGE_CORRUPT',
+    `Expected an intact ${name} but ${damage ?? 'the decoder refuses its picture data'}.`,
+    { cause },
+  );
 }

@@ -9,6 +9,16 @@ export interface Frame {
   channels: 1 | 3 | 4;
 }
 
+/**
+ * A frame that Stopline took out of a video itself, in a lossless file of its own making: what that file says of format,
+ * encoder and size in bytes says nothing of the camera, so only the pixels and the codec of the video count.
+ */
+export interface ExtractedFrame {
+  bytes: Uint8Array;
+  /** Of the video, as ffmpeg names it: `h264`. */
+  codec: string;
+}
+
 /** What is refused before a decoder sees it. Sides and pixels are those stored, before any shrinking. */
 export interface Limits {
   /** Encoded bytes. */

@@ -3,9 +3,9 @@ import type { Core } from '../core/core.ts';
 import type { Container } from './container/container.ts';
 import { decode } from './decode.ts';
 import type { Embedder } from './embedding/embedder.ts';
-import { checkFrame, type Frame, type Limits, release } from './frame.ts';
+import { checkFrame, type ExtractedFrame, type Frame, type Limits, release } from './frame.ts';
 import { differenceHash } from './hash.ts';
-import { measureStatistics, statistics } from './statistics/statistics.ts';
+import { measureStatistics, measureVideoFrame, statistics } from './statistics/statistics.ts';
 
 /** Everything known of one image before it is compared with a Profile. */
 export interface MeasuredImage {
@@ -13,8 +13,10 @@ export interface MeasuredImage {
   statistics: Float64Array;
   /** What a network says of it; absent without one. */
   embedding?: Float32Array | undefined;
-  /** Absent when the caller decoded the image. */
+  /** Absent when the caller decoded the image, and for a frame that Stopline took out of a video. */
   container?: Container;
+  /** Of the video that the frame was taken from. */
+  codec?: string;
   /** Size of the decoded image in pixels, orientation applied, before any shrinking. */
   width: number;
   height: number;
@@ -31,11 +33,11 @@ export interface MeasuredImage {
  */
 export async function measureBytes(
   core: Core,
-  bytes: Uint8Array,
+  source: Uint8Array | ExtractedFrame,
   limits?: Limits,
   embedder?: Embedder,
 ): Promise<MeasuredImage> {
-  const { frame, ...image } = await measurePixels(core, bytes, limits, embedder);
+  const { frame, ...image } = await measurePixels(core, source, limits, embedder);
   release(frame.data);
   return image;
 }
@@ -46,14 +48,15 @@ export async function measureBytes(
  */
 export async function measurePixels(
   core: Core,
-  bytes: Uint8Array,
+  source: Uint8Array | ExtractedFrame,
   limits?: Limits,
   embedder?: Embedder,
 ): Promise<MeasuredImage & { frame: Frame }> {
   const started = performance.now();
-  const { frame, container } = await decode(bytes, limits);
+  const isFile = source instanceof Uint8Array;
+  const { frame, container } = await decode(isFile ? source : source.bytes, limits);
   const decoded = performance.now();
-  const vector = measureStatistics(core, frame, container);
+  const vector = isFile ? measureStatistics(core, frame, container) : measureVideoFrame(core, frame);
   const measured = performance.now();
   const embedded = await embed(embedder, frame);
   const turned = container.orientation >= 5;
@@ -61,11 +64,13 @@ export async function measurePixels(
     frame,
     statistics: vector,
     ...embedded?.row,
-    container,
+    ...(isFile ? { container } : { codec: source.codec }),
     width: turned ? container.height : container.width,
     height: turned ? container.width : container.height,
-    bytes: bytes.length,
-    sha256: createHash('sha256').update(bytes).digest('hex'),
+    bytes: isFile ? source.length : frame.data.length,
+    sha256: createHash('sha256')
+      .update(isFile ? source : frame.data)
+      .digest('hex'),
     hash: differenceHash(frame),
     timingMs: { decode: decoded - started, statistics: measured - decoded, ...embedded?.time },
   };
@@ -100,6 +105,9 @@ export async function measureFrame(core: Core, frame: Frame, embedder?: Embedder
   };
 }
 
+/** The properties that never reach the pixels: a value never seen is a remark and no evidence. */
+export const remarkedProperties: ReadonlySet<string> = new Set(['wrapping']);
+
 /**
  * The properties of an image that are names rather than amounts. A value never seen in the reference is evidence by
  * itself: another camera, another encoder, another setting.
@@ -110,9 +118,11 @@ export function categoricalProperties(
 ): Record<string, string> {
   const properties: Record<string, string> = { size: `${image.width}x${image.height}` };
   if (image.container) {
-    const { format, fingerprint, colour, bitDepth, orientation } = image.container;
-    Object.assign(properties, { format, fingerprint, colour, bitDepth: `${bitDepth}`, orientation: `${orientation}` });
+    const { format, fingerprint: encoder, wrapping, colour, bitDepth, orientation } = image.container;
+    Object.assign(properties, { format, encoder, colour, bitDepth: `${bitDepth}`, orientation: `${orientation}` });
+    properties.wrapping = wrapping.join(', ');
   }
+  if (image.codec !== undefined) properties.codec = image.codec;
   return { ...properties, ...constantProperties(image.statistics, constants) };
 }
 

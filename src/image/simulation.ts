@@ -4,9 +4,9 @@ import { corrupt, type Severity } from './corruptions/corruptions.ts';
 import { decode } from './decode.ts';
 import type { Embedder } from './embedding/embedder.ts';
 import { encodeLike } from './encode.ts';
-import { cropFrame, type Limits } from './frame.ts';
+import { cropFrame, type ExtractedFrame, type Limits } from './frame.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
-import { measureStatistics } from './statistics/statistics.ts';
+import { measureStatistics, measureVideoFrame } from './statistics/statistics.ts';
 
 /** One way to look at a reference image again: a part of it, a simulated cause, or both. */
 export interface Simulation {
@@ -33,15 +33,16 @@ export interface SimulatedImage extends MeasuredImage {
  */
 export async function measureSimulations(
   core: Core,
-  bytes: Uint8Array,
+  source: Uint8Array | ExtractedFrame,
   simulations: readonly Simulation[],
   limits?: Limits,
   { embedder, classifier }: { embedder?: Embedder | undefined; classifier?: Embedder | undefined } = {},
 ): Promise<SimulatedImage[]> {
   // Our own files: no time limit, which a busy machine would exceed at random.
   const unhurried = { ...limits, maxSeconds: 0 };
-  const original = await measureBytes(core, bytes, unhurried);
-  const { frame, container } = await decode(bytes, unhurried);
+  const original = await measureBytes(core, source, unhurried);
+  const isFile = source instanceof Uint8Array;
+  const { frame, container } = await decode(isFile ? source : source.bytes, unhurried);
   // A large image is shrunk before it is looked at, and the traces of its encoder with it: at the size at which causes are
   // simulated, a lossless file is what keeps the pixels like those of the reference.
   const isShrunk = frame.width * frame.height < container.width * container.height;
@@ -51,7 +52,7 @@ export async function measureSimulations(
     const part = crop ? cropFrame(frame, seed) : frame;
     const changed = cause === undefined ? part : await corrupt(part, cause, severity, seed);
     const encoded = await decode(await encodeLike(changed, encoder), unhurried);
-    const vector = measureStatistics(core, encoded.frame, container);
+    const vector = isFile ? measureStatistics(core, encoded.frame, container) : measureVideoFrame(core, encoded.frame);
     // A part of a frame is nothing that the networks are given.
     const [embedding] = crop ? [] : ((await embedder?.embed([encoded.frame])) ?? []);
     const [classScores] = crop ? [] : ((await classifier?.classify([encoded.frame])) ?? []);

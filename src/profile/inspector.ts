@@ -1,10 +1,11 @@
 import type { Core } from '../core/core.ts';
 import { loadCore } from '../core/index.ts';
 import { StoplineError } from '../errors.ts';
+import { findOldFingerprint } from '../image/container/oldfingerprint.ts';
 import { decodeRule, decoderVersion } from '../image/decode.ts';
 import type { Embedder } from '../image/embedding/embedder.ts';
 import { openPrepared } from '../image/embedding/open.ts';
-import { type Frame, type Limits, release } from '../image/frame.ts';
+import { type ExtractedFrame, type Frame, type Limits, release } from '../image/frame.ts';
 import { readHistory } from '../image/jpeghistory.ts';
 import { type MeasuredImage, measureFrame, measurePixels } from '../image/measure.ts';
 import { statistics } from '../image/statistics/statistics.ts';
@@ -58,7 +59,7 @@ export interface Inspector {
    * Measures in the thread that calls it: where a server must go on answering, use a pool.
    * @throws {StoplineError} IMAGE_* when the bytes are not an image that can be judged, MODEL_FAILED
    */
-  inspect(bytes: Uint8Array): Promise<Verdict>;
+  inspect(image: Uint8Array | ExtractedFrame): Promise<Verdict>;
   /**
    * The verdict, and where in the image the evidence lies: takes about twice as long.
    * @throws {StoplineError} as `inspect`
@@ -71,6 +72,9 @@ export interface Inspector {
    */
   inspectFrame(frame: Frame): Promise<Verdict>;
 }
+
+const oldProfileWarning =
+  'The profile was fitted by a version for which metadata and Huffman tables counted as settings of the encoder: unusual ones may still make an image strange. Fit it again: stopline fit <folder> --out FILE';
 
 /**
  * @example
@@ -122,25 +126,32 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     const { findModel } = await import('../image/embedding/choose.ts');
     return openPrepared(await findModel(fitted, options.model), { core, device: options.device });
   }
-  const verdictOn = (image: MeasuredImage, frame: Frame) =>
+  const { fingerprint: known } = profile.categories;
+  if (known) warnings.push(oldProfileWarning);
+  const verdictOn = (image: MeasuredImage, frame: Frame, bytes?: Uint8Array) =>
     decideVerdict(profile, scorer, image, {
       decidedBy: decideBy,
       rule,
-      history: () => readHistory(core, frame, image.container),
+      ...(known && bytes && { properties: { fingerprint: findOldFingerprint(bytes, known) } }),
+      // A frame of a video that was shrunk has lost its grid; of a file the container tells.
+      history: () =>
+        image.codec === undefined || image.width === frame.width
+          ? readHistory(core, frame, image.container)
+          : undefined,
     });
   return {
     profile,
     core,
     warnings,
-    async inspect(bytes) {
-      const { frame, ...image } = await measurePixels(core, bytes, options.limits, embedder);
-      const verdict = verdictOn(image, frame);
+    async inspect(source) {
+      const { frame, ...image } = await measurePixels(core, source, options.limits, embedder);
+      const verdict = verdictOn(image, frame, source instanceof Uint8Array ? source : undefined);
       release(frame.data);
       return verdict;
     },
     async explain(bytes) {
       const { frame, ...image } = await measurePixels(core, bytes, options.limits, embedder);
-      const explanation = { verdict: verdictOn(image, frame), tiles: measureTiles(core, frame) };
+      const explanation = { verdict: verdictOn(image, frame, bytes), tiles: measureTiles(core, frame) };
       release(frame.data);
       return explanation;
     },

@@ -1,5 +1,6 @@
+import type { Remark } from '../image/container/remark.ts';
 import type { History } from '../image/jpeghistory.ts';
-import type { MeasuredImage } from '../image/measure.ts';
+import { type MeasuredImage, remarkedProperties } from '../image/measure.ts';
 import type { Statistic } from '../image/statistics/statistic.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Rule, RuleNumbers } from './blockrule.ts';
@@ -31,7 +32,11 @@ const reasonDeviations = 2;
 export const propertyWords: Record<string, string> = {
   size: 'size in pixels',
   format: 'file format',
+  encoder: 'encoder setting',
+  // Of Profiles that were fitted when metadata still counted as a setting of the encoder.
   fingerprint: 'encoder setting',
+  wrapping: 'metadata and markers',
+  codec: 'video codec',
   colour: 'colour model',
   bitDepth: 'bit depth',
   orientation: 'EXIF orientation',
@@ -50,7 +55,7 @@ export function newProperties(profile: Profile, properties: Record<string, strin
   const reasons: Reason[] = [];
   for (const [property, value] of Object.entries(properties)) {
     const counts = profile.categories[property];
-    if (!counts || Object.hasOwn(counts, value)) continue;
+    if (!counts || Object.hasOwn(counts, value) || remarkedProperties.has(property)) continue;
     const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
     const [usual, times] = Object.entries(counts).sort((a, b) => b[1] - a[1])[0];
     const singletons = Object.values(counts).filter((count) => count === 1).length;
@@ -68,6 +73,19 @@ export function newProperties(profile: Profile, properties: Record<string, strin
     });
   }
   return reasons;
+}
+
+/** Metadata, markers and tables that no reference image was wrapped in: they reach no pixel, so that is worth a remark. */
+export function noteWrapping(profile: Profile, properties: Record<string, string>): Remark[] {
+  const counts = profile.categories.wrapping;
+  const { wrapping } = properties;
+  if (!counts || wrapping === undefined || Object.hasOwn(counts, wrapping)) return [];
+  const [usual] = Object.entries(counts).sort((a, b) => b[1] - a[1])[0];
+  const [own, known] = [wrapping.split(', '), usual.split(', ')];
+  const added = own.filter((part) => !known.includes(part)).map((part) => `has ${part}`);
+  const missing = known.filter((part) => !own.includes(part)).map((part) => `lacks ${part}`);
+  const words = [...added, ...missing].slice(0, 6).join(', ') || 'has its parts in another order';
+  return [{ kind: 'otherWrapping', text: `against the reference it ${words}` }];
 }
 
 /** Statistics in which an earlier compression shows. */

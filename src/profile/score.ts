@@ -1,4 +1,5 @@
 import { StoplineError } from '../errors.ts';
+import { remarkedProperties } from '../image/measure.ts';
 import { componentNames, type Profile } from './description.ts';
 import { type Cause, type CauseEvidence, type CauseModel, cap, causeEvidence, diagnose } from './diagnosis.ts';
 import { type EmbeddingDistances, type EmbeddingModel, embeddingDistances } from './embeddings.ts';
@@ -29,7 +30,7 @@ export function surprise(categories: Profile['categories'], properties: Readonly
   let sum = 0;
   for (const [property, value] of Object.entries(properties)) {
     const counts = categories[property];
-    if (!counts) continue;
+    if (!counts || remarkedProperties.has(property)) continue;
     let total = 0;
     for (const other in counts) total += counts[other];
     sum += Math.log((total + 1) / ((Object.hasOwn(counts, value) ? counts[value] : 0) + 1));

@@ -1,4 +1,5 @@
 import type { Container } from '../image/container/container.ts';
+import type { Remark } from '../image/container/remark.ts';
 import type { History } from '../image/jpeghistory.ts';
 import { categoricalProperties, type MeasuredImage } from '../image/measure.ts';
 import { toImageStatistics } from '../image/statistics/statistics.ts';
@@ -9,6 +10,7 @@ import type { FlipRate } from './flips.ts';
 import {
   maxReasons,
   newProperties,
+  noteWrapping,
   propertyWords,
   type Reason,
   ruleReason,
@@ -70,7 +72,11 @@ export interface Verdict {
     sha256: string;
     /** 64-bit difference hash of the pixels: the same for the same picture, whatever its encoding. */
     hash: string;
-    container?: Container;
+    /** Of the video that the frame was taken from. */
+    codec?: string;
+    container?: Omit<Container, 'remarks'>;
+    /** Oddities of the file that lose no pixel, and metadata that the reference did not have: never the cause of a verdict. */
+    remarks: Remark[];
     /**
      * JPEG compression before this file that the pixels remember: the file's own pass, and one before. Only where the
      * verdict is not pass, since it takes longer than all statistics, and only for pixels neither turned nor shrunk.
@@ -85,17 +91,23 @@ export interface Verdict {
  * Compares one measured image with a Profile and puts the answer in words.
  * @param by.decidedBy a detector that the Profile has; default: combined
  * @param by.rule decides what is blocked; default: the promised rate
+ * @param by.properties further ones, that only some Profiles know
  * @param by.history reads the history of the pixels; called only when the image does not pass
  */
 export function decideVerdict(
   profile: Profile,
   scorer: Scorer,
   image: MeasuredImage,
-  options: { decidedBy?: DecideBy; rule?: Rule | undefined; history?: () => History | undefined } = {},
+  options: {
+    decidedBy?: DecideBy;
+    rule?: Rule | undefined;
+    properties?: Record<string, string>;
+    history?: () => History | undefined;
+  } = {},
 ): Verdict {
   const { decidedBy = 'combined', rule } = options;
   const started = performance.now();
-  const properties = categoricalProperties(image, profile.constants);
+  const properties = { ...categoricalProperties(image, profile.constants), ...options.properties };
   const score = scorer.score(image.statistics, properties, image.embedding);
   const { detectors } = score;
   const [combined] = detectors;
@@ -120,6 +132,7 @@ export function decideVerdict(
   const nearest = nearestImages(profile, score);
   const projection = score.embedded?.projection;
   const { decode, statistics: measured, embedding } = image.timingMs;
+  const remarks = [...(image.container?.remarks ?? []), ...noteWrapping(profile, properties)];
   const scored = performance.now() - started;
   return {
     verdict,
@@ -142,7 +155,9 @@ export function decideVerdict(
       bytes: image.bytes,
       sha256: image.sha256,
       hash: image.hash,
-      ...(image.container && { container: image.container }),
+      ...(image.codec !== undefined && { codec: image.codec }),
+      ...(image.container && { container: withoutRemarks(image.container) }),
+      remarks,
       ...(history && { history }),
     },
     profile: { name: profile.name, sha256: profile.sha256 },
@@ -154,6 +169,11 @@ export function decideVerdict(
       total: decode + measured + (embedding ?? 0) + scored,
     },
   };
+}
+
+/** They stand beside the container. */
+function withoutRemarks({ remarks: _, ...container }: Container): Omit<Container, 'remarks'> {
+  return container;
 }
 
 /** Farther images say little. */

@@ -11,7 +11,10 @@ const maxRows = 24;
 const propertyLabels: Readonly<Record<string, string>> = {
   format: 'file format',
   size: 'size in pixels',
+  encoder: 'encoder (fingerprint of its settings)',
   fingerprint: 'encoder (fingerprint of its settings)',
+  codec: 'video codec',
+  wrapping: 'metadata and markers (no evidence)',
   colour: 'colour model',
   bitDepth: 'bit depth',
   orientation: 'EXIF orientation',

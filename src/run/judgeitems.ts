@@ -22,10 +22,10 @@ async function* readAhead(
 ): AsyncGenerator<ReadItem> {
   const read = async (item: Item): Promise<ReadItem> => {
     signal?.throwIfAborted();
-    const { name, columns } = item;
+    const { name, codec, columns } = item;
     if (!item.read) return { item, scored: { name, path: chooseFile(item), columns } };
     try {
-      return { item, scored: { name, bytes: await item.read(), columns } };
+      return { item, scored: { name, bytes: await item.read(), codec, columns } };
     } catch (cause) {
       const error = asStoplineError(cause);
       if (error.code === 'STOPLINE_ERR_OBJECTS_UNAVAILABLE') throw error;

@@ -159,8 +159,9 @@ function hashAll(parts: readonly (string | Uint8Array)[]): Buffer {
 
 function hashImage(image: EncodedImage): Buffer | undefined {
   try {
-    const bytes = typeof image === 'string' ? readImage(image, defaultLimits.maxBytes) : image;
-    return createHash('sha256').update(bytes).digest();
+    const source = typeof image === 'string' ? readImage(image, defaultLimits.maxBytes) : image;
+    if (source instanceof Uint8Array) return createHash('sha256').update(source).digest();
+    return createHash('sha256').update(`${source.codec} `).update(source.bytes).digest();
   } catch {
     return undefined;
   }

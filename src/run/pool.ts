@@ -6,7 +6,7 @@ import { findModel } from '../image/embedding/choose.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
-import { boundsFrom, type Frame, type Limits } from '../image/frame.ts';
+import { boundsFrom, type ExtractedFrame, type Frame, type Limits } from '../image/frame.ts';
 import type { MeasuredImage } from '../image/measure.ts';
 import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import type { Profile } from '../profile/description.ts';
@@ -71,7 +71,7 @@ export interface Pool {
    * @throws {StoplineError} IMAGE_*, FRAME_INVALID, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
    */
   inspect(
-    image: Uint8Array | Frame,
+    image: Uint8Array | ExtractedFrame | Frame,
     options?: { signal?: AbortSignal | undefined; transfer?: boolean },
   ): Promise<Verdict>;
   /** As `inspect`, and where in the image the evidence lies. */
@@ -218,15 +218,25 @@ class ImagePool implements Pool {
     this.#line.admit();
   }
 
-  inspect(image: Uint8Array | Frame, options: { signal?: AbortSignal; transfer?: boolean } = {}): Promise<Verdict> {
+  inspect(
+    image: Uint8Array | ExtractedFrame | Frame,
+    options: { signal?: AbortSignal; transfer?: boolean } = {},
+  ): Promise<Verdict> {
     const { signal, transfer } = options;
     // What goes to a process is copied on the way.
     if (this.#isProcess) {
-      return this.#line.run({ kind: 'inspect', image }, { signal, isSlow: this.#slowImages?.isSlow(image) });
+      return this.#line.run(
+        { kind: 'inspect', image },
+        {
+          signal,
+          isSlow: this.#slowImages?.isSlow(image instanceof Uint8Array || !('bytes' in image) ? image : image.bytes),
+        },
+      );
     }
-    const bytes = image instanceof Uint8Array ? image : image.data;
+    const bytes = image instanceof Uint8Array ? image : 'bytes' in image ? image.bytes : image.data;
     const owned = transfer ? ownBytes(bytes) : new Uint8Array(bytes);
-    const sent = image instanceof Uint8Array ? owned : { ...image, data: owned };
+    const sent =
+      image instanceof Uint8Array ? owned : { ...image, ...('bytes' in image ? { bytes: owned } : { data: owned }) };
     return this.#line.run({ kind: 'inspect', image: sent }, { signal, transfer: [owned.buffer as ArrayBuffer] });
   }
 
@@ -303,7 +313,8 @@ function countWorkerBytes(limits: Limits, models: readonly (PreparedModel | unde
 
 /** What is sent without being handed over is copied, with all of the buffer that it is a view of. */
 function makeSendable(image: EncodedImage): EncodedImage {
-  return typeof image === 'string' ? image : ownBytes(image);
+  if (typeof image === 'string') return image;
+  return image instanceof Uint8Array ? ownBytes(image) : { ...image, bytes: ownBytes(image.bytes) };
 }
 
 /** A view into a larger buffer would be sent with all of that buffer, so it is copied first. */

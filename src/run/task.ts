@@ -2,7 +2,7 @@ import type { CoreInfo } from '../core/core.ts';
 import type { ErrorJson } from '../errors.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
-import type { Frame, Limits } from '../image/frame.ts';
+import type { ExtractedFrame, Frame, Limits } from '../image/frame.ts';
 import type { Simulation } from '../image/simulation.ts';
 import type { Profile } from '../profile/description.ts';
 import type { DecideBy } from '../profile/verdict.ts';
@@ -30,16 +30,18 @@ export interface ScoredItem {
   name: string;
   path?: string | undefined;
   bytes?: Uint8Array;
+  /** Of the video that the bytes were taken from: see `ExtractedFrame`. */
+  codec?: string | undefined;
   error?: ErrorJson;
   columns?: Columns | undefined;
 }
 
-/** The path of an image file, or its bytes. */
-export type EncodedImage = string | Uint8Array;
+/** The path of an image file, its bytes, or a frame of a video. */
+export type EncodedImage = string | Uint8Array | ExtractedFrame;
 
 export type WorkerTask =
   | { kind: 'warm' }
-  | { kind: 'inspect'; image: Uint8Array | Frame }
+  | { kind: 'inspect'; image: Uint8Array | ExtractedFrame | Frame }
   | { kind: 'explain'; bytes: Uint8Array }
   | { kind: 'inspectFile'; path: string }
   | { kind: 'score'; item: ScoredItem; format: RowFormat }

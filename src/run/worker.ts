@@ -5,7 +5,7 @@ import { asStoplineError, endSentence, reviveError, StoplineError } from '../err
 import type { Embedder } from '../image/embedding/embedder.ts';
 import { openPrepared, type PreparedModel } from '../image/embedding/open.ts';
 import { readImage } from '../image/file.ts';
-import { defaultLimits, type Frame } from '../image/frame.ts';
+import { defaultLimits, type ExtractedFrame, type Frame } from '../image/frame.ts';
 import { checkLoaders } from '../image/loaders.ts';
 import { type MeasuredImage, measureBytes } from '../image/measure.ts';
 import { measureSimulations, type SimulatedImage } from '../image/simulation.ts';
@@ -76,25 +76,27 @@ function requireInspector(): Promise<Inspector> {
 
 type Answer = Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | SimulatedImage[];
 
-async function inspect(image: Uint8Array | Frame): Promise<Verdict> {
+async function inspect(image: Uint8Array | ExtractedFrame | Frame): Promise<Verdict> {
   const inspector = await requireInspector();
-  return image instanceof Uint8Array ? inspector.inspect(image) : inspector.inspectFrame(image);
+  return image instanceof Uint8Array || 'bytes' in image ? inspector.inspect(image) : inspector.inspectFrame(image);
 }
 
 /** Bad images are rows, too; a pool that cannot judge at all is an error. */
-async function score({ name, path, bytes, error, columns }: ScoredItem, format: RowFormat): Promise<WrittenRow> {
+async function score({ name, path, bytes, codec, error, columns }: ScoredItem, format: RowFormat): Promise<WrittenRow> {
   const { inspect } = await requireInspector();
   const known = { path: name, ...(columns && { columns }) };
   try {
     if (error) throw reviveError(error);
-    const { timingMs: _, ...verdict } = await inspect(bytes ?? readImage(path as string, maxBytes()));
+    const { timingMs: _, ...verdict } = await inspect(
+      bytes && codec !== undefined ? { bytes, codec } : (bytes ?? readImage(path as string, maxBytes())),
+    );
     return writeRow(format, { ...known, ...verdict });
   } catch (cause) {
     return writeRow(format, { ...known, error: asStoplineError(cause).toJSON() });
   }
 }
 
-function encodedBytes(image: EncodedImage): Uint8Array {
+function readSource(image: EncodedImage): Uint8Array | ExtractedFrame {
   return typeof image === 'string' ? readImage(image, maxBytes()) : image;
 }
 
@@ -123,14 +125,14 @@ async function perform(task: WorkerTask): Promise<Answer> {
     case 'measure':
       return measureBytes(
         requireCore(),
-        encodedBytes(task.image),
+        readSource(task.image),
         settings.limits,
         settings.model && (await requireEmbedder()),
       );
     case 'simulate':
       return measureSimulations(
         requireCore(),
-        encodedBytes(task.image),
+        readSource(task.image),
         task.simulations,
         settings.limits,
         task.asks ? { embedder: await requireEmbedder(), classifier: await requireClassifier() } : {},

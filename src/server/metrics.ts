@@ -34,6 +34,12 @@ export class Metrics {
     labelNames: ['reason'],
     registers: [this.registry],
   });
+  readonly #remarks = new Counter({
+    name: 'stopline_remarks_total',
+    help: 'Images judged that have an oddity which loses no pixel, by its kind.',
+    labelNames: ['remark'],
+    registers: [this.registry],
+  });
   readonly #refusals = new Counter({
     name: 'stopline_refusals_total',
     help: 'Requests answered with an error, by its code.',
@@ -124,6 +130,7 @@ export class Metrics {
     this.#inspections.inc({ verdict: verdict.verdict });
     const [strongest] = verdict.reasons;
     if (verdict.verdict !== 'pass' && strongest) this.#reasons.inc({ reason: strongest.statistic });
+    for (const { kind } of verdict.image.remarks) this.#remarks.inc({ remark: kind });
     for (const stage of ['decode', 'statistics', 'embedding', 'score'] as const) {
       const ms = verdict.timingMs[stage];
       if (ms !== undefined) this.#stages.observe({ stage }, ms / 1000);

@@ -134,7 +134,7 @@ describe('rows', () => {
   it('gives a row with an error as many cells as the header', () => {
     const row = { path: 'a.jpg', error: { code: 'STOPLINE_ERR_IMAGE_EMPTY', message: 'Expected, but' } };
     const header = formatHeader('csv').trimEnd().split(',');
-    expect(header).toHaveLength(12 + statistics.length);
+    expect(header).toHaveLength(13 + statistics.length);
     expect(formatRow('csv', row)).toBe(
       `a.jpg,,,,,,STOPLINE_ERR_IMAGE_EMPTY,"Expected, but"${','.repeat(header.length - 8)}\r\n`,
     );

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -8,9 +9,13 @@ import { statistics } from '../../src/image/statistics/statistics.ts';
 import { createProfile, type Profile, type ProfileDescription } from '../../src/profile/description.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 import { createInspector, type Inspector } from '../../src/profile/inspector.ts';
-import { encodeFrame, jpegFrame, renderFrame } from '../fixtures/camera.ts';
+import { listFrames } from '../../src/run/inputs/video.ts';
+import { createObjectStore } from '../../src/run/objects.ts';
+import { encodeFrame, jpegFrame, renderFolder, renderFrame } from '../fixtures/camera.ts';
 import { fitOnce } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
+import { exifSegment, findJpegMarker, jpegSegment, tiffOrientation, withJpegSegments } from '../fixtures/images.ts';
+import { withRestarts } from '../fixtures/jpeg.ts';
 
 const folder = temporaryFolder();
 const rendered = renderFrame(500, { width: 160, height: 90 });
@@ -69,6 +74,7 @@ describe('a verdict', () => {
         bytes: bytes.length,
         sha256: createHash('sha256').update(bytes).digest('hex'),
         container: { format: 'jpeg', width: 160, height: 90 },
+        remarks: [],
       },
       profile: { name: 'front-camera', sha256: profile.sha256 },
     });
@@ -218,12 +224,109 @@ describe('reasons', () => {
 
   it('see another encoder setting and another size, which no statistic of the pixels is needed for', async () => {
     const other = await inspector.inspect(await encodeFrame(rendered, { quality: 60 }));
-    const setting = other.reasons.find(({ statistic }) => statistic === 'fingerprint');
+    const setting = other.reasons.find(({ statistic }) => statistic === 'encoder');
     expect(setting).toMatchObject({ direction: 'new', text: expect.stringContaining('encoder setting') });
     expect(setting).not.toHaveProperty('reference');
     const larger = await inspector.inspect(await encodeFrame(renderFrame(500, { width: 192, height: 108 })));
     const size = larger.reasons.find(({ statistic }) => statistic === 'size');
     expect(size).toMatchObject({ value: '192x108', direction: 'new', text: expect.stringContaining('160x90') });
+  });
+});
+
+describe('how a file is wrapped', () => {
+  /** Byte ranges of a JPEG by their first marker. */
+  const part = (bytes: Buffer, from: number, to?: number) =>
+    bytes.subarray(findJpegMarker(bytes, from), to === undefined ? undefined : findJpegMarker(bytes, to));
+
+  it('blocks nothing: the verdict is that of the same picture, with a remark', async () => {
+    const plain = Buffer.from(await jpegFrame(500));
+    const { data, width, height, channels } = rendered;
+    const raw = sharp(data, { raw: { width, height, channels } });
+    const usualTables = await raw.clone().jpeg({ quality: 92, optimiseCoding: false }).toBuffer();
+    const wrapped: Record<string, Buffer> = {
+      EXIF: withJpegSegments(plain, exifSegment(Buffer.concat([tiffOrientation(1), Buffer.alloc(40_000)]))),
+      XMP: withJpegSegments(plain, jpegSegment(0xe1, Buffer.from('http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>'))),
+      ICC: withJpegSegments(plain, jpegSegment(0xe2, Buffer.alloc(9000))),
+      comment: withJpegSegments(plain, jpegSegment(0xfe, Buffer.from('taken by nobody'))),
+      APP4: withJpegSegments(plain, jpegSegment(0xe4, Buffer.alloc(60_000))),
+      JFIF: withJpegSegments(plain, jpegSegment(0xe0, Buffer.from('JFIF\0\x01\x02\0\0\x01\0\x01\0\0', 'latin1'))),
+      order: Buffer.concat([plain.subarray(0, 2), part(plain, 0xc0, 0xc4), part(plain, 0xdb, 0xc0), part(plain, 0xc4)]),
+      'no end': plain.subarray(0, -2),
+      'odd JFIF': withJpegSegments(plain, jpegSegment(0xe0, Buffer.from('JFIF\0\0\0\0\0\x01\0\x01\0\0', 'latin1'))),
+    };
+    const clean = await inspector.inspect(plain);
+    expect(clean.image.remarks).toEqual([]);
+    for (const [name, bytes] of Object.entries(wrapped)) {
+      const { verdict, pValue, score, reasons, image } = await inspector.inspect(bytes);
+      expect([name, verdict, pValue, score]).toEqual([name, clean.verdict, clean.pValue, clean.score]);
+      expect([name, reasons]).toEqual([name, clean.reasons]);
+      expect([name, image.remarks.map(({ kind }) => kind)]).toEqual([name, expect.arrayContaining(['otherWrapping'])]);
+    }
+    // These change the number of coded bytes a little, and nothing else.
+    for (const bytes of [usualTables, withRestarts(usualTables)]) {
+      const { verdict, reasons, image } = await inspector.inspect(bytes);
+      expect(verdict).toBe(clean.verdict);
+      expect(reasons.map(({ statistic }) => statistic)).not.toContain('encoder');
+      expect(image.remarks.map(({ kind }) => kind)).toEqual(['otherWrapping']);
+      expect(image.remarks[0]!.text).toContain('has usual Huffman tables');
+    }
+  });
+
+  it('is judged by a Profile of an earlier version as it was then, save that metadata blocks nothing', async () => {
+    const { encoder: _, wrapping: __, ...categories } = profile.categories;
+    // What commit 63a478e called the encoder of these frames.
+    const old = altered({ categories: { ...categories, fingerprint: { '81e1b8f2f9ce3098': 200 } } });
+    const earlier = await createInspector({ profile: old });
+    expect(earlier.warnings).toEqual([expect.stringContaining('Fit it again: stopline fit')]);
+    const plain = Buffer.from(await jpegFrame(500));
+    const clean = await earlier.inspect(plain);
+    expect(clean.score).toBe((await inspector.inspect(plain)).score);
+    const comment = await earlier.inspect(withJpegSegments(plain, jpegSegment(0xfe, Buffer.from('taken by nobody'))));
+    expect([comment.verdict, comment.score]).toEqual([clean.verdict, clean.score]);
+    const other = await earlier.inspect(await encodeFrame(rendered, { quality: 60 }));
+    expect(other.reasons[0]).toMatchObject({ statistic: 'fingerprint', direction: 'new' });
+  });
+});
+
+describe('a frame that was taken out of a video', () => {
+  it('is judged by its pixels alone: the clip of a camera passes as its stills do', async (test) => {
+    const clip = join(folder, 'clip.mp4');
+    await renderFolder(join(folder, 'unseen'), 40, 600);
+    const input = ['-framerate', '1', '-pattern_type', 'glob', '-i', join(folder, 'unseen', '*.jpg')];
+    try {
+      execFileSync('ffmpeg', ['-loglevel', 'error', ...input, '-pix_fmt', 'yuv420p', '-crf', '14', '-y', clip]);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      test.skip('ffmpeg is not on the path');
+    }
+    const counts: Record<string, number> = { pass: 0, warn: 0, block: 0 };
+    const said = new Set<string>();
+    for await (const { codec, read } of listFrames(clip, clip, { fps: 1, maxBytes: 1e7, store: createObjectStore() })) {
+      const verdict = await inspector.inspect({ bytes: await read!(), codec: codec! });
+      counts[verdict.verdict]!++;
+      for (const { statistic } of verdict.reasons) said.add(statistic);
+      expect(verdict.image).toMatchObject({ format: 'frame', codec: 'h264', bytes: 160 * 90 * 3, remarks: [] });
+      expect(verdict.image).not.toHaveProperty('container');
+      for (const { name, group } of statistics) {
+        if (group === 'container' || group === 'compression') expect(verdict.statistics[name], name).toBeNull();
+      }
+    }
+    expect(counts.pass! + counts.warn! + counts.block!).toBe(40);
+    // As many as of the stills above.
+    expect(counts.pass).toBeGreaterThan(30);
+    for (const property of ['format', 'encoder', 'wrapping', 'colour', 'latticeScore', 'jpegQuality']) {
+      expect([...said]).not.toContain(property);
+    }
+  });
+
+  it('is evidence by the name of its codec, where the reference was a video', async () => {
+    const known = altered({ categories: { ...profile.categories, codec: { h264: 200 } } });
+    const inspectClips = await createInspector({ profile: known });
+    const bytes = await png(rendered);
+    const same = await inspectClips.inspect({ bytes, codec: 'h264' });
+    const other = await inspectClips.inspect({ bytes, codec: 'hevc' });
+    expect(same.reasons.map(({ statistic }) => statistic)).not.toContain('codec');
+    expect(other.reasons[0]).toMatchObject({ statistic: 'codec', value: 'hevc', direction: 'new' });
   });
 });
 
@@ -238,6 +341,7 @@ describe('a frame that the caller has decoded', () => {
     expect(fromFrame.image).toEqual({
       format: 'frame',
       history: {},
+      remarks: [],
       width: 160,
       height: 90,
       bytes: rendered.data.length,

@@ -1,3 +1,5 @@
+import type { Remark } from './remark.ts';
+
 /** What the encoded bytes say before anything is decoded. */
 export interface Container {
   format: 'jpeg' | 'png' | 'webp';
@@ -21,8 +23,14 @@ export interface Container {
   trailingBytes: number;
   bytes: number;
   bytesPerPixel: number;
-  /** Hex hash of quantisation tables, sampling factors, progressive flag and marker order: names an encoder and its setting. */
+  /** Bytes of coded picture data: without metadata, tables and markers between them. */
+  codedBytes: number;
+  /** Hex hash of what reaches the pixels: process, precision, sampling, quantisation tables. Names an encoder's setting. */
   fingerprint: string;
+  /** How the picture is wrapped, in words: metadata, order of segments, Huffman tables. None of it reaches the pixels. */
+  wrapping: string[];
+  /** Oddities that lose no pixel. */
+  remarks: Remark[];
   /** Only for JPEG. */
   jpeg?: {
     /** Quantisation tables by id, 64 entries each in natural (row-major) order. */
@@ -33,7 +41,5 @@ export interface Container {
     /** '4:4:4', '4:2:2', '4:2:0', '4:4:0', '4:1:1', 'grey', or the sampling factors as text. */
     chromaSubsampling: string;
     arithmetic: boolean;
-    /** Scan parameters or an Adobe transform that the standard does not know; some cameras write them, no pixel is lost. */
-    oddHeader: boolean;
   };
 }

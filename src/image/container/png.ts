@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { StoplineError } from '../../errors.ts';
 import type { Container } from './container.ts';
 import { readOrientation } from './exif.ts';
+import { noteTrailing } from './remark.ts';
 
 /** An encoder that writes 8 KiB of data per chunk reaches 4,096 chunks at 32 MiB. */
 const maxChunks = 100_000;
@@ -30,6 +31,7 @@ export function readPng(bytes: Uint8Array): Container {
   let orientation = 1;
   let transparency = false;
   let level = -1;
+  let codedBytes = 0;
   const order: string[] = [];
   for (let chunks = 0; ; chunks++) {
     if (chunks === maxChunks) {
@@ -50,9 +52,10 @@ export function readPng(bytes: Uint8Array): Container {
     if (type === 'IHDR') {
       if (header !== undefined) throw corrupt('Expected one IHDR chunk in a PNG but received two.');
       header = readHeader(view, data);
-    } else if (type === 'IDAT' && level < 0 && length >= 2) {
+    } else if (type === 'IDAT') {
+      codedBytes += length;
       // FLEVEL of the zlib header (RFC 1950): the compression level of the encoder; the window size depends on the image.
-      level = bytes[data + 1]! >> 6;
+      if (level < 0 && length >= 2) level = bytes[data + 1]! >> 6;
     } else if (type === 'tRNS') {
       transparency = true;
     } else if (type === 'acTL' && length >= 4) {
@@ -82,7 +85,10 @@ export function readPng(bytes: Uint8Array): Container {
     trailingBytes: bytes.length - position,
     bytes: bytes.length,
     bytesPerPixel: bytes.length / (width * height),
-    fingerprint: hash('sha256', `png ${bitDepth} ${colourType} ${interlaced} ${level} ${order.join(' ')}`).slice(0, 16),
+    codedBytes,
+    fingerprint: hash('sha256', `png ${bitDepth} ${colourType}`).slice(0, 16),
+    wrapping: [...order, `compression level ${level}`, ...(interlaced ? ['interlaced'] : [])],
+    remarks: noteTrailing(bytes.length - position),
   };
 }
 

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { StoplineError } from '../../errors.ts';
 import type { Container } from './container.ts';
 import { readOrientation } from './exif.ts';
+import { noteTrailing } from './remark.ts';
 
 const maxChunks = 100_000;
 
@@ -32,6 +33,7 @@ export function readWebp(bytes: Uint8Array): Container {
   let animated = false;
   let alphaChunk = false;
   let frames = 0;
+  let codedBytes = 0;
   let orientation = 1;
   let position = 12;
   for (let chunks = 0; position < end; chunks++) {
@@ -55,8 +57,10 @@ export function readWebp(bytes: Uint8Array): Container {
       };
     } else if (type === 'VP8 ') {
       image ??= readLossy(view, data, length);
+      codedBytes += length;
     } else if (type === 'VP8L') {
       image ??= readLossless(view, data, length);
+      codedBytes += length;
     } else if (type === 'ALPH') {
       alphaChunk = true;
     } else if (type === 'ANMF') {
@@ -73,6 +77,8 @@ export function readWebp(bytes: Uint8Array): Container {
   if (size === undefined || (image === undefined && frames === 0)) {
     throw corrupt(`Expected image data (VP8, VP8L or ANMF) in a WebP but received ${order.join(' ') || 'no chunk'}.`);
   }
+  const process = order.includes('VP8 ') ? 'lossy' : 'lossless';
+  const trailingBytes = Math.max(0, bytes.length - Math.max(end, position));
   const hasAlpha = size.hasAlpha || alphaChunk || image?.hasAlpha === true;
   return {
     format: 'webp',
@@ -80,16 +86,19 @@ export function readWebp(bytes: Uint8Array): Container {
     height: size.height,
     bitDepth: 8,
     channels: hasAlpha ? 4 : 3,
-    colour: order.includes('VP8 ') ? 'ycbcr' : 'rgb',
+    colour: process === 'lossy' ? 'ycbcr' : 'rgb',
     hasAlpha,
     progressive: false,
     frames: animated ? Math.max(1, frames) : 1,
     scans: 1,
     orientation,
-    trailingBytes: Math.max(0, bytes.length - Math.max(end, position)),
+    trailingBytes,
     bytes: bytes.length,
     bytesPerPixel: bytes.length / (size.width * size.height),
-    fingerprint: hash('sha256', `webp ${order.join(' ')}`).slice(0, 16),
+    codedBytes,
+    fingerprint: hash('sha256', `webp ${process}`).slice(0, 16),
+    wrapping: order.map((name) => name.trim()),
+    remarks: noteTrailing(trailingBytes),
   };
 }
 

@@ -19,17 +19,31 @@ export const container: StatisticTable = {
       name: 'bytesPerPixel',
       unit: 'bytes',
       group: 'container',
-      meaning: 'Encoded bytes for each pixel.',
+      meaning: 'Bytes of the file for each pixel, metadata included.',
+      high: 'a larger file for its size than',
+      low: 'a smaller file for its size than',
+      bad: 'low',
+      logFloor: 0.01,
+      scored: false,
+      digits: 3,
+      source: 'file size / pixels',
+    },
+    {
+      name: 'codedBytesPerPixel',
+      unit: 'bytes',
+      group: 'container',
+      meaning: 'Bytes of coded picture data for each pixel; metadata and tables do not count.',
       high: 'less compressed than',
       low: 'more compressed than',
       bad: 'low',
       logFloor: 0.01,
       scored: true,
       digits: 3,
-      source: 'file size / pixels',
+      source: 'bytes of scans, IDAT or VP8 chunks / pixels',
     },
   ],
   derive(_out, source) {
-    return [source?.jpeg?.quality ?? Number.NaN, source?.bytesPerPixel ?? Number.NaN];
+    const coded = source ? source.codedBytes / (source.width * source.height) : Number.NaN;
+    return [source?.jpeg?.quality ?? Number.NaN, source?.bytesPerPixel ?? Number.NaN, coded];
   },
 };

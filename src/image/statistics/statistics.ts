@@ -48,6 +48,19 @@ export function measureStatistics(core: Core, frame: Frame, source?: Container):
   return Float64Array.from(tables.flatMap((table) => table.derive(out, source)));
 }
 
+/**
+ * Statistics in which coding shows: the grid and steps of JPEG, and the levels that the colour range of video leaves out. A
+ * frame of a video was coded in another way than the stills of its camera, so that there they tell of the codec alone.
+ */
+const showsCoding = statistics.map(
+  ({ name, group }) => group === 'compression' || name === 'histogramRoughness' || name === 'histogramGaps',
+);
+
+/** The statistics of a frame of a video, without those that tell of its codec alone. */
+export function measureVideoFrame(core: Core, frame: Frame): StatisticsVector {
+  return measureStatistics(core, frame).map((value, i) => (showsCoding[i] ? Number.NaN : value));
+}
+
 /** Names the numbers of a vector. */
 export function toImageStatistics(vector: StatisticsVector): ImageStatistics {
   return Object.fromEntries(

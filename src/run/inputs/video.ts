@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { lstat } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { StoplineError } from '../../errors.ts';
 import { quotePath } from '../../image/file.ts';
 import { brokenItem, fileVersion, type InputOptions, type Item } from './item.ts';
@@ -14,8 +15,8 @@ const pngSignature = Buffer.from('89504e470d0a1a0a', 'hex');
 const demuxers = 'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts';
 
 /**
- * The frames of a video at `fps` a second, as PNG, so that nothing is compressed again. `ffmpeg` decodes it in a process of
- * its own and waits when we are slow. Damage that it reports, also damage that it could hide, is an item with its error at the end.
+ * The frames of a video at `fps` a second, as PNG, so that nothing is compressed again, with the codec of the video, since the
+ * PNG is ours and no evidence. `ffmpeg` decodes it in a process of its own and waits when we are slow. Damage that it reports, also damage that it could hide, is an item with its error at the end.
  * @param shown its name in rows
  * @throws {StoplineError} VIDEO_UNAVAILABLE
  */
@@ -35,12 +36,13 @@ export async function* listFrames(
     return yield brokenItem(shown, new StoplineError(code, `${quotePath(shown)} cannot be opened: ${reason}.`));
   }
   const version = `${fileVersion(path)} ${fps}`;
+  const codec = await readCodec(path);
   const decoder = new VideoDecoder(path, fps);
   try {
     let frame = 0;
     for await (const bytes of splitPng(decoder.output, maxBytes)) {
       const seconds = (frame++ / fps).toFixed(3);
-      yield { name: `${shown}/${seconds}`, folder: shown, version, size: bytes.length, read: async () => bytes };
+      yield { name: `${shown}/${seconds}`, folder: shown, codec, version, size: bytes.length, read: async () => bytes };
     }
     const problem = await decoder.finish(shown);
     if (problem) throw problem;
@@ -120,6 +122,18 @@ class VideoDecoder {
       this.#complaint = words.trim().replace(/\.$/, '').slice(0, maxComplaint);
     }
   }
+}
+
+/** The codec of a video as ffprobe names it; `unknown` where it does not tell, which then is for ffmpeg to complain about. */
+async function readCodec(path: string): Promise<string> {
+  const limits = ['-loglevel', 'error', '-protocol_whitelist', 'file,pipe', '-format_whitelist', demuxers];
+  const wanted = ['-select_streams', 'v:0', '-show_entries', 'stream=codec_name'];
+  const format = ['-of', 'default=noprint_wrappers=1:nokey=1', `file:${path}`];
+  const { stdout } = await promisify(execFile)('ffprobe', [...limits, ...wanted, ...format], { timeout: 10_000 }).catch(
+    () => ({ stdout: '' }),
+  );
+  const [name = ''] = stdout.split('\n');
+  return /^\w{1,32}$/.test(name) ? name : 'unknown';
 }
 
 /** Cuts a stream of PNG files apart: a file is its signature and chunks (length, type, data, checksum) up to IEND. */

@@ -1,4 +1,5 @@
 import type { ErrorJson } from '../../errors.ts';
+import type { RemarkKind } from '../../image/container/remark.ts';
 import { statistics } from '../../image/statistics/statistics.ts';
 import type { Reason } from '../../profile/reasons.ts';
 import type { Verdict } from '../../profile/verdict.ts';
@@ -40,6 +41,11 @@ const rowColumns: readonly RowColumn[] = [
   { name: 'format', type: 'STRING', ofVerdict: ({ image }) => image.format },
   { name: 'width', type: 'INT32', ofVerdict: ({ image }) => image.width },
   { name: 'height', type: 'INT32', ofVerdict: ({ image }) => image.height },
+  {
+    name: 'remarks',
+    type: 'STRING',
+    ofVerdict: ({ image }) => (image.remarks ?? []).map(({ kind }) => kind).join(' ') || null,
+  },
   ...statistics.map(
     ({ name }): RowColumn => ({ name, type: 'DOUBLE', ofVerdict: (verdict) => verdict.statistics[name] }),
   ),
@@ -94,7 +100,13 @@ export function csvCell(cell: string | number | boolean): string {
 
 /** What is counted of a row. */
 export type RowCount =
-  | { path: string; verdict: Verdict['verdict']; reasons: Pick<Reason, 'statistic' | 'direction'>[] }
+  | {
+      path: string;
+      verdict: Verdict['verdict'];
+      reasons: Pick<Reason, 'statistic' | 'direction'>[];
+      /** Kinds of remarks; absent where there are none. */
+      remarks?: RemarkKind[];
+    }
   | { path: string; error: ErrorJson };
 
 /** A row as a line of UTF-8, and the little of it that is counted: all that needs to leave the thread that judged the image. */
@@ -109,7 +121,11 @@ export function writeRow(format: RowFormat, row: Row): WrittenRow {
   const line = encoder.encode(formatRow(format, row));
   const { path } = row;
   if ('error' in row) return { line, count: { path, error: row.error } };
-  const { verdict, reasons } = row;
+  const { verdict, reasons, image } = row;
   const counted = reasons.slice(0, 1).map(({ statistic, direction }) => ({ statistic, direction }));
-  return { line, count: { path, verdict, reasons: verdict === 'pass' ? [] : counted } };
+  const remarks = image.remarks.map(({ kind }) => kind);
+  return {
+    line,
+    count: { path, verdict, reasons: verdict === 'pass' ? [] : counted, ...(remarks.length > 0 && { remarks }) },
+  };
 }

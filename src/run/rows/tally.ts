@@ -1,3 +1,4 @@
+import type { RemarkKind } from '../../image/container/remark.ts';
 import { statistics } from '../../image/statistics/statistics.ts';
 import { propertyLabel, type Reason } from '../../profile/reasons.ts';
 import type { Verdict } from '../../profile/verdict.ts';
@@ -21,6 +22,8 @@ export interface TallyCounts {
   reasons: { statistic: string; direction: Reason['direction']; count: number; text: string }[];
   /** By code, most frequent first, with the first file that had it. */
   errors: { code: string; count: number; example: string }[];
+  /** Images with each kind of remark, most frequent first, with the first that had it. Absent where there are none. */
+  remarks?: { kind: RemarkKind; count: number; example: string }[];
 }
 
 export function createTally(): Tally {
@@ -29,6 +32,12 @@ export function createTally(): Tally {
   const verdicts: Record<Verdict['verdict'], number> = { pass: 0, warn: 0, block: 0 };
   const reasons = new Map<string, { statistic: string; direction: Reason['direction']; count: number; text: string }>();
   const errors = new Map<string, { code: string; count: number; example: string }>();
+  const remarks = new Map<RemarkKind, { kind: RemarkKind; count: number; example: string }>();
+  const addRemark = (added: NonNullable<TallyCounts['remarks']>[number]) => {
+    const entry = remarks.get(added.kind);
+    if (entry) entry.count += added.count;
+    else remarks.set(added.kind, { ...added });
+  };
   const addError = (added: TallyCounts['errors'][number]) => {
     const entry = errors.get(added.code);
     if (entry) entry.count += added.count;
@@ -56,6 +65,7 @@ export function createTally(): Tally {
         return;
       }
       verdicts[row.verdict]++;
+      for (const kind of row.remarks ?? []) addRemark({ kind, count: 1, example: row.path });
       const [first] = row.reasons;
       if (row.verdict === 'pass' || !first) return;
       const { statistic, direction } = first;
@@ -67,6 +77,7 @@ export function createTally(): Tally {
       for (const verdict of ['pass', 'warn', 'block'] as const) verdicts[verdict] += counts.verdicts[verdict];
       counts.errors.forEach(addError);
       counts.reasons.forEach(addReason);
+      counts.remarks?.forEach(addRemark);
     },
     toJSON() {
       return {
@@ -75,6 +86,7 @@ export function createTally(): Tally {
         verdicts: { ...verdicts },
         reasons: [...reasons.values()].sort(byCount),
         errors: [...errors.values()].sort(byCount),
+        ...(remarks.size > 0 && { remarks: [...remarks.values()].sort(byCount) }),
       };
     },
   };

@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import { errorTable } from '../../errors.ts';
+import { type RemarkKind, remarkMeanings } from '../../image/container/remark.ts';
 
 const shareSchema = (description: string) => Type.Number({ minimum: 0, maximum: 1, description });
 
@@ -19,7 +20,13 @@ const containerSchema = Type.Object(
     trailingBytes: Type.Integer({ description: 'Bytes after the end of the image.' }),
     bytes: Type.Integer(),
     bytesPerPixel: Type.Number(),
-    fingerprint: Type.String({ description: 'Names the encoder and its setting.' }),
+    codedBytes: Type.Integer({ description: 'Bytes of coded picture data, metadata and tables not counted.' }),
+    fingerprint: Type.String({
+      description: 'Names what the encoder does to pixels: process, precision, sampling, quantisation tables.',
+    }),
+    wrapping: Type.Array(Type.String(), {
+      description: 'Metadata, order of segments, Huffman tables: what does not reach the pixels.',
+    }),
     jpeg: Type.Optional(
       Type.Object(
         {
@@ -28,7 +35,6 @@ const containerSchema = Type.Object(
           standardTables: Type.Boolean(),
           chromaSubsampling: Type.String(),
           arithmetic: Type.Boolean(),
-          oddHeader: Type.Boolean(),
         },
         { additionalProperties: true },
       ),
@@ -133,6 +139,14 @@ export const verdictSchema = Type.Object(
         sha256: Type.String(),
         hash: Type.String({ description: '64-bit difference hash of the pixels, in hexadecimal.' }),
         container: Type.Optional(containerSchema),
+        remarks: Type.Array(
+          Type.Object({
+            kind: Type.Enum(Object.keys(remarkMeanings) as RemarkKind[], { description: 'Stable: match on this.' }),
+            text: Type.String({ description: 'In words, for people.' }),
+          }),
+          { description: 'Oddities of the file that lose no pixel: never the cause of a verdict or a refusal.' },
+        ),
+        codec: Type.Optional(Type.String({ description: 'Of the video that the frame was taken from.' })),
         history: Type.Optional(historySchema),
       },
       { additionalProperties: true },

@@ -181,16 +181,25 @@ describe('JPEG headers', () => {
     expect(catchCode(jpegSkeleton(64, 64, 5))).toBe('IMAGE_UNSUPPORTED');
   });
 
-  test('what libjpeg warns of in a header is told', () => {
-    const isOdd = (bytes: Buffer) => readContainer(bytes).jpeg!.oddHeader;
+  test('what libjpeg warns of in a header is a remark', () => {
+    const remarks = (bytes: Buffer) => readContainer(bytes).remarks.map(({ kind }) => kind);
     const spectral = jpegSkeleton(64, 64);
     const scan = findJpegMarker(spectral, 0xda);
     spectral[scan + 2 + spectral.readUInt16BE(scan + 2) - 2] = 0;
-    expect([isOdd(jpegSkeleton(64, 64)), isOdd(spectral)]).toEqual([false, true]);
+    expect([remarks(jpegSkeleton(64, 64)), remarks(spectral)]).toEqual([[], ['oddScanHeader']]);
     const transforms = (components: number) =>
-      [0, 1, 2, 3].map((transform) => isOdd(withJpegSegments(jpegSkeleton(64, 64, components), adobe(transform))));
-    expect(transforms(3)).toEqual([false, false, true, true]);
-    expect(transforms(4)).toEqual([false, true, false, true]);
+      [0, 1, 2, 3].map((transform) => remarks(withJpegSegments(jpegSkeleton(64, 64, components), adobe(transform))));
+    expect(transforms(3)).toEqual([[], [], ['oddAdobeTransform'], ['oddAdobeTransform']]);
+    expect(transforms(4)).toEqual([[], ['oddAdobeTransform'], [], ['oddAdobeTransform']]);
+    const jfif = (major: number) =>
+      jpegSegment(0xe0, Buffer.from(`JFIF\0${String.fromCharCode(major)}\x02\0\0\x01\0\x01\0\0`, 'latin1'));
+    const versions = [0, 1, 2, 255].map((major) => remarks(withJpegSegments(jpegSkeleton(64, 64), jfif(major))));
+    expect(versions).toEqual([['oddJfifVersion'], [], ['oddJfifVersion'], ['oddJfifVersion']]);
+    expect(remarks(withJpegSegments(jpegSkeleton(64, 64), jpegSegment(0xfe), Buffer.from([7, 7])))).toEqual([
+      'extraneousBytes',
+    ]);
+    expect(remarks(jpegSkeleton(64, 64).subarray(0, -2))).toEqual(['endMissing']);
+    expect(remarks(Buffer.concat([jpegSkeleton(64, 64), Buffer.from('x')]))).toEqual(['trailingBytes']);
   });
 
   test('12 bit and arithmetic coding are reported, lossless and hierarchical are not supported', () => {
@@ -374,23 +383,18 @@ describe('WebP', () => {
 });
 
 describe('fingerprint', () => {
-  // Every encoder setting here writes other tables, sampling, markers or chunks than the rest.
+  // What each setting does to pixels is another process, depth, sampling or table; the rest is wrapping.
   const settings: Record<string, (image: Sharp) => Sharp> = {
     'jpeg 80': (image) => image.jpeg({ quality: 80 }),
     'jpeg 81': (image) => image.jpeg({ quality: 81 }),
     'jpeg 80 4:4:4': (image) => image.jpeg({ quality: 80, chromaSubsampling: '4:4:4' }),
     'jpeg 80 progressive': (image) => image.jpeg({ quality: 80, progressive: true }),
-    'jpeg 80 standard Huffman tables': (image) => image.jpeg({ quality: 80, optimiseCoding: false }),
     'jpeg 80 mozjpeg': (image) => image.jpeg({ quality: 80, mozjpeg: true }),
-    'jpeg 80 with EXIF': (image) => image.withMetadata({ orientation: 3 }).jpeg({ quality: 80 }),
     'jpeg 80 grey': (image) => image.toColourspace('b-w').jpeg({ quality: 80 }),
     png: (image) => image.png(),
-    'png level 1': (image) => image.png({ compressionLevel: 1 }),
-    'png interlaced': (image) => image.png({ progressive: true }),
     'png 16 bit': (image) => image.toColourspace('rgb16').png(),
     'webp lossy': (image) => image.webp(),
     'webp lossless': (image) => image.webp({ lossless: true }),
-    'webp with alpha': (image) => image.ensureAlpha(0.5).webp(),
   };
   const contents = [picture(64, 48, 1), picture(640, 360, 2), picture(133, 411, 3)];
   const flat = sharp({ create: { width: 200, height: 100, channels: 3, background: '#808080' } });
@@ -401,6 +405,7 @@ describe('fingerprint', () => {
       const files = await Promise.all([...contents, flat].map((image) => encode(image.clone()).toBuffer()));
       const fingerprints = new Set(files.map((bytes) => readContainer(bytes).fingerprint));
       expect([name, fingerprints.size]).toEqual([name, 1]);
+      expect([name, new Set(files.map((bytes) => readContainer(bytes).wrapping.join())).size]).toEqual([name, 1]);
       const [fingerprint] = fingerprints;
       expect(fingerprint).toMatch(/^[0-9a-f]{16}$/);
       expect(seen.get(fingerprint!)).toBeUndefined();
@@ -413,13 +418,50 @@ describe('fingerprint', () => {
     expect(new Set(files.map((bytes) => readContainer(bytes).fingerprint)).size).toBe(100);
   });
 
-  test('does not depend on how much metadata there is', async () => {
+  test('is that of the same picture, however it is wrapped', async () => {
+    const jpeg = await small.clone().jpeg({ quality: 80 }).toBuffer();
+    const at = findJpegMarker(jpeg, 0xdb);
+    const frame = findJpegMarker(jpeg, 0xc0);
+    const tables = findJpegMarker(jpeg, 0xc4);
+    const scan = findJpegMarker(jpeg, 0xda);
+    const part = (from: number, to?: number) => jpeg.subarray(from, to);
+    const wrapped: Record<string, Buffer> = {
+      EXIF: withJpegSegments(jpeg, exifSegment(tiffOrientation(1))),
+      XMP: withJpegSegments(jpeg, jpegSegment(0xe1, Buffer.from('http://ns.adobe.com/xap/1.0/\0<x/>'))),
+      ICC: withJpegSegments(jpeg, jpegSegment(0xe2, Buffer.from('ICC_PROFILE\0\x01\x01'))),
+      comment: withJpegSegments(jpeg, jpegSegment(0xfe, Buffer.from('a comment'))),
+      APP4: withJpegSegments(jpeg, jpegSegment(0xe4, Buffer.from('of a maker'))),
+      JFIF: withJpegSegments(jpeg, jpegSegment(0xe0, Buffer.from('JFIF\0\x01\x02\0\0\x01\0\x01\0\0', 'latin1'))),
+      'other order': Buffer.concat([part(0, at), part(frame, tables), part(at, frame), part(tables)]),
+      'Huffman tables first': Buffer.concat([part(0, at), part(tables, scan), part(at, tables), part(scan)]),
+      'usual Huffman tables': await small.clone().jpeg({ quality: 80, optimiseCoding: false }).toBuffer(),
+      'no end': part(0, -2),
+    };
+    const own = readContainer(jpeg);
+    for (const [name, bytes] of Object.entries(wrapped)) {
+      const { fingerprint, wrapping, codedBytes } = readContainer(bytes);
+      expect([name, fingerprint]).toEqual([name, own.fingerprint]);
+      expect([name, wrapping.join()]).not.toEqual([name, own.wrapping.join()]);
+      if (name !== 'usual Huffman tables') expect([name, codedBytes]).toEqual([name, own.codedBytes]);
+    }
+    const png = await small.clone().png().toBuffer();
+    for (const bytes of [
+      withPngChunks(png, pngChunk('tEXt', Buffer.from('a\0b'))),
+      await small.clone().png({ compressionLevel: 1 }).toBuffer(),
+      await small.clone().png({ progressive: true }).toBuffer(),
+    ]) {
+      expect(readContainer(bytes).fingerprint).toBe(readContainer(png).fingerprint);
+      expect(readContainer(bytes).wrapping).not.toEqual(readContainer(png).wrapping);
+    }
+  });
+
+  test('how it is wrapped does not depend on how much metadata there is', async () => {
     const jpeg = await small.clone().jpeg().toBuffer();
     const comment = (text: string) => jpegSegment(0xfe, Buffer.from(text));
     const one = readContainer(withJpegSegments(jpeg, comment('a')));
     const three = readContainer(withJpegSegments(jpeg, comment('b'), comment('cd'), comment('')));
-    expect(three.fingerprint).toBe(one.fingerprint);
-    expect(readContainer(jpeg).fingerprint).not.toBe(one.fingerprint);
+    expect(three.wrapping).toEqual(one.wrapping);
+    expect(readContainer(jpeg).wrapping).not.toEqual(one.wrapping);
   });
 });
 
@@ -453,7 +495,8 @@ describe('any bytes', () => {
     for (const file of await files) {
       for (let length = 0; length < file.length; length++) {
         // The view ends early, the memory behind it goes on with the right bytes.
-        expect(catchCode(file.subarray(0, length))).not.toBe('read');
+        const part = file.subarray(0, length);
+        if (catchCode(part) === 'read') expect(readContainer(part).remarks).toMatchObject([{ kind: 'endMissing' }]);
       }
       expect(catchCode(file)).toBe('read');
     }

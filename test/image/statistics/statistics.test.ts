@@ -81,8 +81,12 @@ describe('the table', () => {
 
   it('takes quality and size from the container', () => {
     const jpeg = { quality: 85, tables: [] as number[][] };
-    const source = { bytesPerPixel: 0.25, jpeg } as unknown as Container;
-    expect(numbers(scene(16, 16, 1), source)).toMatchObject({ jpegQuality: 85, bytesPerPixel: 0.25 });
+    const source = { bytesPerPixel: 0.25, codedBytes: 51, width: 16, height: 16, jpeg } as unknown as Container;
+    expect(numbers(scene(16, 16, 1), source)).toMatchObject({
+      jpegQuality: 85,
+      bytesPerPixel: 0.25,
+      codedBytesPerPixel: 51 / 256,
+    });
   });
 });
 

@@ -110,8 +110,9 @@ describe('openItems', () => {
     }
     const items = await openItems([video], { ...options, maxBytes: 1e6, fps: 2 });
     const seen: string[] = [];
-    for await (const { name, read } of items) {
+    for await (const { name, codec, read } of items) {
       seen.push(name.replace(`${video}/`, ''));
+      expect(codec).toMatch(/^(h264|mpeg4)$/);
       const { format, width, height } = await sharp(await read?.()).metadata();
       expect({ format, width, height }).toEqual({ format: 'png', width: 64, height: 48 });
     }

@@ -31,7 +31,7 @@ function makeRows(count: number): Row[] {
       statistics: Object.fromEntries(
         statistics.map(({ name }, k) => [name, (i + k) % 11 === 0 ? null : Math.sqrt(i * 31 + k) - 5]),
       ),
-      image: { format: 'jpeg', width: 480 + i, height: 270, bytes: 1000, sha256: 'ab', hash: '0' },
+      image: { format: 'jpeg', width: 480 + i, height: 270, bytes: 1000, sha256: 'ab', hash: '0', remarks: [] },
       profile: { name: 'p', sha256: 'cd' },
     } as Row;
   });
