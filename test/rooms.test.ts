@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { expect, it } from 'vitest';
 import { findArrows, readImports, rooms } from '../scripts/rooms.ts';
@@ -43,6 +43,19 @@ it('the picture leaves out an arrow only where a longer way says the same', () =
   const drawn = Object.fromEntries([...findArrows(some)].filter(([, targets]) => targets.length > 0));
   expect(drawn).toEqual({ image: ['core'], profile: ['image'], cli: ['core'] });
   expect(findArrows(new Map()).get('cli')).toEqual(none);
+});
+
+it('the architecture names every room in order with its sentence, and no path that is not there', () => {
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| `(\w+)` \| (.*) \|$/gm)].map(([, name, sentence]) => ({ name, sentence }));
+  expect(rows).toEqual(rooms);
+  const named = [page, readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8')].flatMap((text) =>
+    [...text.matchAll(/`((?:src|test|scripts|docs)\/[\w./-]*)`/g)].map(([, path]) => path),
+  );
+  expect(named.length).toBeGreaterThan(20);
+  expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+  const asked = page.split('## Where do I put X?')[1].matchAll(/^\| an? .* \| .+ \|$/gm);
+  expect([...asked].length).toBeGreaterThanOrEqual(10);
 });
 
 it('scripts and benchmarks take from the tests only what stands in test/fixtures', () => {
