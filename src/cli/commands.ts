@@ -61,13 +61,14 @@ export const commandTable: readonly CommandEntry[] = [
     name: 'check',
     summary: 'does this data set match the reference? For CI: exit status 0 or 1',
     group: groups.many,
-    common: ['--profile', '--max-block', '--max-warn', '--max-distance', '--format'],
+    common: ['--profile', '--max-block', '--max-warn', '--max-failed', '--max-distance', '--format', '--manifest'],
     load: async () => (await import('./check.ts')).checkCommand(),
   },
   {
     name: 'drift',
     summary: 'replay recorded images or score rows: when would each alarm have come?',
     group: groups.many,
+    common: ['--profile', '--source-pattern', '--every', '--interval', '--manifest'],
     load: async () => (await import('./drift.ts')).driftCommand(),
   },
   {

@@ -106,7 +106,7 @@ function isCommon(option: Option, { common }: CommandEntry): boolean {
 }
 
 function countHidden(command: Command, entry: CommandEntry, { isWhole }: Asked): number {
-  return isWhole ? 0 : command.options.filter((option) => !isCommon(option, entry)).length;
+  return isWhole ? 0 : command.options.filter((option) => !option.hidden && !isCommon(option, entry)).length;
 }
 
 /** The options that help shows. Where no help is asked for, this is what mistyped options are compared with. */

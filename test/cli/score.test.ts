@@ -1,9 +1,19 @@
 import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { loadProfile } from '../../src/profile/file.ts';
+import { openJob } from '../../src/run/rows/job.ts';
 import type { Row } from '../../src/run/rows/row.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
 import { main, type Run, readError, stopline } from '../fixtures/cli.ts';
@@ -180,7 +190,8 @@ describe('stopline score', () => {
     const { code, stderr } = await stopline(args, {
       onSpawn(child) {
         const watcher = watch(folder, (_, name) => {
-          if (name !== 'interrupted.jsonl.job-wal') return;
+          // Beyond the tables themselves it holds the first rows; a run without any leaves no job.
+          if (name !== 'interrupted.jsonl.job-wal' || statSync(at(name)).size < 100_000) return;
           watcher.close();
           child.kill('SIGINT');
         });
@@ -269,4 +280,19 @@ describe('stopline score refuses, and leaves no file', () => {
     mkdirSync(at('empty'), { recursive: true });
     return at('empty');
   }
+});
+
+describe('a run that fails before its first row', () => {
+  it('leaves nothing in the way of the next', async () => {
+    const out = at('failed.jsonl');
+    const args = ['score', 's3://footage/', '--s3-endpoint', 'http://127.0.0.1:1', '--profile', plain];
+    const env = { AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x', AWS_REGION: 'us-east-1' };
+    const run = await stopline([...args, '--out', out], { env });
+    expect(run.code, run.stderr).toBe(75);
+    expect(readdirSync(folder).filter((name) => name.startsWith('failed'))).toEqual([]);
+    // Nor does the job of one that was killed before its first row.
+    openJob(`${out}.job`, { Profile: 'another' }, false).close();
+    const next = await stopline(['score', at('incoming', 'b'), '--profile', plain, '--out', out]);
+    expect(next.code, next.stderr).toBe(0);
+  }, 120_000);
 });
