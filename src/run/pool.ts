@@ -293,13 +293,16 @@ class ImagePool implements Pool {
   }
 }
 
-/** What a worker takes beside its images and models: Node, the libraries, the Profile. */
-const workerBytes = 512 * 1024 * 1024;
 /**
- * Most bytes that a decoder and the steps behind it hold for a pixel. Measured: 17 for a WebP with alpha, which is decoded whole,
- * 14 for an interlaced PNG of 16 bits; the rest is for what else may be at work.
+ * What a worker takes beside its images and models: Node, the libraries, the Profile. Node alone counts with 640 MB, most of
+ * which it only reserves.
  */
-const bytesPerPixel = 32;
+const workerBytes = 1024 * 1024 * 1024;
+/**
+ * Most bytes that a decoder and the steps behind it hold for a pixel. Measured: 20 for a lossless WebP of 40 megapixels with alpha,
+ * 19 for a WebP with loss, 18 for an interlaced PNG of 16 bits, 9 for a progressive JPEG.
+ */
+const bytesPerPixel = 24;
 /** ONNX Runtime holds the file, the graph made of it, its weights, and the weights packed for the processor. */
 const copiesOfModel = 6;
 
