@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import type { TSchema } from 'typebox';
 import Value from 'typebox/value';
 import { StoplineError } from './errors.ts';
@@ -270,6 +272,19 @@ export function listConfig({
   return Object.fromEntries(
     settings.map(({ key }) => [key, { value: showValue(key, config[key]) ?? null, source: sources[key] }]),
   );
+}
+
+/**
+ * The folder in which measurements are kept: the one that is asked for, or where the system keeps such things for a user.
+ * @returns undefined where none is wanted
+ */
+export function readCacheFolder(asked: string | false | undefined): string | undefined {
+  if (asked === false) return undefined;
+  if (asked !== undefined) return asked;
+  const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
+  if (XDG_CACHE_HOME) return join(XDG_CACHE_HOME, 'stopline');
+  if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'stopline', 'cache');
+  return join(homedir(), ...(process.platform === 'darwin' ? ['Library', 'Caches'] : ['.cache']), 'stopline');
 }
 
 /** What the environment tells libuv and the C library. These are no settings of Stopline, but `stopline doctor` shows them. */

@@ -1,23 +1,22 @@
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
-import { loadConfig } from '../config.ts';
-import { StoplineError } from '../errors.ts';
-import { type FitResult, fit } from '../fit/fit.ts';
-import type { FitOptions } from '../fit/options.ts';
+import { loadConfig, readCacheFolder } from '../config.ts';
+import { reviveError, StoplineError } from '../errors.ts';
+import type { FitResult } from '../fit/fit.ts';
+import { type FitOptions, resolveSecondLook } from '../fit/options.ts';
 import type { Outliers } from '../fit/outliers.ts';
-import { fitPer, listSources, sourceRule } from '../fit/percamera.ts';
+import { listSources, sourceRule } from '../fit/percamera.ts';
 import { blindTo } from '../fit/power.ts';
-import { measurePart } from '../fit/shards.ts';
 import { describeProfile, type Profile } from '../profile/description.ts';
 import { saveProfile } from '../profile/file.ts';
 import type { Shard } from '../run/inputs/item.ts';
-import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
-import { interruptible } from './interrupt.ts';
+import type { FitPlan } from './fitclock.ts';
+import { runFitTask } from './fitthread.ts';
+import { type InputFlags, inputOptions, pathsHelp, tellLeftOut } from './inputs.ts';
 import { addSimulations, numberOption, settingOption, shareOption } from './options.ts';
 import { checkWritable, makeFolder } from './output.ts';
-import { startStages } from './progress.ts';
-import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
+import { commandLine, count, note, percent, print, printable, printJson, styled, table } from './terminal.ts';
 
 interface FitFlags extends InputFlags {
   out: string;
@@ -36,6 +35,8 @@ interface FitFlags extends InputFlags {
   device?: string;
   keepPaths?: boolean;
   ordered?: boolean;
+  /** A folder, or false for none. */
+  cache?: string | false;
   json?: boolean;
 }
 
@@ -91,6 +92,11 @@ export function fitCommand(): Command {
   );
   for (const option of inputOptions()) command.addOption(option);
   return command
+    .option(
+      '--cache <DIR>',
+      'folder that keeps measurements, at most 1 GB, so that a fit of the same images need not measure them again (default: one of the user)',
+    )
+    .option('--no-cache', 'keep no measurements, and use none')
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
@@ -119,30 +125,33 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   const falseAlarmRate = { warn, block };
   const choices = { name, seed, groupBy, simulations, power, example, model, classifier, keepPaths, ordered };
   const options = { paths, threads, device, falseAlarmRate, ...choices };
+  const cache = readCacheFolder(flags.cache);
   if (flags.profilePer !== undefined) {
     for (const flag of ['manifest', 'shard'] as const) {
       if (flags[flag] === undefined) continue;
       throw new StoplineError('OPTION_INVALID', `Expected --profile-per without --${flag} but received both.`);
     }
-    return runFitPer(options, flags.profilePer, flags);
+    return runFitPer(options, { ...flags, per: flags.profilePer, cache });
   }
   await checkWritable(flags.out);
-  const { items, shard, store } = await openInputs(paths, flags, config);
-  const progress = fitProgress();
-  const onProgress: FitOptions['onProgress'] = (state) => progress.update(state);
-  if (shard) {
-    const part = await interruptible((signal) =>
-      measurePart({ ...options, items, shard, onProgress, signal }, flags.out, store),
-    ).finally(() => progress.stop());
-    if (flags.json) printJson({ file: flags.out, shard, ...part });
-    else print(partSummary(part, flags.out, shard));
-    return tellLeftOut(items, flags);
+  const { manifest, pathColumn, delimiter, follow, fps, shard } = flags;
+  const inputs: InputFlags = { manifest, pathColumn, delimiter, follow, fps, shard };
+  if (shard !== undefined) {
+    const plan = { simulations: 0, power: 0, threads };
+    const task = { kind: 'part', options, inputs, config, out: flags.out, cache } as const;
+    const { leftOut, ...part } = await runFitTask(task, plan);
+    if (flags.json) printJson({ file: flags.out, ...part });
+    else print(partSummary(part, flags.out, part.shard));
+    return tellLeftOut({ leftOut }, flags);
   }
-  const result = await interruptible((signal) => fit({ ...options, items, onProgress, signal })).finally(() =>
-    progress.stop(),
-  );
+  const { leftOut, ...result } = await runFitTask({ kind: 'fit', options, inputs, config, cache }, planFit(options));
   await writeProfile(result, flags);
-  tellLeftOut(items, flags);
+  tellLeftOut({ leftOut }, flags);
+}
+
+/** What is known of a fit before its images are counted. */
+export function planFit(options: { threads: number } & Parameters<typeof resolveSecondLook>[0]): FitPlan {
+  return { ...resolveSecondLook(options), threads: options.threads };
 }
 
 /** @throws {StoplineError} OUTPUT_UNWRITABLE */
@@ -166,31 +175,29 @@ function asJson({ profile, ...rest }: FitResult, file: string) {
 }
 
 /** One Profile a source: each is written when it is there, and a source that cannot be fitted does not stop the others. */
-async function runFitPer(options: FitOptions, per: string, { out, json }: FitFlags): Promise<void> {
-  const rule = sourceRule(per, options.paths);
-  const { sources, unmatched } = await listSources(options.paths, rule);
+async function runFitPer(
+  options: FitOptions & { threads: number },
+  { per, out, json, cache }: { per: string; out: string; json?: boolean; cache: string | undefined },
+): Promise<void> {
+  const { sources, unmatched } = await listSources(options.paths, sourceRule(per, options.paths));
   await makeFolder(out);
   for (const { file } of sources) await checkWritable(join(out, file));
   const answers: unknown[] = [];
-  let progress = fitProgress();
-  const onProgress: FitOptions['onProgress'] = (state) => progress.update(state);
-  await interruptible(async (signal) => {
-    for await (const answer of fitPer({ ...options, onProgress, signal }, sources, rule)) {
-      progress.stop();
-      const { source } = answer;
-      const file = join(out, source.file);
-      if ('error' in answer) {
-        process.exitCode = answer.error.exit;
-        answers.push({ source: source.name, error: answer.error.toJSON() });
-        if (!json) print(styled('red', `${printable(source.name)}: ${printable(failure(answer.error))}`));
-      } else {
-        await saveProfile(answer.result.profile, file);
-        answers.push({ source: source.name, ...asJson(answer.result, file) });
-        if (!json) print(line(source.name, answer.result, file));
-      }
-      progress = fitProgress();
+  for (const source of sources) {
+    note(`${printable(source.name)}:`);
+    const answer = await runFitTask({ kind: 'source', options, per, source, cache }, planFit(options));
+    const file = join(out, source.file);
+    if ('error' in answer) {
+      const error = reviveError(answer.error);
+      process.exitCode = error.exit;
+      answers.push({ source: source.name, error: error.toJSON() });
+      if (!json) print(styled('red', `${printable(source.name)}: ${printable(failure(error))}`));
+    } else {
+      await saveProfile(answer.result.profile, file);
+      answers.push({ source: source.name, ...asJson(answer.result, file) });
+      if (!json) print(line(source.name, answer.result, file));
     }
-  }).finally(() => progress.stop());
+  }
   if (json) return printJson({ folder: out, unmatched, sources: answers });
   if (unmatched > 0) print(styled('yellow', `${count(unmatched, 'image')} of no source: --profile-per does not match`));
 }
@@ -212,12 +219,6 @@ function line(source: string, { profile, skipped, outliers, warnings }: FitResul
   ];
   const notes = warnings.map((warning) => `  ${styled('yellow', 'warning:')} ${printable(warning)}`);
   return [`${styled('bold', printable(source))}: ${facts.join(', ')} -> ${printable(file)}`, ...notes].join('\n');
-}
-
-/** The stages of a fit, as progress bars. */
-export function fitProgress() {
-  const labels = { measure: 'measure', simulate: 'simulate causes', train: 'train', power: 'report power' };
-  return startStages((stage: keyof typeof labels) => [labels[stage], stage === 'train' ? 'model' : 'images']);
 }
 
 /** A line a cause: the share seen at severities 1 to 5, darker for more, so that what is missed stands out. */

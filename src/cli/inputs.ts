@@ -1,9 +1,9 @@
 import { Option } from 'commander';
 import { StoplineError } from '../errors.ts';
 import { noImages } from '../run/inputs/folder.ts';
-import { type Items, parseShard } from '../run/inputs/item.ts';
+import { parseShard } from '../run/inputs/item.ts';
 import { openItems } from '../run/inputs/items.ts';
-import type { LeftOut } from '../run/inputs/leftout.ts';
+import type { LeftOut, LeftOutCount } from '../run/inputs/leftout.ts';
 import { createObjectStore } from '../run/objects.ts';
 import type { Config } from '../settings.ts';
 import { numberOption, settingOption } from './options.ts';
@@ -11,14 +11,14 @@ import { count, note, printable } from './terminal.ts';
 
 /** Which images a command takes, beside the paths it is given. */
 export interface InputFlags {
-  manifest?: string;
-  pathColumn?: string;
-  delimiter?: string;
-  fps?: number;
-  shard?: string;
-  s3Endpoint?: string;
+  manifest?: string | undefined;
+  pathColumn?: string | undefined;
+  delimiter?: string | undefined;
+  fps?: number | undefined;
+  shard?: string | undefined;
+  s3Endpoint?: string | undefined;
   /** False with --no-follow. */
-  follow?: boolean;
+  follow?: boolean | undefined;
   strict?: boolean;
 }
 
@@ -78,18 +78,22 @@ export async function openInputs(
  * Says at the end of a run what it did not look at: how much for each reason, and the first names.
  * @throws {StoplineError} INPUT_LEFT_OUT with --strict
  */
-export function tellLeftOut({ leftOut }: Pick<Items, 'leftOut'>, { strict }: Pick<InputFlags, 'strict'>): void {
-  const lines = describeLeftOut(leftOut);
+export function tellLeftOut(
+  { leftOut }: { leftOut: LeftOut | readonly LeftOutCount[] },
+  { strict }: Pick<InputFlags, 'strict'>,
+): void {
+  const reasons = 'toJSON' in leftOut ? leftOut.toJSON() : leftOut;
+  const total = reasons.reduce((sum, { count: times }) => sum + times, 0);
+  const lines = describeLeftOut(reasons);
   for (const line of lines) note(line);
   if (!strict || lines.length === 0) return;
   throw new StoplineError(
     'INPUT_LEFT_OUT',
-    `Expected with --strict that everything is looked at but ${count(leftOut.count, 'thing was', 'things were')} left out.`,
+    `Expected with --strict that everything is looked at but ${count(total, 'thing was', 'things were')} left out.`,
   );
 }
 
-function describeLeftOut(leftOut: LeftOut): string[] {
-  const reasons = leftOut.toJSON();
+function describeLeftOut(reasons: readonly LeftOutCount[]): string[] {
   if (reasons.length === 0) return [];
   const rows = reasons.map(({ reason, count: times, examples }) => {
     const more = times > examples.length ? ', ...' : '';

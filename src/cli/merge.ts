@@ -2,15 +2,13 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { loadConfig } from '../config.ts';
 import { StoplineError } from '../errors.ts';
-import type { FitOptions } from '../fit/options.ts';
-import { fitParts } from '../fit/shards.ts';
 import type { Rates } from '../profile/description.ts';
 import { createObjectStore, isObjectUrl, type ObjectStore } from '../run/objects.ts';
 import { listParts, mergeRows } from '../run/rows/merge.ts';
 import { replaceFile } from '../run/rows/output.ts';
 import { createTally, type TallyCounts } from '../run/rows/tally.ts';
-import { fitProgress, writeProfile } from './fit.ts';
-import { interruptible } from './interrupt.ts';
+import { planFit, writeProfile } from './fit.ts';
+import { runFitTask } from './fitthread.ts';
 import { settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
 import { commandLine, count, print, printable, printJson } from './terminal.ts';
@@ -52,12 +50,8 @@ async function runMerge(
   if (!isObjectUrl(out)) await checkWritable(out);
   const [first] = parts;
   if (first.endsWith('.stopline-part')) {
-    const progress = fitProgress();
-    const onProgress: FitOptions['onProgress'] = (state) => progress.update(state);
-    const result = await interruptible((signal) =>
-      fitParts(parts, { threads: config.threads, onProgress, signal }),
-    ).finally(() => progress.stop());
-    return writeProfile(result, flags);
+    const options = { threads: config.threads };
+    return writeProfile(await runFitTask({ kind: 'merge', parts, options }, planFit(options)), flags);
   }
   const isList = parts.length === 1 && first.endsWith('.json') && !out.endsWith('.json');
   const listed = isList ? await listParts(first, store) : parts;

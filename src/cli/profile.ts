@@ -1,10 +1,10 @@
 import { Command } from 'commander';
-import { loadConfig } from '../config.ts';
-import { type Acceptance, type AcceptOptions, acceptImages, type Verdicts } from '../fit/accept.ts';
+import { loadConfig, readCacheFolder } from '../config.ts';
+import type { Acceptance, Verdicts } from '../fit/accept.ts';
 import { loadProfile, saveProfile } from '../profile/file.ts';
-import { fitProgress } from './fit.ts';
+import { planFit } from './fit.ts';
+import { runFitTask } from './fitthread.ts';
 import { pathsHelp } from './inputs.ts';
-import { interruptible } from './interrupt.ts';
 import { addSimulations, numberOption, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
 import { signatureCommands } from './signature.ts';
@@ -61,12 +61,10 @@ async function accept(images: string[], flags: AcceptFlags): Promise<void> {
   const { out, dryRun, json, profile: path, ...options } = flags;
   if (!dryRun) await checkWritable(out);
   const profile = await loadProfile(path);
-  const { s3Endpoint } = loadConfig({ flags: { s3Endpoint: options.s3Endpoint } }).config;
-  const progress = fitProgress();
-  const onProgress: AcceptOptions['onProgress'] = (state) => progress.update(state);
-  const acceptance = await interruptible((signal) =>
-    acceptImages({ ...options, s3Endpoint, profile, accepted: images, onProgress, signal }),
-  ).finally(() => progress.stop());
+  const { config } = loadConfig({ flags: { threads: options.threads, s3Endpoint: options.s3Endpoint } });
+  const accepting = { ...options, threads: config.threads, s3Endpoint: config.s3Endpoint, profile, accepted: images };
+  const task = { kind: 'accept', options: accepting, cache: readCacheFolder(undefined) } as const;
+  const acceptance = await runFitTask(task, planFit(accepting));
   const { profile: next, ...difference } = acceptance;
   if (json)
     printJson({ ...difference, profile: { name: next.name, sha256: next.sha256 }, ...(!dryRun && { file: out }) });

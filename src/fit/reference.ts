@@ -187,17 +187,33 @@ export function shortened(path: string, roots: readonly string[]): string {
   return roots.map((root) => relative(dirname(root), path)).find((name) => !name.startsWith('..')) ?? path;
 }
 
+/**
+ * Says before anything is measured what no measurement could change.
+ * @throws {StoplineError} FIT_TOO_FEW_IMAGES
+ */
+export function checkCount(images: number, warn = 0.01): void {
+  if (images >= minImages) return;
+  throw new StoplineError(
+    'FIT_TOO_FEW_IMAGES',
+    `Expected at least ${minImages} distinct images (${countNeeded(warn)} to promise a false-alarm rate of ${warn}) but there are ${images} files. Nothing was measured.`,
+  );
+}
+
+/** With n clean scores no p-value is below 1 / (n + 1). */
+function countNeeded(warn: number): number {
+  return Math.max(minImages, Math.ceil(1 / warn - 1));
+}
+
 /** @throws {StoplineError} FIT_TOO_FEW_IMAGES */
 export function checkSize({ kept, skipped, duplicates }: Reference, warn: number): void {
   if (kept.length >= minImages) return;
-  const needed = Math.max(minImages, Math.ceil(1 / warn - 1));
   const failed =
     skipped.length > 0
       ? ` ${skipped.length} could not be read, the first: ${endSentence(skipped[0].error.message)}`
       : '';
   throw new StoplineError(
     'FIT_TOO_FEW_IMAGES',
-    `Expected at least ${minImages} distinct images (${needed} to promise a false-alarm rate of ${warn}) but received ${kept.length}` +
+    `Expected at least ${minImages} distinct images (${countNeeded(warn)} to promise a false-alarm rate of ${warn}) but received ${kept.length}` +
       `${duplicates > 0 ? ` and ${duplicates} exact copies of them` : ''}.${failed}`,
   );
 }

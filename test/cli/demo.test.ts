@@ -14,7 +14,7 @@ describe('stopline demo', () => {
     const { code, stdout, stderr } = await stopline(['demo', '--frames', '60', '--out', out, '--json']);
     expect(code).toBe(0);
     expect(stderr).toMatch(/^render: 60\/60 frames/m);
-    expect(stderr).toMatch(/^measure: 60\/60 images/m);
+    expect(stderr).toMatch(/^1 of 3, measure: 60\/60 images/m);
     expect(stderr).toMatch(/^service: listening at http:\/\/127\.0\.0\.1:\d+$/m);
 
     const { files, conditions, falseAlarms, gate } = JSON.parse(stdout);

@@ -55,7 +55,7 @@ describe('stopline fit', () => {
   });
 
   it('shows progress on standard error as plain lines, because that is no terminal here', () => {
-    expect(run.stderr).toMatch(/^measure: 63\/63 images \(100 %\), [\d.]+\/s, 2 failed$/m);
+    expect(run.stderr).toMatch(/^1 of \d, measure: 63\/63 images \(100 %\) in \d+ s, 2 failed$/m);
     expect(run.stderr).not.toContain('\u001b');
   });
 
@@ -85,6 +85,77 @@ describe('stopline fit', () => {
     const three = await fitWith('--threads', '3', '--seed', '5');
     expect(three).toEqual(one);
     expect((await fitWith('--seed', '6')).tensors).not.toEqual(one.tensors);
+  });
+
+  it('measures nothing again that it has measured before, and fits the same', async () => {
+    const cache = join(folder, 'cache');
+    const fitOnce = async (...args: string[]) => {
+      const file = join(folder, 'cached.stopline');
+      const common = ['--simulations', '10', '--power', '0', '--cache', cache];
+      const fitted = await stopline(['fit', reference, '--out', file, ...common, ...args]);
+      expect(fitted.code).toBe(0);
+      const { createdAt: _, sha256: __, ...profile } = await loadProfile(file);
+      return { profile, stderr: fitted.stderr };
+    };
+    const first = await fitOnce('--no-cache');
+    expect(existsSync(cache)).toBe(false);
+    expect((await fitOnce()).stderr).not.toMatch(/simulate causes.* known from before/);
+    const again = await fitOnce();
+    expect(again.profile).toEqual(first.profile);
+    expect(again.stderr).toMatch(
+      /^1 of 3, measure: 63\/63 images \(100 %\) in \d+ s, 61 known from before, 2 failed$/m,
+    );
+    expect(again.stderr).toMatch(/^2 of 3, simulate causes: 10\/10 images \(100 %\) in \d+ s, 10 known from before$/m);
+    // Other options, the same measurements.
+    expect((await fitOnce('--seed', '3', '--group-by', 'none')).stderr).toMatch(/61 known from before/);
+  });
+
+  it('answers Ctrl-C at once, and goes on from there', async () => {
+    const cache = join(folder, 'stopped');
+    const args = ['fit', reference, '--out', join(folder, 'stopped.stopline'), '--simulations', '60', '--cache', cache];
+    let askedAt = 0;
+    const stopped = await stopline(args, {
+      onSpawn(child) {
+        child.stderr?.on('data', (text: string) => {
+          if (askedAt > 0 || !text.includes('2 of 4')) return;
+          askedAt = performance.now();
+          child.kill('SIGINT');
+        });
+      },
+    });
+    const seconds = (performance.now() - askedAt) / 1000;
+    expect(stopped.stderr).toMatch(/^stopline: interrupted$/m);
+    // Ended by itself, or, where a network was at work, by the signal.
+    expect([130, null]).toContain(stopped.code);
+    expect(seconds).toBeLessThan(10);
+    expect(existsSync(join(folder, 'stopped.stopline'))).toBe(false);
+    const next = await stopline([...args, '--power', '0', '--simulations', '10']);
+    expect(next.code).toBe(0);
+    expect(next.stderr).toMatch(/measure: .* 61 known from before/);
+  });
+
+  it('says how long it will take, and what would be faster', async () => {
+    const many = join(folder, 'many');
+    mkdirSync(many);
+    const bytes = await jpegFrame(1);
+    for (let i = 0; i < 200; i++) writeFileSync(join(many, `${i}.jpg`), bytes);
+    const { stderr, stdout } = await stopline(['fit', many, '--out', join(folder, 'many.stopline'), '--threads', '1']);
+    expect(stderr).toMatch(
+      /^About \d+ (s|min) on 1 thread: measure 200 images, simulate causes on 120, train, report power on 20\.$/m,
+    );
+    expect(stderr).toMatch(/^Faster: --power 0 \(/m);
+    expect(stdout + stderr).not.toMatch(/Infinity|NaN/);
+    const quiet = await stopline(['fit', many, '--out', join(folder, 'many.stopline'), '--quiet']);
+    expect(quiet.stderr).toMatch(/^stopline: STOPLINE_ERR_FIT_TOO_FEW_IMAGES: .*\n$/);
+  });
+
+  it('fits without keeping anything where it cannot', async () => {
+    const { code, stderr } = await stopline([
+      ...['fit', reference, '--out', join(folder, 'nowhere.stopline'), '--simulations', '0', '--power', '0'],
+      ...['--cache', out],
+    ]);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^stopline: warning: measurements are not kept in ".*camera\.stopline": /m);
   });
 
   it('prints the Profile, skipped files and warnings as JSON', async () => {

@@ -5,7 +5,6 @@ import { Command } from 'commander';
 import { loadConfig } from '../../config.ts';
 import { resolveEntry } from '../../core/entry.ts';
 import { type ErrorJson, reviveError, StoplineError } from '../../errors.ts';
-import { fit } from '../../fit/fit.ts';
 import type { Severity } from '../../image/corruptions/corruptions.ts';
 import type { Profile } from '../../profile/description.ts';
 import { saveProfile } from '../../profile/file.ts';
@@ -15,7 +14,7 @@ import { mapOrdered } from '../../run/mapordered.ts';
 import { createTally, type Tally } from '../../run/rows/tally.ts';
 import { createWorkerLine, type WorkerLine } from '../../run/workers/line.ts';
 import { serve } from '../../server/serve.ts';
-import { fitProgress } from '../fit.ts';
+import { runFitTask } from '../fitthread.ts';
 import { interruptible } from '../interrupt.ts';
 import { numberOption } from '../options.ts';
 import { startProgress } from '../progress.ts';
@@ -170,25 +169,22 @@ async function fitCamera(frames: number, signal: AbortSignal): Promise<Profile> 
     } finally {
       rendering.stop();
     }
-    const fitting = fitProgress();
-    try {
-      const onProgress = fitting.update;
+    signal.throwIfAborted();
+    const { config } = loadConfig();
+    const options = {
+      paths: [folder],
+      name: 'demo-camera',
       // Frames are drawn independently, so each is a group of its own; named by its number and not by the temporary folder,
       // which makes the demo the same every time.
-      const split = { groupBy: 'frame-\\d+', seed, falseAlarmRate };
-      const { profile } = await fit({
-        paths: [folder],
-        name: 'demo-camera',
-        ...split,
-        simulations,
-        power: 0,
-        signal,
-        onProgress,
-      });
-      return profile;
-    } finally {
-      fitting.stop();
-    }
+      groupBy: 'frame-\\d+',
+      seed,
+      falseAlarmRate,
+      simulations,
+      power: 0,
+      threads: config.threads,
+    };
+    const { profile } = await runFitTask({ kind: 'fit', options, inputs: {}, config }, options);
+    return profile;
   } finally {
     await renderers.destroy();
     await rm(folder, { recursive: true, force: true });
