@@ -12,7 +12,7 @@ import { chooseFile, type Item } from '../run/inputs/item.ts';
 import { drawCauses } from './causespage.ts';
 import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
 import { numberOption } from './options.ts';
-import { commandLine, count, note, print, printable, table } from './terminal.ts';
+import { commandLine, complain, count, print, printable, printJson, table } from './terminal.ts';
 
 interface Flags extends InputFlags {
   cause?: string;
@@ -21,6 +21,7 @@ interface Flags extends InputFlags {
   seed: number;
   all?: boolean;
   list?: boolean;
+  json?: boolean;
 }
 
 export function corruptCommand(): Command {
@@ -35,7 +36,8 @@ export function corruptCommand(): Command {
     .option('--all', 'draw all causes on one HTML page')
     .option('--out <PATH>', 'a folder for --cause, an HTML file for --all')
     .addOption(numberOption('--seed <N>', 'where drops sit and which way rain falls').default(1))
-    .option('--list', 'list the causes and end');
+    .option('--list', 'list the causes and end')
+    .option('--json', 'print the causes, or what was written, as JSON');
   for (const option of inputOptions({ shard: false })) command.addOption(option);
   return command
     .addHelpText(
@@ -54,7 +56,9 @@ from image to image.`,
 
 async function runCorrupt(paths: string[], flags: Flags): Promise<void> {
   if (flags.list) {
-    print(table(corruptions.map(({ name, family, meaning }) => [name, family, meaning])));
+    const rows = corruptions.map(({ name, family, meaning }) => ({ name, family, meaning }));
+    if (flags.json) printJson(rows);
+    else print(table(rows.map(({ name, family, meaning }) => [name, family, meaning])));
     return;
   }
   const { cause, out, all } = flags;
@@ -70,8 +74,13 @@ async function runCorrupt(paths: string[], flags: Flags): Promise<void> {
   if (!Number.isSafeInteger(flags.seed)) {
     throw new StoplineError('OPTION_INVALID', `Expected a whole number for --seed but received ${flags.seed}.`);
   }
-  if (cause === undefined) await writeCauses(path ?? '', out, severity, flags.seed);
-  else await writeImages(paths, flags, { cause, severity: severity ?? 3, out, seed: flags.seed });
+  if (cause === undefined) {
+    await writeCauses(path ?? '', out, severity, flags.seed);
+    if (flags.json) printJson({ file: out, causes: corruptions.length });
+    else print(`${count(corruptions.length, 'cause')} on ${printable(out)}`);
+    return;
+  }
+  await writeImages(paths, flags, { cause, severity: severity ?? 3, out, seed: flags.seed });
 }
 
 function checkSeverity(value: number): Severity {
@@ -128,7 +137,7 @@ async function writeImages(paths: string[], flags: Flags, simulation: Simulation
       const coded = asStoplineError(error);
       // A single image that cannot be read is the end; one of many is not.
       if (total === 1 || !/_IMAGE_|_INPUT_(UNREADABLE|NOT_FOUND)$/.test(coded.code)) throw coded;
-      note(`stopline: ${coded.code}: ${printable(item.name)}: ${printable(coded.message)}`);
+      complain(`stopline: ${coded.code}: ${printable(item.name)}: ${printable(coded.message)}`);
       process.exitCode = coded.exit;
       skipped++;
     }
@@ -136,8 +145,10 @@ async function writeImages(paths: string[], flags: Flags, simulation: Simulation
   if (written.size === 0) {
     throw new StoplineError('INPUT_NO_IMAGES', `Expected images in "${paths.join('", "')}" but found none to decode.`);
   }
+  if (flags.json) printJson({ folder: out, cause, severity, images: written.size, skipped });
   const left = skipped === 0 ? '' : `, ${skipped} skipped`;
-  print(`${count(written.size, 'image')} with ${cause} at severity ${severity} in ${printable(out)}${left}`);
+  if (!flags.json)
+    print(`${count(written.size, 'image')} with ${cause} at severity ${severity} in ${printable(out)}${left}`);
   tellLeftOut(items, flags);
 }
 
@@ -174,5 +185,4 @@ async function writeCauses(path: string, out: string, severity: Severity | undef
   const severities: readonly Severity[] = severity === undefined ? [1, 3, 5] : [severity];
   const text = await drawCauses(await readFrame(path), { title: basename(path), severities, seed });
   await write(out, Buffer.from(text));
-  print(`${count(corruptions.length, 'cause')} on ${printable(out)}`);
 }

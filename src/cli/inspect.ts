@@ -1,17 +1,21 @@
-import { realpath } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { Command } from 'commander';
+import { hideSecrets } from '../config.ts';
+import { StoplineError } from '../errors.ts';
 import { decode } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { createInspector } from '../profile/inspector.ts';
 import type { Verdict } from '../profile/verdict.ts';
+import { isObjectUrl } from '../run/objects.ts';
 import { judgingOptions } from '../run/pool.ts';
 import { type JudgingFlags, judgingFlags, openJudging } from './options.ts';
 import { beside, picture, showsPictures } from './picture.ts';
 import {
   bytesText,
   commandLine,
-  note,
+  complain,
+  measureWidth,
   percent,
   print,
   printable,
@@ -31,9 +35,9 @@ interface InspectFlags extends JudgingFlags {
 
 export function inspectCommand(): Command {
   const command = new Command('inspect')
-    .description('Prints the verdict on one image, with the reasons in plain words.')
-    .argument('<image>', 'a JPEG, PNG or WebP file')
-    .option('--json', 'print the verdict as JSON, as HTTP and score give it');
+    .description('Prints the verdict on each image, with the reasons in plain words.')
+    .argument('<images...>', 'JPEG, PNG or WebP files; - for one on standard input')
+    .option('--json', 'print the verdict as JSON, as HTTP and score give it; of several images a line each');
   for (const option of judgingFlags({ threads: false })) command.addOption(option);
   return command
     .addHelpText(
@@ -42,24 +46,72 @@ export function inspectCommand(): Command {
 Examples:
   ${commandLine('inspect', 'frame.jpg', '--profile', 'camera.stopline')}
   ${commandLine('inspect', 'frame.jpg', '--profile', 'camera.stopline', '--json')} | jq .reasons[].text
+  curl -sSL https://camera.example/now.jpg | ${commandLine('inspect', '-', '--profile', 'camera.stopline')}
 
-Exit status: 0 pass, 3 warn, 4 block; 2 usage, 65 not an image that can be judged, 66 no such file, 69 a package for its model is missing, 78 bad Profile or another model.`,
+Exit status, of several images the highest: 0 pass, 3 warn, 4 block; 2 usage, 65 not an image that can be judged, 66 no such file, 69 a package for its model is missing, 78 bad Profile or another model.`,
     )
     .action(runInspect);
 }
 
-async function runInspect(path: string, { json, ...flags }: InspectFlags): Promise<void> {
+async function runInspect(paths: string[], { json, ...flags }: InspectFlags): Promise<void> {
   const { config, profile } = await openJudging(flags);
+  for (const path of paths) await checkIsImage(path, config.profile);
   const options = judgingOptions(config);
   const inspector = await createInspector({ ...options, profile });
-  for (const warning of inspector.warnings) note(`stopline: warning: ${printable(warning)}`);
+  for (const warning of inspector.warnings) complain(`stopline: warning: ${printable(warning)}`);
+  let worst = 0;
+  for (const [i, path] of paths.entries()) {
+    try {
+      const bytes = await readInput(path, config.bodyLimit);
+      const verdict = await inspector.inspect(bytes);
+      worst = Math.max(worst, verdictExit[verdict.verdict]);
+      if (json) printJson(paths.length === 1 ? verdict : { path, ...verdict });
+      else {
+        const shown = showsPictures() ? await picture((await decode(bytes, options.limits)).frame) : [];
+        print(`${i > 0 ? '\n' : ''}${describe(verdict, path === '-' ? 'standard input' : path, shown)}`);
+      }
+    } catch (error) {
+      // Of several images a bad one is told like a verdict, and the others are judged.
+      if (paths.length === 1 || !(error instanceof StoplineError)) throw error;
+      worst = Math.max(worst, error.exit);
+      if (json) printJson({ path, error });
+      else complain(`stopline: ${error.code}: ${printable(path)}: ${printable(error.message)}`);
+    }
+  }
+  process.exitCode = worst;
+}
+
+/** Names the command for what is more than an image. @throws {StoplineError} OPTION_INVALID */
+async function checkIsImage(path: string, profile: string): Promise<void> {
+  if (/^https?:\/\//i.test(path)) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected an image file but "${hideSecrets(path)}" is an address. Fetch it first: curl -sSL '${hideSecrets(path)}' | ${commandLine('inspect', '-', '--profile', profile)}`,
+    );
+  }
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory();
+  if (isFolder || isObjectUrl(path) || /[*?]|\.(tar|tgz|tar\.gz|mp4|mkv|mov|avi|webm)$/i.test(path)) {
+    const what = isFolder ? 'a folder' : 'many images';
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected an image file but "${path}" is ${what}. To judge all of them: ${commandLine('score', path, '--profile', profile, '--out', 'verdicts.jsonl')}`,
+    );
+  }
+}
+
+async function readInput(path: string, maxBytes: number): Promise<Uint8Array> {
   // In a folder links are not followed, but a user who names one means the image behind it.
-  const file = await realpath(path).catch(() => path);
-  const bytes = readImage(file, config.bodyLimit);
-  const verdict = await inspector.inspect(bytes);
-  process.exitCode = verdictExit[verdict.verdict];
-  if (json) return printJson(verdict);
-  print(describe(verdict, path, showsPictures() ? await picture((await decode(bytes, options.limits)).frame) : []));
+  if (path !== '-') return readImage(await realpath(path).catch(() => path), maxBytes);
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of process.stdin) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) {
+      throw new StoplineError('IMAGE_TOO_LARGE', `Expected at most ${maxBytes} bytes on standard input but more came.`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 /** @param pictureLines stand beside the table where the terminal is wide enough for both, else above it */
@@ -109,7 +161,15 @@ function describe(verdict: Verdict, path: string, pictureLines: readonly string[
   });
   const header = ['statistic', 'value', 'unit', 'p01', 'reference'.padStart(20), 'p99'];
   const tableLines = rows.length > 0 ? table([header, ...rows], [1, 3]).split('\n') : [];
-  const drawn = beside(tableLines, pictureLines, process.stdout.columns);
+  // A bar that does not fit is worth less than a table that does.
+  const isNarrow = process.stdout.isTTY && Math.max(0, ...tableLines.map(measureWidth)) > process.stdout.columns;
+  const shownLines = isNarrow
+    ? table(
+        [...rows].map((row) => row.filter((_, i) => i !== 4)),
+        [1, 3, 4],
+      ).split('\n')
+    : tableLines;
+  const drawn = beside(shownLines, pictureLines, process.stdout.columns);
   if (drawn.length > 0) lines.push('', ...drawn);
   return lines.join('\n');
 }

@@ -7,7 +7,7 @@ import { StoplineError } from '../errors.ts';
  * Found out before an hour of measuring, not after it.
  * @throws {StoplineError} OUTPUT_UNWRITABLE
  */
-export async function checkWritable(file: string): Promise<void> {
+export async function checkWritable(file: string, platform: NodeJS.Platform = process.platform): Promise<void> {
   try {
     await access(dirname(file), constants.W_OK);
   } catch (cause) {
@@ -18,6 +18,10 @@ export async function checkWritable(file: string): Promise<void> {
   const kind = await stat(file).catch(() => undefined);
   if (kind && !kind.isFile()) {
     throw new StoplineError('OUTPUT_UNWRITABLE', `Expected a file to write but "${file}" is not a regular file.`);
+  }
+  // Elsewhere a read-only file is replaced like any other; Windows refuses, which would be found out when all is done.
+  if (kind && platform === 'win32' && (kind.mode & 0o200) === 0) {
+    throw new StoplineError('OUTPUT_UNWRITABLE', `Expected a file to replace but "${file}" is read-only.`);
   }
 }
 

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
@@ -9,7 +10,7 @@ import type { Profile } from '../profile/description.ts';
 import { noImages } from '../run/inputs/folder.ts';
 import type { Items, Shard } from '../run/inputs/item.ts';
 import { chooseFormat, createColumnTypes, judgeItems, unfinishedItems } from '../run/judgeitems.ts';
-import { isObjectUrl, type ObjectStore } from '../run/objects.ts';
+import { createObjectStore, isObjectUrl, type ObjectStore } from '../run/objects.ts';
 import { createPool, type Pool, poolOptions } from '../run/pool.ts';
 import { type Job, openJob } from '../run/rows/job.ts';
 import { replaceFile, writeRows } from '../run/rows/output.ts';
@@ -24,7 +25,7 @@ import { startProgress } from './progress.ts';
 import { scoreOnQueue } from './queue.ts';
 import { reportWritten, writeRunReport } from './report.ts';
 import { type ScoreFlags, sumUp } from './scoresummary.ts';
-import { commandLine, note, printable } from './terminal.ts';
+import { commandLine, note, print, printable, printJson } from './terminal.ts';
 
 export function scoreCommand(): Command {
   const command = new Command('score')
@@ -71,6 +72,12 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   // Loaded here as well, so that a bad Profile is found before any file is written.
   const { config, profile } = await openJudging(pickSettings(flags));
   if (isQueued) return scoreOnQueue(paths, flags, config, profile);
+  if (flags.resume && (await isFinished(flags.out, config))) {
+    if (flags.json) return printJson({ file: flags.out, finished: true });
+    return print(
+      `${printable(flags.out)} is finished already, so there is nothing to resume. To judge its images anew, leave out --resume.`,
+    );
+  }
   const inputs = await openInputs(paths, flags, config);
   const { items, shard, store } = inputs;
   const startedAt = performance.now();
@@ -205,6 +212,14 @@ class ScoreRun {
       `interrupted after ${job.rows}${most} images; their rows are in ${printable(job.file)}. Go on: the same command with --resume`,
     );
   }
+}
+
+/** Whether the output is there and nothing is left to do for it. */
+async function isFinished(out: string, { s3Endpoint }: Config): Promise<boolean> {
+  if (!isObjectUrl(out)) return existsSync(out) && !existsSync(`${out}.job`);
+  if (existsSync(`${basename(out)}.job`)) return false;
+  for await (const { url } of createObjectStore({ endpoint: s3Endpoint }).list(out)) if (url === out) return true;
+  return false;
 }
 
 /** Found out before anything is judged. @throws {StoplineError} OPTION_INVALID, OUTPUT_UNWRITABLE */

@@ -1,13 +1,13 @@
 import { Command } from 'commander';
-import { describeConfig, loadConfig } from '../config.ts';
+import { describeConfig, hideSecrets, listConfig, loadConfig } from '../config.ts';
 import { StoplineError } from '../errors.ts';
 import { closeOnSignal, serve } from '../server/serve.ts';
-import { type ConfigKey, settings } from '../settings.ts';
+import { type Config, type ConfigKey, settings } from '../settings.ts';
 import { configWithProfile, settingOption } from './options.ts';
-import { commandLine, note, print } from './terminal.ts';
+import { commandLine, note, print, printJson, table } from './terminal.ts';
 
 /** The flags of `serve` are the settings of the schema. */
-type ServeFlags = Partial<Record<ConfigKey, unknown>> & { config?: string; printConfig?: boolean };
+type ServeFlags = Partial<Record<ConfigKey, unknown>> & { config?: string; printConfig?: boolean; json?: boolean };
 
 export function serveCommand(): Command {
   const command = new Command('serve').description(
@@ -18,6 +18,7 @@ export function serveCommand(): Command {
   return command
     .option('--config <FILE>', 'JSON file with settings; defaults < file < environment < options')
     .option('--print-config', 'print the settings in force and where each comes from, and exit')
+    .option('--json', 'print where the service listens, or with --print-config the settings, as JSON')
     .addHelpText(
       'after',
       `
@@ -30,15 +31,35 @@ Exit status: 0 when it was stopped and every request was answered, 75 when reque
     .action(runServe);
 }
 
-async function runServe({ config: file, printConfig, ...flags }: ServeFlags): Promise<void> {
-  if (printConfig) return print(describeConfig(loadConfig({ file, flags })));
+async function runServe({ config: file, printConfig, json, ...flags }: ServeFlags): Promise<void> {
+  if (printConfig) {
+    const loaded = loadConfig({ file, flags });
+    return json ? printJson(listConfig(loaded)) : print(describeConfig(loaded));
+  }
   const { config } = configWithProfile(flags, file);
   const service = await serve(config);
-  note(`stopline: listening at ${service.url} (POST /inspect, API at ${service.url}/docs); stop with Ctrl-C`);
+  if (json) printJson({ url: service.url, dashboard: `${service.url}/`, docs: `${service.url}/docs` });
+  note(describeService(service.url, config));
   if (!(await closeOnSignal(service))) {
     throw new StoplineError(
       'CLOSED',
       `Expected the requests in flight to end within ${config.drainTimeoutMs} ms but some had to be cut off.`,
     );
   }
+}
+
+/** A log gets one line; a person at a terminal is told where to look. */
+function describeService(url: string, { upstream, apiKeys }: Config): string {
+  const first = `stopline: listening at ${url}`;
+  if (!process.stderr.isTTY) return `${first} (POST /inspect, API at ${url}/docs); stop with Ctrl-C`;
+  const key = apiKeys === undefined ? '' : " -H 'authorization: Bearer <key>'";
+  const rows = [
+    ['dashboard', `${url}/`],
+    ['API', `POST ${url}/inspect${upstream === undefined ? '' : `, gate in front of ${hideSecrets(upstream)}`}`],
+    ['API docs', `${url}/docs`],
+    ['metrics', `${url}/metrics`],
+    ['try it', `curl --data-binary @frame.jpg -H 'content-type: image/jpeg'${key} ${url}/inspect`],
+    ['stop', 'Ctrl-C'],
+  ];
+  return `${first}\n${table(rows.map(([name, text]) => [`  ${name}`, text]))}`;
 }

@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { StoplineError } from '../errors.ts';
 
 /** Characters of a path that messages show at its start and at its end. */
@@ -82,4 +83,20 @@ export function describeReason(cause: unknown): string {
     ERR_INVALID_ARG_VALUE: 'it holds a NUL character',
   };
   return known[code ?? ''] ?? (cause instanceof Error ? cause.message : String(cause));
+}
+
+/** What systems say that cannot flush a folder, or not one that may be written but not read. */
+const unsyncable = new Set(['EPERM', 'EACCES', 'EISDIR', 'EINVAL', 'ENOTSUP', 'EBADF']);
+
+/**
+ * Makes a new name in a folder outlast a power cut, where the system can do that: Windows opens no folder, and some network
+ * file systems flush none. The file is there all the same, so that is no reason to fail. A disk that fails is.
+ */
+export async function syncFolder(folder: string, openFolder: typeof open = open): Promise<void> {
+  try {
+    const opened = await openFolder(folder, 'r');
+    await opened.sync().finally(() => opened.close());
+  } catch (error) {
+    if (!unsyncable.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
 }

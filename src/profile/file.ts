@@ -3,6 +3,7 @@ import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Value } from 'typebox/value';
 import { endSentence, StoplineError } from '../errors.ts';
+import { syncFolder } from '../image/file.ts';
 import { checkTensors } from './check.ts';
 import { checksum, Description, type Profile, profileVersion } from './description.ts';
 import { decodeTensors, encodeTensors } from './safetensors.ts';
@@ -99,8 +100,7 @@ export async function saveProfile(profile: Profile, path: string): Promise<void>
       await file.close();
     }
     await rename(temporary, path);
-    const directory = await open(folder, 'r');
-    await directory.sync().finally(() => directory.close());
+    await syncFolder(folder);
   } catch (cause) {
     await unlink(temporary).catch(() => undefined);
     throw new StoplineError(

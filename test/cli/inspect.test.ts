@@ -70,6 +70,49 @@ describe('stopline inspect', () => {
     expect(stdout).toMatch(/^\w+ +[\d.-]+ .*(?:[<o] *\[|\] *[>o])/m);
   });
 
+  it('judges several, also where one is bad, and exits with the highest status', async () => {
+    const args = ['inspect', at('clean.jpg'), at('night.jpg'), at('some.jpg'), '--profile', profile];
+    const { code, stdout } = await stopline(args);
+    expect(code).toBe(4);
+    expect(stdout.match(/^(PASS|BLOCK|WARN) /gm)).toEqual(['PASS ', 'BLOCK ', 'WARN ']);
+    const json = await stopline([...args.slice(0, 2), at('cut.jpg'), ...args.slice(3), '--json']);
+    expect(json.code).toBe(65);
+    const [clean, cut, some] = json.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect([clean.path, clean.verdict, some.verdict]).toEqual([at('clean.jpg'), 'pass', 'warn']);
+    expect(cut).toMatchObject({ path: at('cut.jpg'), error: { code: 'STOPLINE_ERR_IMAGE_TRUNCATED' } });
+  });
+
+  it('judges what comes on standard input', async () => {
+    const run = await stopline(['inspect', '-', '--profile', profile], {
+      onSpawn: (child) => child.stdin?.end(readFileSync(at('night.jpg'))),
+    });
+    expect(run.code).toBe(4);
+    expect(run.stdout).toMatch(/^BLOCK {2}standard input$/m);
+  });
+
+  it.each([
+    [
+      'a folder',
+      'reference',
+      /is a folder\. To judge all of them: .* score .*reference --profile .* --out verdicts\.jsonl/,
+    ],
+    ['an archive', 'frames.tar', /is many images\. To judge all of them: .* score /],
+    ['objects', 's3://bucket/frames/', /is many images\. To judge all of them: .* score /],
+    [
+      'an address',
+      'https://me:s3cret@host/x.jpg',
+      /Fetch it first: curl -sSL 'https:\/\/\*\*\*@host\/x\.jpg' \| .* inspect - /,
+    ],
+  ])('names the command for %s', async (_, name, message) => {
+    const { code, stderr } = await stopline(['inspect', name.includes('://') ? name : at(name), '--profile', profile]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toContain('s3cret');
+  });
+
   it('exits with 3 for an image between the two rates', async () => {
     const { code, stdout } = await stopline(['inspect', at('some.jpg'), '--profile', profile]);
     expect(code).toBe(3);

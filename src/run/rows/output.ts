@@ -3,6 +3,7 @@ import { mkdtemp, open, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { StoplineError } from '../../errors.ts';
+import { syncFolder } from '../../image/file.ts';
 import { isObjectUrl, type ObjectStore } from '../objects.ts';
 import { writeParquet } from './parquet.ts';
 import {
@@ -42,9 +43,9 @@ export async function replaceFile(
   try {
     await unwritable(target, async () => {
       await write(partial);
-      await sync(partial);
+      await syncFile(partial);
       await rename(partial, target);
-      await sync(dirname(target));
+      await syncFolder(dirname(target));
     });
   } catch (error) {
     await rm(partial, { force: true });
@@ -52,8 +53,9 @@ export async function replaceFile(
   }
 }
 
-async function sync(path: string): Promise<void> {
-  const file = await open(path, 'r');
+/** Windows flushes only what is open for writing. */
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r+');
   await file.sync().finally(() => file.close());
 }
 
