@@ -225,7 +225,7 @@ const gateSettings = {
   upstream: Type.Optional(
     Type.String({
       pattern: '^https?://[^/?#]+(/[^?#]*)?$',
-      expects: 'an address such as http://model:8000, without a query',
+      expects: 'an address such as http://127.0.0.1:8000, without a query',
       description: 'Address of the model server that this service is a gate for: what it lets through goes there.',
     }),
   ),
@@ -322,7 +322,7 @@ const alertSettings = {
   alertWebhook: Type.Optional(
     Type.String({
       pattern: '^https?://',
-      expects: 'an address such as https://host or http://host:9000',
+      expects: 'an address such as https://127.0.0.1 or http://127.0.0.1:9000',
       writeOnly: true, // such addresses often hold a token
       description: 'Address that gets a CloudEvent by POST when the alarm of a source begins or ends.',
     }),
@@ -337,7 +337,7 @@ const alertSettings = {
   alertSlack: Type.Optional(
     Type.String({
       pattern: '^https?://',
-      expects: 'an address such as https://host or http://host:9000',
+      expects: 'an address such as https://127.0.0.1 or http://127.0.0.1:9000',
       writeOnly: true,
       description: 'Incoming webhook of Slack, Mattermost or the like that gets the same as text.',
     }),
@@ -345,7 +345,7 @@ const alertSettings = {
   alertmanager: Type.Optional(
     Type.String({
       pattern: '^https?://',
-      expects: 'an address such as https://host or http://host:9000',
+      expects: 'an address such as https://127.0.0.1 or http://127.0.0.1:9000',
       writeOnly: true,
       description: 'Address of an Alertmanager that alarms are pushed to, such as http://127.0.0.1:9093.',
     }),
@@ -415,7 +415,7 @@ const runSettings = {
   s3Endpoint: Type.Optional(
     Type.String({
       pattern: '^https?://',
-      expects: 'an address such as https://host or http://host:9000',
+      expects: 'an address such as https://127.0.0.1 or http://127.0.0.1:9000',
       description: 'Address of the object store behind s3:// URLs, where it is not that of AWS.',
     }),
   ),

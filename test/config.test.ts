@@ -142,7 +142,7 @@ describe('loadConfig', () => {
     ],
     [
       { STOPLINE_UPSTREAM: 'model:8000' },
-      'Expected STOPLINE_UPSTREAM to be an address such as http://model:8000, without a query but received "model:8000".',
+      'Expected STOPLINE_UPSTREAM to be an address such as http://127.0.0.1:8000, without a query but received "model:8000".',
     ],
     [{ STOPLINE_PORT: '' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received "".'],
     [{ STOPLINE_PORT: '1.5' }, 'Expected STOPLINE_PORT to be an integer from 0 to 65535 but received "1.5".'],

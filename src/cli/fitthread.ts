@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { resolveEntry } from '../core/entry.ts';
 import { reviveError, StoplineError } from '../errors.ts';
 import type { FitPlan } from './fitclock.ts';
 import { FitProgress, warnOfCache } from './fitprogress.ts';
@@ -15,9 +16,8 @@ const graceMs = 1000;
  * @throws {Interruption} at once when the user or the system asks to stop
  */
 export async function runFitTask<Task extends FitTask>(task: Task, plan: FitPlan): Promise<FitAnswers[Task['kind']]> {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const readsInput = 'inputs' in task && task.inputs.manifest === '-';
-  const worker = new Worker(new URL(`./fitthread.entry.${extension}`, import.meta.url), {
+  const worker = new Worker(resolveEntry('./fitthread.entry', import.meta.url), {
     workerData: task,
     stdin: readsInput,
   });

@@ -89,8 +89,10 @@ async function checkIsImage(path: string, profile: string): Promise<void> {
       `Expected an image file but "${hideSecrets(path)}" is an address. Fetch it first: curl -sSL '${hideSecrets(path)}' | ${commandLine('inspect', '-', '--profile', profile)}`,
     );
   }
-  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory();
-  if (isFolder || isObjectUrl(path) || /[*?]|\.(tar|tgz|tar\.gz|mp4|mkv|mov|avi|webm)$/i.test(path)) {
+  const kind = await stat(path).catch(() => undefined);
+  const isFolder = kind?.isDirectory();
+  const isPattern = kind === undefined && /[*?]/.test(path);
+  if (isFolder || isPattern || isObjectUrl(path) || /\.(tar|tgz|tar\.gz|mp4|mkv|mov|avi|webm)$/i.test(path)) {
     const what = isFolder ? 'a folder' : 'many images';
     throw new StoplineError(
       'OPTION_INVALID',

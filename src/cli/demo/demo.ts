@@ -14,6 +14,7 @@ import { mapOrdered } from '../../run/mapordered.ts';
 import { createTally, type Tally } from '../../run/rows/tally.ts';
 import { createWorkerLine, type WorkerLine } from '../../run/workers/line.ts';
 import { serve } from '../../server/serve.ts';
+import type { Config } from '../../settings.ts';
 import { runFitTask } from '../fitthread.ts';
 import { interruptible } from '../interrupt.ts';
 import { numberOption } from '../options.ts';
@@ -32,12 +33,14 @@ import {
 } from '../terminal.ts';
 import { type GalleryExample, writeGallery } from './gallery.ts';
 import { throughGate } from './gate.ts';
+import { showLiving } from './living.ts';
 import type { Condition, RenderTask } from './render.entry.ts';
 
 interface DemoFlags {
   out: string;
   frames: number;
   port: number;
+  open?: boolean;
   json?: boolean;
 }
 
@@ -69,10 +72,11 @@ export function demoCommand(): Command {
     .option('-o, --out <DIR>', 'folder for the Profile and the page', 'artifacts/demo')
     .addOption(numberOption('--frames <N>', 'reference frames to render and fit').default(400))
     .addOption(numberOption('--port <N>', 'port of the service; 0 takes a free one').default(0))
+    .option('--open', 'then go on with a living page: three cameras, two of which drift, until Ctrl-C')
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
-      `\nExamples:\n  ${commandLine('demo')}\n  ${commandLine('demo', '--out', '/tmp/demo', '--frames', '1000')}`,
+      `\nExamples:\n  ${commandLine('demo')}\n  ${commandLine('demo', '--open')}\n  ${commandLine('demo', '--out', '/tmp/demo', '--frames', '1000')}`,
     )
     .action(runDemo);
 }
@@ -138,12 +142,23 @@ async function runDemo(flags: DemoFlags): Promise<void> {
   );
   print('Try next:');
   for (const args of [
+    ...(flags.open ? [] : [['demo', '--open']]),
     ['inspect', join(flags.out, 'frames', 'fog-3.jpg'), '--profile', profilePath],
     ['score', join(flags.out, 'frames'), '--profile', profilePath, '--out', '-', '--format', 'csv'],
     ['serve', '--profile', profilePath],
     ['fit', '<your frames>', '--out', 'camera.stopline'],
   ]) {
     print(`  ${commandLine(...args)}`);
+  }
+  if (flags.open) await showCameras(config, flags.frames);
+}
+
+async function showCameras(config: Config, frames: number): Promise<void> {
+  const renderers = startRenderers();
+  try {
+    await showLiving(config, { renderers, seed, first: 2 * frames });
+  } finally {
+    await renderers.destroy();
   }
 }
 
