@@ -44,7 +44,7 @@ function parseJson(text: string): unknown {
 }
 
 /** Hides what an address carries of secrets: the user and password before its host, and tokens in its query. */
-function hideSecrets(address: string): string {
+export function hideSecrets(address: string): string {
   return address
     .replace(/([a-z][a-z0-9+.-]*:\/\/).*@/is, '$1***@')
     .replace(/([?&;][^=&;]*(?:token|key|pass|secret|sig|auth|cred)[^=&;]*=)[^&;#]+/gi, '$1***');

@@ -210,7 +210,7 @@ describe('stopline inspect refuses', () => {
 
   const cases: [string, string, (() => Uint8Array | string) | undefined, number, string][] = [
     ['an image that does not exist', 'none.jpg', undefined, 66, 'INPUT_NOT_FOUND'],
-    ['a folder', 'reference', undefined, 66, 'INPUT_UNREADABLE'],
+    ['a folder', 'reference', undefined, 2, 'OPTION_INVALID'],
     ['a truncated image', 'cut.jpg', undefined, 65, 'IMAGE_TRUNCATED'],
     ['a corrupted image', 'flipped.jpg', undefined, 65, 'IMAGE_'],
     ['an empty image', 'empty.jpg', undefined, 65, 'IMAGE_EMPTY'],
@@ -251,7 +251,7 @@ describe('stopline inspect refuses', () => {
   it('a file name with escape sequences without printing them', async () => {
     const run = await stopline(['inspect', at('\u001b[2J.jpg'), '--profile', profile]);
     expect(run.code).toBe(66);
-    expect(run.stderr).toContain('\ufffd[2J.jpg');
+    expect(run.stderr).toContain('\\x1b[2J.jpg');
     expect(run.stderr).not.toContain('\u001b');
   });
 });
