@@ -1,5 +1,5 @@
 import { SingleBar } from 'cli-progress';
-import { duration, note } from './terminal.ts';
+import { duration, isQuiet, note } from './terminal.ts';
 
 /** Shows on standard error how far a command is, how fast, and how long it will still take. */
 export interface Progress {
@@ -19,10 +19,11 @@ const unknownIntervalMs = 10_000;
  * @param unit what is counted
  */
 export function startProgress(label: string, unit = 'images'): Progress {
+  if (isQuiet()) return { update() {}, stop() {} };
   const startedAt = performance.now();
   const pace = (done: number, total = Number.POSITIVE_INFINITY) => {
     const rate = done / ((performance.now() - startedAt) / 1000);
-    const left = Number.isFinite(total) ? `, ${duration((total - done) / rate)} left` : '';
+    const left = Number.isFinite(total) && rate > 0 ? `, ${duration((total - done) / rate)} left` : '';
     return { rate: rate.toPrecision(3).replace(/\.$/, ''), left };
   };
   if (process.stderr.isTTY) return terminalBar(label, unit, pace);

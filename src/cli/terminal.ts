@@ -29,6 +29,10 @@ export function setQuiet(value: boolean): void {
   quiet = value;
 }
 
+export function isQuiet(): boolean {
+  return quiet;
+}
+
 /** Progress and hints go to standard error, where no program reads them. */
 export function note(text: string): void {
   if (!quiet) complain(text);
