@@ -5,6 +5,7 @@ import { errorTable } from '../src/errors.ts';
 import { corruptions } from '../src/image/corruptions/corruptions.ts';
 import { statistics } from '../src/image/statistics/statistics.ts';
 import { settingGroups, settings } from '../src/settings.ts';
+import { forms } from './faults/forms.ts';
 import { drawRooms } from './rooms.ts';
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
@@ -94,7 +95,21 @@ function settingsPage(): string {
   );
 }
 
+function formsPage(): string {
+  const judged = (images: number) => (images === 0 ? 'no: bypassed or refused, as `onError` says' : `yes: ${images}`);
+  return page(
+    'Forms of requests',
+    'scripts/faults/forms.ts',
+    `The ${forms.length} forms in which images are sent to model servers that are tried at the gate without any setting of a route: each is a test (${code('test/scripts/forms.test.ts')}), which also cuts and changes every one of them.`,
+    table(
+      ['form', 'sent by', 'path', 'judged'],
+      forms.map(({ name, spokenBy, path, images }) => [name, spokenBy, code(path), judged(images)]),
+    ),
+  );
+}
+
 const pages = {
+  'forms.md': formsPage(),
   'statistics.md': statisticsPage(),
   'errors.md': errorsPage(),
   'causes.md': causesPage(),

@@ -24,6 +24,7 @@ const faults: Record<string, () => Promise<{ run(stage: Stage): Promise<Outcome>
   halfclosed: () => import('./faults/halfclosed.ts'),
   smuggling: () => import('./faults/smuggling.ts'),
   types: () => import('./faults/types.ts'),
+  structure: () => import('./faults/structure.ts'),
   connections: () => import('./faults/connections.ts'),
   descriptors: () => import('./faults/descriptors.ts'),
   cameras: () => import('./faults/cameras.ts'),

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { StoplineError } from './errors.ts';
-import { admit, type Passage, passageHeaders, type Report, resolvePolicy } from './gate/admission.ts';
+import { admit, type Passage, passageHeaders, type Report, resolvePolicy, roundRetryAfter } from './gate/admission.ts';
 import { placeText } from './gate/bodies/encodedtext.ts';
 import { openPool } from './gate/gate.ts';
 import { defaultPolicy, type Policy, policyFrom } from './gate/policy.ts';
@@ -92,7 +92,7 @@ async function stopline(app: FastifyInstance, options: StoplineOptions): Promise
     reply.headers(passageHeaders(passage));
     if (action !== 'refuse' || !decision?.error) return;
     const { error } = decision;
-    if (error.status === 503) reply.header('retry-after', Math.max(1, Math.ceil(pool.expectedWaitMs / 1000)));
+    if (error.status === 503) reply.header('retry-after', roundRetryAfter(pool.expectedWaitMs));
     return reply.code(error.status).send(protocols[route.protocol].refusal(error, found?.id));
   });
 }

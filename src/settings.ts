@@ -19,6 +19,9 @@ const tensorSchema = Type.Object(
 
 export type TensorOptions = Static<typeof tensorSchema>;
 
+/** Names of cameras become rows, file names and labels, so they are kept short and plain. */
+export const sourcePattern = /^[\w.:-]{1,128}$/;
+
 /** One path of the upstream and how requests to it are judged. */
 const routeSchema = Type.Object(
   {
@@ -39,7 +42,7 @@ const routeSchema = Type.Object(
     partial: Type.Optional(Type.Boolean()),
     verdictTimeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 600_000 })),
     source: Type.Optional(
-      Type.String({ pattern: '^[\\w.:-]{1,128}$', description: 'Camera of requests that name none.' }),
+      Type.String({ pattern: sourcePattern.source, description: 'Camera of requests that name none.' }),
     ),
   },
   { additionalProperties: false },

@@ -96,6 +96,11 @@ export function resolvePolicy(settings: Policy, route: Route | undefined): Polic
   return { mode, onError, share, partial, verdictTimeoutMs };
 }
 
+/** What `Retry-After` says to a client that should wait so long. */
+export function roundRetryAfter(waitMs: number): number {
+  return Math.max(1, Math.ceil(waitMs / 1000));
+}
+
 /** Reasons named in a header. */
 const maxReasons = 5;
 

@@ -3,6 +3,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import { StoplineError } from '../errors.ts';
+import { roundRetryAfter } from '../gate/admission.ts';
 import { actionOn } from '../gate/policy.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Config } from '../settings.ts';
@@ -91,7 +92,7 @@ export async function buildApp(config: Config, judge: Judge): Promise<FastifyIns
 function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance {
   const answerError = (request: FastifyRequest, reply: FastifyReply, error: unknown) =>
     refuse(request, reply, error, {
-      retryAfterSeconds: Math.max(1, Math.ceil(judge.pool.expectedWaitMs / 1000)),
+      retryAfterSeconds: roundRetryAfter(judge.pool.expectedWaitMs),
       isClosing: state.phase === 'draining',
     });
   const app: FastifyInstance = Fastify({

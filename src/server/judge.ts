@@ -4,6 +4,7 @@ import type { Frame } from '../image/frame.ts';
 import type { Profile } from '../profile/description.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Pool } from '../run/pool.ts';
+import { sourcePattern } from '../settings.ts';
 
 /** One image that was judged, as those who watch a service see it. */
 export interface Judgement {
@@ -137,8 +138,6 @@ export function createRefusingPool(refusal: StoplineError): Pool {
 
 /** Where images belong whose sender names no camera. */
 const defaultSource = 'default';
-/** Names become rows, file names and labels, so they are kept short and plain. */
-export const sourcePattern = /^[\w.:-]{1,128}$/;
 
 /**
  * The camera that a request names: `?source=` or the header that the configuration says.

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { StoplineError } from '../errors.ts';
-import { admit, type Passage, resolvePolicy } from '../gate/admission.ts';
+import { admit, type Passage, resolvePolicy, roundRetryAfter } from '../gate/admission.ts';
 import { protocolRoutes, protocols } from '../gate/protocols/protocols.ts';
 import { createMatcher } from '../gate/routes.ts';
 import type { Config, Route } from '../settings.ts';
@@ -41,7 +41,7 @@ export class RequestGate {
   }
 
   get retryAfterSeconds(): number {
-    return Math.max(1, Math.ceil(this.#parts.judge.pool.expectedWaitMs / 1000));
+    return roundRetryAfter(this.#parts.judge.pool.expectedWaitMs);
   }
 
   /** Reads the body, and gives its room back when the answer has been sent. */

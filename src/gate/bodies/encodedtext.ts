@@ -37,7 +37,7 @@ const opaqueRun = new RegExp(`[A-Za-z0-9+/_-]{${opaqueLength}}`);
 /** Tells what a text is without decoding it whole. */
 export async function sniffText(place: TextPlace): Promise<TextKind> {
   const { bytes, start, end } = place;
-  const head = unescapeText(bytes.toString('latin1', start, Math.min(end, start + headLength)), place.isEscaped);
+  const head = readHead(bytes.toString('latin1', start, Math.min(end, start + headLength)), place.isEscaped);
   if (/^\s*[a-z][a-z0-9+.-]{0,20}:\/\//i.test(head)) return 'address';
   if (/^\s*data:/i.test(head) && !dataUrl.test(head.trimStart())) return 'opaque';
   const letters = head.trimStart().replace(dataUrl, '');
@@ -68,17 +68,32 @@ export async function decodeText({ bytes, start, end, isEscaped }: TextPlace): P
       const last = bytes.lastIndexOf(0x5c, next - 1);
       if (last > next - 6 && last > at) next = bytes[last - 1] === 0x5c && last - 1 > at ? last - 1 : last;
     }
-    reader.push(unescapeText(bytes.toString('latin1', at, next), isEscaped));
+    const piece = bytes.toString('latin1', at, next);
+    const letters = isEscaped ? undoEscapes(piece) : piece;
+    if (letters === undefined) return undefined;
+    reader.push(letters);
     at = next;
     if (at < end) await nextTurn();
   }
   return reader.end();
 }
 
+/** A piece of a text without its escapes; undefined where one of them does not exist, or is cut. */
+function undoEscapes(text: string): string | undefined {
+  try {
+    // Control characters may not stand in JSON, and mean nothing in base64.
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+    return JSON.parse(`"${text.replace(/[\0-\x1f]+/g, '')}"`);
+  } catch {
+    return undefined;
+  }
+}
+
 const escapes: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', f: '\f' };
 
-function unescapeText(text: string, isEscaped: boolean): string {
-  if (!isEscaped || !text.includes('\\')) return text;
+/** The same for the start of a text, which may be cut within an escape. */
+function readHead(text: string, isEscaped: boolean): string {
+  if (!isEscaped) return text;
   return text.replace(/\\(?:u([0-9a-fA-F]{4})|(.))/g, (_, code: string | undefined, letter: string) =>
     code === undefined ? (escapes[letter] ?? letter) : String.fromCharCode(Number.parseInt(code, 16)),
   );

@@ -1,5 +1,6 @@
 import { StoplineError } from '../../errors.ts';
 import { type MediaType, readMediaType, readParameters } from './mediatype.ts';
+import { nextTurn, sliceBytes } from './turns.ts';
 
 /** Bounds of a form: 256 images and some fields, and headers as clients write them. */
 const multipartBounds = { parts: 300, headers: 16, headerBytes: 4096 };
@@ -26,14 +27,14 @@ function invalid(expected: string, received: string): StoplineError {
  * @param type that of the request
  * @throws {StoplineError} REQUEST_INVALID, REQUEST_TYPE, REQUEST_TOO_LARGE
  */
-export function readParts(body: Buffer, type: MediaType): Part[] {
+export async function readParts(body: Buffer, type: MediaType): Promise<Part[]> {
   const boundary = type.parameters.get('boundary');
   if (boundary === undefined || !/^[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]$/.test(boundary)) {
     throw invalid('a boundary of 1 to 70 plain letters', boundary === undefined ? 'none' : 'another');
   }
   const edge = Buffer.from(`--${boundary}`);
   const first = body.subarray(0, 2).toString('latin1') === '\r\n' ? 2 : 0;
-  if (body.indexOf(edge) !== first) throw invalid('a boundary at its start', body.includes(edge) ? 'text' : 'none');
+  if (!body.subarray(first, first + edge.length).equals(edge)) throw invalid('a boundary at its start', 'other text');
   const end = body[first + edge.length] === 0x0a ? '\n' : '\r\n';
   const parts: Part[] = [];
   let start = first + edge.length;
@@ -47,7 +48,7 @@ export function readParts(body: Buffer, type: MediaType): Part[] {
         `Expected at most ${multipartBounds.parts} parts but received more.`,
       );
     }
-    const next = body.indexOf(edge, start);
+    const next = await findEdge(body, edge, start);
     if (next < 0) throw invalid('an end', 'none');
     const before = body.subarray(next - 2, next).toString('latin1');
     if (!before.endsWith(end) || (end === '\n' && before === '\r\n')) throw invalid('lines that end alike', 'others');
@@ -59,14 +60,21 @@ export function readParts(body: Buffer, type: MediaType): Part[] {
   return parts;
 }
 
+/** Where a boundary is, looked for in slices; -1 where it is not. */
+async function findEdge(body: Buffer, edge: Buffer, from: number): Promise<number> {
+  for (let at = from; at < body.length; at += sliceBytes) {
+    const found = body.subarray(at, at + sliceBytes + edge.length - 1).indexOf(edge);
+    if (found >= 0) return at + found;
+    await nextTurn();
+  }
+  return -1;
+}
+
 function readPart(bytes: Buffer, end: string): Part {
   const isBare = bytes.subarray(0, end.length).toString('latin1') === end;
-  const blank = isBare ? 0 : bytes.indexOf(end + end);
-  if (blank < 0 || blank > multipartBounds.headerBytes) {
-    throw invalid(
-      `at most ${multipartBounds.headerBytes} bytes of headers in a part`,
-      blank < 0 ? 'no end of them' : 'more',
-    );
+  const blank = isBare ? 0 : bytes.subarray(0, multipartBounds.headerBytes + 4).indexOf(end + end);
+  if (blank < 0) {
+    throw invalid(`at most ${multipartBounds.headerBytes} bytes of headers in a part`, 'more, or no end of them');
   }
   const headers = readHeaders(bytes.toString('utf8', 0, blank), end);
   const content = bytes.subarray(blank + (isBare ? end.length : 2 * end.length));

@@ -92,7 +92,7 @@ function isPlainText(bytes: Buffer): boolean {
 
 async function lookIntoForm(search: Search, body: Buffer, type: MediaType, isKnown: boolean): Promise<void> {
   const { input } = search.where;
-  for (const part of readParts(body, type)) {
+  for (const part of await readParts(body, type)) {
     const name =
       part.name === undefined ? 'a part without a name' : `the part ${JSON.stringify(part.name.slice(0, 100))}`;
     if (!search.wants(part.name) && !(part.name === undefined && input === undefined)) continue;

@@ -173,6 +173,10 @@ async function readImages(
 ): Promise<(Uint8Array | Frame)[]> {
   const { name, datatype, shape, binary } = input;
   const count = shape.reduce((product, side) => product * side, 1);
+  if (!binary && !input.data && readFields(input.fields.get('parameters'))?.has('shared_memory_region')) {
+    search.leave(`the input "${name}" is in shared memory`);
+    return [];
+  }
   if (datatype === 'BYTES') return readTexts(search, document, { input, count, isImage });
   const { tensor } = search.where;
   const sizes = readSizes(shape, tensor);
@@ -190,8 +194,6 @@ async function readImages(
     const bytes = binary ?? (await readBytes(source, length));
     if (looksLikeImage(bytes)) return [bytes];
   }
-  const isElsewhere = readFields(input.fields.get('parameters'))?.has('shared_memory_region');
-  if (isElsewhere) search.leave(`the input "${name}" is in shared memory`);
   if (isImage || count >= smallestImage) {
     const why = isFloat(datatype) ? ' and the route has no "tensor" to undo its preprocessing' : '';
     search.leave(`the input "${name}" is ${datatype} ${shape.join('x')}${why}`);

@@ -95,7 +95,7 @@ function readType({ headers }: FastifyRequest): string {
 /** The image of a form: the one part that is an image by its headers, its bytes or as base64. */
 async function readFormImage(body: Buffer, contentType: string): Promise<Buffer> {
   const found: Part[] = [];
-  for (const part of readParts(body, readMediaType(contentType))) {
+  for (const part of await readParts(body, readMediaType(contentType))) {
     const { isFile, isBase64, type, content } = part;
     const isBytes = isFile || type.name.startsWith('image/') || looksLikeImage(content);
     if (isBytes || isBase64) found.push(part);

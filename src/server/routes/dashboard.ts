@@ -4,9 +4,9 @@ import fastifyStatic from '@fastify/static';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import Type from 'typebox';
 import { StoplineError } from '../../errors.ts';
-import type { Config } from '../../settings.ts';
+import { type Config, sourcePattern } from '../../settings.ts';
 import { refusals } from '../http/schemas.ts';
-import { type Judge, sourcePattern } from '../judge.ts';
+import type { Judge } from '../judge.ts';
 import { Recent } from '../watch/recent.ts';
 
 /** The pages of the service: they load nothing from elsewhere, and run without a build. */

@@ -3,8 +3,8 @@ import Type from 'typebox';
 import type { DriftReport, DriftState } from '../../drift/report.ts';
 import { type Answer, type Known, type Trust, trusts } from '../../drift/trust.ts';
 import { StoplineError } from '../../errors.ts';
+import { sourcePattern } from '../../settings.ts';
 import { refusals } from '../http/schemas.ts';
-import { sourcePattern } from '../judge.ts';
 import { countStates, type SourceSummary } from '../watch/monitors.ts';
 
 const states = ['learning', 'ok', 'suspect', 'drifted', 'recovered', 'stale', 'frozen'] as const;

@@ -4,8 +4,8 @@ import { Counter, type Registry } from '@prometheus-io/client';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { StoplineError } from '../../errors.ts';
+import { sourcePattern } from '../../settings.ts';
 import { refusals } from '../http/schemas.ts';
-import { sourcePattern } from '../judge.ts';
 import { gauge } from '../metrics.ts';
 
 const eventKinds = ['verdict', 'transition', 'attention'] as const;

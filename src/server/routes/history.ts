@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import { StoplineError } from '../../errors.ts';
+import { sourcePattern } from '../../settings.ts';
 import { refusals } from '../http/schemas.ts';
-import { sourcePattern } from '../judge.ts';
 import type { Store } from '../store/store.ts';
 
 const time = (description: string) =>

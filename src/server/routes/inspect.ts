@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { StoplineError } from '../../errors.ts';
-import type { Config } from '../../settings.ts';
+import { type Config, sourcePattern } from '../../settings.ts';
 import { askForBody, type BufferBudget, heldBytes, readImageBody, tooLarge } from '../http/body.ts';
 import { jsonImageSchema, refusals } from '../http/schemas.ts';
 import { type Judge, readSource } from '../judge.ts';
@@ -18,7 +18,7 @@ const inspectSchema = {
   querystring: Type.Object({
     source: Type.Optional(
       Type.String({
-        pattern: '^[\\w.:-]{1,128}$',
+        pattern: sourcePattern.source,
         description: 'Camera that the image comes from; also as a header, by default x-stopline-source.',
       }),
     ),

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { StoplineError } from '../../errors.ts';
-import { type Passage, passageHeaders } from '../../gate/admission.ts';
+import { type Passage, passageHeaders, roundRetryAfter } from '../../gate/admission.ts';
 import { guessProtocol, protocols } from '../../gate/protocols/protocols.ts';
 import { plainPath } from '../../gate/routes.ts';
 import type { Breaker } from '../breaker.ts';
@@ -118,7 +118,7 @@ class UpstreamProxy {
     const protocol = route ? protocols[route.protocol] : guessProtocol(path);
     reply.header('x-content-type-options', 'nosniff');
     return refuse(request, reply, error, {
-      retryAfterSeconds: breaker.isOpen ? Math.max(1, Math.ceil(breaker.waitMs / 1000)) : this.#gate.retryAfterSeconds,
+      retryAfterSeconds: breaker.isOpen ? roundRetryAfter(breaker.waitMs) : this.#gate.retryAfterSeconds,
       isClosing: false,
       body: (refusal) => protocol.refusal(refusal, id),
       type: protocol.refusalType,

@@ -5,9 +5,9 @@ import { readParts } from '../../../src/gate/bodies/multipart.ts';
 const type = (boundary = 'x') => readMediaType(`multipart/form-data; boundary="${boundary}"`);
 const read = (text: string, boundary?: string) => readParts(Buffer.from(text, 'latin1'), type(boundary));
 
-function readCode(run: () => unknown): string {
+async function readCode(run: () => unknown): Promise<string> {
   try {
-    run();
+    await run();
   } catch (error) {
     return String((error as { code?: string }).code).replace('STOPLINE_ERR_', '');
   }
@@ -21,7 +21,7 @@ describe('a form', () => {
     form.set('photo', new Blob([Buffer.from('--xx\r\n\0\xff', 'latin1')], { type: 'image/png' }), 'ä.png');
     const request = new Request('http://x', { method: 'POST', body: form });
     const written = readMediaType(request.headers.get('content-type') ?? '');
-    const parts = readParts(Buffer.from(await request.arrayBuffer()), written);
+    const parts = await readParts(Buffer.from(await request.arrayBuffer()), written);
     expect(parts).toMatchObject([
       { name: 'note', isFile: false, isBase64: false },
       { name: 'photo', isFile: true, type: { name: 'image/png' } },
@@ -30,12 +30,12 @@ describe('a form', () => {
     expect(parts[1].content.toString('latin1')).toBe('--xx\r\n\0\xff');
   });
 
-  it('may have no parts, empty parts, parts without headers and line feeds for line ends', () => {
-    expect(read('--x--')).toEqual([]);
-    const bare = read('--x\r\n\r\nabc\r\n--x\r\n\r\n\r\n--x--\r\n');
+  it('may have no parts, empty parts, parts without headers and line feeds for line ends', async () => {
+    expect(await read('--x--')).toEqual([]);
+    const bare = await read('--x\r\n\r\nabc\r\n--x\r\n\r\n\r\n--x--\r\n');
     expect(bare.map(({ content }) => content.toString())).toEqual(['abc', '']);
-    expect(read('--x\nContent-Type: text/plain\n\na\r\nb\n--x--\n')[0].content.toString()).toBe('a\r\nb');
-    expect(read('\r\n--x\r\n\r\nabc\r\n--x--')[0].content.toString()).toBe('abc');
+    expect((await read('--x\nContent-Type: text/plain\n\na\r\nb\n--x--\n'))[0].content.toString()).toBe('a\r\nb');
+    expect((await read('\r\n--x\r\n\r\nabc\r\n--x--'))[0].content.toString()).toBe('abc');
   });
 
   const part = (head: string) => `--x\r\n${head}\r\n\r\nabc\r\n--x--\r\n`;
@@ -61,8 +61,8 @@ describe('a form', () => {
     ['301 parts', `${'--x\r\n\r\n\r\n'.repeat(301)}--x--`, 'REQUEST_TOO_LARGE'],
     ['17 headers', part(Array.from({ length: 17 }, (_, i) => `A${i}: b`).join('\r\n'))],
     ['5 KB of headers', part(`A: ${'b'.repeat(5000)}`)],
-  ])('with %s is refused', (_, text, code = 'REQUEST_INVALID') => {
-    expect(readCode(() => read(text))).toBe(code);
+  ])('with %s is refused', async (_, text, code = 'REQUEST_INVALID') => {
+    expect(await readCode(() => read(text))).toBe(code);
   });
 
   it.each([
@@ -73,13 +73,13 @@ describe('a form', () => {
     'multipart/form-data, multipart/form-data; boundary=a',
     'multipart/form-data; boundary=a, b',
     'multipart/form-data boundary=a',
-  ])('%s is refused', (header) => {
-    expect(readCode(() => readMediaType(header))).toBe('REQUEST_TYPE');
+  ])('%s is refused', async (header) => {
+    expect(await readCode(() => readMediaType(header))).toBe('REQUEST_TYPE');
   });
 
-  it.each(['', 'a'.repeat(71), 'a b ', 'a<b'])('of the boundary %j is refused', (boundary) => {
-    expect(readCode(() => read('--x--', boundary))).toBe('REQUEST_INVALID');
-    expect(readCode(() => readParts(Buffer.from('--x--'), readMediaType('multipart/form-data')))).toBe(
+  it.each(['', 'a'.repeat(71), 'a b ', 'a<b'])('of the boundary %j is refused', async (boundary) => {
+    expect(await readCode(() => read('--x--', boundary))).toBe('REQUEST_INVALID');
+    expect(await readCode(() => readParts(Buffer.from('--x--'), readMediaType('multipart/form-data')))).toBe(
       'REQUEST_INVALID',
     );
   });
