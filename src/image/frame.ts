@@ -108,7 +108,7 @@ const maxCropPixels = 400_000;
 
 /** A part of the frame, its size and place drawn from the seed. A frame of less than 128 pixels a side is left whole. */
 export function cropFrame(frame: Frame, seed: number): Frame {
-  const { width, height, channels } = frame;
+  const { width, height } = frame;
   if (Math.min(width, height) < 16 * grid) return frame;
   let state = seed >>> 0;
   const random = () => {
@@ -129,11 +129,20 @@ export function cropFrame(frame: Frame, seed: number): Frame {
     Math.floor(random() * (Math.floor((length - part) / grid) + 1)) * grid;
   const left = place(width, size.width);
   const top = place(height, size.height);
-  const data = new Uint8Array(size.width * size.height * channels);
-  const stride = size.width * channels;
-  for (let row = 0; row < size.height; row++) {
-    const from = ((top + row) * width + left) * channels;
+  return cutFrame(frame, { left, top, ...size });
+}
+
+/** Copies a rectangle out of a frame. */
+export function cutFrame(
+  frame: Frame,
+  { left, top, width, height }: { left: number; top: number; width: number; height: number },
+): Frame {
+  const { channels } = frame;
+  const stride = width * channels;
+  const data = new Uint8Array(stride * height);
+  for (let row = 0; row < height; row++) {
+    const from = ((top + row) * frame.width + left) * channels;
     data.set(frame.data.subarray(from, from + stride), row * stride);
   }
-  return { data, ...size, channels };
+  return { data, width, height, channels };
 }

@@ -141,7 +141,13 @@ export function jpegHistory(
   // A file's own grid starts at 0: a stronger lattice elsewhere is from before.
   if (fileQuality !== undefined && phase !== 0) {
     return {
-      ...{ isCompressed: true, score, quality: fileQuality, offsetX: 0, offsetY: 0, isDouble: true, evidence: 0 },
+      isCompressed: true,
+      score,
+      quality: fileQuality,
+      offsetX: 0,
+      offsetY: 0,
+      isDouble: true,
+      evidence: 0,
       ...firstPass(strongest, phase),
     };
   }
@@ -150,7 +156,11 @@ export function jpegHistory(
   const steps = typeof file === 'object' ? listSteps(file.tables[0]) : ijgSteps[Math.min(98, quality)];
   const aligned = findEarlierPass(wholeCounts(out), steps);
   const last = {
-    ...{ isCompressed: true, score, quality, offsetX: phase % 8, offsetY: Math.floor(phase / 8) },
+    isCompressed: true,
+    score,
+    quality,
+    offsetX: phase % 8,
+    offsetY: Math.floor(phase / 8),
     evidence: aligned.score,
   };
   const isOnSameGrid = aligned.score > earlierThreshold || !Number.isNaN(finer);

@@ -1,5 +1,5 @@
 import type { Core } from '../core/core.ts';
-import type { Frame } from './frame.ts';
+import { cutFrame, type Frame } from './frame.ts';
 import { measureStatistics, statistics } from './statistics/statistics.ts';
 
 /** One kind of evidence over the image: a number for each tile, row by row. */
@@ -36,7 +36,7 @@ export function measureTiles(core: Core, frame: Frame): Tiles {
   const columns = Math.max(1, Math.min(most.columns, Math.floor(frame.width / leastSide)));
   const rows = Math.max(1, Math.min(most.rows, Math.floor(frame.height / leastSide)));
   const measured = Array.from({ length: columns * rows }, (_, i) =>
-    measureStatistics(core, crop(frame, { columns, rows, column: i % columns, row: Math.floor(i / columns) })),
+    measureStatistics(core, cutTile(frame, { columns, rows, column: i % columns, row: Math.floor(i / columns) })),
   );
   const column = (name: string) => {
     const position = statistics.findIndex((row) => row.name === name);
@@ -81,19 +81,14 @@ export function measureTiles(core: Core, frame: Frame): Tiles {
   };
 }
 
-function crop(frame: Frame, at: { columns: number; rows: number; column: number; row: number }): Frame {
-  const { data, width, height, channels } = frame;
+/** One tile of the frame. */
+function cutTile(frame: Frame, at: { columns: number; rows: number; column: number; row: number }): Frame {
+  const { width, height } = frame;
   const left = Math.floor((at.column * width) / at.columns);
   const right = Math.floor(((at.column + 1) * width) / at.columns);
   const top = Math.floor((at.row * height) / at.rows);
   const bottom = Math.floor(((at.row + 1) * height) / at.rows);
-  const stride = (right - left) * channels;
-  const part = new Uint8Array(stride * (bottom - top));
-  for (let y = top; y < bottom; y++) {
-    const from = (y * width + left) * channels;
-    part.set(data.subarray(from, from + stride), (y - top) * stride);
-  }
-  return { data: part, width: right - left, height: bottom - top, channels };
+  return cutFrame(frame, { left, top, width: right - left, height: bottom - top });
 }
 
 /** The up to eight tiles that touch one; itself where there are no others. */

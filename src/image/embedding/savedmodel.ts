@@ -4,12 +4,10 @@ import { dirname, join } from 'node:path';
 import { StoplineError } from '../../errors.ts';
 import { type Graph, type GraphValue, modelLimits } from './graph.ts';
 import { createProtobufReader, type Field, type ProtobufReader } from './protobuf.ts';
+import { savedModelOperators } from './savedmodeloperators.ts';
 
 /** Tag and signature of a model that is to be served; TensorFlow and Keras write both. */
 export const served = { tag: 'serve', signature: 'serving_default' } as const;
-
-/** Reach files or run Python. A SavedModel is a program, and this list is no sandbox: docs/models.md says so. */
-const refused = /PyFunc|^(ReadFile|WriteFile|MatchingFiles)$|Dataset|Reader(V2)?$/;
 
 const invalid = (what: string) => new StoplineError('MODEL_INVALID', `Expected a TensorFlow SavedModel but ${what}.`);
 
@@ -74,10 +72,10 @@ export function readSavedModelGraph(bytes: Uint8Array): Graph {
       const operator = reader.text(field);
       if (++operators > 50 * modelLimits.nodes)
         throw new StoplineError('MODEL_TOO_LARGE', `Expected a model of at most ${50 * modelLimits.nodes} nodes.`);
-      if (refused.test(operator))
+      if (!savedModelOperators.has(operator))
         throw new StoplineError(
           'MODEL_OPERATOR',
-          `Expected a network that reaches no files and runs no Python but it has ${operator}.`,
+          `Expected operators of image networks, which reach no files and run no Python, but received ${JSON.stringify(operator.slice(0, 60))}. Convert it to ONNX, or export what is served alone.`,
         );
     });
   reader.each(0, bytes.length, (meta) => {

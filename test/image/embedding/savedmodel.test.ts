@@ -87,6 +87,23 @@ describe('a SavedModel', () => {
     expect((await failure(readModel(path())))?.code).toBe(code);
   });
 
+  it('is refused for any operator that is not known to be harmless, wherever it stands', async () => {
+    const reaching =
+      'PyFunc ReadFile WriteFile MatchingFiles TFRecordDataset WholeFileReaderV2 DebugIdentity PrintV2 _Recv';
+    const others =
+      'TextLineReader LMDBReader DecodeJpeg XlaLaunch TPUExecute InitializeTableFromTextFileV2 GcsFs RpcCall';
+    for (const operator of `${reaching} ${others} AnythingNew`.split(' ')) {
+      for (const where of ['nodes', 'inner'] as const) {
+        const refusal = await failure(readModel(write(`${where}-${operator}`, savedModel({ [where]: [operator] }))));
+        expect([operator, refusal?.code]).toEqual([operator, 'MODEL_OPERATOR']);
+        expect(refusal?.message).toContain(`"${operator}"`);
+      }
+    }
+    const served = ['Placeholder', 'VarHandleOp', 'ReadVariableOp', 'Conv2D', 'BiasAdd', 'FusedBatchNormV3', 'Relu6'];
+    const saved = ['Mean', 'MatMul', 'Softmax', 'SaveV2', 'RestoreV2', 'ShardedFilename', 'MergeV2Checkpoints'];
+    expect((await readModel(write('keras', savedModel({ inner: [...served, ...saved] })))).kind).toBe('saved-model');
+  });
+
   it('without tfjs-node the error names what to type', async () => {
     const refusal = await failure(prepareModel(write('alone', savedModel(), weights)));
     expect(refusal).toMatchObject({
