@@ -40,7 +40,8 @@ export async function* listArchive(shown: string, options: InputOptions, source:
       yield* reader.read(await openRegular(source.path, shown), version);
     } else yield* reader.read(source.stream, source.version);
   } catch (cause) {
-    if (reader.isCutMemberTold) return;
+    // Whoever reads the image that is cut is told so.
+    if (reader.isWithinImage) return;
     const error =
       cause instanceof StoplineError
         ? cause
@@ -53,11 +54,15 @@ export async function* listArchive(shown: string, options: InputOptions, source:
   }
 }
 
-type Member = AsyncIterable<Uint8Array> & { header: Header; resume(): void };
+type Member = AsyncIterable<Uint8Array> & {
+  header: Header;
+  resume(): void;
+  on(event: 'end', listener: () => void): void;
+};
 
 class ArchiveReader {
-  /** A member whose row says already that the archive ends within it. */
-  isCutMemberTold = false;
+  /** Whether an image was begun whose end has not come. */
+  isWithinImage = false;
   readonly #shown: string;
   readonly #maxBytes: number;
   readonly #leftOut: LeftOut;
@@ -86,6 +91,10 @@ class ArchiveReader {
       yield { ...nameMember(this.#shown, name), ...this.#refuseType(name, type ?? 'unknown') };
       return;
     }
+    this.isWithinImage = true;
+    member.on('end', () => {
+      this.isWithinImage = false;
+    });
     let reading: Promise<Uint8Array> | undefined;
     yield {
       ...nameMember(this.#shown, name),
@@ -130,7 +139,6 @@ class ArchiveReader {
         length += chunk.length;
       }
     } catch (cause) {
-      this.isCutMemberTold = true;
       throw new StoplineError(
         'INPUT_UNREADABLE',
         `${shown} cannot be read: its archive ends after ${length} of its ${size} bytes.`,
