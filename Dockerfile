@@ -41,7 +41,8 @@ COPY --from=build --chown=root:root /app/src/core/build/Release/stopline.node ./
 # Nothing is written at run time: start the container with --read-only.
 USER node
 EXPOSE 8080
+# Whether the process lives, over TLS too. Whether it should get requests is for who sends them: /health/ready.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-  CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.STOPLINE_PORT || 8080) + '/health/ready').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "dist/server/healthcheck.entry.js"]
 ENTRYPOINT ["node", "dist/cli/bin.js"]
 CMD ["serve"]

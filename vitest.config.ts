@@ -1,7 +1,6 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
-import { DearestFirst } from './test/fixtures/order.ts';
 import { SlowestFiles } from './test/fixtures/slowest.ts';
 import { findUnitTests } from './test/fixtures/unit.ts';
 
@@ -16,7 +15,6 @@ export default defineConfig({
     pool: 'forks',
     // Two cores are busy with three files: one of them often waits for a process or a browser of its own.
     maxWorkers: 3,
-    sequence: { sequencer: DearestFirst },
     reporters: ['default', new SlowestFiles()],
     // Many processes are started from the sources, and half of the start of each would be compiling them.
     env: { NODE_COMPILE_CACHE: join(tmpdir(), 'stopline-compile-cache') },

@@ -184,7 +184,18 @@ const table = {
   REQUEST_TYPE: { status: 415, exit: 65, meaning: 'The Content-Type is none that is taken.' },
   REQUEST_TIMEOUT: { status: 408, exit: 75, meaning: 'The request did not arrive whole in time.' },
   KEY_MISSING: { status: 401, exit: 77, meaning: 'The request carries no API key, or none that is known.' },
-  KEY_SCOPE: { status: 403, exit: 77, meaning: 'The API key is not for this, or another site sent the request.' },
+  KEY_SCOPE: { status: 403, exit: 77, meaning: 'The API key is not for this.' },
+  HOST_UNKNOWN: {
+    status: 421,
+    exit: 77,
+    meaning:
+      'The request is for a host name that this service does not answer for; the setting allowedHost names them.',
+  },
+  SITE_FOREIGN: {
+    status: 403,
+    exit: 77,
+    meaning: 'A page of another site sent the request, or a page that lacks the token of this service.',
+  },
   RATE_LIMITED: {
     status: 429,
     exit: 75,

@@ -116,6 +116,14 @@ const serviceSettings = {
     default: false,
     description: 'Listen on any address without API keys; only behind something that lets in nobody else.',
   }),
+  allowedHost: Type.Optional(
+    Type.Array(Type.String({ pattern: '^(\\*|[A-Za-z0-9._:\\[\\]-]{1,253})$', expects: 'a host name, or * for any' }), {
+      minItems: 1,
+      maxItems: 1000,
+      description:
+        'Host names that the service answers for besides addresses, names of one word, .internal and .localhost, and sites whose pages may ask, separated by commas; * for any. Without API keys a name that is not listed is refused: a page of another site may have pointed it here.',
+    }),
+  ),
   trustedRequestId: Type.Boolean({
     default: false,
     description: 'Take the request id from the x-request-id header; only behind a proxy that sets it.',
@@ -245,6 +253,11 @@ const gateSettings = {
   onError: Type.Enum(['open', 'closed'], {
     default: 'open',
     description: 'Whether a gate that enforces lets through what cannot be judged (open) or refuses it (closed).',
+  }),
+  needsProfile: Type.Boolean({
+    default: false,
+    description:
+      'Whether an open gate without a Profile that it can use is not ready; else it is ready and says `degraded`, because it lets everything through unjudged.',
   }),
   share: Type.Number({
     minimum: 0,

@@ -96,6 +96,6 @@ describe('the container image', () => {
 
   it('runs as another user than root, and is asked whether it is ready', () => {
     expect(dockerfile).toMatch(/^USER node$/m);
-    expect(dockerfile).toMatch(/^HEALTHCHECK (.|\n)*\/health\/ready/m);
+    expect(dockerfile).toMatch(/^HEALTHCHECK (.|\n)*dist\/server\/healthcheck\.entry\.js/m);
   });
 });

@@ -19,3 +19,8 @@ export async function encodeLike(frame: Frame, container: Container): Promise<Ui
   if (container.format === 'webp') return image.webp({ quality: 90 }).toBuffer();
   return image.png({ compressionLevel: 1 }).toBuffer();
 }
+
+/** Pixels that came without a file, as a file that keeps all of them. */
+export async function encodePng({ data, width, height, channels }: Frame): Promise<Uint8Array> {
+  return sharp(data, { raw: { width, height, channels } }).png({ compressionLevel: 3 }).toBuffer();
+}

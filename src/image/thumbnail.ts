@@ -1,6 +1,7 @@
 import sharp from 'sharp';
 import { corrupt, type Severity } from './corruptions/corruptions.ts';
-import type { Frame } from './frame.ts';
+import { decode } from './decode.ts';
+import type { Frame, Limits } from './frame.ts';
 
 /** A picture inside the page. */
 export interface Thumbnail {
@@ -14,7 +15,7 @@ export interface Thumbnail {
 export const thumbnailSide = 320;
 
 /** A frame as a small WebP; one that is smaller than the limit keeps its size. */
-export async function shrink(
+async function shrink(
   { data, width, height, channels }: Frame,
   side = thumbnailSide,
 ): Promise<{ bytes: Buffer; width: number; height: number }> {
@@ -23,6 +24,12 @@ export async function shrink(
     .webp({ quality: 70 })
     .toBuffer({ resolveWithObject: true });
   return { bytes, width: info.width, height: info.height };
+}
+
+/** The same of an image as it came; it is decoded here, so this is for processes that may end. */
+export async function shrinkImage(image: Uint8Array | Frame, side: number, limits: Limits): Promise<Uint8Array> {
+  const frame = image instanceof Uint8Array ? (await decode(image, limits)).frame : image;
+  return (await shrink(frame, side)).bytes;
 }
 
 /** The same inside a page. */

@@ -76,6 +76,13 @@ export interface Pool {
   ): Promise<Verdict>;
   /** As `inspect`, and where in the image the evidence lies. */
   explain(bytes: Uint8Array, options?: { signal?: AbortSignal }): Promise<Explanation>;
+  /**
+   * A small WebP of an image, whose longer side has so many pixels at most.
+   * @throws {StoplineError} IMAGE_*, OVERLOADED, CLOSED
+   */
+  draw(image: Uint8Array | Frame, side: number): Promise<Uint8Array>;
+  /** Pixels as a PNG. @throws {StoplineError} OVERLOADED, CLOSED */
+  encode(frame: Frame): Promise<Uint8Array>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
   inspectFile(path: string): Promise<Verdict>;
   /**
@@ -244,6 +251,15 @@ class ImagePool implements Pool {
     const owned = new Uint8Array(bytes);
     const isSlow = this.#slowImages?.isSlow(bytes);
     return this.#line.run({ kind: 'explain', bytes: owned }, { signal, isSlow, transfer: [owned.buffer] });
+  }
+
+  draw(image: Uint8Array | Frame, side: number): Promise<Uint8Array> {
+    // The array is the caller's still, so it is copied.
+    return this.#line.run({ kind: 'draw', image, side }, { isSlow: this.#slowImages?.isSlow(image) });
+  }
+
+  encode(frame: Frame): Promise<Uint8Array> {
+    return this.#line.run({ kind: 'encode', frame });
   }
 
   inspectFile(path: string): Promise<Verdict> {

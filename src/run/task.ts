@@ -43,6 +43,8 @@ export type WorkerTask =
   | { kind: 'warm' }
   | { kind: 'inspect'; image: Uint8Array | ExtractedFrame | Frame }
   | { kind: 'explain'; bytes: Uint8Array }
+  | { kind: 'draw'; image: Uint8Array | Frame; side: number }
+  | { kind: 'encode'; frame: Frame }
   | { kind: 'inspectFile'; path: string }
   | { kind: 'score'; item: ScoredItem; format: RowFormat }
   | { kind: 'measure'; image: EncodedImage }

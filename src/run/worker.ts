@@ -4,11 +4,13 @@ import { loadCore } from '../core/index.ts';
 import { asStoplineError, endSentence, reviveError, StoplineError } from '../errors.ts';
 import type { Embedder } from '../image/embedding/embedder.ts';
 import { openPrepared, type PreparedModel } from '../image/embedding/open.ts';
+import { encodePng } from '../image/encode.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits, type ExtractedFrame, type Frame } from '../image/frame.ts';
 import { checkLoaders } from '../image/loaders.ts';
 import { type MeasuredImage, measureBytes } from '../image/measure.ts';
 import { measureSimulations, type SimulatedImage } from '../image/simulation.ts';
+import { shrinkImage } from '../image/thumbnail.ts';
 import { createInspector, type Explanation, type Inspector } from '../profile/inspector.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import { type RowFormat, type WrittenRow, writeRow } from './rows/row.ts';
@@ -74,7 +76,7 @@ function requireInspector(): Promise<Inspector> {
   return inspector;
 }
 
-type Answer = Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | SimulatedImage[];
+type Answer = Uint8Array | Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | SimulatedImage[];
 
 async function inspect(image: Uint8Array | ExtractedFrame | Frame): Promise<Verdict> {
   const inspector = await requireInspector();
@@ -118,6 +120,10 @@ async function perform(task: WorkerTask): Promise<Answer> {
       return inspect(task.image);
     case 'explain':
       return (await requireInspector()).explain(task.bytes);
+    case 'draw':
+      return shrinkImage(task.image, task.side, settings.limits);
+    case 'encode':
+      return encodePng(task.frame);
     case 'inspectFile':
       return (await requireInspector()).inspect(readImage(task.path, maxBytes()));
     case 'score':

@@ -211,8 +211,19 @@ async function registerDocs(app: FastifyInstance): Promise<void> {
     },
     refResolver: { buildLocalReference: (schema, _baseUri, _fragment, i) => String(schema.$id ?? `schema-${i}`) },
   });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' } });
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' }, uiConfig });
 }
+
+/** Runs in the browser: "Try it out" sends the token, as pages of the dashboard do. */
+const uiConfig = {
+  // An arrow, because its text is what the browser gets.
+  requestInterceptor: (request: unknown) => {
+    const cookies = (globalThis as unknown as { document: { cookie: string } }).document.cookie;
+    const [, token] = /(?:^|; )stopline-token=([^;]+)/.exec(cookies) ?? [];
+    if (token) (request as { headers: Record<string, string> }).headers['x-stopline-token'] = token;
+    return request as Request;
+  },
+};
 
 async function registerRoutes(app: FastifyInstance, parts: AppParts): Promise<void> {
   const { config, judge, state, budget, metrics } = parts;
@@ -221,17 +232,18 @@ async function registerRoutes(app: FastifyInstance, parts: AppParts): Promise<vo
   registerHistory(app, store);
   await app.register(async (scope) => {
     compressAnswers(scope);
-    await registerDashboard(scope, config, judge);
+    await registerDashboard(scope, judge);
     registerReference(scope, judge, config.decideBy);
   });
   registerMetadata(app, judge, version);
   registerReload(app, config, app.reloader);
   if (config.quarantine !== undefined) {
-    registerQuarantine(app, await openQuarantine(config, judge, app.log), metrics.registry);
+    const quarantine = await openQuarantine(config, judge, app.log);
+    registerQuarantine(app, { quarantine, judge, registry: metrics.registry });
   }
   const { breaker } = await registerGate(app, { config, judge, budget, metrics });
   const isOpen = config.upstream !== undefined && actionOn(config, 'error') !== 'refuse';
-  registerHealth(app, { judge, state, breaker, isOpen });
+  registerHealth(app, metrics.registry, { judge, state, breaker, isOpen, needsProfile: config.needsProfile });
   registerMetrics(app, metrics);
 }
 

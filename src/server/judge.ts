@@ -127,6 +127,8 @@ export function createRefusingPool(refusal: StoplineError): Pool {
     ready: refuse,
     inspect: refuse,
     explain: refuse,
+    draw: refuse,
+    encode: refuse,
     inspectFile: refuse,
     score: refuse,
     measure: refuse,

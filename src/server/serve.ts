@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import { nativeVariants } from '../core/native.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
 import type { Pool } from '../run/pool.ts';
 import type { Config } from '../settings.ts';
@@ -41,6 +42,7 @@ export async function serve(config: Config): Promise<Service> {
     throw new StoplineError('OPTION_INVALID', 'Expected --profile to name a profile file but received none.');
   }
   checkOpenness(config);
+  limitArenas();
   const unsafe = checkVersions();
   const judge = await openJudge(config);
   // A second of work that the workers need not wait for.
@@ -58,6 +60,19 @@ export async function serve(config: Config): Promise<Service> {
     throw error;
   });
   return service;
+}
+
+/**
+ * The native core keeps glibc to two arenas when it is loaded. Without it every thread of this process gets an arena of its own,
+ * and what is freed in one is not used by the others: memory then grows for tens of thousands of requests. So it is loaded here,
+ * before there are threads, also where only worker processes compute.
+ */
+function limitArenas(): void {
+  try {
+    nativeVariants();
+  } catch {
+    // There is no native build here.
+  }
 }
 
 async function openJudge(config: Config): Promise<Judge> {

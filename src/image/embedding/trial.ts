@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Writable } from 'node:stream';
 import { resolveEntry } from '../../core/entry.ts';
+import { pickEnvironment } from '../../core/environment.ts';
 import { reviveError, StoplineError } from '../../errors.ts';
 import type { ModelCard } from './cardschema.ts';
 
@@ -40,7 +41,7 @@ export async function tryModel(
       ? [process.execPath, [child]]
       : ['/bin/sh', ['-c', `ulimit -d ${kilobytes} 2>/dev/null; exec "$0" "$@"`, process.execPath, child]];
   return new Promise((resolve, reject) => {
-    const running = spawn(...limited, { stdio: ['pipe', 'ignore', 'pipe', 'pipe'] });
+    const running = spawn(...limited, { stdio: ['pipe', 'ignore', 'pipe', 'pipe'], env: pickEnvironment() });
     let words = '';
     let answer = '';
     let isLate = false;

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { resolveEntry } from '../../core/entry.ts';
+import { pickEnvironment } from '../../core/environment.ts';
 import { StoplineError } from '../../errors.ts';
 import type { Workers } from './answer.ts';
 import { readProcessorMs } from './processortime.ts';
@@ -291,5 +292,9 @@ function spawnChild(filename: string, maxBytes: number): ChildProcess {
             ...args,
           ],
         ];
-  return spawn(...limited, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], serialization: 'advanced' });
+  return spawn(...limited, {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    serialization: 'advanced',
+    env: pickEnvironment(),
+  });
 }

@@ -20,11 +20,24 @@ export class RefusedError extends Error {
  * @returns {Promise<any>}
  */
 export async function fetchJson(path, options = {}) {
-  const response = await fetch(path, { headers: { accept: 'application/json' }, ...options });
+  const { method = 'GET' } = options;
+  const headers = new Headers(options.headers);
+  headers.set('accept', 'application/json');
+  const token = readToken();
+  if (method !== 'GET' && token !== undefined) headers.set('x-stopline-token', token);
+  const response = await fetch(path, { ...options, headers });
   if (response.status === 404) return undefined;
   const body = response.status === 204 ? undefined : await response.json().catch(() => undefined);
   if (response.ok) return body;
   throw new RefusedError(body?.error?.message ?? `${response.status} ${response.statusText}`, response.status);
+}
+
+/**
+ * Shows the service that one of its own pages asks for a change: a page of another site can read no cookie of ours.
+ * @returns {string | undefined}
+ */
+function readToken() {
+  return /(?:^|; )stopline-token=([^;]+)/.exec(document.cookie)?.[1];
 }
 
 /** Answers that change only with the Profile. @type {Map<string, Promise<any>>} */

@@ -5,6 +5,7 @@ import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { StoplineError } from '../../errors.ts';
 import type { Config } from '../../settings.ts';
+import { registerOrigin } from './origin.ts';
 
 /** What an API key is for; `admin` includes the others. */
 type Scope = 'inspect' | 'read' | 'admin';
@@ -13,6 +14,11 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Scope that a request to this route needs; unless given, `read` for GET and HEAD, else `admin`. */
     scope?: Scope | 'public';
+    /**
+     * Routes that others than clients of this service ask for: probes of a load balancer, a proxy that asks whether a request may
+     * pass, and requests for the upstream.
+     */
+    kind?: 'probe' | 'authorization' | 'forwarded';
   }
 }
 
@@ -69,12 +75,6 @@ function findScopes(presented: string, keys: readonly Key[]): ReadonlySet<string
   return found?.scopes;
 }
 
-/** A browser sends the credentials it knows also when the page of another site asks it to. */
-function comesFromElsewhere({ method, headers }: FastifyRequest): boolean {
-  const site = headers['sec-fetch-site'];
-  return method !== 'GET' && method !== 'HEAD' && (site === 'cross-site' || site === 'same-site');
-}
-
 /**
  * Who may ask for what: response headers for browsers, a bound on the requests of one address, API keys. All are decided by
  * the headers of a request, before its body is read. Routes must be added after it.
@@ -109,6 +109,7 @@ export async function registerAccess(app: FastifyInstance, config: Config): Prom
     });
   }
 
+  registerOrigin(app, config);
   const keys = config.apiKeys?.map(parseKey);
   if (!keys) return;
   app.addHook('onRequest', async (request, reply) => {
@@ -130,9 +131,6 @@ export async function registerAccess(app: FastifyInstance, config: Config): Prom
         'KEY_SCOPE',
         `Expected an API key with the scope ${scope} but received one for ${[...scopes].join(' and ')}.`,
       );
-    }
-    if (comesFromElsewhere(request)) {
-      throw new StoplineError('KEY_SCOPE', 'Expected a request of this service or of a program, not of another site.');
     }
   });
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { endSentence, StoplineError } from '../../errors.ts';
+import { type ErrorName, endSentence, StoplineError } from '../../errors.ts';
 
 /** Longest and largest body that is read and thrown away so that a refusal can reach a client that is still sending. */
 const discardMs = 5000;
@@ -46,6 +46,19 @@ function discardBody(request: IncomingMessage): Promise<void> {
   });
 }
 
+/** An absolute path, or anything in quotation marks that holds one or ends as one of our files does. */
+const paths =
+  /"[^"]*(?:[/\\][^"]*|\.(?:stopline|onnx|json|pem|db))"|'[^']*[/\\][^']*'|(?<![\w:/.])(?:[A-Za-z]:)?(?:[/\\][\w.@+%~-]+)+[/\\]?/g;
+
+/** A message without the paths of this machine: whoever asks over HTTP need not know where its files are. The log has them. */
+export function hidePaths(message: string): string {
+  return message.replace(paths, 'a file of the service');
+}
+
+function shortCode(refusal: StoplineError): ErrorName {
+  return refusal.code.replace(/^STOPLINE_ERR_/, '') as ErrorName;
+}
+
 export interface RefuseOptions {
   /** Seconds for Retry-After; only sent with 503. */
   retryAfterSeconds: number;
@@ -79,7 +92,8 @@ export async function refuse(request: FastifyRequest, reply: FastifyReply, error
     ? `Something failed inside Stopline; the log has it under ${request.id}.`
     : refusal.message;
   const { status = refusal.status, body, type } = options;
-  const told = isInternal ? new StoplineError('INTERNAL', message) : refusal;
+  const told = refusal.status < 500 ? refusal : new StoplineError(shortCode(refusal), hidePaths(message));
+  if (told.message !== refusal.message && !isInternal) request.log.warn({ err: refusal }, 'refused');
   const answer = body ? body(told) : { error: told.toJSON() };
   reply.code(status);
   // Fastify adds a charset to the type of an object, but not to that of a text.

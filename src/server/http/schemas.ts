@@ -211,22 +211,28 @@ export const readinessSchema = Type.Object(
   {
     ready: Type.Boolean(),
     reason: Type.Optional(Type.Enum(['starting', 'failed', 'draining', 'overloaded', 'crashing', 'upstream'])),
+    degraded: Type.Optional(
+      Type.Enum(['failed', 'overloaded', 'crashing'], {
+        description: 'An open gate is ready, but lets images through unjudged, for this reason.',
+      }),
+    ),
   },
   { $id: 'Readiness', description: 'Whether this replica should get requests, and if not, why.' },
 );
 
 /** Refusals of a route by status, in the form that the OpenAPI document shows. */
 export function refusals(
-  ...statuses: (400 | 401 | 403 | 404 | 408 | 413 | 415 | 422 | 429 | 500 | 503)[]
+  ...statuses: (400 | 401 | 403 | 404 | 408 | 413 | 415 | 421 | 422 | 429 | 500 | 503)[]
 ): Record<number, unknown> {
   const meanings = {
     400: 'The request is malformed or holds no image.',
     401: 'The service asks for an API key, and the request carries none that is known.',
-    403: 'The API key is not for this.',
+    403: 'The API key is not for this, or a page of another site sent the request.',
     404: 'There is no such thing, or no longer.',
     408: 'The request did not arrive in time.',
     413: 'The request or the image has too many bytes.',
     415: 'The content type is not taken, or the bytes are no JPEG, PNG or WebP.',
+    421: 'The request is for a host name that this service does not answer for.',
     422: 'The image is damaged, animated, or outside the limits on its size.',
     429: 'Too many requests in a second from this address: try again after the seconds in Retry-After.',
     500: 'Something failed inside Stopline; the log has it under the request id.',

@@ -2,9 +2,17 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { StoplineError } from '../../errors.ts';
 import { groupParts, type ItemStore, listedItem, type QuarantineItem, readKept, unknownItem } from './item.ts';
+import { FolderLock } from './lock.ts';
 
-/** A quarantine in a folder that belongs to one service. */
-export function folderStore(folder: string): ItemStore {
+/** How long a service waits for another one that is about to let go of the folder. */
+const lockWaitMs = 15_000;
+
+/**
+ * A quarantine in a folder that belongs to one service.
+ * @param options.isLocked whether no other service may open it meanwhile
+ */
+export function folderStore(folder: string, options: { isLocked?: boolean; lockWaitMs?: number } = {}): ItemStore {
+  let lock: FolderLock | undefined;
   const path = (id: string, extension: string) => join(folder, `${id}.${extension}`);
   const forget = async (id: string, extensions: Iterable<string>) => {
     // The verdict first: an image without one is removed at the next start.
@@ -18,10 +26,12 @@ export function folderStore(folder: string): ItemStore {
     async open() {
       try {
         await mkdir(folder, { recursive: true, mode: 0o700 });
+        if (options.isLocked) lock = await FolderLock.take(folder, options.lockWaitMs ?? lockWaitMs);
         const names = await readdir(folder);
         for (const name of names) if (/^[0-9a-f]{64}\.\w+\.tmp$/.test(name)) await rm(join(folder, name));
         for (const [id, parts] of groupParts(names)) if (!parts.has('json')) await forget(id, parts);
       } catch (cause) {
+        if (cause instanceof StoplineError) throw cause;
         throw new StoplineError(
           'OUTPUT_UNWRITABLE',
           `Expected a folder for the quarantine at "${folder}" but ${(cause as Error).message}.`,
@@ -53,6 +63,10 @@ export function folderStore(folder: string): ItemStore {
       forget(id, [format]).catch((cause) => {
         throw unavailable('written', cause);
       }),
+    async close() {
+      lock?.release();
+      lock = undefined;
+    },
   };
 }
 

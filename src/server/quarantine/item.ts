@@ -38,6 +38,8 @@ export interface ItemStore {
   image(item: QuarantineItem): Promise<Uint8Array>;
   /** One that has gone already is no error. */
   remove(item: QuarantineItem): Promise<void>;
+  /** Lets others have the place. */
+  close?(): Promise<void>;
 }
 
 const keptSchema = Type.Object({

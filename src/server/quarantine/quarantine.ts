@@ -1,5 +1,4 @@
 import type { FastifyBaseLogger } from 'fastify';
-import sharp from 'sharp';
 import { asStoplineError } from '../../errors.ts';
 import type { Frame } from '../../image/frame.ts';
 import type { Verdict } from '../../profile/verdict.ts';
@@ -41,7 +40,7 @@ export async function openQuarantine(
   judge: Judge,
   log: FastifyBaseLogger,
 ): Promise<Quarantine> {
-  const quarantine = new Quarantine(config, log);
+  const quarantine = new Quarantine(config, judge, log);
   await quarantine.open();
   judge.watch((judgement) => quarantine.keep(judgement), { bytes: true });
   return quarantine;
@@ -52,6 +51,7 @@ export class Quarantine {
   /** The folder or bucket. Accepted images are under `accepted` in it, until somebody takes them away. */
   readonly place: string;
   readonly #config: QuarantineConfig;
+  readonly #judge: Judge;
   readonly #log: FastifyBaseLogger;
   readonly #stopped: Shelf;
   readonly #accepted: Shelf;
@@ -66,17 +66,18 @@ export class Quarantine {
   #timer: NodeJS.Timeout | undefined;
 
   /** Use `openQuarantine`. */
-  constructor(config: QuarantineConfig, log: FastifyBaseLogger) {
+  constructor(config: QuarantineConfig, judge: Judge, log: FastifyBaseLogger) {
     this.place = config.quarantine as string;
     this.#config = config;
+    this.#judge = judge;
     this.#log = log;
-    this.#stopped = this.#createShelf(this.place);
+    this.#stopped = this.#createShelf(this.place, { isLocked: true });
     this.#accepted = this.#createShelf(`${this.place.replace(/\/+$/, '')}/accepted`);
   }
 
-  #createShelf(place: string): Shelf {
+  #createShelf(place: string, options: { isLocked?: boolean } = {}): Shelf {
     return new Shelf(
-      isObjectUrl(this.place) ? bucketStore(place, { endpoint: this.#config.s3Endpoint }) : folderStore(place),
+      isObjectUrl(this.place) ? bucketStore(place, { endpoint: this.#config.s3Endpoint }) : folderStore(place, options),
     );
   }
 
@@ -181,6 +182,7 @@ export class Quarantine {
     clearTimeout(this.#timer);
     const late = new Promise((resolve) => setTimeout(resolve, closeTimeoutMs).unref());
     await Promise.race([this.#degraded === undefined ? this.#working : undefined, late]);
+    for (const { store } of [this.#stopped, this.#accepted]) await store.close?.();
     const lost = this.#queue.length;
     this.#dropped += lost;
     if (lost > 0) this.#log.error({ dropped: lost }, 'images that waited for the quarantine were lost');
@@ -214,7 +216,7 @@ export class Quarantine {
       if (performance.now() >= this.#refreshAt) await this.#refresh();
       await this.#prune();
       for (next = this.#queue.shift(); next; next = this.#queue.shift()) {
-        next.image = await encode(next.image);
+        if (!(next.image instanceof Uint8Array)) next.image = await this.#judge.pool.encode(next.image);
         if (!this.#isKnown(next.kept.id)) {
           await this.#stopped.save({ ...next.kept, bytes: next.image.length }, next.image);
         }
@@ -227,7 +229,8 @@ export class Quarantine {
     } catch (error) {
       if (next) this.#queue.unshift(next);
       this.#limitQueue();
-      this.#setDegraded(error);
+      // Pixels wait for a worker that has time for them; everything else is a fault of the place.
+      if (asStoplineError(error).code !== 'STOPLINE_ERR_OVERLOADED') this.#setDegraded(error);
       this.#wake(this.#retryIn);
       this.#retryIn = Math.min(2 * this.#retryIn, retryMs.longest);
     } finally {
@@ -275,12 +278,6 @@ export class Quarantine {
     if (reason === undefined && was !== undefined)
       this.#log.info({ dropped: this.#dropped }, 'the quarantine can be used again');
   }
-}
-
-async function encode(image: Uint8Array | Frame): Promise<Uint8Array> {
-  if (image instanceof Uint8Array) return image;
-  const { data, width, height, channels } = image;
-  return sharp(data, { raw: { width, height, channels } }).png({ compressionLevel: 3 }).toBuffer();
 }
 
 function countBytes(image: Uint8Array | Frame): number {

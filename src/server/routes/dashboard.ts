@@ -4,7 +4,7 @@ import fastifyStatic from '@fastify/static';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import Type from 'typebox';
 import { StoplineError } from '../../errors.ts';
-import { type Config, sourcePattern } from '../../settings.ts';
+import { sourcePattern } from '../../settings.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 import { Recent } from '../watch/recent.ts';
@@ -19,8 +19,8 @@ const tokens = fileURLToPath(new URL('../../report/design/', import.meta.url));
 const loose = { additionalProperties: true };
 
 /** The dashboard at `/`, and what it shows of the latest images of each camera. */
-export async function registerDashboard(app: FastifyInstance, config: Config, judge: Judge): Promise<void> {
-  const recent = new Recent(judge, config);
+export async function registerDashboard(app: FastifyInstance, judge: Judge): Promise<void> {
+  const recent = new Recent(judge);
   await app.register(fastifyStatic, { root: [pages, tokens, ...libraries], prefix: '/dashboard/', index: false });
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'));
 

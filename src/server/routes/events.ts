@@ -20,10 +20,12 @@ interface Sent {
 
 interface Client {
   response: ServerResponse;
+  /** Whoever reads: an address, or a key. */
+  reader: string;
   wants(event: Sent): boolean;
 }
 
-/** Connections are kept open, so there may not be many; a dashboard has one. */
+/** Connections are kept open, so there may not be many; a dashboard has one. One more takes the place of the oldest. */
 const maxClients = 64;
 /** Events that a client gets when it comes back. */
 const maxRemembered = 1000;
@@ -78,7 +80,7 @@ export class Events {
   constructor(registry: Registry) {
     this.#cutOff = new Counter({
       name: 'stopline_event_clients_dropped_total',
-      help: 'Readers of /events cut off because they read too slowly.',
+      help: 'Readers of /events cut off because they read too slowly, or because there are too many.',
       registers: [registry],
     });
     gauge(registry, 'stopline_event_clients', 'Readers of /events.', () => this.#clients.size);
@@ -98,12 +100,12 @@ export class Events {
 
   /** Makes the reply a stream of events. @throws {StoplineError} OVERLOADED where there are too many readers */
   join(request: FastifyRequest, reply: FastifyReply): void {
-    if (this.#clients.size >= maxClients) {
-      throw new StoplineError('OVERLOADED', `Expected at most ${maxClients} readers of events but there are as many.`);
-    }
+    const reader = request.ip;
+    if (this.#clients.size >= maxClients) this.#makeRoom(reader);
     const { source, kind } = request.query as { source?: string; kind?: EventKind };
     const client: Client = {
       response: reply.raw,
+      reader,
       wants: (event) => (!source || event.source === source) && (!kind || event.kind === kind),
     };
     reply.hijack();
@@ -124,6 +126,26 @@ export class Events {
   close(): void {
     clearInterval(this.#heartbeat);
     for (const { response } of this.#clients) response.end();
+  }
+
+  /**
+   * Cuts off the oldest connection of whoever has most: many that only wait must not lock out one that looks.
+   * @throws {StoplineError} OVERLOADED where nobody has more than the newcomer
+   */
+  #makeRoom(newcomer: string): void {
+    const counts = new Map<string, number>();
+    for (const { reader } of this.#clients) counts.set(reader, (counts.get(reader) ?? 0) + 1);
+    const [most, count] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a));
+    if (count <= 1 && most !== newcomer) {
+      throw new StoplineError('OVERLOADED', `Expected at most ${maxClients} readers of events but there are as many.`);
+    }
+    for (const client of this.#clients) {
+      if (client.reader !== most) continue;
+      this.#clients.delete(client);
+      client.response.end();
+      this.#cutOff.inc();
+      return;
+    }
   }
 
   #sendMissed({ response, wants }: Client, lastEventId: string): void {

@@ -43,7 +43,7 @@ export function registerExtAuthz(app: FastifyInstance, gate: RequestGate, unjudg
       return refuse(request, reply, error, { retryAfterSeconds, isClosing: false, status: 403 });
     }
   };
-  const options = { config: { scope: 'inspect' as const }, schema: { hide: true } };
+  const options = { config: { scope: 'inspect' as const, kind: 'authorization' as const }, schema: { hide: true } };
   app.all(prefix, options, handle);
   app.all(`${prefix}/*`, options, handle);
 }

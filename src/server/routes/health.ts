@@ -1,8 +1,12 @@
+import type { Registry } from '@prometheus-io/client';
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
 import { asStoplineError } from '../../errors.ts';
 import type { Breaker } from '../breaker.ts';
 import type { Judge } from '../judge.ts';
+import { gauge } from '../metrics.ts';
+
+type Reason = ServerState['phase'] | 'overloaded' | 'crashing' | 'upstream';
 
 /** Where a server is in its life; only `serving` takes requests. */
 export interface ServerState {
@@ -16,13 +20,14 @@ export interface HealthParts {
   breaker?: Breaker | undefined;
   /** A gate that lets through what it cannot judge is of use also while it cannot judge. */
   isOpen: boolean;
+  /** Whether such a gate is to get no requests where it has no Profile to judge by. */
+  needsProfile: boolean;
 }
 
-function reasonNotReady({ judge, state, breaker, isOpen }: HealthParts): string | undefined {
+/** Why a server should get no requests. */
+function findReason({ judge, state, breaker }: HealthParts): Reason | undefined {
   if (breaker && breaker.waitMs > 0) return 'upstream';
-  if (state.phase === 'failed' && isOpen) return undefined;
   if (state.phase !== 'serving') return state.phase;
-  if (isOpen) return undefined;
   try {
     judge.pool.admit();
     return judge.pool.isFailing ? 'crashing' : undefined;
@@ -31,12 +36,27 @@ function reasonNotReady({ judge, state, breaker, isOpen }: HealthParts): string 
   }
 }
 
+/** What keeps images from being judged, where a gate lets them through all the same. */
+const passing: readonly Reason[] = ['failed', 'overloaded', 'crashing'];
+
+/** What a probe is told. */
+export function describeReadiness(parts: HealthParts): { ready: boolean; reason?: Reason; degraded?: Reason } {
+  const reason = findReason(parts);
+  if (reason === undefined) return { ready: true };
+  if (!parts.isOpen || !passing.includes(reason)) return { ready: false, reason };
+  const isLost = reason === 'failed' && parts.needsProfile;
+  return isLost ? { ready: false, reason } : { ready: true, degraded: reason };
+}
+
 /** Probes: `live` says that the process answers, `ready` that it should get requests. */
-export function registerHealth(app: FastifyInstance, parts: HealthParts): void {
+export function registerHealth(app: FastifyInstance, registry: Registry, parts: HealthParts): void {
+  const help =
+    '1 while an open gate lets images through unjudged, because it has no Profile, crashes or is overloaded.';
+  gauge(registry, 'stopline_gate_degraded', help, () => (describeReadiness(parts).degraded ? 1 : 0));
   app.get(
     '/health/live',
     {
-      config: { scope: 'public' },
+      config: { scope: 'public', kind: 'probe' },
       schema: {
         operationId: 'live',
         tags: ['operation'],
@@ -51,7 +71,7 @@ export function registerHealth(app: FastifyInstance, parts: HealthParts): void {
   app.get(
     '/health/ready',
     {
-      config: { scope: 'public' },
+      config: { scope: 'public', kind: 'probe' },
       schema: {
         operationId: 'ready',
         tags: ['operation'],
@@ -66,9 +86,8 @@ export function registerHealth(app: FastifyInstance, parts: HealthParts): void {
       },
     },
     async (_request, reply) => {
-      const reason = reasonNotReady(parts);
-      if (reason === undefined) return { ready: true };
-      return reply.code(503).send({ ready: false, reason });
+      const readiness = describeReadiness(parts);
+      return readiness.ready ? readiness : reply.code(503).send(readiness);
     },
   );
 }

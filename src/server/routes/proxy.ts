@@ -33,7 +33,7 @@ export async function registerGate(
   const proxy = new UpstreamProxy({ gate, upstream, unjudged, methods: app.methods });
   const schema = { hide: true };
   // The headers that keep browsers from doing things with our own pages are not for the answers of another.
-  app.all('/*', { schema, helmet: false, config: { scope: 'inspect' } }, (request, reply) =>
+  app.all('/*', { schema, helmet: false, config: { scope: 'inspect', kind: 'forwarded' } }, (request, reply) =>
     proxy.handle(request, reply),
   );
   return { breaker: upstream.breaker };

@@ -1,9 +1,9 @@
 import type { Registry } from '@prometheus-io/client';
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
-import { decode } from '../../image/decode.ts';
-import { shrink, thumbnailSide } from '../../image/thumbnail.ts';
+import { thumbnailSide } from '../../image/thumbnail.ts';
 import { refusals } from '../http/schemas.ts';
+import type { Judge } from '../judge.ts';
 import { counter, gauge } from '../metrics.ts';
 import type { Quarantine } from '../quarantine/quarantine.ts';
 import type { QuarantineQuery } from '../quarantine/shelf.ts';
@@ -104,16 +104,20 @@ function registerSeries(registry: Registry, quarantine: Quarantine): void {
 }
 
 /** `GET /quarantine`, its images and thumbnails; accepting and dropping one. */
-export function registerQuarantine(app: FastifyInstance, quarantine: Quarantine, registry: Registry): void {
+export function registerQuarantine(
+  app: FastifyInstance,
+  parts: { quarantine: Quarantine; judge: Judge; registry: Registry },
+): void {
+  const { quarantine, judge, registry } = parts;
   registerSeries(registry, quarantine);
-  registerReading(app, quarantine);
+  registerReading(app, quarantine, judge);
   registerReview(app, quarantine);
   app.addHook('onClose', () => quarantine.close());
 }
 
 type WithId = { Params: { id: string } };
 
-function registerReading(app: FastifyInstance, quarantine: Quarantine): void {
+function registerReading(app: FastifyInstance, quarantine: Quarantine, judge: Judge): void {
   app.get<{ Querystring: QuarantineQuery & { accepted: boolean } }>(
     '/quarantine',
     { schema: listSchema },
@@ -141,9 +145,8 @@ function registerReading(app: FastifyInstance, quarantine: Quarantine): void {
   });
   app.get<WithId>('/quarantine/:id/thumbnail', { schema: thumbnailSchema }, async ({ params }, reply) => {
     const { bytes } = await quarantine.image(params.id);
-    const { frame } = await decode(bytes);
-    const { bytes: thumbnail } = await shrink(frame);
-    return reply.type('image/webp').header('cache-control', 'private, max-age=3600').send(thumbnail);
+    const thumbnail = await judge.pool.draw(bytes, thumbnailSide);
+    return reply.type('image/webp').header('cache-control', 'private, max-age=3600').send(Buffer.from(thumbnail));
   });
 }
 

@@ -1,8 +1,9 @@
 import { existsSync, renameSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
+import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { StoplineError } from '../../errors.ts';
 import { applicationId, pruneSlice, schema, schemaVersion } from './schema.ts';
+import { StateBudget } from './statebudget.ts';
 
 /** One verdict as the history keeps it. */
 export interface PastVerdict {
@@ -122,6 +123,8 @@ const minuteMs = 60_000;
 /** Aggregates are small, so they may be this many times as many as verdicts. */
 const minutesPerVerdict = 2;
 const maxTransitions = 10_000;
+/** Packed states of monitors in memory; beyond it those written longest ago go, and their sources learn again. */
+const maxStateBytes = 32 * 1024 * 1024;
 /** Errors after which the file is not the one that was written. */
 const isDamage = (code: string) => code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB';
 
@@ -135,6 +138,8 @@ export class StoreDatabase {
   #verdicts = 0;
   #minutes = 0;
   #prunedAt = 0;
+  /** The states of monitors, where they are in memory. */
+  readonly #states: StateBudget | undefined;
   /** Where damaged files were set aside since this object was made. */
   readonly setAside: string[] = [];
   /** Rises when what was committed earlier may be gone: then everything that is still in memory is to be written again. */
@@ -142,6 +147,7 @@ export class StoreDatabase {
 
   constructor(settings: DatabaseSettings) {
     this.#settings = settings;
+    if (settings.file === undefined) this.#states = new StateBudget(maxStateBytes);
   }
 
   /**
@@ -233,9 +239,15 @@ export class StoreDatabase {
           'INSERT INTO monitor (source, profile, state, summary, checksum) VALUES (:source, :profile, :state, :summary, :checksum) ' +
             'ON CONFLICT (source) DO UPDATE SET profile = :profile, state = :state, summary = :summary, checksum = :checksum',
         );
-        for (const row of batch.monitors) monitor.run({ ...row, checksum: computeChecksum(row) });
+        for (const row of batch.monitors)
+          monitor.run({ ...row, state: this.#pack(row), checksum: computeChecksum(row) });
         const forget = db.prepare('DELETE FROM monitor WHERE source = ?');
-        for (const source of batch.forgotten) forget.run(source);
+        for (const source of batch.forgotten) {
+          forget.run(source);
+          this.#states?.remove(source);
+        }
+        const empty = db.prepare("UPDATE monitor SET state = x'' WHERE source = ?");
+        for (const source of this.#states?.takeExcess() ?? []) empty.run(source);
         const transition = db.prepare(
           'INSERT INTO transition (source, at, "from", "to", report) VALUES (:source, :at, :from, :to, :report)',
         );
@@ -284,6 +296,19 @@ export class StoreDatabase {
     }
   }
 
+  /** In memory states are packed: those of sources that sent little are nearly empty, and there may be many. */
+  #pack({ source, state }: StoredMonitor): Uint8Array {
+    if (!this.#states) return state;
+    const packed = deflateRawSync(state, { level: 1 });
+    this.#states.put(source, packed.length);
+    return packed;
+  }
+
+  #unpack(state: Uint8Array): Uint8Array {
+    if (!this.#states || state.length === 0) return state;
+    return new Uint8Array(inflateRawSync(state));
+  }
+
   /** Takes away a slice of what is too much or too old: never so much that a commit would take long. */
   #prune(db: Database.Database): void {
     const { historyRows, historyDays } = this.#settings;
@@ -320,7 +345,8 @@ export class StoreDatabase {
       | (StoredMonitor & { checksum: number })
       | undefined;
     if (!row) return undefined;
-    const { checksum, ...monitor } = row;
+    const { checksum, ...stored } = row;
+    const monitor = { ...stored, state: this.#unpack(stored.state) };
     return checksum === computeChecksum(monitor) ? monitor : undefined;
   }
 

@@ -1,6 +1,3 @@
-import { StoplineError } from '../../errors.ts';
-import { decode } from '../../image/decode.ts';
-import { shrink } from '../../image/thumbnail.ts';
 import type { Profile } from '../../profile/description.ts';
 import { scoredValue } from '../../profile/maths/gaussianise.ts';
 import { findQuantile } from '../../profile/maths/ranks.ts';
@@ -95,15 +92,15 @@ export interface RecentSource {
 
 /** The latest images of each camera for people to look at: in memory, bounded, and gone with the process. */
 export class Recent {
-  readonly #limits: { maxPixels: number; maxSide: number };
+  readonly #judge: Judge;
   /** The camera that was seen last stands last. */
   readonly #cameras = new Map<string, Camera>();
   #scored: Scored[] = [];
   #waiting = 0;
 
   /** @param judge watched from now on */
-  constructor(judge: Judge, limits: { maxPixels: number; maxSide: number }) {
-    this.#limits = limits;
+  constructor(judge: Judge) {
+    this.#judge = judge;
     if (judge.hasProfile) this.#learn(judge.profile);
     judge.onReplace((profile) => this.#learn(profile));
     judge.watch((judgement) => this.#take(judgement), { bytes: true });
@@ -149,9 +146,12 @@ export class Recent {
   async #draw(camera: Camera, image: StrangeImage, options: { judgement: Judgement; side: number }): Promise<void> {
     this.#waiting++;
     try {
-      camera.illustrate(image, await draw(options.judgement, { ...this.#limits, side: options.side }));
+      const { frame, bytes } = options.judgement;
+      const given = frame ?? bytes;
+      // A worker draws it: nothing is decoded in the process that answers.
+      if (given) camera.illustrate(image, await this.#judge.pool.draw(given, options.side));
     } catch {
-      // It was judged, so it can be decoded; and nothing depends on the picture.
+      // There was no room for it, and nothing depends on the picture.
     } finally {
       this.#waiting--;
     }
@@ -308,15 +308,6 @@ function describeImage({ verdict: full, at }: Judgement): StrangeImage {
     ...(nearest && { nearest }),
     hasPicture: false,
   };
-}
-
-async function draw(
-  { bytes, frame }: Judgement,
-  { side, ...limits }: { maxPixels: number; maxSide: number; side: number },
-): Promise<Uint8Array> {
-  const pixels = frame ?? (bytes && (await decode(bytes, limits)).frame);
-  if (!pixels) throw new StoplineError('INTERNAL', 'Expected the bytes or the pixels of an image that was judged.');
-  return (await shrink(pixels, side)).bytes;
 }
 
 function tidy(value: number): number {

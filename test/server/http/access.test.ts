@@ -112,9 +112,10 @@ describe('API keys', () => {
     // What a browser sends by itself when the page of another site tells it to.
     const forged = await ask('POST', '/change', { ...basic(secrets.admin), 'sec-fetch-site': 'cross-site' });
     expect(forged.statusCode).toBe(403);
-    expect(
-      (await ask('POST', '/change', { ...basic(secrets.admin), 'sec-fetch-site': 'same-origin' })).statusCode,
-    ).toBe(200);
+    const token = 'a-token-of-twenty-letters';
+    const page = { ...basic(secrets.admin), 'sec-fetch-site': 'same-origin', cookie: `stopline-token=${token}` };
+    expect((await ask('POST', '/change', page)).statusCode).toBe(403);
+    expect((await ask('POST', '/change', { ...page, 'x-stopline-token': token })).statusCode).toBe(200);
     await app.close();
   });
 

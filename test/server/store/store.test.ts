@@ -319,3 +319,32 @@ describe('a disk that takes no more', () => {
     });
   });
 });
+
+describe('a store in memory', () => {
+  it('keeps ten thousand states of sources that sent little in a few megabytes, and gives back what it was given', () => {
+    const database = new StoreDatabase({ historyRows: 10, historyDays: 1, lockTimeoutMs: 0 });
+    database.open();
+    const before = process.memoryUsage().rss;
+    // As one of a source with one image: a header, and 24 kB in which next to nothing is set.
+    const state = (i: number) => {
+      const bytes = new Uint8Array(24_000);
+      new TextEncoder().encodeInto(JSON.stringify({ version: 1, source: i }), bytes);
+      return bytes.fill(i & 255, 9000, 9128);
+    };
+    const empty = { verdicts: [], forgotten: [], transitions: [], alerts: [], settled: [] };
+    for (let first = 0; first < 10_000; first += 250) {
+      const monitors = Array.from({ length: 250 }, (_, i) => ({
+        source: `s${first + i}`,
+        profile: 'p',
+        summary: '{}',
+        state: state(first + i),
+      }));
+      database.commit({ ...empty, monitors });
+    }
+    expect(database.summaries()).toHaveLength(10_000);
+    // 240 MB as they are.
+    expect((process.memoryUsage().rss - before) / 1e6).toBeLessThan(60);
+    for (const i of [0, 4321, 9999]) expect(database.monitor(`s${i}`)?.state).toEqual(state(i));
+    database.close();
+  });
+});
