@@ -26,21 +26,22 @@ function statisticsPage(): string {
   const sections = groups.map((group) => {
     const rows = statistics
       .filter((statistic) => statistic.group === group)
-      .map(({ name, unit, meaning, high, low, scored, logFloor, source }) => [
+      .map(({ name, unit, meaning, high, low, scored, logFloor, resolution, source }) => [
         code(name),
         unit,
         meaning,
         high,
         low,
         scored ? (logFloor === undefined ? 'x' : `ln(x + ${logFloor})`) : 'not',
+        resolution,
         source,
       ]);
-    return `## ${group}\n\n${table(['name', 'unit', 'meaning', 'high: the image is ...', 'low: the image is ...', 'scored as', 'source'], rows)}`;
+    return `## ${group}\n\n${table(['name', 'unit', 'meaning', 'high: the image is ...', 'low: the image is ...', 'scored as', 'resolution', 'source'], rows)}`;
   });
   return page(
     'Statistics',
     'src/image/statistics/statistics.ts',
-    `The ${statistics.length} numbers measured on every image, in the order of ${code('GET /statistics')}. A heavy-tailed one is scored as a logarithm; what is shown to people is always x itself. A statistic that does not apply to an image is ${code('null')}. The phrases under high and low end with the reference: "brighter than" the reference.`,
+    `The ${statistics.length} numbers measured on every image, in the order of ${code('GET /statistics')}. A heavy-tailed one is scored as a logarithm; what is shown to people is always x itself. A statistic that does not apply to an image is ${code('null')}. The phrases under high and low end with the reference: "brighter than" the reference. The resolution is the smallest difference that means anything: less is no evidence, and a statistic that varies by less over a reference is a constant there.`,
     ...sections,
   );
 }

@@ -16,6 +16,7 @@ import { type EvaluateOptions, evaluate, type Stage } from './evaluate/evaluatio
 import { evaluateHarm, type HarmOptions, type HarmStage, harmReport } from './evaluate/harm.ts';
 import { evaluateHistory, historyReport } from './evaluate/history.ts';
 import { prefaces, withSection } from './evaluate/page.ts';
+import { judgeShifts, judgeSimulated, shiftsReport } from './evaluate/shifts.ts';
 import { evaluateCamera, evaluateStreams } from './evaluate/streams.run.ts';
 import { cameraReport, streamsReport } from './evaluate/streams.tables.ts';
 import { report } from './evaluate/tables.ts';
@@ -25,6 +26,8 @@ interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> 
   severities: string;
   write?: boolean;
   history: boolean;
+  shifts?: string;
+  simulate?: string;
   harm?: string;
   card?: string;
   streams: boolean;
@@ -48,6 +51,11 @@ const program = new Command('evaluate')
     'instead: what is read from pixels about earlier JPEG compression, on the images of --current',
     false,
   )
+  .option(
+    '--shifts <PROFILE>',
+    'instead: what verdicts of this Profile say of real images, each --current as DIR=FAMILY of what happened to them',
+  )
+  .option('--simulate <DIR>', 'of --shifts: images of the same camera that are put through every simulated cause')
   .option(
     '--harm <MODEL>',
     'instead: how well verdicts tell how often this classifier answers otherwise; written to docs/harm.md',
@@ -78,8 +86,10 @@ const program = new Command('evaluate')
   .action(run);
 
 async function run(all: EvaluateFlags): Promise<void> {
-  const { write, history, harm, card, streams, camera, runs, length, threads, severities, ...flags } = all;
+  const { write, history, shifts, simulate, harm, card, streams, camera, runs, length, threads, severities, ...flags } =
+    all;
   if (history) return runHistory(flags.current, write);
+  if (shifts !== undefined) return runShifts(shifts, { current: flags.current, simulate }, write);
   if (camera) return runCamera(runs, flags.seed, write);
   if (streams) return runStreams({ ...flags, runs, length, threads }, write);
   if (flags.reference.length === 0) {
@@ -106,6 +116,18 @@ async function runHistory(folders: readonly string[], write: boolean | undefined
   const found = await evaluateHistory(loadCore(), folders, progress.update).finally(progress.stop);
   const heading = '## JPEG history';
   publish(heading, `${heading}\n\n${provenance()}\n\n${historyReport(found)}\n`, write);
+}
+
+async function runShifts(
+  profile: string,
+  { current, simulate }: { current: readonly string[]; simulate: string | undefined },
+  write: boolean | undefined,
+): Promise<void> {
+  const progress = startProgress('shifts', 'images');
+  const found = await judgeShifts(profile, current, progress.update).finally(progress.stop);
+  const simulations = simulate === undefined ? [] : await judgeSimulated(profile, simulate);
+  const heading = '## Causes on real shifts';
+  publish(heading, `${heading}\n\n${provenance()}\n\n${shiftsReport(found, simulations)}\n`, write);
 }
 
 async function runHarm(

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
-import { checkPopulation, defaultMaxDistance, defaultShares } from '../drift/check.ts';
-import { createPopulation } from '../drift/population.ts';
+import { checkPopulation, defaultMaxDistance, defaultShares, type FailOn, failOns } from '../drift/check.ts';
+import { Population } from '../drift/population.ts';
 import { StoplineError } from '../errors.ts';
 import { noImages } from '../run/inputs/folder.ts';
 import { type FindingsFormat, findingsFormats, formatFindings, listFindings, toJson } from './findings.ts';
@@ -18,6 +18,7 @@ interface CheckFlags extends JudgingFlags, InputFlags {
   maxWarn?: number;
   maxFailed: number;
   maxDistance: number;
+  failOn: FailOn;
   format: FindingsFormat;
   json?: boolean;
 }
@@ -52,6 +53,14 @@ export function checkCommand(): Command {
         defaultMaxDistance,
       ),
     )
+    .addOption(
+      new Option(
+        '--fail-on <WHAT>',
+        'what fails: images that are stopped, a mix that has shifted although no single image need be strange, or any',
+      )
+        .choices(failOns)
+        .default('any'),
+    )
     .addOption(new Option('--format <FORMAT>', 'what to print').choices(findingsFormats).default('text'))
     .option('--json', 'the same as --format json');
   for (const option of [...judgingFlags(), ...inputOptions()]) command.addOption(option);
@@ -70,7 +79,7 @@ Exit status: 0 the images match the reference, 1 they do not (drift) or could no
 
 async function runCheck(paths: string[], flags: CheckFlags): Promise<void> {
   setFlagsFromString('--semi-space-growth-factor=1');
-  const { maxBlock, maxWarn, maxFailed, maxDistance, format: asked, json, ...rest } = flags;
+  const { maxBlock, maxWarn, maxFailed, maxDistance, failOn, format: asked, json, ...rest } = flags;
   const { config, profile } = await openJudging(pickSettings(rest));
   const defaults = defaultShares(profile);
   const limits = {
@@ -78,6 +87,7 @@ async function runCheck(paths: string[], flags: CheckFlags): Promise<void> {
     maxWarn: maxWarn ?? defaults.maxWarn,
     maxFailed,
     maxDistance,
+    failOn,
   };
   if (limits.maxBlock > limits.maxWarn) {
     throw new StoplineError(
@@ -86,7 +96,7 @@ async function runCheck(paths: string[], flags: CheckFlags): Promise<void> {
     );
   }
   const { items, total } = await openInputs(paths, rest, config);
-  const population = createPopulation(profile);
+  const population = new Population(profile);
   await judgeAll('check', { config, profile, items, total }, ({ row }) => population.add(row));
   if (population.counts.images === 0) throw noImages(paths);
   const check = checkPopulation(population, limits);

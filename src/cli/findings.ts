@@ -1,8 +1,14 @@
-import { type CheckedShare, falseDiscoveryRate, type PopulationCheck } from '../drift/check.ts';
+import {
+  type CheckedShare,
+  falseDiscoveryRate,
+  groupMoved,
+  type PopulationCheck,
+  summarizeCheck,
+} from '../drift/check.ts';
 import { leastImages, type Population, type Shift } from '../drift/population.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Profile } from '../profile/description.ts';
-import { reasonInWords } from '../run/rows/tally.ts';
+import { readMeaning, unitAfter, writeNumbers } from '../profile/sights.ts';
 import { count, percent, printable, styled, table } from './terminal.ts';
 
 export const findingsFormats = ['text', 'json', 'junit', 'github', 'markdown'] as const;
@@ -33,18 +39,18 @@ const maxRows = 8;
 const maxImages = 3;
 
 /** Shares first, then what has moved, farthest first, then the rest. */
-export function listFindings({ shares, shifts }: PopulationCheck): CheckFinding[] {
+export function listFindings({ shares, shifts, failOn }: PopulationCheck): CheckFinding[] {
   const shareFinding = (name: string, words: string, share: CheckedShare): CheckFinding => ({
     group: 'shares',
     name,
-    passed: share.passed,
+    passed: share.passed || failOn === 'shifted',
     text: `${percent(share.share)} ${words} (${share.hits} of ${share.images}, 95 % interval ${percent(share.low)} to ${percent(share.high)}), ${percent(share.max)} allowed`,
   });
   const moved = shifts.map(
     (shift): CheckFinding => ({
       group: shift.kind === 'detector' ? 'detectors' : 'statistics',
       name: shift.name,
-      passed: !shift.moved,
+      passed: !shift.moved || failOn === 'stopped',
       text: shiftText(shift),
     }),
   );
@@ -64,20 +70,27 @@ function failedFinding({ passed, hits, images, share, max }: CheckedShare): Chec
 }
 
 function shiftText(shift: Shift): string {
-  const { name, kind, direction, distance, adjusted, reference, current } = shift;
+  const { name, kind, direction, distance, adjusted } = shift;
   const row = statistics.find((statistic) => statistic.name === name);
-  const digits = row?.digits ?? 2;
-  const unit = row && row.unit !== 'ratio' && row.unit !== 'share' ? ` ${row.unit}` : '';
   const words =
     kind === 'detector'
       ? `${direction === 'low' ? 'less' : 'more'} strange than the reference by the detector ${name}`
       : direction === 'spread'
         ? `spread otherwise than in the reference (${name})`
         : `${(direction === 'high' ? row?.high : row?.low) ?? `${direction}er than`} the reference (${name})`;
-  const [now, then] = [current, reference].map(
-    ({ p01, p50, p99 }) => `${p50.toFixed(digits)}${unit} (${p01.toFixed(digits)} to ${p99.toFixed(digits)})`,
-  );
-  return `${words}: median ${now}, in the reference ${then}; distance ${distance.toFixed(2)}, adjusted p ${pText(adjusted)}`;
+  return `${words}: ${mediansText(shift)}; distance ${distance.toFixed(2)}, adjusted p ${pText(adjusted)}`;
+}
+
+/** `median brightness: median 31 (12 to 60), in the reference 95 (41 to 148)` */
+function mediansText({ name, current, reference }: Shift): string {
+  const row = statistics.find((statistic) => statistic.name === name);
+  const legible = row && readMeaning(name).legible;
+  const scale = legible?.isPercent ? 100 : 1;
+  const unit = legible?.isPercent ? ' %' : row && !legible ? unitAfter(row) : '';
+  const numbers = [current, reference].flatMap(({ p50, p01, p99 }) => [p50, p01, p99]).map((number) => number * scale);
+  const texts = writeNumbers(numbers, legible?.digits ?? row?.digits ?? 2, (row?.resolution ?? 0) * scale);
+  const label = legible ? `${legible.label}, ` : '';
+  return `${label}median ${texts[0]}${unit} (${texts[1]} to ${texts[2]}), in the reference ${texts[3]}${unit} (${texts[4]} to ${texts[5]})`;
 }
 
 function pText(p: number): string {
@@ -85,13 +98,16 @@ function pText(p: number): string {
 }
 
 /** For programs: everything that the other formats are made from. */
-export function toJson(
-  { passed, counts, shares, shifts, maxDistance }: PopulationCheck,
-  population: Population,
-  profile: Profile,
-) {
+export function toJson(check: PopulationCheck, population: Population, profile: Profile) {
+  const { passed, isStopped, isShifted, counts, shares, shifts, moved, compared, maxDistance, failOn } = check;
   return {
     passed,
+    summary: summarizeCheck(check),
+    isStopped,
+    isShifted,
+    failOn,
+    moved: moved.length,
+    compared,
     ...counts,
     shares,
     maxDistance,
@@ -152,22 +168,25 @@ function text(checked: Checked): string {
   const { findings, check, population } = checked;
   const mark = ({ passed }: { passed: boolean }) =>
     passed ? styled('green', 'pass') : styled(['bold', 'red'], 'FAIL');
-  const moved = findings.filter(({ group, passed }) => group !== 'shares' && !passed);
-  const compared = check.shifts.length;
+  const groups = groupMoved(check);
   const lines = [
     `${check.passed ? styled(['bold', 'green'], 'PASS') : styled(['bold', 'red'], failureWord(check))}  ${printable(headline(checked))}`,
+    `  ${summarizeCheck(check)}`,
     ...findings.filter(({ group }) => group === 'shares').map((finding) => `  ${mark(finding)}  ${finding.text}`),
-    `  ${mark({ passed: moved.length === 0 })}  ${moved.length} of ${compared} distributions have moved (distance above ${check.maxDistance}, false discovery rate ${percent(falseDiscoveryRate)})`,
-    ...moved.slice(0, maxRows).map((finding, i) => `        ${i + 1}. ${finding.text}`),
+    `  ${mark({ passed: !check.isShifted || check.failOn === 'stopped' })}  ${check.moved.length} of ${check.compared} statistics have moved (distance above ${check.maxDistance}, false discovery rate ${percent(falseDiscoveryRate)})`,
+    ...groups.slice(0, maxRows).map(({ words, lead, shifts }, i) => {
+      const others = shifts.length > 1 ? ` (and ${count(shifts.length - 1, 'more statistic')})` : '';
+      return `        ${i + 1}. ${words}: ${mediansText(lead)}${others}`;
+    }),
   ];
-  if (moved.length > maxRows) lines.push(`        and ${moved.length - maxRows} more (--json lists all)`);
+  if (groups.length > 0) lines.push('        (--json lists every statistic by its name)');
   lines.push(...remarks(checked).map(printable));
   const reasons = population.reasons().slice(0, 5);
   if (reasons.length > 0) {
     lines.push(styled('bold', 'First reasons of images that did not pass'));
     lines.push(
       table(
-        reasons.map((reason) => [`  ${reason.count}`, reasonInWords(reason)]),
+        reasons.map((reason) => [`  ${reason.count}`, reason.text]),
         [0],
       ),
     );
@@ -203,11 +222,13 @@ function markdown(checked: Checked): string {
   return [
     `### ${check.passed ? 'Pass' : check.failsByFailed ? 'Fail' : 'Drift'}: ${cell(headline(checked))}`,
     '',
+    cell(summarizeCheck(check)),
+    '',
     '| | checked | found |',
     '| --- | --- | --- |',
     ...rows,
     '',
-    `${shown.length - 3} of ${check.shifts.length} distributions have moved.`,
+    `${check.moved.length} of ${check.compared} statistics have moved.`,
     ...remarks(checked).map((remark) => `\n${cell(remark)}`),
     ...(worst.length > 0
       ? [

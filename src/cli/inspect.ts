@@ -6,6 +6,7 @@ import { decode } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { createInspector } from '../profile/inspector.ts';
+import { writeNumbers } from '../profile/sights.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import { isObjectUrl } from '../run/objects.ts';
 import { judgingOptions } from '../run/pool.ts';
@@ -31,12 +32,14 @@ export const verdictExit = { pass: 0, warn: 3, block: 4 } as const;
 
 interface InspectFlags extends JudgingFlags {
   json?: boolean;
+  verbose?: boolean;
 }
 
 export function inspectCommand(): Command {
   const command = new Command('inspect')
     .description('Prints the verdict on each image, with the reasons in plain words.')
     .argument('<images...>', 'JPEG, PNG or WebP files; - for one on standard input')
+    .option('--verbose', 'show the numbers behind each reason by their names, and what each detector says')
     .option('--json', 'print the verdict as JSON, as HTTP and score give it; of several images a line each');
   for (const option of judgingFlags({ threads: false })) command.addOption(option);
   return command
@@ -53,7 +56,7 @@ Exit status, of several images the highest: 0 pass, 3 warn, 4 block; 2 usage, 65
     .action(runInspect);
 }
 
-async function runInspect(paths: string[], { json, ...flags }: InspectFlags): Promise<void> {
+async function runInspect(paths: string[], { json, verbose = false, ...flags }: InspectFlags): Promise<void> {
   const { config, profile } = await openJudging(flags);
   for (const path of paths) await checkIsImage(path, config.profile);
   const options = judgingOptions(config);
@@ -68,7 +71,9 @@ async function runInspect(paths: string[], { json, ...flags }: InspectFlags): Pr
       if (json) printJson(paths.length === 1 ? verdict : { path, ...verdict });
       else {
         const shown = showsPictures() ? await picture((await decode(bytes, options.limits)).frame) : [];
-        print(`${i > 0 ? '\n' : ''}${describe(verdict, path === '-' ? 'standard input' : path, shown)}`);
+        print(
+          `${i > 0 ? '\n' : ''}${describe(verdict, path === '-' ? 'standard input' : path, { pictureLines: shown, verbose })}`,
+        );
       }
     } catch (error) {
       // Of several images a bad one is told like a verdict, and the others are judged.
@@ -116,64 +121,95 @@ async function readInput(path: string, maxBytes: number): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-/** @param pictureLines stand beside the table where the terminal is wide enough for both, else above it */
-function describe(verdict: Verdict, path: string, pictureLines: readonly string[]): string {
-  const { image, falseAlarmRate, reasons, decidedBy } = verdict;
-  const others = verdict.detectors.filter(({ name }) => name !== decidedBy);
-  const blocks = verdict.blockWhen === undefined ? percent(falseAlarmRate.block) : 'by the rule';
-  const rates = `false alarms promised: warn ${percent(falseAlarmRate.warn)}, block ${blocks}`;
-  const lines = [
-    `${verdictText(verdict.verdict, verdict.verdict.toUpperCase())}  ${printable(path)}`,
-    `  ${decidedBy === 'combined' ? '' : `decided by ${decidedBy}: `}p-value ${pText(verdict.pValue)} (${rates})`,
-    `  ${others.map(({ name, pValue }) => `${name} ${pText(pValue)}`).join(', ')}`,
-    `  score ${verdict.score.toFixed(2)}, ${image.format} ${image.width}x${image.height}, ${bytesText(image.bytes)}; ` +
-      `Profile "${printable(verdict.profile.name)}" ${verdict.profile.sha256.slice(0, 12)}; ${verdict.timingMs.total.toFixed(0)} ms`,
-  ];
-  const { expectedFlipRate: flips } = verdict;
-  if (flips)
-    lines.push(
-      `  expected flip rate ${percent(flips.rate)} (${percent(flips.low)} to ${percent(flips.high)}): how often the classifier answers otherwise to such an image`,
-    );
-  if (reasons.length === 0) lines.push('No single statistic stands out.');
-  else
-    lines.push(styled('bold', verdict.verdict === 'pass' ? 'What stands out, though not enough to warn' : 'Reasons'));
-  for (const [i, { text }] of reasons.entries()) lines.push(`  ${i + 1}. ${printable(text)}`);
+interface DescribeOptions {
+  /** They stand beside the table where the terminal is wide enough for both, else above it. */
+  pictureLines: readonly string[];
+  verbose: boolean;
+}
 
-  if (image.remarks.length > 0) {
-    lines.push(styled('bold', 'Remarks, which decide nothing'));
-    for (const { kind, text } of image.remarks) lines.push(`  ${kind}: ${printable(text)}`);
-  }
+function describe(verdict: Verdict, path: string, { pictureLines, verbose }: DescribeOptions): string {
+  const lines = [...describeVerdict(verdict, path, verbose), ...describeReasons(verdict, verbose)];
   if (verdict.nearest) {
     lines.push(styled('bold', 'Most alike in the reference'));
     for (const { path, distance } of verdict.nearest) lines.push(`  ${printable(path)} (${distance.toFixed(3)} of 2)`);
   }
-
-  if (verdict.causes && verdict.verdict !== 'pass') {
-    const named = verdict.causes.slice(0, 3).map(({ cause, probability }) => `${cause} ${percent(probability)}`);
-    lines.push(`${styled('bold', 'Probable cause')}  ${named.join(', ')}`);
+  const { remarks } = verdict.image;
+  if (remarks.length > 0) {
+    lines.push(styled('bold', 'Remarks, which decide nothing'));
+    for (const { kind, text } of remarks) lines.push(`  ${kind}: ${printable(text)}`);
   }
-
-  const rows = reasons.flatMap(({ statistic, value, unit, reference }) => {
-    if (!reference || typeof value !== 'number') return [];
-    const digits = statistics.find(({ name }) => name === statistic)?.digits ?? 2;
-    const { p01, p99 } = reference;
-    return [
-      [statistic, value.toFixed(digits), unit, p01.toFixed(digits), rangeBar(value, reference), p99.toFixed(digits)],
-    ];
-  });
-  const header = ['statistic', 'value', 'unit', 'p01', 'reference'.padStart(20), 'p99'];
-  const tableLines = rows.length > 0 ? table([header, ...rows], [1, 3]).split('\n') : [];
-  // A bar that does not fit is worth less than a table that does.
-  const isNarrow = process.stdout.isTTY && Math.max(0, ...tableLines.map(measureWidth)) > process.stdout.columns;
-  const shownLines = isNarrow
-    ? table(
-        [...rows].map((row) => row.filter((_, i) => i !== 4)),
-        [1, 3, 4],
-      ).split('\n')
-    : tableLines;
-  const drawn = beside(shownLines, pictureLines, process.stdout.columns);
+  const tableLines = verbose ? tabulateEvidence(verdict) : [];
+  const drawn = beside(tableLines, pictureLines, process.stdout.columns);
   if (drawn.length > 0) lines.push('', ...drawn);
   return lines.join('\n');
+}
+
+function describeVerdict(verdict: Verdict, path: string, verbose: boolean): string[] {
+  const { image, falseAlarmRate, decidedBy, expectedFlipRate: flips } = verdict;
+  const blocks = verdict.blockWhen === undefined ? percent(falseAlarmRate.block) : 'by the rule';
+  const rates = `false alarms promised: warn ${percent(falseAlarmRate.warn)}, block ${blocks}`;
+  const others = verdict.detectors.filter(({ name }) => name !== decidedBy);
+  return [
+    `${verdictText(verdict.verdict, verdict.verdict.toUpperCase())}  ${printable(path)}`,
+    `  ${decidedBy === 'combined' ? '' : `decided by ${decidedBy}: `}p-value ${pText(verdict.pValue)} (${rates})`,
+    ...(verbose ? [`  ${others.map(({ name, pValue }) => `${name} ${pText(pValue)}`).join(', ')}`] : []),
+    `  score ${verdict.score.toFixed(2)}, ${image.format} ${image.width}x${image.height}, ${bytesText(image.bytes)}; ` +
+      `Profile "${printable(verdict.profile.name)}" ${verdict.profile.sha256.slice(0, 12)}; ${verdict.timingMs.total.toFixed(0)} ms`,
+    ...(flips
+      ? [
+          `  expected flip rate ${percent(flips.rate)} (${percent(flips.low)} to ${percent(flips.high)}): how often the classifier answers otherwise to such an image`,
+        ]
+      : []),
+  ];
+}
+
+/** What a person sees, what probably happened, and what to do. */
+function describeReasons(verdict: Verdict, verbose: boolean): string[] {
+  const { reasons, unusual = [] } = verdict;
+  if (verdict.verdict === 'pass') {
+    if (unusual.length === 0) return ['Like the reference.'];
+    const told = unusual.map(({ text }) => `  ${printable(text)}`);
+    return [`Like the reference. ${styled('bold', 'Unusual, but not enough to warn')}`, ...told];
+  }
+  const [first] = reasons;
+  return [
+    styled('bold', 'Reasons'),
+    ...reasons.flatMap(({ text, evidence }, i) => [
+      `  ${i + 1}. ${printable(text)}`,
+      ...(verbose ? evidence.map((one) => `       ${printable(one.text)}`) : []),
+    ]),
+    ...describeCause(verdict, verbose),
+    ...(first ? [`${styled('bold', 'What to do')}  ${verdict.cause?.advice ?? first.advice}`] : []),
+  ];
+}
+
+function describeCause({ cause, causes }: Verdict, verbose: boolean): string[] {
+  const told = cause ? [`${styled('bold', 'Probable cause')}  ${cause.text}`] : [];
+  if (!verbose || !causes) return told;
+  const named = causes.slice(0, 3).map(({ cause: name, probability }) => `${name} ${percent(probability)}`);
+  return [...told, `  among the simulated causes: ${named.join(', ')}`];
+}
+
+/** The numbers behind the reasons, with bars. */
+function tabulateEvidence({ reasons, unusual = [] }: Verdict): string[] {
+  const rows = [...reasons, ...unusual]
+    .flatMap(({ evidence }) => evidence)
+    .flatMap(({ statistic, value, unit, reference }) => {
+      if (!reference || typeof value !== 'number') return [];
+      const row = statistics.find(({ name }) => name === statistic);
+      const { p01, p99 } = reference;
+      const [own, low, high] = writeNumbers([value, p01, p99], row?.digits ?? 2, row?.resolution);
+      return [[statistic, own, unit, low, rangeBar(value, reference), high]];
+    });
+  const header = ['statistic', 'value', 'unit', 'p01', 'reference'.padStart(20), 'p99'];
+  const lines = rows.length > 0 ? table([header, ...rows], [1, 3]).split('\n') : [];
+  // A bar that does not fit is worth less than a table that does.
+  const isNarrow = process.stdout.isTTY && Math.max(0, ...lines.map(measureWidth)) > process.stdout.columns;
+  if (!isNarrow) return lines;
+  return table(
+    rows.map((row) => row.filter((_, i) => i !== 4)),
+    [1, 3, 4],
+  ).split('\n');
 }
 
 function pText(pValue: number): string {

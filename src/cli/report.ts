@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { Command } from 'commander';
 import { createDrift } from '../drift/drift.ts';
 import type { Monitor } from '../drift/monitor.ts';
-import { createPopulation } from '../drift/population.ts';
+import { Population } from '../drift/population.ts';
 import { endSentence, StoplineError } from '../errors.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits } from '../image/frame.ts';
@@ -104,7 +104,7 @@ export function reportWritten(file: string, bytes: number): string {
  * @throws {StoplineError} OUTPUT_UNWRITABLE, and what `readRows` throws
  */
 export async function writeRunReport(rows: string, file: string, profile: Profile): Promise<number> {
-  const population = createPopulation(profile);
+  const population = new Population(profile);
   const replay = createReplay(profile);
   for await (const row of readRows(rows, profile)) {
     population.add(row);

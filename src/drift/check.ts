@@ -1,8 +1,9 @@
 import type { Profile } from '../profile/description.ts';
 import { clopperPearson, type Interval } from '../profile/maths/binomial.ts';
+import { findSight, legibility, type ReasonGroup, readMeaning } from '../profile/sights.ts';
 import type { Population, Shift, VerdictCounts } from './population.ts';
 
-/** From where on a set of images no longer matches the reference. */
+/** The limits beyond which a set of images no longer matches the reference. */
 export interface CheckLimits {
   /** Largest share of images that are blocked, and that are warned about or blocked, 0 to 1. */
   maxBlock: number;
@@ -11,7 +12,12 @@ export interface CheckLimits {
   maxFailed?: number;
   /** Largest Kolmogorov-Smirnov distance of a statistic from the reference, 0 to 1. */
   maxDistance: number;
+  /** What fails: images that are stopped, a mix that has shifted, or either (the default). */
+  failOn?: FailOn;
 }
+
+export const failOns = ['any', 'stopped', 'shifted'] as const;
+export type FailOn = (typeof failOns)[number];
 
 /** A share of the images with its exact 95 % interval, and the share that passes. */
 export interface CheckedShare extends Interval {
@@ -25,14 +31,22 @@ export interface CheckedShare extends Interval {
 /** Whether a set of images matches the population that the Profile describes, and in what it does not. */
 export interface PopulationCheck {
   passed: boolean;
+  /** More images are stopped than allowed: single images are unlike the reference. */
+  isStopped: boolean;
+  /** Statistics have moved: the images together are unlike the reference, whether or not single ones are. */
+  isShifted: boolean;
   counts: VerdictCounts;
   /** `warn` counts blocked images, too; an image that cannot be judged counts as blocked. */
   shares: { warn: CheckedShare; block: CheckedShare; failed: CheckedShare };
   /** Whether nothing was found but images that cannot be judged. */
   failsByFailed: boolean;
-  /** Every test of a population, farthest first; those that fail have `moved`. */
+  /** Every test of a population, largest first; those that fail have `moved`. */
   shifts: (Shift & { moved: boolean })[];
+  /** The statistics among them that have moved, and how many were compared: what every report counts. */
+  moved: Shift[];
+  compared: number;
   maxDistance: number;
+  failOn: FailOn;
 }
 
 /** Rate of false discoveries among statistics that are said to have moved. */
@@ -79,13 +93,82 @@ export function checkPopulation(population: Population, limits: CheckLimits): Po
       // Images less strange than the reference, such as those that it was fitted on, are no drift.
       (shift.kind === 'statistic' || shift.direction !== 'low'),
   }));
-  const matches = shares.warn.passed && shares.block.passed && !shifts.some(({ moved }) => moved);
+  const isStopped = !shares.warn.passed || !shares.block.passed;
+  const isShifted = shifts.some(({ moved }) => moved);
+  const { failOn = 'any' } = limits;
+  const matches = !(isStopped && failOn !== 'shifted') && !(isShifted && failOn !== 'stopped');
   return {
     passed: matches && shares.failed.passed,
     failsByFailed: matches && !shares.failed.passed,
+    isStopped,
+    isShifted,
     counts: { ...counts },
     shares,
     shifts,
+    moved: shifts.filter(({ moved, kind }) => moved && kind === 'statistic'),
+    compared: shifts.filter(({ kind }) => kind === 'statistic').length,
     maxDistance: limits.maxDistance,
+    failOn,
   };
+}
+
+/** Statistics that have moved and that say the same to a person. */
+export interface MovedGroup {
+  group: ReasonGroup;
+  /** `darker than the reference` */
+  words: string;
+  /** The one that a person reads best. */
+  lead: Shift;
+  /** All of them, largest first. */
+  shifts: Shift[];
+}
+
+/** What has moved as people see it, largest first. */
+export function groupMoved({ moved }: Pick<PopulationCheck, 'moved'>): MovedGroup[] {
+  const groups = new Map<ReasonGroup, Shift[]>();
+  for (const shift of moved) {
+    const { group } = readMovement(shift);
+    groups.set(group, [...(groups.get(group) ?? []), shift]);
+  }
+  return [...groups].map(([group, shifts]) => {
+    const [lead] = [...shifts].sort((a, b) => legibility(a.name) - legibility(b.name));
+    return { group, words: readMovement(lead).words, lead, shifts };
+  });
+}
+
+/** The group of a shift, and its words. A change of spread is one of content. */
+function readMovement({ name, direction }: Pick<Shift, 'name' | 'direction'>): {
+  group: ReasonGroup;
+  words: string;
+} {
+  if (direction === 'spread') return { group: 'scene', words: 'spread otherwise than in the reference' };
+  const meaning = readMeaning(name);
+  const group = meaning[direction];
+  return { group, words: `${meaning.legible?.words?.[direction] ?? findSight(group).words} the reference` };
+}
+
+/** What was found, what it means and how large it is, in one sentence: every report begins with it. */
+export function summarizeCheck(check: PopulationCheck): string {
+  const { isStopped, isShifted, shares, counts, compared } = check;
+  const { share, max } = shares.warn.passed ? shares.block : shares.warn;
+  const word = shares.warn.passed ? 'blocked' : 'warned about or blocked';
+  const stopped = `${percent(share)} of ${counts.images} images are ${word}, where ${percent(max)} is allowed`;
+  const shifted = describeShift(check);
+  const calm = `${percent(shares.warn.share)} of ${counts.images} images are warned about or blocked, which is not surely more than the ${percent(shares.warn.max)} allowed`;
+  if (isStopped && isShifted) return `Images are stopped: ${stopped}. The mix has shifted, too: ${shifted}.`;
+  if (isStopped) return `Images are stopped: ${stopped}. The mix has not shifted: none of ${compared} statistics.`;
+  if (isShifted) return `The mix has shifted, though no single image need be strange: ${shifted}. ${calm}.`;
+  return `Like the reference: ${calm}, and none of ${compared} statistics has moved.`;
+}
+
+function describeShift(check: PopulationCheck): string {
+  const { moved, compared } = check;
+  const [largest] = groupMoved(check);
+  if (!largest) return 'the scores of detectors lie higher';
+  const { words, shifts } = largest;
+  return `${moved.length} of ${compared} statistics, most of all ${words}, by ${Number(shifts[0].size.toPrecision(2))} standard deviations`;
+}
+
+function percent(share: number): string {
+  return `${Number((100 * share).toPrecision(3))} %`;
 }

@@ -45,7 +45,7 @@ export interface Pace {
   /** Correlation times in images. */
   score: number;
   statistics: ArrayLike<number>;
-  /** Of every statistic: the smaller tilt, and what bets of both tilts are divided by, as factors. */
+  /** For every statistic: the smaller tilt, and what bets of both tilts are divided by, as factors. */
   tilt: Float64Array;
   small: Float64Array;
   large: Float64Array;

@@ -88,7 +88,7 @@ export function createDrift(profile: Profile, options: DriftOptions = {}): Drift
 export interface DriftReference {
   /** sha256 of the Profile. */
   profile: string;
-  /** Of the statistics. */
+  /** Names of the statistics. */
   names: readonly string[];
   /** Sorted calibration scores of the deciding detector. */
   scores: Float64Array;

@@ -22,15 +22,15 @@ export interface Sizes {
 /** The numbers of one monitor: views of one block of bytes, which is what is saved. */
 export interface Memory extends Evidence {
   bytes: Uint8Array;
-  /** The window is a ring of rows: when each was taken, */
+  /** When each row of the window was taken. The window is a ring of rows. */
   at: Float64Array;
-  /** its p-value, */
+  /** The p-value of each row. */
   pValue: Float32Array;
-  /** deviations as `packDeviation` makes them, row by row, */
+  /** Deviations as `packDeviation` makes them, row by row. */
   z: Int8Array;
-  /** projection, row by row, NaN where there is none, */
+  /** Projections, row by row; NaN where there is none. */
   projection: Float32Array;
-  /** and sha256, 32 bytes each. */
+  /** The sha256 of each row, 32 bytes. */
   id: Buffer;
   /** Deviations of the image before, to see whether the next is the same picture. */
   lastZ: Float32Array;

@@ -2,7 +2,7 @@ import { probit } from 'simple-statistics';
 import { hashDistance } from '../image/hash.ts';
 import { createMemory, type Memory, packDeviation, packState, type Sizes } from './memory.ts';
 import type { Observation } from './observation.ts';
-import { createDependence, type Dependence } from './pace.ts';
+import { Dependence } from './pace.ts';
 import { describeRecent, type RecentLevel, summarizeRecent, takeVerdict } from './recent.ts';
 import type { DriftReport, DriftState, Glance, Transition } from './report.ts';
 import { collectEvidence, createHead, type Head, readSettled, restore, type Shared } from './state.ts';
@@ -44,7 +44,7 @@ export class Monitor {
     this.#memory = restored?.memory ?? createMemory(shared.sizes);
     this.#head = restored?.head ?? createHead(shared);
     this.#isNew = saved !== undefined && restored === undefined;
-    this.#dependence = createDependence(shared, this.#head);
+    this.#dependence = new Dependence(shared, this.#head);
     const { seriesLength: length, spacing, times } = this.#head;
     this.#series = { values: this.#memory.series, length, spacing, times };
     this.#numbers = new Float64Array(shared.sizes.series);

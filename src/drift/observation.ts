@@ -1,3 +1,4 @@
+import { nameCause } from '../profile/likelycause.ts';
 import type { Scorer } from '../profile/score.ts';
 import type { DecideBy, Verdict } from '../profile/verdict.ts';
 
@@ -24,18 +25,27 @@ export interface Observation {
   hash: string;
 }
 
-/** What of a Verdict tells of drift: a row of `score` has all of it, so recorded verdicts can be replayed without images. */
+/** The fields of a Verdict that drift needs. A row of `score` has them all, so recorded verdicts can be replayed without images. */
 export type Observable = Pick<
   Verdict,
-  'verdict' | 'decidedBy' | 'pValue' | 'score' | 'causes' | 'expectedFlipRate' | 'projection' | 'statistics'
+  'verdict' | 'decidedBy' | 'pValue' | 'score' | 'cause' | 'causes' | 'expectedFlipRate' | 'projection' | 'statistics'
 > & { image: Pick<Verdict['image'], 'sha256' | 'hash'>; profile: Pick<Verdict['profile'], 'sha256'> };
 
 /** How many causes of an image are remembered. */
 const maxCauses = 3;
 
+/** What the verdict says for sure enough; the simulated causes only for rows that an earlier version wrote. */
+function readCauses(verdict: Observable): Pick<Observation, 'causes'> {
+  const name = nameCause(verdict);
+  if (verdict.cause && name) return { causes: [{ cause: name, probability: 1 }] };
+  const { causes } = verdict;
+  if (!causes) return {};
+  return { causes: causes.slice(0, maxCauses).map(({ cause, probability }) => ({ cause, probability })) };
+}
+
 /** @param at milliseconds since 1970 */
 export function makeObservation(scorer: Pick<Scorer, 'deviations'>, verdict: Observable, at: number): Observation {
-  const { projection, causes, expectedFlipRate } = verdict;
+  const { projection, expectedFlipRate } = verdict;
   return {
     id: verdict.image.sha256,
     at,
@@ -45,7 +55,7 @@ export function makeObservation(scorer: Pick<Scorer, 'deviations'>, verdict: Obs
     score: verdict.score,
     z: Float32Array.from(scorer.deviations(verdict.statistics)),
     ...(projection && { projection: Float32Array.from(projection) }),
-    ...(causes && { causes: causes.slice(0, maxCauses).map(({ cause, probability }) => ({ cause, probability })) }),
+    ...readCauses(verdict),
     ...(expectedFlipRate && { expectedFlipRate: expectedFlipRate.rate }),
     hash: verdict.image.hash,
   };

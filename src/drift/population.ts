@@ -2,12 +2,14 @@ import { dirname } from 'node:path';
 import { mean, standardDeviation } from 'simple-statistics';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Profile } from '../profile/description.ts';
-import type { Cause } from '../profile/diagnosis.ts';
 import type { FlipRate } from '../profile/flips.ts';
+import { nameCause } from '../profile/likelycause.ts';
 import { correlationTime } from '../profile/maths/correlation.ts';
-import { scoredValue } from '../profile/maths/gaussianise.ts';
+import { type Grain, scoredResolution, scoredValue } from '../profile/maths/gaussianise.ts';
+import { findQuantile } from '../profile/maths/ranks.ts';
 import { benjaminiHochberg, kolmogorovSmirnov, wasserstein } from '../profile/maths/twosample.ts';
-import type { Reason } from '../profile/reasons.ts';
+import { readGroup } from '../profile/reasons.ts';
+import { describeGroup, type ReasonGroup } from '../profile/sights.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Row, RowVerdict } from '../run/rows/row.ts';
 
@@ -23,7 +25,7 @@ export interface VerdictCounts {
 
 /** One number of the images beside the same of the reference. */
 export interface Shift {
-  /** Of a statistic, or of the score of a detector. */
+  /** Name of a statistic, or of a detector whose score is compared. */
   name: string;
   kind: 'statistic' | 'detector';
   unit: string;
@@ -51,7 +53,8 @@ interface Quantiles {
 export interface RememberedImage extends Pick<Verdict, 'verdict' | 'pValue' | 'score'> {
   path: string;
   reasons: string[];
-  cause?: Cause;
+  /** What probably happened, in words. */
+  cause?: string;
   nearest?: string[];
 }
 
@@ -64,38 +67,8 @@ export interface ExpectedHarm {
    * that is the same for all.
    */
   rate: FlipRate;
-  /** By likeliest cause, most flips first; images that passed are together, without a cause. */
+  /** Sums for each likeliest cause, most flips first; images that passed are together, without a cause. */
   causes: { cause?: string | undefined; images: number; flips: number }[];
-}
-
-/** Many images of one run against the Profile that they were judged by, in memory that does not grow with them. */
-export interface Population {
-  readonly counts: VerdictCounts;
-  add(row: Row): void;
-  /** By folder, in the order in which they came. */
-  folders(): { folder: string; counts: VerdictCounts }[];
-  /**
-   * At most `bins` stretches of images in the order in which they came, all of the same length but the last. The mean
-   * p-value is 0.5 for images like the reference.
-   */
-  timeline(): { from: number; counts: VerdictCounts; meanP: number }[];
-  /** First reasons of images that did not pass, most frequent first. */
-  reasons(): { statistic: string; direction: Reason['direction']; count: number }[];
-  /** Likeliest causes of images that did not pass, most frequent first. */
-  causes(): { cause: string; count: number }[];
-  /** What is expected to have happened to the classifier's answers; undefined where no verdict says. */
-  harm(): ExpectedHarm | undefined;
-  /** Why images could not be judged, most frequent first. */
-  errors(): { code: string; count: number; example: string }[];
-  /** Strangest images, strangest first; of those with the same reason only a few. */
-  worst(): RememberedImage[];
-  /**
-   * Every scored statistic and detector against the reference, farthest first, without those in which the images are worth
-   * fewer than `leastImages` independent ones.
-   */
-  shifts(): Shift[];
-  /** Values of a statistic or detector, ascending. */
-  readValues(name: string): Float64Array;
 }
 
 /** Values that are kept of each number; beyond, every second, fourth... image is. */
@@ -116,139 +89,193 @@ function emptyCounts(): VerdictCounts {
 }
 
 /**
+ * Many images of one run against the Profile that they were judged by, in memory that does not grow with them.
  * @example
- * const population = createPopulation(profile);
+ * const population = new Population(profile);
  * for await (const row of rows) population.add(row);
  * const moved = population.shifts().filter(({ adjusted, distance }) => adjusted <= 0.01 && distance > 0.2);
  */
-export function createPopulation(profile: Pick<Profile, 'statistics' | 'detectors' | 'tensors'>): Population {
-  const counts = emptyCounts();
-  const folders = new Map<string, VerdictCounts>();
-  const reasons = new Map<string, { statistic: string; direction: Reason['direction']; count: number }>();
-  const causes = new Map<string, { cause: string; count: number }>();
-  const errors = new Map<string, { code: string; count: number; example: string }>();
-  const harm = createHarm();
-  const series = createSeries([
-    ...profile.statistics.map(({ name }) => name),
-    ...profile.detectors.map(({ name }) => detectorKey(name)),
-  ]);
-  const timeline = createTimeline();
-  let worst: RememberedImage[] = [];
-  const byCount = (a: { count: number }, b: { count: number }) => b.count - a.count;
+export class Population {
+  readonly counts: VerdictCounts = emptyCounts();
+  readonly #profile: Pick<Profile, 'statistics' | 'detectors' | 'tensors'>;
+  readonly #folders = new Map<string, VerdictCounts>();
+  readonly #reasons = new Tally<{ group: ReasonGroup; text: string }>();
+  readonly #causes = new Tally<{ cause: string }>();
+  readonly #errors = new Tally<{ code: string; example: string }>();
+  readonly #harm = new HarmSum();
+  readonly #series: Series;
+  readonly #timeline = new Timeline();
+  #worst: RememberedImage[] = [];
 
-  const addWorst = (row: Extract<Row, RowVerdict>) => {
-    if (worst.length >= 4 * keptWorst) worst = strangest(worst);
-    const { path, verdict, pValue, score, nearest } = row;
-    const [cause] = verdict === 'pass' ? [] : (row.causes ?? []);
-    worst.push({
+  constructor(profile: Pick<Profile, 'statistics' | 'detectors' | 'tensors'>) {
+    this.#profile = profile;
+    this.#series = new Series([
+      ...profile.statistics.map(({ name }) => name),
+      ...profile.detectors.map(({ name }) => detectorKey(name)),
+    ]);
+  }
+
+  add(row: Row): void {
+    const kind = 'error' in row ? 'failed' : row.verdict;
+    for (const counts of [this.counts, this.#countsOf(dirname(row.path))]) {
+      counts.images++;
+      counts[kind]++;
+    }
+    this.#timeline.add(kind, 'error' in row ? undefined : row.pValue);
+    if ('error' in row) {
+      this.#errors.add(row.error.code, { code: row.error.code, example: row.path });
+      return;
+    }
+    this.#series.add((key, i) => {
+      if (i < this.#profile.statistics.length) return row.statistics[key] ?? Number.NaN;
+      return row.detectors.find(({ name }) => detectorKey(name) === key)?.score ?? Number.NaN;
+    });
+    this.#keepWorst(row);
+    this.#harm.add(row);
+    if (row.verdict === 'pass') return;
+    const [reason] = row.reasons;
+    if (reason) {
+      const group = readGroup(reason);
+      this.#reasons.add(group, { group, text: describeGroup(group) });
+    }
+    const cause = nameCause(row);
+    if (cause) this.#causes.add(cause, { cause });
+  }
+
+  /** Counts for each folder, in the order in which they came. */
+  folders(): { folder: string; counts: VerdictCounts }[] {
+    return [...this.#folders].map(([folder, counts]) => ({ folder, counts }));
+  }
+
+  /**
+   * At most `bins` stretches of images in the order in which they came, all of the same length but the last. The mean
+   * p-value is 0.5 for images like the reference.
+   */
+  timeline(): { from: number; counts: VerdictCounts; meanP: number }[] {
+    return this.#timeline.bins();
+  }
+
+  /** First reasons of images that did not pass, most frequent first. */
+  reasons(): { group: ReasonGroup; text: string; count: number }[] {
+    return this.#reasons.ranked();
+  }
+
+  /** Likeliest causes of images that did not pass, most frequent first. */
+  causes(): { cause: string; count: number }[] {
+    return this.#causes.ranked();
+  }
+
+  /** What is expected to have happened to the classifier's answers; undefined where no verdict says. */
+  harm(): ExpectedHarm | undefined {
+    return this.#harm.expected();
+  }
+
+  /** Why images could not be judged, most frequent first. */
+  errors(): { code: string; count: number; example: string }[] {
+    return this.#errors.ranked();
+  }
+
+  /** Strangest images, strangest first; of those with the same reason only a few. */
+  worst(): RememberedImage[] {
+    return strangest(this.#worst);
+  }
+
+  /**
+   * Every scored statistic and detector against the reference, largest in standard deviations first, without those in which the images are worth
+   * fewer than `leastImages` independent ones.
+   */
+  shifts(): Shift[] {
+    const { statistics: scored, detectors, tensors } = this.#profile;
+    const compared = [
+      ...scored.map(({ name, logFloor }, i) => {
+        const { shape, data } = tensors.calibrationValues;
+        const reference = data.slice(i * shape[1], (i + 1) * shape[1]).sort();
+        const { unit = '', resolution = 0 } = statistics.find((row) => row.name === name) ?? {};
+        const current = this.#series.inOrder(name);
+        return compare({ name, kind: 'statistic', unit, grain: { resolution, logFloor }, reference, current });
+      }),
+      ...detectors.map(({ name }) => {
+        const reference = tensors[`${name}Scores`].data.slice().sort();
+        const current = this.#series.inOrder(detectorKey(name));
+        return compare({ name, kind: 'detector', unit: '', grain: { resolution: 0 }, reference, current });
+      }),
+    ].filter((shift) => shift !== undefined);
+    const adjusted = benjaminiHochberg(compared.map(({ pValue }) => pValue));
+    return compared
+      .map((shift, i) => ({ ...shift, adjusted: adjusted[i] }))
+      .sort((a, b) => b.size - a.size || a.pValue - b.pValue);
+  }
+
+  /** Values of a statistic or detector, ascending. */
+  readValues(name: string): Float64Array {
+    const isStatistic = this.#profile.statistics.some((row) => row.name === name);
+    return this.#series.inOrder(isStatistic ? name : detectorKey(name)).sort();
+  }
+
+  #countsOf(folder: string): VerdictCounts {
+    const name = this.#folders.has(folder) || this.#folders.size < maxFolders ? folder : otherFolders;
+    const counts = this.#folders.get(name) ?? emptyCounts();
+    this.#folders.set(name, counts);
+    return counts;
+  }
+
+  #keepWorst(row: Extract<Row, RowVerdict>): void {
+    const { path, verdict, pValue, score, reasons, nearest } = row;
+    if (this.#worst.length >= 4 * keptWorst) this.#worst = strangest(this.#worst);
+    const cause = nameCause(row);
+    this.#worst.push({
       path,
       verdict,
       pValue,
       score,
-      reasons: row.reasons.slice(0, 3).map(({ text }) => text),
+      reasons: reasons.slice(0, 3).map(({ text }) => text),
       ...(cause && { cause }),
       ...(nearest && { nearest: nearest.map((image) => image.path) }),
     });
-  };
+  }
+}
 
-  return {
-    counts,
-    add(row) {
-      const folder = dirname(row.path);
-      const name = folders.has(folder) || folders.size < maxFolders ? folder : otherFolders;
-      const ofFolder = folders.get(name) ?? emptyCounts();
-      folders.set(name, ofFolder);
-      const kind = 'error' in row ? 'failed' : row.verdict;
-      for (const each of [counts, ofFolder]) {
-        each.images++;
-        each[kind]++;
-      }
-      timeline.add(kind, 'error' in row ? undefined : row.pValue);
-      if ('error' in row) {
-        const entry = errors.get(row.error.code) ?? { code: row.error.code, count: 0, example: row.path };
-        entry.count++;
-        errors.set(row.error.code, entry);
-        return;
-      }
-      series.add((key, i) => {
-        if (i < profile.statistics.length) return row.statistics[key] ?? Number.NaN;
-        return row.detectors.find(({ name }) => detectorKey(name) === key)?.score ?? Number.NaN;
-      });
-      addWorst(row);
-      harm.add(row);
-      if (row.verdict === 'pass') return;
-      const [reason] = row.reasons;
-      if (reason) {
-        const key = `${reason.statistic} ${reason.direction}`;
-        const { statistic, direction } = reason;
-        const entry = reasons.get(key) ?? { statistic, direction, count: 0 };
-        entry.count++;
-        reasons.set(key, entry);
-      }
-      const [cause] = row.causes ?? [];
-      if (cause) {
-        const entry = causes.get(cause.cause) ?? { cause: cause.cause, count: 0 };
-        entry.count++;
-        causes.set(cause.cause, entry);
-      }
-    },
-    folders: () => [...folders].map(([folder, counts]) => ({ folder, counts })),
-    timeline: () => timeline.bins(),
-    reasons: () => [...reasons.values()].sort(byCount),
-    causes: () => [...causes.values()].sort(byCount),
-    harm: harm.expected,
-    errors: () => [...errors.values()].sort(byCount),
-    worst: () => strangest(worst),
-    shifts() {
-      const compared = [
-        ...profile.statistics.map(({ name, logFloor }, i) => {
-          const { shape, data } = profile.tensors.calibrationValues;
-          const reference = data.slice(i * shape[1], (i + 1) * shape[1]).sort();
-          const unit = statistics.find((row) => row.name === name)?.unit ?? '';
-          return compare({ name, kind: 'statistic', unit, logFloor, reference, current: series.inOrder(name) });
-        }),
-        ...profile.detectors.map(({ name }) => {
-          const reference = profile.tensors[`${name}Scores`].data.slice().sort();
-          return compare({ name, kind: 'detector', unit: '', reference, current: series.inOrder(detectorKey(name)) });
-        }),
-      ].filter((shift) => shift !== undefined);
-      const adjusted = benjaminiHochberg(compared.map(({ pValue }) => pValue));
-      return compared
-        .map((shift, i) => ({ ...shift, adjusted: adjusted[i] }))
-        .sort((a, b) => b.distance - a.distance || a.pValue - b.pValue);
-    },
-    readValues(name) {
-      const values = series.inOrder(profile.statistics.some((row) => row.name === name) ? name : detectorKey(name));
-      return values.sort();
-    },
-  };
+/** Counts things by a key, and keeps the first of each. */
+class Tally<Entry extends object> {
+  readonly #entries = new Map<string, Entry & { count: number }>();
+
+  add(key: string, entry: Entry): void {
+    const known = this.#entries.get(key);
+    if (known) known.count++;
+    else this.#entries.set(key, { ...entry, count: 1 });
+  }
+
+  /** Most frequent first. */
+  ranked(): (Entry & { count: number })[] {
+    return [...this.#entries.values()].sort((a, b) => b.count - a.count);
+  }
 }
 
 /** Sums of what verdicts expect of the classifier. */
-function createHarm() {
-  const sum = { images: 0, rate: 0, low: 0, high: 0 };
-  const causes = new Map<string | undefined, ExpectedHarm['causes'][number]>();
-  return {
-    add({ verdict, causes: [likeliest] = [], expectedFlipRate: expected }: RowVerdict) {
-      if (!expected) return;
-      sum.images++;
-      for (const end of ['rate', 'low', 'high'] as const) sum[end] += expected[end];
-      const cause = verdict === 'pass' ? undefined : likeliest?.cause;
-      const entry = causes.get(cause) ?? { cause, images: 0, flips: 0 };
-      entry.images++;
-      entry.flips += expected.rate;
-      causes.set(cause, entry);
-    },
-    expected(): ExpectedHarm | undefined {
-      if (sum.images === 0) return undefined;
-      const { images } = sum;
-      return {
-        images,
-        rate: { rate: sum.rate / images, low: sum.low / images, high: sum.high / images },
-        causes: [...causes.values()].sort((a, b) => b.flips - a.flips),
-      };
-    },
-  };
+class HarmSum {
+  readonly #sum = { images: 0, rate: 0, low: 0, high: 0 };
+  readonly #causes = new Map<string | undefined, ExpectedHarm['causes'][number]>();
+
+  add({ verdict, causes: [likeliest] = [], expectedFlipRate }: RowVerdict): void {
+    if (!expectedFlipRate) return;
+    this.#sum.images++;
+    for (const end of ['rate', 'low', 'high'] as const) this.#sum[end] += expectedFlipRate[end];
+    const cause = verdict === 'pass' ? undefined : likeliest?.cause;
+    const entry = this.#causes.get(cause) ?? { cause, images: 0, flips: 0 };
+    entry.images++;
+    entry.flips += expectedFlipRate.rate;
+    this.#causes.set(cause, entry);
+  }
+
+  expected(): ExpectedHarm | undefined {
+    const { images, rate, low, high } = this.#sum;
+    if (images === 0) return undefined;
+    return {
+      images,
+      rate: { rate: rate / images, low: low / images, high: high / images },
+      causes: [...this.#causes.values()].sort((a, b) => b.flips - a.flips),
+    };
+  }
 }
 
 /** Detectors stand beside statistics of the same name. */
@@ -261,8 +288,8 @@ function strangest(images: readonly RememberedImage[]): RememberedImage[] {
   return [...images]
     .sort((a, b) => b.score - a.score)
     .filter(({ reasons: [first = ''] }) => {
-      // The text up to its numbers says what is strange.
-      const key = first.split(':')[0];
+      // The text up to its numbers says what is strange, and its first word how much.
+      const key = first.split(':')[0].replace(/^(much|slightly) /, '');
       const times = (seen.get(key) ?? 0) + 1;
       seen.set(key, times);
       return times <= perReason;
@@ -271,27 +298,34 @@ function strangest(images: readonly RememberedImage[]): RememberedImage[] {
 }
 
 /** Two columns of numbers, put beside each other; undefined where there are too few to say anything. */
-function compare(column: {
+function compare(options: {
   name: string;
   kind: Shift['kind'];
   unit: string;
-  logFloor?: number | undefined;
+  grain: Grain;
   reference: Float64Array;
   current: Float64Array;
 }): Omit<Shift, 'adjusted'> | undefined {
-  const { name, kind, unit, logFloor, reference } = column;
+  const { name, kind, unit, grain, reference } = options;
+  const { logFloor, resolution } = grain;
   // Neighbouring frames resemble each other, in the reference as much as here.
-  const memory = estimateMemory(column.current);
-  const effective = column.current.length / memory;
+  const memory = estimateMemory(options.current);
+  const effective = options.current.length / memory;
   if (effective < leastImages) return undefined;
-  const current = column.current.sort();
-  const { statistic: distance, pValue } = kolmogorovSmirnov(current, reference, {
-    a: effective,
-    b: reference.length / memory,
-  });
+  const current = options.current.sort();
+  const { statistic: distance, pValue } = kolmogorovSmirnov(
+    current,
+    reference,
+    {
+      a: effective,
+      b: reference.length / memory,
+    },
+    resolution,
+  );
   const [now, then] = [current, reference].map((sorted) => Array.from(sorted, (value) => scoredValue(value, logFloor)));
   // A statistic that hardly varies but for a few images has no robust width.
-  const width = (quantile(then, 0.9) - quantile(then, 0.1)) / 2.563 || standardDeviation(then);
+  const robust = (findQuantile(then, 0.9) - findQuantile(then, 0.1)) / 2.563 || standardDeviation(then);
+  const width = Math.max(robust, scoredResolution(grain, findQuantile(then, 0.5))) || 1;
   const size = wasserstein(now, then) / width;
   const moved = (mean(now) - mean(then)) / width;
   return {
@@ -320,66 +354,88 @@ function estimateMemory(series: Float64Array): number {
   return (times[1] + times[2]) / 2;
 }
 
-function quantile(sorted: ArrayLike<number>, share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-}
-
 function quantiles(sorted: Float64Array): Quantiles {
-  return { p01: quantile(sorted, 0.01), p50: quantile(sorted, 0.5), p99: quantile(sorted, 0.99) };
+  return { p01: findQuantile(sorted, 0.01), p50: findQuantile(sorted, 0.5), p99: findQuantile(sorted, 0.99) };
 }
 
 /** Columns of numbers in the order in which they came, thinned evenly when they become too many. */
-function createSeries(names: readonly string[]) {
-  const columns = names.map(() => new Float64Array(keptValues));
-  let length = 0;
-  let step = 1;
-  let seen = 0;
-  return {
-    add(read: (name: string, position: number) => number) {
-      if (seen++ % step !== 0) return;
-      if (length === keptValues) {
-        length /= 2;
-        step *= 2;
-        for (const column of columns) for (let i = 0; i < length; i++) column[i] = column[2 * i];
-        // This image has an even place, so it stays.
-      }
-      for (const [i, name] of names.entries()) columns[i][length] = read(name, i);
-      length++;
-    },
-    /** A copy, without what does not apply. */
-    inOrder: (name: string): Float64Array =>
-      columns[names.indexOf(name)].slice(0, length).filter((value) => Number.isFinite(value)),
-  };
+class Series {
+  readonly #names: readonly string[];
+  readonly #columns: readonly Float64Array[];
+  #length = 0;
+  #step = 1;
+  #seen = 0;
+
+  constructor(names: readonly string[]) {
+    this.#names = names;
+    this.#columns = names.map(() => new Float64Array(keptValues));
+  }
+
+  add(read: (name: string, position: number) => number): void {
+    if (this.#seen++ % this.#step !== 0) return;
+    // The image that comes when the columns are full has an even place, so it stays.
+    if (this.#length === keptValues) this.#thin();
+    for (const [i, name] of this.#names.entries()) this.#columns[i][this.#length] = read(name, i);
+    this.#length++;
+  }
+
+  /** A copy, without what does not apply. */
+  inOrder(name: string): Float64Array {
+    const column = this.#columns[this.#names.indexOf(name)];
+    return column.slice(0, this.#length).filter((value) => Number.isFinite(value));
+  }
+
+  #thin(): void {
+    this.#length /= 2;
+    this.#step *= 2;
+    for (const column of this.#columns) for (let i = 0; i < this.#length; i++) column[i] = column[2 * i];
+  }
+}
+
+interface Stretch {
+  counts: VerdictCounts;
+  sumP: number;
 }
 
 /** Verdicts in order, in equal stretches that double when they become too many. */
-function createTimeline() {
-  let stretches: { counts: VerdictCounts; sumP: number }[] = [];
-  let length = 1;
-  const merged = (a: (typeof stretches)[number], b: (typeof stretches)[number]) => {
-    const sum = emptyCounts();
-    for (const key of Object.keys(sum) as (keyof VerdictCounts)[]) sum[key] = a.counts[key] + b.counts[key];
-    return { counts: sum, sumP: a.sumP + b.sumP };
-  };
-  return {
-    add(kind: keyof Omit<VerdictCounts, 'images'>, pValue = 0) {
-      if (stretches.length === 0 || stretches[stretches.length - 1].counts.images === length) {
-        if (stretches.length === bins) {
-          stretches = Array.from({ length: bins / 2 }, (_, i) => merged(stretches[2 * i], stretches[2 * i + 1]));
-          length *= 2;
-        }
-        stretches.push({ counts: emptyCounts(), sumP: 0 });
-      }
-      const last = stretches[stretches.length - 1];
-      last.counts.images++;
-      last.counts[kind]++;
-      last.sumP += pValue;
-    },
-    bins: () =>
-      stretches.map(({ counts, sumP }, i) => ({
-        from: i * length,
-        counts,
-        meanP: sumP / (counts.images - counts.failed),
-      })),
-  };
+class Timeline {
+  #stretches: Stretch[] = [];
+  #length = 1;
+
+  add(kind: keyof Omit<VerdictCounts, 'images'>, pValue = 0): void {
+    const last = this.#open();
+    last.counts.images++;
+    last.counts[kind]++;
+    last.sumP += pValue;
+  }
+
+  bins(): { from: number; counts: VerdictCounts; meanP: number }[] {
+    return this.#stretches.map(({ counts, sumP }, i) => ({
+      from: i * this.#length,
+      counts,
+      meanP: sumP / (counts.images - counts.failed),
+    }));
+  }
+
+  /** The stretch that takes the next image. */
+  #open(): Stretch {
+    const last = this.#stretches.at(-1);
+    if (last && last.counts.images < this.#length) return last;
+    if (this.#stretches.length === bins) this.#merge();
+    const next = { counts: emptyCounts(), sumP: 0 };
+    this.#stretches.push(next);
+    return next;
+  }
+
+  #merge(): void {
+    const all = this.#stretches;
+    this.#stretches = Array.from({ length: bins / 2 }, (_, i) => joinStretches(all[2 * i], all[2 * i + 1]));
+    this.#length *= 2;
+  }
+}
+
+function joinStretches(a: Stretch, b: Stretch): Stretch {
+  const counts = emptyCounts();
+  for (const key of Object.keys(counts) as (keyof VerdictCounts)[]) counts[key] = a.counts[key] + b.counts[key];
+  return { counts, sumP: a.sumP + b.sumP };
 }

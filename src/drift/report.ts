@@ -99,7 +99,7 @@ export interface DriftReport extends Glance {
   evidence: { share: number; by: string; now: number; alarms: number; lastAlarmAt?: number };
   /** How long the stream remembers, and who says so; absent while unknown. */
   correlationTime?: { images: number; from: 'reference' | 'stream' };
-  /** As many independent images would tell as much as all that came. */
+  /** How many independent images would tell as much as all that came. */
   effectiveImages: number;
   /** Images that the tests below are about: those since the change, where there is one. */
   window: { images: number; effective: number; from: number; to: number };
@@ -107,7 +107,7 @@ export interface DriftReport extends Glance {
   moved: Moved[];
   /** Whether the window shows other things than the reference; where the Profile has a model. */
   content?: { distance: number; pValue: number };
-  /** Of the images that did not pass: likeliest first. */
+  /** Causes of the images that did not pass, likeliest first. */
   causes: { cause: string; probability: number }[];
   /** Mean of the images of late; where the Profile knows. */
   expectedFlipRate?: number;
@@ -120,7 +120,7 @@ export interface DriftReport extends Glance {
 /** Adjusted p-value from which a statistic counts as moved. */
 const movedPValue = 0.05;
 const maxMoved = 12;
-/** In whole samples below this nothing is tested. */
+/** Nothing is tested on fewer rows than this. */
 const leastRows = 4;
 const permutations = 199;
 

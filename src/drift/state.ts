@@ -9,7 +9,7 @@ export interface Shared {
   /** sha256 of the Profile. */
   profile: string;
   detector: DecideBy;
-  /** Of the statistics, in their order. */
+  /** Names of the statistics, in their order. */
   names: readonly string[];
   falseAlarmEvery: number;
   learnFor: number;

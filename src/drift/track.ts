@@ -19,7 +19,7 @@ export interface Track {
   length: number;
   /** Every how many images one is kept. */
   spacing: number;
-  /** Of every series, in images; undefined until enough is known. */
+  /** The correlation time of every series in images; undefined until enough is known. */
   times?: number[] | undefined;
 }
 

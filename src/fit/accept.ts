@@ -62,7 +62,15 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
     falseAlarmRate: profile.falseAlarmRate.asked,
     keepPaths: profile.model?.paths !== undefined,
     example: profile.example !== undefined,
-    ...{ seed, model, threads, groupBy, simulations, power, measurements, onProgress, signal },
+    seed,
+    model,
+    threads,
+    groupBy,
+    simulations,
+    power,
+    measurements,
+    onProgress,
+    signal,
   });
   const after = fitted.profile;
   const reviewed = await openItems(accepted, inputs);

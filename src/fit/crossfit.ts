@@ -6,7 +6,7 @@ import { constantProperties } from '../image/measure.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { componentNames, type ProfileDescription } from '../profile/description.ts';
 import { cap, unknownFeatures } from '../profile/diagnosis.ts';
-import { scoredValue } from '../profile/maths/gaussianise.ts';
+import { type Grain, scoredValue } from '../profile/maths/gaussianise.ts';
 import { concatenate } from '../profile/maths/softmax.ts';
 import type { Tensor } from '../profile/safetensors.ts';
 import { computeComponents, normalise, type Parts, pick, standardise, strongest } from '../profile/score.ts';
@@ -61,102 +61,25 @@ export function crossFit(
   /** What the embeddings of the samples are made of; none where they have none. */
   embedding?: { parts: readonly EmbeddingPart[] },
 ): FittedReference {
-  const { used, constants } = chooseStatistics(samples);
-  const logFloors = used.map((position) => statistics[position].logFloor);
-  const values = ({ statistics: all }: { statistics: Float64Array }) =>
-    Float64Array.from(used, (position, i) => scoredValue(all[position], logFloors[i]));
-  // The file was written by our encoder, not by the camera's: what only the container tells is not the cause's doing.
-  const members = used.flatMap((position, i) => (statistics[position].group === 'container' ? [] : [i]));
-
-  const scored = samples.map(values);
-  const labels = findRegimes(scored, (members) => isSpread(members.map((member) => samples[member].fold)));
-  const clean = samples.map((sample, i): CleanRow => {
-    const properties = { ...sample.properties, ...constantProperties(sample.statistics, constants) };
-    return { sample, regime: labels[i], row: scored[i], properties };
-  });
-  const embedded = embedding?.parts;
-  const views = simulated.map((sample) => ({ ...sample, row: values(sample) }));
-  const causes = [...new Set(simulated.flatMap(({ cause }) => cause ?? []))];
-  const { parts: whole, coreset } = fitParts({ clean, views, causes, members, embedded });
-
-  const judged: (UnseenSample & { regime: number; values: Float64Array })[] = [];
-  const diagnosed: Diagnosed[] = [];
-  const parts = Array.from({ length: folds }, (_, fold) => {
-    const inside = clean.filter(({ sample }) => sample.fold === fold);
-    const outside = clean.filter(({ sample }) => sample.fold !== fold);
-    if (inside.length === 0 || outside.length < 2) return undefined;
-    const viewsOutside = views.filter((view) => view.fold !== fold);
-    const { parts: part, rows } = fitParts({ clean: outside, views: viewsOutside, causes, members, embedded });
-    for (const { sample, row, properties } of inside) {
-      const { regime, values, z } = computeComponents(part, row, properties, sample.embedding);
-      judged.push({ sample, regime, values, score: Number.NaN, scores: [], z: Float32Array.from(z) });
-    }
-    if (!part.causeModel) return part;
-    // Without whole families of causes, so that there are images of causes whose relatives the model does not know either.
-    const known = causes.filter((cause) => families.indexOf(findFamily(cause)!) % folds !== fold);
-    if (known.length < 2) return part;
-    const start = withoutClasses(part.causeModel, causes, known);
-    const knownRows = {
-      ...rows,
-      views: rows.views.filter(({ cause }) => cause === undefined || known.includes(cause)),
-    };
-    const knowing = known.length === causes.length ? part : { ...part, causeModel: fitCauses(knownRows, known, start) };
-    for (const { fold: other, cause, row } of views) {
-      if (other !== fold || cause === undefined) continue;
-      const { evidence, distance } = computeComponents(knowing, row, {});
-      if (!evidence) continue;
-      const features = unknownFeatures(evidence, distance);
-      diagnosed.push({ logits: evidence.logits.slice(), truth: known.indexOf(cause), features });
-    }
-    return part;
-  });
-  const calibration = whole.causeModel && calibrateDiagnosis(diagnosed);
-
-  const names = componentNames({ hasCauses: calibration !== undefined, parts: embedded });
-  const regimes = Array.from({ length: Math.max(...labels) + 1 }, (_, regime) => {
-    const inside = judged.filter((image) => image.regime === regime);
-    const images = labels.filter((label) => label === regime).length;
-    return { images, components: findEdges((inside.length < minJudged ? judged : inside).map(({ values }) => values)) };
-  });
-  const all = names.map((_, i) => i);
-  const positions = (...wanted: string[]) =>
-    wanted.flatMap((name) => (names.includes(name) ? names.indexOf(name) : []));
-  const seen = ['embeddingDistance', 'embeddingNeighbours'];
-  const content = { name: 'content', components: positions('distance', ...seen) };
-  const detectors = [
-    { name: 'combined', components: all },
-    ...(calibration
-      ? [{ name: 'capture', components: positions('causeSpace', 'causeOdds', 'categories') }, content]
-      : [
-          { name: 'statistics', components: positions('distance') },
-          { name: 'container', components: positions('categories') },
-          ...(embedded ? [content] : []),
-        ]),
-    ...(embedded ? [{ name: 'embedding', components: positions(...seen) }] : []),
-  ];
+  const rows = prepareRows(samples, simulated, embedding?.parts);
+  const { parts: whole, coreset } = fitParts(rows);
+  const without = Array.from({ length: folds }, (_, fold) => fitWithout(fold, rows));
+  const judged = without.flatMap((fold) => fold.judged);
+  const calibration = whole.causeModel && calibrateDiagnosis(without.flatMap(({ diagnosed }) => diagnosed));
+  const components = componentNames({ hasCauses: calibration !== undefined, parts: rows.embedded });
+  const regimes = measureRegimes(rows.labels, judged);
+  const detectors = chooseDetectors(components, { hasCauses: calibration !== undefined, embedded: rows.embedded });
   for (const image of judged) {
     normalise(image.values, regimes[image.regime].components);
-    image.scores = detectors.map(({ components }) => strongest(image.values, components));
+    image.scores = detectors.map((detector) => strongest(image.values, detector.components));
     [image.score] = image.scores;
   }
-
-  const shared: Record<string, Tensor> = {
-    calibrationValues: {
-      shape: [used.length, samples.length],
-      data: concatenate(
-        used.flatMap((position) =>
-          regimes.map((_, regime) => {
-            const inside = samples.filter((_, i) => labels[i] === regime);
-            return Float64Array.from(inside, (sample) => sample.statistics[position]).sort();
-          }),
-        ),
-      ),
-    },
-  };
+  const shared = calibrationTensors(samples, rows, regimes.length);
   for (const [i, { name }] of detectors.entries()) {
     shared[`${name}Scores`] = vector(Float64Array.from(judged, ({ scores }) => scores[i]).sort());
   }
-  const assembleFitted = (part: Parts): Fitted => ({
+  const { used, constants, causes, members } = rows;
+  const describe = (part: Parts): Fitted => ({
     description: {
       statistics: used.map((position) => {
         const { name, logFloor } = statistics[position];
@@ -164,21 +87,139 @@ export function crossFit(
       }),
       constants,
       categories: part.categories,
-      components: names,
+      components,
       regimes,
       detectors,
       ...(calibration && { causes: { names: causes, members, temperature: calibration.temperature } }),
     },
     tensors: { ...shared, ...collectTensors(part, calibration) },
   });
-  const fitted = assembleFitted(whole);
+  const fitted = describe(whole);
   if (whole.embeddingModel) Object.assign(fitted.tensors, collectProjections(whole.embeddingModel, samples));
   return {
     ...fitted,
-    folds: parts.map((part) => part && assembleFitted(part)),
+    folds: without.map(({ part }) => part && describe(part)),
     unseen: judged.map(({ sample, score, scores, z }) => ({ sample, score, scores, z })),
     coreset,
   };
+}
+
+/** All images as rows of the statistics that are scored. */
+interface Rows {
+  /** Positions of the scored statistics in the table. */
+  used: number[];
+  grains: Grain[];
+  constants: Record<string, number>;
+  /** Which of the scored statistics causes are told by. */
+  members: number[];
+  causes: string[];
+  /** The regime of each clean row. */
+  labels: number[];
+  clean: CleanRow[];
+  views: (Omit<SimulatedSample, 'statistics'> & { row: Float64Array })[];
+  embedded?: readonly EmbeddingPart[];
+}
+
+function prepareRows(samples: Sample[], simulated: SimulatedSample[], embedded?: readonly EmbeddingPart[]): Rows {
+  const { used, constants } = chooseStatistics(samples);
+  const grains = used.map((position) => statistics[position]);
+  const readRow = ({ statistics: all }: { statistics: Float64Array }) =>
+    Float64Array.from(used, (position, i) => scoredValue(all[position], grains[i].logFloor));
+  // The file was written by our encoder, not by the camera's: what only the container tells is not the cause's doing.
+  const members = used.flatMap((position, i) => (statistics[position].group === 'container' ? [] : [i]));
+  const scored = samples.map(readRow);
+  const labels = findRegimes(scored, (inside) => isSpread(inside.map((member) => samples[member].fold)));
+  const clean = samples.map((sample, i): CleanRow => {
+    const properties = { ...sample.properties, ...constantProperties(sample.statistics, constants) };
+    return { sample, regime: labels[i], row: scored[i], properties };
+  });
+  const views = simulated.map((sample) => ({ ...sample, row: readRow(sample) }));
+  const causes = [...new Set(simulated.flatMap(({ cause }) => cause ?? []))];
+  return { used, grains, constants, members, causes, labels, clean, views, ...(embedded && { embedded }) };
+}
+
+/** An image of the reference as a model sees it that was fitted without its fold. */
+type JudgedSample = UnseenSample & { regime: number; values: Float64Array };
+
+/** Fits a model without one fold, and looks at the images of that fold with it. */
+function fitWithout(fold: number, rows: Rows): { part?: Parts; judged: JudgedSample[]; diagnosed: Diagnosed[] } {
+  const inside = rows.clean.filter(({ sample }) => sample.fold === fold);
+  const outside = rows.clean.filter(({ sample }) => sample.fold !== fold);
+  if (inside.length === 0 || outside.length < 2) return { judged: [], diagnosed: [] };
+  const viewsOutside = rows.views.filter((view) => view.fold !== fold);
+  const fitted = fitParts({ ...rows, clean: outside, views: viewsOutside });
+  const { parts: part } = fitted;
+  const judged = inside.map(({ sample, row, properties }): JudgedSample => {
+    const { regime, values, z } = computeComponents(part, row, properties, sample.embedding);
+    return { sample, regime, values, score: Number.NaN, scores: [], z: Float32Array.from(z) };
+  });
+  return { part, judged, diagnosed: diagnoseFold(fold, rows, fitted) };
+}
+
+/** Diagnoses the views of a fold by a model that knows neither their images nor whole families of causes. */
+function diagnoseFold(fold: number, { causes, views }: Rows, fitted: ReturnType<typeof fitParts>): Diagnosed[] {
+  const { parts: part, rows } = fitted;
+  if (!part.causeModel) return [];
+  // Without whole families of causes, so that there are images of causes whose relatives the model does not know either.
+  const known = causes.filter((cause) => families.indexOf(findFamily(cause)!) % folds !== fold);
+  if (known.length < 2) return [];
+  const start = withoutClasses(part.causeModel, causes, known);
+  const knownRows = {
+    ...rows,
+    views: rows.views.filter(({ cause }) => cause === undefined || known.includes(cause)),
+  };
+  const knowing = known.length === causes.length ? part : { ...part, causeModel: fitCauses(knownRows, known, start) };
+  return views.flatMap(({ fold: own, cause, row }): Diagnosed[] => {
+    if (own !== fold || cause === undefined) return [];
+    const { evidence, distance } = computeComponents(knowing, row, {});
+    if (!evidence) return [];
+    const features = unknownFeatures(evidence, distance);
+    return [{ logits: evidence.logits.slice(), truth: known.indexOf(cause), features }];
+  });
+}
+
+/** How many images each regime has, and where its components lie. */
+function measureRegimes(labels: readonly number[], judged: readonly JudgedSample[]): ProfileDescription['regimes'] {
+  return Array.from({ length: Math.max(...labels) + 1 }, (_, regime) => {
+    const inside = judged.filter((image) => image.regime === regime);
+    const images = labels.filter((label) => label === regime).length;
+    return { images, components: findEdges((inside.length < minJudged ? judged : inside).map(({ values }) => values)) };
+  });
+}
+
+/** The detectors of a Profile, the combined one first: each is the largest of some components. */
+function chooseDetectors(
+  components: readonly string[],
+  { hasCauses, embedded }: { hasCauses: boolean; embedded?: Rows['embedded'] },
+): ProfileDescription['detectors'] {
+  const positions = (...wanted: string[]) =>
+    wanted.flatMap((name) => (components.includes(name) ? components.indexOf(name) : []));
+  const seen = ['embeddingDistance', 'embeddingNeighbours'];
+  const content = { name: 'content', components: positions('distance', ...seen) };
+  const byQuestion = hasCauses
+    ? [{ name: 'capture', components: positions('causeSpace', 'causeOdds', 'categories') }, content]
+    : [
+        { name: 'statistics', components: positions('distance') },
+        { name: 'container', components: positions('categories') },
+        ...(embedded ? [content] : []),
+      ];
+  return [
+    { name: 'combined', components: components.map((_, i) => i) },
+    ...byQuestion,
+    ...(embedded ? [{ name: 'embedding', components: positions(...seen) }] : []),
+  ];
+}
+
+/** The sorted values of every scored statistic, regime after regime. */
+function calibrationTensors(samples: Sample[], { used, labels }: Rows, regimes: number): Record<string, Tensor> {
+  const readSorted = (position: number, regime: number) => {
+    const inside = samples.filter((_, i) => labels[i] === regime);
+    return Float64Array.from(inside, (sample) => sample.statistics[position]).sort();
+  };
+  const columns = used.flatMap((position) =>
+    Array.from({ length: regimes }, (_, regime) => readSorted(position, regime)),
+  );
+  return { calibrationValues: { shape: [used.length, samples.length], data: concatenate(columns) } };
 }
 
 /** One image under a cause, as a model sees it that knows neither the image nor, of some, the cause. */
@@ -195,10 +236,10 @@ type Edges = ProfileDescription['regimes'][number]['components'];
 const minJudged = 20;
 
 /** A regime must be left in every model that goes without a fold. */
-function isSpread(folds: readonly number[]): boolean {
+function isSpread(members: readonly number[]): boolean {
   const sizes = new Map<number, number>();
-  for (const fold of folds) sizes.set(fold, (sizes.get(fold) ?? 0) + 1);
-  return Math.max(...sizes.values()) <= folds.length / 2;
+  for (const fold of members) sizes.set(fold, (sizes.get(fold) ?? 0) + 1);
+  return Math.max(...sizes.values()) <= members.length / 2;
 }
 
 /** Clean median and edge of every component, the categories last. */
@@ -215,18 +256,21 @@ function findEdges(rows: readonly Float64Array[]): Edges {
   });
 }
 
-/** Statistics measured on every image that vary are scored; those that never vary are categorical evidence. */
+/** Statistics measured on every image that vary by more than their resolution are scored; the others are categorical evidence. */
 export function chooseStatistics(samples: Sample[]) {
   const constants: Record<string, number> = {};
   const used: number[] = [];
-  for (const [position, { name, scored }] of statistics.entries()) {
+  for (const [position, { name, scored, resolution }] of statistics.entries()) {
     if (!scored) continue;
     const isMeasured = (sample: Sample) => Number.isFinite(sample.statistics[position]);
     // Measured on some images only: then their format is the evidence.
     if (!samples.every(isMeasured)) continue;
-    const [first] = samples;
-    const value = first.statistics[position];
-    if (samples.every((sample) => sample.statistics[position] === value)) constants[name] = value;
+    let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (const sample of samples) {
+      low = Math.min(low, sample.statistics[position]);
+      high = Math.max(high, sample.statistics[position]);
+    }
+    if (high === low || high - low < resolution) constants[name] = samples[0].statistics[position];
     else used.push(position);
   }
   if (used.length < 3) {
@@ -258,11 +302,15 @@ function fitParts(input: {
   views: ViewRow[];
   causes: string[];
   members: number[];
-  embedded?: readonly EmbeddingPart[] | undefined;
+  grains: Grain[];
+  embedded?: readonly EmbeddingPart[];
 }): { parts: Parts; rows: { clean: Float64Array[]; views: View[] }; coreset: string[] } {
-  const { clean, views, causes, members } = input;
+  const { clean, views, causes, members, grains } = input;
   const regimes = Array.from({ length: Math.max(...clean.map(({ regime }) => regime)) + 1 }, (_, regime) =>
-    fitRegime(clean.filter((image) => image.regime === regime)),
+    fitRegime(
+      clean.filter((image) => image.regime === regime),
+      grains,
+    ),
   );
   const embeddings = clean.flatMap(({ sample: { id, embedding } }) => (embedding ? { id, embedding } : []));
   const fitted = input.embedded && fitEmbeddings(embeddings, input.embedded);

@@ -7,7 +7,7 @@ import type { UnseenSample } from './samples.ts';
 
 /** A small picture of a typical reference image, for people who look at a Profile: no number depends on it. */
 export interface Example {
-  /** Of the file that it was made from. */
+  /** The sha256 of the file that it was made from. */
   sha256: string;
   /** Size in pixels at which that image is inspected. */
   width: number;

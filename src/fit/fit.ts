@@ -10,8 +10,8 @@ import { createPool, type Pool } from '../run/pool.ts';
 import type { EncodedImage } from '../run/task.ts';
 import { version } from '../version.ts';
 import { chooseClassifier } from './classifier.ts';
-import { chooseStatistics, crossFit, folds } from './crossfit.ts';
-import { chooseExample, makeExample } from './example.ts';
+import { chooseStatistics, crossFit, type FittedReference, folds } from './crossfit.ts';
+import { chooseExample, type Example, makeExample } from './example.ts';
 import { assignFolds, type GroupedBy, groupPattern, withGroups } from './groups.ts';
 import { learnHarm } from './harm.ts';
 import { checkOptions, type FitOptions, resolveSecondLook, warnAboutGuesses, warningsAbout } from './options.ts';
@@ -68,7 +68,38 @@ export async function fitReference(
   options: FitOptions,
   measure: (pool: Pool) => Promise<Reference>,
 ): Promise<FitResult> {
-  const { paths, seed = 1, groupBy = 'folder', threads = availableParallelism() } = options;
+  const plan = await planFit(options);
+  const { threads = availableParallelism(), device } = options;
+  const { chosen, asking } = plan;
+  const classifier = asking?.model;
+  const workers = await createPool({ threads, isBatch: true, model: chosen.model, classifier, device });
+  try {
+    await workers.ready();
+    const cards = { model: chosen.model?.card, classifier: classifier?.card, ...workers.info };
+    const pool = options.measurements?.attach(workers, cards) ?? workers;
+    return await fitMeasured(pool, await measure(pool), plan);
+  } finally {
+    await workers.destroy();
+  }
+}
+
+/** What the options come to, checked before any image is measured. */
+interface FitPlan {
+  options: FitOptions;
+  seed: number;
+  groupBy: string;
+  pattern: RegExp | undefined;
+  asked: { warn: number; block: number };
+  /** Images that are looked at again. */
+  simulations: number;
+  power: number;
+  chosen: Awaited<ReturnType<typeof chooseModel>>;
+  asking: Awaited<ReturnType<typeof chooseClassifier>>;
+}
+
+/** @throws {StoplineError} OPTION_INVALID, MODEL_* */
+async function planFit(options: FitOptions): Promise<FitPlan> {
+  const { seed = 1, groupBy = 'folder' } = options;
   const { falseAlarmRate: asked = { warn: 0.01, block: 0.001 } } = options;
   const { simulations, power } = resolveSecondLook(options);
   checkOptions({ seed, asked, simulations, power });
@@ -81,91 +112,138 @@ export async function fitReference(
     );
   }
   const asking = await chooseClassifier(options.classifier, power);
+  return { options, seed, groupBy, pattern, asked, simulations, power, chosen, asking };
+}
+
+async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Promise<FitResult> {
+  const { options, seed, simulations, power, chosen, asking } = plan;
+  const { skipped, findSource } = reference;
+  checkSize(reference, plan.asked.warn);
+  const split = splitReference(reference, plan);
+  const { samples } = split;
+  // Found out before minutes of simulating causes, not after them.
+  chooseStatistics(samples);
   const classifier = asking?.model;
-  const workers = await createPool({ threads, isBatch: true, model: chosen.model, classifier, device: options.device });
-  try {
-    await workers.ready();
-    const cards = { model: chosen.model?.card, classifier: classifier?.card, ...workers.info };
-    const pool = options.measurements?.attach(workers, cards) ?? workers;
-    const { embedder } = pool.info;
-    const reference = await measure(pool);
-    checkSize(reference, asked.warn);
-    const { kept, skipped, duplicates, folders, findSource } = reference;
-    const grouped = withGroups(kept, { pattern, folders: folders.size, groupBy });
-    const { by } = grouped;
-    const foldByGroup = assignFolds(grouped.samples, { folds, seed });
-    const samples = grouped.samples.map((sample) => ({ ...sample, fold: foldByGroup.get(sample.group) as number }));
-    checkFolds(samples, foldByGroup.size);
-    // Found out before minutes of simulating causes, not after them.
-    chooseStatistics(samples);
-    const lookAgain = { seed, findSource, options, classifier };
-    const { simulated, asked: answered } = await simulateReference(pool, samples, { ...lookAgain, count: simulations });
-    options.signal?.throwIfAborted();
-    options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
-    const model = crossFit(samples, simulated, embedder);
-    const outliers = findOutliers(samples, model.description);
-    const ordered = options.ordered && {
-      recordings: listRecordings(samples, kept, by),
-      stride: reference.measured / samples.length,
-    };
-    const remembered = ordered && orderedCorrelation(model, ordered);
-    options.onProgress?.({ stage: 'train', done: 1, total: 1, failed: skipped.length });
-    const smallest = 1 / (samples.length + 1);
-    const promised = { warn: Math.max(asked.warn, smallest), block: Math.max(asked.block, smallest) };
-    const warnings = [
-      ...warningsAbout({ asked, promised, duplicates, skipped: skipped.length, images: samples.length, by }),
-      ...(ordered && !remembered ? ['No recording is long enough to tell how long its frames remember.'] : []),
-      ...warnAboutOutliers(outliers, samples.length, promised),
-      ...warnAboutGuesses('model', chosen.guesses),
-      ...warnAboutGuesses('classifier', asking?.guesses ?? []),
-    ];
-    const whole: ProfileDescription = {
-      name: options.name ?? 'reference',
-      createdAt: (options.createdAt ?? new Date()).toISOString(),
-      stopline: version,
-      decode: { rule: decodeRule, decoder: decoderVersion },
-      reference: {
-        images: reference.measured,
-        fitted: samples.length,
-        skipped: skipped.length,
-        duplicates,
-        outliers: outliers.count,
-        split: { by, groups: foldByGroup.size, folds: new Set(foldByGroup.values()).size, seed },
-        folders: [...folders].slice(0, 4096).map(([folder, images]) => ({ folder, images })),
-      },
-      falseAlarmRate: { asked, promised, achieved: achievedFalseAlarms(model.unseen, promised) },
-      ...model.description,
-      ...(remembered && { correlation: remembered.correlation }),
-      ...(chosen.model && embedder && { model: modelSection(chosen.model, embedder) }),
-      warnings,
-    };
-    if (whole.model && options.keepPaths) whole.model.paths = listPaths(model.coreset, samples, paths);
-    if (options.example !== false) {
-      const candidates = chooseFrom(samples, { seed: seed + 2, count: exampleCandidates, findSource });
-      const { id } = chooseExample(model.unseen.filter(({ sample }) => candidates.some(({ id }) => id === sample.id)));
-      whole.example = await makeExample(id, findSource(id) as EncodedImage);
-    }
-    const scoreUnseen = unseenScores(whole, model);
-    const tried = await tryCauses(pool, { scoreUnseen, samples }, { ...lookAgain, count: power });
-    const harm =
-      classifier &&
-      learnHarm(classifier, [...answered, ...tried.asked], { profile: whole, scoreUnseen, samples, seed });
-    const profile = createProfile(
-      {
-        ...whole,
-        ...(power > 0 && { power: measurePower(whole, tried.pValues) }),
-        ...(harm && { harm: harm.description }),
-      },
-      {
-        ...model.tensors,
-        ...(remembered && { correlationTimes: remembered.correlationTimes }),
-        ...harm?.tensors,
-      },
-    );
-    return { profile, skipped, outliers, ...(chosen.missing && { missingModel: chosen.missing }), warnings };
-  } finally {
-    await workers.destroy();
-  }
+  const lookAgain = { seed, findSource, options, classifier };
+  const { simulated, asked: answered } = await simulateReference(pool, samples, { ...lookAgain, count: simulations });
+  options.signal?.throwIfAborted();
+  options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
+  const model = crossFit(samples, simulated, pool.info.embedder);
+  const outliers = findOutliers(samples, model.description);
+  const remembered = measureMemory(reference, split, { model, options });
+  options.onProgress?.({ stage: 'train', done: 1, total: 1, failed: skipped.length });
+  const example = options.example === false ? undefined : await drawExample(reference, samples, { model, seed });
+  const embedder = pool.info.embedder;
+  const description = describeFit(reference, split, { plan, model, outliers, remembered, embedder, example });
+  const scoreUnseen = unseenScores(description, model);
+  const tried = await tryCauses(pool, { scoreUnseen, samples }, { ...lookAgain, count: power });
+  const harm =
+    classifier &&
+    learnHarm(classifier, [...answered, ...tried.asked], { profile: description, scoreUnseen, samples, seed });
+  const profile = createProfile(
+    {
+      ...description,
+      ...(power > 0 && { power: measurePower(description, tried.pValues) }),
+      ...(harm && { harm: harm.description }),
+    },
+    {
+      ...model.tensors,
+      ...(remembered && { correlationTimes: remembered.correlationTimes }),
+      ...harm?.tensors,
+    },
+  );
+  const { warnings } = description;
+  return { profile, skipped, outliers, ...(chosen.missing && { missingModel: chosen.missing }), warnings };
+}
+
+/** The images of a reference, cut into the parts that are left out in turn. */
+interface Split {
+  samples: Sample[];
+  by: GroupedBy;
+  groups: number;
+  folds: number;
+}
+
+/** @throws {StoplineError} OPTION_INVALID */
+function splitReference({ kept, folders }: Reference, { pattern, groupBy, seed }: FitPlan): Split {
+  const grouped = withGroups(kept, { pattern, folders: folders.size, groupBy });
+  const foldByGroup = assignFolds(grouped.samples, { folds, seed });
+  const samples = grouped.samples.map((sample) => ({ ...sample, fold: foldByGroup.get(sample.group) as number }));
+  checkFolds(samples, foldByGroup.size);
+  return { samples, by: grouped.by, groups: foldByGroup.size, folds: new Set(foldByGroup.values()).size };
+}
+
+type Remembered = ReturnType<typeof orderedCorrelation>;
+
+/** How long the reference remembers, where its images are in order. */
+function measureMemory(
+  { kept, measured }: Reference,
+  { samples, by }: Split,
+  { model, options }: { model: FittedReference; options: FitOptions },
+): Remembered {
+  if (!options.ordered) return undefined;
+  const recordings = listRecordings(samples, kept, by);
+  return orderedCorrelation(model, { recordings, stride: measured / samples.length });
+}
+
+async function drawExample(
+  { findSource }: Reference,
+  samples: readonly Sample[],
+  { model, seed }: { model: FittedReference; seed: number },
+): Promise<Example> {
+  const candidates = chooseFrom(samples, { seed: seed + 2, count: exampleCandidates, findSource });
+  const { id } = chooseExample(model.unseen.filter(({ sample }) => candidates.some(({ id }) => id === sample.id)));
+  return makeExample(id, findSource(id) as EncodedImage);
+}
+
+/** Everything that a Profile says in words and counts, but for what is tried on it afterwards. */
+function describeFit(
+  reference: Reference,
+  split: Split,
+  fitted: {
+    plan: FitPlan;
+    model: FittedReference;
+    outliers: Outliers;
+    remembered: Remembered;
+    embedder: EmbedderInfo | undefined;
+    example: Example | undefined;
+  },
+): ProfileDescription {
+  const { plan, model, outliers, remembered, embedder, example } = fitted;
+  const { options, asked, chosen, asking, seed } = plan;
+  const { samples, by, groups } = split;
+  const { skipped, duplicates, folders } = reference;
+  const smallest = 1 / (samples.length + 1);
+  const promised = { warn: Math.max(asked.warn, smallest), block: Math.max(asked.block, smallest) };
+  const warnings = [
+    ...warningsAbout({ asked, promised, duplicates, skipped: skipped.length, images: samples.length, by }),
+    ...(options.ordered && !remembered ? ['No recording is long enough to tell how long its frames remember.'] : []),
+    ...warnAboutOutliers(outliers, samples.length, promised),
+    ...warnAboutGuesses('model', chosen.guesses),
+    ...warnAboutGuesses('classifier', asking?.guesses ?? []),
+  ];
+  const paths = options.keepPaths ? listPaths(model.coreset, samples, options.paths) : undefined;
+  return {
+    name: options.name ?? 'reference',
+    createdAt: (options.createdAt ?? new Date()).toISOString(),
+    stopline: version,
+    decode: { rule: decodeRule, decoder: decoderVersion },
+    reference: {
+      images: reference.measured,
+      fitted: samples.length,
+      skipped: skipped.length,
+      duplicates,
+      outliers: outliers.count,
+      split: { by, groups, folds: split.folds, seed },
+      folders: [...folders].slice(0, 4096).map(([folder, images]) => ({ folder, images })),
+    },
+    falseAlarmRate: { asked, promised, achieved: achievedFalseAlarms(model.unseen, promised) },
+    ...model.description,
+    ...(remembered && { correlation: remembered.correlation }),
+    ...(chosen.model && embedder && { model: { ...modelSection(chosen.model, embedder), ...(paths && { paths }) } }),
+    warnings,
+    ...(example && { example }),
+  };
 }
 
 function modelSection({ card, answers }: PreparedModel, embedder: EmbedderInfo): NonNullable<Profile['model']> {

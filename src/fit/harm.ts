@@ -36,7 +36,7 @@ export function learnHarm(
 
 /** One reference image under causes. */
 export interface TriedImage {
-  /** As of `harmRow`, by a model that was not fitted on the image. */
+  /** The numbers of `harmRow`, by a model that was not fitted on the image. */
   rows: Float64Array[];
   /** Whether the answer differs from that to the clean image. */
   flips: boolean[];

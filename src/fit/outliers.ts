@@ -70,7 +70,7 @@ interface Member {
 export function findOutliers(samples: readonly Sample[], profile: Pick<ProfileDescription, 'statistics'>): Outliers {
   const scored = profile.statistics.map(({ name, logFloor }) => {
     const position = statistics.findIndex((row) => row.name === name);
-    return { position, logFloor };
+    return { position, logFloor, resolution: statistics[position].resolution };
   });
   const members = samples.map((sample): Member => {
     const row = scored.map(({ position, logFloor }) => scoredValue(sample.statistics[position], logFloor));
@@ -85,7 +85,7 @@ export function findOutliers(samples: readonly Sample[], profile: Pick<ProfileDe
   for (let round = 0; round < rounds; round++) {
     models = Array.from({ length: folds }, (_, fold) => {
       const rest = members.filter((one) => one.sample.fold !== fold && !left.has(one)).slice(0, maxFitted);
-      return members.some((one) => one.sample.fold === fold) && rest.length > 1 ? fitRegime(rest) : undefined;
+      return members.some((one) => one.sample.fold === fold) && rest.length > 1 ? fitRegime(rest, scored) : undefined;
     });
     steps = stepsAbove(
       members.map(({ sample, row }) => {

@@ -23,9 +23,9 @@ export interface SkippedImage {
   error: ErrorJson;
 }
 
-/** All that is kept of the images of a reference. */
+/** What fitting keeps of the images of a reference. */
 export interface Reference {
-  /** In the order of the images; of very many a seeded sample. */
+  /** The samples in the order of their images; where there are very many, a seeded choice of them. */
   kept: ReferenceSample[];
   skipped: SkippedImage[];
   /** Distinct images that could be measured, and further copies of them. */
@@ -51,9 +51,9 @@ export interface MeasureOptions {
   items?: Items | undefined;
   only?: ((image: { path: string; folder: string }) => boolean) | undefined;
   seed: number;
-  /** Images that will be looked at again: of those that are no files, so many are kept as they are. */
+  /** How many images will be looked at again. So many of those that are no files are kept as bytes. */
   again: { simulations: number; power: number };
-  /** Of files, too, name only those that will be looked at again. */
+  /** Names of files are kept only for the images that will be looked at again. */
   keepsFew?: boolean;
   onProgress?: (state: { done: number; total?: number | undefined; failed: number }) => void;
   signal?: AbortSignal | undefined;
@@ -67,7 +67,7 @@ export async function measureReference(pool: Pool, options: MeasureOptions): Pro
   const { paths, seed, again, keepsFew, signal, onProgress } = options;
   const items = options.items ?? folderItems(paths, options.only);
   const total = await items.count();
-  const collection = createCollection(seed, again, keepsFew);
+  const collection = new Collection(seed, again, keepsFew);
   let done = 0;
   let failed = 0;
   const measure = async ({ name, folder, path, target = path, codec, read, position = 0 }: Item) => {
@@ -92,64 +92,91 @@ export async function measureReference(pool: Pool, options: MeasureOptions): Pro
   return collection.finish();
 }
 
-/** The order, the sample and the images to be looked at again depend on the seed and the images, not on who measured them. */
-export function createCollection(seed: number, again: MeasureOptions['again'], keepsFew = false) {
-  const kept = new Map<string, { priority: string; sample: ReferenceSample }>();
-  const files = new Map<string, string>();
-  const sources = [
-    createLowest(seed, again.simulations),
-    createLowest(seed + 1, again.power),
-    createLowest(seed + 2, exampleCandidates),
-  ];
-  const skipped: SkippedImage[] = [];
-  const folders = new Map<string, number>();
-  let measured = 0;
-  let duplicates = 0;
-  return {
-    add(sample: ReferenceSample, source?: EncodedImage) {
-      const { id } = sample;
-      if (kept.has(id)) {
-        duplicates++;
-        return;
-      }
-      measured++;
-      const { folder } = sample.listed;
-      folders.set(folder, (folders.get(folder) ?? 0) + 1);
-      kept.set(id, { priority: hash(seed, id), sample });
-      if (typeof source === 'string' && !keepsFew) files.set(id, source);
-      else if (source) for (const lowest of sources) lowest.add(id, source);
-      if (kept.size >= maxSamples * 2) keepLowest(kept, maxSamples);
-    },
-    /** Images that are counted but no longer kept. */
-    count(more: { measured: number; duplicates: number; folders: Map<string, number> }) {
-      measured += more.measured;
-      duplicates += more.duplicates;
-      for (const [folder, images] of more.folders) folders.set(folder, (folders.get(folder) ?? 0) + images);
-    },
-    skip(image: SkippedImage) {
-      skipped.push(image);
-    },
-    finish(): Reference {
-      if (kept.size > maxSamples) keepLowest(kept, maxSamples);
-      return {
-        ...{ kept: [...kept.values()].map(({ sample }) => sample), skipped, measured, duplicates, folders },
-        findSource: (id) => files.get(id) ?? sources.map((lowest) => lowest.get(id)).find((source) => source),
-      };
-    },
-  };
+/** What is kept of a reference. It depends on the seed and the images, and not on who measured them. */
+export class Collection {
+  readonly #kept = new Map<string, { priority: string; sample: ReferenceSample }>();
+  readonly #files = new Map<string, string>();
+  readonly #skipped: SkippedImage[] = [];
+  readonly #folders = new Map<string, number>();
+  readonly #seed: number;
+  readonly #keepsFew: boolean;
+  /** Images to be looked at again, of which the bytes are kept. */
+  readonly #lowest: readonly Lowest[];
+  #measured = 0;
+  #duplicates = 0;
+
+  constructor(seed: number, again: MeasureOptions['again'], keepsFew = false) {
+    this.#seed = seed;
+    this.#keepsFew = keepsFew;
+    this.#lowest = [
+      new Lowest(seed, again.simulations),
+      new Lowest(seed + 1, again.power),
+      new Lowest(seed + 2, exampleCandidates),
+    ];
+  }
+
+  add(sample: ReferenceSample, source?: EncodedImage): void {
+    const { id } = sample;
+    if (this.#kept.has(id)) {
+      this.#duplicates++;
+      return;
+    }
+    this.#measured++;
+    this.#countFolder(sample.listed.folder, 1);
+    this.#kept.set(id, { priority: hash(this.#seed, id), sample });
+    if (typeof source === 'string' && !this.#keepsFew) this.#files.set(id, source);
+    else if (source) for (const lowest of this.#lowest) lowest.add(id, source);
+    if (this.#kept.size >= maxSamples * 2) keepLowest(this.#kept, maxSamples);
+  }
+
+  /** Adds images that are counted but no longer kept. */
+  count(more: { measured: number; duplicates: number; folders: Map<string, number> }): void {
+    this.#measured += more.measured;
+    this.#duplicates += more.duplicates;
+    for (const [folder, images] of more.folders) this.#countFolder(folder, images);
+  }
+
+  skip(image: SkippedImage): void {
+    this.#skipped.push(image);
+  }
+
+  finish(): Reference {
+    if (this.#kept.size > maxSamples) keepLowest(this.#kept, maxSamples);
+    return {
+      kept: [...this.#kept.values()].map(({ sample }) => sample),
+      skipped: this.#skipped,
+      measured: this.#measured,
+      duplicates: this.#duplicates,
+      folders: this.#folders,
+      findSource: (id) => this.#files.get(id) ?? this.#lowest.map((lowest) => lowest.get(id)).find((source) => source),
+    };
+  }
+
+  #countFolder(folder: string, images: number): void {
+    this.#folders.set(folder, (this.#folders.get(folder) ?? 0) + images);
+  }
 }
 
 /** Keeps the images that come first by a seed, at most twice as many as asked for at any time. */
-function createLowest(seed: number, count: number) {
-  const entries = new Map<string, { priority: string; source: EncodedImage }>();
-  return {
-    add(id: string, source: EncodedImage) {
-      if (count === 0) return;
-      entries.set(id, { priority: hash(seed, id), source });
-      if (entries.size >= count * 2) keepLowest(entries, count);
-    },
-    get: (id: string) => entries.get(id)?.source,
-  };
+class Lowest {
+  readonly #entries = new Map<string, { priority: string; source: EncodedImage }>();
+  readonly #seed: number;
+  readonly #count: number;
+
+  constructor(seed: number, count: number) {
+    this.#seed = seed;
+    this.#count = count;
+  }
+
+  add(id: string, source: EncodedImage): void {
+    if (this.#count === 0) return;
+    this.#entries.set(id, { priority: hash(this.#seed, id), source });
+    if (this.#entries.size >= this.#count * 2) keepLowest(this.#entries, this.#count);
+  }
+
+  get(id: string): EncodedImage | undefined {
+    return this.#entries.get(id)?.source;
+  }
 }
 
 function keepLowest<Entry extends { priority: string }>(entries: Map<string, Entry>, count: number): void {
@@ -162,8 +189,15 @@ function makeSample(
   { path, folder, position }: { path: string; folder: string; position: number },
 ): ReferenceSample {
   return {
-    ...{ id: image.sha256, path, group: '', fold: 0, position, listed: { folder } },
-    ...{ statistics: image.statistics, embedding: image.embedding, properties: categoricalProperties(image) },
+    id: image.sha256,
+    path,
+    group: '',
+    fold: 0,
+    position,
+    listed: { folder },
+    statistics: image.statistics,
+    embedding: image.embedding,
+    properties: categoricalProperties(image),
   };
 }
 

@@ -1,15 +1,24 @@
 import { EigenvalueDecomposition, inverse, Matrix, solve } from 'ml-matrix';
 import { quantileSorted, standardDeviation } from 'simple-statistics';
 import { ledoitWolf } from '../profile/maths/covariance.ts';
-import { fitGaussianiser, gaussianise } from '../profile/maths/gaussianise.ts';
+import { fitGaussianiser, type Grain, gaussianise } from '../profile/maths/gaussianise.ts';
 import type { Regime } from '../profile/score.ts';
 
-/** What rows have in common, within which they vary. */
-export function fitRegime(clean: readonly { row: Float64Array }[]): Regime {
+/**
+ * What rows have in common, within which they vary.
+ * @param grains how coarse each statistic is
+ */
+export function fitRegime(clean: readonly { row: Float64Array }[], grains: readonly Grain[]): Regime {
   const gaussianisers = Array.from(clean[0].row, (_, i) => {
     const column = Float64Array.from(clean, ({ row }) => row[i]);
     // Constant within this part of the reference only: any value is then at its centre.
-    return fitGaussianiser(column) ?? { x: Float64Array.of(column[0], column[0]), z: new Float64Array(2), slope: 1 };
+    return (
+      fitGaussianiser(column, grains[i]) ?? {
+        x: Float64Array.of(column[0], column[0]),
+        z: new Float64Array(2),
+        slope: 1,
+      }
+    );
   });
   // One array for all: it is read before the next row comes, and hundreds of thousands of them would be left behind.
   const z = new Float64Array(gaussianisers.length);

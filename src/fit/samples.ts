@@ -6,7 +6,7 @@ export interface Sample {
   group: string;
   fold: number;
   statistics: Float64Array;
-  /** Of every sample or of none. */
+  /** Either every sample has one, or none has. */
   embedding?: Float32Array | undefined;
   properties: Record<string, string>;
 }

@@ -28,7 +28,7 @@ interface SecondLook {
   classifier?: PreparedModel | undefined;
 }
 
-/** Of the images that can be looked at again: all, where they are files; those kept for it, where they are not. */
+/** Chooses among the images that can be looked at again: all files, and the other images whose bytes were kept. */
 export function chooseFrom(
   samples: readonly Sample[],
   { seed, count, findSource }: Pick<SecondLook, 'seed' | 'count' | 'findSource'>,

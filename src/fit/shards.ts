@@ -10,7 +10,7 @@ import { createPool } from '../run/pool.ts';
 import { replaceFile } from '../run/rows/output.ts';
 import { type FitResult, fitReference } from './fit.ts';
 import { type FitOptions, resolveSecondLook } from './options.ts';
-import { createCollection, measureReference, type Reference, type ReferenceSample } from './reference.ts';
+import { Collection, measureReference, type Reference, type ReferenceSample } from './reference.ts';
 
 /**
  * A part of a reference, measured: the samples, and the encoded bytes of those images that would be looked at again if no
@@ -67,7 +67,9 @@ export async function measurePart(
       model: pool.info.embedder?.sha256 ?? 'none',
       shard,
       options: { paths, name, groupBy, falseAlarmRate, model, keepPaths, ordered, example, seed, ...again },
-      ...{ measured, duplicates, folders: [...folders] },
+      measured,
+      duplicates,
+      folders: [...folders],
     };
     await replaceFile(out, store, async (path) => writePart(path, head, reference));
     return { images: kept.length, skipped: skipped.length };
@@ -169,7 +171,7 @@ function openPart(file: string): OpenPart {
 
 /** All samples in the order of the images, as if one had measured them. */
 function join(parts: readonly OpenPart[], seed: number, again: { simulations: number; power: number }): Reference {
-  const collection = createCollection(seed, again);
+  const collection = new Collection(seed, again);
   const rows = parts.map((part) => {
     const source = part.database.prepare('SELECT bytes FROM image WHERE id = ?').pluck();
     return { iterator: readSamples(part), readBytes: (id: string) => source.get(id) as Uint8Array | undefined };
@@ -211,7 +213,13 @@ function* readSamples({ database }: OpenPart): Generator<ReferenceSample, undefi
       position = row.position;
       const { id, path, folder } = row;
       yield {
-        ...{ id, path, position, group: '', fold: 0, listed: { folder }, properties: JSON.parse(row.properties) },
+        id,
+        path,
+        position,
+        group: '',
+        fold: 0,
+        listed: { folder },
+        properties: JSON.parse(row.properties),
         statistics: new Float64Array(Uint8Array.from(row.statistics).buffer),
         ...(row.embedding && { embedding: new Float32Array(Uint8Array.from(row.embedding).buffer) }),
       };

@@ -118,7 +118,7 @@ export function passageHeaders({ action, decision }: Passage): Record<string, st
   if (verdict) {
     headers['x-stopline-p-value'] = String(Number(verdict.pValue.toPrecision(4)));
     headers['x-stopline-profile'] = verdict.profile.sha256.slice(0, 12);
-    const reasons = verdict.reasons.slice(0, maxReasons).map(({ statistic }) => statistic);
+    const reasons = verdict.reasons.slice(0, maxReasons).map(({ group }) => group);
     if (reasons.length > 0) headers['x-stopline-reasons'] = reasons.join(', ');
   }
   if (refused.length > 0) headers['x-stopline-refused'] = refused.join(', ');

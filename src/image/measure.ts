@@ -132,9 +132,11 @@ export function constantProperties(
   constants: Readonly<Record<string, number>>,
 ): Record<string, string> {
   const properties: Record<string, string> = {};
-  for (const [position, { name }] of statistics.entries()) {
+  for (const [position, { name, resolution }] of statistics.entries()) {
     const value = values[position];
-    if (name in constants && !Number.isNaN(value)) properties[name] = String(value);
+    const constant = constants[name];
+    if (constant === undefined || Number.isNaN(value)) continue;
+    properties[name] = String(Math.abs(value - constant) < resolution ? constant : value);
   }
   return properties;
 }

@@ -9,7 +9,7 @@ export type RuleNumbers = { pValue: number; score: number; expectedFlipRate?: nu
 
 /** When to block, in place of the promised rate: `expectedFlipRate > 0.1 and pValue < 0.01`. */
 export interface Rule {
-  /** As it was written, with single spaces. */
+  /** The words of the user, with single spaces. */
   text: string;
   /** What it compares. */
   numbers: ReadonlySet<RuleNumber>;

@@ -42,9 +42,9 @@ export function checkTensors(
   if (regimes.some((regime) => regime.components.length !== components.length)) {
     throw invalid(`Expected each regime to have ${components.length} components.`);
   }
-  for (const { name, components: members } of detectors) {
+  for (const { name, components: positions } of detectors) {
     expect(`${name}Scores`);
-    if (members.some((component) => component >= components.length)) {
+    if (positions.some((component) => component >= components.length)) {
       throw invalid(`Expected components of the detector "${name}" below ${components.length}.`);
     }
   }

@@ -141,7 +141,7 @@ export const Description = Type.Object(
             { minItems: 1, maxItems: 32 },
           ),
           card: ModelCardSchema,
-          /** Of the images of the coreset, where the user wanted them kept. */
+          /** Paths of the images of the coreset, where the user wanted them kept. */
           paths: Type.Optional(Type.Array(Type.String({ maxLength: 4096 }), { maxItems: coresetSize })),
         },
         closed,
@@ -197,7 +197,7 @@ export const Description = Type.Object(
         closed,
       ),
     ),
-    /** A typical reference image, for reports: `src/example.ts`. Absent where the user did not want one stored. */
+    /** A typical reference image, for reports: `fit/example.ts`. Absent where the user did not want one stored. */
     example: Type.Optional(
       Type.Object(
         {
@@ -221,7 +221,7 @@ export type ProfileDescription = Static<typeof Description>;
 export interface Profile extends ProfileDescription {
   /** Over the description and all tensors. */
   sha256: string;
-  /** Of Ed25519 over the checksum, in base64: `src/signature.ts`. */
+  /** The Ed25519 signature over the checksum, in base64: `signature.ts`. */
   signature?: string;
   tensors: Record<string, Tensor>;
 }
@@ -261,7 +261,7 @@ export function componentNames({
   parts,
 }: {
   hasCauses: boolean;
-  /** Of the embedding; none without a model. */
+  /** Parts of the embedding; absent without a model. */
   parts?: readonly Pick<EmbeddingPart, 'kind'>[] | undefined;
 }): string[] {
   const hasEarly = parts?.some(({ kind }) => kind !== 'content');

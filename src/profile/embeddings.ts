@@ -3,7 +3,7 @@ import type { EmbeddingPart } from '../image/embedding/embedder.ts';
 /** Where the embeddings of a reference lie: part of a Profile. */
 export interface EmbeddingModel {
   parts: readonly EmbeddingPart[];
-  /** Of each number of an embedding: 0, or what is added to it before the logarithm is taken. */
+  /** One for each number of an embedding: 0, or what is added to it before the logarithm is taken. */
   floors: Float64Array;
   centre: Float64Array;
   /** Deviation of each number, 0 for one that is not looked at because it never varies. */

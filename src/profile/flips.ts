@@ -13,7 +13,7 @@ export interface FlipRate {
  * simpler, but causes do unequal harm at one score: a hot pixel is as strange as a blur, and changes no answer.
  */
 export interface HarmModel {
-  /** Of the numbers of `harmRow`. That of the score is not negative: with the same causes, stranger is never safer. */
+  /** One weight for each number of `harmRow`. The weight of the score is not negative: with the same causes, stranger is never safer. */
   weights: Float64Array;
   /** Row-major covariance of the weights. */
   covariance: Float64Array;

@@ -5,14 +5,25 @@ import type { Statistic } from '../image/statistics/statistic.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Rule, RuleNumbers } from './blockrule.ts';
 import type { Profile } from './description.ts';
-import { countBelow, twoSidedPValue } from './maths/ranks.ts';
+import { scoredValue } from './maths/gaussianise.ts';
+import { countBelow, findQuantile, twoSidedPValue } from './maths/ranks.ts';
 import type { Score, Scorer } from './score.ts';
+import {
+  findSight,
+  type Legible,
+  legibility,
+  type ReasonGroup,
+  readMeaning,
+  sights,
+  unitAfter,
+  writeNumbers,
+} from './sights.ts';
 
-/** One statistic that makes an image strange, in plain words. */
-export interface Reason {
+/** One number that makes an image strange. */
+interface Evidence {
   /**
    * Name in the statistics table, `embedding`, for categorical evidence the container property (`fingerprint`, `format`,
-   * `size`) or `history`, or `blockWhen` for the rule that blocks.
+   * `size`) or `history`, `combination` where no number stands out by itself, or `blockWhen` for the rule that blocks.
    */
   statistic: string;
   value: number | string;
@@ -24,12 +35,31 @@ export interface Reason {
   text: string;
 }
 
-/** More reasons than this are noise to a reader. */
-export const maxReasons = 8;
-/** A statistic is named as a reason from this many deviations on; the p-value alone decides the verdict. */
-const reasonDeviations = 2;
+/** One thing that a person sees, with the number that tells it best: the fields of `Evidence` are those of that number. */
+export interface Reason extends Evidence {
+  group: ReasonGroup;
+  /** One plain sentence. */
+  text: string;
+  /** What somebody does about it. */
+  advice: string;
+  /** The numbers behind it by their names, farthest first. */
+  evidence: Evidence[];
+}
 
-export const propertyWords: Record<string, string> = {
+/** More things than this are noise to a reader. */
+const maxReasons = 6;
+/** So many numbers of each are told. */
+const maxEvidence = 4;
+/** A statistic is named from this many deviations on; the p-value alone decides the verdict. */
+const reasonDeviations = 2;
+/** Deviations beyond this make a reason no stronger. */
+const mostStrength = 8;
+/** Groups at least this strong, as a share of the strongest, are said in the order in which one explains the other. */
+const alikeStrength = 0.4;
+/** How strong a value is that no reference image had. */
+const newStrength = 4;
+
+const propertyWords: Record<string, string> = {
   size: 'size in pixels',
   format: 'file format',
   encoder: 'encoder setting',
@@ -43,36 +73,314 @@ export const propertyWords: Record<string, string> = {
   history: 'JPEG compression before',
 };
 
-/** The rule that blocks, with the numbers it compared. */
-export function ruleReason({ text, numbers: compared }: Rule, numbers: RuleNumbers): Reason {
-  const given = [...compared].map((name) => `${name} ${shortened(numbers[name] as number)}`);
-  const words = `blocked by the rule "${text}": ${given.join(', ')}`;
-  return { statistic: 'blockWhen', value: text, unit: '', direction: 'new', pValue: numbers.pValue, text: words };
+/** What is known of one image when its reasons are written. */
+export interface Judged {
+  profile: Profile;
+  scorer: Scorer;
+  image: MeasuredImage;
+  score: Score;
+  /** Categorical properties and constants. */
+  properties: Readonly<Record<string, string>>;
+  history: History | undefined;
+  /** Then there is a reason, if only that nothing stands out. */
+  isStopped: boolean;
 }
 
-/** Container properties and constant statistics with a value that no reference image had. */
-export function newProperties(profile: Profile, properties: Record<string, string>, pValue: number): Reason[] {
-  const reasons: Reason[] = [];
-  for (const [property, value] of Object.entries(properties)) {
-    const counts = profile.categories[property];
-    if (!counts || Object.hasOwn(counts, value) || remarkedProperties.has(property)) continue;
-    const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-    const [usual, times] = Object.entries(counts).sort((a, b) => b[1] - a[1])[0];
-    const singletons = Object.values(counts).filter((count) => count === 1).length;
-    const unit = statistics.find(({ name }) => name === property)?.unit ?? '';
-    const shown = unit ? number(Number(value), 3) : value;
-    const known = unit ? number(Number(usual), 3) : usual;
-    reasons.push({
-      statistic: property,
-      value: unit ? Number(value) : value,
-      unit,
-      direction: 'new',
-      // Good-Turing: the chance of a value never seen is the share of values seen once.
-      pValue: Math.max((singletons + 1) / (total + 1), pValue),
-      text: `${propertyLabel(property)} ${shown}${unit && unit !== 'ratio' ? ` ${unit}` : ''} was never seen in ${total} reference images (${known} in ${percent(times / total)} of them)`,
-    });
+/** Evidence of one group, before it is put in words. */
+interface Finding extends Evidence {
+  group: ReasonGroup;
+  /** Deviations from the median, and the same up to `mostStrength`. */
+  deviations: number;
+  strength: number;
+  /** How far outside the band of the reference it lies, in widths of the band. */
+  beyond: number;
+}
+
+/**
+ * Why an image is strange: one sentence for each thing that a person sees, the one that explains most first. Every list of
+ * reasons, on the page, in reports and in rows, is in this order.
+ */
+export function explainImage(judged: Judged): Reason[] {
+  const found = assignGroups([...findStatistics(judged), ...findConstants(judged)]);
+  const groups = groupFindings(found);
+  const reasons = [...groups].flatMap(([group, findings]) => writeReason(group, findings) ?? []);
+  const ranked = rankReasons([...writeHistory(judged), ...writeEmbedding(judged), ...reasons]);
+  const texture = writeTexture(found, ranked);
+  const file = writeFile(judged, groups.get('file') ?? []);
+  const all = [...ranked.map(({ reason }) => reason), ...texture];
+  const isOfFile = file.length > 0 && all.length === 0;
+  const told = isOfFile ? file : [...all.slice(0, maxReasons - file.length), ...file];
+  return told.length > 0 || !judged.isStopped ? told : [writeCombination(judged)];
+}
+
+/** The rule that blocks, with the numbers it compared. */
+export function explainRule({ text, numbers: compared }: Rule, numbers: RuleNumbers): Reason {
+  const given = [...compared].map((name) => `${name} ${Number((numbers[name] as number).toPrecision(3))}`);
+  const words = `blocked by the rule "${text}": ${given.join(', ')}`;
+  return asReason('rule', words, [
+    { statistic: 'blockWhen', value: text, unit: '', direction: 'new', pValue: numbers.pValue, text: words },
+  ]);
+}
+
+function asReason(group: ReasonGroup, text: string, evidence: readonly Evidence[], lead = evidence[0]): Reason {
+  const { statistic, value, unit, direction, pValue, reference } = lead;
+  return {
+    group,
+    statistic,
+    value,
+    unit,
+    direction,
+    pValue,
+    ...(reference && { reference }),
+    text,
+    advice: findSight(group).advice,
+    evidence: evidence.slice(0, maxEvidence).map(toEvidence),
+  };
+}
+
+function toEvidence({ statistic, value, unit, direction, pValue, reference, text }: Evidence): Evidence {
+  return { statistic, value, unit, direction, pValue, ...(reference && { reference }), text };
+}
+
+/** Scored statistics that lie outside the band of the reference by more than their resolution. */
+function findStatistics({ profile, scorer, image, score }: Judged): Finding[] {
+  return profile.statistics.flatMap(({ name, logFloor }, position): Finding[] => {
+    const deviations = Math.abs(score.z[position]);
+    if (!(deviations >= reasonDeviations)) return [];
+    const row = findStatistic(name);
+    const value = image.statistics[statistics.indexOf(row)];
+    const sorted = scorer.calibration(position, score.regime);
+    const [p01, p50, p99] = [0.01, 0.5, 0.99].map((share) => findQuantile(sorted, share));
+    const outside = value > p99 ? value - p99 : p01 - value;
+    if (!(outside > 0) || outside < row.resolution) return [];
+    const direction = value > p99 ? 'high' : 'low';
+    const scaled = (x: number) => scoredValue(x, logFloor);
+    const edge = value > p99 ? p99 : p01;
+    const reference = { p01, p50, p99 };
+    return [
+      {
+        group: readMeaning(name)[direction],
+        deviations,
+        strength: Math.min(mostStrength, deviations),
+        beyond: Math.abs(scaled(value) - scaled(edge)) / (scaled(p99) - scaled(p01) || 1),
+        statistic: name,
+        value,
+        unit: row.unit,
+        direction,
+        pValue: twoSidedPValue(sorted, value),
+        reference,
+        text: describeStatistic(row, { value, direction, sorted, reference }),
+      },
+    ];
+  });
+}
+
+function findStatistic(name: string): Statistic {
+  return statistics.find((statistic) => statistic.name === name) as Statistic;
+}
+
+/** A statistic by its name, for those who want to know. */
+function describeStatistic(
+  row: Statistic,
+  found: { value: number; direction: 'high' | 'low'; sorted: Float64Array; reference: { p01: number; p99: number } },
+): string {
+  const { value, direction, sorted, reference } = found;
+  const isHigh = direction === 'high';
+  const beyond = isHigh ? countBelow(sorted, value, false) : sorted.length - countBelow(sorted, value, true);
+  const others =
+    beyond === sorted.length
+      ? `all ${sorted.length} reference images`
+      : `${percent(beyond / sorted.length)} of the reference`;
+  const numbers = [value, reference.p01, reference.p99];
+  const [own, low, high] = writeNumbers(numbers, row.digits, row.resolution);
+  return `${isHigh ? row.high : row.low} the reference: ${row.name} ${own}${unitAfter(row)} is ${isHigh ? 'above' : 'below'} ${others} (${low} to ${high})`;
+}
+
+/** Statistics that had one value throughout the reference, and have another here. */
+function findConstants({ profile, image, properties, score }: Judged): Finding[] {
+  return Object.entries(profile.constants).flatMap(([name, constant]): Finding[] => {
+    const counts = profile.categories[name];
+    const row = statistics.find((statistic) => statistic.name === name);
+    const property = properties[name];
+    if (!counts || !row || property === undefined || Object.hasOwn(counts, property)) return [];
+    const value = image.statistics[statistics.indexOf(row)];
+    if (Math.abs(value - constant) < row.resolution) return [];
+    const direction = value > constant ? 'high' : 'low';
+    const [own, usual] = writeNumbers([value, constant], row.digits, row.resolution);
+    const { total, pValue } = judgeNovelty(counts, score.detectors[0].pValue);
+    return [
+      {
+        group: readMeaning(name)[direction],
+        deviations: newStrength,
+        strength: newStrength,
+        beyond: 1,
+        statistic: name,
+        value,
+        unit: row.unit,
+        direction: 'new',
+        pValue,
+        reference: { p01: constant, p50: constant, p99: constant },
+        text: `${direction === 'high' ? row.high : row.low} the reference: ${name} ${own}${unitAfter(row)} was never seen in ${total} reference images (always ${usual})`,
+      },
+    ];
+  });
+}
+
+/** How surprising a value is that none of the reference had. */
+function judgeNovelty(counts: Readonly<Record<string, number>>, pValue: number): { total: number; pValue: number } {
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  const singletons = Object.values(counts).filter((count) => count === 1).length;
+  // Good-Turing: the chance of a value never seen is the share of values seen once.
+  return { total, pValue: Math.max((singletons + 1) / (total + 1), pValue) };
+}
+
+/** Lost contrast is part of haze where the image looks hazy; lifted shadows are brightness where it does not. */
+function assignGroups(found: readonly Finding[]): Finding[] {
+  const isHazy = looksHazy(found);
+  return found.map((finding): Finding => {
+    if (finding.group === 'hazy' && !isHazy) return { ...finding, group: 'bright' };
+    return finding.group === 'flat' && isHazy ? { ...finding, group: 'hazy' } : finding;
+  });
+}
+
+/** Puts findings into their groups, farthest first. */
+function groupFindings(found: readonly Finding[]): Map<ReasonGroup, Finding[]> {
+  const groups = new Map<ReasonGroup, Finding[]>();
+  for (const finding of [...found].sort((a, b) => b.strength - a.strength)) {
+    groups.set(finding.group, [...(groups.get(finding.group) ?? []), finding]);
   }
-  return reasons;
+  return groups;
+}
+
+const readLegible = ({ statistic }: Evidence): Legible | undefined => readMeaning(statistic).legible;
+
+/** From so many deviations on lost local contrast, lifted shadows and a narrower range speak for haze. */
+const hazyDeviations = 3;
+
+/**
+ * Haze takes more contrast than sharpness, or lifts the shadows and narrows the range: blur does neither. Lifted shadows alone are
+ * a bright image, lost contrast alone a flat one; darkness takes contrast, too, and comes first.
+ */
+function looksHazy(found: readonly Finding[]): boolean {
+  const deviations = (direction: 'high' | 'low', ...names: string[]) =>
+    found.reduce(
+      (most, one) =>
+        names.includes(one.statistic) && one.direction === direction ? Math.max(most, one.deviations) : most,
+      0,
+    );
+  const lost = deviations('low', 'localContrast');
+  if (lost < hazyDeviations || hasLegible(found, 'dark')) return false;
+  const isLifted = deviations('high', 'lumaP01', 'lumaP05', 'darkChannel') >= hazyDeviations;
+  const isNarrow = deviations('low', 'lumaRange', 'lumaStd') >= hazyDeviations;
+  return lost > deviations('low', 'blockSharpness') || (isLifted && isNarrow);
+}
+
+function hasLegible(found: readonly Finding[], wanted: ReasonGroup): boolean {
+  return found.some((finding) => finding.group === wanted && readLegible(finding));
+}
+
+/** A reason and how strong it is. */
+interface Ranked {
+  reason: Reason;
+  strength: number;
+}
+
+/** One sentence for a group; none where no number of it can be read by a person. */
+function writeReason(group: ReasonGroup, findings: readonly Finding[]): Ranked | undefined {
+  const legible = findings.filter(readLegible).sort((a, b) => legibility(a.statistic) - legibility(b.statistic));
+  const [lead] = legible;
+  if (!lead || group === 'texture' || group === 'file') return undefined;
+  const strength = Math.max(...legible.map((finding) => finding.strength));
+  return { reason: asReason(group, writeSentence(group, lead), findings, lead), strength };
+}
+
+/** `much darker than the reference: median brightness 31, usually 41 to 148` */
+function writeSentence(group: ReasonGroup, lead: Finding): string {
+  const { words } = readLegible(lead) as Legible;
+  const { p50 } = lead.reference as NonNullable<Evidence['reference']>;
+  const own = words?.[(lead.value as number) > p50 ? 'high' : 'low'];
+  // Each number of haze has words of its own elsewhere.
+  const said = (group === 'hazy' ? undefined : own) ?? findSight(group).words;
+  const isComparative = /^(?!other )(more|less|\w+er) /.test(said);
+  const degree = !isComparative ? '' : lead.beyond < 0.03 ? 'slightly ' : lead.beyond >= 0.08 ? 'much ' : '';
+  return `${degree}${said} the reference: ${writeNumber(lead)}`;
+}
+
+/** `median brightness 31, usually 41 to 148` */
+function writeNumber(lead: Finding): string {
+  const { label, digits, isPercent } = readLegible(lead) as Legible;
+  const { resolution } = findStatistic(lead.statistic);
+  const { p01, p99 } = lead.reference as NonNullable<Evidence['reference']>;
+  const scale = isPercent ? 100 : 1;
+  const numbers = [lead.value as number, p01, p99].map((number) => number * scale);
+  const [own, low, high] = writeNumbers(numbers, digits, resolution * scale);
+  const sign = isPercent ? ' %' : '';
+  const usual = p01 === p99 ? `always ${low}` : low === high ? `usually ${low}` : `usually ${low} to ${high}`;
+  return `${label} ${own}${sign}, ${usual}${sign}`;
+}
+
+const findPlace = (wanted: ReasonGroup) => sights.findIndex(({ group }) => group === wanted);
+
+/** Groups that are about as strong as the strongest in the order of the table, then the weaker ones. */
+function rankReasons(reasons: readonly Ranked[]): Ranked[] {
+  const most = Math.max(0, ...reasons.map(({ strength }) => strength));
+  const isWeak = ({ strength }: Ranked) => Number(strength < alikeStrength * most);
+  // An earlier compression that can be read explains lost sharpness and noise.
+  const place = ({ reason }: Ranked) =>
+    reason.statistic === 'history' ? findPlace('blurred') - 0.5 : findPlace(reason.group);
+  const ranked = [...reasons].sort((a, b) => isWeak(a) - isWeak(b) || place(a) - place(b) || b.strength - a.strength);
+  const isFirst = ({ reason }: Ranked, i: number) =>
+    ranked.findIndex((other) => other.reason.group === reason.group) === i;
+  return ranked.filter(isFirst);
+}
+
+/** Statistics that stand out and that no sentence above tells. */
+function writeTexture(found: readonly Finding[], told: readonly Ranked[]): Reason[] {
+  const groups = new Set(told.map(({ reason }) => reason.group));
+  const left = found
+    .filter(({ group }) => group !== 'file' && !groups.has(group))
+    .sort((a, b) => b.strength - a.strength);
+  if (left.length === 0) return [];
+  const statisticsText = left.length === 1 ? '1 statistic lies' : `${left.length} statistics lie`;
+  return [
+    asReason(
+      'texture',
+      `other in fine texture than the reference: ${statisticsText} outside what 98 % of its images have`,
+      left,
+      // No name of a statistic stands in for what nobody can name.
+      {
+        statistic: 'combination',
+        value: left.length,
+        unit: '',
+        direction: 'high',
+        pValue: Math.min(...left.map(({ pValue }) => pValue)),
+        text: '',
+      },
+    ),
+  ];
+}
+
+/** What the file says: one sentence, however many properties are new. */
+function writeFile({ profile, properties, score }: Judged, found: readonly Finding[]): Reason[] {
+  const foreign = Object.entries(properties).flatMap(([property, value]): Evidence[] => {
+    const counts = profile.categories[property];
+    const label = propertyWords[property];
+    if (!label || !counts || Object.hasOwn(counts, value) || remarkedProperties.has(property)) return [];
+    const { total, pValue } = judgeNovelty(counts, score.detectors[0].pValue);
+    const [usual, times] = Object.entries(counts).sort((a, b) => b[1] - a[1])[0];
+    const text = `${label} ${value} was never seen in ${total} reference images (${usual} in ${percent(times / total)} of them)`;
+    return [{ statistic: property, value, unit: '', direction: 'new', pValue, text }];
+  });
+  const evidence = [...foreign, ...found];
+  if (evidence.length === 0) return [];
+  // A checksum of encoder tables tells a reader nothing; that it is another one does.
+  const facts = foreign.map(({ statistic, value }) =>
+    statistic === 'encoder' || statistic === 'fingerprint' ? 'encoder setting' : `${propertyWords[statistic]} ${value}`,
+  );
+  const numbers = found.filter(readLegible).map((finding) => writeNumber(finding));
+  const told = [...(facts.length > 0 ? [`${facts.join(', ')} never seen there`] : []), ...numbers];
+  if (told.length === 0) return [];
+  return [asReason('file', `from another kind of file than the reference: ${told.join('; ')}`, evidence)];
 }
 
 /** Metadata, markers and tables that no reference image was wrapped in: they reach no pixel, so that is worth a remark. */
@@ -100,19 +408,15 @@ const historyTraces = [
 ];
 
 /** An earlier compression in words, where its traces are stronger than in the reference. */
-export function strangeHistory(
-  profile: Profile,
-  scorer: Scorer,
-  { statistics: values, container }: MeasuredImage,
-  { history, score }: { history: History; score: Score },
-): Reason[] {
+function writeHistory({ profile, scorer, image, history, score }: Judged): Ranked[] {
+  const { statistics: values, container } = image;
   const isJpeg = container?.format === 'jpeg';
-  const pass = history.earlier ?? (isJpeg ? undefined : history.last);
+  const pass = history && (history.earlier ?? (isJpeg ? undefined : history.last));
   if (!pass) return [];
   const traces = profile.statistics.flatMap(({ name }, position) => {
     if (!historyTraces.includes(name) || score.z[position] < reasonDeviations) return [];
     const value = values[statistics.findIndex((row) => row.name === name)];
-    return [twoSidedPValue(scorer.calibration(position, score.regime), value)];
+    return [{ strength: score.z[position], pValue: twoSidedPValue(scorer.calibration(position, score.regime), value) }];
   });
   if (traces.length === 0) return [];
   const { quality, offsetX, offsetY } = pass;
@@ -123,77 +427,64 @@ export function strangeHistory(
     ...(isShifted ? [`on a grid shifted by (${offsetX}, ${offsetY})`] : []),
     ...(container ? [`although the file ${says}`] : []),
   ];
-  return [
-    {
-      statistic: 'history',
-      value: `quality ${quality}${isShifted ? ` at (${offsetX}, ${offsetY})` : ''}`,
-      unit: '',
-      direction: 'new',
-      pValue: Math.min(...traces),
-      text: words.join(', '),
-    },
-  ];
+  const text = words.join(', ');
+  const evidence: Evidence = {
+    statistic: 'history',
+    value: `quality ${quality}${isShifted ? ` at (${offsetX}, ${offsetY})` : ''}`,
+    unit: '',
+    direction: 'new',
+    pValue: Math.min(...traces.map(({ pValue }) => pValue)),
+    text,
+  };
+  const strength = Math.min(mostStrength, Math.max(...traces.map((trace) => trace.strength)));
+  return [{ reason: asReason('compressed', text, [evidence]), strength }];
 }
 
-/** Statistics far from the reference, farthest first. */
-export function strangeStatistics(
-  profile: Profile,
-  scorer: Scorer,
-  image: MeasuredImage,
-  { z, regime }: Score,
-): Reason[] {
-  return profile.statistics
-    .map(({ name }, position) => ({ name, position, deviations: Math.abs(z[position]) }))
-    .filter(({ deviations }) => deviations >= reasonDeviations)
-    .sort((a, b) => b.deviations - a.deviations)
-    .slice(0, maxReasons)
-    .map(({ name, position }): Reason => {
-      const row = statistics.find((statistic) => statistic.name === name) as Statistic;
-      const value = image.statistics[statistics.indexOf(row)];
-      const sorted = scorer.calibration(position, regime);
-      const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-      const reference = { p01: at(0.01), p50: at(0.5), p99: at(0.99) };
-      const direction = value >= reference.p50 ? 'high' : 'low';
-      const beyond =
-        direction === 'high' ? countBelow(sorted, value, false) : sorted.length - countBelow(sorted, value, true);
-      const unit = row.unit === 'ratio' || row.unit === 'share' ? '' : ` ${row.unit}`;
-      const amount =
-        beyond === sorted.length
-          ? `all ${sorted.length} reference images`
-          : `${percent(beyond / sorted.length)} of the reference`;
-      return {
-        statistic: name,
-        value,
-        unit: row.unit,
-        direction,
-        pValue: twoSidedPValue(sorted, value),
-        reference,
-        text: `${direction === 'high' ? row.high : row.low} the reference: ${name} ${number(value, row.digits)}${unit} is ${direction === 'high' ? 'above' : 'below'} ${amount} (${number(reference.p01, row.digits)} to ${number(reference.p99, row.digits)})`,
-      };
-    });
-}
-
-/** From here on, two deviations, an embedding is named, as a statistic is. */
+/** From this p-value on, two deviations, an embedding is named, as a statistic is. */
 const strangePValue = 0.025;
 
-/** Puts the embedding among the statistics that stand out: first where it stands out more than all of them together. */
-export function withEmbedding(profile: Profile, { detectors, components }: Score, strange: Reason[]): Reason[] {
+/** Says that the embedding lies far out. */
+function writeEmbedding({ profile, score: { detectors } }: Judged): Ranked[] {
   const embedding = detectors.find(({ name }) => name === 'embedding');
-  if (!embedding || embedding.pValue > strangePValue) return strange;
+  if (!embedding || embedding.pValue > strangePValue) return [];
   const count = profile.tensors.embeddingScores.data.length;
   const atLeast = Math.round(embedding.pValue * (count + 1)) - 1;
   const others =
     atLeast === 0 ? `all ${count} reference images` : `${percent(1 - atLeast / count)} of the reference images`;
-  const reason: Reason = {
+  const text = `shows something that the reference does not: what a network sees in it lies farther out than in ${others}`;
+  const evidence: Evidence = {
     statistic: 'embedding',
     value: embedding.score,
     unit: '',
     direction: 'high',
     pValue: embedding.pValue,
-    text: `shows something that the reference does not: its embedding lies farther out than that of ${others}`,
+    text: `${text} (embedding)`,
   };
-  if (embedding.score > components[profile.components.indexOf('distance')]) return [reason, ...strange];
-  return [...strange.slice(0, maxReasons - 1), reason];
+  // A score is 1 at the edge of the reference, which is between two and three deviations.
+  return [{ reason: asReason('scene', text, [evidence]), strength: Math.min(mostStrength, 2.5 * embedding.score) }];
+}
+
+/** Where no number stands out by itself. */
+function writeCombination({ score: { detectors } }: Judged): Reason {
+  const [{ pValue, score }] = detectors;
+  const text =
+    'unlike the reference only as a whole: no number lies outside what 98 % of its images have, but they do not go together';
+  return asReason('texture', text, [
+    { statistic: 'combination', value: score, unit: '', direction: 'high', pValue, text },
+  ]);
+}
+
+/** The group of a reason. Rows that an earlier version wrote have none. */
+export function readGroup(
+  reason: Pick<Reason, 'statistic' | 'direction'> & Partial<Pick<Reason, 'group'>>,
+): ReasonGroup {
+  const { group, statistic, direction } = reason;
+  if (group) return group;
+  if (statistic === 'embedding') return 'scene';
+  if (statistic === 'history') return 'compressed';
+  if (statistic === 'blockWhen') return 'rule';
+  if (Object.hasOwn(propertyWords, statistic)) return 'file';
+  return readMeaning(statistic)[direction === 'low' ? 'low' : 'high'];
 }
 
 /** A property or statistic in words: `encoder setting`, `dead columns`. */
@@ -203,15 +494,6 @@ export function propertyLabel(name: string): string {
 
 function makeLabel(name: string): string {
   return name.replace(/[A-Z0-9]+/g, (part) => ` ${part.toLowerCase()}`);
-}
-
-/** Enough digits to tell a value from the reference, without trailing zeros. */
-function number(value: number, digits: number): string {
-  return String(Number(value.toFixed(digits)));
-}
-
-function shortened(value: number): string {
-  return String(Number(value.toPrecision(3)));
 }
 
 function percent(share: number): string {

@@ -254,6 +254,9 @@ function readEmbeddingModel({ model, tensors }: Profile): EmbeddingModel {
   };
 }
 
+/** The score of an image of which a component cannot be told: beyond all others, so that it is stopped. */
+const strangest = 1e6;
+
 /** The score of an image whose container says nothing unusual: below all others, so that it never decides or ties. */
 const quiet = -10;
 
@@ -265,7 +268,9 @@ export function normalise(values: Float64Array, scales: readonly { median: numbe
   const last = values.length - 1;
   for (let i = 0; i <= last; i++) {
     const isQuiet = i === last && values[i] <= scales[i].median;
-    values[i] = isQuiet ? quiet : (values[i] - scales[i].median) / scales[i].scale;
+    const value = isQuiet ? quiet : (values[i] - scales[i].median) / scales[i].scale;
+    // A number that is none, such as a network may answer, is no reason to trust an image.
+    values[i] = Number.isNaN(value) || value > strangest ? strangest : value;
   }
   return values;
 }

@@ -3,21 +3,12 @@ import type { Remark } from '../image/container/remark.ts';
 import type { History } from '../image/jpeghistory.ts';
 import { categoricalProperties, type MeasuredImage } from '../image/measure.ts';
 import { toImageStatistics } from '../image/statistics/statistics.ts';
-import type { Rule } from './blockrule.ts';
+import type { Rule, RuleNumbers } from './blockrule.ts';
 import type { Profile, Rates } from './description.ts';
 import type { Cause } from './diagnosis.ts';
 import type { FlipRate } from './flips.ts';
-import {
-  maxReasons,
-  newProperties,
-  noteWrapping,
-  propertyWords,
-  type Reason,
-  ruleReason,
-  strangeHistory,
-  strangeStatistics,
-  withEmbedding,
-} from './reasons.ts';
+import { findLikelyCause, type LikelyCause } from './likelycause.ts';
+import { explainImage, explainRule, noteWrapping, type Reason } from './reasons.ts';
 import type { DetectorScore, Score, Scorer } from './score.ts';
 
 /** The detector whose p-value decides: was it taken as the reference was, does it show what that shows, or both. */
@@ -42,8 +33,10 @@ export interface Verdict {
    * whichever detector decides. Absent where the Profile has no harm map.
    */
   expectedFlipRate?: FlipRate;
-  /** Strongest first. */
+  /** What a person sees of it that is unlike the reference, what explains most first; none on a pass. */
   reasons: Reason[];
+  /** What is unlike most of the reference in an image that passes, at most three things: not enough to warn. */
+  unusual?: Reason[];
   /** All detectors of the Profile, `combined` first, whichever decides. */
   detectors: DetectorScore[];
   /**
@@ -51,6 +44,8 @@ export interface Verdict {
    * `unknown`, with calibrated probabilities. Absent where the Profile was fitted without causes.
    */
   causes?: Cause[];
+  /** What probably happened to an image that is stopped, said only as surely as it was shown to be right. */
+  cause?: LikelyCause;
   /**
    * Reference images that show what is most like it, nearest first: their paths below the folders of the reference, and
    * the distance of their embeddings, 0 to 2. Where the Profile keeps paths.
@@ -68,7 +63,7 @@ export interface Verdict {
     width: number;
     height: number;
     bytes: number;
-    /** Of the encoded bytes, or of the pixels when a frame was given. */
+    /** The checksum of the encoded bytes, or of the pixels when a frame was given. */
     sha256: string;
     /** 64-bit difference hash of the pixels: the same for the same picture, whatever its encoding. */
     hash: string;
@@ -87,53 +82,54 @@ export interface Verdict {
   timingMs: { decode: number; statistics: number; embedding?: number; score: number; total: number };
 }
 
-/**
- * Compares one measured image with a Profile and puts the answer in words.
- * @param by.decidedBy a detector that the Profile has; default: combined
- * @param by.rule decides what is blocked; default: the promised rate
- * @param by.properties further ones, that only some Profiles know
- * @param by.history reads the history of the pixels; called only when the image does not pass
- */
+export interface JudgeOptions {
+  /** A detector that the Profile has; default: combined. */
+  decidedBy?: DecideBy;
+  /** Decides what is blocked; default: the promised rate. */
+  rule?: Rule | undefined;
+  /** Further properties, that only some Profiles know. */
+  properties?: Record<string, string>;
+  /** Reads the history of the pixels; called only when the image does not pass. */
+  history?: () => History | undefined;
+}
+
+/** Compares one measured image with a Profile and puts the answer in words. */
 export function decideVerdict(
   profile: Profile,
   scorer: Scorer,
   image: MeasuredImage,
-  options: {
-    decidedBy?: DecideBy;
-    rule?: Rule | undefined;
-    properties?: Record<string, string>;
-    history?: () => History | undefined;
-  } = {},
+  options: JudgeOptions = {},
 ): Verdict {
   const { decidedBy = 'combined', rule } = options;
   const started = performance.now();
   const properties = { ...categoricalProperties(image, profile.constants), ...options.properties };
   const score = scorer.score(image.statistics, properties, image.embedding);
-  const { detectors } = score;
-  const [combined] = detectors;
-  const deciding = detectors.find(({ name }) => name === decidedBy) ?? combined;
+  const { detectors, flips, causes } = score;
+  const deciding = detectors.find(({ name }) => name === decidedBy) ?? detectors[0];
   const { pValue } = deciding;
   const { promised } = profile.falseAlarmRate;
-  const { flips } = score;
   const numbers = { pValue, score: deciding.score, expectedFlipRate: flips?.rate };
-  const isBlocked = rule ? rule.holds(numbers) : pValue <= promised.block;
-  const verdict = isBlocked ? 'block' : pValue <= promised.warn ? 'warn' : 'pass';
-  const novelties = newProperties(profile, properties, combined.pValue);
+  const verdict = decide(numbers, promised, rule);
   const history = verdict === 'pass' ? undefined : options.history?.();
-  const isOfFile = ({ statistic }: Reason) => statistic in propertyWords;
-  // What the file says comes first, a statistic that never varied before comes last: it tells little of how far.
+  const explained = explainImage({
+    profile,
+    scorer,
+    image,
+    score,
+    properties,
+    history,
+    isStopped: verdict !== 'pass',
+  });
   const reasons = [
-    ...(rule && isBlocked ? [ruleReason(rule, numbers)] : []),
-    ...novelties.filter(isOfFile),
-    ...(history ? strangeHistory(profile, scorer, image, { history, score }) : []),
-    ...withEmbedding(profile, score, strangeStatistics(profile, scorer, image, score)),
-    ...novelties.filter((reason) => !isOfFile(reason)),
-  ].slice(0, maxReasons);
+    ...(rule?.holds(numbers) ? [explainRule(rule, numbers)] : []),
+    ...(verdict === 'pass' ? [] : explained),
+  ];
+  const cause = verdict === 'pass' ? undefined : findLikelyCause(reasons, score);
+  // What nobody can see is not worth telling of an image that passes.
+  const visible = explained.filter(({ group }) => group !== 'texture');
+  const unusual = verdict === 'pass' ? visible.slice(0, maxUnusual) : [];
   const nearest = nearestImages(profile, score);
   const projection = score.embedded?.projection;
-  const { decode, statistics: measured, embedding } = image.timingMs;
-  const remarks = [...(image.container?.remarks ?? []), ...noteWrapping(profile, properties)];
-  const scored = performance.now() - started;
   return {
     verdict,
     decidedBy,
@@ -143,31 +139,49 @@ export function decideVerdict(
     ...(rule && { blockWhen: rule.text }),
     ...(flips && { expectedFlipRate: flips }),
     reasons,
+    ...(unusual.length > 0 && { unusual }),
     detectors,
-    ...(score.causes && { causes: score.causes.filter(({ probability }, i) => i < 3 || probability >= 0.05) }),
+    ...(causes && { causes: causes.filter(({ probability }, i) => i < 3 || probability >= 0.05) }),
+    ...(cause && { cause }),
     ...(nearest && { nearest }),
     ...(projection && { projection: Array.from(projection, (value) => Number(value.toFixed(4))) }),
     statistics: toImageStatistics(image.statistics),
-    image: {
-      format: image.container?.format ?? 'frame',
-      width: image.width,
-      height: image.height,
-      bytes: image.bytes,
-      sha256: image.sha256,
-      hash: image.hash,
-      ...(image.codec !== undefined && { codec: image.codec }),
-      ...(image.container && { container: withoutRemarks(image.container) }),
-      remarks,
-      ...(history && { history }),
-    },
+    image: describeImage(image, { profile, properties, history }),
     profile: { name: profile.name, sha256: profile.sha256 },
-    timingMs: {
-      decode,
-      statistics: measured,
-      ...(embedding !== undefined && { embedding }),
-      score: scored,
-      total: decode + measured + (embedding ?? 0) + scored,
-    },
+    timingMs: describeTiming(image, performance.now() - started),
+  };
+}
+
+/** A number that is none is no reason to pass: comparisons are written so that it blocks. */
+export function decide(
+  numbers: RuleNumbers,
+  promised: { warn: number; block: number },
+  rule?: Rule,
+): Verdict['verdict'] {
+  const { pValue } = numbers;
+  const isUnknown = [...(rule?.numbers ?? [])].some((name) => Number.isNaN(numbers[name]));
+  if (Number.isNaN(pValue) || isUnknown) return 'block';
+  if (rule ? rule.holds(numbers) : !(pValue > promised.block)) return 'block';
+  return pValue > promised.warn ? 'pass' : 'warn';
+}
+
+function describeImage(
+  image: MeasuredImage,
+  found: { profile: Profile; properties: Record<string, string>; history: History | undefined },
+): Verdict['image'] {
+  const { profile, properties, history } = found;
+  const { container, codec, width, height, bytes, sha256, hash } = image;
+  return {
+    format: container?.format ?? 'frame',
+    width,
+    height,
+    bytes,
+    sha256,
+    hash,
+    ...(codec !== undefined && { codec }),
+    ...(container && { container: withoutRemarks(container) }),
+    remarks: [...(container?.remarks ?? []), ...noteWrapping(profile, properties)],
+    ...(history && { history }),
   };
 }
 
@@ -176,6 +190,19 @@ function withoutRemarks({ remarks: _, ...container }: Container): Omit<Container
   return container;
 }
 
+function describeTiming({ timingMs }: MeasuredImage, score: number): Verdict['timingMs'] {
+  const { decode, statistics, embedding } = timingMs;
+  return {
+    decode,
+    statistics,
+    ...(embedding !== undefined && { embedding }),
+    score,
+    total: decode + statistics + (embedding ?? 0) + score,
+  };
+}
+
+/** More is not worth telling of an image that passes. */
+const maxUnusual = 3;
 /** Farther images say little. */
 const maxNearest = 3;
 

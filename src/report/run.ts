@@ -5,6 +5,7 @@ import {
   defaultMaxDistance,
   defaultShares,
   type PopulationCheck,
+  summarizeCheck,
 } from '../drift/check.ts';
 import type { ExpectedHarm, Population, RememberedImage, VerdictCounts } from '../drift/population.ts';
 import type { DriftState } from '../drift/report.ts';
@@ -13,12 +14,11 @@ import { statistics } from '../image/statistics/statistics.ts';
 import { type Thumbnail, thumbnail } from '../image/thumbnail.ts';
 import type { Profile } from '../profile/description.ts';
 import { findQuantile } from '../profile/maths/ranks.ts';
-import { reasonInWords } from '../run/rows/tally.ts';
 import { flipsText, harmSection } from './heatmap.ts';
 import { html, type Markup } from './html.ts';
 import { page } from './page.ts';
 import { powerSection } from './power.ts';
-import { count, decimal, listed, percent, unitText } from './words.ts';
+import { count, decimal, percent, unitText } from './words.ts';
 
 /** One change of the state of a source while the images were replayed in their order. */
 export interface ReplayedTransition {
@@ -76,22 +76,16 @@ ${powerSection({ ...profile, harm: undefined })}</main>
 }
 
 /** What was found, for a reader of one sentence. */
-function sentence({ counts, shares, shifts, passed }: PopulationCheck, population: Population): string {
-  const moved = shifts.filter((shift) => shift.moved && shift.kind === 'statistic');
+function sentence(check: PopulationCheck, population: Population): string {
+  const { counts } = check;
   const stopped = counts.warn + counts.block;
-  const start = `${passed ? 'The images match the reference' : 'The images do not match the reference'}: ${percent(shares.warn.share)} were warned about or blocked (${percent(shares.warn.max)} allowed)`;
   const [cause] = population.causes();
   const why =
     cause && stopped > 0 && cause.cause !== 'unknown'
-      ? `, most likely because of ${cause.cause} (${cause.count} of ${count(stopped, 'image')})`
+      ? ` Most likely: ${cause.cause} (${cause.count} of ${count(stopped, 'image')}).`
       : '';
-  const what =
-    moved.length === 0
-      ? ', and no statistic has moved'
-      : `, and ${count(moved.length, 'statistic')} of ${shifts.length} moved, farthest ${listed(moved.slice(0, 3).map(({ name }) => name))}`;
   const harm = population.harm();
-  const flips = harm ? ` ${flipsText(harm)}` : '';
-  return `${start}${why}${what}.${flips}`;
+  return `${summarizeCheck(check)}${why}${harm ? ` ${flipsText(harm)}` : ''}`;
 }
 
 function runFigures({ counts, shares }: PopulationCheck, harm: ExpectedHarm | undefined): Markup {
@@ -142,8 +136,11 @@ function whereSection(population: Population): Markup {
 }
 
 /** Statistics whose distribution lies elsewhere, drawn over that of the reference. */
-function movedSection(profile: Profile, population: Population, { shifts, maxDistance }: PopulationCheck): Markup {
-  const moved = shifts.filter((shift) => shift.moved && shift.kind === 'statistic').sort((a, b) => b.size - a.size);
+function movedSection(
+  profile: Profile,
+  population: Population,
+  { shifts, moved, compared, maxDistance }: PopulationCheck,
+): Markup {
   const cards = moved.slice(0, maxShifts).map((shift) => {
     const { name, size, distance, direction, adjusted, reference, current } = shift;
     const row = statistics.find((statistic) => statistic.name === name);
@@ -164,7 +161,7 @@ ${overlay(name, sorted, population.readValues(name), profile.statistics[position
   const text =
     shifts.length === 0
       ? 'Too few images to compare distributions.'
-      : `${moved.length} of ${shifts.filter(({ kind }) => kind === 'statistic').length} statistics have moved: farther than a Kolmogorov-Smirnov distance of ${maxDistance}, at a false discovery rate of 1 % over all. Grey is the reference, coloured are these images; size is the Wasserstein distance in standard deviations of the reference.`;
+      : `${moved.length} of ${compared} statistics have moved: farther than a Kolmogorov-Smirnov distance of ${maxDistance}, at a false discovery rate of 1 % over all. Grey is the reference, coloured are these images; size is the Wasserstein distance in standard deviations of the reference.`;
   const more =
     moved.length > maxShifts &&
     html`<p class="soft">and ${count(moved.length - maxShifts, 'statistic')} more: ${moved
@@ -209,7 +206,7 @@ function whySection(population: Population): Markup {
     );
   };
   const causes = population.causes().map(({ cause, count: n }) => [cause, n] as const);
-  const reasons = population.reasons().map((reason) => [reasonInWords(reason), reason.count] as const);
+  const reasons = population.reasons().map(({ text, count: n }) => [text, n] as const);
   const errors = population.errors().map(({ code, count: n, example }) => [`${code}, such as ${example}`, n] as const);
   if (causes.length + reasons.length + errors.length === 0) {
     return html`<section id="why"><h2>Why</h2><p>Every image passed.</p></section>`;
@@ -224,7 +221,7 @@ function worstSection(worst: readonly RememberedImage[], pictures: ReadonlyMap<s
     const shown = picture
       ? html`<img src="${picture.source}" alt="${path}" width="${picture.width}" height="${picture.height}">`
       : html`<div class="blank">no picture: the file is not there</div>`;
-    return html`<figure>${shown}<figcaption><b><span class="verdict ${verdict}">${verdict}</span> ${path}</b><em>p ${Number(pValue.toPrecision(2))}${cause && `, likely ${cause.cause} (${percent(cause.probability)})`}</em><ol>${reasons.map((text) => html`<li>${text}</li>`)}</ol>${nearest && html`<em>most alike: ${nearest.join(', ')}</em>`}</figcaption></figure>
+    return html`<figure>${shown}<figcaption><b><span class="verdict ${verdict}">${verdict}</span> ${path}</b><em>p ${Number(pValue.toPrecision(2))}${cause && `, likely ${cause}`}</em><ol>${reasons.map((text) => html`<li>${text}</li>`)}</ol>${nearest && html`<em>most alike: ${nearest.join(', ')}</em>`}</figcaption></figure>
 `;
   });
   const text =

@@ -2,6 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import Type, { type Static } from 'typebox';
 import Value from 'typebox/value';
 import { StoplineError } from '../errors.ts';
+import { sights } from '../profile/sights.ts';
 import type { TallyCounts } from './rows/tally.ts';
 
 /** Longest text in a job: a path may be long, a column of a manifest longer. */
@@ -58,6 +59,8 @@ const ChunkSchema = Type.Object(
 );
 export type Chunk = Static<typeof ChunkSchema>;
 
+const groups = sights.map(({ group }) => group);
+
 /** What a finished chunk has. */
 const ChunkResultSchema = Type.Object(
   {
@@ -68,7 +71,7 @@ const ChunkResultSchema = Type.Object(
       images: Count,
       failed: Count,
       verdicts: Type.Object({ pass: Count, warn: Count, block: Count }),
-      reasons: Type.Array(Type.Object({ statistic: Text, direction: Text, count: Count, text: Text })),
+      reasons: Type.Array(Type.Object({ group: Type.Enum(groups), count: Count, text: Text })),
       errors: Type.Array(Type.Object({ code: Text, count: Count, example: Text })),
     }),
   },

@@ -129,7 +129,7 @@ export class Metrics {
   observeVerdict(verdict: Verdict): void {
     this.#inspections.inc({ verdict: verdict.verdict });
     const [strongest] = verdict.reasons;
-    if (verdict.verdict !== 'pass' && strongest) this.#reasons.inc({ reason: strongest.statistic });
+    if (verdict.verdict !== 'pass' && strongest) this.#reasons.inc({ reason: strongest.group });
     for (const { kind } of verdict.image.remarks) this.#remarks.inc({ remark: kind });
     for (const stage of ['decode', 'statistics', 'embedding', 'score'] as const) {
       const ms = verdict.timingMs[stage];

@@ -65,9 +65,15 @@ describe('stopline inspect', () => {
     const { code, stdout } = await stopline(['inspect', at('night.jpg'), '--profile', profile]);
     expect(code).toBe(4);
     expect(stdout).toMatch(/^BLOCK /);
-    expect(stdout).toMatch(/^ {2}1\. \w/m);
+    expect(stdout).toMatch(/^ {2}1\. much darker than the reference: median brightness \d+, usually \d+ to \d+$/m);
+    expect(stdout).toMatch(/^Probable cause {2}light or exposure$/m);
+    expect(stdout).toMatch(/^What to do {2}Check the time of day/m);
+    // Names of statistics are for those who ask.
+    expect(stdout).not.toContain('luma');
+    const all = await stopline(['inspect', at('night.jpg'), '--profile', profile, '--verbose']);
+    expect(all.stdout).toMatch(/^ {7}darker than the reference: lumaP50 \d+ DN is below all 60 reference images/m);
     // The median is far below the reference: the value lies left of its bar.
-    expect(stdout).toMatch(/^\w+ +[\d.-]+ .*(?:[<o] *\[|\] *[>o])/m);
+    expect(all.stdout).toMatch(/^lumaP50 +[\d.-]+ .*[<o] *\[/m);
   });
 
   it('judges several, also where one is bad, and exits with the highest status', async () => {
@@ -136,6 +142,9 @@ describe('stopline inspect', () => {
     expect(verdict.image.sha256).toMatch(/^[0-9a-f]{64}$/);
     const measured = verdict.reasons.find((reason: { reference?: unknown }) => reason.reference);
     expect(measured).toEqual({
+      group: expect.stringMatching(/^\w+$/),
+      advice: expect.stringMatching(/\.$/),
+      evidence: expect.arrayContaining([expect.objectContaining({ statistic: measured.statistic })]),
       statistic: expect.any(String),
       value: expect.any(Number),
       unit: expect.any(String),
@@ -166,7 +175,7 @@ describe('stopline inspect', () => {
   it('draws the image on a terminal that can, and nowhere else', async () => {
     // A terminal of its own, from util-linux; it writes line ends as terminals do.
     const onTerminal = async (env: Record<string, string>, ...args: string[]) => {
-      const line = [process.execPath, main, 'inspect', at('night.jpg'), '--profile', profile, ...args];
+      const line = [process.execPath, main, 'inspect', at('night.jpg'), '--profile', profile, '--verbose', ...args];
       const command = `stty cols 200; ${line.map((word) => `'${word}'`).join(' ')}`;
       const { PATH, NODE_COMPILE_CACHE } = process.env;
       const child = promisify(execFile)('script', ['-qec', command, '/dev/null'], {

@@ -13,7 +13,7 @@ import {
 } from '../../src/cli/terminal.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { csvCell, formatHeader, formatRow } from '../../src/run/rows/row.ts';
-import { createTally, reasonInWords } from '../../src/run/rows/tally.ts';
+import { createTally } from '../../src/run/rows/tally.ts';
 
 describe('printable', () => {
   it.each([
@@ -145,15 +145,14 @@ describe('rows', () => {
 
 describe('createTally', () => {
   it('says what many images have in common without the values of one', () => {
-    expect(reasonInWords({ statistic: 'noiseSigma', direction: 'high' })).toBe(
-      'noisier than the reference (noiseSigma high)',
-    );
-    expect(reasonInWords({ statistic: 'deadColumns', direction: 'new' })).toBe(
-      'dead columns never seen in the reference (deadColumns)',
-    );
-    expect(reasonInWords({ statistic: 'fingerprint', direction: 'new' })).toBe(
-      'encoder setting never seen in the reference (fingerprint)',
-    );
+    const tally = createTally();
+    tally.add({ path: 'a', verdict: 'warn', reasons: [{ group: 'noisy' }] });
+    tally.add({ path: 'b', verdict: 'block', reasons: [{ group: 'file' }, { group: 'dark' }] });
+    tally.add({ path: 'c', verdict: 'block', reasons: [{ group: 'noisy' }] });
+    expect(tally.toJSON().reasons).toEqual([
+      { group: 'noisy', count: 2, text: 'noisier than the reference' },
+      { group: 'file', count: 1, text: 'from another kind of file than the reference' },
+    ]);
   });
 
   it('counts errors by code with the first file that had each', () => {

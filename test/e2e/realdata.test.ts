@@ -57,7 +57,11 @@ describe.skipIf(!isPresent)('a camera of a simulator, 188 frames of three towns'
     const verdicts = await inspectAll(inspector, files('pristine/carla_towns_640x380_png'));
     expect(verdicts.map(({ verdict }) => verdict)).toEqual(Array(6).fill('block'));
     for (const { reasons } of verdicts) {
-      expect(reasons.find(({ statistic }) => statistic === 'format')).toMatchObject({ value: 'png', direction: 'new' });
+      const evidence = reasons.flatMap((reason) => reason.evidence);
+      expect(evidence.find(({ statistic }) => statistic === 'format')).toMatchObject({
+        value: 'png',
+        direction: 'new',
+      });
     }
   });
 
@@ -129,8 +133,11 @@ describe.skipIf(!isPresent)('a car camera, two drives by day', () => {
     const paths = files('drift/dusk_camvid_0001TP_a');
     const verdicts = await inspectAll(inspector, paths);
     expect(alarms(verdicts, rate)).toBeGreaterThan(0.8 * paths.length);
-    const said = verdicts.flatMap(({ reasons }) => reasons.map(({ text }) => text));
-    expect(said.some((text) => /dark|deeper blacks|crushed/.test(text))).toBe(true);
+    // In words, and first, whether it is enough to warn or not.
+    const first = verdicts.map(({ reasons, unusual = [] }) => [...reasons, ...unusual][0]);
+    expect(first.filter((reason) => reason?.group === 'dark').length).toBeGreaterThanOrEqual(45);
+    expect(first.filter((reason) => /dark/.test(reason?.text ?? '')).length).toBeGreaterThanOrEqual(45);
+    for (const { cause } of verdicts) if (cause) expect(cause).toMatchObject({ family: 'light' });
   });
 
   it('ranks dusk above day frames that were not fitted', async () => {
@@ -144,6 +151,7 @@ describe.skipIf(!isPresent)('a car camera, two drives by day', () => {
     const [path] = files('reference/camvid_0016E5_day');
     const verdict = await inspector.inspect(await sharp(readFileSync(path)).webp({ quality: 90 }).toBuffer());
     expect(verdict.verdict).toBe('block');
-    expect(verdict.reasons.map(({ statistic }) => statistic)).toContain('format');
+    const evidence = verdict.reasons.flatMap((reason) => reason.evidence);
+    expect(evidence.map(({ statistic }) => statistic)).toContain('format');
   });
 });

@@ -1,9 +1,9 @@
 import { at, slice } from '../../core/layout.ts';
-import type { Statistic, StatisticTable } from './statistic.ts';
+import type { StatisticRow, StatisticTable } from './statistic.ts';
 
 const shareRow = { unit: 'share', scored: true, digits: 5, source: 'Stopline' } as const;
 
-function blocks(name: string, what: string, high: string, low: string): Statistic {
+function blocks(name: string, what: string, high: string, low: string): StatisticRow {
   return {
     ...shareRow,
     name,
@@ -16,7 +16,7 @@ function blocks(name: string, what: string, high: string, low: string): Statisti
   };
 }
 
-const comparisons: readonly Statistic[] = [
+const comparisons: readonly StatisticRow[] = [
   blocks('holes2', 'less than half as busy as', 'more smooth spots than', 'fewer smooth spots than'),
   blocks('holes4', 'less than a quarter as busy as', 'more smooth spots than', 'fewer smooth spots than'),
   blocks('holes8', 'less than an eighth as busy as', 'more smooth spots than', 'fewer smooth spots than'),

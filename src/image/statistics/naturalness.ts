@@ -1,6 +1,6 @@
 import { gammaln } from 'simple-statistics';
 import { slice } from '../../core/layout.ts';
-import type { Statistic, StatisticTable } from './statistic.ts';
+import type { StatisticRow, StatisticTable } from './statistic.ts';
 
 /** Shapes of a generalised gaussian that can be told apart: 0.2 (spikes) to 10 (nearly uniform), in steps of 0.001. */
 const smallestShape = 0.2;
@@ -81,8 +81,8 @@ const directions = [
   ['Diagonal2', 'lower left'],
 ] as const;
 
-function describe(prefix: string, scale: string): Statistic[] {
-  const row = (name: string, meaning: string, high: string, low: string, logFloor?: number): Statistic => ({
+function describe(prefix: string, scale: string): StatisticRow[] {
+  const row = (name: string, meaning: string, high: string, low: string, logFloor?: number): StatisticRow => ({
     name: `${prefix}${name}`,
     unit: 'ratio',
     group: 'naturalness',

@@ -1,12 +1,12 @@
 import { at, slice } from '../../core/layout.ts';
-import type { Statistic, StatisticTable } from './statistic.ts';
+import type { StatisticRow, StatisticTable } from './statistic.ts';
 
 /** Octave energies are compared above this floor (DN^2), so that a flat image gives a finite ratio. */
 const octaveFloor = 0.01;
 
 const levels = ['single pixels', '2 pixels', '4 pixels', '8 pixels'] as const;
 
-const energies: Statistic[] = levels.map((size, level) => ({
+const energies: StatisticRow[] = levels.map((size, level) => ({
   name: `pyramidEnergy${level}`,
   unit: 'DN^2',
   group: 'scales',
@@ -20,7 +20,7 @@ const energies: Statistic[] = levels.map((size, level) => ({
   source: 'Burt and Adelson 1983',
 }));
 
-const kurtoses: Statistic[] = levels.map((size, level) => ({
+const kurtoses: StatisticRow[] = levels.map((size, level) => ({
   name: `pyramidKurtosis${level}`,
   unit: 'ratio',
   group: 'scales',
@@ -34,7 +34,7 @@ const kurtoses: Statistic[] = levels.map((size, level) => ({
   source: 'Burt and Adelson 1983; fourth moment over squared second',
 }));
 
-const slopes: Statistic[] = [0, 1, 2].map((level) => ({
+const slopes: StatisticRow[] = [0, 1, 2].map((level) => ({
   name: `pyramidSlope${level}${level + 1}`,
   unit: 'ln ratio',
   group: 'scales',
@@ -47,7 +47,7 @@ const slopes: Statistic[] = [0, 1, 2].map((level) => ({
   source: 'difference of neighbouring log energies',
 }));
 
-const octaves: Statistic[] = [1, 2, 3].map((octave) => ({
+const octaves: StatisticRow[] = [1, 2, 3].map((octave) => ({
   name: `octaveRatio${octave}`,
   unit: 'log2 ratio',
   group: 'scales',
@@ -60,7 +60,7 @@ const octaves: Statistic[] = [1, 2, 3].map((octave) => ({
   source: 'orthonormal Haar pyramid',
 }));
 
-const directions: Statistic[] = (['Horizontal', 'Vertical'] as const).map((direction) => ({
+const directions: StatisticRow[] = (['Horizontal', 'Vertical'] as const).map((direction) => ({
   name: `octave${direction}`,
   unit: 'log2 ratio',
   group: 'scales',

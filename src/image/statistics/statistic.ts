@@ -31,8 +31,13 @@ export interface Statistic {
   scored: boolean;
   /** Digits after the point when shown. */
   digits: number;
+  /** The smallest difference that means anything, in its unit. Less is no evidence, and a spread below it is a constant. */
+  resolution: number;
   source: string;
 }
+
+/** A row as its table gives it. Without a resolution of its own it has that of the last digit shown. */
+export type StatisticRow = Omit<Statistic, 'resolution'> & Partial<Pick<Statistic, 'resolution'>>;
 
 /** Numbers measured on one image, in the order of `statistics`; NaN where one does not apply (no container, frame too small). */
 export type StatisticsVector = Float64Array;
@@ -42,7 +47,7 @@ export type ImageStatistics = Record<string, number | null>;
 
 /** Rows that are derived together, and how. `derive` returns one number per row, in the order of the rows. */
 export interface StatisticTable {
-  rows: readonly Statistic[];
+  rows: readonly StatisticRow[];
   /**
    * @param out what the kernels wrote: sums, counts and histograms at the indices of core/layout.ts
    * @param container what the encoded bytes say, where there are any

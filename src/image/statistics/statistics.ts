@@ -34,7 +34,9 @@ const tables: readonly StatisticTable[] = [
 ];
 
 /** Every statistic, in the order of the vector. */
-export const statistics: readonly Statistic[] = tables.flatMap((table) => table.rows);
+export const statistics: readonly Statistic[] = tables
+  .flatMap((table) => table.rows)
+  .map((row) => ({ ...row, resolution: row.resolution ?? Number(`1e-${row.digits}`) }));
 
 /**
  * Measures every statistic on one frame.

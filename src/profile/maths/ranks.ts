@@ -1,10 +1,14 @@
 /** The quantile that verdicts show: the value that a share of the values lies below. */
-export function findQuantile(sorted: Float64Array, share: number): number {
+export function findQuantile(sorted: ArrayLike<number>, share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 }
 
-/** Conformal p-value of a score against sorted calibration scores: (1 + #{calibration >= score}) / (m + 1). */
+/**
+ * Conformal p-value of a score against sorted calibration scores: (1 + #{calibration >= score}) / (m + 1). A score that is not
+ * a number counts as beyond all of them, because nothing is known of it.
+ */
 export function conformalPValue(sorted: Float64Array, score: number): number {
+  if (Number.isNaN(score)) return 1 / (sorted.length + 1);
   return (1 + sorted.length - countBelow(sorted, score, false)) / (sorted.length + 1);
 }
 

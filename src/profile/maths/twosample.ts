@@ -11,22 +11,30 @@ const exactLimit = 20_000;
  * @param a sorted
  * @param b sorted
  * @param effective sizes that the p-value is told by, where samples are not independent; default: those of a and b
+ * @param tolerance values that differ by less count as equal: the distance is the smallest that such differences allow
  */
 export function kolmogorovSmirnov(
   a: ArrayLike<number>,
   b: ArrayLike<number>,
   effective: { a: number; b: number } = { a: a.length, b: b.length },
+  tolerance = 0,
 ): { statistic: number; pValue: number } {
-  let statistic = 0;
-  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
-    const value = Math.min(a[i], b[j]);
-    while (i < a.length && a[i] <= value) i++;
-    while (j < b.length && b[j] <= value) j++;
-    statistic = Math.max(statistic, Math.abs(i / a.length - j / b.length));
-  }
+  const statistic = Math.max(0, excess(a, b, tolerance), excess(b, a, tolerance));
   const [n, m] = [Math.max(1, Math.floor(effective.a)), Math.max(1, Math.floor(effective.b))];
   const pValue = n * m <= exactLimit ? exactTail(n, m, statistic) : limitTail(n, m, statistic);
   return { statistic, pValue };
+}
+
+/** The most that the distribution function of `a` lies above that of `b`, whose values may be smaller by the tolerance. */
+function excess(a: ArrayLike<number>, b: ArrayLike<number>, tolerance: number): number {
+  let most = 0;
+  for (let i = 0, j = 0; i < a.length; ) {
+    const value = a[i];
+    while (i < a.length && a[i] <= value) i++;
+    while (j < b.length && b[j] <= value + tolerance) j++;
+    most = Math.max(most, i / a.length - j / b.length);
+  }
+  return most;
 }
 
 /**

@@ -103,7 +103,7 @@ export type RowCount =
   | {
       path: string;
       verdict: Verdict['verdict'];
-      reasons: Pick<Reason, 'statistic' | 'direction'>[];
+      reasons: Pick<Reason, 'group'>[];
       /** Kinds of remarks; absent where there are none. */
       remarks?: RemarkKind[];
     }
@@ -122,7 +122,7 @@ export function writeRow(format: RowFormat, row: Row): WrittenRow {
   const { path } = row;
   if ('error' in row) return { line, count: { path, error: row.error } };
   const { verdict, reasons, image } = row;
-  const counted = reasons.slice(0, 1).map(({ statistic, direction }) => ({ statistic, direction }));
+  const counted = reasons.slice(0, 1).map(({ group }) => ({ group }));
   const remarks = image.remarks.map(({ kind }) => kind);
   return {
     line,

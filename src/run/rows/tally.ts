@@ -1,6 +1,5 @@
 import type { RemarkKind } from '../../image/container/remark.ts';
-import { statistics } from '../../image/statistics/statistics.ts';
-import { propertyLabel, type Reason } from '../../profile/reasons.ts';
+import { describeGroup, type ReasonGroup } from '../../profile/sights.ts';
 import type { Verdict } from '../../profile/verdict.ts';
 import type { RowCount } from './row.ts';
 
@@ -19,7 +18,7 @@ export interface TallyCounts {
   failed: number;
   verdicts: Record<Verdict['verdict'], number>;
   /** How often each was the first reason of a verdict other than pass, most frequent first. */
-  reasons: { statistic: string; direction: Reason['direction']; count: number; text: string }[];
+  reasons: { group: ReasonGroup; count: number; text: string }[];
   /** By code, most frequent first, with the first file that had it. */
   errors: { code: string; count: number; example: string }[];
   /** Images with each kind of remark, most frequent first, with the first that had it. Absent where there are none. */
@@ -30,7 +29,7 @@ export function createTally(): Tally {
   let images = 0;
   let failed = 0;
   const verdicts: Record<Verdict['verdict'], number> = { pass: 0, warn: 0, block: 0 };
-  const reasons = new Map<string, { statistic: string; direction: Reason['direction']; count: number; text: string }>();
+  const reasons = new Map<ReasonGroup, TallyCounts['reasons'][number]>();
   const errors = new Map<string, { code: string; count: number; example: string }>();
   const remarks = new Map<RemarkKind, { kind: RemarkKind; count: number; example: string }>();
   const addRemark = (added: NonNullable<TallyCounts['remarks']>[number]) => {
@@ -44,10 +43,9 @@ export function createTally(): Tally {
     else errors.set(added.code, { ...added });
   };
   const addReason = (added: TallyCounts['reasons'][number]) => {
-    const key = `${added.statistic} ${added.direction}`;
-    const entry = reasons.get(key);
+    const entry = reasons.get(added.group);
     if (entry) entry.count += added.count;
-    else reasons.set(key, { ...added });
+    else reasons.set(added.group, { ...added });
   };
   const byCount = (a: { count: number }, b: { count: number }) => b.count - a.count;
   return {
@@ -68,8 +66,7 @@ export function createTally(): Tally {
       for (const kind of row.remarks ?? []) addRemark({ kind, count: 1, example: row.path });
       const [first] = row.reasons;
       if (row.verdict === 'pass' || !first) return;
-      const { statistic, direction } = first;
-      addReason({ statistic, direction, count: 1, text: reasonInWords(first) });
+      addReason({ group: first.group, count: 1, text: describeGroup(first.group) });
     },
     addCounts(counts) {
       images += counts.images;
@@ -90,13 +87,4 @@ export function createTally(): Tally {
       };
     },
   };
-}
-
-/** What many images with the same reason have in common: the reason without their values. */
-export function reasonInWords({ statistic, direction }: Pick<Reason, 'statistic' | 'direction'>): string {
-  if (direction === 'new') return `${propertyLabel(statistic)} never seen in the reference (${statistic})`;
-  if (statistic === 'embedding') return 'shows something that the reference does not (embedding)';
-  const row = statistics.find(({ name }) => name === statistic);
-  const words = direction === 'high' ? row?.high : row?.low;
-  return `${words ?? `${direction}er than`} the reference (${statistic} ${direction})`;
 }

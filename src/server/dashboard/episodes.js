@@ -21,7 +21,9 @@ const gapMs = 10 * 60_000;
  */
 export function readKind(reason) {
   const about = reason?.split(/[\s,:]*[-\u2212]?\d|:/)[0].trim();
-  return about || 'no single statistic stands out';
+  // How much is no other kind.
+  const kind = about?.replace(/^(much|slightly) /, '');
+  return kind || 'no single statistic stands out';
 }
 
 /**

@@ -3,7 +3,14 @@ import { readProfile, readQuarantined } from './api.js';
 import { html } from './library.js';
 import { LivePage } from './page.js';
 import { Facts, VerdictTag } from './parts.js';
-import { DetectorsAndCauses, loadComparison, ReasonList, StatisticsSection, tellLimits } from './verdict.js';
+import {
+  CauseAndAdvice,
+  DetectorsAndCauses,
+  loadComparison,
+  ReasonList,
+  StatisticsSection,
+  tellLimits,
+} from './verdict.js';
 import { clock, percent } from './words.js';
 
 /**
@@ -130,10 +137,11 @@ export class ItemPage extends LivePage {
         <div class="said">${this.#drawActions(found)}
           <p><${VerdictTag} verdict=${verdict.verdict} /> ${tellLimits(verdict)}${verdict.expectedFlipRate && ` Expected share of changed answers: ${percent(verdict.expectedFlipRate.rate)}.`}</p>
           <${ReasonList} reasons=${verdict.reasons} />
+          <${CauseAndAdvice} verdict=${verdict} />
           ${profile.sha256 !== verdict.profile.sha256 && html`<p class="soft">Judged by another Profile than the one in force: ${verdict.profile.name}.</p>`}
         </div>
       </div>
-      <${StatisticsSection} title="Statistics that moved" values=${verdict.statistics} comparison=${comparison} />
+      <${StatisticsSection} title="Statistics that moved" verdict=${verdict} comparison=${comparison} />
       <${DetectorsAndCauses} verdict=${verdict} />
       ${drawFacts(found)}`;
   }

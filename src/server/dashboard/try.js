@@ -3,7 +3,14 @@ import { explain } from './api.js';
 import { html, loadStyle } from './library.js';
 import { LivePage } from './page.js';
 import { VerdictTag } from './parts.js';
-import { DetectorsAndCauses, loadComparison, ReasonList, StatisticsSection, tellLimits } from './verdict.js';
+import {
+  CauseAndAdvice,
+  DetectorsAndCauses,
+  loadComparison,
+  ReasonList,
+  StatisticsSection,
+  tellLimits,
+} from './verdict.js';
 import { number, unitText } from './words.js';
 
 /**
@@ -83,22 +90,22 @@ function drawResult({ name, explanation, picture, refusal }, comparison) {
   if (refusal !== undefined) return html`<p class="error" role="alert">${name} cannot be judged: ${refusal}</p>`;
   if (!explanation || picture === undefined) return html`<p class="soft">Judging ${name} ...</p>`;
   const { verdict, tiles } = explanation;
-  const { image, reasons, timingMs } = verdict;
+  const { image, reasons, unusual = [], timingMs } = verdict;
   const isPass = verdict.verdict === 'pass';
   return html`<section class="said">
       <h2><${VerdictTag} verdict=${verdict.verdict} /> ${name}</h2>
       <p>${tellLimits(verdict)} ${image.format} of ${image.width} \u00d7 ${image.height} pixels, judged in ${Math.round(timingMs.total)} ms.</p>
-      ${isPass ? drawPassed(reasons) : html`<${ReasonList} reasons=${reasons} />`}
+      ${isPass ? drawPassed(unusual) : html`<${ReasonList} reasons=${reasons} /><${CauseAndAdvice} verdict=${verdict} />`}
     </section>
     <section><h2>Where the evidence lies</h2><div class="tilemaps">${tiles.maps.map((map) => drawTiles(map, tiles, picture))}</div></section>
     <${DetectorsAndCauses} verdict=${verdict} remark=${isPass ? 'Had something been wrong with it. It passed.' : 'If it was not taken as the reference was.'} />
-    <${StatisticsSection} title="Statistics against the reference" values=${verdict.statistics} comparison=${comparison} />`;
+    <${StatisticsSection} title="Statistics against the reference" verdict=${verdict} comparison=${comparison} />`;
 }
 
-/** A pass needs no reasons: they are there for who wants to know what is least usual. @param {import('./types.js').Verdict['reasons']} reasons */
-function drawPassed(reasons) {
+/** A pass needs no reasons: what is unusual is there for who wants to know. @param {import('./types.js').Verdict['reasons']} unusual */
+function drawPassed(unusual) {
   return html`<p>It is like the reference.</p>
-    ${reasons.length > 0 && html`<details><summary>What is least usual about it</summary><${ReasonList} reasons=${reasons} /></details>`}`;
+    ${unusual.length > 0 && html`<details><summary>What is least usual about it</summary><${ReasonList} reasons=${unusual} /></details>`}`;
 }
 
 /** As a data: address, which the policy of the page allows. @param {File} file @returns {Promise<string>} */

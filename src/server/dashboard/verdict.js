@@ -21,17 +21,27 @@ export function tellLimits({ pValue, falseAlarmRate: { warn, block } }) {
   return `p-value ${pText(pValue)}: warned about at ${pText(warn)} and below, blocked at ${pText(block)} and below.`;
 }
 
-/** Why, strongest first. @param {{ reasons: Verdict['reasons'] }} props */
+/** Why, what explains most first; the names of the numbers stand behind. @param {{ reasons: Verdict['reasons'] }} props */
 export function ReasonList({ reasons }) {
-  if (reasons.length === 0) return html`<p>No single statistic stands out.</p>`;
-  return html`<ol>${reasons.map(({ text }) => html`<li>${text}</li>`)}</ol>`;
+  if (reasons.length === 0) return html`<p>Nothing stands out.</p>`;
+  // What an earlier version kept has no numbers behind it.
+  return html`<ol>${reasons.map(
+    ({ text, evidence = [] }) =>
+      html`<li>${text}${evidence.length > 0 && html`<details><summary>numbers</summary>${evidence.map((one) => html`<p class="soft">${one.text}</p>`)}</details>`}</li>`,
+  )}</ol>`;
+}
+
+/** What probably happened, and what to do about it. @param {{ verdict: Verdict }} props */
+export function CauseAndAdvice({ verdict: { cause, reasons } }) {
+  const advice = cause?.advice ?? reasons[0]?.advice;
+  return html`${cause && html`<p><b>Probable cause</b> ${cause.text}</p>`}${advice && html`<p><b>What to do</b> ${advice}</p>`}`;
 }
 
 /** @param {{ verdict: Verdict, remark?: string }} props remark stands above the causes */
 export function DetectorsAndCauses({ verdict: { detectors, falseAlarmRate, causes }, remark }) {
   return html`<div class="pair">
     <section><h2>Detectors</h2><${DetectorTable} detectors=${detectors} limits=${falseAlarmRate} /></section>
-    <section><h2>Likely causes</h2>${causes && remark && html`<p class="soft">${remark}</p>`}<${CauseBars} causes=${causes} /></section>
+    <section><h2>Simulated causes</h2>${causes && remark && html`<p class="soft">${remark}</p>`}<${CauseBars} causes=${causes} /></section>
   </div>`;
 }
 
@@ -71,8 +81,15 @@ function RangeBar({ band: { p01, p50, p99 }, at }) {
 
 const shownRows = 16;
 
-/** Values against the reference, farthest out first. @param {{ title: string, values: Verdict['statistics'], comparison: Comparison }} props */
-export function StatisticsSection({ title, values, comparison: { bands, words } }) {
+/** Values against the reference: those of the reasons in their order, then the rest, farthest out first. @param {{ title: string, verdict: Verdict, comparison: Comparison }} props */
+export function StatisticsSection({ title, verdict, comparison: { bands, words } }) {
+  const { statistics: values, reasons, unusual = [] } = verdict;
+  const told = [...reasons, ...unusual].flatMap(({ statistic, evidence = [] }) => [
+    statistic,
+    ...evidence.map((one) => one.statistic),
+  ]);
+  /** @param {{ band: Band }} row */
+  const place = ({ band }) => (told.includes(band.name) ? told.indexOf(band.name) : told.length);
   const rows = bands
     .flatMap((band) => {
       const value = values[band.name];
@@ -80,7 +97,7 @@ export function StatisticsSection({ title, values, comparison: { bands, words } 
         ? []
         : [{ band, value, at: (value - band.p50) / (band.p99 - band.p01 || 1) }];
     })
-    .sort((a, b) => Math.abs(b.at) - Math.abs(a.at))
+    .sort((a, b) => place(a) - place(b) || Math.abs(b.at) - Math.abs(a.at))
     .map(({ band, value, at }) => {
       const row = words.get(band.name);
       return html`<tr>
@@ -92,7 +109,7 @@ export function StatisticsSection({ title, values, comparison: { bands, words } 
     });
   const rest = rows.slice(shownRows);
   return html`<section><h2>${title}</h2>
-    <p class="soft">The band is the 1st to the 99th percentile of the reference, the tick its median; farthest out first.</p>
+    <p class="soft">The band is the 1st to the 99th percentile of the reference, the tick its median; those of the reasons first, then farthest out.</p>
     <table class="plain ranges">
       <thead><tr>${['what', 'value', 'against the reference', '1 % to 99 %'].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
       <tbody>${rows.slice(0, shownRows)}</tbody>

@@ -56,17 +56,27 @@ const historySchema = Type.Object(
   },
 );
 
+const evidenceFields = {
+  statistic: Type.String({
+    description:
+      'Name in the table of GET /statistics, embedding, combination, blockWhen, or a property of the container.',
+  }),
+  value: Type.Union([Type.Number(), Type.String()]),
+  unit: Type.String(),
+  direction: Type.Enum(['high', 'low', 'new']),
+  pValue: shareSchema('Share of reference images at least this strange in this statistic.'),
+  reference: Type.Optional(Type.Object({ p01: Type.Number(), p50: Type.Number(), p99: Type.Number() })),
+};
+
+const evidenceSchema = Type.Object({ ...evidenceFields, text: Type.String() }, { additionalProperties: true });
+
 const reasonSchema = Type.Object(
   {
-    statistic: Type.String({
-      description: 'Name in the table of GET /statistics, embedding, blockWhen, or a property of the container.',
-    }),
-    value: Type.Union([Type.Number(), Type.String()]),
-    unit: Type.String(),
-    direction: Type.Enum(['high', 'low', 'new']),
-    pValue: shareSchema('Share of reference images at least this strange in this statistic.'),
-    reference: Type.Optional(Type.Object({ p01: Type.Number(), p50: Type.Number(), p99: Type.Number() })),
-    text: Type.String(),
+    group: Type.String({ description: 'What a person sees: dark, hazy, blurred, file...' }),
+    ...evidenceFields,
+    text: Type.String({ description: 'One plain sentence.' }),
+    advice: Type.String({ description: 'What somebody does about it.' }),
+    evidence: Type.Array(evidenceSchema, { description: 'The numbers behind it by their names, farthest first.' }),
   },
   { additionalProperties: true },
 );
@@ -104,7 +114,21 @@ export const verdictSchema = Type.Object(
         },
       ),
     ),
-    reasons: Type.Array(reasonSchema, { description: 'Strongest first.' }),
+    reasons: Type.Array(reasonSchema, {
+      description: 'What a person sees of it that is unlike the reference, what explains most first; none on a pass.',
+    }),
+    unusual: Type.Optional(
+      Type.Array(reasonSchema, { description: 'What is unusual in an image that passes: not enough to warn.' }),
+    ),
+    cause: Type.Optional(
+      Type.Object(
+        { kind: Type.Enum(['camera', 'family', 'cause', 'unknown']), text: Type.String() },
+        {
+          description: 'What probably happened, said only as surely as it was shown to be right on real images.',
+          additionalProperties: true,
+        },
+      ),
+    ),
     detectors: Type.Array(
       Type.Object(
         { name: Type.String(), pValue: shareSchema('p-value of this detector.'), score: Type.Number() },
@@ -202,6 +226,7 @@ export const statisticSchema = Type.Object(
     logFloor: Type.Optional(Type.Number({ description: 'Scored as ln(value + floor).' })),
     scored: Type.Boolean(),
     digits: Type.Integer(),
+    resolution: Type.Number({ description: 'The smallest difference that means anything, in its unit.' }),
     source: Type.String(),
   },
   { $id: 'Statistic', description: 'One measured number and what it means.', additionalProperties: true },

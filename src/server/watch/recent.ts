@@ -79,6 +79,16 @@ interface Scored {
   width: number;
 }
 
+/** Where the scored statistics lie: between the quantiles that verdicts and reports show. */
+export function readBands({ statistics, tensors }: Pick<Profile, 'statistics' | 'tensors'>): Scored[] {
+  const { shape, data } = tensors.calibrationValues;
+  return statistics.map(({ name, logFloor }, position) => {
+    const sorted = data.slice(position * shape[1], (position + 1) * shape[1]).sort();
+    const at = (share: number) => scoredValue(findQuantile(sorted, share), logFloor);
+    return { name, position, logFloor, p50: at(0.5), width: at(0.99) - at(0.01) || 1 };
+  });
+}
+
 /** What lists show of a camera. */
 export interface RecentSource {
   source: string;
@@ -123,12 +133,7 @@ export class Recent {
 
   #learn(profile: Profile): void {
     this.#cameras.clear();
-    this.#scored = profile.statistics.map(({ name, logFloor }, position) => {
-      const { shape, data } = profile.tensors.calibrationValues;
-      const sorted = data.slice(position * shape[1], (position + 1) * shape[1]).sort();
-      const at = (share: number) => scoredValue(findQuantile(sorted, share), logFloor);
-      return { name, position, logFloor, p50: at(0.5), width: at(0.99) - at(0.01) || 1 };
-    });
+    this.#scored = readBands(profile);
   }
 
   #take(judgement: Judgement): void {
@@ -255,7 +260,7 @@ class Camera {
   /** Counts an image to the episode that goes on, or begins one; true where it is an example of it. */
   #joinEpisode(image: StrangeImage): boolean {
     const { at, verdict, score, causes, reasons } = image;
-    const kind = causes?.[0]?.cause ?? reasons[0]?.split(':')[0] ?? 'strange';
+    const kind = causes?.[0]?.cause ?? reasons[0]?.split(':')[0]?.replace(/^(much|slightly) /, '') ?? 'strange';
     const blocked = verdict === 'block' ? 1 : 0;
     const known = this.#episodes.findIndex((episode) => episode.kind === kind && at - episode.to < episodeGapMs);
     if (known < 0) {

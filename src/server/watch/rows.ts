@@ -1,9 +1,9 @@
+import { nameCause } from '../../profile/likelycause.ts';
 import type { Judgement } from '../judge.ts';
 import type { PastVerdict } from '../store/database.ts';
 
 /** One verdict as the history keeps it. */
 export function describeVerdict({ verdict, source, at, requestId }: Judgement): PastVerdict {
-  const [cause] = verdict.verdict === 'pass' ? [] : (verdict.causes ?? []);
   const { sha256, bytes, width, height } = verdict.image;
   return {
     source,
@@ -11,9 +11,9 @@ export function describeVerdict({ verdict, source, at, requestId }: Judgement): 
     verdict: verdict.verdict,
     pValue: verdict.pValue,
     score: verdict.score,
-    reason: verdict.reasons[0]?.statistic ?? null,
-    cause: cause?.cause ?? null,
-    causeProbability: cause?.probability ?? null,
+    reason: verdict.reasons[0]?.group ?? null,
+    cause: nameCause(verdict) ?? null,
+    causeProbability: verdict.cause?.probability ?? null,
     requestId,
     sha256,
     bytes,

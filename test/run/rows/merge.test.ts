@@ -72,9 +72,9 @@ describe('addCounts', () => {
   it('of parts counts what one tally of all rows counts', () => {
     const counts = [
       { path: 'a', verdict: 'pass' as const, reasons: [] },
-      { path: 'b', verdict: 'block' as const, reasons: [{ statistic: 'lumaMean', direction: 'high' as const }] },
+      { path: 'b', verdict: 'block' as const, reasons: [{ group: 'bright' as const }] },
       { path: 'c', error: { code: 'STOPLINE_ERR_IMAGE_EMPTY', message: '' } },
-      { path: 'd', verdict: 'warn' as const, reasons: [{ statistic: 'lumaMean', direction: 'high' as const }] },
+      { path: 'd', verdict: 'warn' as const, reasons: [{ group: 'bright' as const }] },
       { path: 'e', error: { code: 'STOPLINE_ERR_IMAGE_EMPTY', message: '' } },
     ];
     const tally = (list: typeof counts) => {

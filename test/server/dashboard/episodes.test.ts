@@ -18,6 +18,7 @@ const item = (id: string, minutes: number, more: Partial<QuarantineItem> = {}): 
 
 it.each([
   ['noisier than the reference: noiseSigma 39.26 DN is above all', 'noisier than the reference'],
+  ['much darker than the reference: median brightness 5, usually 41 to 148', 'darker than the reference'],
   ['noiseSigma -3 DN', 'noiseSigma'],
   ['', 'no single statistic stands out'],
   [undefined, 'no single statistic stands out'],

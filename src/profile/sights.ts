@@ -1,0 +1,572 @@
+import type { Statistic } from '../image/statistics/statistic.ts';
+import { statistics } from '../image/statistics/statistics.ts';
+
+/** What a person sees of an image that is unlike the reference. */
+export type ReasonGroup =
+  | 'dark'
+  | 'hazy'
+  | 'bright'
+  | 'blurred'
+  | 'noisy'
+  | 'blocked'
+  | 'damaged'
+  | 'compressed'
+  | 'tinted'
+  | 'flat'
+  | 'pale'
+  | 'vivid'
+  | 'moved'
+  | 'scene'
+  | 'sharp'
+  | 'smooth'
+  | 'clear'
+  | 'file'
+  | 'texture'
+  | 'rule';
+
+/** One group of reasons. */
+export interface Sight {
+  group: ReasonGroup;
+  /** Comes before "the reference": `darker than`. */
+  words: string;
+  /** What somebody does about it. */
+  advice: string;
+}
+
+const addToReference = 'If it is normal here, add such images to the reference and fit again.';
+
+/**
+ * The groups, in the order in which one explains another: darkness brings noise and hides edges, haze takes contrast and
+ * colour. Groups that are about equally strong are said in this order.
+ */
+export const sights: readonly Sight[] = [
+  {
+    group: 'dark',
+    words: 'darker than',
+    advice: `Check the time of day, the lighting, the exposure and the lens. ${addToReference}`,
+  },
+  {
+    group: 'hazy',
+    words: 'hazier than',
+    advice: `Check for fog, smoke, condensation or dirt on the glass, or light that shines into the lens. ${addToReference}`,
+  },
+  {
+    group: 'bright',
+    words: 'brighter than',
+    advice: `Check the exposure, and for sun or lamps that shine into the lens. ${addToReference}`,
+  },
+  {
+    group: 'blurred',
+    words: 'blurrier than',
+    advice: `Check the focus, the glass, and whether the camera shakes or the image was enlarged. ${addToReference}`,
+  },
+  {
+    group: 'noisy',
+    words: 'noisier than',
+    advice: `Check the light and the gain of the camera, and for rain or snow. ${addToReference}`,
+  },
+  {
+    group: 'blocked',
+    words: 'emptier in parts than',
+    advice: `Look for something in front of the lens, drops or dirt on it, or a picture that came only in part. ${addToReference}`,
+  },
+  {
+    group: 'damaged',
+    words: 'more disturbed by stray pixels or lines than',
+    advice: `Check the sensor, the cable and the transmission. ${addToReference}`,
+  },
+  {
+    group: 'moved',
+    words: 'laid out otherwise than',
+    advice: `Check whether the camera was moved, turned or upside down. ${addToReference}`,
+  },
+  {
+    group: 'compressed',
+    words: 'more compressed than',
+    advice: `Find what compresses, shrinks or crops the image on its way. ${addToReference}`,
+  },
+  {
+    group: 'tinted',
+    words: 'tinted otherwise than',
+    advice: `Check the white balance, the light, and the order of the colour channels. ${addToReference}`,
+  },
+  {
+    group: 'flat',
+    words: 'lower in contrast than',
+    advice: `Check the exposure, the tone curve and the range of levels. ${addToReference}`,
+  },
+  {
+    group: 'pale',
+    words: 'paler than',
+    advice: `Check the colour settings, and whether the camera switched to night mode. ${addToReference}`,
+  },
+  {
+    group: 'vivid',
+    words: 'stronger in colour than',
+    advice: `Check the colour settings. ${addToReference}`,
+  },
+  {
+    group: 'scene',
+    words: 'other in content than',
+    advice: `Look at what it shows: another scene, another camera, or something new. ${addToReference}`,
+  },
+  {
+    group: 'sharp',
+    words: 'sharper than',
+    advice: `Check whether something sharpens, enlarges or crops the image. ${addToReference}`,
+  },
+  {
+    group: 'smooth',
+    words: 'smoother than',
+    advice: `Check whether something denoises or smooths the image. ${addToReference}`,
+  },
+  {
+    group: 'clear',
+    words: 'higher in contrast than',
+    advice: `Check the exposure, the tone curve and the range of levels. ${addToReference}`,
+  },
+  {
+    group: 'file',
+    words: 'from another kind of file than',
+    advice: `Check which camera, program or setting wrote the file. ${addToReference}`,
+  },
+  {
+    group: 'texture',
+    words: 'other in fine texture than',
+    advice: `Look at it beside images that passed: no single thing stands out. ${addToReference}`,
+  },
+  { group: 'rule', words: 'blocked by the rule for', advice: 'See the rule that the setting block-when gives.' },
+];
+
+/** A statistic that people can read. */
+export interface Legible {
+  /** Comes before the value: `median brightness`. */
+  label: string;
+  /** Digits after the point when people read it. */
+  digits: number;
+  /** A share, shown in percent. */
+  isPercent?: boolean;
+  /** Replaces the words of the group where this one leads it. */
+  words?: Partial<Record<'high' | 'low', string>>;
+}
+
+/** What a statistic is evidence of when it is high and when it is low. */
+export interface Meaning {
+  high: ReasonGroup;
+  low: ReasonGroup;
+  legible?: Legible;
+}
+
+const shadows = { high: 'lighter in its shadows than', low: 'darker in its shadows than' };
+
+type Row = readonly [pattern: string, high: ReasonGroup, low: ReasonGroup, legible?: Legible];
+
+/** Legible ones first within a group: the first that lies outside the reference leads its sentence. `*` stands for any end of a name. */
+const rows: readonly Row[] = [
+  ['lumaP50', 'bright', 'dark', { label: 'median brightness', digits: 0 }],
+  ['lumaMean', 'bright', 'dark', { label: 'mean brightness', digits: 0 }],
+  ['lumaP75', 'bright', 'dark', { label: 'brightness of the lighter parts', digits: 0 }],
+  ['localContrast', 'clear', 'flat', { label: 'local contrast', digits: 1 }],
+  ['lumaP05', 'hazy', 'dark', { label: 'shadows at', digits: 0, words: shadows }],
+  ['lumaP01', 'hazy', 'dark', { label: 'blacks at', digits: 0, words: shadows }],
+  ['darkChannel', 'hazy', 'dark', { label: 'darkest colours at', digits: 0, words: shadows }],
+  ['lumaStd', 'clear', 'flat', { label: 'contrast', digits: 0 }],
+  ['lumaRange', 'clear', 'flat', { label: 'range from dark to light', digits: 0 }],
+  [
+    'clippedHigh',
+    'bright',
+    'flat',
+    {
+      label: 'overexposed pixels',
+      digits: 1,
+      isPercent: true,
+      words: { high: 'more overexposed than', low: 'duller in its lights than' },
+    },
+  ],
+  [
+    'clippedLow',
+    'dark',
+    'clear',
+    {
+      label: 'black pixels',
+      digits: 1,
+      isPercent: true,
+      words: { high: 'darker in its shadows than', low: 'less black than' },
+    },
+  ],
+  [
+    'lumaP99',
+    'bright',
+    'flat',
+    { label: 'lights at', digits: 0, words: { high: 'brighter in its lights than', low: 'duller in its lights than' } },
+  ],
+  [
+    'lumaP95',
+    'bright',
+    'flat',
+    { label: 'lights at', digits: 0, words: { high: 'brighter in its lights than', low: 'duller in its lights than' } },
+  ],
+  [
+    'lumaP25',
+    'bright',
+    'dark',
+    {
+      label: 'brightness of the darker parts',
+      digits: 0,
+      words: { high: 'lighter in its dark parts than', low: 'darker in its dark parts than' },
+    },
+  ],
+  [
+    'brightSpots48',
+    'bright',
+    'texture',
+    { label: 'bright spots', digits: 2, isPercent: true, words: { high: 'fuller of bright spots than' } },
+  ],
+  ['brightSpots*', 'bright', 'texture'],
+  ['meanR', 'bright', 'dark'],
+  ['meanG', 'bright', 'dark'],
+  ['meanB', 'bright', 'dark'],
+
+  ['entropy', 'clear', 'flat'],
+  ['lumaSkewness', 'scene', 'scene'],
+  ['histogram*', 'compressed', 'smooth'],
+
+  ['blockSharpness', 'sharp', 'blurred', { label: 'sharpness', digits: 2 }],
+  ['octaveRatioCompensated', 'sharp', 'blurred', { label: 'fine against coarse detail', digits: 2 }],
+  [
+    'octaveHorizontal',
+    'sharp',
+    'blurred',
+    {
+      label: 'fine detail from side to side',
+      digits: 2,
+      words: { high: 'sharper from side to side than', low: 'smeared sideways against' },
+    },
+  ],
+  [
+    'octaveVertical',
+    'sharp',
+    'blurred',
+    {
+      label: 'fine detail from top to bottom',
+      digits: 2,
+      words: { high: 'sharper from top to bottom than', low: 'smeared up and down against' },
+    },
+  ],
+  ['laplacianRatio', 'sharp', 'blurred', { label: 'fine detail against edges', digits: 2 }],
+  ['laplacianVariance', 'sharp', 'blurred'],
+  ['tenengrad', 'sharp', 'blurred'],
+  ['tileEnergyMedian', 'sharp', 'blurred'],
+  ['pyramid*', 'sharp', 'blurred'],
+  ['octaveRatio*', 'sharp', 'blurred'],
+
+  ['noiseSigma', 'noisy', 'smooth', { label: 'noise', digits: 1 }],
+  ['noiseFlat', 'noisy', 'smooth', { label: 'noise in even areas', digits: 1 }],
+  ['noiseMedian', 'noisy', 'smooth', { label: 'noise and fine texture', digits: 1 }],
+  ['noise*', 'noisy', 'smooth'],
+  ['haarDiagonal1', 'noisy', 'smooth'],
+
+  ['tileFlatShare', 'blocked', 'scene', { label: 'empty parts', digits: 0, isPercent: true }],
+  [
+    'tileEnergyMin',
+    'scene',
+    'blocked',
+    { label: 'detail in the emptiest part', digits: 1, words: { low: 'emptier in one part than' } },
+  ],
+  [
+    'holes8',
+    'blocked',
+    'texture',
+    { label: 'smooth spots', digits: 1, isPercent: true, words: { high: 'fuller of smooth spots than' } },
+  ],
+  [
+    'holes4',
+    'blocked',
+    'texture',
+    { label: 'smooth spots', digits: 1, isPercent: true, words: { high: 'fuller of smooth spots than' } },
+  ],
+  [
+    'darkSpots48',
+    'blocked',
+    'texture',
+    { label: 'dark spots', digits: 2, isPercent: true, words: { high: 'fuller of dark spots than' } },
+  ],
+  [
+    'darkSpots24',
+    'blocked',
+    'texture',
+    { label: 'dark spots', digits: 2, isPercent: true, words: { high: 'fuller of dark spots than' } },
+  ],
+  ['holes*', 'blocked', 'texture'],
+  ['darkSpots*', 'blocked', 'texture'],
+
+  [
+    'deadRows',
+    'damaged',
+    'texture',
+    {
+      label: 'dead or repeated rows',
+      digits: 1,
+      isPercent: true,
+      words: { high: 'fuller of dead or repeated rows than' },
+    },
+  ],
+  [
+    'deadColumns',
+    'damaged',
+    'texture',
+    {
+      label: 'dead or repeated columns',
+      digits: 1,
+      isPercent: true,
+      words: { high: 'fuller of dead or repeated columns than' },
+    },
+  ],
+  [
+    'oddEvenRows',
+    'damaged',
+    'texture',
+    { label: 'difference of odd and even rows', digits: 2, words: { high: 'more combed than' } },
+  ],
+  ['rowBanding', 'damaged', 'texture', { label: 'stripes across', digits: 2, words: { high: 'more striped than' } }],
+  [
+    'columnBanding',
+    'damaged',
+    'texture',
+    { label: 'stripes from top to bottom', digits: 2, words: { high: 'more striped than' } },
+  ],
+  ['aloneBright', 'damaged', 'texture', { label: 'stray bright pixels', digits: 3, isPercent: true }],
+  ['aloneDark', 'damaged', 'texture', { label: 'stray dark pixels', digits: 3, isPercent: true }],
+  ['impulseShare', 'damaged', 'texture', { label: 'stray pixels', digits: 2, isPercent: true }],
+  ['rowOffset*', 'damaged', 'texture'],
+  ['columnOffset*', 'damaged', 'texture'],
+  ['peaks*', 'texture', 'texture'],
+
+  ['jpegQuality', 'file', 'compressed', { label: 'JPEG quality', digits: 0, words: { high: 'less compressed than' } }],
+  [
+    'blockinessMax',
+    'compressed',
+    'texture',
+    { label: 'edges of 8x8 blocks', digits: 2, words: { high: 'blockier than' } },
+  ],
+  [
+    'blockiness',
+    'compressed',
+    'texture',
+    { label: 'edges of 8x8 blocks', digits: 2, words: { high: 'blockier than' } },
+  ],
+  [
+    'earlierJpegScore',
+    'compressed',
+    'texture',
+    { label: 'traces of an earlier JPEG', digits: 2, words: { high: 'more surely JPEG-compressed before than' } },
+  ],
+  [
+    'otherGridScore',
+    'compressed',
+    'texture',
+    { label: 'traces of a crop', digits: 2, words: { high: 'more surely cropped after compression than' } },
+  ],
+  [
+    'zeroDifferenceShare',
+    'compressed',
+    'texture',
+    {
+      label: 'pixels equal to their neighbour',
+      digits: 1,
+      isPercent: true,
+      words: { high: 'flatter or more enlarged than' },
+    },
+  ],
+  [
+    'latticeScore',
+    'compressed',
+    'texture',
+    { label: 'JPEG rounding in the pixels', digits: 2, words: { high: 'more JPEG-compressed than' } },
+  ],
+  [
+    'codedBytesPerPixel',
+    'file',
+    'file',
+    {
+      label: 'bytes for each pixel',
+      digits: 2,
+      words: { high: 'less compressed than', low: 'smaller as a file than' },
+    },
+  ],
+  [
+    'bytesPerPixel',
+    'file',
+    'file',
+    {
+      label: 'bytes for each pixel',
+      digits: 2,
+      words: { high: 'less compressed than', low: 'smaller as a file than' },
+    },
+  ],
+  ['coefficientGaps', 'compressed', 'texture'],
+  ['blockiness*', 'compressed', 'texture'],
+
+  [
+    'castBlueGreen',
+    'tinted',
+    'tinted',
+    { label: 'blue against green', digits: 2, words: { high: 'bluer than', low: 'yellower than' } },
+  ],
+  [
+    'castRedGreen',
+    'tinted',
+    'tinted',
+    { label: 'red against green', digits: 2, words: { high: 'redder than', low: 'greener than' } },
+  ],
+  [
+    'castAngle',
+    'tinted',
+    'texture',
+    { label: 'strength of the tint in degrees', digits: 1, words: { high: 'more tinted than' } },
+  ],
+  ['rgMean', 'tinted', 'tinted'],
+  ['ybMean', 'tinted', 'tinted'],
+  ['saturationMean', 'vivid', 'pale', { label: 'saturation', digits: 0, isPercent: true }],
+  ['colourfulness', 'vivid', 'pale', { label: 'colourfulness', digits: 0 }],
+  [
+    'greyShare',
+    'pale',
+    'vivid',
+    { label: 'grey pixels', digits: 0, isPercent: true, words: { high: 'greyer than', low: 'less grey than' } },
+  ],
+  ['saturation*', 'vivid', 'pale'],
+  ['saturatedShare', 'vivid', 'pale'],
+  ['rgStd', 'vivid', 'pale'],
+  ['ybStd', 'vivid', 'pale'],
+
+  [
+    'lumaTopBottom',
+    'moved',
+    'moved',
+    {
+      label: 'brightness of the upper less the lower half',
+      digits: 0,
+      words: { high: 'brighter in its upper half than', low: 'darker in its upper half than' },
+    },
+  ],
+  [
+    'yellowBlueTopBottom',
+    'moved',
+    'moved',
+    {
+      label: 'yellow above less below',
+      digits: 0,
+      words: { high: 'yellower in its upper half than', low: 'bluer in its upper half than' },
+    },
+  ],
+  [
+    'redGreenTopBottom',
+    'moved',
+    'moved',
+    {
+      label: 'red above less below',
+      digits: 0,
+      words: { high: 'redder in its upper half than', low: 'greener in its upper half than' },
+    },
+  ],
+  [
+    'gradientAnisotropy',
+    'moved',
+    'moved',
+    {
+      label: 'upright against level edges',
+      digits: 2,
+      words: { high: 'richer in upright edges than', low: 'richer in level edges than' },
+    },
+  ],
+  [
+    'gradientDiagonal',
+    'moved',
+    'moved',
+    {
+      label: 'falling against rising edges',
+      digits: 2,
+      words: { high: 'tilted clockwise against', low: 'tilted anticlockwise against' },
+    },
+  ],
+  ['gradient*', 'moved', 'moved'],
+
+  [
+    'tileMeanDispersion',
+    'scene',
+    'scene',
+    {
+      label: 'unevenness of the light',
+      digits: 0,
+      words: { high: 'more unevenly lit than', low: 'more evenly lit than' },
+    },
+  ],
+  [
+    'tileEnergyDispersion',
+    'scene',
+    'scene',
+    {
+      label: 'unevenness of the detail',
+      digits: 2,
+      words: { high: 'more uneven in detail than', low: 'more even in detail than' },
+    },
+  ],
+  ['luma*', 'scene', 'scene'],
+  ['redGreenYellowBlue', 'scene', 'scene'],
+];
+
+const readRow = (name: string): Row | undefined =>
+  rows.find(([pattern]) => pattern === name) ??
+  rows.find(([pattern]) => pattern.endsWith('*') && name.startsWith(pattern.slice(0, -1)));
+
+const meanings = new Map(
+  statistics.map(({ name }): [string, Meaning] => {
+    const [, high, low, legible] = readRow(name) ?? ['', 'texture', 'texture'];
+    return [name, { high, low, ...(legible && { legible }) }];
+  }),
+);
+const places = new Map(rows.map(([pattern], place) => [pattern, place]));
+
+/** What a statistic means to people. One that this version does not know is texture. */
+export function readMeaning(name: string): Meaning {
+  return meanings.get(name) ?? { high: 'texture', low: 'texture' };
+}
+
+/** Where a statistic stands among those that may lead a sentence: smaller is more legible. */
+export function legibility(name: string): number {
+  return meanings.get(name)?.legible ? (places.get(name) ?? rows.length) : rows.length;
+}
+
+/** What many images with reasons of one group have in common. */
+export function describeGroup(group: ReasonGroup): string {
+  return group === 'rule' ? 'blocked by the rule' : `${findSight(group).words} the reference`;
+}
+
+export function findSight(group: ReasonGroup): Sight {
+  return sights.find((sight) => sight.group === group) as Sight;
+}
+
+/**
+ * Numbers as texts: with as few digits as are wanted, and with more where two that differ would look alike.
+ * @param resolution numbers that differ by less are the same
+ */
+export function writeNumbers(values: readonly number[], digits: number, resolution = 0): string[] {
+  const isApart = (texts: readonly string[]) =>
+    values.every((a, i) => values.every((b, j) => a === b || Math.abs(a - b) < resolution || texts[i] !== texts[j]));
+  for (let more = Math.max(0, digits); more <= 12; more++) {
+    const texts = values.map((value) => trimZeros(value.toFixed(more)));
+    if (isApart(texts)) return texts;
+  }
+  return values.map(String);
+}
+
+function trimZeros(fixed: string): string {
+  const short = fixed.includes('.') ? fixed.replace(/\.?0+$/, '') : fixed;
+  return short === '-0' ? '0' : short;
+}
+
+/** A unit as it stands after a number; shares and ratios have none. */
+export function unitAfter({ unit }: Pick<Statistic, 'unit'>): string {
+  return unit === 'ratio' || unit === 'share' || /^\d/.test(unit) ? '' : ` ${unit}`;
+}

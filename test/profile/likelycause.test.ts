@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { findLikelyCause, nameCause, namedFrom } from '../../src/profile/likelycause.ts';
+import type { Reason } from '../../src/profile/reasons.ts';
+import type { ReasonGroup } from '../../src/profile/sights.ts';
+
+const reason = (group: ReasonGroup, ...news: string[]): Reason => {
+  const evidence = news.map((statistic) => ({
+    statistic,
+    value: 'other',
+    unit: '',
+    direction: 'new' as const,
+    pValue: 0.01,
+    text: '',
+  }));
+  return {
+    group,
+    statistic: group,
+    value: 1,
+    unit: '',
+    direction: 'high',
+    pValue: 0.01,
+    text: '',
+    advice: '',
+    evidence,
+  };
+};
+const detectors = [{ name: 'combined', pValue: 0.001, score: 2 }];
+const causes = (cause: string, probability: number) => [
+  { cause, probability },
+  { cause: 'unknown', probability: 1 - probability },
+];
+
+describe('the likely cause', () => {
+  it('is a family where the simulated causes are not sure', () => {
+    const { kind, family, text, probability } =
+      findLikelyCause([reason('hazy')], { causes: causes('fog', namedFrom - 0.01), detectors }) ?? {};
+    expect({ kind, family, text, probability }).toEqual({
+      kind: 'family',
+      family: 'weather',
+      text: 'haze or weather, or something on the lens',
+      probability: undefined,
+    });
+  });
+
+  it('is one cause where they are sure and what is seen agrees', () => {
+    const sure = { causes: causes('fog', 0.999), detectors };
+    expect(findLikelyCause([reason('hazy')], sure)).toMatchObject({
+      kind: 'cause',
+      cause: 'fog',
+      text: 'fog (99 % among the simulated causes)',
+    });
+    // Between the families that are seen the simulated causes decide, if they are sure.
+    const both = [reason('bright'), reason('blurred')];
+    expect(findLikelyCause(both, { causes: causes('motionBlur', 0.8), detectors })).toMatchObject({ family: 'blur' });
+    expect(findLikelyCause(both, { causes: causes('motionBlur', 0.6), detectors })).toMatchObject({ family: 'light' });
+    // Dusk is never said to be motion blur, however sure.
+    expect(findLikelyCause([reason('dark')], { causes: causes('motionBlur', 0.99), detectors })).toMatchObject({
+      kind: 'family',
+      family: 'light',
+    });
+  });
+
+  it('is another camera, without a percentage, where encoder, size and scene are foreign', () => {
+    const seen = [reason('hazy'), reason('file', 'size', 'fingerprint')];
+    const strange = {
+      causes: causes('fog', 0.99),
+      detectors: [...detectors, { name: 'embedding', pValue: 0.01, score: 3 }],
+    };
+    const found = findLikelyCause(seen, strange);
+    expect(found).toMatchObject({ kind: 'camera' });
+    expect(found?.text).toMatch(/^another camera/);
+    expect(found?.text).not.toContain('%');
+    // The same scene in another file is no other camera, nor is the same file with another scene.
+    const known = { ...strange, detectors: [...detectors, { name: 'embedding', pValue: 0.5, score: 0.1 }] };
+    expect(findLikelyCause(seen, known)?.kind).toBe('cause');
+    expect(findLikelyCause([reason('hazy'), reason('file', 'size')], strange)?.kind).toBe('cause');
+  });
+
+  it('is unknown where nothing seen speaks for a family, and absent where there are no causes either', () => {
+    expect(findLikelyCause([reason('scene')], { causes: causes('fog', 0.99), detectors })).toMatchObject({
+      kind: 'unknown',
+    });
+    expect(findLikelyCause([reason('texture')], { detectors })).toBeUndefined();
+  });
+});
+
+describe('nameCause', () => {
+  it('says what the verdict says in a word or two', () => {
+    const stopped = { verdict: 'block', causes: causes('fog', 0.99) };
+    expect(nameCause({ ...stopped, cause: { kind: 'family', family: 'weather', text: '' } })).toBe('haze or weather');
+    expect(nameCause({ ...stopped, cause: { kind: 'cause', family: 'weather', cause: 'fog', text: '' } })).toBe('fog');
+    expect(nameCause({ ...stopped, cause: { kind: 'camera', text: '' } })).toBe('another camera');
+    expect(nameCause({ ...stopped, cause: { kind: 'unknown', text: '' } })).toBe('unknown');
+  });
+
+  it('takes the simulated causes of rows that an earlier version wrote, and says nothing of a pass', () => {
+    expect(nameCause({ verdict: 'warn', causes: causes('fog', 0.6) })).toBe('fog');
+    expect(nameCause({ verdict: 'pass', causes: causes('fog', 0.6) })).toBeUndefined();
+    expect(nameCause({ verdict: 'warn' })).toBeUndefined();
+  });
+});

@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest';
+import { statistics } from '../../src/image/statistics/statistics.ts';
+import { findQuantile } from '../../src/profile/maths/ranks.ts';
+import { readGroup } from '../../src/profile/reasons.ts';
+import { createScorer } from '../../src/profile/score.ts';
+import { decideVerdict } from '../../src/profile/verdict.ts';
+import { fitSynthetic, makeImage } from '../fixtures/synthetic.ts';
+
+const profile = fitSynthetic();
+const scorer = createScorer(
+  profile,
+  statistics.map(({ name }) => name),
+);
+const judge = (values: Record<string, number> = {}, size?: { width: number; height: number }) =>
+  decideVerdict(profile, scorer, makeImage(values, size));
+const band = (name: string) => {
+  const position = profile.statistics.findIndex((row) => row.name === name);
+  const sorted = scorer.calibration(position, 0);
+  return [0.01, 0.99].map((share) => findQuantile(sorted, share));
+};
+
+describe('reasons', () => {
+  it('are none on a pass', () => {
+    expect(judge()).toMatchObject({ verdict: 'pass', reasons: [] });
+    expect(judge()).not.toHaveProperty('unusual');
+  });
+
+  it('say what a person sees, with its most legible number first', () => {
+    const [low, high] = band('lumaP50').map((value) => value.toFixed(0));
+    const { verdict, reasons, cause } = judge({ lumaP50: 1, lumaMean: 2, noiseSigma: 12 });
+    expect(verdict).toBe('block');
+    expect(reasons[0]).toMatchObject({
+      group: 'dark',
+      statistic: 'lumaP50',
+      value: 1,
+      unit: 'DN',
+      direction: 'low',
+      text: `much darker than the reference: median brightness 1, usually ${low} to ${high}`,
+      advice: expect.stringContaining('lighting'),
+    });
+    // The names stand behind it.
+    expect(reasons[0].evidence.map(({ statistic }) => statistic).sort()).toEqual(['lumaMean', 'lumaP50']);
+    expect(reasons[0].evidence[0].text).toMatch(
+      /^darker than the reference: luma\w+ \d+ DN is below all 200 reference/,
+    );
+    expect(reasons.map(({ group }) => group)).toEqual(['dark', 'noisy']);
+    expect(cause).toMatchObject({ kind: 'family', family: 'light', text: 'light or exposure' });
+  });
+
+  it('never name a statistic that nobody can read', () => {
+    const names = statistics.filter(({ name }) => name.startsWith('mscn')).map(({ name }) => name);
+    const { verdict, reasons } = judge(Object.fromEntries(names.map((name) => [name, 50])));
+    expect(verdict).toBe('block');
+    expect(reasons).toHaveLength(1);
+    expect(reasons[0]).toMatchObject({ group: 'texture', statistic: 'combination' });
+    expect(reasons[0].text).toMatch(/^other in fine texture than the reference: \d+ statistics lie outside/);
+    expect(reasons[0].evidence.every(({ statistic }) => names.includes(statistic))).toBe(true);
+  });
+
+  it('say haze only where more contrast is lost than sharpness, or shadows are lifted and the range is narrower', () => {
+    const groups = (values: Record<string, number>) => judge(values).reasons.map(({ group }) => group);
+    const hazy = judge({ localContrast: 1, lumaP05: 120 });
+    expect(groups({ localContrast: 1, lumaP05: 120, lumaRange: -300, blockSharpness: -5 })).toEqual([
+      'hazy',
+      'blurred',
+    ]);
+    expect(groups({ localContrast: 1, lumaP05: 120, blockSharpness: -5 })).toEqual(['bright', 'blurred', 'flat']);
+    expect(hazy.reasons.map(({ group }) => group)).toEqual(['hazy']);
+    expect(hazy.reasons[0].text).toMatch(/^much hazier than the reference: local contrast 1, usually/);
+    expect(hazy.cause).toMatchObject({ family: 'weather' });
+    expect(groups({ localContrast: 1 })).toEqual(['hazy']);
+    expect(groups({ lumaP05: 120 })).toEqual(['bright']);
+    expect(groups({ localContrast: 1, blockSharpness: -5 })).toEqual(['blurred', 'flat']);
+    // Darkness takes contrast, too.
+    expect(groups({ localContrast: 1, lumaP50: 1 })).toEqual(['dark', 'flat']);
+  });
+
+  it('count nothing below the resolution of a statistic', () => {
+    expect(profile.constants).toHaveProperty('earlierJpegScore');
+    for (const earlierJpegScore of [0, 1e-15, 9e-4, -9e-4]) {
+      const { score, reasons } = judge({ earlierJpegScore });
+      expect({ score, reasons }).toEqual({ score: judge().score, reasons: [] });
+    }
+    const { reasons } = judge({ earlierJpegScore: 0.5, lumaP50: 1 });
+    expect(reasons.find(({ group }) => group === 'compressed')?.text).toBe(
+      'much more surely JPEG-compressed before than the reference: traces of an earlier JPEG 0.5, always 0',
+    );
+  });
+
+  it('print numbers that differ so that they differ', () => {
+    const [, high] = band('noiseSigma');
+    const { reasons } = judge({ noiseSigma: high + 0.03, earlierJpegScore: 0.5 });
+    const said = reasons.find(({ group }) => group === 'noisy')?.text ?? '';
+    const [, own, , most] = /noise ([\d.]+), usually ([\d.]+) to ([\d.]+)$/.exec(said) ?? [];
+    expect(Number(own)).toBeGreaterThan(Number(most));
+  });
+
+  it('tell the file in one sentence, last where anything is seen', () => {
+    const { reasons } = judge({ lumaP50: 5 }, { width: 640, height: 480 });
+    expect(reasons.map(({ group }) => group)).toEqual(['dark', 'file']);
+    expect(reasons[1]).toMatchObject({
+      statistic: 'size',
+      value: '640x480',
+      direction: 'new',
+      text: 'from another kind of file than the reference: size in pixels 640x480 never seen there',
+    });
+  });
+
+  it('of rows that an earlier version wrote have a group, too', () => {
+    expect(readGroup({ statistic: 'lumaMean', direction: 'low' })).toBe('dark');
+    expect(readGroup({ statistic: 'fingerprint', direction: 'new' })).toBe('file');
+    expect(readGroup({ statistic: 'embedding', direction: 'high' })).toBe('scene');
+    expect(readGroup({ statistic: 'mscnHalfDiagonal1LeftVariance', direction: 'high' })).toBe('texture');
+  });
+});
