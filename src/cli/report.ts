@@ -1,4 +1,4 @@
-import { open, writeFile } from 'node:fs/promises';
+import { open, realpath, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Command } from 'commander';
 import { createDrift } from '../drift/drift.ts';
@@ -114,7 +114,8 @@ export async function writeRunReport(rows: string, file: string, profile: Profil
     throw new StoplineError('INPUT_NO_IMAGES', `Expected rows in "${rows}" but found none.`);
   }
   const { transitions } = replay;
-  const read = async (path: string) => readImage(path, defaultLimits.maxBytes);
+  // An image behind a link was judged, so it is shown.
+  const read = async (path: string) => readImage(await realpath(path).catch(() => path), defaultLimits.maxBytes);
   return writeReport(file, await renderRunReport(profile, { population, transitions }, read));
 }
 
