@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { errorTable } from '../src/errors.ts';
+import { remarkMeanings } from '../src/image/container/remark.ts';
 import { corruptions } from '../src/image/corruptions/corruptions.ts';
 import { statistics } from '../src/image/statistics/statistics.ts';
 import { settingGroups, settings } from '../src/settings.ts';
@@ -55,6 +56,14 @@ function errorsPage(): string {
       ['code', 'meaning', 'HTTP status', 'exit code'],
       errorTable.map((row) => [code(row.code), row.meaning, row.status, row.exit]),
     ),
+    [
+      '## Remarks',
+      `What decides is what the pixels are, and whether they are all there. An oddity that loses no pixel is a remark: in ${code('image.remarks')} of the verdict, in the column ${code('remarks')} of rows, and counted in summaries and in ${code('stopline_remarks_total')}. It decides nothing. From ${code('src/image/container/remark.ts')}.`,
+      table(
+        ['remark', 'meaning'],
+        Object.entries(remarkMeanings).map(([kind, meaning]) => [code(kind), meaning]),
+      ),
+    ].join('\n\n'),
   );
 }
 

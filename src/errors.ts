@@ -10,7 +10,7 @@ const table = {
     exit: 65,
     meaning: 'The bytes are not a JPEG, PNG or WebP, or a kind of it that is not decoded, such as a 12-bit JPEG.',
   },
-  IMAGE_CORRUPT: { status: 422, exit: 65, meaning: 'The decoder found the image damaged.' },
+  IMAGE_CORRUPT: { status: 422, exit: 65, meaning: 'The image is damaged; the message says what is wrong or lost.' },
   IMAGE_TRUNCATED: { status: 422, exit: 65, meaning: 'The image ends too early.' },
   IMAGE_TOO_LARGE: { status: 413, exit: 65, meaning: 'More encoded bytes than allowed.' },
   IMAGE_TOO_MANY_PIXELS: { status: 422, exit: 65, meaning: 'More pixels, or a longer side, than allowed.' },

@@ -123,7 +123,7 @@ export function writeRow(format: RowFormat, row: Row): WrittenRow {
   if ('error' in row) return { line, count: { path, error: row.error } };
   const { verdict, reasons, image } = row;
   const counted = reasons.slice(0, 1).map(({ group }) => ({ group }));
-  const remarks = image.remarks.map(({ kind }) => kind);
+  const remarks = (image.remarks ?? []).map(({ kind }) => kind);
   return {
     line,
     count: { path, verdict, reasons: verdict === 'pass' ? [] : counted, ...(remarks.length > 0 && { remarks }) },
