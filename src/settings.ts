@@ -70,6 +70,17 @@ const judgingSettings = {
     description:
       'Detector that decides the verdict: capture (was the image taken as the reference was?), content (does it show what the reference shows?), or both combined.',
   }),
+  ignore: Type.Optional(
+    Type.Array(
+      Type.String({ pattern: '^[A-Za-z]{1,64}$', expects: 'the name of a property such as size or encoder' }),
+      {
+        minItems: 1,
+        maxItems: 100,
+        description:
+          'Properties of the file that count for nothing, separated by commas, such as size,encoder where images come from elsewhere on purpose.',
+      },
+    ),
+  ),
   blockWhen: Type.Optional(
     Type.String({
       minLength: 1,

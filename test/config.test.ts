@@ -74,6 +74,7 @@ describe('loadConfig', () => {
       return String(value === least + 1 ? least + 2 : least + 1);
     }
     if (key === 'routes') return JSON.stringify([{ path: '/classify', protocol: 'image', tensor: { mean: [0.5] } }]);
+    if (key === 'ignore') return 'size, encoder';
     if (key === 'allowedHost') return 'gate.example, 10.0.0.7';
     if (schema.type === 'array') return [`inspect+read:${'0a'.repeat(32)}`, `admin:${'1b'.repeat(32)}`].join(', ');
     // The example in the description or the expectation is one that works.

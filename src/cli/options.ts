@@ -75,7 +75,7 @@ export function configWithProfile(flags: Partial<Record<ConfigKey, unknown>>, fi
 }
 
 /** Settings that decide a verdict: every command that judges has them all. */
-const judgingKeys = ['profile', 'profileKey', 'model', 'device', 'decideBy', 'blockWhen', 'core'] as const;
+const judgingKeys = ['profile', 'profileKey', 'model', 'device', 'decideBy', 'blockWhen', 'ignore', 'core'] as const;
 
 /** What a command line gives for them. */
 export type JudgingFlags = Partial<Record<(typeof judgingKeys)[number] | 'threads', string>>;

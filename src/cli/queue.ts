@@ -32,6 +32,12 @@ export async function scoreOnQueue(
       `Expected a folder for --out, into which workers write Parquet parts, but received ${flags.out}.`,
     );
   }
+  if (config.ignore !== undefined) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      'Expected --queue without --ignore, which workers do not know, but received both.',
+    );
+  }
   const { chunk = 512 } = flags;
   if (!Number.isSafeInteger(chunk) || chunk < 1 || chunk > maxChunk) {
     throw new StoplineError('OPTION_INVALID', `Expected 1 to ${maxChunk} images for --chunk but received ${chunk}.`);

@@ -189,6 +189,7 @@ class ScoreRun {
       decoder: decoderVersion,
       'decide-by': config.decideBy,
       'block-when': config.blockWhen ?? 'none',
+      ...(config.ignore && { ignore: config.ignore.join() }),
       format,
       paths: JSON.stringify(paths),
       manifest: flags.manifest ?? 'none',

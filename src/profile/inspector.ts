@@ -33,6 +33,11 @@ export interface InspectorOptions {
    */
   blockWhen?: string | undefined;
   /**
+   * Properties of the file that count for nothing, such as `size` and `encoder`. The promised rates hold: a clean image scores at
+   * most what it would have scored.
+   */
+  ignore?: readonly string[] | undefined;
+  /**
    * Path of the model that the Profile was fitted with; default: that of this package. Not looked at where the Profile has
    * no model.
    */
@@ -85,10 +90,11 @@ const oldProfileWarning =
  */
 export async function createInspector(options: InspectorOptions): Promise<Inspector> {
   // What reads and checks files is loaded where files are read: a worker gets both checked, and would start half as fast.
-  const profile =
+  const loaded =
     typeof options.profile === 'string'
       ? await (await import('./file.ts')).loadProfile(options.profile)
       : options.profile;
+  const profile = ignoreProperties(loaded, options.ignore ?? []);
   if (profile.decode.rule !== decodeRule) {
     throw new StoplineError(
       'PROFILE_RULE',
@@ -159,4 +165,23 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
       return verdictOn(await measureFrame(core, frame, embedder), frame);
     },
   };
+}
+
+/** What older Profiles call a property, and newer ones. */
+const aliases: Readonly<Record<string, string>> = { fingerprint: 'encoder', encoder: 'fingerprint' };
+
+/** A Profile that has never looked at some properties. Its checksum stays that of the file. */
+function ignoreProperties(profile: Profile, names: readonly string[]): Profile {
+  if (names.length === 0) return profile;
+  const known = Object.keys(profile.categories);
+  const ignored = new Set(names.map((name) => (known.includes(name) ? name : (aliases[name] ?? name))));
+  const unknown = [...ignored].find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected ignore to name properties that the profile looks at (${known.join(', ')}) but received "${unknown}".`,
+    );
+  }
+  const categories = Object.fromEntries(Object.entries(profile.categories).filter(([name]) => !ignored.has(name)));
+  return { ...profile, categories };
 }

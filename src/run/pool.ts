@@ -35,6 +35,8 @@ export interface PoolOptions {
   decideBy?: DecideBy;
   /** See `InspectorOptions`; a rule that is none, or that the Profile cannot answer, makes `ready` reject. */
   blockWhen?: string | undefined;
+  /** See `InspectorOptions`. */
+  ignore?: readonly string[] | undefined;
   /**
    * For long lists: each thread has its next image at hand when it has finished one, so that none waits for the main
    * thread; with a thread for every core it is decoded meanwhile. Not for a service, where an image handed over can no
@@ -126,8 +128,8 @@ export interface Pool {
 
 /** What decides a verdict, as the settings say it: the same for every command and the service. */
 export function judgingOptions(config: Config) {
-  const { core, decideBy, blockWhen, model, device, bodyLimit: maxBytes, maxPixels, maxSide } = config;
-  return { core, decideBy, blockWhen, model, device, limits: { maxBytes, maxPixels, maxSide } };
+  const { core, decideBy, blockWhen, ignore, model, device, bodyLimit: maxBytes, maxPixels, maxSide } = config;
+  return { core, decideBy, blockWhen, ignore, model, device, limits: { maxBytes, maxPixels, maxSide } };
 }
 
 /**
@@ -169,11 +171,11 @@ class ImagePool implements Pool {
 
   constructor(options: PoolOptions, profile: Profile | undefined, model: PreparedModel | undefined) {
     const { threads = availableParallelism(), isolation = 'thread', maxImageMs: limitMs = 2000, isBatch } = options;
-    const { core = 'auto', decideBy, blockWhen, classifier, device, limits = {}, maxWaitMs } = options;
+    const { core = 'auto', decideBy, blockWhen, ignore, classifier, device, limits = {}, maxWaitMs } = options;
     // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
     const decodesAhead = isBatch && threads >= availableParallelism();
     this.#options = options;
-    this.#settings = { profile, core, model, classifier, device, decideBy, blockWhen, limits, decodesAhead };
+    this.#settings = { profile, core, model, classifier, device, decideBy, blockWhen, ignore, limits, decodesAhead };
     this.#isProcess = isolation === 'process';
     this.#slowImages = this.#isProcess ? new SlowImages() : undefined;
     const maxBytes = countWorkerBytes(limits, [model, classifier]);

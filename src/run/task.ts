@@ -21,6 +21,7 @@ export interface WorkerSettings {
   decodesAhead?: boolean | undefined;
   decideBy?: DecideBy | undefined;
   blockWhen?: string | undefined;
+  ignore?: readonly string[] | undefined;
   device?: 'cpu' | 'gpu' | undefined;
   limits: Limits;
 }

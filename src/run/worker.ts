@@ -43,12 +43,20 @@ function requireCore(): Core {
 }
 
 async function openInspector(): Promise<Inspector> {
-  const { profile, decideBy, blockWhen, limits } = settings;
+  const { profile, decideBy, blockWhen, ignore, limits } = settings;
   if (!profile) {
     throw new StoplineError('OPTION_INVALID', 'Expected a pool with a profile, to judge images, but received none.');
   }
   const { build } = requireCore().info;
-  return createInspector({ profile, core: build, decideBy, blockWhen, limits, embedder: await requireEmbedder() });
+  return createInspector({
+    profile,
+    core: build,
+    decideBy,
+    blockWhen,
+    ignore,
+    limits,
+    embedder: await requireEmbedder(),
+  });
 }
 
 function open(model: PreparedModel): Promise<Embedder> {

@@ -239,6 +239,27 @@ describe('reasons', () => {
     const size = findEvidence(larger, 'size');
     expect(size).toMatchObject({ value: '192x108', direction: 'new', text: expect.stringContaining('160x90') });
   });
+
+  it('leave out what is to be ignored, which scores at most what it did, and know no other names', async () => {
+    const images = [
+      await encodeFrame(rendered, { quality: 60 }),
+      await encodeFrame(renderFrame(500, { width: 192, height: 108 })),
+      await jpegFrame(500),
+    ];
+    // As older Profiles called the encoder.
+    const ignoring = await createInspector({ profile: inspector.profile, ignore: ['size', 'fingerprint'] });
+    for (const bytes of images) {
+      const [whole, without] = [await inspector.inspect(bytes), await ignoring.inspect(bytes)];
+      expect(without.reasons.map(({ statistic }) => statistic)).not.toEqual(expect.arrayContaining(['size']));
+      expect(without.reasons.map(({ statistic }) => statistic)).not.toEqual(expect.arrayContaining(['encoder']));
+      expect(without.score).toBeLessThanOrEqual(whole.score);
+      expect(without.profile).toEqual(whole.profile);
+    }
+    await expect(createInspector({ profile: inspector.profile, ignore: ['colour', 'sise'] })).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+      message: expect.stringMatching(/size, .*received "sise"/),
+    });
+  });
 });
 
 describe('how a file is wrapped', () => {
