@@ -93,7 +93,14 @@ async function runDemo(flags: DemoFlags): Promise<void> {
     });
   });
   const { config } = loadConfig({
-    flags: { profile: profilePath, host: '127.0.0.1', port: flags.port, logLevel: 'silent', maxWaitMs: 60_000 },
+    flags: {
+      profile: profilePath,
+      host: '127.0.0.1',
+      port: flags.port,
+      logLevel: 'silent',
+      maxWaitMs: 60_000,
+      maxImageMs: 60_000,
+    },
   });
   const { profile, groups, answers } = await interruptible(async (signal) => {
     const profile = await fitCamera(flags.frames, signal);
