@@ -1,6 +1,6 @@
 import type { Profile } from '../profile/description.ts';
 import { clopperPearson, type Interval } from '../profile/maths/binomial.ts';
-import { findSight, legibility, type ReasonGroup, readMeaning } from '../profile/sights.ts';
+import { findSight, legibility, type ReasonGroup, rankSights, readMeaning } from '../profile/sights.ts';
 import type { Population, Shift, VerdictCounts } from './population.ts';
 
 /** The limits beyond which a set of images no longer matches the reference. */
@@ -123,16 +123,23 @@ export interface MovedGroup {
   shifts: Shift[];
 }
 
-/** What has moved as people see it, largest first. */
-export function groupMoved({ moved }: Pick<PopulationCheck, 'moved'>): MovedGroup[] {
+/** Sizes beyond this make a group no stronger. */
+const mostStrength = 8;
+
+/** What has moved as people see it, in the order of reasons: how far the number has moved that a person reads best. */
+export function groupMoved({ moved: all }: Pick<PopulationCheck, 'moved'>): MovedGroup[] {
   const groups = new Map<ReasonGroup, Shift[]>();
-  for (const shift of moved) {
+  for (const shift of all) {
     const { group } = readMovement(shift);
     groups.set(group, [...(groups.get(group) ?? []), shift]);
   }
-  return [...groups].map(([group, shifts]) => {
+  const moved = [...groups].map(([group, shifts]): MovedGroup => {
     const [lead] = [...shifts].sort((a, b) => legibility(a.name) - legibility(b.name));
     return { group, words: readMovement(lead).words, lead, shifts };
+  });
+  return rankSights(moved, ({ group, lead }) => {
+    const isLegible = group !== 'texture' && readMeaning(lead.name).legible !== undefined;
+    return { group, strength: isLegible ? Math.min(mostStrength, lead.size) : 0 };
   });
 }
 
@@ -165,8 +172,8 @@ function describeShift(check: PopulationCheck): string {
   const { moved, compared } = check;
   const [largest] = groupMoved(check);
   if (!largest) return 'the scores of detectors lie higher';
-  const { words, shifts } = largest;
-  return `${moved.length} of ${compared} statistics, most of all ${words}, by ${Number(shifts[0].size.toPrecision(2))} standard deviations`;
+  const { words, lead } = largest;
+  return `${moved.length} of ${compared} statistics, most of all ${words}, by ${Number(lead.size.toPrecision(2))} standard deviations`;
 }
 
 function percent(share: number): string {

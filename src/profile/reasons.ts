@@ -9,12 +9,13 @@ import { scoredValue } from './maths/gaussianise.ts';
 import { countBelow, findQuantile, twoSidedPValue } from './maths/ranks.ts';
 import type { Score, Scorer } from './score.ts';
 import {
+  findPlace,
   findSight,
   type Legible,
   legibility,
   type ReasonGroup,
+  rankSights,
   readMeaning,
-  sights,
   unitAfter,
   writeNumbers,
 } from './sights.ts';
@@ -54,8 +55,6 @@ const maxEvidence = 4;
 const reasonDeviations = 2;
 /** Deviations beyond this make a reason no stronger. */
 const mostStrength = 8;
-/** Groups at least this strong, as a share of the strongest, are said in the order in which one explains the other. */
-const alikeStrength = 0.4;
 /** How strong a value is that no reference image had. */
 const newStrength = 4;
 
@@ -319,16 +318,14 @@ function writeNumber(lead: Finding): string {
   return `${label} ${own}${sign}, ${usual}${sign}`;
 }
 
-const findPlace = (wanted: ReasonGroup) => sights.findIndex(({ group }) => group === wanted);
-
-/** Groups that are about as strong as the strongest in the order of the table, then the weaker ones. */
+/** In the one order of what people see; of reasons of one group only the first. */
 function rankReasons(reasons: readonly Ranked[]): Ranked[] {
-  const most = Math.max(0, ...reasons.map(({ strength }) => strength));
-  const isWeak = ({ strength }: Ranked) => Number(strength < alikeStrength * most);
-  // An earlier compression that can be read explains lost sharpness and noise.
-  const place = ({ reason }: Ranked) =>
-    reason.statistic === 'history' ? findPlace('blurred') - 0.5 : findPlace(reason.group);
-  const ranked = [...reasons].sort((a, b) => isWeak(a) - isWeak(b) || place(a) - place(b) || b.strength - a.strength);
+  const ranked = rankSights(reasons, ({ reason, strength }) => ({
+    group: reason.group,
+    strength,
+    // An earlier compression that can be read explains lost sharpness and noise.
+    ...(reason.statistic === 'history' && { place: findPlace('blurred') - 0.5 }),
+  }));
   const isFirst = ({ reason }: Ranked, i: number) =>
     ranked.findIndex((other) => other.reason.group === reason.group) === i;
   return ranked.filter(isFirst);

@@ -538,6 +538,33 @@ export function legibility(name: string): number {
   return meanings.get(name)?.legible ? (places.get(name) ?? rows.length) : rows.length;
 }
 
+/** Groups at least this strong, as a share of the strongest, are said in the order in which one explains the other. */
+const alikeStrength = 0.4;
+
+/**
+ * The one ranking of what people see: groups that are about as strong as the strongest in the order of the table, then the
+ * weaker ones in that order.
+ */
+export function rankSights<Item>(
+  items: readonly Item[],
+  read: (item: Item) => { group: ReasonGroup; strength: number; place?: number },
+): Item[] {
+  const ranked = items.map((item) => {
+    const { group, strength, place = findPlace(group) } = read(item);
+    return { item, strength, place };
+  });
+  const most = Math.max(0, ...ranked.map(({ strength }) => strength));
+  const isWeak = ({ strength }: { strength: number }) => Number(strength < alikeStrength * most);
+  return ranked
+    .sort((a, b) => isWeak(a) - isWeak(b) || a.place - b.place || b.strength - a.strength)
+    .map(({ item }) => item);
+}
+
+/** Where a group stands in the table. */
+export function findPlace(wanted: ReasonGroup): number {
+  return sights.findIndex(({ group }) => group === wanted);
+}
+
 /** What many images with reasons of one group have in common. */
 export function describeGroup(group: ReasonGroup): string {
   return group === 'rule' ? 'blocked by the rule' : `${findSight(group).words} the reference`;
