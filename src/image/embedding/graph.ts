@@ -248,6 +248,10 @@ function readTensor(reader: ProtobufReader, tensor: Field): { name: string; dims
       );
   });
   if (dims.some((dim) => dim < 0)) throw invalid(`the tensor ${quoted(name)} has a negative dimension`);
+  // The narrowest type has two numbers in a byte: more than that is claimed, and would be made when it is loaded.
+  const elements = dims.reduce((product, dim) => product * dim, 1);
+  if (elements > 2 * (tensor.to - tensor.from))
+    throw invalid(`the tensor ${quoted(name)} claims ${elements} numbers in ${tensor.to - tensor.from} bytes`);
   return { name, dims };
 }
 

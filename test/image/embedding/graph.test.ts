@@ -186,6 +186,32 @@ describe('hostile files are refused', () => {
     ['a graph that is a number', 'MODEL_INVALID', join(varint(1, 8), varint(7, 1), opset())],
     ['a node that is a number', 'MODEL_INVALID', join(varint(1, 8), message(7, varint(1, 5)), opset())],
     ['a tensor that is a number', 'MODEL_INVALID', join(varint(1, 8), message(7, varint(5, 5)), opset())],
+    [
+      'more numbers than it has bytes for',
+      'MODEL_INVALID',
+      one(relu, { initializers: [tensor('w', [1e6, 1e6], [1])] }),
+    ],
+    [
+      'a huge constant in the branch of an If',
+      'MODEL_INVALID',
+      one(
+        node(
+          'If',
+          ['c'],
+          ['y'],
+          [
+            graphAttribute(
+              'then_branch',
+              graph({
+                nodes: [node('Constant', [], ['y'], [tensorAttribute('value', tensor('w', [1e5, 1e5, 64], [1]))])],
+                inputs: [],
+                outputs: [],
+              }),
+            ),
+          ],
+        ),
+      ),
+    ],
     ['a negative dimension', 'MODEL_INVALID', one(relu, { initializers: [join(varint(1, -1), text(8, 'w'))] })],
     ['a group', 'MODEL_INVALID', join(varint(1, 8), Uint8Array.of(7 * 8 + 3, 7 * 8 + 4), opset())],
     ['field 0', 'MODEL_INVALID', Uint8Array.of(2, 0)],
