@@ -186,7 +186,7 @@ describe('stopline score', () => {
     const bytes = await jpegFrame(300);
     for (let i = 0; i < 400; i++) writeFileSync(join(many, `${i}.jpg`), bytes);
     const out = at('interrupted.jsonl');
-    const args = ['score', many, '--profile', plain, '--out', out];
+    const args = ['score', many, '--profile', plain, '--threads', '1', '--out', out];
     const { code, stderr } = await stopline(args, {
       onSpawn(child) {
         const watcher = watch(folder, (_, name) => {
@@ -211,7 +211,7 @@ describe('stopline score', () => {
 
     const undisturbed = at('undisturbed.jsonl');
     const [whole, resumed] = [
-      await stopline(['score', many, '--profile', plain, '--out', undisturbed, '--json']),
+      await stopline(['score', many, '--profile', plain, '--threads', '1', '--out', undisturbed, '--json']),
       await stopline([...args, '--json', '--resume']),
     ].map(({ stdout }) => JSON.parse(stdout));
     expect(readFileSync(out, 'utf8')).toBe(readFileSync(undisturbed, 'utf8'));
@@ -239,7 +239,7 @@ describe('stopline score on a disk that becomes full', () => {
     const bytes = await jpegFrame(301);
     for (let i = 0; i < 200; i++) writeFileSync(join(many, `${i}.jpg`), bytes);
     const out = at('full.jsonl');
-    const args = ['score', many, '--profile', plain, '--out', out];
+    const args = ['score', many, '--profile', plain, '--threads', '1', '--out', out];
     const { code, stderr } = await limited(900, args);
     expect(stderr).toContain('STOPLINE_ERR_JOB_UNWRITABLE: ');
     expect(code).toBe(74);
