@@ -32,7 +32,7 @@ export interface JpegFrame {
 }
 
 /** Huffman tables as they lie in the file, each from its 16 counts on: four for DC, then four for AC. */
-export type HuffmanTables = readonly (Uint8Array | undefined)[];
+type HuffmanTables = readonly (Uint8Array | undefined)[];
 
 /** One scan: which components and coefficients it codes, and where its coded data lie. */
 export interface JpegScan {
