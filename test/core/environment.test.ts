@@ -12,12 +12,19 @@ it('keeps what a process needs to run, and nothing that others must not know', (
     AWS_SESSION_TOKEN: 's',
     DATABASE_URL: 'postgres://u:p@db',
     GITHUB_TOKEN: 's',
-    NODE_OPTIONS: '--require /x',
+    NODE_OPTIONS: '--import http://u:p@host/x.js',
     HTTPS_PROXY: 'http://u:p@proxy',
     LANG: 'http://u:p@proxy',
   };
   expect(pickEnvironment(secrets)).toEqual({});
-  const harmless = { PATH: '/bin', TZ: 'UTC', MALLOC_ARENA_MAX: '2', VIPS_BLOCK_UNTRUSTED: '1', LC_ALL: 'C' };
+  const harmless = {
+    PATH: '/bin',
+    TZ: 'UTC',
+    MALLOC_ARENA_MAX: '2',
+    NODE_OPTIONS: '--import=/hook.ts',
+    VIPS_BLOCK_UNTRUSTED: '1',
+    LC_ALL: 'C',
+  };
   expect(pickEnvironment({ ...secrets, ...harmless, LANG: 'de' })).toEqual({ ...harmless, LANG: 'de' });
 });
 
