@@ -93,7 +93,13 @@ async function stopline(app: FastifyInstance, options: StoplineOptions): Promise
     if (action !== 'refuse' || !decision?.error) return;
     const { error } = decision;
     if (error.status === 503) reply.header('retry-after', roundRetryAfter(pool.expectedWaitMs));
-    return reply.code(error.status).send(protocols[route.protocol].refusal(error, found?.id));
+    const { refusal, refusalType } = protocols[route.protocol];
+    const answer = refusal(error, found?.id);
+    reply.code(error.status);
+    // Fastify adds a charset to the type of JSON, unless it comes as bytes.
+    return refusalType === undefined
+      ? reply.send(answer)
+      : reply.type(refusalType).send(Buffer.from(JSON.stringify(answer)));
   });
 }
 

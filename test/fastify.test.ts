@@ -9,11 +9,13 @@ let reference: Reference;
 let strange: Buffer;
 let app: FastifyInstance;
 const reports: Report[] = [];
+/** A plugin that starts threads takes its time on a busy machine. */
+const patient = { pluginTimeout: 0 };
 
 beforeAll(async () => {
   reference = await fitReference();
   strange = Buffer.from(await encodeFrame(renderFrame(1000, { width: 320, height: 180 }), { quality: 3 }));
-  app = Fastify({ bodyLimit: 4_000_000 });
+  app = Fastify({ bodyLimit: 4_000_000, ...patient });
   await app.register(multipart, { attachFieldsToBody: true });
   await app.register(stopline, {
     profile: reference.profilePath,
@@ -81,6 +83,7 @@ describe('the Fastify plugin', () => {
       error: expect.stringMatching(/^STOPLINE_ERR_IMAGE_REFUSED: Expected an image like/),
     });
     expect(inference.headers['x-stopline-refused']).toBe('1');
+    expect(inference.headers['content-type']).toBe('application/json');
     const broken = await app.inject({
       method: 'POST',
       url: '/classify/front',
@@ -124,9 +127,53 @@ describe('the Fastify plugin', () => {
     expect((await app.inject({ method: 'POST', url: '/other', payload: { a: 1 } })).json()).toEqual({ stopline: null });
   });
 
+  it('judges forms whose parts are values, and texts', async () => {
+    const other = Fastify(patient);
+    await other.register(multipart, { attachFieldsToBody: 'keyValues' });
+    const routes = [{ path: '/classify', protocol: 'image' as const }];
+    const policy = { mode: 'enforce' as const, onError: 'closed' as const, verdictTimeoutMs: 60_000 };
+    await other.register(stopline, { profile: reference.profilePath, threads: 1, ...policy, routes });
+    other.post('/classify', async () => ({ state: 'green' }));
+    const send = async (fill: (form: FormData) => void) => {
+      const form = new FormData();
+      fill(form);
+      const request = new Request('http://x', { method: 'POST', body: form });
+      const headers = { 'content-type': request.headers.get('content-type') as string };
+      const payload = Buffer.from(await request.arrayBuffer());
+      return (await other.inject({ method: 'POST', url: '/classify', headers, payload })).statusCode;
+    };
+    const good = new Blob([Buffer.from(reference.frame)]);
+    expect(await send((form) => form.set('photo', good, 'a.jpg'))).toBe(200);
+    expect(await send((form) => form.set('photo', new Blob([strange as never]), 'a.jpg'))).toBe(422);
+    expect(await send((form) => form.set('photo', strange.toString('base64')))).toBe(422);
+    const both = (form: FormData) => {
+      form.set('photo', good, 'a.jpg');
+      form.set('more', strange.toString('base64'));
+    };
+    expect(await send(both)).toBe(422);
+    await other.close();
+  });
+
+  it('does not start with a route that nothing matches, and names those that exist', async () => {
+    const other = Fastify(patient);
+    const routes = [{ path: '/clasify', protocol: 'image' as const }];
+    await other.register(stopline, { profile: reference.profilePath, threads: 1, routes });
+    await other.register(
+      async (scope) => {
+        scope.post('/classify', async () => ({}));
+      },
+      { prefix: '/api' },
+    );
+    await expect(other.ready()).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+      message: 'Expected "routes" with paths that the application has but received "/clasify"; it has /api/classify.',
+    });
+    await other.close();
+  });
+
   it('refuses a mode that there is none, before anything is started', async () => {
     const mode = 'enforced' as 'enforce';
-    await expect(Fastify().register(stopline, { profile: reference.profilePath, mode })).rejects.toMatchObject({
+    await expect(Fastify(patient).register(stopline, { profile: reference.profilePath, mode })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_OPTION_INVALID',
       message: 'Expected mode to be observe or enforce but received "enforced".',
     });

@@ -199,6 +199,43 @@ const keyed: Differential[] = [
     body: ({ good }) => JSON.stringify({ image: base64(good), image_url: 'http://10.0.0.1/bad.jpg' }),
   },
   {
+    name: 'bytes of an image under numbered keys',
+    path: classify,
+    headers: json,
+    body: ({ good, bad }) => JSON.stringify({ image: base64(good), photo: { ...Uint8Array.from(bad) } }),
+  },
+  {
+    name: 'bytes of an image among other values',
+    path: classify,
+    headers: json,
+    body: ({ good, bad }) =>
+      JSON.stringify({
+        image: base64(good),
+        photo: [...bad].flatMap((value, i) => (i % 100 === 0 ? ['', value] : [value])),
+      }),
+  },
+  {
+    name: 'pixels in a list a row',
+    path: classify,
+    headers: json,
+    body: ({ good, badPixels, width }) => {
+      const rows = Array.from({ length: 20 }, (_, i) => [...badPixels.subarray(i * width, i * width + 100)]);
+      return JSON.stringify({ image: base64(good), ...Object.fromEntries(rows.map((row, i) => [`row${i}`, row])) });
+    },
+  },
+  {
+    name: 'an image in the query',
+    path: `${classify}?photo=iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk`,
+    headers: { 'content-type': 'image/jpeg' },
+    body: ({ good }) => good,
+  },
+  {
+    name: 'an address in the query',
+    path: `${classify}?url=http://10.0.0.1/bad.jpg`,
+    headers: { 'content-type': 'image/jpeg' },
+    body: ({ good }) => good,
+  },
+  {
     name: 'JSON in UTF-16',
     path: classify,
     headers: { 'content-type': 'application/json; charset=utf-16le' },

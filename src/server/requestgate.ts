@@ -1,7 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { StoplineError } from '../errors.ts';
 import { admit, type Passage, resolvePolicy, roundRetryAfter } from '../gate/admission.ts';
+import { sniffText } from '../gate/bodies/encodedtext.ts';
+import { readPairs } from '../gate/bodies/urlencoded.ts';
+import type { FoundImages } from '../gate/protocols/protocol.ts';
 import { protocolRoutes, protocols } from '../gate/protocols/protocols.ts';
+import { uninspected } from '../gate/protocols/tensor.ts';
 import { createMatcher } from '../gate/routes.ts';
 import type { Config, Route } from '../settings.ts';
 import { askForBody, type BufferBudget, heldBytes, type TakenBody, takeBody } from './http/body.ts';
@@ -73,7 +77,8 @@ export class RequestGate {
         const { protocol, ...where } = route ?? undescribed;
         const { bodyLimit } = config;
         const hold = (bytes: number) => this.#holds.get(request)?.(bytes);
-        return protocols[protocol].find({ body: taken.body, headers: request.headers, bodyLimit, hold }, where);
+        const body = { body: taken.body, headers: request.headers, bodyLimit, hold };
+        return lookBesideBody(await protocols[protocol].find(body, where), request);
       },
       // The bytes are forwarded afterwards, so they are copied for the worker.
       inspect: (image, signal) => judge.inspect(image, { source, requestId: request.id, signal, keep: true }),
@@ -97,6 +102,17 @@ export class RequestGate {
   async finish(): Promise<void> {
     await Promise.all(this.#beside);
   }
+}
+
+/** An upstream might take an image from the query, which is not looked into: then not all of the request is judged. */
+async function lookBesideBody(found: FoundImages, request: FastifyRequest): Promise<FoundImages> {
+  const [, query = ''] = (request.raw.url ?? '').split('?', 2);
+  if (found.unjudged || query === '') return found;
+  for (const { name, place } of readPairs(Buffer.from(query))) {
+    if ((await sniffText(place)) === 'other') continue;
+    return { ...found, unjudged: uninspected(`the query names or holds another in ${JSON.stringify(name)}`) };
+  }
+  return found;
 }
 
 /** Aborts when the client goes away. */

@@ -19,6 +19,8 @@ export class Search {
   readonly where: Where;
   #unjudged: StoplineError | undefined;
   #looked = 0;
+  /** Numbers that are too few where they stand to be an image. */
+  #loose = 0;
 
   constructor(where: Where) {
     this.where = where;
@@ -47,6 +49,7 @@ export class Search {
 
   /** @throws {StoplineError} UNINSPECTED or why nothing can be judged, where there is no image */
   finish(more: Omit<FoundImages, 'images' | 'unjudged'> = {}): FoundImages {
+    if (this.#loose >= smallestImage) this.leave(`${this.#loose} numbers stand in it, in small pieces`);
     if (this.images.length === 0) throw this.#unjudged ?? uninspected('the request holds none');
     return { images: this.images, ...(this.#unjudged && { unjudged: this.#unjudged }), ...more };
   }
@@ -87,7 +90,8 @@ export class Search {
       }
     } else if (value.kind === 'array') {
       for (const item of value.items) if (!isShort(item)) await this.#walk(document, item, at);
-    } else if (at.isWanted && value.kind === 'text') {
+    } else if (at.isWanted && value.kind === 'number') this.#loose += 1;
+    else if (at.isWanted && value.kind === 'text') {
       const { start, end, isEscaped } = value;
       const isImage = at.forced.has(at.name ?? '') || (this.where.input !== undefined && this.wants(at.name));
       const place = { bytes: document.bytes, start: start + 1, end: end - 1, isEscaped };
@@ -113,7 +117,7 @@ export class Search {
       this.add(...(await makeFrames(new NumberReader(document, numbers), count, sizes, tensor, !isBytes)));
     } else if (count >= smallestImage) {
       this.leave(`${describeField(name)} holds ${count} numbers, and no "tensor" says how they became of pixels`);
-    }
+    } else this.#loose += count;
   }
 }
 

@@ -5,6 +5,8 @@ import { createRemarks, type Remark } from './remark.ts';
 
 /** 512 EXIF segments of 64 KiB fill 32 MiB; a progressive file has about 20 segments. */
 const maxSegments = 4096;
+/** Most markers without a segment, such as restart markers, where segments are looked for: more are no accident. */
+const maxAlone = 100_000;
 /** Each scan of a progressive file is a pass over all coefficients, so scans are a cost that size does not show. */
 const maxScans = 64;
 
@@ -98,6 +100,7 @@ class MarkerReader {
   #interval = 0;
   #hasEnd = false;
   #position = 2;
+  #alone = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
@@ -188,6 +191,13 @@ class MarkerReader {
       if (type === 0) skipped += 2;
       const isAlone = type === 0 || type === 1 || (type >= 0xd0 && type <= 0xd7);
       if (!isAlone) break;
+      this.#alone += 1;
+      if (this.#alone > maxAlone) {
+        throw new StoplineError(
+          'IMAGE_TOO_COMPLEX',
+          `Expected at most ${maxAlone} markers without a segment in a JPEG but received more.`,
+        );
+      }
       at++;
     }
     if (skipped > 0) this.#remarks.add('extraneousBytes', 'bytes that belong to nothing lie between its segments');

@@ -35,6 +35,19 @@ export function passRequestHeaders(
   return result;
 }
 
+/**
+ * A header that two servers could read differently: one about the body that stands twice, or in another spelling; undefined
+ * where there is none. Where requests are passed on by somebody else, it cannot be taken away.
+ */
+export function findUnclearHeader(rawHeaders: readonly string[]): string | undefined {
+  const names = rawHeaders.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase());
+  return names.find((name, i) => {
+    const read = name.replace(/[^a-z0-9]/g, '-');
+    if (read !== name) return ofTheBody.test(read) || /^x-stopline-/.test(read);
+    return /^content-|^inference-/.test(name) && names.indexOf(name) < i;
+  });
+}
+
 /** The headers of an answer as the client gets them. */
 export function passResponseHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const named = new Set(

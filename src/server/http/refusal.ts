@@ -96,6 +96,6 @@ export async function refuse(request: FastifyRequest, reply: FastifyReply, error
   if (told.message !== refusal.message && !isInternal) request.log.warn({ err: refusal }, 'refused');
   const answer = body ? body(told) : { error: told.toJSON() };
   reply.code(status);
-  // Fastify adds a charset to the type of an object, but not to that of a text.
-  return type === undefined ? reply.send(answer) : reply.type(type).send(JSON.stringify(answer));
+  // Fastify adds a charset to the type of JSON, unless it comes as bytes.
+  return type === undefined ? reply.send(answer) : reply.type(type).send(Buffer.from(JSON.stringify(answer)));
 }

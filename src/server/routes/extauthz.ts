@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { StoplineError } from '../../errors.ts';
 import { passageHeaders } from '../../gate/admission.ts';
 import { plainPath } from '../../gate/routes.ts';
-import { isWithoutBody } from '../http/headers.ts';
+import { findUnclearHeader, isWithoutBody } from '../http/headers.ts';
 import { refuse } from '../http/refusal.ts';
 import { type RequestGate, watchClient } from '../requestgate.ts';
 import type { Unjudged } from '../unjudged.ts';
@@ -26,6 +26,11 @@ export function registerExtAuthz(app: FastifyInstance, gate: RequestGate, unjudg
     if (request.headers['x-envoy-auth-partial-body'] === 'true') {
       const tooLarge = 'Expected the whole body but Envoy sent a part of it: raise max_request_bytes.';
       Object.assign(taken, { error: new StoplineError('REQUEST_TOO_LARGE', tooLarge) });
+    }
+    const unclear = findUnclearHeader(request.raw.rawHeaders);
+    if (unclear !== undefined) {
+      const twice = `Expected each header about the body once and in its plain form but received ${JSON.stringify(unclear.slice(0, 100))}.`;
+      Object.assign(taken, { error: new StoplineError('REQUEST_INVALID', twice) });
     }
     const passage = await gate.judge(request, reply, { path, taken, signal: gone });
     gone.throwIfAborted();

@@ -231,6 +231,8 @@ describe('JPEG headers', () => {
     expect(catchCode(jpegSkeleton(64, 64, 3, 65))).toBe('IMAGE_TOO_COMPLEX');
     const comments = Array<Buffer>(5000).fill(jpegSegment(0xfe));
     expect(catchCode(withJpegSegments(jpeg, ...comments))).toBe('IMAGE_TOO_COMPLEX');
+    const restarts = Buffer.alloc(300_000, Buffer.from([0xff, 0xd0]));
+    expect(catchCode(Buffer.concat([Buffer.from([0xff, 0xd8]), restarts]))).toBe('IMAGE_TOO_COMPLEX');
   });
 
   test('fill bytes, restart markers and bytes between segments are passed over', async () => {

@@ -108,6 +108,21 @@ describe('Envoy', () => {
       return response.statusCode;
     };
     expect(await ask(pictures.bad)).toBe(403);
+    // Envoy passes the headers on as they came.
+    for (const headers of [
+      { 'content-type': ['image/jpeg', 'text/plain'] },
+      { content_type: 'text/plain' },
+      { x_stopline_verdict: 'pass' },
+    ]) {
+      const { statusCode, body } = await request(`${gate.url}/ext-authz/classify`, {
+        method: 'POST',
+        body: pictures.good,
+        headers,
+      });
+      await body.dump();
+      expect(statusCode, JSON.stringify(headers)).toBe(403);
+    }
+    expect((await send('/ext-authz/classify', pictures.good, { 'content-type': 'image/jpeg' })).status).toBe(200);
     expect(await ask(null)).toBe(200);
   });
 });

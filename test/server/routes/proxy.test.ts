@@ -13,7 +13,7 @@ import type { Config } from '../../../src/settings.ts';
 import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 import { openConnection } from '../../fixtures/socket.ts';
-import { startRecorder } from '../../fixtures/upstream.ts';
+import { closedPort, startRecorder } from '../../fixtures/upstream.ts';
 
 const run = promisify(execFile);
 let reference: Reference;
@@ -204,6 +204,64 @@ describe('what does not', () => {
     await connection.ended().catch(() => undefined);
     expect(connection.received).not.toMatch(/^HTTP\/1\.1 200/);
     expect(upstream.received).toEqual([]);
+  });
+});
+
+describe('what clients of each protocol can read', () => {
+  it('is said in the form of the path, also where the upstream is dead', async () => {
+    const dead = await start({
+      upstream: `http://127.0.0.1:${await closedPort()}`,
+      mode: 'enforce',
+      onError: 'closed',
+    });
+    const ask = async (path: string, body: object) => {
+      const { status, headers, json } = await send(path, body, {}, dead.url);
+      return { status, type: headers['content-type'], body: json() };
+    };
+    const image = Buffer.from(reference.frame).toString('base64');
+    for (const path of [
+      '/v2/models/a/infer',
+      '/v2/models/a/generate',
+      '/v2/repository/index',
+      '/v1/models/a:predict',
+    ]) {
+      const { status, type, body } = await ask(path, path.startsWith('/v1') ? { instances: [image] } : { x: image });
+      expect([status, type], path).toEqual([path === '/v2/models/a/infer' ? 400 : 502, 'application/json']);
+      expect(body, path).toEqual({ error: expect.stringMatching(/^STOPLINE_ERR_/) });
+    }
+    expect(await ask('/predictions/a/1.0', { data: image })).toEqual({
+      status: 502,
+      type: 'application/json',
+      body: { code: 502, type: 'STOPLINE_ERR_UPSTREAM_UNREACHABLE', message: expect.stringMatching(/^Expected /) },
+    });
+    expect(await ask('/elsewhere', { data: image })).toMatchObject({
+      status: 502,
+      type: 'application/json; charset=utf-8',
+      body: { error: { code: 'STOPLINE_ERR_UPSTREAM_UNREACHABLE' } },
+    });
+  });
+});
+
+describe('a proxy that does not stand in the way', () => {
+  it('passes OPTIONS, and adds no headers for browsers to the answers of the upstream', async () => {
+    const response = await request(`${gate.url}/v2/models/a/infer`, { method: 'OPTIONS' });
+    await response.body.dump();
+    expect([response.statusCode, upstream.received[0].method]).toEqual([200, 'OPTIONS']);
+    const ours = Object.keys(response.headers).filter((name) =>
+      /^(cross-origin|content-security|x-frame|strict|origin-agent|referrer|x-dns|x-permitted|x-download|x-xss)/.test(
+        name,
+      ),
+    );
+    expect(ours).toEqual([]);
+  });
+
+  it('answers a wrong method on a path of its own, and leaves the root to the upstream', async () => {
+    const wrong = await request(`${gate.url}/inspect`, { method: 'PUT', body: Buffer.from(reference.frame) });
+    await wrong.body.dump();
+    expect([wrong.statusCode, wrong.headers.allow]).toEqual([405, 'POST']);
+    expect(upstream.received).toEqual([]);
+    expect((await send('/', reference.frame)).status).toBe(200);
+    expect(upstream.received.map(({ url }) => url)).toEqual(['/base/']);
   });
 });
 
