@@ -77,7 +77,9 @@ describe('the same bytes', () => {
       }
     }
     const rows = (first as string[]).map((line) => JSON.parse(line));
-    expect(rows.filter(({ error }) => error === undefined).map(({ path }) => path)).toEqual(['sound.jpg', 'odd.jpg']);
+    const judged = rows.filter(({ error }) => error === undefined).map(({ path }) => path);
+    // Bits that were changed into other valid codes are no loss that any decoder can see: such an image is judged.
+    expect(judged).toEqual(['bits.jpg', 'sound.jpg', 'odd.jpg']);
     for (const { error } of rows) {
       // In our own words: none of a decoder, and no address in memory.
       if (error) expect(error.message).not.toMatch(/vips|libpng|libspng|0x[0-9a-f]{6}|Input buffer/i);
