@@ -180,6 +180,18 @@ describe('stopline score', () => {
     expect(stderr).not.toMatch(/EPIPE|Error/);
   });
 
+  it('says of a finished run that there is nothing to resume, and leaves it as it is', async () => {
+    const args = ['score', incoming, '--profile', profile, '--out', at('finished.jsonl')];
+    expect((await stopline(args)).code).toBe(0);
+    const before = readFileSync(at('finished.jsonl'));
+    const again = await stopline([...args, '--resume']);
+    expect(again).toMatchObject({ code: 0, stderr: '' });
+    expect(again.stdout).toMatch(/finished\.jsonl is finished already, so there is nothing to resume/);
+    expect(readFileSync(at('finished.jsonl'))).toEqual(before);
+    const json = await stopline([...args, '--resume', '--json']);
+    expect(JSON.parse(json.stdout)).toEqual({ file: at('finished.jsonl'), finished: true });
+  });
+
   it('goes on where it was interrupted, and then says nothing of it in the file', async () => {
     const many = at('many');
     mkdirSync(many);

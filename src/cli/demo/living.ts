@@ -4,7 +4,7 @@ import type { Severity } from '../../image/corruptions/corruptions.ts';
 import type { WorkerLine } from '../../run/workers/line.ts';
 import { serve } from '../../server/serve.ts';
 import type { Config } from '../../settings.ts';
-import { interruptible } from '../interrupt.ts';
+import { Interruption, interruptible } from '../interrupt.ts';
 import { print, table } from '../terminal.ts';
 import type { Condition, RenderTask } from './render.entry.ts';
 
@@ -59,6 +59,9 @@ export async function showLiving(
         }
       };
       await Promise.all(cameras.map(send));
+    }).catch((error) => {
+      // Ctrl-C is how this ends, and no failure.
+      if (!(error instanceof Interruption)) throw error;
     });
   } finally {
     await service.close();
