@@ -1,6 +1,6 @@
 import { findQuantile } from '../profile/maths/ranks.ts';
-import { html, type Markup, type Piece } from './html.ts';
-import { decimal, unitText } from './words.ts';
+import { html, type Markup } from './html.ts';
+import { breakable, decimal, unitText } from './words.ts';
 
 /** One reference distribution to draw. */
 export interface Distribution {
@@ -62,11 +62,6 @@ ${drawing(distribution, quantiles)}
 <dl>${numbers}</dl>
 <p>${meaning}</p></article>
 `;
-}
-
-/** A long camelCase name may break before a capital. */
-function breakable(name: string): Piece {
-  return name.split(/(?=[A-Z])/).map((part, i) => (i === 0 ? part : html`<wbr>${part}`));
 }
 
 function round(value: number): number {

@@ -3,7 +3,7 @@ import { statistics } from '../image/statistics/statistics.ts';
 import { type Profile, profileVersion } from '../profile/description.ts';
 import { distributionCard } from './distributions.ts';
 import { html, type Markup } from './html.ts';
-import { count, decimal, percent, unitText } from './words.ts';
+import { breakable, count, decimal, percent, unitText } from './words.ts';
 
 /** Longer lists end in "and N more". */
 const maxRows = 24;
@@ -46,7 +46,7 @@ export function distributionsSection(profile: Profile): Markup {
   });
   const groups = [...new Set(drawn.map(({ group }) => group))].map((group) => {
     const cards = drawn.filter((entry) => entry.group === group).map(({ card }) => card);
-    return html`<h3>${group} <small>${cards.length}</small></h3><div class="distributions">${cards}</div>`;
+    return html`<details><summary><h3>${group}</h3> <small>${count(cards.length, 'statistic')}</small></summary><div class="distributions">${cards}</div></details>`;
   });
   const known = new Set([...profile.statistics.map(({ name }) => name), ...Object.keys(profile.constants)]);
   const left = statistics.filter(({ name }) => !known.has(name)).map(({ name }) => name);
@@ -54,7 +54,7 @@ export function distributionsSection(profile: Profile): Markup {
     left.length > 0 &&
     html`<p class="soft">Not scored here, because they are only shown or do not apply to every reference image: ${left.join(', ')}.</p>`;
   return html`<section id="distributions"><h2>What is normal</h2>
-<p>How the ${count(profile.statistics.length, 'scored statistic')} lie over the ${count(images, 'reference image')}. The solid line is the median (p50), the dotted ones are the 1st and the 99th percentile. Heavy-tailed ones are drawn over a logarithm, as they are scored; the numbers are always the plain ones.</p>
+<p>How the ${count(profile.statistics.length, 'scored statistic')} lie over the ${count(images, 'reference image')}. The solid line is the median (p50), the dotted ones are the 1st and the 99th percentile. Heavy-tailed ones are drawn over a logarithm, as they are scored; the numbers are always the plain ones. Each group unfolds.</p>
 ${missing}${groups}</section>`;
 }
 
@@ -73,7 +73,7 @@ export function referenceSection(profile: Profile): Markup {
   );
   const rows = Object.entries(constants).map(([name, value]) => {
     const { unit, digits } = findRow(name);
-    return html`<tr><th scope="row">${name}</th><td><data value="${value}">${decimal(value, digits)}</data> ${unitText(unit)}</td></tr>`;
+    return html`<tr><th scope="row">${breakable(name)}</th><td><data value="${value}">${decimal(value, digits)}</data> ${unitText(unit)}</td></tr>`;
   });
   const fixed =
     rows.length === 0
@@ -91,7 +91,7 @@ function countTable(caption: string, entries: readonly (readonly [string, number
   const sorted = [...entries].sort((a, b) => b[1] - a[1]);
   const rows = sorted.slice(0, maxRows).map(([name, n]) => {
     const bar = html`<td class="bar"><i style="width:${((100 * n) / total).toFixed(1)}%"></i></td>`;
-    return html`<tr><th scope="row">${name}</th><td>${decimal(n)}</td>${bar}</tr>`;
+    return html`<tr><th scope="row">${breakable(name)}</th><td>${decimal(n)}</td>${bar}</tr>`;
   });
   const rest = sorted.slice(maxRows);
   const more =

@@ -18,7 +18,7 @@ import { flipsText, harmSection } from './heatmap.ts';
 import { html, type Markup } from './html.ts';
 import { page } from './page.ts';
 import { powerSection } from './power.ts';
-import { count, decimal, percent, unitText } from './words.ts';
+import { breakable, count, decimal, percent, unitText } from './words.ts';
 
 /** One change of the state of a source while the images were replayed in their order. */
 export interface ReplayedTransition {
@@ -70,7 +70,7 @@ ${whySection(population)}
 ${profile.harm && harmSection(profile.harm, population.harm())}
 ${worstSection(worst, pictures)}
 ${driftSection(transitions)}
-${powerSection({ ...profile, harm: undefined })}</main>
+<details class="whole"><summary>What the Profile can see</summary>${powerSection({ ...profile, harm: undefined })}</details></main>
 <footer>Made by <code>stopline report</code> with the Profile <code>${profile.sha256.slice(0, 16)}</code>. Intervals are for images that are independent of each other; neighbouring frames make them too narrow.</footer>`,
   );
 }
@@ -121,18 +121,29 @@ function whereSection(population: Population): Markup {
   const folders = population
     .folders()
     .sort((a, b) => stopped(b.counts) / b.counts.images - stopped(a.counts) / a.counts.images);
-  const rows = folders.slice(0, maxRows).map(({ folder, counts }) => {
-    const part = (n: number) => `width:${((100 * n) / counts.images).toFixed(1)}%`;
-    return html`<tr><th scope="row">${folder}</th><td>${decimal(counts.images)}</td><td>${percent(stopped(counts) / counts.images)}</td><td class="bar stacked"><i class="block" style="${part(counts.block + counts.failed)}"></i><i class="warn" style="${part(counts.warn)}"></i></td></tr>`;
-  });
-  const more =
-    folders.length > maxRows &&
-    html`<p class="soft">and ${count(folders.length - maxRows, 'folder')} more with fewer.</p>`;
+  const troubled = folders.filter(({ counts }) => stopped(counts) > 0);
+  const calm = folders.filter(({ counts }) => stopped(counts) === 0);
   return html`<section id="where"><h2>Where</h2>
 <p>The images in the order in which they were judged, ${count(span, 'image')} a bar: the share that was warned about (light) and blocked (dark). The line is the mean p-value, which is 0.5 (halfway) for images like the reference.</p>
 <svg class="timeline" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="Share of images stopped, in order"><path class="warn" d="${bars(stopped)}"/><path class="block" d="${bars(({ block, failed }) => block + failed)}"/><line x1="0" x2="1000" y1="50" y2="50"/><path class="mean" d="${line}"/></svg>
 <p class="legend"><span>first image</span><span class="right">last image</span></p>
-<table class="counts folders"><caption>by folder</caption><thead><tr><th scope="col">folder</th><th scope="col">images</th><th scope="col">stopped</th><th scope="col"><span class="unseen">shares</span></th></tr></thead><tbody>${rows}</tbody></table>${more}</section>`;
+${folderTable('by folder', troubled)}
+${calm.length > 0 && html`<details><summary>${count(calm.length, 'folder')} in which every image passed</summary>${folderTable('every image passed', calm)}</details>`}</section>`;
+}
+
+function folderTable(caption: string, folders: ReturnType<Population['folders']>): Markup | false {
+  const rows = folders.slice(0, maxRows).map(({ folder, counts }) => {
+    const part = (n: number) => `width:${((100 * n) / counts.images).toFixed(1)}%`;
+    const stopped = counts.warn + counts.block + counts.failed;
+    return html`<tr><th scope="row">${breakable(folder)}</th><td>${decimal(counts.images)}</td><td>${percent(stopped / counts.images)}</td><td class="bar stacked"><i class="block" style="${part(counts.block + counts.failed)}"></i><i class="warn" style="${part(counts.warn)}"></i></td></tr>`;
+  });
+  const more =
+    folders.length > maxRows &&
+    html`<p class="soft">and ${count(folders.length - maxRows, 'folder')} more with fewer.</p>`;
+  return (
+    rows.length > 0 &&
+    html`<table class="counts folders"><caption>${caption}</caption><thead><tr><th scope="col">folder</th><th scope="col">images</th><th scope="col">stopped</th><th scope="col"><span class="unseen">shares</span></th></tr></thead><tbody>${rows}</tbody></table>${more}`
+  );
 }
 
 /** Statistics whose distribution lies elsewhere, drawn over that of the reference. */
@@ -152,7 +163,7 @@ function movedSection(
       direction === 'spread'
         ? 'spread otherwise than'
         : ((direction === 'high' ? row?.high : row?.low) ?? 'other than');
-    return html`<article class="distribution"><h4>${name}<small>${words} the reference</small></h4>
+    return html`<article class="distribution"><h4>${breakable(name)}<small>${words} the reference</small></h4>
 ${overlay(name, sorted, population.readValues(name), profile.statistics[position].logFloor)}
 <dl><div><dt>reference</dt><dd>${decimal(reference.p50, digits)}</dd></div><div><dt>here</dt><dd><b>${decimal(current.p50, digits)}</b> ${unitText(row?.unit ?? '')}</dd></div><div><dt>size</dt><dd>${decimal(size, 1)} sd</dd></div></dl>
 <p>Medians. Kolmogorov-Smirnov distance ${decimal(distance, 2)}, adjusted p ${adjusted < 1e-12 ? 'below 1e-12' : Number(adjusted.toPrecision(2))}.</p></article>
@@ -221,7 +232,7 @@ function worstSection(worst: readonly RememberedImage[], pictures: ReadonlyMap<s
     const shown = picture
       ? html`<img src="${picture.source}" alt="${path}" width="${picture.width}" height="${picture.height}">`
       : html`<div class="blank">no picture: the file is not there</div>`;
-    return html`<figure>${shown}<figcaption><b><span class="verdict ${verdict}">${verdict}</span> ${path}</b><em>p ${Number(pValue.toPrecision(2))}${cause && `, likely ${cause}`}</em><ol>${reasons.map((text) => html`<li>${text}</li>`)}</ol>${nearest && html`<em>most alike: ${nearest.join(', ')}</em>`}</figcaption></figure>
+    return html`<figure>${shown}<figcaption><b><span class="verdict ${verdict}">${verdict}</span> ${breakable(path)}</b><em>p ${Number(pValue.toPrecision(2))}${cause && `, likely ${cause}`}</em><ol>${reasons.map((text) => html`<li>${text}</li>`)}</ol>${nearest && html`<em>most alike: ${nearest.join(', ')}</em>`}</figcaption></figure>
 `;
   });
   const text =
@@ -234,7 +245,7 @@ function driftSection(transitions: readonly ReplayedTransition[]): Markup {
     .slice(0, maxRows)
     .map(
       ({ source, image, from, to, text }) =>
-        html`<tr><th scope="row">${source}</th><td>${decimal(image)}</td><td class="text">${from} \u2192 <b class="${to === 'drifted' || to === 'frozen' ? 'alarm' : ''}">${to}</b></td><td class="text">${text}</td></tr>`,
+        html`<tr><th scope="row">${breakable(source)}</th><td>${decimal(image)}</td><td class="text">${from} \u2192 <b class="${to === 'drifted' || to === 'frozen' ? 'alarm' : ''}">${to}</b></td><td class="text">${text}</td></tr>`,
     );
   const more =
     transitions.length > maxRows &&

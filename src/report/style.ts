@@ -90,7 +90,7 @@ figcaption b span{color:var(--soft);font-weight:400}
 .columns>*{break-inside:avoid}
 .counts{width:100%;border-collapse:collapse;font-size:.875rem;margin-bottom:24px}
 .counts caption{text-align:left;font-weight:600;padding-bottom:4px}
-.counts th{font-weight:400;text-align:left;padding:3px 12px 3px 0;overflow-wrap:anywhere;vertical-align:top}
+.counts th{font-weight:400;text-align:left;padding:3px 12px 3px 0;overflow-wrap:break-word;vertical-align:top}
 .counts td{text-align:right;padding:3px 0;white-space:nowrap;vertical-align:top}
 .counts tr{border-top:1px solid var(--line)}
 .counts .bar{width:30%;padding-left:12px;vertical-align:middle}
@@ -127,7 +127,12 @@ ${shades}
 .verdict{font-size:.75rem;font-weight:650;text-transform:uppercase;letter-spacing:.03em}
 .verdict.block{color:var(--bad)!important}
 .timeline,.stacked i{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+details{margin-top:12px}
+summary{cursor:pointer;color:var(--seen);padding:6px 0}
+summary h3{display:inline;margin:0}
+.whole{margin-top:64px}
+.whole section{padding-top:16px}
 @media (max-width:820px){.heats{columns:1}}
-@media (max-width:560px){body>*{padding-inline:16px}h1{font-size:1.9rem}.lead{font-size:1.0625rem}header{padding-top:32px}section{padding-top:48px}.pictures{grid-template-columns:repeat(2,1fr);gap:16px 10px}.figures{grid-template-columns:1fr 1fr}.figures div{padding:12px 14px}.figures dd{font-size:1.4rem}.figures div:last-child:nth-child(odd){grid-column:1/-1}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:8px}.distributions{grid-template-columns:1fr}.heat th:first-child{width:36%}.heat{font-size:.8125rem}.heat data{padding-right:4px}}
-@media print{body{font-size:10pt}body>*{padding-inline:0}.figures{grid-template-columns:repeat(5,1fr)}.figures div{padding:8px 10px}.figures dd{font-size:1.3rem}.figures .remark{font-size:.7rem}.heats{columns:2;column-gap:24px}.heat{font-size:8pt;padding-bottom:12px}.heat data{padding-right:4px}.distribution{padding:8px 10px}nav{display:none}section{padding-top:28px}header{padding-top:0}.distributions{grid-template-columns:repeat(4,1fr);gap:8px}.distribution p{font-size:.7rem}.pictures{grid-template-columns:repeat(6,1fr);gap:10px 8px}figcaption,figcaption b{font-size:.7rem}}
+@media (max-width:560px){body>*{padding-inline:16px}h1{font-size:1.9rem}.lead{font-size:1.0625rem}header{padding-top:32px}section{padding-top:48px}.pictures{grid-template-columns:repeat(2,1fr);gap:16px 10px}.figures{grid-template-columns:1fr 1fr}.figures div{padding:12px 14px}.figures dd{font-size:1.4rem}.figures div:last-child:nth-child(odd){grid-column:1/-1}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:8px}.distributions{grid-template-columns:1fr}.heat th:first-child{width:36%}.heat{font-size:.8125rem}.heat data{padding-right:4px}.counts .bar{width:18%}.drift thead{display:none}.drift tr{display:block;padding:6px 0}.drift th,.drift td{display:inline;padding:0 8px 0 0}.drift td.text:last-child{display:block}}
+@media print{@page{margin:16mm 14mm}body{font-size:10pt}body>*{padding-inline:0}.figures{grid-template-columns:repeat(auto-fit,minmax(34mm,1fr))}.figures div{padding:8px 10px}.figures dd{font-size:1.3rem}.figures .remark{font-size:.7rem}.heats{columns:2;column-gap:24px}.heat{font-size:8pt;padding-bottom:12px}.heat data{padding-right:4px}.distribution{padding:8px 10px}nav{display:none}section{padding-top:28px}header{padding-top:0}.distributions{grid-template-columns:repeat(3,1fr);gap:8px}.distribution p{font-size:.7rem}.pictures{grid-template-columns:repeat(5,1fr);gap:10px 8px}.worst{grid-template-columns:repeat(3,1fr)}.columns{columns:2;column-gap:24px}figcaption,figcaption b{font-size:.7rem}}
 `;

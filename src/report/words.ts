@@ -1,3 +1,5 @@
+import { html, type Piece } from './html.ts';
+
 /** A no-break space, so that a number and its unit stay on one line. */
 const space = '\u00a0';
 
@@ -17,6 +19,11 @@ export function decimal(value: number, digits = 0): string {
   const fixed = Math.abs(value) >= 1e9 ? value.toExponential(2) : value.toFixed(digits);
   const shown = Number(fixed) === 0 ? fixed.replace('-', '') : fixed.replace('-', '\u2212');
   return digits === 0 && Math.abs(value) < 1e9 ? shown.replace(/\B(?=(\d{3})+$)/g, '\u202f') : shown;
+}
+
+/** A path or a long name that may break after its separators and before a capital, and nowhere else. */
+export function breakable(text: string): Piece[] {
+  return text.split(/(?<=[/\\_.-])|(?=[A-Z])/).map((part, i) => (i === 0 ? part : html`<wbr>${part}`));
 }
 
 /** `1 image`, `2 images`. */

@@ -23,6 +23,7 @@ import { registerDashboard } from './routes/dashboard.ts';
 import { registerHealth, type ServerState } from './routes/health.ts';
 import { registerHistory } from './routes/history.ts';
 import { registerInspect } from './routes/inspect.ts';
+import { registerJournal } from './routes/journal.ts';
 import { registerMetadata } from './routes/metadata.ts';
 import { registerMetrics } from './routes/metrics.ts';
 import { registerReference } from './routes/profile.ts';
@@ -227,7 +228,7 @@ const uiConfig = {
 
 async function registerRoutes(app: FastifyInstance, parts: AppParts): Promise<void> {
   const { config, judge, state, budget, metrics } = parts;
-  const { store } = await registerWatch(app, { config, judge, registry: metrics.registry });
+  const { store, events } = await registerWatch(app, { config, judge, registry: metrics.registry });
   registerInspect(app, { config, judge, state, budget });
   registerHistory(app, store);
   await app.register(async (scope) => {
@@ -237,6 +238,7 @@ async function registerRoutes(app: FastifyInstance, parts: AppParts): Promise<vo
   });
   registerMetadata(app, judge, version);
   registerReload(app, config, app.reloader);
+  registerJournal(app, { store, judge, events, reloader: app.reloader });
   if (config.quarantine !== undefined) {
     const quarantine = await openQuarantine(config, judge, app.log);
     registerQuarantine(app, { quarantine, judge, registry: metrics.registry });

@@ -38,11 +38,17 @@ export class Reloader {
   #running: Promise<unknown> = Promise.resolve();
   #waiting: Promise<{ profile: Profile; changed: boolean }> | undefined;
   #isClosed = false;
+  #onFailure: ((error: StoplineError) => void) | undefined;
 
   constructor(config: Config, judge: Judge, log: FastifyBaseLogger) {
     this.#config = config;
     this.#judge = judge;
     this.#log = log;
+  }
+
+  /** Tells one listener why a Profile was not reloaded. */
+  onFailure(listener: (error: StoplineError) => void): void {
+    this.#onFailure = listener;
   }
 
   /**
@@ -55,6 +61,7 @@ export class Reloader {
     const waiting = this.#running.then(() => this.#load());
     this.#waiting = waiting;
     this.#running = waiting.catch((error) => {
+      this.#onFailure?.(asStoplineError(error));
       this.#log.error(
         { code: asStoplineError(error).code, err: error },
         'profile not reloaded: the one in force stays',

@@ -57,7 +57,7 @@ describe('the report of a run', () => {
     );
     expect(text).toContain(`${block + failed}; 95 % interval ${shown(low)} to ${shown(high)}`);
     expect(page).toMatch(/<th scope="row">day2<\/th><td>21<\/td><td>100\u00a0%/);
-    expect(page).toMatch(/<h4>codedBytesPerPixel<small>more compressed than the reference/);
+    expect(page.replaceAll('<wbr>', '')).toMatch(/<h4>codedBytesPerPixel<small>more compressed than the reference/);
     expect(text).toContain('STOPLINE_ERR_IMAGE_CORRUPT, such as day2/x.jpg');
     expect(text).toMatch(/day2\s+12\s+ok \u2192\s+drifted\s+images are stranger/);
     expect(page.match(/<img src="data:image\/webp;base64,/g)?.length).toBeGreaterThan(8);
@@ -100,6 +100,36 @@ describe('the report of a run', () => {
     expect(page).toContain('title="fog, severity 3: 35\u00a0% of answers flipped"');
     expect(page).toMatch(/<data class="flip s10" value="0\.95">95</);
     expect(page).not.toContain('<img src=x');
+  });
+
+  it('breaks paths at their separators, folds folders in which every image passed, and fits a phone and paper', async () => {
+    const population = new Population(profile);
+    const long = 'drives/2026-01-01_front-left_camera_of_the_test_vehicle/segment';
+    for (const [i, verdict] of clean.entries()) {
+      population.add({ path: `${long}/calm/${i}.jpg`, ...verdict, verdict: 'pass' });
+    }
+    for (const [i, verdict] of compressed.entries()) {
+      population.add({ path: `${long}/worse/${i}.jpg`, ...verdict, verdict: 'block' });
+    }
+    const page = await renderRunReport(profile, { population, transitions: [] }, async () => picture);
+    expect(page).toContain('drives/<wbr>2026-<wbr>01-<wbr>01_<wbr>front-<wbr>left_');
+    const [folded] = /<details><summary>1\u00a0folder in which every image passed.*?<\/details>/s.exec(page) ?? [''];
+    expect(folded.replaceAll('<wbr>', '')).toContain(`${long}/calm`);
+    expect(folded).not.toContain('worse');
+    if (!browserPath) return console.warn('not opened: no chromium on this machine');
+    writeFileSync(at('long.html'), page);
+    const browser = await openBrowser();
+    const phone = await browser.newPage({ viewport: { width: 390, height: 844 } });
+    await phone.goto(`file://${at('long.html')}`);
+    expect(await phone.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
+    // A cell with a path is as wide as its longest part, never a letter.
+    const width = "document.querySelector('.folders tbody th').clientWidth";
+    expect(await phone.evaluate<number>(width)).toBeGreaterThan(90);
+    await phone.emulateMedia({ media: 'print' });
+    const columns = `getComputedStyle(document.querySelector('.pictures.worst')).gridTemplateColumns.split(' ').length`;
+    expect(await phone.evaluate(columns)).toBe(3);
+    expect(page).toContain('@page{margin:16mm 14mm}');
+    await browser.close();
   });
 
   it('of 10,000 images is far below 5 MB, and opens at once', async () => {

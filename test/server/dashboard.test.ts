@@ -24,6 +24,8 @@ const pages = {
   camera: '#/camera/rear',
   quarantine: '#/quarantine',
   held: '#/quarantine/',
+  events: '#/events',
+  service: '#/service',
   profile: '#/profile',
   try: '#/try',
 };
@@ -55,7 +57,7 @@ beforeAll(async () => {
   await saveProfile(withHostileNames(profile), at('camera.stopline'));
   fresh = await Promise.all(Array.from({ length: 30 }, (_, i) => encodeFrame(renderFrame(1000 + i, size))));
   foggy = await Promise.all(
-    Array.from({ length: 12 }, async (_, i) => encodeFrame(await corrupt(renderFrame(2000 + i, size), 'fog', 4, i))),
+    Array.from({ length: 14 }, async (_, i) => encodeFrame(await corrupt(renderFrame(2000 + i, size), 'fog', 4, i))),
   );
   service = await start({ quarantine: at(`kept ${hostile}`) });
   browser = await openBrowser();
@@ -92,7 +94,7 @@ async function countListed(isAccepted: boolean): Promise<number> {
 async function open(hash: string, options: { width?: number; colorScheme?: 'light' | 'dark' } = {}) {
   const { width = 1280, colorScheme = 'light' } = options;
   const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme, reducedMotion: 'reduce' });
-  page.setDefaultTimeout(100_000);
+  page.setDefaultTimeout(20_000);
   const faults = watchPage(page, service.url);
   await page.goto(`${service.url}/${hash}`);
   await page.locator('.page h1').waitFor();
@@ -137,7 +139,9 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     const { page, faults } = await open('#/');
     const rows = page.locator('.cameras tbody tr');
     await expect.poll(() => rows.count()).toBe(2);
-    expect(await rows.first().innerText()).toMatch(/rear\s+no\s+10 of the last 10 images were blocked/);
+    await expect
+      .poll(() => rows.first().innerText())
+      .toMatch(/rear\s+no\s+1[34] of the last \d+ images blocked, likely fog/);
     await expect.poll(() => page.locator('.page h1').innerText()).toBe('Do not trust the classifier on rear');
     expect(await page.title()).toBe('Do not trust rear \u00b7 Stopline');
     expect(await page.locator('link[rel=icon]').getAttribute('href')).toBe('/dashboard/icon-bad.svg');
@@ -146,7 +150,9 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     expect(await post('garage', fresh[0])).toBe(200);
     await expect.poll(() => rows.count()).toBe(3);
     for (let i = 0; i < 12; i++) await post('garage', fresh[0]);
-    await expect.poll(() => page.locator('tr', { hasText: 'garage' }).innerText()).toMatch(/no\s*frozen/);
+    await expect
+      .poll(() => page.locator('tr', { hasText: 'garage' }).innerText())
+      .toMatch(/no\s+The same picture came 1\d times in a row/);
     expect(faults).toEqual([]);
     await page.close();
   });
@@ -155,7 +161,7 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     const { page, faults } = await open('#/');
     await page.getByRole('link', { name: 'rear' }).click();
     await page.locator('.multiples article').nth(8).waitFor();
-    await expect.poll(() => page.locator('.now').innerText()).toMatch(/1\d of the last \d\d images were blocked/);
+    await expect.poll(() => page.locator('.now').innerText()).toMatch(/1\d of the last \d\d images blocked/);
     expect(await page.title()).toMatch(/^rear: no/);
     expect(await page.locator('.multiples').innerText()).toMatch(/\w+er than the reference|\w+ than the reference/);
     await expect
@@ -173,9 +179,9 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await expect.poll(() => page.locator('.evidence').innerText()).toContain('false alarm');
     await expect.poll(() => page.locator('.chart canvas').count()).toBe(11);
     const counted = page.locator('.counts');
-    expect(await counted.innerText()).toMatch(/Last 32\u00a0images/);
+    expect(await counted.innerText()).toMatch(/Last 34\u00a0images/);
     for (const bytes of foggy.slice(0, 3)) await post('rear', bytes);
-    await expect.poll(() => counted.innerText()).toMatch(/Last 35\u00a0images/);
+    await expect.poll(() => counted.innerText()).toMatch(/Last 37\u00a0images/);
     expect(faults).toEqual([]);
     await page.close();
   });
@@ -299,6 +305,31 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await page.close();
   });
 
+  it('tells what happened, finds it, and says whether the service is well', async () => {
+    const { page, faults } = await open('#/events');
+    const entries = page.locator('.events li:not(.day)');
+    await page.locator('.events li', { hasText: 'images blocked, likely fog' }).first().waitFor();
+    expect((await fetch(`${service.url}/inspect`, { method: 'POST', body: 'no image' })).status).toBe(415);
+    await page.reload();
+    await page.locator('.events li', { hasText: 'POST /inspect was refused: STOPLINE_ERR_' }).first().waitFor();
+    await page.getByRole('button', { name: 'refusals' }).click();
+    await expect.poll(() => entries.count()).toBeLessThan(5);
+    await page.getByRole('button', { name: 'all', exact: true }).click();
+    await page.getByLabel('Find a camera or a word').fill('likely fog');
+    await expect.poll(() => entries.count()).toBe(1);
+    expect(await entries.first().innerText()).toContain('rear');
+
+    await page.goto(`${service.url}/#/service`);
+    await page.locator('h1', { hasText: 'The service takes images' }).waitFor();
+    expect(await page.locator('.figures').innerText()).toMatch(/Images judged\s+\d+/);
+    expect(await page.locator('.facts').innerText()).toMatch(/workers\s+1/);
+    expect(faults).toEqual([]);
+    // The document itself is plain text, for which the browser looks for an icon.
+    await page.getByRole('link', { name: 'Running it' }).click();
+    await page.getByText('## The dashboard').first().waitFor();
+    await page.close();
+  });
+
   it('never says trust where it does not know: contact is lost, and found again', async () => {
     const { page } = await open('#/');
     const headline = page.locator('.page h1');
@@ -334,7 +365,8 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await page.locator('.cameras').waitFor();
     const focused = () => page.evaluate<string>('document.activeElement.textContent.trim()');
     const order: string[] = [];
-    const bar = ['Skip to the content', 'Stopline', 'Cameras', 'Quarantine', 'Profile', 'Try it', 'local time'];
+    const pageNames = ['Cameras', 'Quarantine', 'Events', 'Profile', 'Try it', 'Service'];
+    const bar = ['Skip to the content', 'Stopline', ...pageNames, 'local time'];
     for (const _ of [...bar, 'the first camera']) {
       await page.keyboard.press('Tab');
       order.push(await focused());

@@ -1,71 +1,45 @@
 // @ts-check
-import { capital, clock, count, duration } from './words.js';
+import { clock, count } from './words.js';
 
-/** @import { Answer, Camera, Readiness, Tone } from './types.js' */
-
-/** Older images say nothing about now; as long as the service waits before it calls a source stale. */
-export const oldAfterMs = 300_000;
-/** The latest images that are counted, and of fewer images that came so far how many tell something. */
-const windows = [25, 10];
-const fewest = 5;
+/** @import { Answer, Camera, Readiness, Tone, Trust } from './types.js' */
 
 /** Trouble first. @type {readonly Tone[]} */
 export const toneOrder = ['bad', 'watch', 'unknown', 'quiet', 'good'];
 
-/** @type {Record<string, Answer>} */
+/** How an answer of the service is said and drawn. @type {Record<Trust, Omit<Answer, 'text'>>} */
 const answers = {
-  ok: { answer: 'yes', tone: 'good', text: 'images are like the reference' },
-  recovered: { answer: 'yes, again', tone: 'good', text: 'images are like the reference again' },
-  learning: { answer: 'not known yet', tone: 'quiet', text: 'too few images to say' },
-  suspect: { answer: 'look', tone: 'watch', text: 'first signs of a change' },
-  drifted: { answer: 'no', tone: 'bad', text: 'images are not like the reference' },
-  frozen: { answer: 'no', tone: 'bad', text: 'the same picture comes again and again' },
-  stale: { answer: 'not known', tone: 'unknown', text: 'no images come' },
+  yes: { answer: 'yes', tone: 'good' },
+  doubtful: { answer: 'look', tone: 'watch' },
+  no: { answer: 'no', tone: 'bad' },
+  unknown: { answer: 'not known yet', tone: 'quiet' },
+  old: { answer: 'not known', tone: 'unknown' },
 };
 
-/** @param {string} [state] @returns {Answer} */
-export function answerState(state) {
-  return (state !== undefined && answers[state]) || { answer: 'not known', tone: 'quiet', text: 'not watched' };
+/** @type {Record<string, Tone>} */
+const stateTones = {
+  ok: 'good',
+  recovered: 'good',
+  learning: 'quiet',
+  suspect: 'watch',
+  drifted: 'bad',
+  frozen: 'bad',
+  stale: 'unknown',
+};
+
+/** The colour of a state by its name. @param {string} [state] @returns {Tone} */
+export function toneState(state) {
+  return (state !== undefined && stateTones[state]) || 'quiet';
 }
 
 /**
- * The longest stretch of the latest images of which at least half were blocked, if there is one.
- * @param {Pick<Camera, 'verdicts'>} camera
- */
-export function findBlocked({ verdicts }) {
-  for (const length of windows) {
-    const latest = verdicts.slice(-length);
-    const blocked = latest.filter((verdict) => verdict === 'block').length;
-    if (latest.length >= fewest && blocked >= latest.length / 2) return { blocked, images: latest.length };
-  }
-  return undefined;
-}
-
-/**
- * Can the classifier be trusted on this camera right now? Only what is known to be good is called good: old images, too few
- * images, and images of which most are blocked are answers of their own.
- * @param {Camera} camera
- * @param {number} now by the clock of the service
+ * Can the classifier be trusted on this camera right now? The service answers; this says how it is said. An answer that this page
+ * does not know is no yes.
+ * @param {{ trust?: Trust, text?: string }} camera
  * @returns {Answer}
  */
-export function answerCamera(camera, now) {
-  const told = answerState(camera.state);
-  if (told.tone === 'bad') return told;
-  const stretch = findBlocked(camera);
-  const age = camera.lastAt ? now - camera.lastAt : 0;
-  if (age > oldAfterMs || camera.state === 'stale') return answerOld(age, stretch !== undefined);
-  if (stretch) {
-    const { blocked, images } = stretch;
-    const text = `${blocked} of the last ${images} images were blocked`;
-    return images < 10 ? { answer: 'look', tone: 'watch', text } : { answer: 'no', tone: 'bad', text };
-  }
-  return told;
-}
-
-/** @param {number} age @param {boolean} wasBlocked @returns {Answer} */
-function answerOld(age, wasBlocked) {
-  const text = `no image for ${duration(age)}${wasBlocked ? '; most before were blocked' : ''}`;
-  return { answer: 'not known', tone: 'unknown', text };
+export function answerCamera({ trust, text }) {
+  const told = trust === undefined ? undefined : answers[trust];
+  return { ...(told ?? { answer: 'not known', tone: 'quiet' }), text: text ?? 'Nothing is known of it yet.' };
 }
 
 /** @typedef {'connecting' | 'live' | 'polling' | 'lost'} Contact */
@@ -106,17 +80,18 @@ export function tellHeadline({ contact, heardAt, readiness, failure, cameras }) 
   if (bad.length > 0) return tellBad(bad, cameras.length, others(-1));
   if (watch.length > 0) {
     const text = watch.length === 1 ? `Look at ${watch[0].source}` : `${count(watch.length, 'camera')} to look at`;
-    const why = watch.length === 1 ? `${capital(watch[0].text)}. ` : '';
+    const why = watch.length === 1 ? `${watch[0].text} ` : '';
     return { text, detail: `${why}${others(1)}`, tone: 'watch', title: text };
   }
   if (unknown.length > 0) {
     const who = unknown.length === 1 ? unknown[0].source : `${unknown.length} of ${count(cameras.length, 'camera')}`;
     const text = `Not known on ${who}: no new images`;
-    const why = unknown.length === 1 ? `${capital(unknown[0].text)}. ` : '';
+    const why = unknown.length === 1 ? `${unknown[0].text} ` : '';
     return { text, detail: `${why}${others(2)}`, tone: 'unknown', title: `No new images: ${who}` };
   }
   if (good.length === 0) {
-    const detail = 'Too few images yet to say whether they are like the reference.';
+    const detail =
+      cameras.length === 1 ? cameras[0].text : 'Too few images yet to say whether they are like the reference.';
     return { text: 'Still learning', detail, tone: 'quiet', title: 'Still learning' };
   }
   if (quiet.length > 0) {
@@ -155,9 +130,7 @@ function tellBad(bad, all, rest) {
   const [first] = bad;
   const isOne = bad.length === 1;
   const who = isOne ? first.source : `${count(bad.length, 'camera')} of ${all}`;
-  const since = first.since && answerState(first.state).tone === 'bad' ? ` since ${clock(first.since)}` : '';
-  const cause = first.cause ? `, likely ${first.cause}` : '';
-  const why = isOne ? `${capital(first.text)}${since}${cause}. ` : '';
+  const why = isOne ? `${first.text} ` : '';
   const title = isOne ? `Do not trust ${first.source}` : `Do not trust ${bad.length} of ${all}`;
   return { text: `Do not trust the classifier on ${who}`, detail: `${why}${rest}`, tone: 'bad', title };
 }

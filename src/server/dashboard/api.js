@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * @import { Explanation, DriftList, DriftReport, History, ProfileAnswer, QuarantineList, QuarantinedImage, RecentImages,
- *   RecentSource, Reference, Statistic } from './types.js'
+ * @import { Explanation, DriftList, DriftReport, History, JournalAnswer, Metadata, ProfileAnswer, QuarantineList, QuarantinedImage, RecentImages,
+ *   RecentSource, Reference, Statistic, Unjudged } from './types.js'
  */
 
 /** The service refused, and says why. */
@@ -78,6 +78,28 @@ export async function readStatistics() {
 /** @param {string} [after] @returns {Promise<DriftList>} */
 export function readDriftList(after) {
   return fetchJson(`/drift?limit=1000${after === undefined ? '' : `&after=${encodeURIComponent(after)}`}`);
+}
+
+/** @returns {Promise<JournalAnswer>} */
+export function readJournal() {
+  return fetchJson('/journal?limit=500');
+}
+
+/** @returns {Promise<Metadata>} */
+export function readMetadata() {
+  return fetchJson('/v2');
+}
+
+/** What a gate let through without a look; undefined where there is none. @returns {Promise<Unjudged | undefined>} */
+export function readUnjudged() {
+  return fetchJson('/unjudged');
+}
+
+/** All metrics, in the Prometheus text format. */
+export async function readMetrics() {
+  const response = await fetch('/metrics');
+  if (!response.ok) throw new RefusedError(`${response.status} ${response.statusText}`, response.status);
+  return response.text();
 }
 
 /** @param {string} source @returns {Promise<DriftReport | undefined>} */

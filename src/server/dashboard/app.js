@@ -8,6 +8,8 @@ const pages = {
   '': async () => (await import('./overview.js')).OverviewPage,
   camera: async () => (await import('./camera.js')).CameraPage,
   quarantine: async () => (await import('./quarantine.js')).QuarantinePage,
+  events: async () => (await import('./events.js')).EventsPage,
+  service: async () => (await import('./service.js')).ServicePage,
   profile: async () => (await import('./profile.js')).ProfilePage,
   try: async () => (await import('./try.js')).TryPage,
 };
@@ -16,8 +18,10 @@ const pages = {
 const links = [
   ['', 'Cameras'],
   ['quarantine', 'Quarantine'],
+  ['events', 'Events'],
   ['profile', 'Profile'],
   ['try', 'Try it'],
+  ['service', 'Service'],
 ];
 
 /** @type {Record<string, string>} */
@@ -105,7 +109,7 @@ function ContactMark({ live }) {
   /** @type {Record<string, string>} */
   const words = { connecting: 'connecting', live: 'live', polling: 'every 5 s', lost: 'no contact' };
   const since = contact === 'lost' && heardAt > 0 ? ` since ${clock(heardAt)}` : '';
-  return html`<span id="live" class="live" role="status" data-state=${contact}>${words[contact]}${since}</span>`;
+  return html`<span id="live" class="live" role="status" data-state=${contact}>${words[contact]}<span class="since">${since}</span></span>`;
 }
 
 const root = document.getElementById('app');

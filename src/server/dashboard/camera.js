@@ -1,5 +1,5 @@
 // @ts-check
-import { answerCamera, answerState } from './answer.js';
+import { answerCamera, toneState } from './answer.js';
 import { readDrift, readHistory, readProfile, readRecent, readReference, readStatistics } from './api.js';
 import {
   arrangeBand,
@@ -126,11 +126,10 @@ export class CameraPage extends LivePage {
 
   /** @returns {Camera & Answer} */
   #camera() {
-    const { live } = this.props;
     const { report } = this.state;
-    const camera = live.cameras.find(this.#source) ?? { source: this.#source, pValues: [], verdicts: [] };
-    const known = { ...camera, ...(report && { state: report.state, since: report.since }) };
-    return { ...known, ...answerCamera(known, live.now()) };
+    const camera = this.props.live.cameras.find(this.#source) ?? { source: this.#source, pValues: [], verdicts: [] };
+    // The report is read when the state changes, and with every few images; the list is at most some seconds old.
+    return { ...camera, ...answerCamera(report ?? camera) };
   }
 
   /** @param {object} answer of the service @param {string} name @param {() => Columns} make */
@@ -159,7 +158,7 @@ export class CameraPage extends LivePage {
         images &&
         html`<section><h2>What moved most</h2>
         <p class="soft">The latest images (line) against the band that holds 98 % of the reference, from the 1st to the 99th percentile. Farthest first.</p>
-        <div class="multiples">${images.statistics.map(({ name, values }) => this.#drawMultiple(name, values, images, known))}</div></section>`
+        <div class="multiples">${sortMoved(images.statistics, report).map(({ name, values }) => this.#drawMultiple(name, values, images, known))}</div></section>`
       }
       <div class="pair">
         <${EvidenceSection} report=${report} words=${known.words} />
@@ -170,29 +169,32 @@ export class CameraPage extends LivePage {
   /** @param {DriftReport} [report] */
   #drawAnswer(report) {
     const isLost = this.props.live.contact === 'lost';
-    const { answer, tone, text, state, since } = this.#camera();
+    const { answer, tone, text } = this.#camera();
     const [cause] = report?.causes ?? [];
-    const isNamed = answerState(state).tone !== 'good' && cause;
+    const isNamed = tone !== 'good' && cause;
     return html`<section class=${`now ${isLost ? 'old' : ''}`} aria-live="polite">
       <p class=${`answer ${isLost ? 'lost' : tone}`}><${Dot} tone=${isLost ? 'lost' : tone} />
         <b>Trust the classifier? ${isLost ? 'Not known: no contact with the service.' : `${capital(answer)}.`}</b></p>
+      <p>${isLost && 'Before: '}${text}</p>
       ${
         report &&
-        html`<p>${capital(text)}. The monitor says <b>${report.state}</b>${report.reason ? ` (${report.reason})` : ''} ${since && `since ${clock(since)}, for ${ago(since, this.props.live.now())}`}.
-        ${isNamed && ` Likely cause: ${cause.cause} (${percent(cause.probability)}).`}
+        html`<p class="soft">The monitor says <b class=${toneState(report.state)}>${report.state}</b> since ${clock(report.since)}, for ${ago(report.since, this.props.live.now())}${report.before && `; before it was ${report.before}`}.
+        ${isNamed && ` Likely cause of what did not pass: ${cause.cause} (${percent(cause.probability)}).`}
         ${report.expectedFlipRate !== undefined && ` The classifier is expected to answer otherwise on ${percent(report.expectedFlipRate)} of such images.`}</p>`
       }
-      ${!report && html`<p>Nothing is known of this camera yet.</p>`}
+      ${report?.learning && html`<${Learning} learning=${report.learning} />`}
     </section>`;
   }
 
   /** What it sees now, beside what it should look like. @param {RecentImages | undefined} images @param {Known} known */
   #drawSight(images, { reference }) {
     const latest = images?.latest;
+    const { contact } = this.props.live;
+    const isNow = contact !== 'lost' && this.#camera().tone !== 'unknown';
     return html`<section class="sight">
       <figure>
         ${latest ? html`<img src=${this.#picturePath(latest)} alt=${`Image of ${this.#source}, ${clock(latest.at)}`} />` : html`<div class="blank">no image yet since the service started</div>`}
-        <figcaption><b>Now</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`}</figcaption>
+        <figcaption><b>${isNow ? 'Now' : 'Last seen'}</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`}</figcaption>
       </figure>
       <figure>
         ${reference.hasExample ? html`<img src="/profile/example" alt="A typical reference image" />` : html`<div class="blank">the Profile keeps no example</div>`}
@@ -273,12 +275,29 @@ export class CameraPage extends LivePage {
   }
 }
 
+/** How far a camera is that still learns. @param {{ learning: NonNullable<DriftReport['learning']> }} props */
+function Learning({ learning: { independent = 0, needed, text } }) {
+  return html`<p class="meter"><meter min="0" max=${needed} value=${Math.min(needed, independent)} aria-label="Learning"></meter><span>${capital(text)}.</span></p>`;
+}
+
 /** @param {number | null} value @param {Band} band @param {Statistic} [row] */
 function tellPlace(value, { p01, p99 }, row) {
   const usual = `usually ${number(p01)} to ${number(p99)}`;
   if (value === null) return usual;
   if (value > p99) return `${row?.high ?? 'more than'} the reference, ${usual}`;
   return value < p01 ? `${row?.low ?? 'less than'} the reference, ${usual}` : usual;
+}
+
+/**
+ * In the order of the monitor, which is that of its list of evidence; those that it does not name come after.
+ * @param {RecentImages['statistics']} statistics
+ * @param {DriftReport} [report]
+ */
+function sortMoved(statistics, report) {
+  const names = (report?.moved ?? []).map(({ statistic }) => statistic);
+  /** @param {{ name: string }} row */
+  const rank = ({ name }) => (names.includes(name) ? names.indexOf(name) : names.length);
+  return statistics.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /** @param {RecentImages} before @param {RecentImages} next @returns {RecentImages} */

@@ -2,7 +2,7 @@
 import { answerCamera, toneOrder } from './answer.js';
 import { readDriftList, readRecentSources } from './api.js';
 
-/** @import { Answer, Camera, TransitionEvent, VerdictEvent } from './types.js' */
+/** @import { Answer, Camera, VerdictEvent } from './types.js' */
 
 /** Latest images of a camera that are kept. */
 export const keptImages = 60;
@@ -44,17 +44,10 @@ export class Cameras {
   /** @param {VerdictEvent} event */
   takeVerdict({ source, at, pValue, verdict }) {
     /** @type {Camera} */
-    const camera = this.#bySource.get(source) ?? { source, pValues: [], verdicts: [], state: 'learning', since: at };
+    const camera = this.#bySource.get(source) ?? { source, pValues: [], verdicts: [], since: at };
     const pValues = [...camera.pValues.slice(1 - keptImages), pValue];
     const verdicts = [...camera.verdicts.slice(1 - keptImages), verdict];
     this.#bySource.set(source, { ...camera, pValues, verdicts, lastAt: at });
-  }
-
-  /** @param {TransitionEvent} event */
-  takeTransition({ source, to, at, causes }) {
-    /** @type {Camera} */
-    const camera = this.#bySource.get(source) ?? { source, pValues: [], verdicts: [] };
-    this.#bySource.set(source, { ...camera, state: to, since: at, cause: causes?.[0]?.cause });
   }
 
   /** @param {string} source */
@@ -64,12 +57,11 @@ export class Cameras {
 
   /**
    * With what is answered of each, trouble first.
-   * @param {number} now
    * @returns {(Camera & Answer)[]}
    */
-  list(now) {
+  list() {
     return [...this.#bySource.values()]
-      .map((camera) => ({ ...camera, ...answerCamera(camera, now) }))
+      .map((camera) => ({ ...camera, ...answerCamera(camera) }))
       .sort((a, b) => toneOrder.indexOf(a.tone) - toneOrder.indexOf(b.tone) || (a.source < b.source ? -1 : 1));
   }
 }

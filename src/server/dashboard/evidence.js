@@ -1,5 +1,5 @@
 // @ts-check
-import { answerState } from './answer.js';
+import { toneState } from './answer.js';
 import { arrangeCloud, Chart, makeCloudChart } from './charts.js';
 import { html } from './library.js';
 import { Facts, PlainTable } from './parts.js';
@@ -12,7 +12,7 @@ export function StateList({ transitions }) {
   return html`<ol class="transitions">
     ${transitions.map(
       ({ at, from, to }) =>
-        html`<li><time datetime=${new Date(at).toISOString()}>${clock(at)}</time> ${from} \u2192 <b class=${answerState(to).tone}>${to}</b></li>`,
+        html`<li><time datetime=${new Date(at).toISOString()}>${clock(at)}</time> ${from} \u2192 <b class=${toneState(to)}>${to}</b></li>`,
     )}
   </ol>`;
 }
@@ -23,11 +23,13 @@ export function EvidenceSection({ report, words }) {
     return html`<section class="evidence"><h2>Evidence of drift</h2><p class="soft">Nothing is known of this camera yet.</p></section>`;
   const { evidence, correlationTime, window, moved, content, images, effectiveImages, promise, frames } = report;
   const share = Math.min(1, evidence.share);
+  const { alarm } = report;
   const told = evidence.share >= 1 ? 'More than an alarm needs' : `${percent(evidence.share)} of what an alarm needs`;
   return html`<section class="evidence">
     <h2>Evidence of drift</h2>
-    <div class="meter"><meter min="0" max="1" value=${share.toFixed(4)} high="0.5" aria-label="Evidence of drift"></meter>
+    <div class="meter"><meter min="0" max="1" value=${share.toFixed(4)} aria-label="Evidence of drift"></meter>
       <span>${told}, most by ${labelEvidence(evidence.by, words)}</span></div>
+    ${alarm && html`<p>Alarm at ${clock(alarm.at)}: ${alarm.text}. It ends ${alarm.ends.text}.</p>`}
     <p class="soft">${promise}</p>
     <${Facts} facts=${[
       ['images', `${images}, worth ${effectiveImages} independent ones`],

@@ -6,10 +6,10 @@ import { Cameras } from './cameras.js';
 /** @import { Contact } from './answer.js' */
 /** @import { Readiness, TransitionEvent, VerdictEvent } from './types.js' */
 
-/** How often the service is asked whether it is there, and how long it may take to say so. */
+/** How often the service is asked whether it is there, and what it answers of its cameras; how long it may take to say so. */
 const pollMs = 5000;
 const answerMs = 8000;
-/** Every so-many-th time the list of cameras is read again, in case an event was lost. */
+/** Every so-many-th time the cameras are read also where no image came: their images grow old. */
 const pollsToReload = 6;
 /** Bursts of events are drawn together. */
 const drawMs = 250;
@@ -45,6 +45,8 @@ export class Live {
   #isStreaming = false;
   #isLoaded = false;
   #isDrawing = false;
+  /** Whether images came since the answers were read. */
+  #isDirty = false;
 
   async start() {
     this.#follow();
@@ -60,7 +62,7 @@ export class Live {
 
   headline() {
     const { contact, heardAt, readiness, failure } = this;
-    const cameras = this.#isLoaded ? this.cameras.list(this.now()) : undefined;
+    const cameras = this.#isLoaded ? this.cameras.list() : undefined;
     return tellHeadline({ contact, heardAt, readiness, failure, cameras });
   }
 
@@ -87,6 +89,7 @@ export class Live {
     });
     events.addEventListener('verdict', ({ data }) => this.#takeVerdict(JSON.parse(data)));
     events.addEventListener('transition', ({ data }) => this.#takeTransition(JSON.parse(data)));
+    events.addEventListener('attention', () => void this.#load());
     events.addEventListener('missed', () => void this.#reload());
   }
 
@@ -98,15 +101,15 @@ export class Live {
     }
     this.#profile = event.profile;
     this.cameras.takeVerdict(event);
+    this.#isDirty = true;
     for (const listener of this.#listeners) listener.verdict?.(event);
     this.#change();
   }
 
   /** @param {TransitionEvent} event */
   #takeTransition(event) {
-    this.cameras.takeTransition(event);
     for (const listener of this.#listeners) listener.transition?.(event);
-    this.#change();
+    void this.#load();
   }
 
   async #poll() {
@@ -132,10 +135,12 @@ export class Live {
     this.#skewMs = Math.abs(skew) > 2000 ? skew : 0;
     this.#polls++;
     if (wasLost) void this.#reload();
-    else if (!this.#isLoaded || !this.#isStreaming || this.#polls % pollsToReload === 0) void this.#load();
+    else if (!this.#isLoaded || this.#isDirty || !this.#isStreaming || this.#polls % pollsToReload === 0)
+      void this.#load();
   }
 
   async #load() {
+    this.#isDirty = false;
     try {
       await this.cameras.load();
       this.#isLoaded = true;

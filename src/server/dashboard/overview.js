@@ -3,7 +3,7 @@
 import { keptImages } from './cameras.js';
 import { html, loadStyle } from './library.js';
 import { LivePage } from './page.js';
-import { ago, clock, percent, pText } from './words.js';
+import { ago, clock, percent, pText, whole } from './words.js';
 
 /** @import { Answer, Camera } from './types.js' */
 
@@ -26,7 +26,7 @@ export class OverviewPage extends LivePage {
     const { live } = this.props;
     const now = live.now();
     const { text, detail, tone } = live.headline();
-    const cameras = live.cameras.list(now);
+    const cameras = live.cameras.list();
     const isLost = live.contact === 'lost';
     const shown = cameras.filter(({ source }) => source.toLowerCase().includes(this.state.filter));
     return html`<header class="title">
@@ -70,13 +70,14 @@ function drawLine(camera, now, isLost) {
   const { source, since, lastAt, pValues, verdicts } = camera;
   // What was known before contact was lost is no answer.
   const { answer, tone } = isLost ? { answer: 'not known', tone: 'unknown' } : camera;
-  const isCaused = tone !== 'good' && camera.cause;
+  const cause = camera.recent?.cause ?? camera.cause;
+  const isCaused = tone !== 'good' && cause;
   const stopped = verdicts.filter((verdict) => verdict !== 'pass').length;
   return html`<tr key=${source} class=${tone}>
     <th scope="row"><a href=${`#/camera/${encodeURIComponent(source)}`}>${source}</a></th>
-    <td class="state"><span class=${`dot ${tone}`} aria-hidden="true"></span><b>${answer}</b><small>${isLost ? `was ${camera.state}` : tellState(camera)}</small></td>
+    <td class="state"><span class=${`dot ${tone}`} aria-hidden="true"></span><b>${answer}</b><small>${isLost ? `was: ${camera.answer}` : tellShortly(camera)}</small></td>
     <td data-label="since">${since ? html`<time datetime=${new Date(since).toISOString()} title=${clock(since)}>${ago(since, now)}</time>` : '\u2013'}</td>
-    <td data-label="cause" class=${isCaused ? '' : 'none'}>${isCaused ? camera.cause : '\u2013'}</td>
+    <td data-label="cause" class=${isCaused ? '' : 'none'}>${isCaused ? cause : '\u2013'}</td>
     <td data-label="stopped">${verdicts.length === 0 ? '\u2013' : percent(stopped / verdicts.length)}</td>
     <td class="spark"><svg viewBox=${`0 0 ${sparkSize.width} ${sparkSize.height}`} preserveAspectRatio="none" role="img"
       aria-label=${`Last ${pValues.length} p-values, smallest ${pValues.length === 0 ? 'none' : pText(Math.min(...pValues))}`}><path d=${sparkPath(pValues)} /></svg></td>
@@ -84,11 +85,13 @@ function drawLine(camera, now, isLost) {
   </tr>`;
 }
 
-/** What the monitor says, unless the answer has another reason. @param {Camera & Answer} camera */
-function tellState({ state, text, tone }) {
-  if (state === undefined) return 'not watched';
-  const isOwn = tone === 'good' || state === 'drifted' || state === 'frozen' || state === 'suspect' || tone === 'quiet';
-  return isOwn ? state : text;
+/** Why, in a few words: the page of the camera says more. @param {Camera & Answer} camera */
+function tellShortly({ text, tone, learning }) {
+  if (tone !== 'quiet' || !learning) return text.split(';')[0].replace(/\.$/, '');
+  const { independent, needed, more } = learning;
+  return independent === undefined
+    ? `${whole(more)} images more, at least`
+    : `${independent} of ${needed} independent images`;
 }
 
 /**

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * What the service answers, by the types that the service is written with: a field that is renamed there fails the check here.
- * @typedef {import('../../drift/report.ts').DriftReport} DriftReport
+ * @typedef {import('../routes/drift.ts').SourceReport} DriftReport
  * @typedef {import('../../drift/report.ts').DriftState} DriftState
  * @typedef {import('../../image/statistics/statistic.ts').Statistic} Statistic
  * @typedef {import('../../profile/description.ts').Profile} Profile
@@ -20,9 +20,13 @@
  * @typedef {{ images: number, statistics: Band[], cloud: [number, number][], scoreLimits: { warn: number, block: number }, hasExample: boolean }} Reference
  * @typedef {ReturnType<typeof import('../../profile/description.ts').describeProfile>} Description
  * @typedef {Description & { model?: { runtime?: string, provider?: string } }} ProfileAnswer
- * @typedef {{ total: number, states: Record<string, number>, sources: SourceSummary[], next?: string, storeDegraded?: string, alone?: boolean, overflowed: number }} DriftList
+ * @typedef {{ total: number, states: Record<string, number>, now: number, staleAfterMs: number, sources: (SourceSummary & { trust: Trust, text: string })[], next?: string, storeDegraded?: string, alone?: boolean, overflowed: number }} DriftList
  * @typedef {{ at: number, from: DriftState, to: DriftState, source?: string }} Transition
  * @typedef {{ trend: TrendPoint[], transitions: Transition[] }} History
+ * @typedef {import('../watch/journal.ts').JournalEntry} JournalEntry
+ * @typedef {{ entries: JournalEntry[], since: number }} JournalAnswer
+ * @typedef {{ name: string, version: string, stopline: { profile: { name: string, sha256: string }, threads: number, core?: { build: string, simd: string, reason?: string }, model?: { name: string, runtime: string, provider: string, device: string, failed: { provider: string, reason: string }[] } } }} Metadata
+ * @typedef {{ total: number, paths: { path: string, reason: string, count: number, mend: string }[] }} Unjudged
  * @typedef {{ ready: boolean, reason?: string }} Readiness
  * @typedef {{ items: QuarantineItem[], count: number, bytes: number, accepted: number, place: string, sources: string[], dropped: number, waiting: number, degraded?: string, next?: number }} QuarantineList
  * @typedef {{ item: QuarantineItem, verdict: Verdict, isAccepted: boolean }} QuarantinedImage
@@ -41,6 +45,10 @@
  * @typedef {object} Camera
  * @property {string} source
  * @property {DriftState} [state] absent while no monitor watches it
+ * @property {Trust} [trust]
+ * @property {string} [text] why, in one sentence
+ * @property {SourceSummary['learning']} [learning] how far it is, where it learns
+ * @property {SourceSummary['recent']} [recent] how the latest images were judged
  * @property {number} [since]
  * @property {number} [lastAt] when its last image came
  * @property {string} [cause] the likeliest when the state last changed
@@ -50,6 +58,7 @@
 
 /**
  * What to answer to "can the classifier be trusted?".
+ * @typedef {import('../../drift/trust.ts').Trust} Trust
  * @typedef {'good' | 'quiet' | 'watch' | 'unknown' | 'bad'} Tone
  * @typedef {{ answer: string, tone: Tone, text: string }} Answer
  */

@@ -16,12 +16,24 @@ const libraries = ['uplot', 'preact', 'htm'].map((name) => dirname(fileURLToPath
 /** The colours and measures of pages and reports. */
 const tokens = fileURLToPath(new URL('../../report/design/', import.meta.url));
 
+/** The documents that the service came with, for pages to link to. */
+const manual = fileURLToPath(new URL('../../../docs/', import.meta.url));
+
 const loose = { additionalProperties: true };
 
 /** The dashboard at `/`, and what it shows of the latest images of each camera. */
 export async function registerDashboard(app: FastifyInstance, judge: Judge): Promise<void> {
   const recent = new Recent(judge);
   await app.register(fastifyStatic, { root: [pages, tokens, ...libraries], prefix: '/dashboard/', index: false });
+  await app.register(fastifyStatic, {
+    root: manual,
+    prefix: '/dashboard/manual/',
+    decorateReply: false,
+    index: false,
+    allowedPath: (path) => path.endsWith('.md'),
+    // Browsers show text; Markdown they would save.
+    setHeaders: (reply) => void reply.header('content-type', 'text/plain; charset=utf-8'),
+  });
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'));
 
   const tags = ['images'];

@@ -16,7 +16,7 @@ export interface StrangeImage extends Pick<Verdict, 'verdict' | 'pValue' | 'scor
 
 /** Images that did not pass, one after the other and for the same reason. */
 interface StrangeEpisode {
-  /** The likeliest cause; the strongest reason where the Profile knows no causes. */
+  /** The likeliest cause; the group of the strongest reason where the Profile knows no causes. */
   kind: string;
   from: number;
   to: number;
@@ -199,7 +199,8 @@ class Camera {
       this.#values[first + position] = verdict.statistics[name] ?? Number.NaN;
     }
     const image = describeImage(judgement);
-    const isExample = image.verdict !== 'pass' && this.#joinEpisode(image);
+    const kind = verdict.causes?.[0]?.cause ?? verdict.reasons[0]?.group ?? 'strange';
+    const isExample = image.verdict !== 'pass' && this.#joinEpisode(image, kind);
     const isLatest = at - this.#drawnAt >= (at - this.#lookedAt < lookMs ? lookedEveryMs : unlookedEveryMs);
     if (isLatest) this.#drawnAt = at;
     return { image, isExample, isLatest };
@@ -258,9 +259,8 @@ class Camera {
   }
 
   /** Counts an image to the episode that goes on, or begins one; true where it is an example of it. */
-  #joinEpisode(image: StrangeImage): boolean {
-    const { at, verdict, score, causes, reasons } = image;
-    const kind = causes?.[0]?.cause ?? reasons[0]?.split(':')[0]?.replace(/^(much|slightly) /, '') ?? 'strange';
+  #joinEpisode(image: StrangeImage, kind: string): boolean {
+    const { at, verdict, score } = image;
     const blocked = verdict === 'block' ? 1 : 0;
     const known = this.#episodes.findIndex((episode) => episode.kind === kind && at - episode.to < episodeGapMs);
     if (known < 0) {

@@ -38,7 +38,7 @@ interface WatchOptions {
 export async function registerWatch(
   app: FastifyInstance,
   options: WatchOptions,
-): Promise<{ store: Store; monitors: Monitors }> {
+): Promise<{ store: Store; monitors: Monitors; events: Events }> {
   const watch = new Watch(app, options);
   return watch.open();
 }
@@ -74,7 +74,7 @@ class Watch implements Sources {
     });
   }
 
-  async open(): Promise<{ store: Store; monitors: Monitors }> {
+  async open(): Promise<{ store: Store; monitors: Monitors; events: Events }> {
     const { stateDir: folder, historyRows, historyDays, redis, staleAfterMs, maxSources } = this.#config;
     const app = this.#app;
     if (redis !== undefined) this.#connect = await redisAt(redis);
@@ -107,7 +107,7 @@ class Watch implements Sources {
     });
     registerDrift(app, this);
     app.addHook('onClose', () => this.#close());
-    return { store, monitors };
+    return { store, monitors, events: this.#events };
   }
 
   /** Whether the classifier can be trusted on the images of a source now. */

@@ -20,6 +20,7 @@ it.each([
   ['noisier than the reference: noiseSigma 39.26 DN is above all', 'noisier than the reference'],
   ['much darker than the reference: median brightness 5, usually 41 to 148', 'darker than the reference'],
   ['noiseSigma -3 DN', 'noiseSigma'],
+  ['much darker than the reference: median brightness 31', 'darker than the reference'],
   ['', 'no single statistic stands out'],
   [undefined, 'no single statistic stands out'],
 ])('a reason is of a kind without its numbers: %s', (reason, kind) => {
