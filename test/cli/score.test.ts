@@ -125,12 +125,10 @@ describe('stopline score', () => {
     const out = at('verdicts.csv');
     expect((await stopline(['score', incoming, '--profile', profile, '--out', out])).code).toBe(0);
     const [header, ...cells] = parseCsv(readFileSync(out, 'utf8'));
-    expect(header.slice(0, 12)).toEqual(
-      'path verdict decidedBy pValue score expectedFlipRate errorCode errorMessage reason format width height'.split(
-        ' ',
-      ),
-    );
-    expect(header.slice(12)).toEqual(statistics.map(({ name }) => name));
+    const first =
+      'path verdict decidedBy pValue score expectedFlipRate errorCode errorMessage reason format width height remarks';
+    expect(header.slice(0, 13)).toEqual(first.split(' '));
+    expect(header.slice(13)).toEqual(statistics.map(({ name }) => name));
     const rows = readRows(readFileSync(jsonl, 'utf8'));
     expect(cells).toHaveLength(rows.length);
     for (const [i, row] of rows.entries()) {
