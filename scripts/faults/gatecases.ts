@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
 import { loadConfig } from '../../src/config.ts';
 import { asStoplineError } from '../../src/errors.ts';
-import { fit } from '../../src/fit/fit.ts';
 import { createProfile } from '../../src/profile/description.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 import type { Pool } from '../../src/run/pool.ts';
@@ -15,6 +14,7 @@ import { buildApp } from '../../src/server/app.ts';
 import { createRefusingPool, Judge, type JudgeState } from '../../src/server/judge.ts';
 import { openProfile } from '../../src/server/reload.ts';
 import type { Config } from '../../src/settings.ts';
+import { fitOnce } from '../../test/fixtures/fitted.ts';
 import type { ProbeTask } from '../../test/fixtures/pool.program.ts';
 import type { Reference } from '../../test/fixtures/reference.ts';
 import { closedPort, type Fault, type FaultProxy, type Recorder } from '../../test/fixtures/upstream.ts';
@@ -121,7 +121,8 @@ export const judgeFaults: readonly JudgeFault[] = [
 export async function writeBadProfiles({ profile, profilePath }: Reference): Promise<void> {
   const folder = join(profilePath, '..');
   const plain = { groupBy: 'none', simulations: 0, power: 0, threads: 1 };
-  const { profile: withModel } = await fit({ ...plain, paths: [folder], model: 'default' });
+  const size = { width: 320, height: 180 };
+  const { profile: withModel } = await fitOnce({ images: 90, size, ...plain, model: 'default' });
   const bytes = readFileSync(profilePath);
   bytes[bytes.length - 5] ^= 1;
   writeFileSync(join(folder, 'damaged.stopline'), bytes);
