@@ -219,7 +219,7 @@ describe('stopline fit refuses, and leaves no file', () => {
   const cases: [string, () => string[], number, string, RegExp][] = [
     ['a path that does not exist', () => [join(folder, 'none'), '--out', refused], 66, 'INPUT_NOT_FOUND', /does not exist/],
     ['a folder without images', () => [emptyFolder(), '--out', refused], 66, 'INPUT_NO_IMAGES', /found none/],
-    ['too few images', () => [fewImages(), '--out', refused], 65, 'FIT_TOO_FEW_IMAGES', /at least 50.*99 to promise.*received 3/],
+    ['too few images', () => [fewImages(), '--out', refused], 65, 'FIT_TOO_FEW_IMAGES', /at least 50.*99 to promise.*there are 3 files/],
     ['an output folder that does not exist', () => [reference, '--out', target], 73, 'OUTPUT_UNWRITABLE', /folder does not exist/],
     ['an output that is a folder', () => [reference, '--out', reference], 73, 'OUTPUT_UNWRITABLE', /not a regular file/],
     ['too few exposures', () => [reference, '--out', refused, '--simulations', '5'], 2, 'OPTION_INVALID', /none or 10 to 1000/],
