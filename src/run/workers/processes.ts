@@ -3,7 +3,7 @@ import { resolveEntry } from '../../core/entry.ts';
 import { pickEnvironment } from '../../core/environment.ts';
 import { StoplineError } from '../../errors.ts';
 import type { Workers } from './answer.ts';
-import { readProcessorMs } from './processortime.ts';
+import { planNextLook, readProcessorMs } from './processortime.ts';
 
 /** Longest time that a process may take to start and to warm up. */
 const startMs = 60_000;
@@ -15,10 +15,6 @@ const crashWindowMs = 60_000;
 /** Processes beyond those that work, warm: one takes over at once from one that ended, where a new one takes a second to start. */
 const spares = 1;
 const backOffMs = 2000;
-/** A task that has used less of its time than this share is not slow but waits for something that does not come. */
-const leastBusyShare = 0.1;
-/** However busy the machine is, no task may take longer than so many times its limit. */
-const mostDelay = 10;
 /** Most data of one process in bytes, where nobody has reckoned what its tasks need. */
 const defaultMaxBytes = 1024 ** 3;
 
@@ -180,12 +176,14 @@ export class WorkerProcesses<Task> implements Workers<Task> {
     const { pid } = child.process;
     const usedBefore = readProcessorMs(pid);
     const startedAt = performance.now();
+    let lastUsedMs = 0;
     const look = () => {
       const usedNow = readProcessorMs(pid);
-      const used = usedBefore === undefined || usedNow === undefined ? limitMs : usedNow - usedBefore;
-      const isLate = used >= limitMs || used < limitMs * leastBusyShare;
-      if (isLate || performance.now() - startedAt > limitMs * mostDelay) return this.#endLate(child);
-      child.timer = setTimeout(look, Math.max(10, limitMs - used));
+      const usedMs = usedBefore === undefined || usedNow === undefined ? limitMs : usedNow - usedBefore;
+      const waitMs = planNextLook({ limitMs, usedMs, lastUsedMs, elapsedMs: performance.now() - startedAt });
+      lastUsedMs = usedMs;
+      if (waitMs === undefined) this.#endLate(child);
+      else child.timer = setTimeout(look, waitMs);
     };
     child.timer = setTimeout(look, limitMs);
   }

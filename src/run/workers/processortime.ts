@@ -19,3 +19,27 @@ export function readProcessorMs(pid: number | undefined): number | undefined {
     return undefined;
   }
 }
+
+/** A task that has used no more than this since it was last looked at is not slow but waits for something that does not come. */
+const leastBusyMs = 20;
+/** A task is looked at no sooner again: on a busy machine it may get no processor for a while. */
+const leastLookMs = 500;
+/** However busy the machine is, no task may take longer than so many times its limit. */
+const mostDelay = 10;
+
+/**
+ * When to look again at a task, in milliseconds; undefined where it has had its time. On a busy machine a sound image may take
+ * longer by the clock, so what counts is the processor time that it has used.
+ */
+export function planNextLook(task: {
+  limitMs: number;
+  usedMs: number;
+  /** What it had used when it was last looked at. */
+  lastUsedMs: number;
+  elapsedMs: number;
+}): number | undefined {
+  const { limitMs, usedMs, lastUsedMs, elapsedMs } = task;
+  const isHanging = usedMs - lastUsedMs <= leastBusyMs;
+  if (usedMs >= limitMs || isHanging || elapsedMs > limitMs * mostDelay) return undefined;
+  return Math.max(leastLookMs, limitMs - usedMs);
+}

@@ -1,7 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createWorkerLine, type WorkerLine } from '../../../src/run/workers/line.ts';
-import { readProcessorMs } from '../../../src/run/workers/processortime.ts';
 import type { ProbeTask } from '../../fixtures/pool.program.ts';
 
 const filename = fileURLToPath(new URL('../../fixtures/pool.program.ts', import.meta.url));
@@ -13,21 +12,6 @@ const start = (threads: number, options: { limitMs: number; crashLimit?: number;
 afterEach(() => line.destroy());
 
 describe.skipIf(process.platform !== 'linux')('the time of a task', () => {
-  it('is processor time: one that is kept waiting for the processor is not ended', async () => {
-    start(1, { limitMs: 4000 });
-    const pid = await line.run<number>({ kind: 'pid' });
-    // Stopped for twice its limit, as on a machine that is too busy, it has used next to nothing when it is looked at.
-    const before = readProcessorMs(pid) as number;
-    const task = line.run({ kind: 'spin', ms: 800 });
-    await expect
-      .poll(() => (readProcessorMs(pid) as number) - before, { interval: 20, timeout: 60_000 })
-      .toBeGreaterThan(450);
-    process.kill(pid, 'SIGSTOP');
-    setTimeout(() => process.kill(pid, 'SIGCONT'), 5000);
-    await expect(task).resolves.toBe('spun');
-    expect([line.crashes, line.slow]).toEqual([0, 0]);
-  }, 240_000);
-
   it('when it is used up ends the process, which counts as slow and not as a crash', async () => {
     start(2, { limitMs: 300, crashLimit: 3 });
     for (let i = 0; i < 5; i++) {
