@@ -7,7 +7,7 @@ import { fitGaussianiser, gaussianise, scoredValue } from '../../src/profile/mat
 /** What was measured of the images of one side of a test. */
 export interface Columns {
   statistics: Float64Array[];
-  /** Of each model. */
+  /** The rows of each model. */
   embeddings: Float32Array[][];
 }
 
@@ -137,7 +137,7 @@ const besideSimilar =
     };
   };
 
-/** Of the statistics as `fit` scores them without causes, but for those of the container. */
+/** The distance by the statistics as `fit` scores them without causes, but for those of the container. */
 export function statisticsDistance(fitted: readonly Row[], asked: readonly Row[]): Scores {
   const used = statistics.flatMap(({ scored, group }, i) =>
     scored && group !== 'container' && fitted.every((row) => Number.isFinite(row[i])) ? [i] : [],

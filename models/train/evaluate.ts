@@ -276,7 +276,7 @@ function simulate(pixels: Buffer, seed: number): void {
 async function measureColumns(files: Files, size: Test['size'], embedders: readonly Embedder[]): Promise<Columns> {
   const columns: Columns = { statistics: [], embeddings: embedders.map(() => []) };
   for (const [i, file] of listed(files).entries()) {
-    // Of files that are changed, only those that are not fitted as they are.
+    // Only those files are changed that are not fitted as they are.
     if (files.edit && isFitted(i)) continue;
     const bytes = await cut(file, files, size);
     columns.statistics.push((await measureBytes(core, bytes)).statistics);

@@ -11,7 +11,7 @@ import { answerWith } from '../../src/run/workers/answer.ts';
 /** One image to score. */
 export interface Subject {
   statistics: Float64Array;
-  /** Of the file as it came: encoding it again after a simulated cause must not count as evidence. What the pixels say does. */
+  /** What the file as it came says: encoding it again after a simulated cause must not count as evidence. What the pixels say does. */
   properties: Record<string, string>;
 }
 

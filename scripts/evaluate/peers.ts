@@ -10,7 +10,7 @@ interface Compared {
   /** In reference standard deviations. */
   wasserstein: number;
   stabilityIndex: number;
-  /** Of the mean, in standard errors. */
+  /** How far the mean has moved, in standard errors. */
   shift: number;
 }
 

@@ -22,7 +22,7 @@ export interface KillReport {
   kills: number;
   /** Whole files that were compared with the undisturbed one. */
   files: number;
-  /** Of those, not equal byte for byte. */
+  /** How many of those are not equal byte for byte. */
   different: number;
   /** Kills after rows were seen to be saved. */
   atWork: number;

@@ -55,7 +55,7 @@ if (perSecond > 0) {
   }, 10);
 } else {
   const before = process.memoryUsage().rss;
-  // Of this thread alone, and not the time in which others had the processor.
+  // The time of this thread alone, not that in which others had the processor.
   const busyBefore = process.threadCpuUsage();
   const images = Array.from({ length: 100 }, observation);
   for (let round = 0; round < rounds; round++) {

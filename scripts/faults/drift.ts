@@ -41,7 +41,7 @@ export async function killMonitors(options: {
   const random = new Random(seed);
   let child: ChildProcess | undefined;
   const result: KillResult = { kills, images: 0, worstLossMs: 0, lost: 0 };
-  /** Of the run before: images of each source at its start, what was observed when, and when it was killed. */
+  /** What the run before left: images of each source at its start, what was observed when, and when it was killed. */
   let past: { base: number[]; log: { observed: number; at: number }[]; killedAt: number } | undefined;
   try {
     for (let run = 0; run <= kills; run++) {

@@ -21,7 +21,7 @@ export interface QueueReport {
   runs: number;
   images: number;
   kills: number;
-  /** Of all runs together. */
+  /** What all runs together came to. */
   missing: number;
   twice: number;
   different: number;

@@ -27,7 +27,7 @@ const maxGrowth = 0.02;
 const settleMs = 5000;
 const samples = 30;
 const paintMs = 500;
-/** Of which the median counts. */
+/** How often each figure is taken; the median counts. */
 const loads = 9;
 /** One line of text, from the same service. */
 const bare = '/health/live';

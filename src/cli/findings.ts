@@ -17,7 +17,7 @@ export type FindingsFormat = (typeof findingsFormats)[number];
 /** One thing that was checked. */
 interface CheckFinding {
   group: 'shares' | 'detectors' | 'statistics';
-  /** Of the statistic, of the detector, or of the share. */
+  /** The name of the statistic, of the detector or of the share. */
   name: string;
   passed: boolean;
   /** What was found, in a sentence. */

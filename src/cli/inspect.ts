@@ -76,7 +76,7 @@ async function runInspect(paths: string[], { json, verbose = false, ...flags }: 
         );
       }
     } catch (error) {
-      // Of several images a bad one is told like a verdict, and the others are judged.
+      // A bad one among several images is told like a verdict, and the others are judged.
       if (paths.length === 1 || !(error instanceof StoplineError)) throw error;
       worst = Math.max(worst, error.exit);
       if (json) printJson({ path, error });

@@ -84,7 +84,6 @@ export function createDetectors(calibration: Calibration, falseAlarmEvery: numbe
   const allowed = falseAlarmEvery / mixtureShare;
   const ofScore = 1 / powers.length / allowed;
   const ofStatistic = 1 / (allowed * safety * betsPerStatistic * count);
-  const paces = new Map<string, Pace>();
 
   const findRank = (score: number) => {
     let [low, high] = [0, scores.length];
@@ -98,27 +97,7 @@ export function createDetectors(calibration: Calibration, falseAlarmEvery: numbe
 
   return {
     calibrating: effective,
-    pace(score, statistics) {
-      const rounded = roundTime(score);
-      const isEach = typeof statistics !== 'number';
-      const other = roundTime(isEach ? statistics.timesReference : statistics);
-      const key = `${rounded} ${isEach} ${other}`;
-      let pace = paces.get(key);
-      if (!pace) {
-        const times = Float64Array.from({ length: count }, (_, i) =>
-          isEach ? correlation.statistics[i] * other : other,
-        );
-        pace = {
-          score: rounded,
-          statistics: times,
-          tilt: times.map((time) => tilts[0] / time),
-          small: times.map((time, i) => Math.exp(-bounds[2 * i] / time)),
-          large: times.map((time, i) => Math.exp(-bounds[2 * i + 1] / time)),
-        };
-        paces.set(key, pace);
-      }
-      return pace;
-    },
+    pace: keepPaces(count, correlation.statistics, bounds),
     update(evidence, { score, z }, pace) {
       if (!Number.isNaN(score)) {
         const rank = findRank(score);
@@ -155,6 +134,30 @@ export function createDetectors(calibration: Calibration, falseAlarmEvery: numbe
       return { score: sum, statistic: largest, position: Math.floor(place / betsPerStatistic) };
     },
     weight: (score) => (Number.isNaN(score) ? 0 : logFactors[1][findRank(score)]),
+  };
+}
+
+/** Paces by correlation times, each made once: they hold as many numbers as there are statistics. */
+function keepPaces(count: number, reference: ArrayLike<number>, bounds: Float64Array): Detectors['pace'] {
+  const paces = new Map<string, Pace>();
+  return (score, statistics) => {
+    const rounded = roundTime(score);
+    const isEach = typeof statistics !== 'number';
+    const other = roundTime(isEach ? statistics.timesReference : statistics);
+    const key = `${rounded} ${isEach} ${other}`;
+    let pace = paces.get(key);
+    if (!pace) {
+      const times = Float64Array.from({ length: count }, (_, i) => (isEach ? reference[i] * other : other));
+      pace = {
+        score: rounded,
+        statistics: times,
+        tilt: times.map((time) => tilts[0] / time),
+        small: times.map((time, i) => Math.exp(-bounds[2 * i] / time)),
+        large: times.map((time, i) => Math.exp(-bounds[2 * i + 1] / time)),
+      };
+      paces.set(key, pace);
+    }
+    return pace;
   };
 }
 

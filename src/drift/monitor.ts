@@ -15,7 +15,7 @@ const calmStatistic = 1e-5;
 /** A picture whose statistics all differ by less than this from the one before is the same picture, compressed again. */
 const sameDeviation = 0.02;
 const sameBits = 1;
-/** Of the images of late that did not pass, how much the newest counts for the causes. */
+/** How much the newest of the images that did not pass counts for the causes. */
 const causeWeight = 0.1;
 const maxCauses = 8;
 export const maxFrames = 5;

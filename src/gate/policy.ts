@@ -14,7 +14,7 @@ export interface Policy {
   share: number;
   /** How long a verdict may take, in milliseconds; later is an error. */
   verdictTimeoutMs: number;
-  /** Of a batch with refused images, let the others through. */
+  /** Lets the other images of a batch through where some are refused. */
   partial: boolean;
 }
 

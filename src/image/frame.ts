@@ -15,7 +15,7 @@ export interface Frame {
  */
 export interface ExtractedFrame {
   bytes: Uint8Array;
-  /** Of the video, as ffmpeg names it: `h264`. */
+  /** The codec of the video, as ffmpeg names it: `h264`. */
   codec: string;
 }
 

@@ -166,7 +166,7 @@ export function jpegHistory(
   const isOnSameGrid = aligned.score > earlierThreshold || !Number.isNaN(finer);
   const sameGrid = Number.isNaN(finer) ? aligned.quality : strongest;
   const other = phase === 0 ? findOtherGrid(out) : undefined;
-  // Of two earlier passes the coarser did more harm.
+  // The coarser of two earlier passes did more harm.
   if (other && !(isOnSameGrid && sameGrid < other.quality)) {
     return { ...last, isDouble: true, ...firstPass(other.quality, other.phase) };
   }

@@ -15,7 +15,7 @@ export interface MeasuredImage {
   embedding?: Float32Array | undefined;
   /** Absent when the caller decoded the image, and for a frame that Stopline took out of a video. */
   container?: Container;
-  /** Of the video that the frame was taken from. */
+  /** The codec of the video that the frame was taken from. */
   codec?: string;
   /** Size of the decoded image in pixels, orientation applied, before any shrinking. */
   width: number;

@@ -62,7 +62,7 @@ const propertyWords: Record<string, string> = {
   size: 'size in pixels',
   format: 'file format',
   encoder: 'encoder setting',
-  // Of Profiles that were fitted when metadata still counted as a setting of the encoder.
+  // Profiles that were fitted when metadata still counted as a setting of the encoder have this one.
   fingerprint: 'encoder setting',
   wrapping: 'metadata and markers',
   codec: 'video codec',

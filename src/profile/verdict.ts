@@ -67,7 +67,7 @@ export interface Verdict {
     sha256: string;
     /** 64-bit difference hash of the pixels: the same for the same picture, whatever its encoding. */
     hash: string;
-    /** Of the video that the frame was taken from. */
+    /** The codec of the video that the frame was taken from. */
     codec?: string;
     container?: Omit<Container, 'remarks'>;
     /** Oddities of the file that lose no pixel, and metadata that the reference did not have: never the cause of a verdict. */

@@ -12,7 +12,7 @@ import { version } from '../version.ts';
 import type { Pool } from './pool.ts';
 import type { EncodedImage } from './task.ts';
 
-/** Of the file, and of what stands in it. */
+/** The version of the file, and of what stands in it. */
 const formatVersion = 1;
 /** Most bytes of measurements that are kept; those that were not used for longest go first. */
 const defaultMaxBytes = 1024 ** 3;

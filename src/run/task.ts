@@ -31,7 +31,7 @@ export interface ScoredItem {
   name: string;
   path?: string | undefined;
   bytes?: Uint8Array;
-  /** Of the video that the bytes were taken from: see `ExtractedFrame`. */
+  /** The codec of the video that the bytes were taken from: see `ExtractedFrame`. */
   codec?: string | undefined;
   error?: ErrorJson;
   columns?: Columns | undefined;

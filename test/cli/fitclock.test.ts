@@ -62,7 +62,7 @@ describe('FitClock', () => {
     expect(expectAll({ pixels: 2e6 })).toBeGreaterThan(5 * expectAll({}));
     expect(expectAll({ threads: 8 })).toBeLessThan(expectAll({}));
     expect(expectAll({ simulations: 60 })).toBeLessThan(expectAll({}));
-    // Of 50 images no 120 can be looked at again.
+    // No 120 of 50 images can be looked at again.
     expect(expectAll({ images: 50 })).toBe(expectAll({ images: 50, simulations: 50 }));
   });
 });

@@ -42,7 +42,7 @@ describe('sources', () => {
       sources: ['front front.stopline 60'],
       unmatched: 0,
     });
-    // Of several paths the own name tells them apart.
+    // Their own names tell several paths apart.
     const paths = [join(drives, 'rear', 'day1'), join(drives, 'front')];
     expect((await namesBy('folder', paths)).sources).toEqual(['day1 day1.stopline 30', 'front front.stopline 60']);
   });

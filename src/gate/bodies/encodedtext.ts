@@ -5,7 +5,7 @@ import { nextTurn, sliceBytes } from './turns.ts';
 /** A text within the bytes of a body. */
 export interface TextPlace {
   bytes: Buffer;
-  /** Of its letters, without quotation marks. */
+  /** Where its letters begin, without quotation marks. */
   start: number;
   end: number;
   /** It holds escapes of JSON. */

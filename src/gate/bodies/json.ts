@@ -119,7 +119,7 @@ class JsonScanner {
   #ambiguity: StoplineError | undefined;
   /** What may stand next: a value, or what follows one; `first` also allows the end of an empty object or array. */
   #next: 'first' | 'value' | 'key' | 'colon' | 'after' = 'value';
-  /** Of the number that was read last. */
+  /** Whether the number that was read last is a whole one from 0 to 255. */
   #isByte = false;
 
   constructor(bytes: Buffer) {
@@ -236,7 +236,7 @@ class JsonScanner {
     this.#next = 'after';
     if (!level) this.#root = value;
     else if (level.fields) {
-      // Of a key that stands twice, both values stay to be looked at.
+      // Where a key stands twice, both values stay to be looked at.
       const key = level.key as string;
       level.fields.set(level.fields.has(key) ? `${key}\0${this.#values}` : key, value);
     } else {

@@ -62,7 +62,7 @@ export class BitReader {
   #at: number;
   #bits = 0;
   #count = 0;
-  /** Of the bits at hand, those that are none of the file's. */
+  /** How many of the bits at hand do not stand in the file. */
   #padding = 0;
   #isAtMarker = false;
 

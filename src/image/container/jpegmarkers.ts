@@ -381,7 +381,7 @@ export function findMissing(
   frame: JpegFrame,
   scans: readonly JpegScan[],
 ): { component: number | undefined; isDetail: boolean } {
-  // Of each coefficient of each component the bits that are still to come.
+  // The bits that are still to come, for each coefficient of each component.
   const left = frame.components.map(() => new Int8Array(64).fill(-1));
   for (const { components, from, to, after } of scans) {
     const [first, last, bits] = isProgressive(frame) ? [from, to, after] : [0, 63, 0];

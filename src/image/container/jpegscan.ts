@@ -27,7 +27,7 @@ interface Grid {
   /** Blocks that the picture covers. */
   columns: number;
   rows: number;
-  /** Of a progressive file, a bit for each coefficient of each block that is not zero: two words a block. */
+  /** In a progressive file, a bit for each coefficient of each block that is not zero: two words a block. */
   known?: Uint32Array;
 }
 

@@ -23,7 +23,7 @@ export const ModelCardSchema = Type.Object(
       Type.Literal('tfjs-layers'),
       Type.Literal('saved-model'),
     ]),
-    /** Of the model file; of several files, of all of them one after the other. */
+    /** SHA-256 of the model file, or of several files one after the other. */
     sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
     /** An SPDX identifier, or `unknown`. */
     licence: Type.String({ minLength: 1, maxLength: 200 }),
@@ -60,11 +60,11 @@ export const ModelCardSchema = Type.Object(
         early: Type.Array(name, { maxItems: 8 }),
         /** Class scores, where it is a classifier or a detector. */
         classes: Type.Optional(name),
-        /** Of a detector, whose `classes` has scores for each cell or box: where they stand among a cell's numbers. */
+        /** Where a detector, whose `classes` has scores for each cell or box, has them among a cell's numbers. */
         cells: Type.Optional(
           Type.Object(
             {
-              /** Of `classes`; the numbers of one cell lie along it. */
+              /** The axis of `classes` along which the numbers of one cell lie. */
               axis: Type.Integer({ minimum: 1, maximum: 3 }),
               /** Number by which every class score is multiplied: whether there is anything at all. */
               objectness: Type.Optional(Type.Integer({ minimum: 0, maximum: 4095 })),

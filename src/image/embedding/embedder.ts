@@ -21,7 +21,7 @@ export interface EmbeddingPart {
 
 /** What runs, and where. */
 export interface EmbedderInfo {
-  /** Of the model; a Profile records it and refuses another. */
+  /** SHA-256 of the model; a Profile records it and refuses another. */
   sha256: string;
   model: string;
   dimension: number;
@@ -86,18 +86,9 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
   }
 
   const warm = await forward([knownFrames.ramps()]);
-  const parts: EmbeddingPart[] = [];
-  let dimension = 0;
-  const add = (kind: EmbeddingPart['kind'], tensor: string) => {
-    const length = readChannels(warm[names.indexOf(tensor)].dimensions, channelAxis);
-    parts.push({ kind, tensor, at: dimension, length });
-    dimension += length;
-  };
-  add('content', card.outputs.content);
-  for (const tensor of card.outputs.early) {
-    add('level', tensor);
-    add('peak', tensor);
-  }
+  const { parts, dimension } = planParts(card, (tensor) =>
+    readChannels(warm[names.indexOf(tensor)].dimensions, channelAxis),
+  );
 
   function splitRows(outputs: Awaited<ReturnType<typeof forward>>, count: number): Float32Array[] {
     return Array.from({ length: count }, (_, i) => {
@@ -147,17 +138,7 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
   }
 
   return {
-    info: {
-      sha256: card.sha256,
-      model: card.name,
-      dimension,
-      parts,
-      runtime: network.runtime,
-      provider: network.provider,
-      device: /^(cpu|wasm|tensorflow)$/.test(network.provider) ? 'cpu' : 'gpu',
-      failed: network.failed,
-      maxBatch,
-    },
+    info: describeEmbedder(network, card, { dimension, parts, maxBatch }),
     embed: (frames) => batches(frames, splitRows),
     async classify(frames) {
       const { classes } = card.outputs;
@@ -167,6 +148,36 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
     },
     close: () => network.close(),
   };
+}
+
+/** Which numbers of a row come from which tensor: the content, then level and peak of each early map. */
+function planParts(
+  { outputs }: ModelCard,
+  countChannels: (tensor: string) => number,
+): { parts: EmbeddingPart[]; dimension: number } {
+  const parts: EmbeddingPart[] = [];
+  let dimension = 0;
+  const add = (kind: EmbeddingPart['kind'], tensor: string) => {
+    const length = countChannels(tensor);
+    parts.push({ kind, tensor, at: dimension, length });
+    dimension += length;
+  };
+  add('content', outputs.content);
+  for (const tensor of outputs.early) {
+    add('level', tensor);
+    add('peak', tensor);
+  }
+  return { parts, dimension };
+}
+
+/** What a user may know of an embedder. */
+function describeEmbedder(
+  { runtime, provider, failed }: Network,
+  { sha256, name }: ModelCard,
+  row: Pick<EmbedderInfo, 'dimension' | 'parts' | 'maxBatch'>,
+): EmbedderInfo {
+  const device = /^(cpu|wasm|tensorflow)$/.test(provider) ? 'cpu' : 'gpu';
+  return { sha256, model: name, ...row, runtime, provider, device, failed };
 }
 
 /** Largest difference of two rows, relative to the largest number of the second. */

@@ -1,5 +1,5 @@
 import { StoplineError } from '../../errors.ts';
-import { createProtobufReader, encodeField, type Field, type ProtobufReader } from './protobuf.ts';
+import { encodeField, type Field, ProtobufReader } from './protobuf.ts';
 
 /** One operator. */
 export interface GraphNode {
@@ -119,7 +119,7 @@ export function readGraph(bytes: Uint8Array): Graph {
   // ONNX Runtime looks for this mark first, so a file can be both.
   if (String.fromCharCode(...bytes.subarray(4, 8)) === 'ORTM')
     throw invalid('the file is in the ORT format, which cannot be checked: use the .onnx file it was made from');
-  const reader = createProtobufReader(bytes, modelLimits.fields);
+  const reader = new ProtobufReader(bytes, modelLimits.fields);
   const graph: Graph = {
     producer: '',
     irVersion: 0,
@@ -300,7 +300,7 @@ export function addOutputs(bytes: Uint8Array, graph: Graph, names: readonly stri
   for (const name of added) if (!written.has(name)) throw invalid(`no node writes a tensor called ${quoted(name)}`);
   if (added.length === 0) return bytes;
   const values = added.map((name) => encodeField(12, encodeField(1, new TextEncoder().encode(name))));
-  const reader = createProtobufReader(bytes, modelLimits.fields);
+  const reader = new ProtobufReader(bytes, modelLimits.fields);
   let rewritten = bytes;
   reader.each(0, bytes.length, (field) => {
     if (field.number !== 7) return;

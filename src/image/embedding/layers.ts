@@ -10,7 +10,7 @@ export interface Layers {
   early: string[];
   /** Class scores, where it is an ordinary classifier: before the softmax where there is one; or those of a detector. */
   classes?: string;
-  /** Of a detector: where the scores of a cell are, as in a card. */
+  /** Where a detector has the scores of a cell, as in a card. */
   cells?: { axis: number; objectness?: number; first: number };
 }
 

@@ -43,7 +43,7 @@ export async function readModel(path: string): Promise<ModelFiles> {
   return { kind: 'onnx', files, sha256: hashFiles(files), graph: readGraph(files[0]) };
 }
 
-/** Of several files, the hash of all of them one after the other. */
+/** SHA-256 of the files, one after the other. */
 function hashFiles(files: readonly Uint8Array[]): string {
   const hash = createHash('sha256');
   for (const file of files) hash.update(file);

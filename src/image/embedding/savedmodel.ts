@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { StoplineError } from '../../errors.ts';
 import { type Graph, type GraphValue, modelLimits } from './graph.ts';
-import { createProtobufReader, type Field, type ProtobufReader } from './protobuf.ts';
+import { type Field, ProtobufReader } from './protobuf.ts';
 import { savedModelOperators } from './savedmodeloperators.ts';
 
 /** Tag and signature of a model that is to be served; TensorFlow and Keras write both. */
@@ -63,7 +63,7 @@ export function writeSavedModel(files: readonly Uint8Array[]): { folder: string;
  * @throws {StoplineError} MODEL_INVALID, MODEL_TRUNCATED, MODEL_TOO_LARGE, MODEL_OPERATOR
  */
 export function readSavedModelGraph(bytes: Uint8Array): Graph {
-  const reader = createProtobufReader(bytes, modelLimits.fields, 'a TensorFlow SavedModel');
+  const reader = new ProtobufReader(bytes, modelLimits.fields, 'a TensorFlow SavedModel');
   let found: { inputs: GraphValue[]; outputs: GraphValue[] } | undefined;
   let operators = 0;
   const checkNode = (node: Field) =>

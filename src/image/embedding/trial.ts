@@ -9,7 +9,7 @@ import type { ModelCard } from './cardschema.ts';
 export interface TrialLimits {
   /** Start of the process included. */
   seconds?: number;
-  /** Of data, the size of the model not counted in; enforced where there is a POSIX shell. */
+  /** The data that the trial may hold beyond the size of the model; enforced where there is a POSIX shell. */
   bytes?: number;
 }
 

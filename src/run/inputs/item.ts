@@ -21,7 +21,7 @@ export interface Item {
    * @throws {StoplineError} INPUT_*, IMAGE_TOO_LARGE: this image has no verdict; OBJECTS_UNAVAILABLE: nothing more can be read
    */
   read?: (() => Promise<Uint8Array>) | undefined;
-  /** Of the video that it was taken out of: what is read is then a file of ours (see `ExtractedFrame`). */
+  /** The codec of the video that it was taken out of: what is read is then a file of ours (see `ExtractedFrame`). */
   codec?: string | undefined;
   /** Encoded bytes, where they are known before it is read. */
   size?: number | undefined;

@@ -6,7 +6,7 @@ import { dayOfYear, nameZone, timeOfDay, usesUtc } from './words.js';
 
 await Promise.all([loadStyle('uPlot.min.css'), loadStyle('charts.css'), loadChartCode()]);
 
-/** Of 50 kB, so it is there only for pages that have charts. */
+/** It is 50 kB, so only pages that have charts load it. */
 function loadChartCode() {
   return new Promise((resolve, reject) => {
     const script = document.createElement('script');

@@ -16,7 +16,7 @@ export interface ServerState {
 export interface HealthParts {
   judge: Judge;
   state: ServerState;
-  /** Of the upstream of a gate. */
+  /** The breaker of the upstream of a gate. */
   breaker?: Breaker | undefined;
   /** A gate that lets through what it cannot judge is of use also while it cannot judge. */
   isOpen: boolean;

@@ -143,11 +143,36 @@ function registerReading(app: FastifyInstance, quarantine: Quarantine, judge: Ju
     const { item, bytes } = await quarantine.image(params.id);
     return reply.type(`image/${item.format}`).header('cache-control', 'private, max-age=3600').send(bytes);
   });
+  const thumbnails = new Thumbnails(judge, quarantine);
   app.get<WithId>('/quarantine/:id/thumbnail', { schema: thumbnailSchema }, async ({ params }, reply) => {
-    const { bytes } = await quarantine.image(params.id);
-    const thumbnail = await judge.pool.draw(bytes, thumbnailSide);
+    const thumbnail = await thumbnails.draw(params.id);
     return reply.type('image/webp').header('cache-control', 'private, max-age=3600').send(Buffer.from(thumbnail));
   });
+}
+
+/**
+ * Draws one thumbnail after the other. A page asks for dozens at once, which is more than the line before the workers lets
+ * wait, and images that are to be judged come first.
+ */
+class Thumbnails {
+  readonly #judge: Judge;
+  readonly #quarantine: Quarantine;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(judge: Judge, quarantine: Quarantine) {
+    this.#judge = judge;
+    this.#quarantine = quarantine;
+  }
+
+  /** @throws {StoplineError} ITEM_UNKNOWN, STORE_UNAVAILABLE, OBJECTS_UNAVAILABLE, INPUT_UNREADABLE, IMAGE_*, OVERLOADED */
+  draw(id: string): Promise<Uint8Array> {
+    const drawn = this.#last.then(async () => {
+      const { bytes } = await this.#quarantine.image(id);
+      return this.#judge.pool.draw(bytes, thumbnailSide);
+    });
+    this.#last = drawn.catch(() => undefined);
+    return drawn;
+  }
 }
 
 function registerReview(app: FastifyInstance, quarantine: Quarantine): void {

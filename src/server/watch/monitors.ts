@@ -13,7 +13,7 @@ export interface SourceSummary extends Glance {
   source: string;
   /** When its last image came. */
   lastAt: number;
-  /** Of the report at the last change of state: the likeliest cause, and the statistics that moved most. */
+  /** The likeliest cause and the statistics that moved most, as the report said at the last change of state. */
   cause?: string;
   moved: { statistic: string; direction: string; size: number }[];
 }

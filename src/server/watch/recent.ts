@@ -95,7 +95,7 @@ export interface RecentSource {
   images: number;
   at: number;
   pValue: number[];
-  /** Of the same images. */
+  /** What the same images were judged to be. */
   verdict: Verdict['verdict'][];
   counts: Record<Verdict['verdict'], number>;
 }

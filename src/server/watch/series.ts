@@ -76,6 +76,18 @@ export function registerSourceSeries(
       for (const { source, lastAt } of listNamed()) this.set({ source }, lastAt / 1000);
     },
   });
+  registerCounts(registry, monitors, assess);
+  return {
+    count(source: string) {
+      if (named.size <= maxSourceSeries) named.add(source);
+      images.inc({ source: named.has(source) ? source : otherSource });
+    },
+  };
+}
+
+/** How many sources are in which state, of all of them. */
+function registerCounts(registry: Registry, monitors: Monitors, assess: (summary: SourceSummary) => Answer): void {
+  const registers = [registry];
   new Gauge({
     name: 'stopline_sources_trusted',
     help: 'Sources by whether they can be trusted now: all of them.',
@@ -102,12 +114,6 @@ export function registerSourceSeries(
     'Images of sources beyond maxSources, counted as other.',
     () => monitors.overflowed,
   );
-  return {
-    count(source: string) {
-      if (named.size <= maxSourceSeries) named.add(source);
-      images.inc({ source: named.has(source) ? source : otherSource });
-    },
-  };
 }
 
 export function registerStoreSeries(registry: Registry, store: Store): void {

@@ -326,19 +326,18 @@ describe('a store in memory', () => {
     database.open();
     const before = process.memoryUsage().rss;
     // As one of a source with one image: a header, and 24 kB in which next to nothing is set.
-    const state = (i: number) => {
-      const bytes = new Uint8Array(24_000);
+    const state = (i: number, bytes = new Uint8Array(24_000)) => {
+      bytes.fill(0);
       new TextEncoder().encodeInto(JSON.stringify({ version: 1, source: i }), bytes);
       return bytes.fill(i & 255, 9000, 9128);
     };
     const empty = { verdicts: [], forgotten: [], transitions: [], alerts: [], settled: [] };
+    // The same arrays again and again: what is measured is what the store holds, and not what waits to be collected.
+    const arrays = Array.from({ length: 250 }, () => new Uint8Array(24_000));
     for (let first = 0; first < 10_000; first += 250) {
-      const monitors = Array.from({ length: 250 }, (_, i) => ({
-        source: `s${first + i}`,
-        profile: 'p',
-        summary: '{}',
-        state: state(first + i),
-      }));
+      const monitors = arrays.map((bytes, i) => {
+        return { source: `s${first + i}`, profile: 'p', summary: '{}', state: state(first + i, bytes) };
+      });
       database.commit({ ...empty, monitors });
     }
     expect(database.summaries()).toHaveLength(10_000);

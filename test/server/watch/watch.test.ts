@@ -37,7 +37,7 @@ async function start(flags: Partial<Config> = {}): Promise<Service> {
 }
 
 const size = { width: 320, height: 180 };
-/** Of the camera of the reference. */
+/** An image of the camera of the reference. */
 const makeFrame = (index: number) => encodeFrame(renderFrame(index, size));
 
 async function send({ url }: Service, source: string, frame: Uint8Array): Promise<void> {
