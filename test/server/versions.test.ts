@@ -49,14 +49,15 @@ describe('checkVersions', () => {
 });
 
 describe('checkLoaders', () => {
-  const decode = fileURLToPath(new URL('../../src/image/decode.ts', import.meta.url));
+  const source = (name: string) => JSON.stringify(fileURLToPath(new URL(`../../src/image/${name}`, import.meta.url)));
   /** A process that may let a loader in before it asks whether all are blocked. */
   const ask = (unblocked: string[]) =>
     execFileSync(
       process.execPath,
       [
         '-e',
-        `const { checkLoaders } = await import(${JSON.stringify(decode)});
+        `await import(${source('decode.ts')});
+         const { checkLoaders } = await import(${source('loaders.ts')});
          const { default: sharp } = await import('sharp');
          sharp.unblock({ operation: ${JSON.stringify(unblocked)} });
          console.log(await checkLoaders().then(() => 'blocked', (error) => error.code + ' ' + error.message));`,
