@@ -40,7 +40,14 @@ let foggy: Uint8Array[];
 if (!browserPath) console.warn('skipped: no chromium on this machine (Debian package chromium)');
 
 const start = async (more: { quarantine?: string } = {}) => {
-  const own = { profile: at('camera.stopline'), stateDir: at('state'), port: 0, threads: 1, logLevel: 'silent' };
+  const own = {
+    profile: at('camera.stopline'),
+    stateDir: at('state'),
+    port: 0,
+    threads: 1,
+    logLevel: 'silent',
+    maxWaitMs: 30_000,
+  };
   const flags = { ...own, ...more };
   return serve(loadConfig({ env: {}, flags }).config);
 };
