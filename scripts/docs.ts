@@ -6,21 +6,11 @@ import { remarkMeanings } from '../src/image/container/remark.ts';
 import { corruptions } from '../src/image/corruptions/corruptions.ts';
 import { statistics } from '../src/image/statistics/statistics.ts';
 import { settingGroups, settings } from '../src/settings.ts';
+import { renderCommandsPage } from './docs/commands.ts';
+import { renderLibraryPage } from './docs/library.ts';
+import { code, page, table } from './docs/markdown.ts';
 import { forms } from './faults/forms.ts';
 import { drawRooms } from './rooms.ts';
-
-const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
-const code = (text: string) => `\`${text}\``;
-
-function table(head: string[], rows: (string | number)[][]): string {
-  const line = (cells: (string | number)[]) => `| ${cells.map((text) => cell(String(text))).join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
-}
-
-function page(title: string, source: string, text: string, ...sections: string[]): string {
-  const origin = `Generated from ${code(source)} by ${code('npm run docs')}.`;
-  return `${[`# ${title}`, `${text} ${origin}`, ...sections].join('\n\n')}\n`;
-}
 
 function statisticsPage(): string {
   const groups = [...new Set(statistics.map(({ group }) => group))];
@@ -124,6 +114,8 @@ const pages = {
   'errors.md': errorsPage(),
   'causes.md': causesPage(),
   'settings.md': settingsPage(),
+  'commands.md': await renderCommandsPage(),
+  'library.md': renderLibraryPage(),
   'architecture.svg': drawRooms(),
 };
 const folder = fileURLToPath(new URL('../docs/', import.meta.url));

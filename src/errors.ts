@@ -246,6 +246,7 @@ const table = {
 } as const;
 
 export type ErrorName = keyof typeof table;
+/** The code of an error: `STOPLINE_ERR_` and a name of `errorTable`. Codes stay; messages may change. */
 export type ErrorCode = `STOPLINE_ERR_${ErrorName}`;
 
 /** An error as HTTP answers, rows and messages between processes carry it. */

@@ -15,6 +15,7 @@ import type { Profile } from './profile/description.ts';
 import type { Pool, PoolOptions } from './run/pool.ts';
 import type { Route } from './settings.ts';
 
+/** How the gate in front of the handlers judges and decides; only `profile` is needed. */
 export interface StoplineOptions extends Partial<Policy>, Omit<PoolOptions, 'profile' | 'isBatch'> {
   /** A loaded Profile, or the path of one. */
   profile: Profile | string;

@@ -48,6 +48,7 @@ const routeSchema = Type.Object(
   { additionalProperties: false },
 );
 
+/** One entry of `routes`: a path, the protocol spoken there, and what is different about it; docs/gate.md has the fields. */
 export type Route = Static<typeof routeSchema>;
 
 const MiB = 1024 * 1024;

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { readPackages } from '../scripts/docs/library.ts';
 import * as library from '../src/index.ts';
 import { stopline } from './fixtures/cli.ts';
 
@@ -29,6 +30,19 @@ describe('generated documents', () => {
     });
     expect(stderr).toBe('');
     expect(status).toBe(0);
+  });
+});
+
+describe('the reference of the library', () => {
+  it.each(readPackages())('says what each export of $name is', ({ entries }) => {
+    expect(entries.length).toBeGreaterThan(3);
+    const silent = entries.filter(({ comment }) => comment === '' || comment.startsWith('```'));
+    expect(silent.map(({ name }) => name)).toEqual([]);
+  });
+
+  it('shows no body of a function and no private field', () => {
+    const signatures = readPackages().flatMap(({ entries }) => entries.map(({ signature }) => signature));
+    expect(signatures.filter((signature) => /\breturn\b|#\w+/.test(signature))).toEqual([]);
   });
 });
 

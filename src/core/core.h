@@ -151,7 +151,7 @@ size_t stopline_scratch_size(size_t width, size_t height);
 size_t stopline_out_size(void);
 /*
  * JPEG history of one frame, on demand: the same arguments, `out` holds stopline_history_size() doubles at the indices of
- * enum stopline_history_field (src/forensics.ts has the same numbers).
+ * enum stopline_history_field (src/image/jpeghistory.ts has the same numbers).
  */
 int stopline_history(const uint8_t *restrict data, size_t width, size_t height, size_t channels, void *restrict scratch,
                      double *restrict out);

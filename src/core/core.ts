@@ -19,12 +19,12 @@ export interface Core {
   measure(data: Uint8Array, width: number, height: number, channels: number): Float64Array;
   /**
    * What the pixels say about earlier JPEG compression, at the indices of `enum stopline_history_field` in core.h; on
-   * demand, it costs as much as a few measurements. src/forensics.ts reads it.
+   * demand, it costs as much as a few measurements. `image/jpeghistory.ts` reads it.
    * @throws `FRAME_INVALID` when the sizes do not fit together
    */
   history(data: Uint8Array, width: number, height: number, channels: number): Float64Array;
   /**
-   * One frame as the input of a model, in the terms of `stopline_resize` in core.h; src/embedding/preprocess.ts makes
+   * One frame as the input of a model, in the terms of `stopline_resize` in core.h; `image/embedding/preprocess.ts` makes
    * `plan` and `weights`.
    * @param out where the floats go
    * @throws `FRAME_INVALID` when the sizes do not fit together

@@ -10,6 +10,7 @@ import { createMonitor, type Monitor } from './monitor.ts';
 import { makeObservation, type Observable, type Observation } from './observation.ts';
 import type { Shared } from './state.ts';
 
+/** How sources are watched; every field has a default. */
 export interface DriftOptions {
   /** At most one false alarm in so many images of a source, on average; default 10,000. */
   falseAlarmEvery?: number | undefined;
@@ -46,6 +47,8 @@ const window = 48;
 const recent = 64;
 
 /**
+ * Watches streams of verdicts for drift: one evidence a source, with a promise about false alarms over all of its images.
+ *
  * @example
  * const drift = createDrift(profile, { falseAlarmEvery: 10_000 });
  * const monitor = drift.monitor();

@@ -31,6 +31,7 @@ import {
 import type { Sample } from './samples.ts';
 import { chooseFrom, simulateReference, tryCauses, unseenScores } from './secondlook.ts';
 
+/** What a fit made, and what its user should look at before relying on it. */
 export interface FitResult {
   profile: Profile;
   skipped: SkippedImage[];

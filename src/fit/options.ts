@@ -5,6 +5,7 @@ import type { Items } from '../run/inputs/item.ts';
 import type { Measurements } from '../run/measurements.ts';
 import type { GroupedBy } from './groups.ts';
 
+/** What to fit, and how; only `paths` is needed. */
 export interface FitOptions {
   /** Files and folders (recursive). */
   paths: string[];

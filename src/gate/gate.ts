@@ -8,6 +8,7 @@ import { chooseTiming, decide, defaultPolicy, type Judged, judgeWithin, type Pol
 /** How a gate in your own process treats images; each field can also be given with one call. */
 export type GatePolicy = Omit<Policy, 'partial'>;
 
+/** How a gate in your own process judges and decides; only `profile` is needed. */
 export interface GateOptions extends Partial<GatePolicy>, Omit<PoolOptions, 'profile' | 'isBatch'> {
   /** A loaded Profile, or the path of one. */
   profile: Profile | string;
@@ -15,6 +16,7 @@ export interface GateOptions extends Partial<GatePolicy>, Omit<PoolOptions, 'pro
   onJudged?: (judged: Judged) => void;
 }
 
+/** What is different about one call. */
 export interface GuardOptions extends Partial<GatePolicy> {
   /** Gives up judging; the classifier is then not called. */
   signal?: AbortSignal;

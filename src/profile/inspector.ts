@@ -15,6 +15,7 @@ import type { Profile } from './description.ts';
 import { createScorer } from './score.ts';
 import { type DecideBy, decideVerdict, type Verdict } from './verdict.ts';
 
+/** How an inspector judges; only `profile` is needed. */
 export interface InspectorOptions {
   /** A loaded Profile, or the path of one. */
   profile: Profile | string;
@@ -82,6 +83,8 @@ const oldProfileWarning =
   'The profile was fitted by a version for which metadata and Huffman tables counted as settings of the encoder: unusual ones may still make an image strange. Fit it again: stopline fit <folder> --out FILE';
 
 /**
+ * Loads a Profile with its model and judges images in this thread, one at a time; `createPool` does so in several.
+ *
  * @example
  * const inspector = await createInspector({ profile: 'camera.stopline' });
  * const { verdict, reasons } = await inspector.inspect(await readFile('frame.jpg'));

@@ -10,6 +10,7 @@ import { distributionsSection, provenanceSection, referenceSection } from './ref
 import { style } from './style.ts';
 import { figures, sentenceAbout } from './summary.ts';
 
+/** How a report is drawn; every field has a default. */
 export interface ReportOptions {
   /** An encoded image on which the causes are shown, instead of the small one in the Profile. */
   example?: Uint8Array | undefined;

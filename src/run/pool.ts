@@ -23,6 +23,7 @@ import { WorkerLine } from './workers/line.ts';
 /** ONNX Runtime aborts the process when its thread is ended while it loads or runs a network. */
 const modelGraceMs = 5000;
 
+/** How a pool judges, and how many images may wait; only `profile` is needed. */
 export interface PoolOptions {
   /** A loaded Profile, or the path of one, which is read once: every worker, also one started later, judges by the same. */
   profile?: Profile | string;

@@ -1,5 +1,6 @@
 import type { Container } from '../container/container.ts';
 
+/** The families in which statistics are listed. */
 export type StatisticGroup =
   | 'container'
   | 'exposure'
