@@ -62,92 +62,128 @@ const largestBatch = 16;
  * @throws {StoplineError} MODEL_UNSUPPORTED, MODEL_FAILED
  */
 export async function createEmbedder(network: Network, card: ModelCard, core: Core): Promise<Embedder> {
-  const { width, height, channels } = card.input;
-  const size = width * height * channels;
-  const preprocess = createPreprocess(card.input, core);
-  const { channelAxis } = network;
-  const names = namedOutputs(card);
+  const runner = new BatchRunner(network, card, core);
+  const warm = await runner.run([knownFrames.ramps()]);
+  const rows = new RowLayout(card, warm, network.channelAxis);
+  const maxBatch = await findUsableBatch(runner, rows, warm);
 
-  async function forward(frames: readonly Frame[]) {
+  async function readBatches<T>(frames: readonly Frame[], read: (outputs: Outputs, count: number) => T[]) {
+    const all: T[] = [];
+    for (let first = 0; first < frames.length; first += maxBatch) {
+      const batch = frames.slice(first, first + maxBatch);
+      const outputs = await runner.run(batch);
+      all.push(...read(outputs, batch.length));
+      for (const { data } of outputs) release(data);
+    }
+    return all;
+  }
+
+  return {
+    info: describeEmbedder(network, card, { dimension: rows.dimension, parts: rows.parts, maxBatch }),
+    embed: (frames) => readBatches(frames, (outputs, count) => rows.split(outputs, count)),
+    async classify(frames) {
+      const { classes } = card.outputs;
+      if (classes === undefined)
+        throw new StoplineError('MODEL_UNSUPPORTED', `Expected outputs.classes in the card of "${card.name}".`);
+      const index = namedOutputs(card).indexOf(classes);
+      return readBatches(frames, (outputs) => classScores(outputs[index], card));
+    },
+    close: () => network.close(),
+  };
+}
+
+type Outputs = Awaited<ReturnType<Network['run']>>;
+
+/** Runs a network on frames, prepared as its card says. */
+class BatchRunner {
+  readonly network: Network;
+  readonly #names: readonly string[];
+  /** How many numbers the network takes for a frame. */
+  readonly #size: number;
+  readonly #preprocess: ReturnType<typeof createPreprocess>;
+
+  constructor(network: Network, card: ModelCard, core: Core) {
+    const { width, height, channels } = card.input;
+    this.network = network;
+    this.#names = namedOutputs(card);
+    this.#size = width * height * channels;
+    this.#preprocess = createPreprocess(card.input, core);
+  }
+
+  async run(frames: readonly Frame[]): Promise<Outputs> {
+    const size = this.#size;
     const input = new Float32Array(frames.length * size);
     frames.forEach((frame, i) => {
-      preprocess(frame, input.subarray(i * size, (i + 1) * size));
+      this.#preprocess(frame, input.subarray(i * size, (i + 1) * size));
     });
-    const outputs = await network.run(input, frames.length);
+    const outputs = await this.network.run(input, frames.length);
     release(input);
     outputs.forEach(({ dimensions, data }, i) => {
       if (dimensions[0] !== frames.length || data.length !== dimensions.reduce((a, b) => a * b, 1))
         throw new StoplineError(
           'MODEL_UNSUPPORTED',
-          `Expected ${frames.length} rows of ${JSON.stringify(names[i])} but received ${dimensions.join(' x ')}.`,
+          `Expected ${frames.length} rows of ${JSON.stringify(this.#names[i])} but received ${dimensions.join(' x ')}.`,
         );
     });
     return outputs;
   }
+}
 
-  const warm = await forward([knownFrames.ramps()]);
-  const { parts, dimension } = planParts(card, (tensor) =>
-    readChannels(warm[names.indexOf(tensor)].dimensions, channelAxis),
-  );
+/** How the outputs of a network become rows of an embedding. */
+class RowLayout {
+  readonly parts: EmbeddingPart[];
+  readonly dimension: number;
+  readonly #name: string;
+  readonly #names: readonly string[];
+  readonly #channelAxis: Network['channelAxis'];
 
-  function splitRows(outputs: Awaited<ReturnType<typeof forward>>, count: number): Float32Array[] {
+  /** `warm` are outputs of the same network, whose shapes show the channels of each tensor. */
+  constructor(card: ModelCard, warm: Outputs, channelAxis: Network['channelAxis']) {
+    this.#name = card.name;
+    this.#names = namedOutputs(card);
+    this.#channelAxis = channelAxis;
+    const { parts, dimension } = planParts(card, (tensor) =>
+      readChannels(warm[this.#names.indexOf(tensor)].dimensions, channelAxis),
+    );
+    this.parts = parts;
+    this.dimension = dimension;
+  }
+
+  /** The first `count` rows. */
+  split(outputs: Outputs, count: number): Float32Array[] {
     return Array.from({ length: count }, (_, i) => {
-      const row = new Float32Array(dimension);
-      for (const { kind, tensor, at, length } of parts) {
-        const output = outputs[names.indexOf(tensor)];
+      const row = new Float32Array(this.dimension);
+      for (const { kind, tensor, at, length } of this.parts) {
+        const output = outputs[this.#names.indexOf(tensor)];
         const part = row.subarray(at, at + length);
-        if (kind === 'content') poolContent(output, channelAxis, i, part);
-        else if (kind === 'level') poolEarly(output, channelAxis, i, part, row.subarray(at + length, at + 2 * length));
+        if (kind === 'content') poolContent(output, this.#channelAxis, i, part);
+        else if (kind === 'level') {
+          const peaks = row.subarray(at + length, at + 2 * length);
+          poolEarly(output, this.#channelAxis, i, part, peaks);
+        }
       }
       if (!row.every(Number.isFinite))
         throw new StoplineError(
           'MODEL_FAILED',
-          `Expected finite numbers but "${card.name}" gives others for an image.`,
+          `Expected finite numbers but "${this.#name}" gives others for an image.`,
         );
       return row;
     });
   }
+}
 
-  const maxBatch = await usableBatch();
-  /** In exports with a fixed batch hidden in a reshape, two frames at once fail or mix. */
-  async function usableBatch(): Promise<number> {
-    const most = Math.min(largestBatch, network.maxBatch);
-    if (most === 1) return 1;
-    const frames = [knownFrames.waves(), knownFrames.ramps()];
-    try {
-      const [, second] = splitRows(await forward(frames), 2);
-      const [alone] = splitRows(warm, 1);
-      return measureDifference(second, alone) < answerTolerance.cpu ? most : 1;
-    } catch {
-      return 1;
-    }
+/** In exports with a fixed batch hidden in a reshape, two frames at once fail or mix: those are asked one by one. */
+async function findUsableBatch(runner: BatchRunner, rows: RowLayout, warm: Outputs): Promise<number> {
+  const most = Math.min(largestBatch, runner.network.maxBatch);
+  if (most === 1) return 1;
+  const frames = [knownFrames.waves(), knownFrames.ramps()];
+  try {
+    const [, second] = rows.split(await runner.run(frames), 2);
+    const [alone] = rows.split(warm, 1);
+    return measureDifference(second, alone) < answerTolerance.cpu ? most : 1;
+  } catch {
+    return 1;
   }
-
-  async function batches<T>(
-    frames: readonly Frame[],
-    read: (outputs: Awaited<ReturnType<typeof forward>>, n: number) => T[],
-  ) {
-    const rows: T[] = [];
-    for (let first = 0; first < frames.length; first += maxBatch) {
-      const batch = frames.slice(first, first + maxBatch);
-      const outputs = await forward(batch);
-      rows.push(...read(outputs, batch.length));
-      for (const { data } of outputs) release(data);
-    }
-    return rows;
-  }
-
-  return {
-    info: describeEmbedder(network, card, { dimension, parts, maxBatch }),
-    embed: (frames) => batches(frames, splitRows),
-    async classify(frames) {
-      const { classes } = card.outputs;
-      if (classes === undefined)
-        throw new StoplineError('MODEL_UNSUPPORTED', `Expected outputs.classes in the card of "${card.name}".`);
-      return batches(frames, (outputs) => classScores(outputs[names.indexOf(classes)], card));
-    },
-    close: () => network.close(),
-  };
 }
 
 /** Which numbers of a row come from which tensor: the content, then level and peak of each early map. */

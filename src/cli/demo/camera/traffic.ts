@@ -48,10 +48,13 @@ const paints: readonly Rgb[] = [
   [0.28, 0.22, 0.15],
 ];
 
-/** Turns (along, up, across) of a car into the world. `heading`: 0 away, 2 towards the camera, 1 right, 3 left. */
+/** Turns (along, up, across) of a car into the world. */
+type Place = (along: number, up: number, across: number) => Point;
+
+/** A car whose middle stands at (x, z). `heading`: 0 away, 2 towards the camera, 1 right, 3 left. */
 const placed =
-  (x: number, z: number, heading: number) =>
-  (along: number, up: number, across: number): Point => {
+  (x: number, z: number, heading: number): Place =>
+  (along, up, across) => {
     const [c, s] = [[1, 0, -1, 0][heading], [0, 1, 0, -1][heading]];
     return [x + along * s + across * c, up, z + along * c - across * s];
   };
@@ -72,117 +75,177 @@ export function drive(scene: Scene, x: number, z: number, heading: number, drawi
       const ring = [-1, 1].flatMap((a) => [-1, 1].map((b) => [x + w * a, z + l * a * b] as const));
       const under = [ring[0], ring[1], ring[3], ring[2]];
       fill(scene, outline(scene, under.map(([px, pz]): Point => [px, 0, pz])), [0, 0, 0], 0, 0.6); // biome-ignore format: one thought
-      paintCar(scene, car, paint, braking, at);
+      new CarPainter(scene, car, paint, at).paint(braking);
     },
   ]);
 }
 
-function paintCar(scene: Scene, car: Car, paint: Rgb, braking: boolean, at: ReturnType<typeof placed>): void {
-  const { length, width, height, boot, bonnet, cabin } = car;
-  const [half, roof] = [width / 2, width * 0.4];
-  const eye: Point = [scene.eyeX, scene.eyeY, 0];
-  const middle = at(0, 0.6, 0);
-  const keep = through(scene, middle[2]);
-  const detailed = middle[2] < 60;
-  const seen = (along: number, up: number, across: number) => {
-    const here = at(0, 0, 0);
-    const there = at(along, up, across);
-    const normal: Point = [there[0] - here[0], there[1], there[2] - here[2]];
-    return normal;
-  };
-  const face = (corners: readonly Point[], normal: Point, albedo: Rgb, shine = 0, slope = 0) => {
-    const [x, y, z] = corners[0];
-    if ((eye[0] - x) * normal[0] + (eye[1] - y) * normal[1] + (eye[2] - z) * normal[2] <= 0) return;
-    const colour = plus(times(albedo, light(scene, normal)), scale(scene.haze, shine));
-    fill(scene, outline(scene, corners), mix(scene.haze, colour, keep), slope);
-  };
-  const glow = (corners: readonly Point[], normal: Point, colour: Rgb) => {
-    const [x, , z] = corners[0];
-    if ((eye[0] - x) * normal[0] + (eye[2] - z) * normal[2] > 0)
-      fill(scene, outline(scene, corners), mix(scene.haze, colour, keep));
-  };
-  const glass: Rgb = [0.02, 0.024, 0.027];
-  const [rear, front] = [-length / 2, length / 2];
-  const [footRear, roofRear, roofFront, footFront] = cabin.map((a) => a - length / 2);
-  const across = (along: number, low: number, high: number, from: number, to: number) => [
-    at(along, low, from),
-    at(along, high, from),
-    at(along, high, to),
-    at(along, low, to),
-  ];
-  const panel = (a: number, b: number, p: number, q: number, wa: number, wb: number) => [
-    at(a, p, -wa),
-    at(a, p, wa),
-    at(b, q, wb),
-    at(b, q, -wb),
-  ];
-  for (const flank of [-1, 1]) {
-    const out = seen(0, 0, flank);
-    const s = flank * half;
-    const body = [at(rear, 0.28, s), at(rear, boot, s), at(footFront, bonnet + 0.06, s), at(front, bonnet - 0.12, s)];
-    face([...body, at(front, 0.28, s)], out, paint, 0.02, 0.15);
-    for (const wheel of detailed ? [rear + 0.85, front - 0.85] : [])
-      for (const [size, albedo] of [
-        [0.33, [0.015, 0.015, 0.015]],
-        [0.19, [0.22, 0.22, 0.23]],
-      ] as const) {
-        const ring = disc(0, 0.33, size, size, 14);
-        const rim = ring.flatMap((_, i) => (i & 1 ? [] : [at(wheel + ring[i], ring[i + 1], s * 1.005)]));
-        face(rim, out, albedo);
-      }
+const glass: Rgb = [0.02, 0.024, 0.027];
+
+/** Paints the faces of one car that the camera sees. */
+class CarPainter {
+  readonly #scene: Scene;
+  readonly #car: Car;
+  readonly #paint: Rgb;
+  readonly #at: Place;
+  /** How far the middle of the car is away. */
+  readonly #distance: number;
+  /** The share of light that comes through the haze. */
+  readonly #keep: number;
+  readonly #half: number;
+  /** Half the width of the roof. */
+  readonly #roof: number;
+  readonly #rear: number;
+  readonly #front: number;
+  /** The cabin along the car: rear foot, rear roof, front roof, front foot. */
+  readonly #cabin: readonly number[];
+
+  constructor(scene: Scene, car: Car, paint: Rgb, at: Place) {
+    this.#scene = scene;
+    this.#car = car;
+    this.#paint = paint;
+    this.#at = at;
+    this.#distance = at(0, 0.6, 0)[2];
+    this.#keep = through(scene, this.#distance);
+    this.#half = car.width / 2;
+    this.#roof = car.width * 0.4;
+    this.#rear = -car.length / 2;
+    this.#front = car.length / 2;
+    this.#cabin = car.cabin.map((along) => along - car.length / 2);
   }
-  for (const [end, belt, isFront] of [
-    [rear, boot, false],
-    [front, bonnet - 0.1, true],
-  ] as const) {
-    const out = seen(isFront ? 1 : -1, 0, 0);
-    face(across(end, 0.25, belt, -half, half), out, paint, 0.015, 0.12);
-    if (middle[2] > 90) continue;
-    face(across(end, 0.22, 0.42, -half, half), out, [0.03, 0.03, 0.03]);
-    if (isFront) face(across(end, 0.45, 0.66, -half * 0.5, half * 0.5), out, [0.015, 0.015, 0.016]);
-    face(across(end, 0.48, 0.6, -0.26, 0.26), out, [0.55, 0.55, 0.5]);
+
+  paint(braking: boolean): void {
+    this.#paintFlanks();
+    this.#paintEnd(this.#rear, this.#car.boot, braking ? [1.6, 0.06, 0.04] : [0.2, 0.012, 0.012]);
+    this.#paintEnd(this.#front, this.#car.bonnet - 0.1);
+    this.#paintLids();
+    this.#paintSideWindows();
+    this.#paintScreens();
+  }
+
+  #paintFlanks(): void {
+    const { boot, bonnet } = this.#car;
+    const [at, rear, front, footFront] = [this.#at, this.#rear, this.#front, this.#cabin[3]];
     for (const flank of [-1, 1]) {
-      const lamp = across(end, belt - 0.26, belt - 0.08, flank * half * 0.96, flank * half * 0.64);
-      if (isFront) glow(lamp, out, scale(scene.haze, 1.1));
-      else glow(lamp, out, braking ? [1.6, 0.06, 0.04] : [0.2, 0.012, 0.012]);
+      const out = this.#turn(0, 0, flank);
+      const s = flank * this.#half;
+      const body = [at(rear, 0.28, s), at(rear, boot, s), at(footFront, bonnet + 0.06, s), at(front, bonnet - 0.12, s)];
+      this.#paintFace([...body, at(front, 0.28, s)], out, this.#paint, 0.02, 0.15);
+      for (const wheel of this.#distance < 60 ? [rear + 0.85, front - 0.85] : []) this.#paintWheel(wheel, s, out);
     }
-    const wheels = across(end, 0, 0.27, -half * 0.95, -half * 0.7);
-    face(wheels, out, [0.01, 0.01, 0.01]);
-    face(across(end, 0, 0.27, half * 0.95, half * 0.7), out, [0.01, 0.01, 0.01]);
   }
-  face(panel(footFront, front, bonnet + 0.06, bonnet - 0.1, half * 0.96, half * 0.9), seen(0.1, 1, 0), paint, 0.06);
-  face(panel(rear, footRear, boot, boot, half * 0.92, half * 0.92), seen(0, 1, 0), paint, 0.06);
-  for (const flank of [-1, 1]) {
-    const out = seen(0, 0.3, flank * 0.95);
-    const corners = (inset: number, low: number) => [
-      at(footRear + inset, boot + low, flank * half * 0.96),
-      at(roofRear + inset * 0.6, height - low * 1.4, flank * roof),
-      at(roofFront - inset * 0.6, height - low * 1.4, flank * roof),
-      at(footFront - inset * 2, bonnet + 0.06 + low, flank * half * 0.96),
-    ];
-    face(corners(0, 0), out, paint, 0.02);
-    face(corners(0.16, 0.06), out, glass, 0.05);
+
+  #paintWheel(along: number, across: number, out: Point): void {
+    for (const [size, albedo] of [
+      [0.33, [0.015, 0.015, 0.015]],
+      [0.19, [0.22, 0.22, 0.23]],
+    ] as const) {
+      const ring = disc(0, 0.33, size, size, 14);
+      const rim = ring.flatMap((_, i) => (i & 1 ? [] : [this.#at(along + ring[i], ring[i + 1], across * 1.005)]));
+      this.#paintFace(rim, out, albedo);
+    }
   }
-  const slant = (rise: number, run: number) => [rise / Math.hypot(rise, run), run / Math.hypot(rise, run)];
-  const [backUp, backOut] = slant(roofRear - footRear, height - boot);
-  const [frontUp, frontOut] = slant(footFront - roofFront, height - bonnet);
-  face(panel(footRear, roofRear, boot, height, half * 0.96, roof), seen(-backOut, backUp, 0), paint, 0.02);
-  face(
-    panel(footRear, roofRear, boot + 0.05, height - 0.06, half * 0.84, roof * 0.9),
-    seen(-backOut, backUp, 0),
-    glass,
-    0.1,
-    0.4,
-  );
-  face(panel(footFront, roofFront, bonnet + 0.06, height, half * 0.96, roof), seen(frontOut, frontUp, 0), paint, 0.02);
-  face(
-    panel(footFront, roofFront, bonnet + 0.1, height - 0.05, half * 0.88, roof * 0.93),
-    seen(frontOut, frontUp, 0),
-    glass,
-    0.12,
-    0.4,
-  );
-  face(panel(roofRear, roofFront, height, height, roof, roof), seen(0, 1, 0), paint, 0.06);
+
+  /** The rear or the front of the car. `tailLight` is the colour of the lamps of a rear; those of a front are white. */
+  #paintEnd(end: number, belt: number, tailLight?: Rgb): void {
+    const half = this.#half;
+    const out = this.#turn(tailLight ? -1 : 1, 0, 0);
+    const paint = (low: number, high: number, from: number, to: number, albedo: Rgb) =>
+      this.#paintFace(this.#standAcross(end, low, high, from, to), out, albedo);
+    this.#paintFace(this.#standAcross(end, 0.25, belt, -half, half), out, this.#paint, 0.015, 0.12);
+    if (this.#distance > 90) return;
+    paint(0.22, 0.42, -half, half, [0.03, 0.03, 0.03]);
+    if (!tailLight) paint(0.45, 0.66, -half * 0.5, half * 0.5, [0.015, 0.015, 0.016]);
+    paint(0.48, 0.6, -0.26, 0.26, [0.55, 0.55, 0.5]);
+    for (const flank of [-1, 1]) {
+      const lamp = this.#standAcross(end, belt - 0.26, belt - 0.08, flank * half * 0.96, flank * half * 0.64);
+      this.#paintGlow(lamp, out, tailLight ?? scale(this.#scene.haze, 1.1));
+    }
+    paint(0, 0.27, -half * 0.95, -half * 0.7, [0.01, 0.01, 0.01]);
+    paint(0, 0.27, half * 0.95, half * 0.7, [0.01, 0.01, 0.01]);
+  }
+
+  /** Bonnet and boot. */
+  #paintLids(): void {
+    const { boot, bonnet } = this.#car;
+    const half = this.#half;
+    const [footRear, , , footFront] = this.#cabin;
+    const hood = this.#spanPanel(footFront, this.#front, bonnet + 0.06, bonnet - 0.1, half * 0.96, half * 0.9);
+    this.#paintFace(hood, this.#turn(0.1, 1, 0), this.#paint, 0.06);
+    const lid = this.#spanPanel(this.#rear, footRear, boot, boot, half * 0.92, half * 0.92);
+    this.#paintFace(lid, this.#turn(0, 1, 0), this.#paint, 0.06);
+  }
+
+  #paintSideWindows(): void {
+    const { height, boot, bonnet } = this.#car;
+    const [at, half, roof] = [this.#at, this.#half, this.#roof];
+    const [footRear, roofRear, roofFront, footFront] = this.#cabin;
+    for (const flank of [-1, 1]) {
+      const out = this.#turn(0, 0.3, flank * 0.95);
+      const corners = (inset: number, low: number) => [
+        at(footRear + inset, boot + low, flank * half * 0.96),
+        at(roofRear + inset * 0.6, height - low * 1.4, flank * roof),
+        at(roofFront - inset * 0.6, height - low * 1.4, flank * roof),
+        at(footFront - inset * 2, bonnet + 0.06 + low, flank * half * 0.96),
+      ];
+      this.#paintFace(corners(0, 0), out, this.#paint, 0.02);
+      this.#paintFace(corners(0.16, 0.06), out, glass, 0.05);
+    }
+  }
+
+  /** The rear window, the windscreen and the roof between them. */
+  #paintScreens(): void {
+    const { height, boot, bonnet } = this.#car;
+    const [half, roof] = [this.#half, this.#roof];
+    const [footRear, roofRear, roofFront, footFront] = this.#cabin;
+    const slant = (rise: number, run: number) => [rise / Math.hypot(rise, run), run / Math.hypot(rise, run)];
+    const [backUp, backOut] = slant(roofRear - footRear, height - boot);
+    const [frontUp, frontOut] = slant(footFront - roofFront, height - bonnet);
+    const back = this.#turn(-backOut, backUp, 0);
+    const forth = this.#turn(frontOut, frontUp, 0);
+    const panel = this.#spanPanel.bind(this);
+    this.#paintFace(panel(footRear, roofRear, boot, height, half * 0.96, roof), back, this.#paint, 0.02);
+    const rearGlass = panel(footRear, roofRear, boot + 0.05, height - 0.06, half * 0.84, roof * 0.9);
+    this.#paintFace(rearGlass, back, glass, 0.1, 0.4);
+    this.#paintFace(panel(footFront, roofFront, bonnet + 0.06, height, half * 0.96, roof), forth, this.#paint, 0.02);
+    const windscreen = panel(footFront, roofFront, bonnet + 0.1, height - 0.05, half * 0.88, roof * 0.93);
+    this.#paintFace(windscreen, forth, glass, 0.12, 0.4);
+    this.#paintFace(panel(roofRear, roofFront, height, height, roof, roof), this.#turn(0, 1, 0), this.#paint, 0.06);
+  }
+
+  /** A direction of the car in the world. */
+  #turn(along: number, up: number, across: number): Point {
+    const here = this.#at(0, 0, 0);
+    const there = this.#at(along, up, across);
+    return [there[0] - here[0], there[1], there[2] - here[2]];
+  }
+
+  /** The corners of an upright face across the car. */
+  #standAcross(along: number, low: number, high: number, from: number, to: number): Point[] {
+    const at = this.#at;
+    return [at(along, low, from), at(along, high, from), at(along, high, to), at(along, low, to)];
+  }
+
+  /** The corners of a face that runs along the car from (a, p) to (b, q), with the half widths of its ends. */
+  #spanPanel(a: number, b: number, p: number, q: number, widthA: number, widthB: number): Point[] {
+    const at = this.#at;
+    return [at(a, p, -widthA), at(a, p, widthA), at(b, q, widthB), at(b, q, -widthB)];
+  }
+
+  #paintFace(corners: readonly Point[], normal: Point, albedo: Rgb, shine = 0, slope = 0): void {
+    const scene = this.#scene;
+    const [x, y, z] = corners[0];
+    if ((scene.eyeX - x) * normal[0] + (scene.eyeY - y) * normal[1] + (0 - z) * normal[2] <= 0) return;
+    const colour = plus(times(albedo, light(scene, normal)), scale(scene.haze, shine));
+    fill(scene, outline(scene, corners), mix(scene.haze, colour, this.#keep), slope);
+  }
+
+  #paintGlow(corners: readonly Point[], normal: Point, colour: Rgb): void {
+    const scene = this.#scene;
+    const [x, , z] = corners[0];
+    if ((scene.eyeX - x) * normal[0] + (0 - z) * normal[2] > 0)
+      fill(scene, outline(scene, corners), mix(scene.haze, colour, this.#keep));
+  }
 }
 
 export function walk(scene: Scene, x: number, z: number, drawings: Drawing[]): void {
