@@ -1,5 +1,5 @@
 /** Writes the documents that are generated from tables in the code, and the picture of the rooms; `--check` fails when one is out of date. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { errorTable } from '../src/errors.ts';
 import { remarkMeanings } from '../src/image/container/remark.ts';
@@ -9,6 +9,7 @@ import { settingGroups, settings } from '../src/settings.ts';
 import { renderCommandsPage } from './docs/commands.ts';
 import { renderLibraryPage } from './docs/library.ts';
 import { code, page, table } from './docs/markdown.ts';
+import { fillReadme } from './docs/readme.ts';
 import { forms } from './faults/forms.ts';
 import { drawRooms } from './rooms.ts';
 
@@ -108,24 +109,23 @@ function formsPage(): string {
   );
 }
 
+const root = fileURLToPath(new URL('..', import.meta.url));
+const read = (path: string) => (existsSync(root + path) ? readFileSync(root + path, 'utf8') : '');
 const pages = {
-  'forms.md': formsPage(),
-  'statistics.md': statisticsPage(),
-  'errors.md': errorsPage(),
-  'causes.md': causesPage(),
-  'settings.md': settingsPage(),
-  'commands.md': await renderCommandsPage(),
-  'library.md': renderLibraryPage(),
-  'architecture.svg': drawRooms(),
+  'docs/forms.md': formsPage(),
+  'docs/statistics.md': statisticsPage(),
+  'docs/errors.md': errorsPage(),
+  'docs/causes.md': causesPage(),
+  'docs/settings.md': settingsPage(),
+  'docs/commands.md': await renderCommandsPage(),
+  'docs/library.md': renderLibraryPage(),
+  'docs/architecture.svg': drawRooms(),
+  'README.md': fillReadme(read('README.md'), read('docs/detection.md')),
 };
-const folder = fileURLToPath(new URL('../docs/', import.meta.url));
 if (process.argv.includes('--check')) {
-  const stale = Object.entries(pages).filter(([name, text]) => {
-    return !existsSync(folder + name) || readFileSync(folder + name, 'utf8') !== text;
-  });
-  for (const [name] of stale) console.error(`docs/${name} is out of date: run npm run docs`);
+  const stale = Object.entries(pages).filter(([path, text]) => read(path) !== text);
+  for (const [path] of stale) console.error(`${path} is out of date: run npm run docs`);
   if (stale.length > 0) process.exitCode = 1;
 } else {
-  mkdirSync(folder, { recursive: true });
-  for (const [name, text] of Object.entries(pages)) writeFileSync(folder + name, text);
+  for (const [path, text] of Object.entries(pages)) writeFileSync(root + path, text);
 }

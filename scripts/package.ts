@@ -2,8 +2,9 @@
  * Proves that the published package works: packs it, installs the tarball into an empty folder without running any install
  * script, and uses the command line, the library and its types there.
  */
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -89,6 +90,67 @@ try {
     frame === 'block' && format === 'jpeg' && build === 'wasm',
     'the library and its worker threads to judge images',
   );
+  await tryExamples();
 } finally {
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** Runs every program of examples/ against the installed package, on the Profile and the frames of the demo. */
+async function tryExamples(): Promise<void> {
+  cpSync(join(root, 'examples'), join(folder, 'examples'), { recursive: true });
+  const profile = 'demo/camera.stopline';
+  const example = (name: string, ...args: string[]) => run(folder, 'node', `examples/${name}`, ...args);
+
+  const judged = example('judge-folder.mjs', profile, 'demo/frames').trim().split('\n');
+  check(judged.length === readdirSync(join(folder, 'demo/frames')).length, 'judge-folder.mjs to print a line a frame');
+  check(/^block /.test(judged[0]), 'the strangest frame to be first, and blocked');
+  check(example('gate.mjs', profile, 'demo/frames/clean.jpg').startsWith('answered: a car'), 'gate.mjs to answer');
+  check(example('gate.mjs', profile, 'demo/frames/fog-3.jpg').startsWith('refused: '), 'gate.mjs to refuse fog');
+  run(folder, 'npx', '--no-install', 'stopline', 'score', 'demo/frames', '--profile', profile, '--out', 'rows.jsonl');
+  check(
+    example('drift.mjs', profile, 'rows.jsonl').includes(`${judged.length} images, learning`),
+    'drift.mjs to watch',
+  );
+
+  const app = spawn('node', ['examples/fastify-gate.mjs', profile, '0'], { cwd: folder });
+  await during(app, async (address) => {
+    const post = (frame: string) => {
+      const headers = { 'content-type': 'image/jpeg' };
+      const body = readFileSync(join(folder, 'demo/frames', frame));
+      return fetch(`${address}/classify`, { method: 'POST', headers, body });
+    };
+    check((await post('clean.jpg')).status === 200, 'fastify-gate.mjs to let a clean frame through');
+    check((await post('fog-3.jpg')).status === 422, 'fastify-gate.mjs to refuse fog');
+  });
+
+  check(
+    run(folder, 'python3', 'examples/python/read_rows.py', 'rows.jsonl').includes('block: '),
+    'read_rows.py to count',
+  );
+  const serve = ['node_modules/stopline/dist/cli/bin.js', 'serve', '--profile', profile, '--port', '0'];
+  const service = spawn('node', serve, { cwd: folder });
+  await during(service, (address) => {
+    const answer = run(folder, 'python3', 'examples/python/inspect_image.py', 'demo/frames/fog-3.jpg', address);
+    check(/^block p = .*\n- /.test(answer), 'inspect_image.py to print a verdict and its reasons');
+    return Promise.resolve();
+  });
+}
+
+/** Waits for the address that a server prints, uses it, and ends the server. */
+async function during(server: ChildProcess, use: (address: string) => Promise<void>): Promise<void> {
+  const ended = once(server, 'exit');
+  try {
+    let printed = '';
+    for await (const chunk of server.stdout as AsyncIterable<Buffer>) {
+      printed += chunk;
+      const [address] = /http:\/\/127\.0\.0\.1:\d+/.exec(printed) ?? [];
+      if (address === undefined) continue;
+      await use(address);
+      return;
+    }
+    throw new Error(`Expected the address of a server but it printed: ${printed}`);
+  } finally {
+    server.kill('SIGTERM');
+    await ended;
+  }
 }

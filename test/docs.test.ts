@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { readPackages } from '../scripts/docs/library.ts';
+import { commandTable } from '../src/cli/commands.ts';
 import * as library from '../src/index.ts';
-import { stopline } from './fixtures/cli.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
@@ -21,6 +21,34 @@ function codeLines(text: string, language: string): string[] {
   const blocks = [...text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))];
   return blocks.flatMap(([, block]) => block.replaceAll('\\\n', ' ').split('\n')).filter((line) => line.trim() !== '');
 }
+
+/** Words as a reader counts them: no signs, no addresses of links. */
+function listWords(text: string): string[] {
+  return text.replace(/\]\([^)]*\)/g, ']').match(/[\p{L}\p{N}][\p{L}\p{N}'.%-]*/gu) ?? [];
+}
+
+/** Sentences of running text, without code, tables and headings. */
+function listSentences(text: string): string[] {
+  const paragraphs = text
+    .replace(/^```.*?^```$/gms, '')
+    .split(/\n\s*\n|\n(?=[-\d] |\d+\. )/)
+    .filter((paragraph) => !/^\s*(\||#|<)/.test(paragraph));
+  return paragraphs.flatMap((paragraph) => paragraph.replaceAll('\n', ' ').split(/(?<=[.?!:;])\s+/));
+}
+
+describe('the documents', () => {
+  const pages = documents.filter((path) => path.startsWith('docs/') && path !== 'docs/README.md');
+
+  it.each(pages)('lists %s in the index', (path) => {
+    expect(read('docs/README.md')).toContain(`](${path.slice('docs/'.length)})`);
+  });
+
+  it.each(['README.md', 'docs/tutorial.md'])('%s has no sentence of more than 35 words', (path) => {
+    const sentences = listSentences(read(path));
+    expect(sentences.length).toBeGreaterThan(10);
+    expect(sentences.filter((sentence) => listWords(sentence).length > 35)).toEqual([]);
+  });
+});
 
 describe('generated documents', () => {
   it('are what npm run docs writes', () => {
@@ -50,6 +78,11 @@ describe('the README', () => {
   const readme = read('README.md');
   const shell = codeLines(readme, 'sh');
 
+  it('fits on one screen and a half: at most 120 lines and 900 words', () => {
+    expect(readme.trimEnd().split('\n').length).toBeLessThanOrEqual(120);
+    expect(listWords(readme.replace(/^```.*?^```$/gms, '')).length).toBeLessThanOrEqual(900);
+  });
+
   it('starts with the two commands that do all the set-up', () => {
     expect(shell.slice(0, 2).map((line) => line.split('#')[0].trim())).toEqual([
       'npm ci && npm run demo',
@@ -68,16 +101,13 @@ describe('the README', () => {
       .flatMap((path) => codeLines(read(path), 'sh'))
       .filter((line) => line.includes('stopline --'));
     expect(lines.length).toBeGreaterThan(4);
-    const help = new Map<string, string>();
     for (const line of lines) {
-      const [, command, rest] = /stopline -- (\w+)([^|]*)/.exec(line)!;
-      if (!help.has(command)) {
-        const { code, stdout } = await stopline([command, '--help-all']);
-        expect(code, command).toBe(0);
-        help.set(command, stdout);
-      }
-      for (const [option] of rest.matchAll(/--[a-z][\w-]*/g)) {
-        expect(help.get(command), `${line}: ${option}`).toMatch(new RegExp(`^ .*${option}\\b`, 'm'));
+      const [, name, rest] = /stopline -- (\w+)([^|]*)/.exec(line)!;
+      const command = await commandTable.find((entry) => entry.name === name)!.load();
+      const sub = command.commands.find((one) => rest.trim().startsWith(one.name()));
+      const known = [...(sub ?? command).options.flatMap(({ short, long }) => [short, long]), '--help-all', '--quiet'];
+      for (const [option] of rest.matchAll(/(?<= )--?[a-z][\w-]*/g)) {
+        expect(known, `${line}: ${option}`).toContain(option);
       }
     }
   });

@@ -1,0 +1,35 @@
+/** The figures of the README, taken from the page that the evaluation writes. */
+import { table } from './markdown.ts';
+
+const begin = '<!-- from docs/detection.md by npm run docs -->\n';
+const end = '<!-- end -->';
+
+/** Sections of docs/detection.md whose figures the README shows, and what they are to a reader. */
+const shown = [
+  { section: 'camvid_0016E5_day and camvid_Seq05VD_day', name: 'one camera, 243 frames of two drives' },
+  { section: 'generic_photos', name: 'unrelated photographs, 344 images' },
+];
+
+/** @throws {Error} A section or a row is not there, or says something of another number of images. */
+export function fillReadme(readme: string, detection: string): string {
+  const rows = shown.map(({ section, name }) => {
+    const [, text] = new RegExp(`^## ${section}\n(.*?)(?=^## |$(?![^]))`, 'ms').exec(detection) ?? [];
+    const [, images] = /^(\d+) reference images/m.exec(text ?? '') ?? [];
+    // What the verdict of a fitted Profile stops, which is less than what the best threshold for these images would.
+    const [, at1] =
+      /^\| combined +\|.*\|([^|]*)\|$/m.exec(text?.slice(text.indexOf('### Simulated causes')) ?? '') ?? [];
+    if (at1 === undefined || images === undefined || !name.includes(images)) {
+      throw new Error(`Expected figures of "${name}" in docs/detection.md, section ${section}`);
+    }
+    return [
+      name,
+      ...at1
+        .replace('%', '')
+        .split('/')
+        .map((share) => `${share.trim()} %`),
+    ];
+  });
+  const figures = table(['mean over 49 simulated causes', 'mild (1)', 'clear (3)', 'severe (5)'], rows);
+  const [head, rest] = readme.split(begin);
+  return `${head}${begin}${figures}\n${rest.slice(rest.indexOf(end))}`;
+}
