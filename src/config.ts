@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { TSchema } from 'typebox';
-import Value from 'typebox/value';
+import { Check } from 'typebox/schema';
 import { StoplineError } from './errors.ts';
 import { type Config, type ConfigKey, isShare, type Setting, schemas, settingGroups, settings } from './settings.ts';
 
@@ -169,7 +169,7 @@ export function loadConfig(input: ConfigInput = {}): LoadedConfig {
   const given = collectValues(input);
   const config = Object.fromEntries([...given].map(([key, { value }]) => [key, value])) as Config;
   for (const [key, { value, name }] of given) {
-    if (value === undefined || Value.Check(schemas[key], value)) continue;
+    if (value === undefined || Check(schemas[key], value)) continue;
     const received = isSecret(key) ? 'another' : quote(value);
     throw new StoplineError(
       'OPTION_INVALID',

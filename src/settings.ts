@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
-import Type, { type Static, type TSchema } from 'typebox';
+import type { Static, TSchema } from 'typebox';
+import { Type } from './schema.ts';
 
 /** How a request is wrapped; `gate/protocols/` has what each means. */
 const protocolNames = ['oip', 'tfserving', 'torchserve', 'image', 'find', 'pass'] as const;

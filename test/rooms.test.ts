@@ -5,7 +5,16 @@ import { findArrows, readImports, rooms } from '../scripts/rooms.ts';
 
 const root = join(import.meta.dirname, '..');
 /** A room imports only from rooms that stand before it; the doors (`index`, `fastify`) import any and are imported by none. */
-const order = ['version', 'errors', 'settings', 'config', ...rooms.map(({ name }) => name), 'index', 'fastify'];
+const order = [
+  'version',
+  'errors',
+  'schema',
+  'settings',
+  'config',
+  ...rooms.map(({ name }) => name),
+  'index',
+  'fastify',
+];
 const imports = readImports();
 const files = [...imports.keys()];
 const rank = (file: string) => order.indexOf(file.split('/')[0].replace(/\.ts$/, ''));

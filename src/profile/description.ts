@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { ModelCardSchema } from '../image/embedding/cardschema.ts';
 import type { EmbeddingPart } from '../image/embedding/embedder.ts';
+import { Type } from '../schema.ts';
 import { coresetSize } from './embeddings.ts';
 import type { Tensor } from './safetensors.ts';
 

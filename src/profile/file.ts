@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { Value } from 'typebox/value';
+import { Check, Errors } from 'typebox/schema';
 import { endSentence, StoplineError } from '../errors.ts';
 import { syncFolder } from '../image/file.ts';
 import { checkTensors } from './check.ts';
@@ -52,8 +52,8 @@ export function decodeProfile(bytes: Uint8Array): Profile {
   } catch {
     description = undefined;
   }
-  if (!Value.Check(Description, description)) {
-    const [first] = Value.Errors(Description, description);
+  if (!Check(Description, description)) {
+    const [, [first]] = Errors(Description, description);
     throw new StoplineError(
       'PROFILE_INVALID',
       `Expected a profile description that fits the schema but ${first ? `${first.instancePath || 'it'} ${first.message}` : 'it does not'}.`,

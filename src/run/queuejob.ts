@@ -1,8 +1,9 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import Type, { type Static } from 'typebox';
-import Value from 'typebox/value';
+import type { Static } from 'typebox';
+import { Check } from 'typebox/schema';
 import { StoplineError } from '../errors.ts';
 import { sights } from '../profile/sights.ts';
+import { Type } from '../schema.ts';
 import type { TallyCounts } from './rows/tally.ts';
 
 /** Longest text in a job: a path may be long, a column of a manifest longer. */
@@ -108,7 +109,7 @@ export class QueueSeal {
   /** @throws {StoplineError} REQUEST_INVALID */
   openChunk(sealed: unknown): Chunk {
     const chunk = this.#open('chunk', sealed);
-    if (Value.Check(ChunkSchema, chunk)) return chunk;
+    if (Check(ChunkSchema, chunk)) return chunk;
     throw new StoplineError(
       'REQUEST_INVALID',
       'Expected work of score in the queue but its fields are not of their kinds.',
@@ -133,7 +134,7 @@ export class QueueSeal {
         },
       );
     }
-    if (Value.Check(ChunkResultSchema, result)) return result as ChunkResult;
+    if (Check(ChunkResultSchema, result)) return result as ChunkResult;
     throw new StoplineError(
       'QUEUE_FAILED',
       'Expected the result of a worker in Redis but its fields are not of their kinds.',

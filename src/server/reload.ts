@@ -1,10 +1,10 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import Type from 'typebox';
 import { asStoplineError, StoplineError } from '../errors.ts';
 import type { Profile } from '../profile/description.ts';
 import { loadSignedProfile } from '../profile/signature.ts';
 import { createPool, type Pool, poolOptions } from '../run/pool.ts';
+import { Type } from '../schema.ts';
 import type { Config } from '../settings.ts';
 import { refusals } from './http/schemas.ts';
 import type { Judge } from './judge.ts';

@@ -1,7 +1,7 @@
 import { Counter, type Registry } from '@prometheus-io/client';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import Type from 'typebox';
 import type { Report } from '../gate/admission.ts';
+import { Type } from '../schema.ts';
 import type { Route } from '../settings.ts';
 import { refusals } from './http/schemas.ts';
 

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { checkCard } from '../../src/image/embedding/cardschema.ts';
+import { checkCard } from '../../src/image/embedding/checkcard.ts';
 import { loadOnnxRuntime } from '../../src/image/embedding/onnx.ts';
 import { readError, stopline } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';

@@ -1,6 +1,5 @@
-import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
-import { StoplineError } from '../../errors.ts';
+import type { Static } from 'typebox';
+import { Type } from '../../schema.ts';
 
 /** Version of the card's layout and of the meaning of everything in it. */
 const cardVersion = 1;
@@ -96,22 +95,3 @@ export const ModelCardSchema = Type.Object(
 );
 
 export type ModelCard = Static<typeof ModelCardSchema>;
-
-/**
- * Checks a card as it was parsed.
- * @throws {StoplineError} MODEL_CARD
- */
-export function checkCard(value: unknown): ModelCard {
-  if (!Value.Check(ModelCardSchema, value)) {
-    const [first] = Value.Errors(ModelCardSchema, value);
-    const what = first ? `${first.instancePath || 'it'} ${first.message}` : 'it does not';
-    throw new StoplineError('MODEL_CARD', `Expected a model card that fits the schema but ${what}.`);
-  }
-  const { channels, mean, std } = value.input;
-  if (mean.length !== channels || std.length !== channels)
-    throw new StoplineError(
-      'MODEL_CARD',
-      `Expected ${channels} numbers for input.mean and input.std but received ${mean.length} and ${std.length}.`,
-    );
-  return value;
-}

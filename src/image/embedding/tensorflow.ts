@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
-import { Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { Check, Errors } from 'typebox/schema';
 import { StoplineError } from '../../errors.ts';
+import { Type } from '../../schema.ts';
 import { type Graph, type GraphNode, type GraphValue, modelLimits } from './graph.ts';
 
 /** What is read of the model.json of TensorFlow.js; the topology is looked at node by node. */
@@ -39,8 +39,8 @@ export function parseModelJson(bytes: Uint8Array) {
   } catch (cause) {
     throw invalid(`its JSON is broken: ${(cause as Error).message}`);
   }
-  if (!Value.Check(ModelJson, json)) {
-    const [first] = Value.Errors(ModelJson, json);
+  if (!Check(ModelJson, json)) {
+    const [, [first]] = Errors(ModelJson, json);
     throw invalid(first ? `${first.instancePath || 'it'} ${first.message}` : 'it does not fit the schema');
   }
   const topology = json.modelTopology as Record<string, unknown>;

@@ -1,6 +1,6 @@
-import Type from 'typebox';
 import { errorTable } from '../../errors.ts';
 import { type RemarkKind, remarkMeanings } from '../../image/container/remark.ts';
+import { Type } from '../../schema.ts';
 
 const shareSchema = (description: string) => Type.Number({ minimum: 0, maximum: 1, description });
 

@@ -1,7 +1,7 @@
-import Type from 'typebox';
-import { Value } from 'typebox/value';
+import { Check } from 'typebox/schema';
 import { StoplineError } from '../../errors.ts';
 import type { Verdict } from '../../profile/verdict.ts';
+import { Type } from '../../schema.ts';
 
 /** One image that is kept, without its verdict. */
 export interface QuarantineItem {
@@ -60,7 +60,7 @@ const keptSchema = Type.Object({
 function parseKept(json: Uint8Array, id: string): Kept | undefined {
   try {
     const kept: unknown = JSON.parse(Buffer.from(json).toString());
-    return Value.Check(keptSchema, kept) && kept.id === id ? (kept as unknown as Kept) : undefined;
+    return Check(keptSchema, kept) && kept.id === id ? (kept as unknown as Kept) : undefined;
   } catch {
     return undefined;
   }

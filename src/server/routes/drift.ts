@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
-import Type from 'typebox';
 import type { DriftReport, DriftState } from '../../drift/report.ts';
 import { type Answer, type Known, type Trust, trusts } from '../../drift/trust.ts';
 import { StoplineError } from '../../errors.ts';
+import { Type } from '../../schema.ts';
 import { sourcePattern } from '../../settings.ts';
 import { refusals } from '../http/schemas.ts';
 import { countStates, type SourceSummary } from '../watch/monitors.ts';

@@ -1,7 +1,7 @@
 import type { Registry } from '@prometheus-io/client';
 import type { FastifyInstance } from 'fastify';
-import Type from 'typebox';
 import { asStoplineError } from '../../errors.ts';
+import { Type } from '../../schema.ts';
 import type { Breaker } from '../breaker.ts';
 import type { Judge } from '../judge.ts';
 import { gauge } from '../metrics.ts';

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import Type from 'typebox';
 import { StoplineError } from '../../errors.ts';
+import { Type } from '../../schema.ts';
 import { sourcePattern } from '../../settings.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Store } from '../store/store.ts';

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import Type from 'typebox';
 import { StoplineError } from '../../errors.ts';
+import { Type } from '../../schema.ts';
 import { type Config, sourcePattern } from '../../settings.ts';
 import { askForBody, type BufferBudget, heldBytes, readImageBody, tooLarge } from '../http/body.ts';
 import { jsonImageSchema, refusals } from '../http/schemas.ts';

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import Type from 'typebox';
+import { Type } from '../../schema.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 import type { Reloader } from '../reload.ts';

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import Type from 'typebox';
 import type { Pool } from '../../run/pool.ts';
+import { Type } from '../../schema.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 

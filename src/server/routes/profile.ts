@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify';
-import Type from 'typebox';
 import { StoplineError } from '../../errors.ts';
 import { statistics } from '../../image/statistics/statistics.ts';
 import { describeProfile, type Profile } from '../../profile/description.ts';
 import { findQuantile } from '../../profile/maths/ranks.ts';
 import type { DecideBy } from '../../profile/verdict.ts';
+import { Type } from '../../schema.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 

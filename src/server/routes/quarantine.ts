@@ -1,7 +1,7 @@
 import type { Registry } from '@prometheus-io/client';
 import type { FastifyInstance } from 'fastify';
-import Type from 'typebox';
 import { thumbnailSide } from '../../image/thumbnail.ts';
+import { Type } from '../../schema.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 import { counter, gauge } from '../metrics.ts';

@@ -9,7 +9,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { loadCore } from '../../../src/core/index.ts';
 import { proposeCard } from '../../../src/image/embedding/card.ts';
 import type { ModelCard } from '../../../src/image/embedding/cardschema.ts';
-import { checkCard } from '../../../src/image/embedding/cardschema.ts';
+import { checkCard } from '../../../src/image/embedding/checkcard.ts';
 import {
   checkAnswers,
   collectAnswers,
