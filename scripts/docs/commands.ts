@@ -1,7 +1,7 @@
 /** The reference of the command line: every command with its arguments and options, read from the commands themselves. */
 import type { Command, Option } from 'commander';
 import { commandTable } from '../../src/cli/commands.ts';
-import { code, page, table } from './markdown.ts';
+import { code, escapeTags, page, table } from './markdown.ts';
 
 export async function renderCommandsPage(): Promise<string> {
   const commands = await Promise.all(commandTable.map(async (entry) => ({ entry, command: await entry.load() })));
@@ -18,9 +18,12 @@ export async function renderCommandsPage(): Promise<string> {
 }
 
 function describeCommand(command: Command, name: string): string {
-  const parts = [`## ${name}`, command.description(), code(`stopline ${name} ${command.usage()}`)];
+  const parts = [`## ${name}`, escapeTags(command.description()), code(`stopline ${name} ${command.usage()}`)];
   if (command.registeredArguments.length > 0) {
-    const rows = command.registeredArguments.map((argument) => [code(argument.name()), argument.description]);
+    const rows = command.registeredArguments.map((argument) => [
+      code(argument.name()),
+      escapeTags(argument.description),
+    ]);
     parts.push(table(['argument', 'meaning'], rows));
   }
   const options = command.options.filter((option) => !option.hidden);
@@ -37,5 +40,5 @@ function describeOption(option: Option): string[] {
   const isTold = description.includes('(default') || defaultValue === undefined || typeof defaultValue === 'boolean';
   // How many cores there are depends on the machine, so it cannot stand in a document.
   const meaning = option.attributeName() === 'threads' ? description.replace(/ \(default: \d+\)$/, '') : description;
-  return [code(option.flags), `${meaning}${choices}${isTold ? '' : ` (default: ${defaultValue})`}`];
+  return [code(option.flags), `${escapeTags(meaning)}${choices}${isTold ? '' : ` (default: ${defaultValue})`}`];
 }

@@ -1,6 +1,8 @@
 /** Pieces of Markdown that the generated pages share. */
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+/** Words of a program as running text: what looks like a tag is none. */
+export const escapeTags = (text: string) => text.replace(/<(?=[A-Za-z/])/g, '\\<');
 export const code = (text: string) => `\`${text}\``;
 
 export function table(head: string[], rows: (string | number)[][]): string {
