@@ -253,10 +253,27 @@ const gateSettings = {
       description: 'Address of the model server that this service is a gate for: what it lets through goes there.',
     }),
   ),
+  grpcUpstream: Type.Optional(
+    Type.String({
+      pattern: '^grpcs?://[^/?#]+$',
+      expects: 'an address such as grpc://127.0.0.1:8001, or grpcs:// with TLS',
+      description:
+        'Address of the gRPC model server that this service is a gate for at `grpcPort`: Open Inference Protocol, TensorFlow Serving, or any other.',
+    }),
+  ),
+  grpcPort: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 65535,
+      description:
+        'TCP port for gRPC: the calls that go to `grpcUpstream`, and Envoy asking whether a request may pass (ext_authz). Default: 8081 with `grpcUpstream`, else none; 0 takes a free one.',
+    }),
+  ),
   routes: Type.Optional(
     Type.Array(routeSchema, {
       maxItems: 100,
-      description: 'Paths of the upstream that carry images, and how each is judged; docs/gate.md has the fields.',
+      description:
+        'Paths and gRPC methods of the upstream that carry images, and how each is judged; docs/gate.md has the fields.',
     }),
   ),
   mode: Type.Enum(['observe', 'enforce'], {
@@ -550,6 +567,11 @@ const configSchema = Type.Object(
 /** Settings in force. Durations in milliseconds, sizes in bytes. */
 export type Config = Static<typeof configSchema>;
 export type ConfigKey = keyof Config;
+
+/** Whether a service stands in front of a model server: then it also starts where it has nothing to judge by. */
+export function hasUpstream({ upstream, grpcUpstream }: Config): boolean {
+  return upstream !== undefined || grpcUpstream !== undefined;
+}
 
 /** One setting as the command line and the documentation show it. */
 export interface Setting {

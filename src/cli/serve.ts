@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { describeConfig, hideSecrets, listConfig, loadConfig } from '../config.ts';
 import { StoplineError } from '../errors.ts';
-import { closeOnSignal, serve } from '../server/serve.ts';
+import { closeOnSignal, type Service, serve } from '../server/serve.ts';
 import { type Config, type ConfigKey, settings } from '../settings.ts';
 import { configWithProfile, settingOption } from './options.ts';
 import { commandLine, note, print, printJson, table } from './terminal.ts';
@@ -38,8 +38,10 @@ async function runServe({ config: file, printConfig, json, ...flags }: ServeFlag
   }
   const { config } = configWithProfile(flags, file);
   const service = await serve(config);
-  if (json) printJson({ url: service.url, dashboard: `${service.url}/`, docs: `${service.url}/docs` });
-  note(describeService(service.url, config));
+  const { url, grpcUrl } = service;
+  if (json)
+    printJson({ url, ...(grpcUrl !== undefined && { grpc: grpcUrl }), dashboard: `${url}/`, docs: `${url}/docs` });
+  note(describeService(service, config));
   if (!(await closeOnSignal(service))) {
     throw new StoplineError(
       'CLOSED',
@@ -49,13 +51,16 @@ async function runServe({ config: file, printConfig, json, ...flags }: ServeFlag
 }
 
 /** A log gets one line; a person at a terminal is told where to look. */
-function describeService(url: string, { upstream, apiKeys }: Config): string {
-  const first = `stopline: listening at ${url}`;
+function describeService({ url, grpcUrl }: Service, { upstream, grpcUpstream, apiKeys }: Config): string {
+  const first = `stopline: listening at ${url}${grpcUrl === undefined ? '' : ` and ${grpcUrl}`}`;
   if (!process.stderr.isTTY) return `${first} (POST /inspect, API at ${url}/docs); stop with Ctrl-C`;
   const key = apiKeys === undefined ? '' : " -H 'authorization: Bearer <key>'";
   const rows = [
     ['dashboard', `${url}/`],
     ['API', `POST ${url}/inspect${upstream === undefined ? '' : `, gate in front of ${hideSecrets(upstream)}`}`],
+    ...(grpcUrl === undefined
+      ? []
+      : [['gRPC', `${grpcUrl}${grpcUpstream === undefined ? ', ext_authz' : `, gate in front of ${grpcUpstream}`}`]]),
     ['API docs', `${url}/docs`],
     ['metrics', `${url}/metrics`],
     ['try it', `curl --data-binary @frame.jpg -H 'content-type: image/jpeg'${key} ${url}/inspect`],

@@ -6,8 +6,10 @@ import { StoplineError } from '../errors.ts';
 import { roundRetryAfter } from '../gate/admission.ts';
 import { actionOn } from '../gate/policy.ts';
 import type { Verdict } from '../profile/verdict.ts';
-import type { Config } from '../settings.ts';
+import { type Config, hasUpstream } from '../settings.ts';
 import { version } from '../version.ts';
+import type { CallParts } from './grpc/call.ts';
+import type { GrpcService } from './grpc/service.ts';
 import { registerAccess } from './http/access.ts';
 import type { BufferBudget } from './http/body.ts';
 import { compressAnswers } from './http/compress.ts';
@@ -20,7 +22,7 @@ import { Metrics } from './metrics.ts';
 import { openQuarantine } from './quarantine/quarantine.ts';
 import { Reloader, registerReload } from './reload.ts';
 import { registerDashboard } from './routes/dashboard.ts';
-import { registerHealth, type ServerState } from './routes/health.ts';
+import { describeReadiness, registerHealth, type ServerState } from './routes/health.ts';
 import { registerHistory } from './routes/history.ts';
 import { registerInspect } from './routes/inspect.ts';
 import { registerJournal } from './routes/journal.ts';
@@ -43,6 +45,8 @@ declare module 'fastify' {
     judge: Judge;
     reloader: Reloader;
     methods: Methods;
+    /** The gRPC side of a gate that has one. */
+    grpc: GrpcService | null;
   }
   interface FastifyContextConfig {
     /** The answer has no end of its own. */
@@ -132,6 +136,7 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error, request, reply) => answerError(request, reply, error));
   app.decorate('methods', new Methods(app));
+  app.decorate('grpc', null);
   app.setNotFoundHandler((request, reply) => {
     app.methods.check(request, reply);
     const received = `${request.method} ${request.url.slice(0, 200)}`;
@@ -243,10 +248,28 @@ async function registerRoutes(app: FastifyInstance, parts: AppParts): Promise<vo
     const quarantine = await openQuarantine(config, judge, app.log);
     registerQuarantine(app, { quarantine, judge, registry: metrics.registry });
   }
-  const { breaker } = await registerGate(app, { config, judge, budget, metrics });
-  const isOpen = config.upstream !== undefined && actionOn(config, 'error') !== 'refuse';
-  registerHealth(app, metrics.registry, { judge, state, breaker, isOpen, needsProfile: config.needsProfile });
+  const { breakers, calls } = await registerGate(app, { config, judge, budget, metrics });
+  const grpc = await openGrpc(app, calls, () => describeReadiness(health).ready);
+  const isOpen = hasUpstream(config) && actionOn(config, 'error') !== 'refuse';
+  const all = grpc?.upstream ? [...breakers, grpc.upstream.breaker] : breakers;
+  const health = { judge, state, breakers: all, isOpen, needsProfile: config.needsProfile };
+  registerHealth(app, metrics.registry, health);
   registerMetrics(app, metrics);
+}
+
+/** The gRPC side, not yet listening, where the settings want one. */
+async function openGrpc(
+  app: FastifyInstance,
+  calls: CallParts,
+  isReady: () => boolean,
+): Promise<GrpcService | undefined> {
+  const { grpcUpstream, grpcPort } = calls.config;
+  if (grpcUpstream === undefined && grpcPort === undefined) return undefined;
+  // HTTP/2 is loaded only by those who want it.
+  const { GrpcService } = await import('./grpc/service.ts');
+  const grpc = new GrpcService({ ...calls, log: app.log, isReady });
+  app.grpc = grpc;
+  return grpc;
 }
 
 /** Says when the workers are ready, and again when others have taken over. */

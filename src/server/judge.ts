@@ -147,7 +147,11 @@ const defaultSource = 'default';
  */
 export function readSource(request: FastifyRequest, header: string): string {
   const { source: asked } = request.query as { source?: unknown };
-  const named = asked ?? request.headers[header];
+  return checkSource(asked ?? request.headers[header]);
+}
+
+/** The name of a camera, or that of those without one. @throws {StoplineError} REQUEST_INVALID */
+export function checkSource(named: unknown): string {
   if (named === undefined) return defaultSource;
   if (typeof named === 'string' && sourcePattern.test(named)) return named;
   throw new StoplineError(

@@ -3,8 +3,9 @@ import { StoplineError } from '../errors.ts';
 import { admit, type Passage, resolvePolicy, roundRetryAfter } from '../gate/admission.ts';
 import { sniffText } from '../gate/bodies/encodedtext.ts';
 import { readPairs } from '../gate/bodies/urlencoded.ts';
-import type { FoundImages } from '../gate/protocols/protocol.ts';
-import { protocolRoutes, protocols } from '../gate/protocols/protocols.ts';
+import { methodRoutes } from '../gate/protocols/grpc/grpc.ts';
+import type { FoundImages, ReadRequest } from '../gate/protocols/protocol.ts';
+import { protocolRoutes, protocols, undescribed } from '../gate/protocols/protocols.ts';
 import { uninspected } from '../gate/protocols/tensor.ts';
 import { createMatcher } from '../gate/routes.ts';
 import type { Config, Route } from '../settings.ts';
@@ -14,9 +15,7 @@ import type { Metrics } from './metrics.ts';
 import type { Unjudged } from './unjudged.ts';
 
 /** An observing gate judges when the answer is sent, because its processors are wanted for that; but so late at most. */
-const besideWithinMs = 100;
-/** What a path is taken for that nobody has described. */
-const undescribed: Route = { path: '/**', protocol: 'find' };
+export const besideWithinMs = 100;
 
 export interface GateParts {
   config: Config;
@@ -26,22 +25,44 @@ export interface GateParts {
   unjudged: Unjudged;
 }
 
+/** Something that is to be passed on, and what it takes to decide on it. */
+export interface AskedPassage {
+  path: string;
+  /** The route that fits the path; undefined where nobody has described it. */
+  route: Route | undefined;
+  source: string;
+  requestId: string;
+  /** The client went away. */
+  signal: AbortSignal;
+  find(): Promise<FoundImages>;
+  /** What judging beside waits for. */
+  begin(): Promise<unknown>;
+}
+
 /** Reads and judges requests that are to be passed on, by the rules of their paths. */
 export class RequestGate {
   readonly #parts: GateParts;
   readonly #match: (path: string) => Route | undefined;
+  readonly #matchCall: (path: string) => Route | undefined;
   readonly #beside = new Set<Promise<unknown>>();
   readonly #judging = new WeakMap<FastifyRequest, Promise<unknown>>();
   readonly #holds = new WeakMap<FastifyRequest, (bytes: number) => void>();
 
   constructor(parts: GateParts) {
     this.#parts = parts;
-    this.#match = createMatcher([...(parts.config.routes ?? []), ...protocolRoutes]);
+    const { routes = [] } = parts.config;
+    this.#match = createMatcher([...routes, ...protocolRoutes]);
+    this.#matchCall = createMatcher([...routes, ...methodRoutes]);
   }
 
   /** The route that fits a path; undefined where nobody has described it. */
   match(path: string): Route | undefined {
     return this.#match(path);
+  }
+
+  /** The same for the path of a gRPC method. */
+  matchCall(path: string): Route | undefined {
+    return this.#matchCall(path);
   }
 
   get retryAfterSeconds(): number {
@@ -66,35 +87,55 @@ export class RequestGate {
     options: { path: string; taken: TakenBody; signal: AbortSignal },
   ): Promise<Passage> {
     const { path, taken, signal } = options;
-    const { config, judge, metrics, unjudged } = this.#parts;
+    const { config } = this.#parts;
     const route = this.#match(path);
-    const source = nameSource(request, config, route);
-    const passage = await admit({
-      policy: resolvePolicy(config, route),
+    const passage = await this.decide({
+      path,
+      route,
+      source: nameSource(request, config, route),
+      requestId: request.id,
       signal,
       find: async () => {
         if (taken.error) throw taken.error;
-        const { protocol, ...where } = route ?? undescribed;
-        const { bodyLimit } = config;
         const hold = (bytes: number) => this.#holds.get(request)?.(bytes);
-        const body = { body: taken.body, headers: request.headers, bodyLimit, hold };
-        return lookBesideBody(await protocols[protocol].find(body, where), request);
+        return this.find({ body: taken.body, headers: request.headers, hold }, request.raw.url ?? '', route);
       },
+      begin: () => waitForAnswer(reply.raw, besideWithinMs),
+    });
+    const { judged } = passage;
+    if (judged) this.#judging.set(request, judged);
+    request.verdict = passage.decision?.verdict ?? null;
+    return passage;
+  }
+
+  /** Finds the images of a request of HTTP. @throws {StoplineError} UNINSPECTED, REQUEST_* */
+  async find(request: ReadRequest, url: string, route: Route | undefined): Promise<FoundImages> {
+    const { bodyLimit } = this.#parts.config;
+    const { protocol, ...where } = route ?? undescribed;
+    return lookBesideBody(await protocols[protocol].find({ ...request, bodyLimit }, where), url);
+  }
+
+  /** Decides on what is to be passed on, however it came. */
+  async decide(asked: AskedPassage): Promise<Passage> {
+    const { path, route, source, requestId, signal, find, begin } = asked;
+    const { config, judge, metrics, unjudged } = this.#parts;
+    const passage = await admit({
+      policy: resolvePolicy(config, route),
+      signal,
+      find,
       // The bytes are forwarded afterwards, so they are copied for the worker.
-      inspect: (image, signal) => judge.inspect(image, { source, requestId: request.id, signal, keep: true }),
+      inspect: (image, signal) => judge.inspect(image, { source, requestId, signal, keep: true }),
       report(report) {
         metrics.observeGate(report);
         unjudged.observe(report, path, route);
       },
-      begin: () => waitForAnswer(reply, besideWithinMs),
+      begin,
     });
     const { judged } = passage;
     if (judged) {
-      this.#judging.set(request, judged);
       this.#beside.add(judged);
       void judged.then(() => this.#beside.delete(judged));
     }
-    request.verdict = passage.decision?.verdict ?? null;
     return passage;
   }
 
@@ -105,8 +146,8 @@ export class RequestGate {
 }
 
 /** An upstream might take an image from the query, which is not looked into: then not all of the request is judged. */
-async function lookBesideBody(found: FoundImages, request: FastifyRequest): Promise<FoundImages> {
-  const [, query = ''] = (request.raw.url ?? '').split('?', 2);
+async function lookBesideBody(found: FoundImages, url: string): Promise<FoundImages> {
+  const [, query = ''] = url.split('?', 2);
   if (found.unjudged || query === '') return found;
   for (const { name, place } of readPairs(Buffer.from(query))) {
     if ((await sniffText(place)) === 'other') continue;
@@ -130,10 +171,10 @@ function nameSource(request: FastifyRequest, config: Config, route: Route | unde
 }
 
 /** Resolves when the answer has been sent, or cut off, or after some time. */
-function waitForAnswer(reply: FastifyReply, withinMs: number): Promise<void> {
+export function waitForAnswer(answer: NodeJS.EventEmitter, withinMs: number): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, withinMs);
-    reply.raw.once('close', () => {
+    answer.once('close', () => {
       clearTimeout(timer);
       resolve();
     });

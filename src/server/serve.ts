@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { nativeVariants } from '../core/native.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
 import type { Pool } from '../run/pool.ts';
-import type { Config } from '../settings.ts';
+import { type Config, hasUpstream } from '../settings.ts';
 import { checkOpenness } from './http/access.ts';
 import { Judge } from './judge.ts';
 import { openProfile, type Reloader } from './reload.ts';
@@ -21,6 +21,8 @@ const lingerMs = 250;
 export interface Service {
   /** Such as `http://127.0.0.1:8080`. */
   readonly url: string;
+  /** Such as `grpc://127.0.0.1:8081`, where it takes calls of gRPC. */
+  readonly grpcUrl?: string;
   readonly pool: Pool;
   /** Resolves when the service has ended; false when requests had to be cut off at the end of the drain time. */
   readonly ended: Promise<boolean>;
@@ -55,9 +57,14 @@ export async function serve(config: Config): Promise<Service> {
   });
   for (const { text } of unsafe) app.log.warn(text);
   const url = await listen(app, config);
-  const service = new ListeningService(app, url, config.drainTimeoutMs);
+  const grpcUrl = await app.grpc?.listen().catch(async (error) => {
+    await app.close();
+    await judge.pool.destroy();
+    throw error;
+  });
+  const service = new ListeningService(app, { url, ...(grpcUrl !== undefined && { grpcUrl }) }, config.drainTimeoutMs);
   await judge.pool.ready().catch(async (error) => {
-    if (config.upstream !== undefined) return; // logged, and told by every answer
+    if (hasUpstream(config)) return; // logged, and told by every answer
     await service.close();
     throw error;
   });
@@ -91,7 +98,7 @@ async function openJudge(config: Config): Promise<Judge> {
   } catch (error) {
     // A gate that is to let through what it cannot judge must be there to do so; a better Profile may come.
     const refusal = asStoplineError(error);
-    if (config.upstream === undefined) throw refusal;
+    if (!hasUpstream(config)) throw refusal;
     return new Judge({ refusal });
   }
 }
@@ -117,6 +124,7 @@ async function listen(app: FastifyInstance, { host, port }: Config): Promise<str
 
 class ListeningService implements Service {
   readonly url: string;
+  readonly grpcUrl?: string;
   readonly ended: Promise<boolean>;
   readonly #app: FastifyInstance;
   readonly #drainTimeoutMs: number;
@@ -125,9 +133,10 @@ class ListeningService implements Service {
   #draining: Promise<boolean> | undefined;
   #end: (isClean: boolean) => void = () => undefined;
 
-  constructor(app: FastifyInstance, url: string, drainTimeoutMs: number) {
+  constructor(app: FastifyInstance, urls: Pick<Service, 'url' | 'grpcUrl'>, drainTimeoutMs: number) {
     this.#app = app;
-    this.url = url;
+    this.url = urls.url;
+    if (urls.grpcUrl !== undefined) this.grpcUrl = urls.grpcUrl;
     this.#drainTimeoutMs = drainTimeoutMs;
     this.ended = new Promise<boolean>((resolve) => {
       this.#end = resolve;
@@ -168,10 +177,11 @@ class ListeningService implements Service {
     const closed = app.close(); // refuses at once, then stops accepting; resolves when the last connection has ended
     await lingered;
     const deadline = AbortSignal.timeout(this.#drainTimeoutMs);
+    const calls = app.grpc?.close(deadline) ?? Promise.resolve(true);
     while (this.#inFlight > 0 && !deadline.aborted) {
       await once(app.server, 'answered', { signal: deadline }).catch(() => undefined);
     }
-    const isClean = this.#inFlight === 0;
+    const isClean = (await calls) && this.#inFlight === 0;
     if (!isClean) app.log.warn({ inFlight: this.#inFlight }, 'the drain time is over: requests are cut off');
     app.server.closeAllConnections();
     await closed; // waits also for images that a gate judges beside

@@ -8,7 +8,7 @@ import { readParts } from '../bodies/multipart.ts';
 import { readPairs } from '../bodies/urlencoded.ts';
 import { findInTensors, headLengthHeader, openInference } from './oip.ts';
 import type { FoundImages, ReadRequest, Where } from './protocol.ts';
-import { Search, smallestImage } from './search.ts';
+import { isPlainText, Search, smallestImage } from './search.ts';
 import { invalid } from './tensor.ts';
 
 /** Fields that hold nothing but images. */
@@ -82,12 +82,6 @@ async function lookIntoBytes(search: Search, bytes: Buffer, type: MediaType, isI
   }
   if (isImage) return search.add(bytes);
   if (bytes.length >= smallestImage && !isPlainText(bytes)) search.leave('it holds bytes of no known kind');
-}
-
-function isPlainText(bytes: Buffer): boolean {
-  const head = bytes.subarray(0, 4096);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they tell bytes from text
-  return !/[\0-\x08\x0e-\x1f]/.test(head.toString('latin1')) && !head.toString('utf8').slice(0, -3).includes('\ufffd');
 }
 
 async function lookIntoForm(search: Search, body: Buffer, type: MediaType, isKnown: boolean): Promise<void> {

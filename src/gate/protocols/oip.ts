@@ -1,4 +1,4 @@
-import type { Frame } from '../../image/frame.ts';
+import type { TextPlace } from '../bodies/encodedtext.ts';
 import {
   type JsonDocument,
   type JsonValue,
@@ -8,31 +8,16 @@ import {
   readJson,
   readString,
 } from '../bodies/json.ts';
-import { looksLikeImage } from '../bodies/magic.ts';
 import type { FoundImages, ReadRequest, Where } from './protocol.ts';
 import { type Edit, spliceBytes } from './rebuild.ts';
-import { readBytes, Search, smallestImage } from './search.ts';
-import {
-  BinaryNumbers,
-  boundedImages,
-  elementBytes,
-  invalid,
-  isFloat,
-  makeFrames,
-  type NumberSource,
-  readSizes,
-  sliceFrames,
-  uninspected,
-} from './tensor.ts';
+import { Search } from './search.ts';
+import { elementBytes, invalid } from './tensor.ts';
+import { type CountedNumbers, lookIntoInputs, splitBytes, type TensorInput } from './tensors.ts';
 
 /** One input tensor of a request, with its bytes where they come after the JSON. */
-interface Input {
-  name: string;
-  datatype: string;
-  shape: number[];
+interface Input extends TensorInput {
   fields: Map<string, JsonValue>;
   data: JsonValue | undefined;
-  binary?: Buffer;
 }
 
 /** The images of an Open Inference Protocol request, with or without the binary tensor extension. */
@@ -66,31 +51,7 @@ export async function findInTensors(
   const search = new Search(where);
   const inputs = readInputs(document, rest);
   await lookBeside(search, document);
-  if (new Set(inputs.map(({ name }) => name.toLowerCase())).size < inputs.length) {
-    search.doubt(invalid('every input under a name of its own', 'one name twice'));
-  }
-  const wanted = inputs.filter(({ name }) => search.wants(name));
-  if (where.input !== undefined && wanted.length === 0) {
-    throw uninspected(`there is no input "${where.input}" among ${describeInputs(inputs)}`);
-  }
-  let image: Input | undefined;
-  for (const input of wanted) {
-    const images = await readImages(search, document, input, where.input !== undefined);
-    search.add(...images);
-    if (images.length > 0) image = input;
-  }
-  if (search.images.length === 0) {
-    // Nothing looks like an image, so what could hold one has to.
-    for (const input of wanted.filter(({ datatype }) => datatype === 'BYTES')) {
-      search.add(...(await readImages(search, document, input, true)));
-      image = input;
-    }
-  }
-  if (search.images.length === 0) {
-    search.leave(
-      `the inputs are ${describeInputs(inputs)}; a UINT8 tensor of images or BYTES are inspected, floats where the route has "tensor"`,
-    );
-  }
+  const image = await lookIntoInputs(search, inputs);
   const id = readString(document, readFields(document.root)?.get('id'), 300);
   const count = search.images.length;
   const isBatch = count > 1 && image?.shape[0] === count && inputs.every(isRebuildable);
@@ -105,11 +66,6 @@ const maxRebuilt = 100_000;
 
 function isRebuildable({ data }: Input): boolean {
   return data?.kind !== 'numbers' || data.count <= maxRebuilt;
-}
-
-function describeInputs(inputs: readonly Input[]): string {
-  const all = inputs.map(({ name, datatype, shape }) => `${name} ${datatype} ${shape.join('x')}`).join(', ');
-  return all.slice(0, 300);
 }
 
 /** Images that stand anywhere but in the data of the inputs. */
@@ -140,8 +96,13 @@ function readInputs(document: JsonDocument, rest: Buffer | undefined): Input[] {
     if (name === undefined || datatype === undefined || !shape) {
       throw invalid('inputs with a name, a datatype and a shape of whole numbers');
     }
-    const input = { name, datatype, shape, fields, data: fields.get('data') };
-    const given = readFields(fields.get('parameters'))?.get('binary_data_size');
+    const data = fields.get('data');
+    const parameters = readFields(fields.get('parameters'));
+    const isElsewhere = !data && (parameters?.has('shared_memory_region') ?? false);
+    const input: Input = { name, datatype, shape, fields, data, isElsewhere };
+    input.texts = () => readTexts(document, input);
+    input.numbers = () => readNumbers(document, input);
+    const given = parameters?.get('binary_data_size');
     if (given === undefined) return input;
     const size = readCount(document, given);
     if (!rest || size === undefined || at + size > rest.length) {
@@ -150,7 +111,7 @@ function readInputs(document: JsonDocument, rest: Buffer | undefined): Input[] {
     }
     if (input.data) throw invalid(`the data of the input "${name}" as JSON or as bytes`, 'both');
     at += size;
-    return { ...input, binary: rest.subarray(at - size, at) };
+    return { ...input, isElsewhere: false, binary: rest.subarray(at - size, at) };
   });
   if (rest && at !== rest.length) throw invalid(`${rest.length} bytes of binary tensors`, `a sum of ${at}`);
   return inputs;
@@ -164,106 +125,23 @@ function readShape({ bytes }: JsonDocument, value: JsonValue | undefined): numbe
   return shape.every((side) => Number.isSafeInteger(side) && (side as number) >= 0) ? (shape as number[]) : undefined;
 }
 
-/** The images of one input. @param isImage whether it has to hold some; otherwise what is none is left out */
-async function readImages(
-  search: Search,
-  document: JsonDocument,
-  input: Input,
-  isImage: boolean,
-): Promise<(Uint8Array | Frame)[]> {
-  const { name, datatype, shape, binary } = input;
-  const count = shape.reduce((product, side) => product * side, 1);
-  if (!binary && !input.data && readFields(input.fields.get('parameters'))?.has('shared_memory_region')) {
-    search.leave(`the input "${name}" is in shared memory`);
-    return [];
-  }
-  if (datatype === 'BYTES') return readTexts(search, document, { input, count, isImage });
-  const { tensor } = search.where;
-  const sizes = readSizes(shape, tensor);
-  const isUndone = isFloat(datatype) && tensor !== undefined;
-  if (sizes && (datatype === 'UINT8' || isUndone)) {
-    boundedImages(sizes.images);
-    if (binary && datatype === 'UINT8' && sizes.layout === 'NHWC' && tensor?.order !== 'BGR') {
-      return sliceFrames(binary, sizes);
-    }
-    const { source, length } = readNumbers(document, input);
-    return makeFrames(source, length, sizes, tensor, isUndone);
-  }
-  if (datatype === 'UINT8' && shape.length <= 2 && count >= 16) {
-    const { source, length } = readNumbers(document, input);
-    const bytes = binary ?? (await readBytes(source, length));
-    if (looksLikeImage(bytes)) return [bytes];
-  }
-  if (isImage || count >= smallestImage) {
-    const why = isFloat(datatype) ? ' and the route has no "tensor" to undo its preprocessing' : '';
-    search.leave(`the input "${name}" is ${datatype} ${shape.join('x')}${why}`);
-  }
-  return [];
-}
-
-function readNumbers(document: JsonDocument, input: Input): { source: NumberSource; length: number } {
-  const { binary, datatype, data, name } = input;
-  if (binary) {
-    const source = new BinaryNumbers(binary, datatype);
-    return { source, length: binary.length / elementBytes[datatype] };
-  }
+function readNumbers(document: JsonDocument, { datatype, data, name }: Input): CountedNumbers {
   if (data?.kind === 'array' && data.items.length === 0) return { source: { read: () => 0 }, length: 0 };
   if (data?.kind !== 'numbers') throw invalid(`an array of numbers as the data of the input "${name}"`);
   if (datatype === 'UINT8' && !data.isBytes) throw invalid(`numbers from 0 to 255 as the data of the input "${name}"`);
   return { source: new NumberReader(document, data), length: data.count };
 }
 
-/** The elements of a tensor of texts that are images. */
-async function readTexts(
-  search: Search,
-  document: JsonDocument,
-  tensor: { input: Input; count: number; isImage: boolean },
-): Promise<Uint8Array[]> {
-  const { input, count, isImage } = tensor;
-  const { name, binary, data } = input;
-  if (isImage || count > maxElements) boundedImages(count);
-  if (binary) {
-    const elements = splitBytes(binary);
-    if (elements.length !== count) throw invalid(`${count} elements in the input "${name}"`, String(elements.length));
-    const images = isImage ? elements : elements.filter(looksLikeImage);
-    const others = elements.length - images.length;
-    if (others > 0 && elements.some((element) => element.length >= smallestImage && !looksLikeImage(element))) {
-      search.leave(`the input "${name}" holds bytes of no known kind`);
-    }
-    return images;
-  }
-  const texts = data ? flattenTexts(data) : [];
-  if (texts.length !== count) throw invalid(`${count} elements in the input "${name}"`, String(texts.length));
-  const found = new Search({});
-  for (const text of texts) {
+function readTexts({ bytes }: JsonDocument, { name, data }: Input): TextPlace[] {
+  return (data ? flattenTexts(data) : []).map((text) => {
     if (text.kind !== 'text') throw invalid(`images in base64 as the data of the input "${name}"`);
-    const place = { bytes: document.bytes, start: text.start + 1, end: text.end - 1, isEscaped: text.isEscaped };
-    await found.lookIntoText(place, `the input "${name}"`, isImage);
-  }
-  search.take(found);
-  return found.images as Uint8Array[];
+    return { bytes, start: text.start + 1, end: text.end - 1, isEscaped: text.isEscaped };
+  });
 }
 
 function flattenTexts(value: JsonValue, depth = 0): JsonValue[] {
   if (value.kind !== 'array' || depth > 8) return [value];
   return value.items.flatMap((item) => flattenTexts(item, depth + 1));
-}
-
-/** Most elements of a tensor of texts: each has a length of its own. */
-const maxElements = 10_000;
-
-/** Elements of a binary BYTES tensor: each its length in four bytes, little-endian, and then itself. */
-function splitBytes(binary: Buffer): Buffer[] {
-  const elements: Buffer[] = [];
-  let at = 0;
-  while (at < binary.length) {
-    if (elements.length === maxElements) throw invalid(`at most ${maxElements} elements of BYTES`, 'more');
-    const end = at + 4 <= binary.length ? at + 4 + binary.readUInt32LE(at) : Number.POSITIVE_INFINITY;
-    if (end > binary.length) throw invalid('elements of BYTES that end within the tensor', 'one that does not');
-    elements.push(binary.subarray(at + 4, end));
-    at = end;
-  }
-  return elements;
 }
 
 /** The same request without some images: every input with as many rows as there are images loses those rows. */

@@ -64,6 +64,9 @@ export const protocolRoutes: readonly Route[] = Object.entries(protocols).flatMa
   paths.map((path): Route => ({ path, protocol: protocol as ProtocolName })),
 );
 
+/** What a path is taken for that nobody has described. */
+export const undescribed: Route = { path: '/**', protocol: 'find' };
+
 /** Whose form a refusal has on a path that nobody has described. */
 export function guessProtocol(path: string): Protocol {
   if (/^\/v2(\/|$)/i.test(path)) return protocols.oip;

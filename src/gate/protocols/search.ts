@@ -32,6 +32,11 @@ export class Search {
     this.images.push(...images);
   }
 
+  /** Whether there is no image, and nothing that could be one. */
+  get isEmpty(): boolean {
+    return this.images.length === 0 && this.#unjudged === undefined && this.#loose < smallestImage;
+  }
+
   /** Something could be an image, and is not judged. */
   leave(reason: string): void {
     this.#unjudged ??= uninspected(reason);
@@ -146,4 +151,11 @@ export async function readBytes(source: { read(into: Float64Array): number }, co
     await nextTurn();
   }
   return bytes;
+}
+
+/** Whether bytes are text by their first ones. */
+export function isPlainText(bytes: Buffer): boolean {
+  const head = bytes.subarray(0, 4096);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they tell bytes from text
+  return !/[\0-\x08\x0e-\x1f]/.test(head.toString('latin1')) && !head.toString('utf8').slice(0, -3).includes('\ufffd');
 }

@@ -50,18 +50,25 @@ export const elementBytes: Readonly<Record<string, number>> = {
 
 const readers: Readonly<Record<string, (bytes: Buffer, at: number) => number>> = {
   UINT8: (bytes, at) => bytes[at],
+  INT8: (bytes, at) => bytes.readInt8(at),
+  UINT16: (bytes, at) => bytes.readUInt16LE(at),
+  INT16: (bytes, at) => bytes.readInt16LE(at),
+  UINT32: (bytes, at) => bytes.readUInt32LE(at),
+  INT32: (bytes, at) => bytes.readInt32LE(at),
+  UINT64: (bytes, at) => Number(bytes.readBigUInt64LE(at)),
+  INT64: (bytes, at) => Number(bytes.readBigInt64LE(at)),
   FP16: (bytes, at) => readHalf(bytes.readUInt16LE(at)),
   BF16: (bytes, at) => readUpperHalf(bytes.readUInt16LE(at)),
   FP32: (bytes, at) => bytes.readFloatLE(at),
   FP64: (bytes, at) => bytes.readDoubleLE(at),
 };
 
-/** Datatypes that hold preprocessed pixels. */
-export function isFloat(datatype: string): boolean {
-  return datatype in readers && datatype !== 'UINT8';
+/** Datatypes that can hold pixels, preprocessed or quantised unless they are UINT8. */
+export function isNumeric(datatype: string): boolean {
+  return Object.hasOwn(readers, datatype);
 }
 
-function readHalf(bits: number): number {
+export function readHalf(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 1023;
@@ -70,7 +77,7 @@ function readHalf(bits: number): number {
 }
 
 const word = new DataView(new ArrayBuffer(4));
-function readUpperHalf(bits: number): number {
+export function readUpperHalf(bits: number): number {
   word.setUint32(0, bits << 16);
   return word.getFloat32(0);
 }

@@ -1,8 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import { BlockList, isIP } from 'node:net';
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { StoplineError } from '../../errors.ts';
 import type { Config } from '../../settings.ts';
 import { registerOrigin } from './origin.ts';
@@ -58,7 +59,7 @@ function parseKey(text: string): Key {
  * The key of a request: as a bearer token, in `x-stopline-key`, or as the password of HTTP Basic, which browsers ask for
  * by themselves.
  */
-function presentedKey({ headers }: FastifyRequest): string | undefined {
+function presentedKey(headers: IncomingHttpHeaders): string | undefined {
   const own = headers['x-stopline-key'];
   if (typeof own === 'string') return own;
   const [, scheme, credentials] = /^(bearer|basic) +(\S+) *$/i.exec(headers.authorization ?? '') ?? [];
@@ -110,27 +111,43 @@ export async function registerAccess(app: FastifyInstance, config: Config): Prom
   }
 
   registerOrigin(app, config);
-  const keys = config.apiKeys?.map(parseKey);
-  if (!keys) return;
+  const check = createKeyCheck(config);
   app.addHook('onRequest', async (request, reply) => {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     const scope = request.routeOptions.config?.scope ?? (isRead ? 'read' : 'admin');
     if (scope === 'public') return;
-    const presented = presentedKey(request);
+    try {
+      check(request.headers, scope);
+    } catch (error) {
+      if ((error as StoplineError).code === 'STOPLINE_ERR_KEY_MISSING') {
+        reply.header('www-authenticate', 'Bearer realm="stopline", Basic realm="stopline"');
+      }
+      throw error;
+    }
+  });
+}
+
+/**
+ * Looks at the key of a request by its headers. Without keys in the settings everybody may do everything.
+ * @returns what throws KEY_MISSING or KEY_SCOPE
+ */
+export function createKeyCheck(config: Config): (headers: IncomingHttpHeaders, scope: Scope) => void {
+  const keys = config.apiKeys?.map(parseKey);
+  return (headers, scope) => {
+    if (!keys) return;
+    const presented = presentedKey(headers);
     const scopes = presented === undefined ? undefined : findScopes(presented, keys);
     if (!scopes) {
-      reply.header('www-authenticate', 'Bearer realm="stopline", Basic realm="stopline"');
       const received = presented === undefined ? 'none' : 'another';
       throw new StoplineError(
         'KEY_MISSING',
         `Expected a known API key, as "Authorization: Bearer KEY" or "x-stopline-key: KEY", but received ${received}.`,
       );
     }
-    if (!scopes.has(scope) && !scopes.has('admin')) {
-      throw new StoplineError(
-        'KEY_SCOPE',
-        `Expected an API key with the scope ${scope} but received one for ${[...scopes].join(' and ')}.`,
-      );
-    }
-  });
+    if (scopes.has(scope) || scopes.has('admin')) return;
+    throw new StoplineError(
+      'KEY_SCOPE',
+      `Expected an API key with the scope ${scope} but received one for ${[...scopes].join(' and ')}.`,
+    );
+  };
 }

@@ -12,7 +12,7 @@ const ofTheBody = /^(content-.*|host|inference-header-content-length|authorizati
  * Whether a header may be passed on. Servers that put headers into environment variables (CGI, WSGI) read `x_real_ip` as
  * `x-real-ip`, so a name is judged by what it could be read as.
  */
-function isOwn(name: string): boolean {
+export function isOwn(name: string): boolean {
   const read = name.replace(/[^a-z0-9]/g, '-');
   if (hopByHop.test(read) || forged.test(read)) return false;
   return read === name || !ofTheBody.test(read);

@@ -16,8 +16,8 @@ export interface ServerState {
 export interface HealthParts {
   judge: Judge;
   state: ServerState;
-  /** The breaker of the upstream of a gate. */
-  breaker?: Breaker | undefined;
+  /** The breakers of the upstreams of a gate. */
+  breakers: readonly Breaker[];
   /** A gate that lets through what it cannot judge is of use also while it cannot judge. */
   isOpen: boolean;
   /** Whether such a gate is to get no requests where it has no Profile to judge by. */
@@ -25,8 +25,8 @@ export interface HealthParts {
 }
 
 /** Why a server should get no requests. */
-function findReason({ judge, state, breaker }: HealthParts): Reason | undefined {
-  if (breaker && breaker.waitMs > 0) return 'upstream';
+function findReason({ judge, state, breakers }: HealthParts): Reason | undefined {
+  if (breakers.some(({ waitMs }) => waitMs > 0)) return 'upstream';
   if (state.phase !== 'serving') return state.phase;
   try {
     judge.pool.admit();

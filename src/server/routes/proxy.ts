@@ -4,6 +4,7 @@ import { type Passage, passageHeaders, roundRetryAfter } from '../../gate/admiss
 import { guessProtocol, protocols } from '../../gate/protocols/protocols.ts';
 import { plainPath } from '../../gate/routes.ts';
 import type { Breaker } from '../breaker.ts';
+import type { CallParts } from '../grpc/call.ts';
 import type { TakenBody } from '../http/body.ts';
 import { isWithoutBody } from '../http/headers.ts';
 import type { Methods } from '../http/methods.ts';
@@ -20,7 +21,7 @@ import { registerExtAuthz } from './extauthz.ts';
 export async function registerGate(
   app: FastifyInstance,
   parts: Omit<GateParts, 'unjudged'>,
-): Promise<{ breaker?: Breaker }> {
+): Promise<{ breakers: readonly Breaker[]; calls: CallParts }> {
   const { config, metrics } = parts;
   const unjudged = new Unjudged(metrics.registry, app.log);
   const gate = new RequestGate({ ...parts, unjudged });
@@ -28,7 +29,8 @@ export async function registerGate(
   app.addHook('onClose', () => gate.finish());
   registerUnjudged(app, unjudged);
   registerExtAuthz(app, gate, unjudged);
-  if (config.upstream === undefined) return {};
+  const calls = { ...parts, gate, unjudged };
+  if (config.upstream === undefined) return { breakers: [], calls };
   const upstream = await Upstream.open(app, config, metrics);
   const proxy = new UpstreamProxy({ gate, upstream, unjudged, methods: app.methods });
   const schema = { hide: true };
@@ -36,7 +38,7 @@ export async function registerGate(
   app.all('/*', { schema, helmet: false, config: { scope: 'inspect', kind: 'forwarded' } }, (request, reply) =>
     proxy.handle(request, reply),
   );
-  return { breaker: upstream.breaker };
+  return { breakers: [upstream.breaker], calls };
 }
 
 /** Answers requests to paths of the upstream. */

@@ -40,14 +40,25 @@ it.each<[string, Partial<HealthParts>, object]>([
   ],
   ['an open gate that ends', { state: { phase: 'draining' }, isOpen: true }, { ready: false, reason: 'draining' }],
 ])('%s', (_name, parts, readiness) => {
-  const usual = { judge: openJudge(idle), state: { phase: 'serving' as const }, isOpen: false, needsProfile: false };
+  const usual = {
+    judge: openJudge(idle),
+    state: { phase: 'serving' as const },
+    isOpen: false,
+    needsProfile: false,
+    breakers: [],
+  };
   expect(describeReadiness({ ...usual, ...parts })).toEqual(readiness);
 });
 
 it('a gate whose upstream is away is not ready, open or not', () => {
   const breaker = createBreaker({ failures: 1, retryMs: 1000 });
   breaker.failed();
-  const parts = { judge: openJudge(idle), state: { phase: 'serving' as const }, breaker, needsProfile: false };
+  const parts = {
+    judge: openJudge(idle),
+    state: { phase: 'serving' as const },
+    breakers: [breaker],
+    needsProfile: false,
+  };
   for (const isOpen of [true, false]) {
     expect(describeReadiness({ ...parts, isOpen })).toEqual({ ready: false, reason: 'upstream' });
   }

@@ -1,0 +1,174 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  createSecureServer,
+  createServer,
+  type Http2SecureServer,
+  type Http2Server,
+  type ServerHttp2Session,
+} from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import type { FastifyBaseLogger } from 'fastify';
+import { asStoplineError, StoplineError } from '../../errors.ts';
+import { plainPath } from '../../gate/routes.ts';
+import { createKeyCheck } from '../http/access.ts';
+import { readServerOptions } from '../http/connections.ts';
+import { answerCheck, checkMethod } from './authorization.ts';
+import { type Call, type CallOutcome, type CallParts, ForwardedCall } from './call.ts';
+import { FrameReader } from './framereader.ts';
+import { answerHealth, healthMethod, isAboutUs } from './health.ts';
+import type { RawHeaders } from './metadata.ts';
+import { writeTrailers } from './status.ts';
+import { GrpcUpstream, windows } from './upstream.ts';
+
+/** Where gRPC is listened for unless the settings say otherwise. */
+const defaultPort = 8081;
+/** Calls at once on one connection. */
+const maxCalls = 256;
+
+export interface ServiceParts extends CallParts {
+  log: FastifyBaseLogger;
+  isReady(): boolean;
+}
+
+/**
+ * The gRPC side of a gate. Speaks HTTP/2 as it is and not through a gRPC library: frames, packed messages, metadata and
+ * trailers go on as they came, also of methods that nobody has described, and only what is judged is read.
+ */
+export class GrpcService {
+  readonly upstream: GrpcUpstream | undefined;
+  readonly #parts: ServiceParts;
+  readonly #server: Http2Server | Http2SecureServer;
+  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #checkKey: ReturnType<typeof createKeyCheck>;
+  #inFlight = 0;
+
+  /** @throws {StoplineError} OPTION_INVALID */
+  constructor(parts: ServiceParts) {
+    const { config } = parts;
+    this.#parts = parts;
+    this.#checkKey = createKeyCheck(config);
+    this.upstream = config.grpcUpstream === undefined ? undefined : new GrpcUpstream(config);
+    const { https } = readServerOptions(config);
+    const settings = { maxConcurrentStreams: maxCalls, initialWindowSize: windows.stream };
+    const options = { settings, maxSessionMemory: 256 };
+    this.#server = https ? createSecureServer({ ...https, ...options }) : createServer(options);
+    this.#server.on('session', (session: ServerHttp2Session) => this.#welcome(session));
+    // A connection that breaks ends its calls, each of which tells of it.
+    this.#server.on('sessionError', () => undefined);
+  }
+
+  /** @throws {StoplineError} OPTION_INVALID where the address cannot be bound */
+  async listen(): Promise<string> {
+    const { host, grpcPort: port = defaultPort, tlsCert } = this.#parts.config;
+    this.#server.listen(port, host);
+    try {
+      await once(this.#server, 'listening');
+    } catch (cause) {
+      const { code, message } = cause as NodeJS.ErrnoException;
+      throw new StoplineError(
+        'OPTION_INVALID',
+        `Expected --host and --grpc-port to name a free address but ${host}:${port} gave ${code ?? message}.`,
+        { cause },
+      );
+    }
+    const { address, port: bound } = this.#server.address() as AddressInfo;
+    const name = address.includes(':') ? `[${address}]` : address;
+    const url = `${tlsCert === undefined ? 'grpc' : 'grpcs'}://${name}:${bound}`;
+    this.#parts.log.info(`Server listening at ${url}`);
+    return url;
+  }
+
+  /** Takes no more calls and waits for those in flight until the deadline. @returns whether all of them ended */
+  async close(deadline: AbortSignal): Promise<boolean> {
+    this.#server.close();
+    for (const session of this.#sessions) session.close();
+    while (this.#inFlight > 0 && !deadline.aborted) {
+      await once(this.#server, 'answered', { signal: deadline }).catch(() => undefined);
+    }
+    const isClean = this.#inFlight === 0;
+    for (const session of this.#sessions) session.destroy();
+    this.upstream?.close();
+    return isClean;
+  }
+
+  #welcome(session: ServerHttp2Session): void {
+    this.#sessions.add(session);
+    session.once('close', () => this.#sessions.delete(session));
+    session.on('error', () => undefined);
+    session.setLocalWindowSize(windows.connection);
+    session.on('stream', (stream, headers, _flags, raw) => {
+      const { trustedRequestId } = this.#parts.config;
+      const given = headers['x-request-id'];
+      const isGiven = trustedRequestId && typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given);
+      const requestId = isGiven ? given : randomUUID();
+      stream.on('error', () => undefined);
+      void this.#handle({ stream, headers, raw: raw as unknown as RawHeaders, requestId });
+    });
+  }
+
+  async #handle(call: Call): Promise<void> {
+    const startedAt = performance.now();
+    const { log } = this.#parts;
+    this.#inFlight += 1;
+    let outcome: CallOutcome;
+    try {
+      outcome = await this.#answer(call);
+    } catch (error) {
+      outcome = { error: this.#refuse(call, asStoplineError(error)) };
+    } finally {
+      this.#inFlight -= 1;
+      this.#server.emit('answered');
+    }
+    const { verdict, error } = outcome;
+    const line = {
+      method: 'gRPC',
+      route: String(call.headers[':path']).slice(0, 200),
+      reqId: call.requestId,
+      durationMs: Math.round((performance.now() - startedAt) * 10) / 10,
+      ...(error && { code: error.code }),
+      ...(verdict && { verdict: verdict.verdict, pValue: verdict.pValue, sha256: verdict.image.sha256 }),
+    };
+    log.info(line, 'request');
+  }
+
+  async #answer(call: Call): Promise<CallOutcome> {
+    const { stream, headers } = call;
+    const { config, budget } = this.#parts;
+    if (headers[':method'] !== 'POST' || !/^application\/grpc(\+|;|$)/.test(headers['content-type'] ?? '')) {
+      stream.respond({ ':status': 415 }, { endStream: true });
+      return {};
+    }
+    const path = plainPath(String(headers[':path']));
+    const isHealth = path === healthMethod;
+    if (!isHealth) this.#checkKey(headers, 'inspect');
+    const { bodyLimit: limit, requestTimeoutMs: timeoutMs } = config;
+    const reader = new FrameReader(stream, { limit, timeoutMs, budget });
+    if (path === checkMethod) return answerCheck(this.#parts, call, await reader.next());
+    const taken = isHealth ? await reader.next() : undefined;
+    if (isHealth && (!this.upstream || isAboutUs(taken))) return answerHealth(call, this.#parts.isReady());
+    if (isHealth) this.#checkKey(headers, 'inspect');
+    if (!this.upstream) {
+      throw new StoplineError(
+        'ROUTE_UNKNOWN',
+        `Expected ${checkMethod} or --grpc-upstream but received a call of ${path.slice(0, 200)}.`,
+      );
+    }
+    return new ForwardedCall(this.#parts, call, this.upstream).run(reader, taken);
+  }
+
+  #refuse({ stream, requestId }: Call, error: StoplineError): StoplineError {
+    const { log, metrics, gate } = this.#parts;
+    const isInternal = error.code === 'STOPLINE_ERR_INTERNAL';
+    if (isInternal) log.error({ err: error, reqId: requestId }, 'internal error');
+    metrics.observeRefusal(error.code);
+    if (stream.destroyed || stream.headersSent) return error;
+    const trailers = writeTrailers(error, gate.retryAfterSeconds);
+    stream.respond(
+      { ':status': 200, 'content-type': 'application/grpc', ...trailers, 'x-request-id': requestId },
+      { endStream: true },
+    );
+    stream.once('finish', () => stream.close());
+    return error;
+  }
+}
