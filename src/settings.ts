@@ -255,7 +255,7 @@ const gateSettings = {
   ),
   grpcUpstream: Type.Optional(
     Type.String({
-      pattern: '^grpcs?://[^/?#]+$',
+      pattern: '^grpcs?://[^/?#]+(/[^?#]*)?$',
       expects: 'an address such as grpc://127.0.0.1:8001, or grpcs:// with TLS',
       description:
         'Address of the gRPC model server that this service is a gate for at `grpcPort`: Open Inference Protocol, TensorFlow Serving, or any other.',

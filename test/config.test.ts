@@ -268,7 +268,17 @@ describe('describeConfig', () => {
     // The kind: every setting that takes an address.
     const addresses = settings.filter(({ expects }) => expects.startsWith('an address'));
     expect(addresses.map(({ key }) => key).sort()).toEqual(
-      ['alertSlack', 'alertWebhook', 'alertmanager', 'broker', 'queue', 'redis', 's3Endpoint', 'upstream'].sort(),
+      [
+        'alertSlack',
+        'alertWebhook',
+        'alertmanager',
+        'broker',
+        'grpcUpstream',
+        'queue',
+        'redis',
+        's3Endpoint',
+        'upstream',
+      ].sort(),
     );
     for (const { env, expects } of addresses) {
       const [, scheme] = /(\w+):\/\//.exec(expects) as RegExpExecArray;

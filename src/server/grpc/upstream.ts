@@ -11,13 +11,13 @@ export const windows = { stream: 1024 * 1024, connection: 16 * 1024 * 1024 };
 /** The gRPC server behind a gate: every call is sent to it once and never again. */
 export class GrpcUpstream {
   readonly breaker: Breaker;
-  readonly #address: string;
+  readonly #address: URL;
   readonly #timeoutMs: number;
   readonly #sessions = new Set<ClientHttp2Session>();
   readonly #open = new WeakMap<ClientHttp2Session, number>();
 
   constructor({ grpcUpstream, upstreamTimeoutMs, breakerFailures, breakerRetryMs }: Config) {
-    this.#address = (grpcUpstream as string).replace(/^grpc/, 'http');
+    this.#address = new URL((grpcUpstream as string).replace(/^grpc/, 'http'));
     this.#timeoutMs = upstreamTimeoutMs;
     this.breaker = createBreaker({ failures: breakerFailures, retryMs: breakerRetryMs });
   }
@@ -26,9 +26,14 @@ export class GrpcUpstream {
   request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
     const session = this.#choose();
     this.#open.set(session, (this.#open.get(session) ?? 0) + 1);
-    const { protocol, host } = new URL(this.#address);
+    const { protocol, host, pathname } = this.#address;
     const stream = session.request(
-      { ...headers, ':authority': host, ':scheme': protocol.slice(0, -1) },
+      {
+        ...headers,
+        ':authority': host,
+        ':scheme': protocol.slice(0, -1),
+        ':path': pathname.replace(/\/$/, '') + headers[':path'],
+      },
       { endStream: false },
     );
     stream.once('close', () => this.#open.set(session, (this.#open.get(session) ?? 1) - 1));
@@ -49,7 +54,7 @@ export class GrpcUpstream {
   }
 
   #connect(): ClientHttp2Session {
-    const session = connect(this.#address, {
+    const session = connect(this.#address.origin, {
       settings: { enablePush: false, initialWindowSize: windows.stream },
       maxSessionMemory: 256,
     });
