@@ -21,7 +21,11 @@ const check = (ok: boolean, expected: string) => {
 const library = `
 import { access } from 'node:fs/promises';
 import { createInspector, createPool, loadProfile, type Frame, type Verdict } from 'stopline';
+import expressGate from 'stopline/express';
 import stopline, { type Passage, type StoplineOptions } from 'stopline/fastify';
+import honoGate from 'stopline/hono';
+import koaGate from 'stopline/koa';
+import nodeGate from 'stopline/node';
 
 const profile = await loadProfile('demo/camera.stopline');
 const inspector = await createInspector({ profile });
@@ -33,7 +37,12 @@ const judged = await pool.inspectFile('demo/frames/clean.jpg');
 await pool.close();
 const options: StoplineOptions = { profile, mode: 'enforce', routes: [{ path: '/classify', protocol: 'image' }] };
 const passage: Passage = { action: 'skip' };
-if (typeof stopline !== 'function' || options.mode === passage.action) throw new Error('Expected a Fastify plugin');
+for (const door of [stopline, expressGate, honoGate, koaGate, nodeGate]) {
+  if (typeof door !== 'function' || options.mode === passage.action) throw new Error('Expected a gate for every framework');
+}
+const listening = await nodeGate({ profile, threads: 1 });
+listening.guard((request, response) => response.end(request.stopline?.action));
+await listening.close();
 // @ts-expect-error a verdict has no such field
 verdict.isDrift;
 console.log(JSON.stringify({ frame: verdict.verdict, format: judged.image.format, build: inspector.core.info.build }));

@@ -210,6 +210,11 @@ const table = {
   ITEM_UNKNOWN: { status: 404, exit: 2, meaning: 'There is no such image in the quarantine, or no longer.' },
   ROUTE_UNKNOWN: { status: 404, exit: 2, meaning: 'There is no such route.' },
   METHOD_UNKNOWN: { status: 405, exit: 2, meaning: 'The route is there, but takes other methods: Allow names them.' },
+  UPGRADE_UNKNOWN: {
+    status: 501,
+    exit: 69,
+    meaning: 'The client asks for another protocol, such as WebSocket, which a gate does not pass on.',
+  },
   // the machinery
   RUNTIME_UNSAFE: {
     status: 500,

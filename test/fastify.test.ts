@@ -154,20 +154,98 @@ describe('the Fastify plugin', () => {
     await other.close();
   });
 
-  it('does not start with a route that nothing matches, and names those that exist', async () => {
+  it('judges what the handler reads itself with request.file(), which then still has it', async () => {
     const other = Fastify(patient);
-    const routes = [{ path: '/clasify', protocol: 'image' as const }];
-    await other.register(stopline, { profile: reference.profilePath, threads: 1, routes });
+    await other.register(multipart);
+    const policy = { mode: 'enforce' as const, onError: 'closed' as const, verdictTimeoutMs: 60_000 };
+    const routes = [{ path: '/classify', protocol: 'image' as const }];
+    await other.register(stopline, { profile: reference.profilePath, threads: 1, ...policy, routes });
+    other.post('/classify', async (request) => {
+      const file = await request.file();
+      return { bytes: (await file?.toBuffer())?.length, verdict: request.stopline?.decision?.verdict?.verdict };
+    });
+    const url = await other.listen({ host: '127.0.0.1', port: 0 });
+    const send = async (photo: Uint8Array) => {
+      const body = new FormData();
+      body.set('photo', new Blob([Buffer.from(photo)]), 'a.jpg');
+      const answer = await fetch(`${url}/classify`, { method: 'POST', body });
+      return { status: answer.status, ...((await answer.json()) as object) };
+    };
+    expect(await send(reference.frame)).toEqual({ status: 200, bytes: reference.frame.length, verdict: 'pass' });
+    expect(await send(strange)).toMatchObject({ status: 422, error: { code: 'STOPLINE_ERR_IMAGE_REFUSED' } });
+    expect(await send(strange.subarray(0, 300))).toMatchObject({ status: 422 });
+    await other.close();
+  });
+
+  it('knows the routes of a scope with its prefix and without', async () => {
+    const other = Fastify(patient);
+    const policy = { mode: 'enforce' as const, onError: 'closed' as const, verdictTimeoutMs: 60_000 };
+    const answer = async () => ({ state: 'green' });
+    other.post('/classify', answer);
     await other.register(
       async (scope) => {
-        scope.post('/classify', async () => ({}));
+        const paths = ['/classify', '/api/named'];
+        const routes = paths.map((path) => ({ path, protocol: 'image' as const }));
+        await scope.register(stopline, { profile: reference.profilePath, threads: 1, ...policy, routes });
+        scope.post('/classify', answer);
+        scope.post('/named', answer);
+        await scope.register(async (inner) => void inner.post('/v2/models/:model/infer', answer), {
+          prefix: '/models',
+        });
       },
       { prefix: '/api' },
     );
-    await expect(other.ready()).rejects.toMatchObject({
-      code: 'STOPLINE_ERR_OPTION_INVALID',
-      message: 'Expected "routes" with paths that the application has but received "/clasify"; it has /api/classify.',
-    });
+    const ask = async (url: string, payload: Buffer | object = strange) =>
+      (await other.inject({ method: 'POST', url, payload, ...(Buffer.isBuffer(payload) && { headers: jpeg }) }))
+        .statusCode;
+    expect(await ask('/api/classify')).toBe(422);
+    expect(await ask('/api/named')).toBe(422);
+    expect(await ask('/api/models/v2/models/a/infer', makeInference(strange))).toBe(422);
+    // Outside of the scope nothing is judged.
+    expect(await ask('/classify')).toBe(415);
+    await other.close();
+  });
+
+  const lost: [
+    name: string,
+    build: (app: FastifyInstance, gate: (scope: FastifyInstance, path: string) => Promise<unknown>) => Promise<unknown>,
+    message: string,
+  ][] = [
+    [
+      'a path with a typo',
+      async (other, gate) => {
+        await gate(other, '/clasify');
+        await other.register(async (scope) => void scope.post('/classify', async () => ({})), { prefix: '/api' });
+      },
+      'Expected "routes" with paths that the application has but received "/clasify"; it has /api/classify.',
+    ],
+    [
+      'a path outside of the scope that the gate is registered in',
+      async (other, gate) => {
+        other.post('/classify', async () => ({}));
+        const register = async (scope: FastifyInstance) => {
+          await gate(scope, '/classify');
+          scope.post('/other', async () => ({}));
+        };
+        await other.register(register, { prefix: '/api' });
+      },
+      'Expected "routes" with paths that the scope /api has but received "/classify"; it has /api/other. ' +
+        'That path is there, but was declared before the gate or outside of its scope.',
+    ],
+    [
+      'any path where there is none',
+      async (other, gate) => gate(other, '/classify/:camera'),
+      'Expected "routes" with paths that the application has but received "/classify/:camera"; it has none.',
+    ],
+  ];
+  it.each(lost)('does not start with %s, and names those that exist', async (_, build, message) => {
+    const other = Fastify(patient);
+    const gate = async (scope: FastifyInstance, path: string) => {
+      const routes = [{ path, protocol: 'image' as const }];
+      await scope.register(stopline, { profile: reference.profilePath, threads: 1, routes });
+    };
+    await build(other, gate);
+    await expect(other.ready()).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID', message });
     await other.close();
   });
 

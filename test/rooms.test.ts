@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { findArrows, readImports, rooms } from '../scripts/rooms.ts';
 
 const root = join(import.meta.dirname, '..');
-/** A room imports only from rooms that stand before it; the doors (`index`, `fastify`) import any and are imported by none. */
+/** A room imports only from rooms that stand before it; the doors (`index`, `fastify`, ...) import any and are imported by none. */
 const order = [
   'version',
   'errors',
@@ -14,6 +14,10 @@ const order = [
   ...rooms.map(({ name }) => name),
   'index',
   'fastify',
+  'express',
+  'hono',
+  'koa',
+  'node',
 ];
 const imports = readImports();
 const files = [...imports.keys()];

@@ -180,7 +180,7 @@ export async function classify(url: string, body: Uint8Array, headers: Record<st
 }
 
 async function metric(url: string, line: string): Promise<number> {
-  const text = await (await request(`${url}/metrics`)).body.text();
+  const text = await (await request(`${url}/stopline/metrics`)).body.text();
   const found = text.split('\n').find((candidate) => candidate.startsWith(`${line} `));
   return found ? Number(found.split(' ').at(-1)) : 0;
 }
@@ -257,7 +257,7 @@ export async function challengeUpstream(
       };
       for (let i = 0; i < times; i++) {
         // A second of failures opens the breaker for a moment.
-        while ((await request(`${gate.url}/health/ready`)).statusCode !== 200) await delay(10);
+        while ((await request(`${gate.url}/stopline/health/ready`)).statusCode !== 200) await delay(10);
         Object.assign(proxy.state, { fault: fault === 'refused' ? 'none' : fault, requests: 0 });
         const answer = await classify(`${gate.url}/${way}`, reference.frame).catch(() => undefined);
         check('the status', answer?.status ?? 0, status);

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { describeConfig, hideSecrets, listConfig, loadConfig } from '../config.ts';
 import { StoplineError } from '../errors.ts';
+import { ownPrefix } from '../server/http/prefix.ts';
 import { closeOnSignal, type Service, serve } from '../server/serve.ts';
 import { type Config, type ConfigKey, settings } from '../settings.ts';
 import { configWithProfile, settingOption } from './options.ts';
@@ -39,8 +40,9 @@ async function runServe({ config: file, printConfig, json, ...flags }: ServeFlag
   const { config } = configWithProfile(flags, file);
   const service = await serve(config);
   const { url, grpcUrl } = service;
+  const own = url + ownPrefix(config);
   if (json)
-    printJson({ url, ...(grpcUrl !== undefined && { grpc: grpcUrl }), dashboard: `${url}/`, docs: `${url}/docs` });
+    printJson({ url, ...(grpcUrl !== undefined && { grpc: grpcUrl }), dashboard: `${own}/`, docs: `${own}/docs` });
   note(describeService(service, config));
   if (!(await closeOnSignal(service))) {
     throw new StoplineError(
@@ -51,19 +53,23 @@ async function runServe({ config: file, printConfig, json, ...flags }: ServeFlag
 }
 
 /** A log gets one line; a person at a terminal is told where to look. */
-function describeService({ url, grpcUrl }: Service, { upstream, grpcUpstream, apiKeys }: Config): string {
+function describeService({ url, grpcUrl }: Service, config: Config): string {
+  const { upstream, grpcUpstream, apiKeys } = config;
+  const prefix = ownPrefix(config);
+  const own = url + prefix;
   const first = `stopline: listening at ${url}${grpcUrl === undefined ? '' : ` and ${grpcUrl}`}`;
-  if (!process.stderr.isTTY) return `${first} (POST /inspect, API at ${url}/docs); stop with Ctrl-C`;
+  if (!process.stderr.isTTY) return `${first} (POST ${prefix}/inspect, API at ${own}/docs); stop with Ctrl-C`;
   const key = apiKeys === undefined ? '' : " -H 'authorization: Bearer <key>'";
   const rows = [
-    ['dashboard', `${url}/`],
-    ['API', `POST ${url}/inspect${upstream === undefined ? '' : `, gate in front of ${hideSecrets(upstream)}`}`],
+    ...(upstream === undefined ? [] : [['gate', `${url}/ in front of ${hideSecrets(upstream)}`]]),
     ...(grpcUrl === undefined
       ? []
       : [['gRPC', `${grpcUrl}${grpcUpstream === undefined ? ', ext_authz' : `, gate in front of ${grpcUpstream}`}`]]),
-    ['API docs', `${url}/docs`],
-    ['metrics', `${url}/metrics`],
-    ['try it', `curl --data-binary @frame.jpg -H 'content-type: image/jpeg'${key} ${url}/inspect`],
+    ['dashboard', `${own}/`],
+    ['API', `POST ${own}/inspect`],
+    ['API docs', `${own}/docs`],
+    ['metrics', `${own}/metrics`],
+    ['try it', `curl --data-binary @frame.jpg -H 'content-type: image/jpeg'${key} ${own}/inspect`],
     ['stop', 'Ctrl-C'],
   ];
   return `${first}\n${table(rows.map(([name, text]) => [`  ${name}`, text]))}`;

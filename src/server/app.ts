@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import { StoplineError } from '../errors.ts';
@@ -15,22 +14,29 @@ import type { BufferBudget } from './http/body.ts';
 import { compressAnswers } from './http/compress.ts';
 import { answerClientError, boundPipelining, chooseRequestId, readServerOptions } from './http/connections.ts';
 import { Methods } from './http/methods.ts';
+import { registerOpenApi } from './http/openapi.ts';
+import { ownPrefix } from './http/prefix.ts';
 import { refuse } from './http/refusal.ts';
 import { readinessSchema, refusalSchema, statisticSchema, verdictSchema } from './http/schemas.ts';
 import type { Judge } from './judge.ts';
 import { Metrics } from './metrics.ts';
 import { openQuarantine } from './quarantine/quarantine.ts';
 import { Reloader, registerReload } from './reload.ts';
+import { RequestGate } from './requestgate.ts';
 import { registerDashboard } from './routes/dashboard.ts';
-import { describeReadiness, registerHealth, type ServerState } from './routes/health.ts';
+import { registerExtAuthz } from './routes/extauthz.ts';
+import { describeReadiness, type HealthParts, registerHealth, type ServerState } from './routes/health.ts';
 import { registerHistory } from './routes/history.ts';
 import { registerInspect } from './routes/inspect.ts';
-import { registerJournal } from './routes/journal.ts';
+import { journalRefusals, registerJournal } from './routes/journal.ts';
 import { registerMetadata } from './routes/metadata.ts';
 import { registerMetrics } from './routes/metrics.ts';
 import { registerReference } from './routes/profile.ts';
-import { registerGate } from './routes/proxy.ts';
+import { registerProxy } from './routes/proxy.ts';
 import { registerQuarantine } from './routes/quarantine.ts';
+import { registerUnjudged, Unjudged } from './unjudged.ts';
+import { Upstream } from './upstream.ts';
+import { Journal } from './watch/journal.ts';
 import { registerWatch } from './watch/watch.ts';
 
 declare module 'fastify' {
@@ -88,7 +94,7 @@ export async function buildApp(config: Config, judge: Judge): Promise<FastifyIns
   app.addHook('preClose', async () => {
     parts.state.phase = 'draining';
   });
-  await registerDocs(app);
+  await registerOpenApi(app, config);
   await registerRoutes(app, parts);
   announceReadiness(app, parts);
   return app;
@@ -140,7 +146,11 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
   app.setNotFoundHandler((request, reply) => {
     app.methods.check(request, reply);
     const received = `${request.method} ${request.url.slice(0, 200)}`;
-    const refusal = new StoplineError('ROUTE_UNKNOWN', `Expected a route listed at /docs but received ${received}.`);
+    const listed = `${ownPrefix(config)}/docs`;
+    const refusal = new StoplineError(
+      'ROUTE_UNKNOWN',
+      `Expected a route listed at ${listed} but received ${received}.`,
+    );
     return answerError(request, reply, refusal);
   });
   return app;
@@ -192,32 +202,9 @@ function logRequests(app: FastifyInstance, metrics: Metrics): void {
         sha256: verdict.image.sha256,
       }),
     };
-    if (route?.startsWith('/health/')) request.log.debug(line, 'request');
+    if (request.routeOptions.config?.kind === 'probe') request.log.debug(line, 'request');
     else request.log.info(line, 'request');
   });
-}
-
-async function registerDocs(app: FastifyInstance): Promise<void> {
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Stopline',
-        version,
-        description: 'Is this image still like the ones the classifier was trained on?',
-        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-      },
-      tags: [
-        { name: 'images', description: 'Judging images' },
-        { name: 'reference', description: 'What images are judged against' },
-        { name: 'drift', description: 'Sources over time' },
-        { name: 'quarantine', description: 'Images that were stopped, to be looked at' },
-        { name: 'operation', description: 'Running the service' },
-      ],
-    },
-    refResolver: { buildLocalReference: (schema, _baseUri, _fragment, i) => String(schema.$id ?? `schema-${i}`) },
-  });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' }, uiConfig });
 }
 
 /** Runs in the browser: "Try it out" sends the token, as pages of the dashboard do. */
@@ -231,30 +218,57 @@ const uiConfig = {
   },
 };
 
+/** The routes of the service itself, under a prefix where there is an upstream, to which every other path goes. */
 async function registerRoutes(app: FastifyInstance, parts: AppParts): Promise<void> {
   const { config, judge, state, budget, metrics } = parts;
-  const { store, events } = await registerWatch(app, { config, judge, registry: metrics.registry });
-  registerInspect(app, { config, judge, state, budget });
-  registerHistory(app, store);
-  await app.register(async (scope) => {
+  const journal = new Journal();
+  journalRefusals(app, journal);
+  const unjudged = new Unjudged(metrics.registry, app.log);
+  const gate = new RequestGate({ config, judge, budget, metrics, unjudged });
+  const upstream = config.upstream === undefined ? undefined : await Upstream.open(app, config, metrics);
+  const calls = { config, gate, budget, metrics, unjudged };
+  const grpc = await openGrpc(app, calls, () => describeReadiness(health).ready);
+  const breakers = [upstream, grpc?.upstream].flatMap((one) => one?.breaker ?? []);
+  const isOpen = hasUpstream(config) && actionOn(config, 'error') !== 'refuse';
+  const health = { judge, state, breakers, isOpen, needsProfile: config.needsProfile };
+  const prefix = ownPrefix(config);
+  await app.register((own) => registerOwnRoutes(own, { ...parts, journal, unjudged, gate, health }), { prefix });
+  // Images that are judged beside are finished before the service, and what keeps account of them, ends.
+  app.addHook('onClose', () => gate.finish());
+  if (upstream) registerProxy(app, { gate, upstream, unjudged });
+}
+
+interface OwnParts extends AppParts {
+  journal: Journal;
+  unjudged: Unjudged;
+  gate: RequestGate;
+  health: HealthParts;
+}
+
+async function registerOwnRoutes(own: FastifyInstance, parts: OwnParts): Promise<void> {
+  const { config, judge, state, budget, metrics, journal, unjudged, gate, health } = parts;
+  await own.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' }, uiConfig });
+  const { store, events } = await registerWatch(own, { config, judge, registry: metrics.registry });
+  registerInspect(own, { config, judge, state, budget });
+  registerHistory(own, store);
+  await own.register(async (scope) => {
     compressAnswers(scope);
     await registerDashboard(scope, judge);
     registerReference(scope, judge, config.decideBy);
   });
-  registerMetadata(app, judge, version);
-  registerReload(app, config, app.reloader);
-  registerJournal(app, { store, judge, events, reloader: app.reloader });
+  registerMetadata(own, judge, version);
+  registerReload(own, config, own.reloader);
+  registerJournal(own, { journal, store, judge, events, reloader: own.reloader });
   if (config.quarantine !== undefined) {
-    const quarantine = await openQuarantine(config, judge, app.log);
-    registerQuarantine(app, { quarantine, judge, registry: metrics.registry });
+    const quarantine = await openQuarantine(config, judge, own.log);
+    registerQuarantine(own, { quarantine, judge, registry: metrics.registry });
   }
-  const { breakers, calls } = await registerGate(app, { config, judge, budget, metrics });
-  const grpc = await openGrpc(app, calls, () => describeReadiness(health).ready);
-  const isOpen = hasUpstream(config) && actionOn(config, 'error') !== 'refuse';
-  const all = grpc?.upstream ? [...breakers, grpc.upstream.breaker] : breakers;
-  const health = { judge, state, breakers: all, isOpen, needsProfile: config.needsProfile };
-  registerHealth(app, metrics.registry, health);
-  registerMetrics(app, metrics);
+  registerUnjudged(own, unjudged);
+  registerExtAuthz(own, gate, unjudged);
+  registerHealth(own, metrics.registry, health);
+  registerMetrics(own, metrics);
+  // Nothing below the prefix is the upstream's, also what is not there.
+  if (own.prefix !== '') own.all('/*', { schema: { hide: true } }, (_request, reply) => reply.callNotFound());
 }
 
 /** The gRPC side, not yet listening, where the settings want one. */

@@ -1,6 +1,7 @@
 import { Counter, type Registry } from '@prometheus-io/client';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Report } from '../gate/admission.ts';
+import { protocolRoutes } from '../gate/protocols/protocols.ts';
 import { Type } from '../schema.ts';
 import type { Route } from '../settings.ts';
 import { refusals } from './http/schemas.ts';
@@ -47,9 +48,10 @@ export class Unjudged {
     this.#count({ path: this.#bound(route?.path ?? path), reason, message, mend: adviseOn(reason, path, route) });
   }
 
-  /** A request to a path that the settings let pass. */
+  /** A request to a path that the settings let pass, or that is known to carry no images. */
   observePassed(route: Route): void {
-    const message = 'The settings let it pass.';
+    const isKnown = protocolRoutes.includes(route);
+    const message = isKnown ? 'It loads a model or sets the server up.' : 'The settings let it pass.';
     this.#count({ path: route.path, reason: 'pass', message, mend: adviseOn('pass', route.path, route) });
   }
 
@@ -78,7 +80,7 @@ export class Unjudged {
     }
     this.#entries.set(key, { ...told, count: 1, firstAt: now, lastAt: now });
     const line = { path, reason, detail: told.message, mend: told.mend };
-    if (reason === 'pass') this.#log.info(line, 'let through unjudged, as the settings say; told once for each path');
+    if (reason === 'pass') this.#log.info(line, 'let through unjudged, as is meant; told once for each path');
     else this.#log.warn(line, 'let through unjudged; told once for each path and reason');
   }
 }

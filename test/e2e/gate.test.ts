@@ -51,7 +51,7 @@ describe('an upstream that fails', () => {
       for (let i = 0; i < 6; i++) codes.push((await ask()).json().error.code);
       expect(codes.slice(0, 3)).toEqual(Array(3).fill('STOPLINE_ERR_UPSTREAM_BROKEN'));
       expect(codes.slice(3)).toContain('STOPLINE_ERR_UPSTREAM_DOWN');
-      const ready = await request(`${gate.url}/health/ready`);
+      const ready = await request(`${gate.url}/stopline/health/ready`);
       if (ready.statusCode === 503) expect(await ready.body.json()).toEqual({ ready: false, reason: 'upstream' });
       proxy.state.fault = 'none';
       await expect.poll(async () => (await ask()).status, { interval: 50 }).toBe(200);

@@ -151,7 +151,7 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
       .toMatch(/rear\s+no\s+1[34] of the last \d+ images blocked, likely fog/);
     await expect.poll(() => page.locator('.page h1').innerText()).toBe('Do not trust the classifier on rear');
     expect(await page.title()).toBe('Do not trust rear \u00b7 Stopline');
-    expect(await page.locator('link[rel=icon]').getAttribute('href')).toBe('/dashboard/icon-bad.svg');
+    expect(await page.locator('link[rel=icon]').getAttribute('href')).toBe('dashboard/icon-bad.svg');
     await expect.poll(() => page.locator('#live').innerText()).toBe('live');
     // A camera that was not there when the page was opened.
     expect(await post('garage', fresh[0])).toBe(200);
@@ -345,7 +345,7 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await page.route('**/*', (route) => route.abort());
     await expect.poll(() => headline.innerText(), { timeout: 20_000 }).toMatch(/^No contact with the service since/);
     expect(await page.title()).toBe('No contact \u00b7 Stopline');
-    expect(await page.locator('link[rel=icon]').getAttribute('href')).toBe('/dashboard/icon-lost.svg');
+    expect(await page.locator('link[rel=icon]').getAttribute('href')).toBe('dashboard/icon-lost.svg');
     expect(await page.locator('.cameras tbody').innerText()).not.toMatch(/yes/);
     expect(await page.locator('.cameras tbody tr').first().innerText()).toMatch(/not known/);
     await page.unroute('**/*');

@@ -53,7 +53,18 @@ export const protocols: Readonly<Record<ProtocolName, Protocol>> = {
   },
   pass: {
     meaning: 'Forwarded without a look at it.',
-    paths: [],
+    // Calls that load models, ask about them and set servers up.
+    paths: [
+      '/v2/repository/**',
+      '/v2/models/*/load',
+      '/v2/models/*/unload',
+      '/v2/models/*/trace/setting',
+      '/v2/trace/setting',
+      '/v2/logging',
+      '/v2/systemsharedmemory/**',
+      '/v2/cudasharedmemory/**',
+      '/v1/config/reload',
+    ],
     find: async () => ({ images: [] }),
     refusal: codedError,
   },

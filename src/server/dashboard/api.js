@@ -60,93 +60,93 @@ export function forgetProfile() {
 
 /** @returns {Promise<ProfileAnswer>} */
 export function readProfile() {
-  return fetchOnce('/profile');
+  return fetchOnce('profile');
 }
 
 /** @returns {Promise<Reference>} */
 export function readReference() {
-  return fetchOnce('/profile/reference');
+  return fetchOnce('profile/reference');
 }
 
 /** @returns {Promise<Map<string, Statistic>>} by name */
 export async function readStatistics() {
   /** @type {Statistic[]} */
-  const table = await fetchOnce('/statistics');
+  const table = await fetchOnce('statistics');
   return new Map(table.map((row) => [row.name, row]));
 }
 
 /** @param {string} [after] @returns {Promise<DriftList>} */
 export function readDriftList(after) {
-  return fetchJson(`/drift?limit=1000${after === undefined ? '' : `&after=${encodeURIComponent(after)}`}`);
+  return fetchJson(`drift?limit=1000${after === undefined ? '' : `&after=${encodeURIComponent(after)}`}`);
 }
 
 /** @returns {Promise<JournalAnswer>} */
 export function readJournal() {
-  return fetchJson('/journal?limit=500');
+  return fetchJson('journal?limit=500');
 }
 
 /** @returns {Promise<Metadata>} */
 export function readMetadata() {
-  return fetchJson('/v2');
+  return fetchJson('v2');
 }
 
 /** What a gate let through without a look; undefined where there is none. @returns {Promise<Unjudged | undefined>} */
 export function readUnjudged() {
-  return fetchJson('/unjudged');
+  return fetchJson('unjudged');
 }
 
 /** All metrics, in the Prometheus text format. */
 export async function readMetrics() {
-  const response = await fetch('/metrics');
+  const response = await fetch('metrics');
   if (!response.ok) throw new RefusedError(`${response.status} ${response.statusText}`, response.status);
   return response.text();
 }
 
 /** @param {string} source @returns {Promise<DriftReport | undefined>} */
 export function readDrift(source) {
-  return fetchJson(`/drift/${encodeURIComponent(source)}`);
+  return fetchJson(`drift/${encodeURIComponent(source)}`);
 }
 
 /** @returns {Promise<RecentSource[]>} */
 export function readRecentSources() {
-  return fetchJson('/recent');
+  return fetchJson('recent');
 }
 
 /** @param {string} source @param {number} after @returns {Promise<RecentImages | undefined>} */
 export function readRecent(source, after) {
-  return fetchJson(`/recent/${encodeURIComponent(source)}?after=${after}`);
+  return fetchJson(`recent/${encodeURIComponent(source)}?after=${after}`);
 }
 
 /** @param {string} source @param {{ from: number, to: number, points: number }} range @returns {Promise<History>} */
 export function readHistory(source, { from, to, points }) {
   return fetchJson(
-    `/history/${encodeURIComponent(source)}?from=${Math.round(from)}&to=${Math.round(to)}&points=${points}`,
+    `history/${encodeURIComponent(source)}?from=${Math.round(from)}&to=${Math.round(to)}&points=${points}`,
   );
 }
 
 /** @param {Record<string, string>} query @returns {Promise<QuarantineList | undefined>} undefined where none is kept */
 export function readQuarantine(query) {
-  return fetchJson(`/quarantine?${new URLSearchParams(query)}`);
+  return fetchJson(`quarantine?${new URLSearchParams(query)}`);
 }
 
 /** @param {string} id @returns {Promise<QuarantinedImage | undefined>} */
 export function readQuarantined(id) {
-  return fetchJson(`/quarantine/${encodeURIComponent(id)}`);
+  return fetchJson(`quarantine/${encodeURIComponent(id)}`);
 }
 
 /** @param {string} id @param {boolean} isAccepted */
 export function setAccepted(id, isAccepted) {
-  return fetchJson(`/quarantine/${id}/accepted`, { method: isAccepted ? 'PUT' : 'DELETE' });
+  return fetchJson(`quarantine/${id}/accepted`, { method: isAccepted ? 'PUT' : 'DELETE' });
 }
 
 /** Also while the page is being left. @param {string} id */
 export function discard(id) {
-  return fetchJson(`/quarantine/${id}`, { method: 'DELETE', keepalive: true });
+  return fetchJson(`quarantine/${id}`, { method: 'DELETE', keepalive: true });
 }
 
 /** @param {Blob} image @returns {Promise<Explanation>} */
 export function explain(image) {
-  return fetchJson('/explain', {
+  return fetchJson('explain', {
     method: 'POST',
     body: image,
     headers: { 'content-type': 'application/octet-stream' },

@@ -74,7 +74,7 @@ class App extends Component {
     const { Page, argument, name, key, failure } = this.state;
     const live = this.#live;
     const headline = live.headline();
-    document.querySelector('link[rel=icon]')?.setAttribute('href', `/dashboard/icon${suffixIcon(headline.tone)}.svg`);
+    document.querySelector('link[rel=icon]')?.setAttribute('href', `dashboard/icon${suffixIcon(headline.tone)}.svg`);
     return html`<a class="skip" href="#main">Skip to the content</a>
       <header class="bar">
         <a class="brand" href="#/"><span class="mark" aria-hidden="true"></span><span class="name">Stopline</span></a>

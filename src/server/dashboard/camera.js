@@ -197,7 +197,7 @@ export class CameraPage extends LivePage {
         <figcaption><b>${isNow ? 'Now' : 'Last seen'}</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`}</figcaption>
       </figure>
       <figure>
-        ${reference.hasExample ? html`<img src="/profile/example" alt="A typical reference image" />` : html`<div class="blank">the Profile keeps no example</div>`}
+        ${reference.hasExample ? html`<img src="profile/example" alt="A typical reference image" />` : html`<div class="blank">the Profile keeps no example</div>`}
         <figcaption><b>As it should look</b> a typical image of the reference</figcaption>
       </figure>
     </section>`;
@@ -205,7 +205,7 @@ export class CameraPage extends LivePage {
 
   /** @param {StrangeImage} image */
   #picturePath({ id }) {
-    return `/recent/${encodeURIComponent(this.#source)}/pictures/${id}`;
+    return `recent/${encodeURIComponent(this.#source)}/pictures/${id}`;
   }
 
   /** @param {Known} known */

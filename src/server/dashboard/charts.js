@@ -10,7 +10,7 @@ await Promise.all([loadStyle('uPlot.min.css'), loadStyle('charts.css'), loadChar
 function loadChartCode() {
   return new Promise((resolve, reject) => {
     const script = document.createElement('script');
-    Object.assign(script, { src: '/dashboard/uPlot.iife.min.js', onload: resolve, onerror: reject });
+    Object.assign(script, { src: 'dashboard/uPlot.iife.min.js', onload: resolve, onerror: reject });
     document.head.append(script);
   });
 }

@@ -133,7 +133,7 @@ export class ItemPage extends LivePage {
         <nav aria-label="Images">${newer && html`<a href=${`#/quarantine/${newer.id}`}>\u2190 Newer</a>`}${older && html`<a href=${`#/quarantine/${older.id}`}>Older \u2192</a>`}</nav>
       </header>
       <div class="held">
-        <figure><img src=${`/quarantine/${this.#id}/image`} alt=${`Image of ${source}, ${clock(at)}`} /></figure>
+        <figure><img src=${`quarantine/${this.#id}/image`} alt=${`Image of ${source}, ${clock(at)}`} /></figure>
         <div class="said">${this.#drawActions(found)}
           <p><${VerdictTag} verdict=${verdict.verdict} /> ${tellLimits(verdict)}${verdict.expectedFlipRate && ` Expected share of changed answers: ${percent(verdict.expectedFlipRate.rate)}.`}</p>
           <${ReasonList} reasons=${verdict.reasons} />
@@ -159,7 +159,7 @@ export class ItemPage extends LivePage {
             : html`<button type="button" aria-label=${`${isAccepted ? 'Put back' : 'Accept'}: ${which}`} onClick=${() => this.#accept()}>${isAccepted ? 'Put back' : 'Accept'}</button>
           <button type="button" aria-label=${`Discard: ${which}`} onClick=${() => this.#discard()}>Discard</button>`
         }
-        <a class="button" href=${`/quarantine/${id}/image`} download=${name} aria-label=${`Download: ${which}`}>Download</a>
+        <a class="button" href=${`quarantine/${id}/image`} download=${name} aria-label=${`Download: ${which}`}>Download</a>
       </div>
       <p class="told" role="status">${message && step ? html`${message} <button type="button" onClick=${() => this.#undo()}>Undo</button>` : message}</p>`;
   }

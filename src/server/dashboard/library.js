@@ -1,6 +1,6 @@
 // @ts-check
-import htm from '/dashboard/htm.mjs';
-import { Component, h, render } from '/dashboard/preact.mjs';
+import htm from './htm.mjs';
+import { Component, h, render } from './preact.mjs';
 
 /**
  * Templates of elements. Text is always text: names of cameras and files come from elsewhere, and nothing here parses HTML.
@@ -25,7 +25,7 @@ export function loadStyle(name) {
     const link = document.createElement('link');
     Object.assign(link, {
       rel: 'stylesheet',
-      href: `/dashboard/${name}`,
+      href: `dashboard/${name}`,
       onload: () => resolve(undefined),
       onerror: reject,
     });

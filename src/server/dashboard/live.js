@@ -73,7 +73,7 @@ export class Live {
   }
 
   #follow() {
-    const events = new EventSource('/events');
+    const events = new EventSource('events');
     events.addEventListener('open', () => {
       this.#isStreaming = true;
       // While there is contact, only what it is called changes.
@@ -115,7 +115,7 @@ export class Live {
   async #poll() {
     try {
       const sent = Date.now();
-      const response = await fetch('/health/ready', { cache: 'no-store', signal: AbortSignal.timeout(answerMs) });
+      const response = await fetch('health/ready', { cache: 'no-store', signal: AbortSignal.timeout(answerMs) });
       const told = await response.json();
       this.#hear(response, sent, typeof told?.ready === 'boolean' ? told : undefined);
     } catch {

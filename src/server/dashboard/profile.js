@@ -52,7 +52,7 @@ function drawHead({ name, falseAlarmRate: { promised }, reference: { images } },
   return html`<header class="title">
     <div><p class="eyebrow">Profile</p><h1>${name}</h1>
       <p class="lead">${count(images, 'reference image')}. Of images like these at most ${percent(promised.warn)} are warned about or blocked, and at most ${percent(promised.block)} blocked.</p></div>
-    ${hasExample && html`<figure class="example"><img src="/profile/example" alt="A typical reference image" /><figcaption>a typical reference image</figcaption></figure>`}
+    ${hasExample && html`<figure class="example"><img src="profile/example" alt="A typical reference image" /><figcaption>a typical reference image</figcaption></figure>`}
   </header>`;
 }
 

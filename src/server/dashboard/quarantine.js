@@ -204,7 +204,7 @@ class ListPage extends LivePage {
             this.setState({});
           }
         }}>
-      <a href=${`#/quarantine/${id}`} aria-label=${`Look at the ${which}`}><img src=${`/quarantine/${id}/thumbnail`} alt="" loading="lazy" /></a>
+      <a href=${`#/quarantine/${id}`} aria-label=${`Look at the ${which}`}><img src=${`quarantine/${id}/thumbnail`} alt="" loading="lazy" /></a>
       <p class="row"><label class="pick"><input type="checkbox" checked=${isSelected} disabled=${done !== undefined} aria-label=${`Select: ${which}`} onChange=${this.#run(() => triage.toggle(id))} /></label>
         <${VerdictTag} verdict=${verdict} /><span>p ${pText(pValue)}</span><time class="soft" datetime=${new Date(at).toISOString()}>${clock(at)}</time></p>
       <p class="reason" title=${reason}>${reason ?? 'No single statistic stands out.'}</p>

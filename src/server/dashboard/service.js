@@ -23,7 +23,7 @@ export class ServicePage extends LivePage {
   }
 
   async load() {
-    const [metadata, text, drift] = await Promise.all([readMetadata(), readMetrics(), fetchJson('/drift?limit=1')]);
+    const [metadata, text, drift] = await Promise.all([readMetadata(), readMetrics(), fetchJson('drift?limit=1')]);
     // Only a gate has something to tell.
     const unjudged = text.includes('stopline_gate_unjudged_total') ? await readUnjudged() : undefined;
     this.setState({ metadata, samples: parseMetrics(text), drift, unjudged });
@@ -140,12 +140,12 @@ function drawFacts({ version, stopline: { profile, threads, core, model } }, sam
 
 function drawLinks() {
   return html`<section><h2>More</h2><ul class="links">
-    <li><a href="/docs">The HTTP API of this service</a>, with every route and field</li>
-    <li><a href="/dashboard/manual/operations.md">Running it</a>: what is said of a source, states, alerts, metrics</li>
-    <li><a href="/dashboard/manual/drift.md">How drift is found</a>, and what is promised</li>
-    <li><a href="/dashboard/manual/gate.md">The gate and the quarantine</a></li>
-    <li><a href="/dashboard/manual/errors.md">What each code of a refusal means</a></li>
-    <li><a href="/dashboard/manual/statistics.md">What each statistic is</a>, <a href="/dashboard/manual/causes.md">each cause</a>, <a href="/dashboard/manual/settings.md">each setting</a></li>
-    <li><a href="/metrics">Metrics</a> for Prometheus</li>
+    <li><a href="docs">The HTTP API of this service</a>, with every route and field</li>
+    <li><a href="dashboard/manual/operations.md">Running it</a>: what is said of a source, states, alerts, metrics</li>
+    <li><a href="dashboard/manual/drift.md">How drift is found</a>, and what is promised</li>
+    <li><a href="dashboard/manual/gate.md">The gate and the quarantine</a></li>
+    <li><a href="dashboard/manual/errors.md">What each code of a refusal means</a></li>
+    <li><a href="dashboard/manual/statistics.md">What each statistic is</a>, <a href="dashboard/manual/causes.md">each cause</a>, <a href="dashboard/manual/settings.md">each setting</a></li>
+    <li><a href="metrics">Metrics</a> for Prometheus</li>
   </ul></section>`;
 }

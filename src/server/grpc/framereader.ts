@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
 import { asStoplineError, StoplineError } from '../../errors.ts';
 import { frameHead, type GrpcFrame, readFrameHead } from '../../gate/bodies/grpcframes.ts';
-import { type BufferBudget, heldBytes, tooLarge } from '../http/body.ts';
+import { tooLarge } from '../../gate/bodies/peek.ts';
+import { type BufferBudget, heldBytes } from '../http/body.ts';
 
 /** A message as it came, or why it is not kept, and what came of it so far: the rest is then to be had of the reader. */
 export type TakenFrame = {

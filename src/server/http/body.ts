@@ -6,6 +6,7 @@ import { readFields, readJson } from '../../gate/bodies/json.ts';
 import { looksLikeImage } from '../../gate/bodies/magic.ts';
 import { readMediaType } from '../../gate/bodies/mediatype.ts';
 import { type Part, readParts } from '../../gate/bodies/multipart.ts';
+import { tooLarge } from '../../gate/bodies/peek.ts';
 import { release } from '../../image/frame.ts';
 
 /** Bytes of request bodies in memory, over all requests of one server. */
@@ -81,10 +82,6 @@ function collect(stream: Readable, limit: number, hold: (bytes: number) => void)
     });
     stream.on('data', take);
   });
-}
-
-export function tooLarge(limit: number, received: string): StoplineError {
-  return new StoplineError('REQUEST_TOO_LARGE', `Expected at most ${limit} bytes but received ${received}.`);
 }
 
 /** The type of a body without its parameters. */

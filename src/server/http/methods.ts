@@ -8,8 +8,8 @@ export class Methods {
   /** Remembers every route that is added from now on. */
   constructor(app: FastifyInstance) {
     app.addHook('onRoute', ({ url, method }) => {
-      // Paths of the upstream, which are not ours.
-      if (url === '/*') return;
+      // Any path, of the upstream or of nobody.
+      if (url === '/*' || url === '/stopline/*') return;
       const known = this.#routes.get(url) ?? { pattern: compile(url), methods: new Set<string>() };
       for (const one of [method].flat()) known.methods.add(one);
       this.#routes.set(url, known);

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { StoplineError } from '../../errors.ts';
 import type { Config } from '../../settings.ts';
+import { ownPrefix } from './prefix.ts';
 
 /** The cookie that pages of ours echo in a header when they change something; no page of another site can do either. */
 const tokenCookie = 'stopline-token';
@@ -56,11 +57,14 @@ export function registerOrigin(app: FastifyInstance, config: Config): void {
     const { kind } = request.routeOptions.config ?? {};
     if (kind === 'probe') return;
     if (kind !== 'authorization') checkHost(request, hosts);
+    // Which pages may ask an upstream is its own to say (CORS), but none may use a key that the browser adds by itself.
+    if (kind === 'forwarded') {
+      if (config.apiKeys && isBasic(request)) checkSite(request, hosts);
+      return;
+    }
     checkSite(request, hosts);
-    // Pages of the upstream are its own.
-    if (kind === 'forwarded') return;
     checkToken(request, hosts);
-    giveToken(request, reply, config.tlsCert !== undefined);
+    giveToken(request, reply, config);
   });
 }
 
@@ -87,6 +91,11 @@ function readSite({ headers }: FastifyRequest, hosts: HostList): 'program' | 'ow
 
 function isChange({ method }: FastifyRequest): boolean {
   return method !== 'GET' && method !== 'HEAD';
+}
+
+/** Browsers ask for such a key once and send it with every request from then on, whichever page makes it. */
+function isBasic({ headers }: FastifyRequest): boolean {
+  return /^basic /i.test(headers.authorization ?? '');
 }
 
 /** A link to one of our pages may stand anywhere; nothing else is for pages of other sites. */
@@ -125,9 +134,10 @@ function readToken({ headers }: FastifyRequest): string | undefined {
 }
 
 /** Gives a browser that opens a page a token of its own. It is in no list, so that all replicas take it. */
-function giveToken(request: FastifyRequest, reply: FastifyReply, isSecure: boolean): void {
-  const isPage = request.headers['sec-fetch-dest'] === 'document' || /^\/(?:\?|$)/.test(request.url);
+function giveToken(request: FastifyRequest, reply: FastifyReply, config: Config): void {
+  const path = `${ownPrefix(config)}/`;
+  const isPage = request.headers['sec-fetch-dest'] === 'document' || request.url.split('?', 1)[0] === path;
   if (isChange(request) || !isPage || readToken(request) !== undefined) return;
-  const attributes = `Path=/; SameSite=Strict${isSecure ? '; Secure' : ''}`;
+  const attributes = `Path=${path}; SameSite=Strict${config.tlsCert === undefined ? '' : '; Secure'}`;
   reply.header('set-cookie', `${tokenCookie}=${randomBytes(24).toString('base64url')}; ${attributes}`);
 }

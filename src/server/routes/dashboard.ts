@@ -21,7 +21,7 @@ const manual = fileURLToPath(new URL('../../../docs/', import.meta.url));
 
 const loose = { additionalProperties: true };
 
-/** The dashboard at `/`, and what it shows of the latest images of each camera. */
+/** The dashboard, and what it shows of the latest images of each camera. */
 export async function registerDashboard(app: FastifyInstance, judge: Judge): Promise<void> {
   const recent = new Recent(judge);
   await app.register(fastifyStatic, { root: [pages, tokens, ...libraries], prefix: '/dashboard/', index: false });
@@ -34,7 +34,11 @@ export async function registerDashboard(app: FastifyInstance, judge: Judge): Pro
     // Browsers show text; Markdown they would save.
     setHeaders: (reply) => void reply.header('content-type', 'text/plain; charset=utf-8'),
   });
-  app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'));
+  app.get('/', { schema: { hide: true } }, (request, reply) => {
+    const [path] = request.url.split('?', 1);
+    // The page names everything relative to itself.
+    return path.endsWith('/') ? reply.sendFile('index.html') : reply.redirect(`${path}/`);
+  });
 
   const tags = ['images'];
   app.get(

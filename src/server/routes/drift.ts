@@ -148,7 +148,9 @@ const listSchema = {
   summary: 'All sources with their states.',
   querystring: Type.Object({
     state: Type.Optional(stateSchema),
-    limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'Most sources in one answer.' }),
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'Most sources in one answer.' }),
+    ),
     after: Type.Optional(Type.String({ pattern: sourcePattern.source, description: 'The `next` of the page before.' })),
   }),
   response: {

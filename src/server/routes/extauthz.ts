@@ -7,13 +7,13 @@ import { refuse } from '../http/refusal.ts';
 import { type RequestGate, watchClient } from '../requestgate.ts';
 import type { Unjudged } from '../unjudged.ts';
 
-const prefix = '/ext-authz';
-
 /** `/ext-authz/*`, where Envoy asks whether a request may pass: 200 or 403, by the same rules as the proxy. */
 export function registerExtAuthz(app: FastifyInstance, gate: RequestGate, unjudged: Unjudged): void {
+  const prefix = '/ext-authz';
+  const asked = app.prefix.length + prefix.length;
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     const gone = watchClient(reply);
-    const path = plainPath(request.raw.url ?? '').slice(prefix.length) || '/';
+    const path = plainPath(request.raw.url ?? '').slice(asked) || '/';
     const taken = await gate.read(request, reply);
     // A body that Envoy does not send is not an empty one: it has to be told to send it.
     const isEmpty = !taken.error && taken.body.length === 0;

@@ -25,7 +25,9 @@ export function registerHistory(app: FastifyInstance, store: Store): void {
         querystring: Type.Object({
           from: time('Start, inclusive'),
           to: time('End, exclusive'),
-          points: Type.Integer({ minimum: 1, maximum: 1000, default: 120, description: 'About as many stretches.' }),
+          points: Type.Optional(
+            Type.Integer({ minimum: 1, maximum: 1000, default: 120, description: 'About as many stretches.' }),
+          ),
         }),
         response: {
           200: Type.Object(

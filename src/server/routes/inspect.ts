@@ -1,8 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { StoplineError } from '../../errors.ts';
+import { tooLarge } from '../../gate/bodies/peek.ts';
 import { Type } from '../../schema.ts';
 import { type Config, sourcePattern } from '../../settings.ts';
-import { askForBody, type BufferBudget, heldBytes, readImageBody, tooLarge } from '../http/body.ts';
+import { askForBody, type BufferBudget, heldBytes, readImageBody } from '../http/body.ts';
 import { jsonImageSchema, refusals } from '../http/schemas.ts';
 import { type Judge, readSource } from '../judge.ts';
 import type { ServerState } from './health.ts';

@@ -4,7 +4,7 @@ import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 import type { Reloader } from '../reload.ts';
 import type { Store } from '../store/store.ts';
-import { Journal } from '../watch/journal.ts';
+import type { Journal } from '../watch/journal.ts';
 import type { Events } from './events.ts';
 
 const journalSchema = {
@@ -15,7 +15,9 @@ const journalSchema = {
     'Changes of state of all sources, which outlast the process, and since its start also sources whose latest images are ' +
     'blocked, Profiles that came into force or could not, and requests that were refused, by route and code.',
   querystring: Type.Object({
-    limit: Type.Integer({ minimum: 1, maximum: 1000, default: 200, description: 'Most entries in one answer.' }),
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1000, default: 200, description: 'Most entries in one answer.' }),
+    ),
   }),
   response: {
     200: Type.Object(
@@ -38,21 +40,23 @@ const journalSchema = {
   },
 };
 
-/** Keeps account of what happens to a service, and answers GET /journal. */
+/** Keeps account of refusals: of routes that are added after it. */
+export function journalRefusals(app: FastifyInstance, journal: Journal): void {
+  app.addHook('onResponse', async ({ errorCode, method, routeOptions }) => {
+    if (errorCode) journal.addRefusal(`${method} ${routeOptions.url ?? '(no such route)'}`, errorCode);
+  });
+}
+
+/** Keeps account of what else happens to a service, and answers GET /journal. */
 export function registerJournal(
   app: FastifyInstance,
-  parts: { store: Store; judge: Judge; events: Events; reloader: Reloader },
+  parts: { journal: Journal; store: Store; judge: Judge; events: Events; reloader: Reloader },
 ): void {
-  const { store, judge, events, reloader } = parts;
-  const journal = new Journal();
+  const { journal, store, judge, events, reloader } = parts;
   const since = Date.now();
   judge.onReplace((profile) => journal.addProfile(profile));
   reloader.onFailure((error) => journal.addReloadFailure(error));
   events.onAttention((attention) => journal.addAttention(attention));
-  app.addHook('onResponse', async (request) => {
-    const { errorCode, method, routeOptions } = request;
-    if (errorCode) journal.addRefusal(`${method} ${routeOptions.url ?? '(no such route)'}`, errorCode);
-  });
   app.get('/journal', { schema: journalSchema }, async (request) => {
     const { limit } = request.query as { limit: number };
     return { entries: journal.list(await store.transitions({ limit }), limit), since };

@@ -30,7 +30,7 @@ const referenceSchema = {
         statistics: Type.Array(
           Type.Object({ name: Type.String(), p01: Type.Number(), p50: Type.Number(), p99: Type.Number() }),
         ),
-        cloud: Type.Array(Type.Tuple([Type.Number(), Type.Number()]), {
+        cloud: Type.Array(Type.Array(Type.Number(), { minItems: 2, maxItems: 2 }), {
           description: 'First two coordinates of the projection of reference images; empty without a model.',
         }),
         scoreLimits: Type.Object(

@@ -3,42 +3,27 @@ import { StoplineError } from '../../errors.ts';
 import { type Passage, passageHeaders, roundRetryAfter } from '../../gate/admission.ts';
 import { guessProtocol, protocols } from '../../gate/protocols/protocols.ts';
 import { plainPath } from '../../gate/routes.ts';
-import type { Breaker } from '../breaker.ts';
-import type { CallParts } from '../grpc/call.ts';
 import type { TakenBody } from '../http/body.ts';
 import { isWithoutBody } from '../http/headers.ts';
-import type { Methods } from '../http/methods.ts';
 import { refuse } from '../http/refusal.ts';
-import { type GateParts, RequestGate, watchClient } from '../requestgate.ts';
-import { registerUnjudged, Unjudged } from '../unjudged.ts';
-import { Upstream } from '../upstream.ts';
-import { registerExtAuthz } from './extauthz.ts';
+import { type RequestGate, watchClient } from '../requestgate.ts';
+import type { Unjudged } from '../unjudged.ts';
+import type { Upstream } from '../upstream.ts';
 
-/**
- * The routes of a gate: with an upstream, every path that is not the service's own goes there, judged where it carries images;
- * and always `/ext-authz/*`, where Envoy asks whether a request may pass.
- */
-export async function registerGate(
-  app: FastifyInstance,
-  parts: Omit<GateParts, 'unjudged'>,
-): Promise<{ breakers: readonly Breaker[]; calls: CallParts }> {
-  const { config, metrics } = parts;
-  const unjudged = new Unjudged(metrics.registry, app.log);
-  const gate = new RequestGate({ ...parts, unjudged });
-  // Images that are judged beside are finished before the service ends.
-  app.addHook('onClose', () => gate.finish());
-  registerUnjudged(app, unjudged);
-  registerExtAuthz(app, gate, unjudged);
-  const calls = { ...parts, gate, unjudged };
-  if (config.upstream === undefined) return { breakers: [], calls };
-  const upstream = await Upstream.open(app, config, metrics);
-  const proxy = new UpstreamProxy({ gate, upstream, unjudged, methods: app.methods });
+/** Every path that is not the service's own goes to the upstream, judged where it carries images. */
+export function registerProxy(app: FastifyInstance, parts: ProxyParts): void {
+  const proxy = new UpstreamProxy(parts);
   const schema = { hide: true };
   // The headers that keep browsers from doing things with our own pages are not for the answers of another.
   app.all('/*', { schema, helmet: false, config: { scope: 'inspect', kind: 'forwarded' } }, (request, reply) =>
     proxy.handle(request, reply),
   );
-  return { breakers: [upstream.breaker], calls };
+}
+
+interface ProxyParts {
+  gate: RequestGate;
+  upstream: Upstream;
+  unjudged: Unjudged;
 }
 
 /** Answers requests to paths of the upstream. */
@@ -46,13 +31,11 @@ class UpstreamProxy {
   readonly #gate: RequestGate;
   readonly #upstream: Upstream;
   readonly #unjudged: Unjudged;
-  readonly #methods: Methods;
 
-  constructor(parts: { gate: RequestGate; upstream: Upstream; unjudged: Unjudged; methods: Methods }) {
+  constructor(parts: ProxyParts) {
     this.#gate = parts.gate;
     this.#upstream = parts.upstream;
     this.#unjudged = parts.unjudged;
-    this.#methods = parts.methods;
   }
 
   async handle(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
@@ -60,8 +43,7 @@ class UpstreamProxy {
     let passage: Passage | undefined;
     try {
       path = plainPath(request.raw.url ?? '');
-      // The page of the service stands at `/`, where a model server may take images.
-      if (path !== '/') this.#methods.check(request, reply);
+      refuseUpgrade(request);
       this.#upstream.breaker.admit();
       if (isWithoutBody(request.method)) return this.#forward(request, reply, { path });
       const signal = watchClient(reply);
@@ -117,7 +99,7 @@ class UpstreamProxy {
     const { path, error, id } = options;
     const { breaker } = this.#upstream;
     const route = this.#gate.match(path);
-    const protocol = route ? protocols[route.protocol] : guessProtocol(path);
+    const protocol = route && route.protocol !== 'pass' ? protocols[route.protocol] : guessProtocol(path);
     reply.header('x-content-type-options', 'nosniff');
     return refuse(request, reply, error, {
       retryAfterSeconds: breaker.isOpen ? roundRetryAfter(breaker.waitMs) : this.#gate.retryAfterSeconds,
@@ -126,4 +108,16 @@ class UpstreamProxy {
       type: protocol.refusalType,
     });
   }
+}
+
+/**
+ * What is said after a change of protocol cannot be looked into. Who offers HTTP/2 is content with HTTP/1.1.
+ * @throws {StoplineError} UPGRADE_UNKNOWN
+ */
+function refuseUpgrade({ headers: { upgrade } }: FastifyRequest): void {
+  if (upgrade === undefined || /^\s*h2c?\s*$/i.test(upgrade)) return;
+  throw new StoplineError(
+    'UPGRADE_UNKNOWN',
+    `Expected a request in HTTP but received an offer of ${JSON.stringify(upgrade.slice(0, 50))}, which this gate does not pass on.`,
+  );
 }

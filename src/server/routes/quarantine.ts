@@ -24,11 +24,13 @@ const listSchema = {
   tags,
   summary: 'Images that were warned of or blocked, or those of them that were accepted; newest first.',
   querystring: Type.Object({
-    limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: 50 })),
     before: Type.Optional(Type.Integer({ description: 'Only those judged before: `next` of the page before.' })),
     source: Type.Optional(Type.String({ maxLength: 128 })),
     verdict: Type.Optional(Type.Enum(['warn', 'block'])),
-    accepted: Type.Boolean({ default: false, description: 'Accepted images in place of those to be looked at.' }),
+    accepted: Type.Optional(
+      Type.Boolean({ default: false, description: 'Accepted images in place of those to be looked at.' }),
+    ),
   }),
   response: {
     200: Type.Object(

@@ -35,17 +35,17 @@ it('no answer of a gate without a Profile names a path, whatever is asked', asyn
   const service = await serve(loadConfig({ env: {}, flags }).config);
   try {
     for (const [method, path] of [
-      ['POST', '/inspect'],
-      ['POST', '/explain'],
-      ['POST', '/profile/reload'],
-      ['GET', '/profile'],
-      ['GET', '/profile/reference'],
-      ['GET', '/profile/example'],
-      ['GET', '/v2'],
-      ['POST', '/ext-authz/v1/models/a:predict'],
+      ['POST', '/stopline/inspect'],
+      ['POST', '/stopline/explain'],
+      ['POST', '/stopline/profile/reload'],
+      ['GET', '/stopline/profile'],
+      ['GET', '/stopline/profile/reference'],
+      ['GET', '/stopline/profile/example'],
+      ['GET', '/stopline/v2'],
+      ['POST', '/stopline/ext-authz/v1/models/a:predict'],
       ['POST', '/v1/models/a:predict'],
-      ['GET', '/health/ready'],
-      ['GET', '/drift'],
+      ['GET', '/stopline/health/ready'],
+      ['GET', '/stopline/drift'],
     ] as const) {
       const body = method === 'POST' ? { body: 'x', headers: { 'content-type': 'image/jpeg' } } : {};
       const text = await (await fetch(service.url + path, { method, ...body })).text();

@@ -98,12 +98,12 @@ describe('headers in another spelling', () => {
 
 describe('Envoy', () => {
   it('that does not send bodies is told so, and a GET with a body is judged', async () => {
-    const empty = await send('/ext-authz/classify', Buffer.alloc(0), {});
+    const empty = await send('/stopline/ext-authz/classify', Buffer.alloc(0), {});
     expect([empty.status, JSON.parse(empty.text).error.code]).toEqual([403, 'STOPLINE_ERR_IMAGE_EMPTY']);
-    const unknown = await send('/ext-authz/elsewhere', Buffer.alloc(0), {});
+    const unknown = await send('/stopline/ext-authz/elsewhere', Buffer.alloc(0), {});
     expect([unknown.status, JSON.parse(unknown.text).error.code]).toEqual([403, 'STOPLINE_ERR_UNINSPECTED']);
     const ask = async (body: Buffer | null) => {
-      const response = await request(`${gate.url}/ext-authz/classify`, { method: 'GET', body });
+      const response = await request(`${gate.url}/stopline/ext-authz/classify`, { method: 'GET', body });
       await response.body.dump();
       return response.statusCode;
     };
@@ -114,7 +114,7 @@ describe('Envoy', () => {
       { content_type: 'text/plain' },
       { x_stopline_verdict: 'pass' },
     ]) {
-      const { statusCode, body } = await request(`${gate.url}/ext-authz/classify`, {
+      const { statusCode, body } = await request(`${gate.url}/stopline/ext-authz/classify`, {
         method: 'POST',
         body: pictures.good,
         headers,
@@ -122,7 +122,9 @@ describe('Envoy', () => {
       await body.dump();
       expect(statusCode, JSON.stringify(headers)).toBe(403);
     }
-    expect((await send('/ext-authz/classify', pictures.good, { 'content-type': 'image/jpeg' })).status).toBe(200);
+    expect((await send('/stopline/ext-authz/classify', pictures.good, { 'content-type': 'image/jpeg' })).status).toBe(
+      200,
+    );
     expect(await ask(null)).toBe(200);
   });
 });

@@ -1,4 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -246,25 +247,101 @@ describe('what clients of each protocol can read', () => {
 });
 
 describe('a proxy that does not stand in the way', () => {
-  it('passes OPTIONS, and adds no headers for browsers to the answers of the upstream', async () => {
-    const response = await request(`${gate.url}/v2/models/a/infer`, { method: 'OPTIONS' });
-    await response.body.dump();
-    expect([response.statusCode, upstream.received[0].method]).toEqual([200, 'OPTIONS']);
-    const ours = Object.keys(response.headers).filter((name) =>
-      /^(cross-origin|content-security|x-frame|strict|origin-agent|referrer|x-dns|x-permitted|x-download|x-xss)/.test(
-        name,
-      ),
-    );
-    expect(ours).toEqual([]);
+  const names = (headers: object) =>
+    Object.keys(headers).filter((name) => !/^(date|connection|keep-alive)$/.test(name));
+
+  it('passes every path that is not below /stopline/, and adds no headers to the answers', async () => {
+    const paths = ['/', '/v2', '/metrics', '/health/live', '/docs', '/inspect', '/stoplines', '/dashboard/app.js'];
+    for (const path of paths) {
+      const response = await request(gate.url + path);
+      await response.body.dump();
+      expect(names(response.headers).sort(), path).toEqual([
+        'content-type',
+        'transfer-encoding',
+        'x-model',
+        'x-request-id',
+      ]);
+    }
+    expect(upstream.received.map(({ url }) => url)).toEqual(paths.map((path) => `/base${path}`));
+    expect((await send('/', reference.frame)).status).toBe(200);
   });
 
-  it('answers a wrong method on a path of its own, and leaves the root to the upstream', async () => {
-    const wrong = await request(`${gate.url}/inspect`, { method: 'PUT', body: Buffer.from(reference.frame) });
+  it('keeps its own pages below /stopline/, also those that are not there', async () => {
+    const page = await fetch(`${gate.url}/stopline`);
+    const text = await page.text();
+    expect(page.url).toBe(`${gate.url}/stopline/`);
+    expect(page.headers.get('set-cookie')).toMatch(/; Path=\/stopline\/; SameSite=Strict$/);
+    const linked = [...text.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, path]) => new URL(path, page.url));
+    expect(linked.length).toBeGreaterThan(5);
+    for (const url of linked) expect((await fetch(url)).status, url.pathname).toBe(200);
+    for (const path of ['health/live', 'health/ready', 'metrics', 'v2', 'docs/', 'drift', 'unjudged', 'docs/json']) {
+      const answer = await fetch(`${gate.url}/stopline/${path}`);
+      expect([answer.status, answer.headers.get('x-content-type-options')], path).toEqual([200, 'nosniff']);
+    }
+    const inspected = await send('/stopline/inspect', reference.frame);
+    expect([inspected.status, inspected.json().verdict]).toEqual([200, 'pass']);
+    const wrong = await request(`${gate.url}/stopline/inspect`, { method: 'PUT', body: Buffer.from(reference.frame) });
     await wrong.body.dump();
     expect([wrong.statusCode, wrong.headers.allow]).toEqual([405, 'POST']);
+    const unknown = await request(`${gate.url}/stopline/nothing`);
+    expect([unknown.statusCode, ((await unknown.body.json()) as { error: { code: string } }).error.code]).toEqual([
+      404,
+      'STOPLINE_ERR_ROUTE_UNKNOWN',
+    ]);
     expect(upstream.received).toEqual([]);
-    expect((await send('/', reference.frame)).status).toBe(200);
-    expect(upstream.received.map(({ url }) => url)).toEqual(['/base/']);
+  });
+
+  it('lets the pages of other sites ask what the upstream lets them ask (CORS), also with API keys', async () => {
+    const key = 'a-key-of-twenty-letters';
+    const hash = createHash('sha256').update(key).digest('hex');
+    const closed = await start({ upstream: upstream.url, mode: 'enforce', apiKeys: [`inspect:${hash}`] });
+    const page = { origin: 'https://app.example', 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors' };
+    for (const url of [gate.url, closed.url]) {
+      const asked = await request(`${url}/v2/models/a/infer`, {
+        method: 'OPTIONS',
+        headers: { ...page, 'access-control-request-method': 'POST' },
+      });
+      await asked.body.dump();
+      expect([asked.statusCode, upstream.received.at(-1)?.headers.origin]).toEqual([200, page.origin]);
+      expect((await send('/classify', reference.frame, { ...page, 'x-stopline-key': key }, url)).status).toBe(200);
+    }
+    expect((await send('/classify', reference.frame, page, closed.url)).status).toBe(401);
+    // A key that the browser adds by itself is not the page's to use.
+    const basic = `Basic ${Buffer.from(`x:${key}`).toString('base64')}`;
+    expect((await send('/classify', reference.frame, { ...page, authorization: basic }, closed.url)).status).toBe(403);
+    expect((await send('/classify', reference.frame, { authorization: basic }, closed.url)).status).toBe(200);
+  });
+
+  it('lets calls pass that load models and ask about them', async () => {
+    const calls = [
+      '/v2/repository/index',
+      '/v2/repository/models/m/load',
+      '/v2/repository/models/m/unload',
+      '/v2/models/m/load',
+      '/v2/models/m/trace/setting',
+      '/v2/logging',
+      '/v2/systemsharedmemory/region/x/register',
+      '/v1/config/reload',
+    ];
+    for (const path of calls) expect((await send(path, {})).status, path).toBe(200);
+    expect(upstream.received.map(({ url }) => url)).toEqual(calls.map((path) => `/base${path}`));
+    upstream.received.length = 0;
+    for (const path of ['/predictions/m/1.0', '/predictions/m', '/v2/models/m/versions/1.0/infer']) {
+      expect((await send(path, strange)).status, path).toBeGreaterThanOrEqual(400);
+    }
+    expect(upstream.received).toEqual([]);
+  });
+
+  it('says that it passes on no WebSockets', async () => {
+    const headers = { connection: 'upgrade', upgrade: 'websocket', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' };
+    const connection = await openConnection(gate.url);
+    const lines = Object.entries({ host: 'x', ...headers, 'sec-websocket-version': '13' }).map((pair) =>
+      pair.join(': '),
+    );
+    connection.send(`GET /ws HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`);
+    await connection.receive(/^HTTP\/1\.1 501 .*STOPLINE_ERR_UPGRADE_UNKNOWN/s);
+    connection.socket.destroy();
+    expect(upstream.received).toEqual([]);
   });
 });
 
@@ -274,7 +351,7 @@ describe('observing', () => {
     expect(answer).toMatchObject({ status: 200, headers: { 'x-stopline-verdict': 'pending' } });
     expect(upstream.received[0].headers).not.toHaveProperty('x-stopline-verdict');
     const counted = async () =>
-      (await (await request(`${gate.url}/metrics`)).body.text()).includes(
+      (await (await request(`${gate.url}/stopline/metrics`)).body.text()).includes(
         'stopline_gate_requests_total{outcome="observed",reason="block"} 1',
       );
     await expect.poll(counted).toBe(true);
@@ -298,15 +375,15 @@ it('a partial batch goes on without the refused images', async () => {
 
 describe('Envoy ext_authz', () => {
   it('gets 200 or 403 for the body that it forwards, by the path that it asks about', async () => {
-    expect(await send('/ext-authz/classify', reference.frame)).toMatchObject({
+    expect(await send('/stopline/ext-authz/classify', reference.frame)).toMatchObject({
       status: 200,
       headers: { 'x-stopline-verdict': 'pass' },
     });
-    const denied = await send('/ext-authz/v2/models/a/infer', makeInference(strange));
+    const denied = await send('/stopline/ext-authz/v2/models/a/infer', makeInference(strange));
     expect([denied.status, denied.json().error.code]).toEqual([403, 'STOPLINE_ERR_IMAGE_REFUSED']);
-    const part = await send('/ext-authz/classify', reference.frame, { 'x-envoy-auth-partial-body': 'true' });
+    const part = await send('/stopline/ext-authz/classify', reference.frame, { 'x-envoy-auth-partial-body': 'true' });
     expect([part.status, part.json().error.code]).toEqual([403, 'STOPLINE_ERR_REQUEST_TOO_LARGE']);
-    const metadata = await request(`${gate.url}/ext-authz/v2/models/a`);
+    const metadata = await request(`${gate.url}/stopline/ext-authz/v2/models/a`);
     expect(metadata.statusCode).toBe(200);
     expect(upstream.received).toEqual([]);
   });

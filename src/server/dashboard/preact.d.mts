@@ -1,0 +1,2 @@
+// The service serves `preact` from its package beside these pages.
+export * from 'preact';
