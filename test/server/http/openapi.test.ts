@@ -167,6 +167,8 @@ const call = fc.record({
     fc.json().map((json) => Buffer.from(json)),
     fc.json().map((json) => Buffer.from(`{"image":${json}}`)),
     fc.constant(Buffer.alloc(300_000)),
+    // A JPEG that breaks off.
+    fc.constant(Buffer.from('ffd8ffe000104a46494600010100000100010000', 'hex')),
   ),
   headers: fc.constantFrom(
     keyed,
