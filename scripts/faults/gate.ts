@@ -1,5 +1,6 @@
 /** Every fault of judging and of the upstream, open and closed, twenty requests each: `npm run faults -- gate`. */
 import { parseArgs } from 'node:util';
+import { startGrpcRecorder } from '../../test/fixtures/grpc.ts';
 import { fitReference } from '../../test/fixtures/reference.ts';
 import { startFaultProxy, startRecorder } from '../../test/fixtures/upstream.ts';
 import { differentials } from './differentials.ts';
@@ -12,6 +13,7 @@ import {
   ways,
   writeBadProfiles,
 } from './gatecases.ts';
+import { challengeCall, challengeGrpcUpstream } from './grpccases.ts';
 
 const { values } = parseArgs({ options: { requests: { type: 'string', default: '20' } } });
 const times = Number(values.requests);
@@ -30,6 +32,18 @@ for (const fault of upstreamFaults) {
   rows.push({ fault: `upstream: ${fault.fault}`, requests: times * ways.length, wrong });
   console.log(`upstream: ${fault.fault}: ${wrong.length} wrong`);
 }
+const calls = await startGrpcRecorder();
+for (const fault of judgeFaults) {
+  const wrong = await challengeCall(fault, { reference, upstream: calls, times });
+  rows.push({ fault: `gRPC: ${fault.name}`, requests: times * ways.length, wrong });
+  console.log(`gRPC: ${fault.name}: ${wrong.length} wrong`);
+}
+for (const fault of upstreamFaults) {
+  const wrong = await challengeGrpcUpstream(fault, { reference, upstream: calls, times });
+  rows.push({ fault: `gRPC: upstream: ${fault.fault}`, requests: times * ways.length, wrong });
+  console.log(`gRPC: upstream: ${fault.fault}: ${wrong.length} wrong`);
+}
+calls.close();
 const misread = await challengeDifferentials({ reference, upstream });
 rows.push({ fault: 'read differently', requests: differentials.length, wrong: misread });
 console.log(`read differently: ${misread.length} wrong of ${differentials.length}`);

@@ -13,7 +13,7 @@ import { createWorkerLine } from '../../src/run/workers/line.ts';
 import { buildApp } from '../../src/server/app.ts';
 import { createRefusingPool, Judge, type JudgeState } from '../../src/server/judge.ts';
 import { openProfile } from '../../src/server/reload.ts';
-import type { Config } from '../../src/settings.ts';
+import type { Config, Route } from '../../src/settings.ts';
 import { fitOnce } from '../../test/fixtures/fitted.ts';
 import type { ProbeTask } from '../../test/fixtures/pool.program.ts';
 import type { Reference } from '../../test/fixtures/reference.ts';
@@ -132,18 +132,20 @@ export async function writeBadProfiles({ profile, profilePath }: Reference): Pro
   await saveProfile(withModel, join(folder, 'model.stopline'));
 }
 
-/** A gate under a fault, listening: it enforces, open at the path `/open` and closed at `/closed`. */
+/** A gate under a fault, listening: it enforces, open at the path `/open` and closed at `/closed`, and observes at `/observe`. */
 export async function startFaulty(reference: Reference, fault: Partial<JudgeFault>, flags: Partial<Config>) {
   const { settings = {} } = fault;
   const profile = settings.profile?.startsWith('/')
     ? settings.profile
     : join(reference.profilePath, '..', settings.profile ?? 'camera.stopline');
-  const routes: Config['routes'] = (['open', 'closed'] as const).map((onError) => ({
-    path: `/${onError}`,
-    protocol: 'image',
-    mode: 'enforce',
-    onError,
-  }));
+  const routes: Config['routes'] = [
+    { path: '/observe', protocol: 'image', mode: 'observe', onError: 'closed' },
+    { path: wayMethods.observe, protocol: 'oip', mode: 'observe', onError: 'closed' },
+    ...(['open', 'closed'] as const).flatMap((onError): Route[] => [
+      { path: `/${onError}`, protocol: 'image', mode: 'enforce', onError },
+      { path: wayMethods[onError], protocol: 'oip', mode: 'enforce', onError },
+    ]),
+  ];
   const usual = {
     threads: 1,
     logLevel: 'silent',
@@ -160,14 +162,23 @@ export async function startFaulty(reference: Reference, fault: Partial<JudgeFaul
   const app = await buildApp(config, judge);
   await judge.pool.ready().catch(() => undefined);
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  const grpcUrl = (await app.grpc?.listen()) ?? '';
   const close = async () => {
+    await app.grpc?.close(AbortSignal.timeout(1000));
     await app.close();
     await judge.pool.destroy();
   };
-  return { url, app, close };
+  return { url, grpcUrl, app, close };
 }
 
-export const ways = ['closed', 'open'] as const;
+export const ways = ['closed', 'open', 'observe'] as const;
+
+/** The method of gRPC that stands for each way. */
+export const wayMethods = {
+  closed: '/inference.GRPCInferenceService/ModelInfer',
+  open: '/my.lights.Classifier/Classify',
+  observe: '/my.lights.Classifier/Watch',
+} as const;
 
 export async function classify(url: string, body: Uint8Array, headers: Record<string, string> = {}) {
   const response = await request(url, {
@@ -177,6 +188,23 @@ export async function classify(url: string, body: Uint8Array, headers: Record<st
   });
   const text = await response.body.text();
   return { status: response.statusCode, headers: response.headers, text, json: () => JSON.parse(text) };
+}
+
+/** What an answer says of a request that could not be judged. */
+export function verdictFor(way: (typeof ways)[number], reason: string): string {
+  return { closed: `none; reason=${reason}`, open: `bypass; reason=${reason}`, observe: 'pending' }[way];
+}
+
+/** How many requests were counted, waited for where they are judged behind the answer. */
+export async function countPassages(url: string, way: (typeof ways)[number], reason: string, expected: number) {
+  const outcome = { closed: 'refused', open: 'bypassed', observe: 'observed' }[way];
+  const line = `stopline_gate_requests_total{outcome="${outcome}",reason="${reason}"}`;
+  let count = await metric(url, line);
+  for (let i = 0; i < 400 && count < expected; i++) {
+    await delay(25);
+    count = await metric(url, line);
+  }
+  return count;
 }
 
 async function metric(url: string, line: string): Promise<number> {
@@ -207,17 +235,15 @@ export async function challengeJudge(
         upstream.received.length = 0;
         const answer = await classify(`${gate.url}/${way}`, body);
         const [asked] = upstream.received;
-        const verdict = `${way === 'open' ? 'bypass' : 'none'}; reason=${reason}`;
+        const verdict = verdictFor(way, reason);
         check('x-stopline-verdict', answer.headers['x-stopline-verdict'], verdict);
-        check('the status', answer.status, way === 'open' ? 200 : status);
-        check('the number of requests to the upstream', upstream.received.length, way === 'open' ? 1 : 0);
+        check('the status', answer.status, way === 'closed' ? status : 200);
+        check('the number of requests to the upstream', upstream.received.length, way === 'closed' ? 0 : 1);
         if (way === 'closed') check('the code', answer.json().error?.code, `STOPLINE_ERR_${reason}`);
-        else check('what the upstream was told', asked?.headers['x-stopline-verdict'], verdict);
-        if (way === 'open') check('the body at the upstream', asked?.body.equals(body), true);
+        else check('the body at the upstream', asked?.body.equals(body), true);
+        if (way === 'open') check('what the upstream was told', asked?.headers['x-stopline-verdict'], verdict);
       }
-      const outcome = way === 'closed' ? 'refused' : 'bypassed';
-      const line = `stopline_gate_requests_total{outcome="${outcome}",reason="${reason}"}`;
-      check('the count', await metric(gate.url, line), times);
+      check('the count', await countPassages(gate.url, way, reason, times), times);
     }
     return wrong;
   } finally {
@@ -261,7 +287,8 @@ export async function challengeUpstream(
         Object.assign(proxy.state, { fault: fault === 'refused' ? 'none' : fault, requests: 0 });
         const answer = await classify(`${gate.url}/${way}`, reference.frame).catch(() => undefined);
         check('the status', answer?.status ?? 0, status);
-        if (answer) check('x-stopline-verdict', answer.headers['x-stopline-verdict'], 'pass');
+        const verdict = way === 'observe' ? 'pending' : 'pass';
+        if (answer) check('x-stopline-verdict', answer.headers['x-stopline-verdict'], verdict);
         if (code) check('the code', answer?.json().error?.code, `STOPLINE_ERR_${code}`);
         check('the number of requests to the upstream', proxy.state.requests, fault === 'refused' ? 0 : 1);
       }

@@ -9,12 +9,15 @@ import {
   upstreamFaults,
   writeBadProfiles,
 } from '../../scripts/faults/gatecases.ts';
+import { challengeCall, challengeGrpcUpstream } from '../../scripts/faults/grpccases.ts';
+import { type GrpcRecorder, startGrpcRecorder } from '../fixtures/grpc.ts';
 import { fitReference, type Reference } from '../fixtures/reference.ts';
 import { type FaultProxy, type Recorder, startFaultProxy, startRecorder } from '../fixtures/upstream.ts';
 
 let reference: Reference;
 let upstream: Recorder;
 let proxy: FaultProxy;
+let grpcUpstream: GrpcRecorder;
 /** Few requests here; `npm run faults -- gate` sends twenty of each. */
 const times = 2;
 
@@ -23,9 +26,11 @@ beforeAll(async () => {
   await writeBadProfiles(reference);
   upstream = await startRecorder();
   proxy = await startFaultProxy(upstream);
+  grpcUpstream = await startGrpcRecorder();
 });
 afterAll(async () => {
   await proxy.close();
+  grpcUpstream.close();
   await upstream.close();
   await reference.remove();
 });
@@ -33,6 +38,16 @@ afterAll(async () => {
 describe('what cannot be judged', () => {
   it.each(judgeFaults)('$name: closed, the upstream sees nothing; open, it is asked once', async (fault) => {
     expect(await challengeJudge(fault, { reference, upstream, times })).toEqual([]);
+  });
+});
+
+describe('what cannot be judged over gRPC', () => {
+  it.each(judgeFaults)('$name: closed, the upstream sees nothing; open, it is asked once', async (fault) => {
+    expect(await challengeCall(fault, { reference, upstream: grpcUpstream, times })).toEqual([]);
+  });
+
+  it.each(upstreamFaults)('an upstream that fails by $fault is told as it is', async (fault) => {
+    expect(await challengeGrpcUpstream(fault, { reference, upstream: grpcUpstream, times: 1 })).toEqual([]);
   });
 });
 

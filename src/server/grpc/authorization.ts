@@ -13,7 +13,7 @@ import { guessProtocol, protocols } from '../../gate/protocols/protocols.ts';
 import { plainPath } from '../../gate/routes.ts';
 import type { Route } from '../../settings.ts';
 import { findUnclearHeader, isWithoutBody } from '../http/headers.ts';
-import { hidePaths } from '../http/refusal.ts';
+import { hideInternals } from '../http/refusal.ts';
 import { checkSource } from '../judge.ts';
 import { besideWithinMs, waitForAnswer } from '../requestgate.ts';
 import { Answer } from './answer.ts';
@@ -68,7 +68,10 @@ async function decide(parts: CallParts, call: Call, asked: AskedRequest): Promis
     }
     return await judge(parts, call, { asked, path, route, isGrpc });
   } catch (error) {
-    return { message: deny(asStoplineError(error), { path, route }), outcome: { error: asStoplineError(error) } };
+    return {
+      message: deny(asStoplineError(error), { requestId: call.requestId, path, route }),
+      outcome: { error: asStoplineError(error) },
+    };
   }
 }
 
@@ -114,7 +117,10 @@ async function judge(
   }
   const error =
     decision?.error ?? new StoplineError('IMAGE_REFUSED', 'Expected images like the reference but received others.');
-  return { message: deny(error, { path, route, headers: told, id: found?.id }), outcome: { ...outcome, error } };
+  return {
+    message: deny(error, { requestId, path, route, headers: told, id: found?.id }),
+    outcome: { ...outcome, error },
+  };
 }
 
 /** @throws {StoplineError} REQUEST_TOO_LARGE where Envoy sent a part of the body */
@@ -127,14 +133,17 @@ function checkWhole({ headers }: AskedRequest): void {
 /** A refusal in the form that the clients of the path know. */
 function deny(
   error: StoplineError,
-  about: { path: string; route: Route | undefined; headers?: Record<string, string>; id?: string | undefined },
+  about: {
+    requestId: string;
+    path: string;
+    route: Route | undefined;
+    headers?: Record<string, string>;
+    id?: string | undefined;
+  },
 ): Buffer {
-  const { path, route, headers = {}, id } = about;
+  const { requestId, path, route, headers = {}, id } = about;
   const protocol = route ? protocols[route.protocol] : guessProtocol(path);
-  const told =
-    error.status < 500
-      ? error
-      : new StoplineError(error.code.replace('STOPLINE_ERR_', '') as 'INTERNAL', hidePaths(error.message));
+  const told = hideInternals(error, requestId);
   return writeDenied(grpcCodes.PERMISSION_DENIED, {
     status: error.status,
     headers: { ...headers, 'content-type': protocol.refusalType ?? 'application/json; charset=utf-8' },

@@ -10,6 +10,7 @@ import { undescribed } from '../../gate/protocols/protocols.ts';
 import type { Verdict } from '../../profile/verdict.ts';
 import type { Config, Route } from '../../settings.ts';
 import type { BufferBudget } from '../http/body.ts';
+import { hideInternals } from '../http/refusal.ts';
 import { checkSource } from '../judge.ts';
 import type { Metrics } from '../metrics.ts';
 import { besideWithinMs, type RequestGate, waitForAnswer } from '../requestgate.ts';
@@ -60,6 +61,8 @@ export class ForwardedCall {
   #upstream: ClientHttp2Stream | undefined;
   #late: NodeJS.Timeout | undefined;
   #outcome: CallOutcome = {};
+  /** What the last message that was judged came to, for client and upstream. */
+  #about: Record<string, string> = {};
   /** Requests of a stream that were refused by a message of ours. */
   #refused = 0;
 
@@ -125,14 +128,14 @@ export class ForwardedCall {
         passage = await this.#judge(taken);
         this.#gone.signal.throwIfAborted();
         const { action, decision, found } = passage;
+        this.#about = passageHeaders(passage);
         if (decision?.verdict) this.#outcome.verdict = decision.verdict;
         // A message goes on as it came, so nothing can be taken out of it.
         if (decision && (action === 'refuse' || decision.refused.length > 0)) {
           return this.#refuseMessage(decision.error ?? refusedPart(), taken, found);
         }
       }
-      const headers = passage && passage.action !== 'observe' ? passageHeaders(passage) : {};
-      const upstream = this.#open(headers, passage);
+      const upstream = this.#open(passage?.action === 'observe' ? {} : this.#about);
       await this.#write(upstream, taken.bytes);
       if (taken.error) for await (const bytes of reader.rest()) await this.#write(upstream, bytes);
     } finally {
@@ -163,7 +166,7 @@ export class ForwardedCall {
   }
 
   /** Begins the call to the upstream, unless it has begun. */
-  #open(told: Record<string, string>, passage?: Passage): ClientHttp2Stream {
+  #open(told: Record<string, string>): ClientHttp2Stream {
     if (this.#upstream) return this.#upstream;
     const { stream, headers, raw, requestId } = this.#call;
     const { config } = this.#parts;
@@ -180,19 +183,19 @@ export class ForwardedCall {
       ...told,
     });
     this.#upstream = upstream;
-    this.#passAnswer(upstream, passage);
+    this.#passAnswer(upstream);
     return upstream;
   }
 
-  #passAnswer(upstream: ClientHttp2Stream, passage: Passage | undefined): void {
+  #passAnswer(upstream: ClientHttp2Stream): void {
     const answer = this.#answer;
     const { breaker } = this.#to;
     let trailers: RawHeaders = [];
-    const about = () => ({ ...(passage && passageHeaders(passage)), 'x-request-id': this.#call.requestId });
+    const about = { ...this.#about, 'x-request-id': this.#call.requestId };
     upstream.on('response', (headers, flags, raw) => {
       breaker.succeeded();
       this.#observeUpstream('answered');
-      const kept = { ...passAnswerHeaders(raw as unknown as RawHeaders), ...about() };
+      const kept = { ...passAnswerHeaders(raw as unknown as RawHeaders), ...about };
       if (flags & constants.NGHTTP2_FLAG_END_STREAM) answer.end(kept, headers[':status']);
       else answer.begin({ ':status': headers[':status'], ...kept });
     });
@@ -255,21 +258,22 @@ export class ForwardedCall {
     this.#refused += 1;
     this.#answer.begin({ ':status': 200, 'content-type': 'application/grpc', 'x-request-id': requestId });
     const response = found?.id === undefined ? [] : [writeContent(2, writeContent(3, found.id))];
-    this.#answer.insert(writeFrame(Buffer.concat([writeContent(1, `${error.code}: ${error.message}`), ...response])));
+    this.#answer.insert(
+      writeFrame(
+        Buffer.concat([writeContent(1, `${error.code}: ${hideInternals(error, requestId).message}`), ...response]),
+      ),
+    );
   }
 
   #refuse(error: StoplineError): void {
     if (this.#answer.isEnded || this.#gone.signal.aborted) return;
     this.#outcome.error = error;
     this.#parts.metrics.observeRefusal(error.code);
-    const { verdict } = this.#outcome;
-    const told = verdict
-      ? passageHeaders({ action: 'refuse', decision: { action: 'refuse', verdict, error, refused: [] } })
-      : {};
     const { breaker } = this.#to;
     const seconds = breaker.isOpen ? Math.max(1, Math.ceil(breaker.waitMs / 1000)) : this.#parts.gate.retryAfterSeconds;
     this.#upstream?.close(constants.NGHTTP2_CANCEL);
-    this.#answer.end({ ...writeTrailers(error, seconds), ...told, 'x-request-id': this.#call.requestId });
+    const told = hideInternals(error, this.#call.requestId);
+    this.#answer.end({ ...writeTrailers(told, seconds), ...this.#about, 'x-request-id': this.#call.requestId });
   }
 
   #giveUp(timeoutMs: number): void {

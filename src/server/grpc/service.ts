@@ -13,6 +13,7 @@ import { asStoplineError, StoplineError } from '../../errors.ts';
 import { plainPath } from '../../gate/routes.ts';
 import { createKeyCheck } from '../http/access.ts';
 import { readServerOptions } from '../http/connections.ts';
+import { hideInternals } from '../http/refusal.ts';
 import { answerCheck, checkMethod } from './authorization.ts';
 import { type Call, type CallOutcome, type CallParts, ForwardedCall } from './call.ts';
 import { FrameReader } from './framereader.ts';
@@ -121,6 +122,7 @@ export class GrpcService {
       this.#server.emit('answered');
     }
     const { verdict, error } = outcome;
+    if (error && error.status >= 500) log.warn({ err: error, reqId: call.requestId }, 'refused');
     const line = {
       method: 'gRPC',
       route: String(call.headers[':path']).slice(0, 200),
@@ -158,12 +160,10 @@ export class GrpcService {
   }
 
   #refuse({ stream, requestId }: Call, error: StoplineError): StoplineError {
-    const { log, metrics, gate } = this.#parts;
-    const isInternal = error.code === 'STOPLINE_ERR_INTERNAL';
-    if (isInternal) log.error({ err: error, reqId: requestId }, 'internal error');
+    const { metrics, gate } = this.#parts;
     metrics.observeRefusal(error.code);
     if (stream.destroyed || stream.headersSent) return error;
-    const trailers = writeTrailers(error, gate.retryAfterSeconds);
+    const trailers = writeTrailers(hideInternals(error, requestId), gate.retryAfterSeconds);
     stream.respond(
       { ':status': 200, 'content-type': 'application/grpc', ...trailers, 'x-request-id': requestId },
       { endStream: true },

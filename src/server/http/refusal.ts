@@ -59,6 +59,16 @@ function shortCode(refusal: StoplineError): ErrorName {
   return refusal.code.replace(/^STOPLINE_ERR_/, '') as ErrorName;
 }
 
+/** A refusal as others than the owner of this machine may see it. */
+export function hideInternals(refusal: StoplineError, requestId: string): StoplineError {
+  if (refusal.status < 500) return refusal;
+  const isInternal = refusal.code === 'STOPLINE_ERR_INTERNAL';
+  const message = isInternal
+    ? `Something failed inside Stopline; the log has it under ${requestId}.`
+    : hidePaths(refusal.message);
+  return new StoplineError(shortCode(refusal), message);
+}
+
 export interface RefuseOptions {
   /** Seconds for Retry-After; only sent with 503. */
   retryAfterSeconds: number;
@@ -88,11 +98,8 @@ export async function refuse(request: FastifyRequest, reply: FastifyReply, error
   } else {
     void discardBody(request.raw);
   }
-  const message = isInternal
-    ? `Something failed inside Stopline; the log has it under ${request.id}.`
-    : refusal.message;
   const { status = refusal.status, body, type } = options;
-  const told = refusal.status < 500 ? refusal : new StoplineError(shortCode(refusal), hidePaths(message));
+  const told = hideInternals(refusal, request.id);
   if (told.message !== refusal.message && !isInternal) request.log.warn({ err: refusal }, 'refused');
   const answer = body ? body(told) : { error: told.toJSON() };
   reply.code(status);
