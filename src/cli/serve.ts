@@ -5,10 +5,16 @@ import { ownPrefix } from '../server/http/prefix.ts';
 import { closeOnSignal, type Service, serve } from '../server/serve.ts';
 import { type Config, type ConfigKey, settings } from '../settings.ts';
 import { configWithProfile, settingOption } from './options.ts';
+import { printRoutesFrom } from './routesfrom.ts';
 import { commandLine, note, print, printJson, table } from './terminal.ts';
 
 /** The flags of `serve` are the settings of the schema. */
-type ServeFlags = Partial<Record<ConfigKey, unknown>> & { config?: string; printConfig?: boolean; json?: boolean };
+type ServeFlags = Partial<Record<ConfigKey, unknown>> & {
+  config?: string;
+  printConfig?: boolean;
+  routesFrom?: string;
+  json?: boolean;
+};
 
 export function serveCommand(): Command {
   const command = new Command('serve').description(
@@ -19,6 +25,10 @@ export function serveCommand(): Command {
   return command
     .option('--config <FILE>', 'JSON file with settings; defaults < file < environment < options')
     .option('--print-config', 'print the settings in force and where each comes from, and exit')
+    .option(
+      '--routes-from <FILE>',
+      'print routes for the paths that an OpenAPI document in JSON describes (a file or an address), for --config, and exit',
+    )
     .option('--json', 'print where the service listens, or with --print-config the settings, as JSON')
     .addHelpText(
       'after',
@@ -32,7 +42,8 @@ Exit status: 0 when it was stopped and every request was answered, 75 when reque
     .action(runServe);
 }
 
-async function runServe({ config: file, printConfig, json, ...flags }: ServeFlags): Promise<void> {
+async function runServe({ config: file, printConfig, routesFrom, json, ...flags }: ServeFlags): Promise<void> {
+  if (routesFrom !== undefined) return printRoutesFrom(routesFrom);
   if (printConfig) {
     const loaded = loadConfig({ file, flags });
     return json ? printJson(listConfig(loaded)) : print(describeConfig(loaded));
