@@ -1,10 +1,12 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { checkCard } from '../../src/image/embedding/checkcard.ts';
 import { loadOnnxRuntime } from '../../src/image/embedding/onnx.ts';
 import { readError, stopline } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
+import { anyFrame } from '../fixtures/frames.ts';
 import { model, node, smallClassifier, value } from '../fixtures/onnxfile.ts';
 
 const folder = temporaryFolder();
@@ -29,6 +31,47 @@ describe('stopline model', () => {
     expect(stdout).toContain('--out');
     expect(existsSync(card)).toBe(false);
   });
+
+  it.skipIf(!installed)(
+    'inspect --probe compares ways to feed it, and says what stays assumed; check --confirm settles it',
+    async () => {
+      const images = join(folder, 'images');
+      mkdirSync(images);
+      for (let i = 0; i < 8; i++)
+        await sharp(anyFrame(48, 48, 3, i), { raw: { width: 48, height: 48, channels: 3 } })
+          .png()
+          .toFile(join(images, `${i}.png`));
+      const labels = join(folder, 'labels.csv');
+      writeFileSync(labels, `file,class\n${Array.from({ length: 8 }, (_, i) => `${i}.png,${i % 5}`).join('\n')}\n`);
+      const out = join(folder, 'probed.card.json');
+      const run = await stopline(['model', 'inspect', path, '--probe', images, '--labels', labels, '--out', out]);
+      expect(run.code).toBe(0);
+      expect(run.stdout).toMatch(/^fed with +confidence +variety +agreement +correct$/m);
+      expect(run.stdout).toMatch(/^Recommended: (RGB|BGR), .+(that is clear|stays assumed)\.$/m);
+      const { assumed } = checkCard(JSON.parse(readFileSync(out, 'utf8')));
+      expect(assumed).toEqual(expect.arrayContaining(['input.kernel', 'input.fit']));
+      const confirmed = await stopline([
+        'model',
+        'check',
+        path,
+        '--card',
+        out,
+        '--confirm',
+        'input.kernel',
+        'input.fit',
+      ]);
+      expect(confirmed.code).toBe(0);
+      const left = checkCard(JSON.parse(readFileSync(out, 'utf8'))).assumed;
+      expect(left).toEqual(assumed?.filter((field) => !/kernel|fit/.test(field)));
+      expect(
+        readError(await stopline(['model', 'check', path, '--card', out, '--confirm', 'input.odd', '--json'])).message,
+      ).toMatch(/or all, but received "input\.odd"/);
+      const few = await stopline(['model', 'inspect', path, '--probe', join(images, '1.png'), '--json']);
+      expect(readError(few).message).toContain('at least 8 images');
+      const alone = await stopline(['model', 'inspect', path, '--labels', labels, '--json']);
+      expect(readError(alone).code).toBe('STOPLINE_ERR_OPTION_INVALID');
+    },
+  );
 
   it('check needs a card, and says how to make one', async () => {
     const run = await stopline(['model', 'check', path, '--json']);

@@ -1,13 +1,20 @@
 import { StoplineError } from '../../errors.ts';
 import type { ModelCard } from './cardschema.ts';
+import type { Constants } from './constants.ts';
 import type { Graph, GraphValue } from './graph.ts';
-import { findLayers } from './layers.ts';
+import { findLayers, type Layers } from './layers.ts';
+import { readLeading } from './leading.ts';
+import { proposePixels, type Range } from './pixels.ts';
 
 /** A card made from a graph alone, and what in it is only a guess. */
 export interface ProposedCard {
   card: ModelCard;
-  /** Sentences for a person who knows how the model was trained. */
+  /** Sentences for a person who knows how the model was trained; the fields that they are about are `card.assumed`. */
   guesses: string[];
+  /** Sentences about what was not obvious and is known all the same. */
+  known: string[];
+  /** Ranges of the pixels that nothing in the file speaks against. */
+  ranges: readonly Range[];
 }
 
 /**
@@ -31,98 +38,190 @@ export function checkCardFits(card: ModelCard, graph: Graph): void {
       `Expected an input of ${shapeText(value)} in the card but received ${input.layout} ${wanted.join(' x ')}.`,
     );
   const written = new Set(graph.nodes.flatMap((node) => node.outputs));
-  for (const output of namedOutputs(card))
-    if (!written.has(output))
-      throw new StoplineError(
-        'MODEL_CARD',
-        `Expected tensors of the model in outputs but received ${JSON.stringify(output)}.`,
-      );
+  const absent = namedOutputs(card).filter((output) => !written.has(output));
+  if (absent.length > 0)
+    throw new StoplineError(
+      'MODEL_CARD',
+      `Expected tensors of the model in outputs but received ${absent.map((output) => JSON.stringify(output)).join(', ')}.`,
+    );
+  const type = inputTypes[value.type];
+  if (type !== undefined && value.type !== 0 && type !== (input.type ?? 'float32'))
+    throw new StoplineError(
+      'MODEL_CARD',
+      `Expected input.type ${type}, which the model takes, but received ${input.type ?? 'float32'}.`,
+    );
+  if (outputs.objectness && outputs.objectness.length !== classTensors(outputs).length)
+    throw new StoplineError(
+      'MODEL_CARD',
+      `Expected as many tensors in outputs.objectness as in outputs.classes, ${classTensors(outputs).length}, but received ${outputs.objectness.length}.`,
+    );
   if (outputs.early.includes(outputs.content))
     throw new StoplineError('MODEL_CARD', 'Expected outputs.early without outputs.content but it is among them.');
 }
 
 /** Every tensor that the card asks for, each once. */
 export function namedOutputs({ outputs }: ModelCard): string[] {
-  return [...new Set([outputs.content, ...outputs.early, ...(outputs.classes === undefined ? [] : [outputs.classes])])];
+  const { content, early, labels, objectness = [] } = outputs;
+  const all = [content, ...early, ...classTensors(outputs), ...objectness, ...(labels === undefined ? [] : [labels])];
+  return [...new Set(all)];
+}
+
+/** The tensors of class scores, of which there are several where a detector has one for each stride. */
+export function classTensors({ classes }: ModelCard['outputs']): string[] {
+  return classes === undefined ? [] : Array.isArray(classes) ? classes : [classes];
 }
 
 export function shapeText({ shape }: GraphValue): string {
   return shape === undefined ? 'an unknown shape' : shape.map((dimension) => dimension ?? '?').join(' x ');
 }
 
-/** What torchvision's weights are trained with: means and deviations of ImageNet, pixels 0 to 1. */
-const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
-/** Score from which on a detector's class counts. */
-const usualThreshold = 0.5;
 /** Side of the input where the graph leaves it open. */
 const usualSide = 224;
 
+/** `TensorProto.DataType` of inputs that images can go into, and what a card calls them. */
+const inputTypes: Record<number, NonNullable<ModelCard['input']['type']>> = {
+  0: 'float32',
+  1: 'float32',
+  2: 'uint8',
+  3: 'int8',
+  6: 'int32',
+  10: 'float16',
+};
+
 /**
- * Proposes a card from the graph: what it says for sure, and for the rest what most image models use.
- * @throws {StoplineError} MODEL_UNSUPPORTED when no input is a float32 image
+ * Proposes a card from the graph: what it says for sure, and for the rest what is most likely, which `card.assumed` lists
+ * until a person or a probe confirms it.
+ * @param constants small tensors of the model, which say how it was fed; none: only what the graph says
+ * @throws {StoplineError} MODEL_UNSUPPORTED when no input is an image
  */
 export function proposeCard(
   graph: Graph,
-  about: { sha256: string; name: string; kind: ModelCard['kind']; layout?: 'NCHW' | 'NHWC' },
+  about: {
+    sha256: string;
+    name: string;
+    kind: ModelCard['kind'];
+    layout?: 'NCHW' | 'NHWC';
+    constants?: Constants;
+  },
 ): ProposedCard {
-  const guesses: string[] = [];
-  const candidates = graph.inputs.map((value) => ({ value, layout: detectLayout(value, about.layout) }));
-  const found = candidates.find(({ value, layout }) => layout !== undefined && (value.type === 1 || value.type === 0));
+  const { constants = new Map() } = about;
+  const found = findImage(graph, constants, about.layout);
+  const { value, layout, height, width, channels } = found;
+  const layers = findLayers(graph);
+  const isClassifier = layers.classes !== undefined && layers.detector === undefined;
+  const pixels = proposePixels(graph, constants, {
+    name: value.name,
+    type: value.type,
+    layout,
+    channels,
+    isClassifier,
+  });
+  const type = inputTypes[value.type];
+  const open = Object.entries({ width, height }).filter(([, side]) => side === undefined);
+  const guesses = [
+    ...open.map(([side]) => `input.${side}: the graph leaves it open, ${usualSide} is usual`),
+    'input.kernel, input.fit: how the classifier is fed in production',
+    ...pixels.reasons.filter((reason) => pixels.assumed.some((field) => reason.split(':')[0].includes(field))),
+    'licence: not said in the file',
+    `outputs.content: ${layers.reason}`,
+    ...describeAnswers(layers),
+  ];
+  const assumed = [
+    ...open.map(([side]) => `input.${side}`),
+    ...['input.kernel', 'input.fit', ...pixels.assumed.map((field) => `input.${field}`), 'outputs.content'],
+    ...(layers.classes === undefined ? [] : ['outputs.classes']),
+    ...(layers.detector?.cells ? ['outputs.cells'] : []),
+    ...(layers.threshold === undefined ? [] : ['outputs.threshold']),
+  ];
+  const { colour, scale, mean, std } = pixels;
+  const { kind: _, ...scores } = layers.detector ?? { kind: '' };
+  const card: ModelCard = {
+    format: 'stopline-model-card',
+    version: 1,
+    name: about.name,
+    kind: about.kind,
+    sha256: about.sha256,
+    licence: 'unknown',
+    input: {
+      ...{ name: value.name, layout, ...(type === 'float32' ? {} : { type }) },
+      ...{ width: width ?? usualSide, height: height ?? usualSide, channels },
+      ...{ kernel: 'bilinear-antialias', fit: 'stretch', colour, scale, mean, std },
+    },
+    outputs: {
+      content: layers.content,
+      early: layers.early,
+      ...(layers.classes === undefined ? {} : { classes: layers.classes }),
+      ...scores,
+      ...(layers.threshold === undefined ? {} : { threshold: layers.threshold }),
+    },
+    assumed,
+    answers: [],
+  };
+  return {
+    card,
+    guesses,
+    known: pixels.reasons.filter((reason) => !guesses.includes(reason)),
+    ranges: pixels.possible,
+  };
+}
+
+function describeAnswers({ detector, threshold, classes }: Layers): string[] {
+  const sure = `whose answer is the classes of at least ${threshold}`;
+  if (detector) return [`outputs.classes, cells, threshold: a detector (${detector.kind}), ${sure}`];
+  if (classes === undefined) return [];
+  return [
+    threshold === undefined
+      ? 'outputs.classes: whose answer is the likeliest class'
+      : `outputs.classes, threshold: a classifier ${sure}`,
+  ];
+}
+
+/** The input that takes images, where its colours are, and its sides as far as the file says them. */
+function findImage(graph: Graph, constants: Constants, usual?: 'NCHW' | 'NHWC') {
+  const candidates = graph.inputs.flatMap((value) => {
+    const layout = detectLayout(value, usual);
+    return layout !== undefined && inputTypes[value.type] !== undefined ? [{ value, layout }] : [];
+  });
+  const [found] = candidates;
   if (found === undefined)
     throw new StoplineError(
       'MODEL_UNSUPPORTED',
-      `Expected an input of float32 images (N x C x H x W or N x H x W x C) but received ${graph.inputs
+      `Expected an input of images (N x C x H x W or N x H x W x C, of float32, float16, uint8, int8 or int32) but received ${graph.inputs
         .map((value) => `${JSON.stringify(value.name)} of ${shapeText(value)}, type ${value.type}`)
         .join('; ')}.`,
     );
   const { value } = found;
-  const layout = found.layout as 'NCHW' | 'NHWC';
-  const [, a, b, c] = value.shape ?? [null, null, null, null];
-  const [channels, height, width] = layout === 'NCHW' ? [a, b, c] : [c, a, b];
-  for (const [what, size] of Object.entries({ width, height }))
-    if (typeof size !== 'number') guesses.push(`input.${what}: the graph leaves it open, ${usualSide} is usual`);
-  const depth = channels === 1 ? 1 : 3;
-  guesses.push(
-    'input.kernel, input.fit: how the classifier is fed in production',
-    `input.scale, input.mean, input.std: ${depth === 3 ? 'those of torchvision (ImageNet)' : 'pixels 0 to 1'}`,
-  );
-  if (depth === 3) guesses.push('input.colour: RGB');
-  guesses.push('licence: not said in the file');
-  const layers = findLayers(graph);
-  guesses.push(`outputs.content: ${layers.reason}`);
-  if (layers.cells)
-    guesses.push(`outputs.cells, threshold: a detector, whose answer is the classes it is ${usualThreshold} sure of`);
-  return {
-    card: {
-      format: 'stopline-model-card',
-      version: 1,
-      name: about.name,
-      kind: about.kind,
-      sha256: about.sha256,
-      licence: 'unknown',
-      input: {
-        name: value.name,
-        layout,
-        width: typeof width === 'number' ? width : usualSide,
-        height: typeof height === 'number' ? height : usualSide,
-        channels: depth,
-        kernel: 'bilinear-antialias',
-        fit: 'stretch',
-        colour: 'RGB',
-        scale: 1 / 255,
-        mean: depth === 3 ? imagenet.mean : [0],
-        std: depth === 3 ? imagenet.std : [1],
-      },
-      outputs: {
-        content: layers.content,
-        early: layers.early,
-        ...(layers.classes === undefined ? {} : { classes: layers.classes }),
-        ...(layers.cells && { cells: layers.cells, threshold: usualThreshold }),
-      },
-      answers: [],
-    },
-    guesses,
+  const sides = value.shape ?? [null, null, null, null];
+  // Where the file leaves all open, the first layer says where it looks for colours.
+  const isOpen = typeof sides[1] !== 'number' && typeof sides[3] !== 'number';
+  const layout = isOpen ? followLayout(graph, constants, value.name, found.layout) : found.layout;
+  const [depth, height, width] = layout === 'NCHW' ? [sides[1], sides[2], sides[3]] : [sides[3], sides[1], sides[2]];
+  const whole = (side: number | string | null) => (typeof side === 'number' ? side : undefined);
+  const channels =
+    (whole(depth) ?? countColours(graph, constants, { name: value.name, layout })) === 1 ? (1 as const) : (3 as const);
+  return { value, layout, channels, height: whole(height), width: whole(width) };
+}
+
+/** The layout under which the first layer finds the channels where its kind of runtime has them. */
+function followLayout(graph: Graph, constants: Constants, name: string, usual: 'NCHW' | 'NHWC'): 'NCHW' | 'NHWC' {
+  const wanted = graph.opset > 0 ? 1 : 3;
+  const fits = (layout: 'NCHW' | 'NHWC') => {
+    const { layer, axis } = readLeading(graph, constants, { name, layout, channels: 3 });
+    return layer !== undefined && axis === wanted;
   };
+  const other = usual === 'NCHW' ? 'NHWC' : 'NCHW';
+  return !fits(usual) && fits(other) ? other : usual;
+}
+
+/** Channels that the first layer reads, where its weights say so. */
+function countColours(
+  graph: Graph,
+  constants: Constants,
+  input: { name: string; layout: 'NCHW' | 'NHWC' },
+): number | undefined {
+  const { layer } = readLeading(graph, constants, { ...input, channels: 3 });
+  const shape = layer && graph.initializers.get(layer.inputs[1]);
+  return shape?.length === 4 ? shape[graph.opset > 0 ? 1 : 2] : undefined;
 }
 
 /** Where the colours are; where the file does not say, what the framework does. */

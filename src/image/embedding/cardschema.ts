@@ -33,6 +33,16 @@ export const ModelCardSchema = Type.Object(
       {
         name,
         layout: Type.Union([Type.Literal('NCHW'), Type.Literal('NHWC')]),
+        /** What the tensor holds; whole numbers are rounded and kept within their range. Without it float32. */
+        type: Type.Optional(
+          Type.Union([
+            Type.Literal('float32'),
+            Type.Literal('float16'),
+            Type.Literal('uint8'),
+            Type.Literal('int8'),
+            Type.Literal('int32'),
+          ]),
+        ),
         width: side,
         height: side,
         channels: Type.Union([Type.Literal(1), Type.Literal(3)]),
@@ -57,8 +67,12 @@ export const ModelCardSchema = Type.Object(
         content: name,
         /** Channel maps of early stages. */
         early: Type.Array(name, { maxItems: 8 }),
-        /** Class scores, where it is a classifier or a detector. */
-        classes: Type.Optional(name),
+        /** Class scores, where it is a classifier or a detector; of one with several maps, one name for each. */
+        classes: Type.Optional(Type.Union([name, Type.Array(name, { minItems: 1, maxItems: 8 })])),
+        /** Of a detector with objectness in tensors of their own: one for each of `classes`, by which it is multiplied. */
+        objectness: Type.Optional(Type.Array(name, { minItems: 1, maxItems: 8 })),
+        /** Of a detector whose boxes are sorted out already: the class of each score in `classes`. */
+        labels: Type.Optional(name),
         /** Where a detector, whose `classes` has scores for each cell or box, has them among a cell's numbers. */
         cells: Type.Optional(
           Type.Object(
@@ -69,6 +83,10 @@ export const ModelCardSchema = Type.Object(
               objectness: Type.Optional(Type.Integer({ minimum: 0, maximum: 4095 })),
               /** The first class score; the rest follow. */
               first: Type.Integer({ minimum: 0, maximum: 4095 }),
+              /** How many there are, where other numbers come behind them. */
+              count: Type.Optional(Type.Integer({ minimum: 1, maximum: 4096 })),
+              /** Number that says which class the one score at `first` is of, where boxes are sorted out already. */
+              label: Type.Optional(Type.Integer({ minimum: 0, maximum: 4095 })),
             },
             closed,
           ),
@@ -78,6 +96,11 @@ export const ModelCardSchema = Type.Object(
       },
       closed,
     ),
+    /**
+     * Fields that nobody has confirmed, such as `input.colour`: the graph does not say them. A person, or `model inspect
+     * --probe`, takes them off the list.
+     */
+    assumed: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { maxItems: 32 })),
     /** Numbers of the embedding of generated frames (knownframes.ts), evenly spaced over it, from the CPU. */
     answers: Type.Array(
       Type.Object(

@@ -1,7 +1,7 @@
 import type { Core } from '../../core/core.ts';
 import { StoplineError } from '../../errors.ts';
 import { type Frame, release } from '../frame.ts';
-import { namedOutputs } from './card.ts';
+import { classTensors, namedOutputs } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
 import { classScores } from './classscores.ts';
 import { knownFrames } from './knownframes.ts';
@@ -85,8 +85,13 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
       const { classes } = card.outputs;
       if (classes === undefined)
         throw new StoplineError('MODEL_UNSUPPORTED', `Expected outputs.classes in the card of "${card.name}".`);
-      const index = namedOutputs(card).indexOf(classes);
-      return readBatches(frames, (outputs) => classScores(outputs[index], card));
+      const names = namedOutputs(card);
+      const { objectness = [], labels } = card.outputs;
+      return readBatches(frames, (outputs) => {
+        const output = (name: string) => outputs[names.indexOf(name)];
+        const found = { classes: classTensors(card.outputs).map(output), objectness: objectness.map(output) };
+        return classScores({ ...found, labels: labels === undefined ? undefined : output(labels) }, card);
+      });
     },
     close: () => network.close(),
   };
@@ -101,11 +106,15 @@ class BatchRunner {
   /** How many numbers the network takes for a frame. */
   readonly #size: number;
   readonly #preprocess: ReturnType<typeof createPreprocess>;
+  /** Outputs of boxes that are sorted out already, which may be as many as were found. */
+  readonly #sorted: ReadonlySet<string>;
 
   constructor(network: Network, card: ModelCard, core: Core) {
     const { width, height, channels } = card.input;
     this.network = network;
     this.#names = namedOutputs(card);
+    const { labels } = card.outputs;
+    this.#sorted = new Set(labels === undefined ? [] : [labels, ...classTensors(card.outputs)]);
     this.#size = width * height * channels;
     this.#preprocess = createPreprocess(card.input, core);
   }
@@ -119,6 +128,7 @@ class BatchRunner {
     const outputs = await this.network.run(input, frames.length);
     release(input);
     outputs.forEach(({ dimensions, data }, i) => {
+      if (this.#sorted.has(this.#names[i]) && frames.length === 1) return;
       if (dimensions[0] !== frames.length || data.length !== dimensions.reduce((a, b) => a * b, 1))
         throw new StoplineError(
           'MODEL_UNSUPPORTED',

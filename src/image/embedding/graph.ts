@@ -1,5 +1,5 @@
 import { StoplineError } from '../../errors.ts';
-import { encodeField, type Field, ProtobufReader } from './protobuf.ts';
+import { encodeField, encodeVarint, type Field, ProtobufReader } from './protobuf.ts';
 
 /** One operator. */
 export interface GraphNode {
@@ -8,8 +8,10 @@ export interface GraphNode {
   name: string;
   inputs: string[];
   outputs: string[];
-  /** Only attributes that are lists of integers (`strides`, `kernel_shape`). */
+  /** Only attributes that are integers (`axis`) or lists of them (`strides`, `kernel_shape`). */
   integers: Record<string, number[]>;
+  /** The settings of a Rescaling layer of Keras. */
+  numbers?: Record<string, number[]>;
 }
 
 /** An input or output of the whole graph. */
@@ -24,6 +26,8 @@ export interface GraphValue {
 /** What is read of an ONNX file: enough to check it and to find its layers, none of its weights. */
 export interface Graph {
   producer: string;
+  /** What the exporter says of the model, where it does. */
+  description?: string;
   irVersion: number;
   opset: number;
   nodes: GraphNode[];
@@ -139,6 +143,7 @@ export function readGraph(bytes: Uint8Array): Graph {
       if (++graphs > 1) throw invalid('it holds two graphs');
       readGraphProto({ reader, graph, nodes: 0 }, field, 0);
     } else if (field.number === 8) readOpset(reader, field, graph);
+    else if (field.number === 14) readMetadata(reader, field, graph);
     else if (field.number === 20) throw invalid('it holds a training graph: export it for inference');
     else if (field.number === 25)
       throw new StoplineError(
@@ -165,6 +170,16 @@ function readOpset(reader: ProtobufReader, { from, to }: Field, graph: Graph): v
     else if (field.number === 2) version = field.value;
   });
   if (domain === '' || domain === 'ai.onnx') graph.opset = version;
+}
+
+/** Metadata that says what a model is; StringStringEntryProto: key 1, value 2. */
+function readMetadata(reader: ProtobufReader, { from, to }: Field, graph: Graph): void {
+  let key = '';
+  reader.each(from, to, (field) => {
+    if (field.number === 1) key = reader.text(field);
+    else if (field.number === 2 && /^(author|description)$/.test(key))
+      graph.description = [graph.description, reader.text(field)].filter(Boolean).join(' ');
+  });
 }
 
 /** GraphProto; of graphs within nodes only what must be refused matters. */
@@ -216,7 +231,7 @@ function readAttribute(file: Reading, attribute: Field, node: GraphNode, depth: 
   reader.each(attribute.from, attribute.to, (field) => {
     const { number } = field;
     if (number === 1) name = reader.text(field);
-    else if (number === 8) reader.integers(field, integers);
+    else if (number === 3 || number === 8) reader.integers(field, integers);
     else if (number === 5 || number === 10) readTensor(reader, field);
     else if (number === 6 || number === 11) {
       expectWire(field, 2);
@@ -308,4 +323,54 @@ export function addOutputs(bytes: Uint8Array, graph: Graph, names: readonly stri
     rewritten = Buffer.concat([bytes.subarray(0, field.start), encodeField(7, contents), bytes.subarray(field.to)]);
   });
   return rewritten;
+}
+
+/** What the input of `castInput` is called. */
+export const castName = (name: string) => `${name}__float32`;
+
+/**
+ * The same model with an input of float32 in place of one of float16: a Cast that goes before all other nodes.
+ * @param name an input of the graph
+ */
+export function castInput(bytes: Uint8Array, name: string): Uint8Array {
+  const utf8 = new TextEncoder();
+  const text = (field: number, value: string) => encodeField(field, utf8.encode(value));
+  const number = (field: number, value: number) => Uint8Array.of(field * 8, value);
+  const outside = castName(name);
+  // AttributeProto: name 1, i 3, type 20 (2 is INT); to 10 is float16.
+  const to = encodeField(5, Buffer.concat([text(1, 'to'), number(3, 10), encodeVarint(20 * 8), Uint8Array.of(2)]));
+  const cast = encodeField(1, Buffer.concat([text(1, outside), text(2, name), text(3, outside), text(4, 'Cast'), to]));
+  const reader = new ProtobufReader(bytes, modelLimits.fields);
+  let rewritten = bytes;
+  reader.each(0, bytes.length, (graph) => {
+    if (graph.number !== 7) return;
+    const parts: Uint8Array[] = [cast];
+    reader.each(graph.from, graph.to, (field) => {
+      const isInput = field.number === 11 && readValue(reader, field).name === name;
+      parts.push(
+        isInput ? encodeField(11, renameValue(reader, field, outside)) : bytes.subarray(field.start, field.to),
+      );
+    });
+    rewritten = Buffer.concat([
+      ...[bytes.subarray(0, graph.start), encodeField(7, Buffer.concat(parts)), bytes.subarray(graph.to)],
+    ]);
+  });
+  return rewritten;
+}
+
+/** A ValueInfoProto under another name and of float32; its shape stays. */
+function renameValue(reader: ProtobufReader, value: Field, name: string): Uint8Array {
+  const parts = [encodeField(1, new TextEncoder().encode(name))];
+  reader.each(value.from, value.to, (field) => {
+    if (field.number !== 2) return;
+    reader.each(field.from, field.to, (type) => {
+      if (type.number !== 1) return;
+      const shapes: Uint8Array[] = [];
+      reader.each(type.from, type.to, (part) => {
+        if (part.number === 2) shapes.push(reader.bytes.subarray(part.start, part.to));
+      });
+      parts.push(encodeField(2, encodeField(1, Buffer.concat([Uint8Array.of(8, 1), ...shapes]))));
+    });
+  });
+  return Buffer.concat(parts);
 }

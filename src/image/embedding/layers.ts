@@ -1,3 +1,4 @@
+import { type DetectorOutputs, findDetector } from './detectors.ts';
 import type { Graph, GraphNode } from './graph.ts';
 
 /** Tensors of a network that describe an image. */
@@ -9,16 +10,19 @@ export interface Layers {
   /** Channel maps of early stages, which see how an image was taken where late layers are blind; coarser ones later. */
   early: string[];
   /** Class scores, where it is an ordinary classifier: before the softmax where there is one; or those of a detector. */
-  classes?: string;
-  /** Where a detector has the scores of a cell, as in a card. */
-  cells?: { axis: number; objectness?: number; first: number };
+  classes?: string | string[];
+  /** Where a detector has its scores, as in a card. */
+  detector?: DetectorOutputs;
+  /** Score from which on a class is part of the answer, where that is not the likeliest alone. */
+  threshold?: number;
 }
 
 /** What may stand between the classifying layer and the output. */
 const afterHead = new Set(
   (
     'Softmax LogSoftmax Sigmoid HardSigmoid Identity Cast Flatten Reshape Squeeze Unsqueeze Clip Relu Add Sub Mul Div ' +
-    'Dropout QuantizeLinear DequantizeLinear GlobalAveragePool AveragePool ReduceMean Transpose LpNormalization'
+    'Dropout QuantizeLinear DequantizeLinear GlobalAveragePool QLinearGlobalAveragePool QLinearSigmoid QLinearSoftmax ' +
+    'QLinearAdd QLinearMul AveragePool ReduceMean Transpose LpNormalization'
   ).split(' '),
 );
 const heads = new Set(['Gemm', 'MatMul', 'FusedGemm', 'FusedMatMul', 'QGemm', 'QLinearMatMul', 'MatMulIntegerToFloat']);
@@ -66,22 +70,106 @@ function computeStrides(graph: Graph, constants: ReadonlySet<string>): Map<strin
   return strides;
 }
 
-/** The classifying layer of an ordinary classifier, from its output backwards. */
-function findHead(graph: Graph, constants: ReadonlySet<string>): GraphNode | undefined {
+/** A classifying layer, and the output that it leads to. */
+interface Head {
+  node: GraphNode;
+  output: string;
+  /** Whether a mean over places, or a flattening, stands between. */
+  isPooled: boolean;
+  /** Whether a sigmoid stands between: classes that may all be there at once, or a single one. */
+  isSigmoid: boolean;
+  /** Whether a softmax does. */
+  isSoftmax: boolean;
+  /** Whole scores, quantised. */
+  classes: number | undefined;
+}
+
+/** The classifying layer of an ordinary classifier, from an output backwards. */
+function findHead(graph: Graph, constants: ReadonlySet<string>): Head | undefined {
   const writers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
-  let node = writers.get(graph.outputs[0]?.name);
+  const candidates = graph.outputs.slice(0, 16).flatMap(({ name, shape }): Head[] => {
+    const length = shape?.filter((side) => side !== 1).length ?? 0;
+    // One row of scores for each image; an output of unknown shape may be one.
+    if (length > 2) return [];
+    const found = walkBack(graph, writers, constants, name);
+    return found ? [{ ...found, output: name }] : [];
+  });
+  // Of several the one with the most classes: beside it may be an age, or whether there is a face at all.
+  return candidates.reduce<Head | undefined>(
+    (kept, head) => (kept === undefined || (head.classes ?? 0) > (kept.classes ?? 0) ? head : kept),
+    undefined,
+  );
+}
+
+function walkBack(
+  graph: Graph,
+  writers: ReadonlyMap<string, GraphNode>,
+  constants: ReadonlySet<string>,
+  output: string,
+): Omit<Head, 'output'> | undefined {
+  let node = writers.get(output);
+  const seen = { isPooled: false, isSigmoid: false, isSoftmax: false };
   for (let steps = 0; node !== undefined && steps < 32; steps++) {
     const varying = node.inputs.filter((name) => name !== '' && !constants.has(name));
     if (varying.length !== 1) return undefined;
-    if (heads.has(node.operator)) return node;
+    const weights = node.inputs.slice(1).flatMap((name) => [graph.initializers.get(name) ?? []]);
+    const [shape = []] = weights.filter(({ length }) => length > 1);
+    if (heads.has(node.operator)) return { node, ...seen, classes: Math.min(...shape.slice(-2)) };
     if (convolutions.has(node.operator)) {
-      const kernel = node.integers.kernel_shape ?? graph.initializers.get(node.inputs[1])?.slice(2) ?? [];
-      return kernel.length > 0 && kernel.every((side) => side === 1) ? node : undefined;
+      const kernel = node.integers.kernel_shape ?? shape.slice(2);
+      const isPoint = kernel.length > 0 && kernel.every((side) => side === 1);
+      return isPoint || seen.isPooled ? { node, ...seen, classes: shape[graph.opset > 0 ? 0 : 3] } : undefined;
     }
     if (!afterHead.has(node.operator)) return undefined;
+    seen.isPooled ||= /Pool|ReduceMean|Flatten/.test(node.operator);
+    seen.isSigmoid ||= /Sigmoid$/.test(node.operator);
+    seen.isSoftmax ||= /Softmax$/.test(node.operator);
     node = writers.get(varying[0]);
   }
   return undefined;
+}
+
+/** An embedding of fewer numbers than this says little: a wider one further back is taken, where there is one. */
+const leastWidth = 32;
+/** Layers between the head and the widest vector, at most. */
+const maxHeadSteps = 48;
+
+/**
+ * What the head reads; or, where that is narrow because the head is of several layers, the nearest tensor before it that
+ * is wide enough, or the widest.
+ */
+function findContent(
+  graph: Graph,
+  constants: ReadonlySet<string>,
+  head: GraphNode,
+): { content: string; by: GraphNode } | undefined {
+  const writers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
+  let best: { content: string; by: GraphNode; width: number } | undefined;
+  let node: GraphNode | undefined = head;
+  for (let steps = 0; node !== undefined && steps < maxHeadSteps; steps++) {
+    const varying: string[] = node.inputs.filter((name) => name !== '' && !constants.has(name));
+    if (varying.length !== 1) break;
+    const isWeighing = heads.has(node.operator) || convolutions.has(node.operator);
+    if (isWeighing && writers.has(varying[0])) {
+      const width = readWidth(graph, node);
+      if (best === undefined || width > best.width) best = { content: varying[0], by: node, width };
+      // Where the file does not say how wide it is, it is believed.
+      if (!(best.width < leastWidth)) break;
+    }
+    node = writers.get(varying[0]);
+  }
+  return best;
+}
+
+/** Numbers, or channels, that a layer with weights reads; NaN where the file does not say. */
+function readWidth(graph: Graph, { operator, inputs, integers }: GraphNode): number {
+  const shape = inputs
+    .slice(1)
+    .map((name) => graph.initializers.get(name))
+    .find((dims) => (dims?.length ?? 0) > 1);
+  if (shape === undefined) return Number.NaN;
+  if (convolutions.has(operator)) return graph.opset > 0 ? shape[1] * (integers.group?.[0] ?? 1) : shape[2];
+  return shape.length === 2 ? shape[integers.transB?.[0] === 1 ? 1 : 0] : Number.NaN;
 }
 
 /**
@@ -95,69 +183,107 @@ function findHead(graph: Graph, constants: ReadonlySet<string>): GraphNode | und
 export function findLayers(graph: Graph): Layers {
   const constants = findConstants(graph);
   const strides = computeStrides(graph, constants);
-  const written = new Set(graph.nodes.flatMap(({ outputs }) => outputs));
   const early = earlyStrides.flatMap((stride) => stageEnd(graph, strides, constants, stride) ?? []);
-  const head = findHead(graph, constants);
-  const input = head?.inputs.find((name) => name !== '' && !constants.has(name));
-  if (head !== undefined && input !== undefined && written.has(input))
+  const detector = findDetector(graph);
+  const head = detector ? undefined : findHead(graph, constants);
+  const found = head && findContent(graph, constants, head.node);
+  if (head && found)
     return {
-      content: input,
-      reason: `what the last ${head.operator} reads`,
-      early: early.filter((name) => name !== input),
-      classes: describeClasses(graph),
+      content: found.content,
+      reason:
+        found.by === head.node
+          ? `what the last ${head.node.operator} reads`
+          : `what a ${found.by.operator} before the last layer reads, which reads few numbers`,
+      early: early.filter((name) => name !== found.content),
+      ...describeClasses(graph, head),
     };
-  const detector = findCells(graph);
-  const coarsest = Math.max(...strides.values());
-  const trunk = graph.nodes.findLast(({ outputs, operator }) => {
-    return strides.get(outputs[0]) === coarsest && !rearranging.has(operator);
-  });
-  if (coarsest > 1 && trunk !== undefined) {
-    const [content] = trunk.outputs;
-    const reason = `the last map at stride ${coarsest}`;
-    return { content, reason, early: early.filter((name) => name !== content), ...detector };
-  }
+  const scores = detector && { classes: detector.classes, detector, threshold: usualThreshold };
+  const trunk = findTrunk(graph, strides, constants);
+  if (trunk !== undefined) return { ...trunk, early: early.filter((name) => name !== trunk.content), ...scores };
   const [{ name, shape }] = graph.outputs;
-  return { content: name, reason: 'the output', early, ...(shape?.length === 2 && { classes: name }) };
+  return { content: name, reason: 'the output', early, ...(shape?.length === 2 && { classes: name }), ...scores };
 }
-
-const scoring = /^(Sigmoid|Softmax)$/;
-const passing = new Set('Sigmoid Softmax Transpose Identity Cast Relu'.split(' '));
 
 /**
- * The scores of a detector whose output is one map that joins, cell by cell, boxes, classes and perhaps objectness: the
- * widest part behind a sigmoid or softmax, and one of a single number behind a sigmoid.
+ * The last map of the coarsest stage that is wide enough, or the widest; never an output, whose few channels are answers.
+ * Where the file does not say how wide maps are, the last.
  */
-function findCells(graph: Graph): Pick<Layers, 'classes' | 'cells'> | undefined {
-  const [{ name, shape }] = graph.outputs;
-  const writers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
-  const join = writers.get(name);
-  if (join?.operator !== 'Concat' || shape?.length !== 4) return undefined;
-  let first = 0;
-  const parts: { first: number; channels: number; isScore: boolean }[] = [];
-  for (const input of join.inputs) {
-    let node = writers.get(input);
-    let isScore = false;
-    while (node !== undefined && passing.has(node.operator)) {
-      isScore ||= scoring.test(node.operator);
-      node = writers.get(node.inputs[0]);
-    }
-    const channels = node && convolutions.has(node.operator) ? graph.initializers.get(node.inputs[1])?.[0] : undefined;
-    if (channels === undefined) return undefined;
-    parts.push({ first, channels, isScore });
-    first += channels;
-  }
-  const last = parts[parts.length - 1];
-  const objectness = parts.find(({ channels, isScore }) => isScore && channels === 1)?.first;
-  // The scores are what is left of a cell's numbers from their first on.
-  if (!last.isScore || last.channels < 2) return undefined;
-  return { classes: name, cells: { axis: 1, ...(objectness !== undefined && { objectness }), first: last.first } };
+function findTrunk(
+  graph: Graph,
+  strides: ReadonlyMap<string, number>,
+  constants: ReadonlySet<string>,
+): Pick<Layers, 'content' | 'reason'> | undefined {
+  const outputs = new Set(graph.outputs.map(({ name }) => name));
+  const widths = computeWidths(graph, constants);
+  const inner = findInner(graph);
+  const maps = graph.nodes.filter(({ operator, outputs: [name] }) => {
+    return strides.has(name) && !outputs.has(name) && !rearranging.has(operator);
+  });
+  const width = ({ outputs: [name] }: GraphNode) => widths.get(name) ?? leastWidth;
+  const coarsest = maps.reduce((most, { outputs: [name] }) => Math.max(most, strides.get(name) ?? 0), 0);
+  if (coarsest <= 1) return undefined;
+  const all = maps.filter(({ outputs: [name] }) => strides.get(name) === coarsest);
+  const within = all.filter(({ outputs: [name] }) => inner.has(name));
+  const stage = within.length > 0 ? within : all;
+  const widest = stage.reduce((kept, node) => (width(node) >= width(kept) ? node : kept));
+  const trunk = stage.findLast((node) => width(node) >= leastWidth) ?? widest;
+  return { content: trunk.outputs[0], reason: `the last map at stride ${coarsest}` };
 }
 
-/** The first output, or what its softmax reads. */
-function describeClasses(graph: Graph): string {
-  const [{ name }] = graph.outputs;
-  const last = graph.nodes.find(({ outputs }) => outputs.includes(name));
-  return last !== undefined && /^(Log)?Softmax$/.test(last.operator) ? last.inputs[0] : name;
+/** Tensors that a later layer with weights makes something of: all but the answers of the last layers. */
+function findInner(graph: Graph): Set<string> {
+  const inner = new Set<string>();
+  for (const { operator, inputs, outputs } of graph.nodes.toReversed())
+    if (convolutions.has(operator) || heads.has(operator) || outputs.some((name) => inner.has(name)))
+      for (const name of inputs) inner.add(name);
+  return inner;
+}
+
+/** Channels of maps, where the weights that made them say so. */
+function computeWidths(graph: Graph, constants: ReadonlySet<string>): Map<string, number> {
+  const widths = new Map<string, number>();
+  for (const node of graph.nodes) {
+    const { operator, inputs, outputs, integers } = node;
+    const before = inputs.filter((name) => !constants.has(name)).map((name) => widths.get(name));
+    let width: number | undefined;
+    if (convolutions.has(operator)) {
+      const shape = inputs
+        .slice(1)
+        .map((name) => graph.initializers.get(name))
+        .find((dims) => dims?.length === 4);
+      // TensorFlow's depthwise kernels have the input's channels third, and how many each becomes last.
+      const isDepthwise = graph.opset === 0 && integers.depthwise !== undefined;
+      width = shape && (graph.opset > 0 ? shape[0] : isDepthwise ? shape[2] * shape[3] : shape[3]);
+    } else if (/^Concat/.test(operator)) {
+      width = before.every((count) => count !== undefined)
+        ? before.reduce<number>((sum, count) => sum + (count ?? 0), 0)
+        : undefined;
+    } else if (!rearranging.has(operator) && !mapEnds.has(operator)) {
+      width =
+        before.every((count) => count !== undefined) && before.length > 0
+          ? Math.max(...(before as number[]))
+          : undefined;
+    }
+    if (width === undefined) continue;
+    for (const name of outputs) widths.set(name, width);
+  }
+  return widths;
+}
+
+/** Score from which on a class counts where several may be there. */
+const usualThreshold = 0.5;
+
+/** The output of a classifier, or what its softmax reads; and from which score on a class of it is there. */
+function describeClasses(
+  graph: Graph,
+  { output, isSigmoid, isSoftmax, classes }: Head,
+): Pick<Layers, 'classes' | 'threshold'> {
+  const last = graph.nodes.find(({ outputs }) => outputs.includes(output));
+  if (last !== undefined && /^(Log)?Softmax$/.test(last.operator)) return { classes: last.inputs[0] };
+  if (isSoftmax) return { classes: output };
+  if (isSigmoid) return { classes: output, threshold: usualThreshold };
+  // The logit of a single class: from 0 on it is likelier there than not.
+  return { classes: output, ...(classes === 1 && { threshold: 0 }) };
 }
 
 /** The map at a stride that enters a layer of a larger one; the coarsest stage is what the content layer sums up. */

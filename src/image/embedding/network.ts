@@ -37,3 +37,12 @@ export interface Network {
  * Nothing wrong: undefined.
  */
 export type NetworkCheck = (network: Network) => Promise<string | undefined>;
+
+/** The whole numbers that an input of such a type can hold. */
+const wholeRanges = { uint8: [0, 255], int8: [-128, 127], int32: [-(2 ** 31), 2 ** 31 - 1] } as const;
+
+/** Preprocessed pixels as whole numbers of a type: rounded, and kept within its range. */
+export function roundPixels(type: keyof typeof wholeRanges, input: Float32Array): Float64Array {
+  const [least, most] = wholeRanges[type];
+  return Float64Array.from(input, (value) => Math.max(least, Math.min(most, Math.round(value))));
+}

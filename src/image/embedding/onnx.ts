@@ -2,8 +2,9 @@ import type { InferenceSession } from 'onnxruntime-node';
 import { StoplineError } from '../../errors.ts';
 import { checkCardFits, namedOutputs } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
-import { addOutputs, readGraph } from './graph.ts';
-import type { FailedProvider, Network, NetworkCheck, NetworkOutput } from './network.ts';
+import { addOutputs, castInput, castName, readGraph } from './graph.ts';
+import { readHalf } from './halves.ts';
+import { type FailedProvider, type Network, type NetworkCheck, type NetworkOutput, roundPixels } from './network.ts';
 import { encodeField } from './protobuf.ts';
 
 type Runtime = typeof import('onnxruntime-node');
@@ -95,7 +96,8 @@ export async function openOnnx({ bytes, card, device = 'cpu', check }: OnnxOptio
   const graph = readGraph(bytes);
   checkCardFits(card, graph);
   const names = namedOutputs(card);
-  const model = addOutputs(bytes, graph, names);
+  const isHalf = card.input.type === 'float16';
+  const model = addOutputs(isHalf ? castInput(bytes, card.input.name) : bytes, graph, names);
   const runtime = await loadOnnxRuntime();
   const input = graph.inputs.find(({ name }) => name === card.input.name);
   const batch = input?.shape?.[0];
@@ -147,6 +149,10 @@ function createNetwork(
   about: Pick<Network, 'provider' | 'failed' | 'maxBatch'>,
 ): Network {
   const { width, height, channels, layout } = card.input;
+  const { type: asked = 'float32' } = card.input;
+  // Halves are made within the graph: not every Node has arrays of them.
+  const feed = asked === 'float16' ? castName(card.input.name) : card.input.name;
+  const type = (asked === 'float16' ? 'float32' : asked) as 'float32';
   const sides = layout === 'NCHW' ? [channels, height, width] : [height, width, channels];
   return {
     runtime: `onnxruntime-node ${env.versions.node}`,
@@ -155,8 +161,8 @@ function createNetwork(
     async run(input, count): Promise<NetworkOutput[]> {
       let results: InferenceSession.OnnxValueMapType;
       try {
-        const tensor = new Tensor('float32', input, [count, ...sides]);
-        results = await session.run({ [card.input.name]: tensor }, names);
+        const tensor = new Tensor(type, encodeInput(type, input) as Float32Array, [count, ...sides]);
+        results = await session.run({ [feed]: tensor }, names);
       } catch (cause) {
         throw new StoplineError('MODEL_FAILED', `"${card.name}" fails on an image: ${firstLine(cause)}.`, { cause });
       }
@@ -166,16 +172,33 @@ function createNetwork(
           dims: readonly number[];
           data: unknown;
         };
-        if (type !== 'float32' || !(data instanceof Float32Array))
+        const numbers = decodeOutput(type, data);
+        if (numbers === undefined)
           throw new StoplineError(
             'MODEL_UNSUPPORTED',
-            `Expected float32 from ${JSON.stringify(name)} but received ${type}.`,
+            `Expected numbers from ${JSON.stringify(name)} but received ${type}.`,
           );
-        return { dimensions: dims, data };
+        return { dimensions: dims, data: numbers };
       });
     },
     close: () => session.release(),
   };
+}
+
+/** Pixels as the tensor wants them: whole numbers rounded and kept within their range. */
+function encodeInput(type: 'float32' | 'uint8' | 'int8' | 'int32', input: Float32Array) {
+  if (type === 'float32') return input;
+  const whole = roundPixels(type, input);
+  return type === 'uint8' ? Uint8Array.from(whole) : type === 'int8' ? Int8Array.from(whole) : Int32Array.from(whole);
+}
+
+/** Numbers of any type as float32; undefined for what holds none. */
+function decodeOutput(type: string, data: unknown): Float32Array | undefined {
+  if (data instanceof Float32Array) return data;
+  // Of halves, where there are no arrays of them.
+  if (type === 'float16' && data instanceof Uint16Array) return Float32Array.from(data, readHalf);
+  if (data instanceof BigInt64Array) return Float32Array.from(data, Number);
+  return ArrayBuffer.isView(data) && !(data instanceof DataView) ? Float32Array.from(data as Int8Array) : undefined;
 }
 
 /** The first line of what a runtime says, without the assertion that failed and the paths of whoever built it. */

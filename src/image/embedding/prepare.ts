@@ -6,6 +6,7 @@ import { readImage } from '../file.ts';
 import { checkCardFits, proposeCard } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
 import { checkCard } from './checkcard.ts';
+import { type Constants, readOnnxConstants, readTensorflowConstants } from './constants.ts';
 import { type Graph, modelLimits, readGraph } from './graph.ts';
 import type { PreparedModel } from './open.ts';
 import { readSavedModel, readSavedModelGraph } from './savedmodel.ts';
@@ -91,12 +92,20 @@ export function readCard(path: string): ModelCard | undefined {
 }
 
 /** The card that the graph suggests. */
-export function proposeFor(path: string, { kind, sha256, graph }: ModelFiles) {
+export function proposeFor(path: string, read: ModelFiles) {
+  const { kind, sha256, graph } = read;
   const name =
     basename(path)
       .replace(/\.(onnx|json)$/i, '')
       .slice(0, 128) || 'model';
-  return proposeCard(graph, { sha256, name, kind, layout: kind === 'onnx' ? 'NCHW' : 'NHWC' });
+  const constants = readConstants(read);
+  return proposeCard(graph, { sha256, name, kind, layout: kind === 'onnx' ? 'NCHW' : 'NHWC', constants });
+}
+
+/** The small constants of a model, whatever its kind. */
+function readConstants({ kind, files, graph }: ModelFiles): Constants {
+  if (kind === 'onnx') return readOnnxConstants(files[0], graph.nodes);
+  return kind === 'saved-model' ? new Map() : readTensorflowConstants(files);
 }
 
 export interface PrepareOptions {

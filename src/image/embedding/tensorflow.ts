@@ -16,6 +16,14 @@ const ModelJson = Type.Object({
           name: Type.String({ maxLength: 4096 }),
           shape: Type.Array(Type.Integer({ minimum: 0 }), { maxItems: 16 }),
           dtype: Type.String({ maxLength: 32 }),
+          /** Stored as whole numbers, or halves: value * scale + min. */
+          quantization: Type.Optional(
+            Type.Object({
+              dtype: Type.String({ maxLength: 32 }),
+              scale: Type.Optional(Type.Number()),
+              min: Type.Optional(Type.Number()),
+            }),
+          ),
         }),
         { maxItems: 100_000 },
       ),
@@ -141,6 +149,12 @@ export function readTensorflowGraph(bytes: Uint8Array): Graph {
   return graph;
 }
 
+/** `TensorProto.DataType` of ONNX for types of TensorFlow's inputs, by name and by number. */
+const inputTypes: Record<string, number> = {
+  ...{ DT_FLOAT: 1, DT_UINT8: 2, DT_INT8: 3, DT_INT32: 6, DT_HALF: 10 },
+  ...{ 1: 1, 4: 2, 6: 3, 3: 6, 19: 10 },
+};
+
 type Attributes = Record<string, { type?: unknown; shape?: { dim?: { size?: unknown }[] }; list?: { i?: unknown[] } }>;
 
 function readNodes(list: unknown[], initializers: ReadonlyMap<string, number[]>, graph: Graph): void {
@@ -154,7 +168,7 @@ function readNodes(list: unknown[], initializers: ReadonlyMap<string, number[]>,
       const type = attributes.dtype?.type;
       graph.inputs.push({
         name,
-        type: type === 'DT_FLOAT' || type === 1 ? 1 : -1,
+        type: inputTypes[String(type)] ?? -1,
         ...(shape?.length ? { shape } : {}),
       });
       continue;
@@ -167,6 +181,7 @@ function readNodes(list: unknown[], initializers: ReadonlyMap<string, number[]>,
     const integers = {
       ...(strides ? { strides } : {}),
       ...(operator === 'Conv' && kernel ? { kernel_shape: kernel } : {}),
+      ...(/^(Fused)?Depthwise/.test(op) ? { depthwise: [1] } : {}),
     };
     graph.nodes.push({ operator, domain: '', name, inputs, outputs: [name], integers });
   }

@@ -5,7 +5,7 @@ import type { io, NamedTensorMap, Tensor } from '@tensorflow/tfjs-core';
 import { StoplineError } from '../../errors.ts';
 import { namedOutputs } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
-import type { FailedProvider, Network, NetworkCheck } from './network.ts';
+import { type FailedProvider, type Network, type NetworkCheck, roundPixels } from './network.ts';
 import { firstLine } from './onnx.ts';
 import { served, writeSavedModel } from './savedmodel.ts';
 import { parseModelJson } from './tensorflow.ts';
@@ -183,6 +183,17 @@ const openSavedModel: OpenRunner = async ({ tfjsNode }, files, card, names) => {
   }
 };
 
+/** Whole numbers of any size are int32 to TensorFlow.js. */
+function makeInput(
+  core: TfjsCore,
+  input: Float32Array,
+  shape: number[],
+  { input: { type = 'float32' } }: ModelCard,
+): Tensor {
+  if (type === 'float32' || type === 'float16') return core.tensor(input, shape, 'float32');
+  return core.tensor(Int32Array.from(roundPixels(type, input)), shape, 'int32');
+}
+
 function createNetwork({ core, provider, failed }: Backend, runner: Runner, card: ModelCard, names: string[]): Network {
   const { width, height, channels, layout } = card.input;
   const sides = layout === 'NCHW' ? [channels, height, width] : [height, width, channels];
@@ -195,17 +206,17 @@ function createNetwork({ core, provider, failed }: Backend, runner: Runner, card
     async run(input, count) {
       let outputs: Tensor[];
       try {
-        outputs = core.tidy(() => runner.execute(core.tensor(input, [count, ...sides], 'float32')));
+        outputs = core.tidy(() => runner.execute(makeInput(core, input, [count, ...sides], card)));
       } catch (cause) {
         throw new StoplineError('MODEL_FAILED', `"${card.name}" fails on an image: ${firstLine(cause)}.`, { cause });
       }
       try {
         return await Promise.all(
           outputs.map(async (output, i) => {
-            if (output.dtype !== 'float32')
+            if (output.dtype !== 'float32' && output.dtype !== 'int32' && output.dtype !== 'bool')
               throw new StoplineError(
                 'MODEL_UNSUPPORTED',
-                `Expected float32 from ${JSON.stringify(names[i])} but received ${output.dtype}.`,
+                `Expected numbers from ${JSON.stringify(names[i])} but received ${output.dtype}.`,
               );
             // What `data` gives may be a view of the backend's memory.
             return { dimensions: output.shape, data: Float32Array.from(await output.data()) };

@@ -24,6 +24,7 @@ import { prepareModel, resolveCardPath } from '../../../src/image/embedding/prep
 import type { Frame } from '../../../src/image/frame.ts';
 import { anyFrame } from '../../fixtures/frames.ts';
 import {
+  int,
   integers,
   model,
   node,
@@ -70,13 +71,9 @@ const failure = (promise: Promise<unknown>) =>
 /** The small net in float64, straight from its definition. */
 function smallReference(frame: Frame, side: number): { features: number[]; logits: number[] } {
   const { layers, dense } = smallWeights();
-  const [mean, std] = [
-    [0.485, 0.456, 0.406],
-    [0.229, 0.224, 0.225],
-  ];
   let map = [0, 1, 2].map((c) =>
     Array.from({ length: side }, (_, y) =>
-      Array.from({ length: side }, (_, x) => (frame.data[(y * side + x) * 3 + c] / 255 - mean[c]) / std[c]),
+      Array.from({ length: side }, (_, x) => frame.data[(y * side + x) * 3 + c] / 255),
     ),
   );
   for (const { shape, values, bias } of layers) {
@@ -106,7 +103,13 @@ function smallReference(frame: Frame, side: number): { features: number[]; logit
 describe.skipIf(!installed)('an ONNX classifier', () => {
   it('is prepared without a card and gives its penultimate layer, early maps and class scores', async () => {
     const { model: prepared, guesses } = await prepareModel(file('small.onnx', smallClassifier()));
-    expect(guesses.join('\n')).toMatch(/input\.scale, input\.mean, input\.std: those of torchvision/);
+    expect(guesses.join('\n')).toMatch(/input\.scale, mean, std: 0 to 1, which is usual where PyTorch did not/);
+    expect(prepared.card.assumed).toEqual(
+      'kernel fit scale mean std colour'
+        .split(' ')
+        .map((field) => `input.${field}`)
+        .concat('outputs.content', 'outputs.classes'),
+    );
     expect(prepared.answers.map(({ frame }) => frame)).toEqual(['ramps', 'noise', 'waves']);
     const embedder = await openPrepared(prepared, { core });
     expect(embedder.info).toMatchObject({
@@ -180,7 +183,7 @@ describe.skipIf(!installed)('an ONNX classifier', () => {
     for (const [c, mean] of [10, 90, 200].entries()) expect(row[c]).toBeCloseTo(mean, 3);
   });
 
-  it('refuses to give numbers that are not float32', async () => {
+  it('gives whole numbers of the graph as they are', async () => {
     const bytes = model({
       nodes: [
         node('GlobalAveragePool', ['image'], ['p']),
@@ -193,11 +196,50 @@ describe.skipIf(!installed)('an ONNX classifier', () => {
       initializers: [integers('two', [1, 2])],
     });
     const card = { ...makeCard(bytes), outputs: { content: 'y', early: [] } };
-    const network = await openOnnx({ bytes, card });
-    expect(await failure(createEmbedder(network, card, core))).toEqual({
-      code: 'MODEL_UNSUPPORTED',
-      message: expect.stringContaining('int64'),
+    const embedder = await createEmbedder(await openOnnx({ bytes, card }), card, core);
+    expect([...(await embedder.embed([makeFrame(1)]))[0]]).toEqual([1, 3]);
+    await embedder.close();
+  });
+
+  it.each([
+    ['uint8', 2, 0],
+    ['int8', 3, -128],
+    ['int32', 6, 0],
+  ] as const)('an input of %s takes pixels as they are', async (type, code, shift) => {
+    const bytes = model({
+      nodes: [
+        node('Cast', ['image'], ['x'], [int('to', 1)]),
+        node('GlobalAveragePool', ['x'], ['p']),
+        node('Flatten', ['p'], ['y']),
+      ],
+      inputs: [value('image', [1, 3, 32, 32], code)],
+      outputs: [value('y', [1, 3])],
     });
+    const card = makeCard(bytes);
+    expect(card.input).toMatchObject({ type, scale: 1, std: [1, 1, 1] });
+    expect(card.assumed).not.toContain('input.scale');
+    const embedder = await createEmbedder(await openOnnx({ bytes, card }), card, core);
+    const data = new Uint8Array(32 * 32 * 3).map((_, i) => [0, 100, 255][i % 3]);
+    const [row] = await embedder.embed([{ data, width: 32, height: 32, channels: 3 }]);
+    expect([...row]).toEqual([shift, 100 + shift, 255 + shift]);
+    await embedder.close();
+  });
+
+  it('an input of float16 is given halves, and halves are read', async () => {
+    const bytes = model({
+      nodes: [node('GlobalAveragePool', ['image'], ['p']), node('Flatten', ['p'], ['y'])],
+      inputs: [value('image', [1, 3, 32, 32], 10)],
+      outputs: [value('y', [1, 3], 10)],
+    });
+    const card = makeCard(bytes);
+    expect(card.input.type).toBe('float16');
+    const embedder = await createEmbedder(await openOnnx({ bytes, card }), card, core);
+    const data = new Uint8Array(32 * 32 * 3).map((_, i) => [0, 51, 255][i % 3]);
+    const [row] = await embedder.embed([{ data, width: 32, height: 32, channels: 3 }]);
+    // Half of a float16's last bit at 0.2 is 2^-14.
+    for (const [i, expected] of [0, 0.2, 1].entries())
+      expect(Math.abs(row[i] - expected)).toBeLessThanOrEqual(2 ** -14);
+    await embedder.close();
   });
 
   it('with a batch of 1 hidden in a reshape still takes many frames, one by one', async () => {
@@ -358,7 +400,7 @@ describe('files and cards', () => {
     ['a folder', () => folder, 'MODEL_UNREADABLE'],
     ['no model', () => file('text.onnx', Buffer.from('not a model at all, only text')), 'MODEL_INVALID'],
     ['an input that is no image', () => file('vector.onnx', vectorModel()), 'MODEL_UNSUPPORTED'],
-    ['an input of integers', () => file('bytes.onnx', vectorModel([1, 3, 8, 8], 2)), 'MODEL_UNSUPPORTED'],
+    ['an input of 64-bit integers', () => file('bytes.onnx', vectorModel([1, 3, 8, 8], 7)), 'MODEL_UNSUPPORTED'],
   ])('%s', async (_, path, code) => {
     expect((await failure(prepareModel(path())))?.code).toBe(code);
   });
