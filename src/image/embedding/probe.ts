@@ -14,7 +14,7 @@ const resamples = 1000;
 const clearShare = 0.95;
 
 /** One way to feed a network, and what it answers then. All but `range` and `colour` are from 0 to 1. */
-export interface ProbedRule {
+interface ProbedRule {
   range: Range;
   colour: 'RGB' | 'BGR';
   /** Mean certainty of the surest class, above that of chance. */
@@ -123,7 +123,7 @@ async function askAll(
 }
 
 /** Certainty of the surest class; among classes that exclude each other, above that of chance. */
-export function measureConfidence({ scores }: Answer, { outputs: { threshold } }: Pick<ModelCard, 'outputs'>): number {
+function measureConfidence({ scores }: Answer, { outputs: { threshold } }: Pick<ModelCard, 'outputs'>): number {
   const most = scores.reduce((kept, score) => Math.max(kept, score), 0);
   if (threshold !== undefined) return Math.min(1, most);
   return (most - 1 / scores.length) / (1 - 1 / scores.length);
