@@ -8,6 +8,7 @@ import {
 import { leastImages, type Population, type Shift } from '../drift/population.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Profile } from '../profile/description.ts';
+import { describeFileFacts } from '../profile/filefacts.ts';
 import { readMeaning, unitAfter, writeNumbers } from '../profile/sights.ts';
 import { count, percent, printable, styled, table } from './terminal.ts';
 
@@ -115,6 +116,7 @@ export function toJson(check: PopulationCheck, population: Population, profile: 
     statistics: shifts,
     causes: population.causes(),
     reasons: population.reasons(),
+    file: population.fileFacts(),
     errors: population.errors(),
     worst: population.worst(),
     profile: { name: profile.name, sha256: profile.sha256 },
@@ -147,6 +149,9 @@ function remarks({ check, population, profile }: Checked): string[] {
   const [cause] = population.causes();
   const stopped = counts.warn + counts.block;
   return [
+    ...describeFileFacts(population.fileFacts(), counts.images - counts.failed).map(
+      (line) => `About the files: ${line}.`,
+    ),
     ...(cause && cause.cause !== 'unknown' && stopped > 0
       ? [`Likeliest cause: ${cause.cause}, of ${cause.count} of ${count(stopped, 'image')} that did not pass.`]
       : []),

@@ -131,7 +131,7 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
       if (flags[flag] === undefined) continue;
       throw new StoplineError('OPTION_INVALID', `Expected --profile-per without --${flag} but received both.`);
     }
-    return runFitPer(options, { ...flags, per: flags.profilePer, cache });
+    return runFitPer({ ...options, follow: flags.follow }, { ...flags, per: flags.profilePer, cache });
   }
   await checkWritable(flags.out);
   const { manifest, pathColumn, delimiter, follow, fps, shard } = flags;
@@ -139,12 +139,14 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   if (shard !== undefined) {
     const plan = { simulations: 0, power: 0, threads };
     const task = { kind: 'part', options, inputs, config, out: flags.out, cache } as const;
-    const { leftOut, ...part } = await runFitTask(task, plan);
+    const part = await runFitTask(task, plan);
+    const { leftOut } = part;
     if (flags.json) printJson({ file: flags.out, ...part });
     else print(partSummary(part, flags.out, part.shard));
     return tellLeftOut({ leftOut }, flags);
   }
-  const { leftOut, ...result } = await runFitTask({ kind: 'fit', options, inputs, config, cache }, planFit(options));
+  const result = await runFitTask({ kind: 'fit', options, inputs, config, cache }, planFit(options));
+  const { leftOut } = result;
   await writeProfile(result, flags);
   tellLeftOut({ leftOut }, flags);
 }
@@ -177,9 +179,15 @@ function asJson({ profile, ...rest }: FitResult, file: string) {
 /** One Profile a source: each is written when it is there, and a source that cannot be fitted does not stop the others. */
 async function runFitPer(
   options: FitOptions & { threads: number },
-  { per, out, json, cache }: { per: string; out: string; json?: boolean; cache: string | undefined },
+  {
+    per,
+    out,
+    json,
+    strict,
+    cache,
+  }: Pick<FitFlags, 'out' | 'json' | 'strict'> & { per: string; cache: string | undefined },
 ): Promise<void> {
-  const { sources, unmatched } = await listSources(options.paths, sourceRule(per, options.paths));
+  const { sources, unmatched, leftOut } = await listSources(options.paths, sourceRule(per, options.paths), options);
   await makeFolder(out);
   for (const { file } of sources) await checkWritable(join(out, file));
   const answers: unknown[] = [];
@@ -198,8 +206,8 @@ async function runFitPer(
       if (!json) print(line(source.name, answer.result, file));
     }
   }
-  if (json) return printJson({ folder: out, unmatched, sources: answers });
-  if (unmatched > 0) print(styled('yellow', `${count(unmatched, 'image')} of no source: --profile-per does not match`));
+  if (json) printJson({ folder: out, unmatched, sources: answers, leftOut });
+  tellLeftOut({ leftOut }, { strict });
 }
 
 function failure({ code, message }: StoplineError): string {
@@ -308,17 +316,20 @@ function summary({ profile, skipped, outliers, missingModel, warnings }: FitResu
     ...(falseAlarmRate.achieved ? [['checked', checked(falseAlarmRate.achieved)]] : []),
   ];
   const lines = [styled('bold', 'Profile written'), indent(table(rows))];
-  if (skipped.length > 0) {
-    lines.push(styled('yellow', `${count(skipped.length, 'file')} skipped`));
-    for (const { path, error } of skipped.slice(0, listed)) {
-      lines.push(`  ${printable(path)}\n    ${error.code}: ${printable(error.message)}`);
-    }
-    if (skipped.length > listed) lines.push(`  and ${skipped.length - listed} more (--json lists all)`);
-  }
-  lines.push(...outlierLines(outliers), ...powerTable(profile));
+  lines.push(...describeSkipped(skipped), ...outlierLines(outliers), ...powerTable(profile));
   for (const warning of warnings) lines.push(`${styled('yellow', 'warning:')} ${printable(warning)}`);
   lines.push('Next:', `  ${commandLine('inspect', '<image>', '--profile', file)}`);
   return lines.join('\n');
+}
+
+/** How many images could not be read, and the first of them with what is wrong. */
+export function describeSkipped(skipped: FitResult['skipped']): string[] {
+  if (skipped.length === 0) return [];
+  const first = skipped
+    .slice(0, listed)
+    .map(({ path, error }) => `  ${printable(path)}\n    ${error.code}: ${printable(error.message)}`);
+  const more = skipped.length > listed ? [`  and ${skipped.length - listed} more (--json lists all)`] : [];
+  return [styled('yellow', `${count(skipped.length, 'file')} skipped`), ...first, ...more];
 }
 
 /** What images met by thresholds that they had no part in, with how well so few can tell. */

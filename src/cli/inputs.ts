@@ -38,13 +38,19 @@ export function inputOptions({ shard = true }: { shard?: boolean } = {}): Option
     new Option('--delimiter <SIGN>', 'what parts the columns of a CSV manifest, such as ";" or tab (default: ,)'),
     numberOption('--fps <N>', 'frames taken of a second of video (default: 1)'),
     ...(shard ? [part] : []),
-    new Option('--no-follow', 'follow no symbolic links: each is an image that cannot be read'),
-    new Option(
-      '--strict',
-      'end with an error where something was left out, such as a file that is no image by its name',
-    ),
+    followOption(),
+    strictOption(),
     settingOption('s3Endpoint'),
   ];
+}
+
+export function followOption(): Option {
+  return new Option('--no-follow', 'follow no symbolic links: each is an image that cannot be read');
+}
+
+export function strictOption(): Option {
+  const help = 'end with an error where something was left out, such as a file that is no image by its name';
+  return new Option('--strict', help);
 }
 
 /**
@@ -80,7 +86,7 @@ export async function openInputs(
  */
 export function tellLeftOut(
   { leftOut }: { leftOut: LeftOut | readonly LeftOutCount[] },
-  { strict }: Pick<InputFlags, 'strict'>,
+  { strict }: { strict?: boolean | undefined },
 ): void {
   const reasons = 'toJSON' in leftOut ? leftOut.toJSON() : leftOut;
   const total = reasons.reduce((sum, { count: times }) => sum + times, 0);

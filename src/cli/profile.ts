@@ -2,9 +2,9 @@ import { Command } from 'commander';
 import { loadConfig, readCacheFolder } from '../config.ts';
 import type { Acceptance, Verdicts } from '../fit/accept.ts';
 import { loadProfile, saveProfile } from '../profile/file.ts';
-import { planFit } from './fit.ts';
+import { describeSkipped, planFit } from './fit.ts';
 import { runFitTask } from './fitthread.ts';
-import { pathsHelp } from './inputs.ts';
+import { followOption, pathsHelp, strictOption, tellLeftOut } from './inputs.ts';
 import { addSimulations, numberOption, settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
 import { signatureCommands } from './signature.ts';
@@ -20,6 +20,8 @@ interface AcceptFlags {
   power?: number;
   threads?: number;
   s3Endpoint?: string;
+  follow?: boolean;
+  strict?: boolean;
   dryRun?: boolean;
   json?: boolean;
 }
@@ -47,6 +49,8 @@ export function profileCommand(): Command {
     .option('--group-by <RULE>', 'as of fit')
     .addOption(numberOption('--power <N>', 'as of fit'))
     .addOption(numberOption('--threads <N>', 'worker threads'))
+    .addOption(followOption())
+    .addOption(strictOption())
     .addOption(settingOption('s3Endpoint'))
     .option('--dry-run', 'say what would change, and write nothing')
     .option('--json', 'print the difference as JSON')
@@ -58,7 +62,7 @@ export function profileCommand(): Command {
 }
 
 async function accept(images: string[], flags: AcceptFlags): Promise<void> {
-  const { out, dryRun, json, profile: path, ...options } = flags;
+  const { out, dryRun, json, strict, profile: path, ...options } = flags;
   if (!dryRun) await checkWritable(out);
   const profile = await loadProfile(path);
   const { config } = loadConfig({ flags: { threads: options.threads, s3Endpoint: options.s3Endpoint } });
@@ -69,12 +73,14 @@ async function accept(images: string[], flags: AcceptFlags): Promise<void> {
   if (json)
     printJson({ ...difference, profile: { name: next.name, sha256: next.sha256 }, ...(!dryRun && { file: out }) });
   else print(differenceText(acceptance));
-  if (dryRun) return;
-  await saveProfile(next, out);
-  if (!json) note(`written to ${printable(out)}; a service that watches this file takes it by itself`);
+  if (!dryRun) {
+    await saveProfile(next, out);
+    if (!json) note(`written to ${printable(out)}; a service that watches this file takes it by itself`);
+  }
+  tellLeftOut(acceptance, { strict });
 }
 
-function differenceText({ images, accepted, thresholds, power, warnings }: Acceptance): string {
+function differenceText({ images, accepted, thresholds, power, warnings, skipped }: Acceptance): string {
   const verdicts = ({ pass, warn, block }: Verdicts) => `${pass} pass, ${warn} warn, ${block} block`;
   const score = (value: number) => value.toFixed(2);
   const rows = [
@@ -91,5 +97,6 @@ function differenceText({ images, accepted, thresholds, power, warnings }: Accep
   });
   const losses =
     changes.length === 0 ? [] : [`${count(changes.length, 'cause')} seen otherwise than before:`, ...changes];
-  return [table(rows), ...losses, ...warnings.map((warning) => styled('yellow', warning))].join('\n');
+  const lines = [table(rows), ...losses, ...warnings.map((warning) => styled('yellow', warning))];
+  return [...lines, ...describeSkipped(skipped)].join('\n');
 }

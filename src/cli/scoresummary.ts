@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import type { Profile, Rates } from '../profile/description.ts';
+import { describeFileFacts } from '../profile/filefacts.ts';
 import type { DecideBy } from '../profile/verdict.ts';
 import type { Shard } from '../run/inputs/item.ts';
 import type { LeftOut } from '../run/inputs/leftout.ts';
@@ -84,7 +85,7 @@ function summary(
     seconds: number;
   },
 ): string {
-  const { images, failed, verdicts, errors, reasons, remarks = [] } = tally.toJSON();
+  const { images, failed, verdicts, errors, reasons, remarks = [], file = [] } = tally.toJSON();
   const judged = images - failed;
   const where = run.file === '-' ? 'standard output' : printable(run.file);
   const lines = [
@@ -104,6 +105,10 @@ function summary(
         ? `  ${percent(verdicts.block / judged)} blocked; ${percent(run.promised.block)} is promised`
         : `  ${percent(verdicts.block / judged)} blocked by the rule ${printable(run.blockWhen)}, for which nothing is promised`,
     );
+  }
+  if (file.length > 0) {
+    lines.push('Said of the files, once for all');
+    lines.push(...describeFileFacts(file, judged).map((line) => `  ${printable(line)}`));
   }
   if (reasons.length > 0) {
     lines.push('First reasons of what was warned or blocked');

@@ -1,6 +1,6 @@
 import type { Profile } from '../profile/description.ts';
 import { clopperPearson, type Interval } from '../profile/maths/binomial.ts';
-import { findSight, legibility, type ReasonGroup, rankSights, readMeaning } from '../profile/sights.ts';
+import { findSight, legibility, type ReasonGroup, rankSights, readMeaning, type SightKind } from '../profile/sights.ts';
 import type { Population, Shift, VerdictCounts } from './population.ts';
 
 /** The limits beyond which a set of images no longer matches the reference. */
@@ -130,7 +130,7 @@ const mostStrength = 8;
 export function groupMoved({ moved: all }: Pick<PopulationCheck, 'moved'>): MovedGroup[] {
   const groups = new Map<ReasonGroup, Shift[]>();
   for (const shift of all) {
-    const { group } = readMovement(shift);
+    const { group } = findSight(readMovement(shift).kind);
     groups.set(group, [...(groups.get(group) ?? []), shift]);
   }
   const moved = [...groups].map(([group, shifts]): MovedGroup => {
@@ -139,19 +139,19 @@ export function groupMoved({ moved: all }: Pick<PopulationCheck, 'moved'>): Move
   });
   return rankSights(moved, ({ group, lead }) => {
     const isLegible = group !== 'texture' && readMeaning(lead.name).legible !== undefined;
-    return { group, strength: isLegible ? Math.min(mostStrength, lead.size) : 0 };
+    return { kind: readMovement(lead).kind, strength: isLegible ? Math.min(mostStrength, lead.size) : 0 };
   });
 }
 
-/** The group of a shift, and its words. A change of spread is one of content. */
+/** The kind of a shift, and its words. A change of spread is one of content. */
 function readMovement({ name, direction }: Pick<Shift, 'name' | 'direction'>): {
-  group: ReasonGroup;
+  kind: SightKind;
   words: string;
 } {
-  if (direction === 'spread') return { group: 'scene', words: 'spread otherwise than in the reference' };
+  if (direction === 'spread') return { kind: 'scene', words: 'spread otherwise than in the reference' };
   const meaning = readMeaning(name);
-  const group = meaning[direction];
-  return { group, words: `${meaning.legible?.words?.[direction] ?? findSight(group).words} the reference` };
+  const kind = meaning[direction];
+  return { kind, words: `${meaning.legible?.words?.[direction] ?? findSight(kind).words} the reference` };
 }
 
 /** What was found, what it means and how large it is, in one sentence: every report begins with it. */

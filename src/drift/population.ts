@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { mean, standardDeviation } from 'simple-statistics';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Profile } from '../profile/description.ts';
+import { type FileFact, FileFacts, readFileFacts } from '../profile/filefacts.ts';
 import type { FlipRate } from '../profile/flips.ts';
 import { nameCause } from '../profile/likelycause.ts';
 import { correlationTime } from '../profile/maths/correlation.ts';
@@ -102,6 +103,7 @@ export class Population {
   readonly #reasons = new Tally<{ group: ReasonGroup; text: string }>();
   readonly #causes = new Tally<{ cause: string }>();
   readonly #errors = new Tally<{ code: string; example: string }>();
+  readonly #file = new FileFacts();
   readonly #harm = new HarmSum();
   readonly #series: Series;
   readonly #timeline = new Timeline();
@@ -131,6 +133,7 @@ export class Population {
       return row.detectors.find(({ name }) => detectorKey(name) === key)?.score ?? Number.NaN;
     });
     this.#keepWorst(row);
+    this.#file.add(readFileFacts(row));
     this.#harm.add(row);
     if (row.verdict === 'pass') return;
     const [reason] = row.reasons;
@@ -158,6 +161,11 @@ export class Population {
   /** First reasons of images that did not pass, most frequent first. */
   reasons(): { group: ReasonGroup; text: string; count: number }[] {
     return this.#reasons.ranked();
+  }
+
+  /** What images have as files and none of the reference had, most frequent first. */
+  fileFacts(): FileFact[] {
+    return this.#file.list();
   }
 
   /** Likeliest causes of images that did not pass, most frequent first. */
@@ -223,12 +231,14 @@ export class Population {
     const { path, verdict, pValue, score, reasons, nearest } = row;
     if (this.#worst.length >= 4 * keptWorst) this.#worst = strangest(this.#worst);
     const cause = nameCause(row);
+    // What files share is said once of the run.
+    const own = reasons.filter((reason) => readGroup(reason) !== 'file');
     this.#worst.push({
       path,
       verdict,
       pValue,
       score,
-      reasons: reasons.slice(0, 3).map(({ text }) => text),
+      reasons: (own.length > 0 ? own : reasons).slice(0, 3).map(({ text }) => text),
       ...(cause && { cause }),
       ...(nearest && { nearest: nearest.map((image) => image.path) }),
     });

@@ -1,12 +1,15 @@
+import { asStoplineError } from '../errors.ts';
 import { defaultLimits } from '../image/frame.ts';
 import type { Profile } from '../profile/description.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Items } from '../run/inputs/item.ts';
 import { openItems } from '../run/inputs/items.ts';
+import type { LeftOutCount } from '../run/inputs/leftout.ts';
 import { createObjectStore } from '../run/objects.ts';
 import { createPool, type Pool, type PoolOptions } from '../run/pool.ts';
 import { fit } from './fit.ts';
 import type { FitOptions } from './options.ts';
+import type { SkippedImage } from './reference.ts';
 
 export interface AcceptOptions
   extends Pick<FitOptions, 'groupBy' | 'simulations' | 'power' | 'threads' | 'measurements' | 'onProgress' | 'signal'> {
@@ -23,6 +26,8 @@ export interface AcceptOptions
   model?: string;
   /** Address of the store of `s3://` where it is not that of AWS. */
   s3Endpoint?: string | undefined;
+  /** Whether symbolic links are followed; default true. */
+  follow?: boolean | undefined;
 }
 
 /** How often each verdict was given. */
@@ -40,6 +45,10 @@ export interface Acceptance {
   /** Causes that are blocked from another severity on; undefined where none of the five is seen. Only where both have a report. */
   power: { cause: string; before?: number | undefined; after?: number | undefined }[];
   warnings: string[];
+  /** Images of either kind that could not be read, and are in neither. */
+  skipped: SkippedImage[];
+  /** What was not looked at. */
+  leftOut: LeftOutCount[];
 }
 
 /**
@@ -49,15 +58,20 @@ export interface Acceptance {
  * @throws {StoplineError} what `fit` throws
  */
 export async function acceptImages(options: AcceptOptions): Promise<Acceptance> {
-  const { profile, accepted, reference, threads, groupBy, simulations, power, measurements, onProgress, signal } =
-    options;
+  const { profile, accepted, reference, follow, threads, groupBy, simulations, power, measurements } = options;
+  const { onProgress, signal } = options;
   const { seed } = profile.reference.split;
   const model = profile.model ? options.model : 'none';
-  const inputs = { store: createObjectStore({ endpoint: options.s3Endpoint }), maxBytes: defaultLimits.maxBytes };
+  const inputs = {
+    store: createObjectStore({ endpoint: options.s3Endpoint }),
+    maxBytes: defaultLimits.maxBytes,
+    follow,
+  };
   const paths = [...reference, ...accepted];
+  const items = await openItems(paths, inputs);
   const fitted = await fit({
     paths,
-    items: await openItems(paths, inputs),
+    items,
     name: profile.name,
     falseAlarmRate: profile.falseAlarmRate.asked,
     keepPaths: profile.model?.paths !== undefined,
@@ -88,6 +102,8 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
     },
     power: powerChanges(profile, after),
     warnings: fitted.warnings,
+    skipped: fitted.skipped,
+    leftOut: items.leftOut.toJSON(),
   };
 }
 
@@ -96,11 +112,16 @@ async function collectVerdicts(images: Items, options: PoolOptions): Promise<Ver
   const pool: Pool = await createPool(options);
   try {
     await pool.ready();
-    for await (const { path, codec, read } of images) {
-      const bytes = await read?.();
-      const source = bytes && codec !== undefined ? { bytes, codec } : bytes;
-      const { verdict } = source ? await pool.inspect(source) : await pool.inspectFile(path as string);
-      counts[verdict] += 1;
+    for await (const { path, target = path, codec, read } of images) {
+      try {
+        const bytes = await read?.();
+        const source = bytes && codec !== undefined ? { bytes, codec } : bytes;
+        const { verdict } = source ? await pool.inspect(source) : await pool.inspectFile(target as string);
+        counts[verdict] += 1;
+      } catch (error) {
+        // One that cannot be read was skipped when it was fitted, and is told there.
+        if (asStoplineError(error).status >= 500) throw error;
+      }
     }
     return counts;
   } finally {

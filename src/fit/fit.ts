@@ -53,11 +53,11 @@ export interface FitResult {
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
   return fitReference(options, (pool) => {
-    const { paths, items, only, seed = 1, signal } = options;
+    const { paths, items, only, follow, seed = 1, signal } = options;
     const again = resolveSecondLook(options);
     const onProgress = (state: { done: number; total?: number | undefined; failed: number }) =>
       options.onProgress?.({ stage: 'measure', ...state });
-    return measureReference(pool, { paths, items, only, seed, again, onProgress, signal });
+    return measureReference(pool, { paths, items, only, follow, seed, again, onProgress, signal });
   });
 }
 

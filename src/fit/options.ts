@@ -13,6 +13,8 @@ export interface FitOptions {
   items?: Items;
   /** Which of the images under the paths are taken; default: all. */
   only?: ((image: { path: string; folder: string }) => boolean) | undefined;
+  /** Whether symbolic links under the paths are followed, as `LinkFollower` says; default true. */
+  follow?: boolean | undefined;
   /** Shown in every verdict; default 'reference'. */
   name?: string | undefined;
   /** Decides which groups are left out together, and which images are simulated; default 1. */

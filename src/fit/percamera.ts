@@ -1,6 +1,8 @@
 import { basename, dirname, relative, sep } from 'node:path';
 import { asStoplineError, StoplineError } from '../errors.ts';
 import { listImages } from '../run/inputs/folder.ts';
+import { LeftOut, type LeftOutCount } from '../run/inputs/leftout.ts';
+import { LinkFollower } from '../run/inputs/links.ts';
 import { type FitResult, fit } from './fit.ts';
 import { groupPattern } from './groups.ts';
 import type { FitOptions } from './options.ts';
@@ -50,19 +52,23 @@ export function sourceRule(per: string, paths: readonly string[], setting = 'pro
 }
 
 /**
- * The sources under the paths, in order of their names, and how many images belong to none.
+ * The sources under the paths, in order of their names, how many images belong to none, and what else is not looked at.
  * @throws {StoplineError} INPUT_*, OPTION_INVALID when no image has a source, or two sources the same file name
  */
 export async function listSources(
   paths: readonly string[],
   rule: SourceRule,
-): Promise<{ sources: CameraFolder[]; unmatched: number }> {
+  { follow }: Pick<FitOptions, 'follow'> = {},
+): Promise<{ sources: CameraFolder[]; unmatched: number; leftOut: LeftOutCount[] }> {
   const counts = new Map<string, number>();
+  const leftOut = new LeftOut();
   let unmatched = 0;
-  for await (const image of listImages(paths)) {
+  for await (const image of listImages(paths, { links: new LinkFollower(follow), leftOut })) {
     const name = rule(image);
-    if (name === undefined) unmatched++;
-    else counts.set(name, (counts.get(name) ?? 0) + 1);
+    if (name === undefined) {
+      unmatched++;
+      leftOut.add('image of no source: --profile-per does not match its path', image.path);
+    } else counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   if (counts.size === 0) {
     throw unmatched === 0
@@ -87,7 +93,7 @@ export async function listSources(
     }
     taken.set(key, name);
   }
-  return { sources, unmatched };
+  return { sources, unmatched, leftOut: leftOut.toJSON() };
 }
 
 /** Letters, digits, dot, dash and underscore stay; runs of others become one dash; a name never starts with a dot. */

@@ -5,6 +5,7 @@ import { countImages, listImages } from '../run/inputs/folder.ts';
 import type { Item, Items } from '../run/inputs/item.ts';
 import { makeItem } from '../run/inputs/items.ts';
 import { LeftOut } from '../run/inputs/leftout.ts';
+import { LinkFollower } from '../run/inputs/links.ts';
 import { mapOrdered } from '../run/mapordered.ts';
 import type { Pool } from '../run/pool.ts';
 import type { EncodedImage } from '../run/task.ts';
@@ -50,6 +51,8 @@ export interface MeasureOptions {
   paths: readonly string[];
   items?: Items | undefined;
   only?: ((image: { path: string; folder: string }) => boolean) | undefined;
+  /** Whether symbolic links are followed; default true. */
+  follow?: boolean | undefined;
   seed: number;
   /** How many images will be looked at again. So many of those that are no files are kept as bytes. */
   again: { simulations: number; power: number };
@@ -65,7 +68,7 @@ export interface MeasureOptions {
  */
 export async function measureReference(pool: Pool, options: MeasureOptions): Promise<Reference> {
   const { paths, seed, again, keepsFew, signal, onProgress } = options;
-  const items = options.items ?? folderItems(paths, options.only);
+  const items = options.items ?? folderItems(paths, options);
   const total = await items.count();
   const collection = new Collection(seed, again, keepsFew);
   let done = 0;
@@ -201,16 +204,17 @@ function makeSample(
   };
 }
 
-function folderItems(paths: readonly string[], only: MeasureOptions['only']): Items {
+function folderItems(paths: readonly string[], { only, follow }: Pick<MeasureOptions, 'only' | 'follow'>): Items {
   const leftOut = new LeftOut();
+  const which = () => ({ only, links: new LinkFollower(follow) });
   return {
     columns: [],
     leftOut,
-    count: () => countImages(paths, { only }),
+    count: () => countImages(paths, which()),
     async *[Symbol.asyncIterator]() {
       leftOut.clear();
       let position = 0;
-      for await (const image of listImages(paths, { only, leftOut }))
+      for await (const image of listImages(paths, { ...which(), leftOut }))
         yield { ...makeItem(image), position: position++ };
     },
   };

@@ -63,8 +63,12 @@ export async function decode(
   checkContainer(stored, bounds);
   const started = performance.now();
   const deadline = bounds.maxSeconds > 0 ? started + bounds.maxSeconds * 1000 : Number.POSITIVE_INFINITY;
-  const isOdd = stored.format === 'jpeg' && stored.remarks.some(({ kind }) => kind !== 'trailingBytes');
-  let source: Source = isOdd ? walkJpeg(bytes, stored, deadline) : { bytes, container: stored, isWalked: false };
+  // Where data of arithmetic coding end, decoders read zeros without a word, as the standard has it.
+  const isOdd = stored.jpeg?.arithmetic || stored.remarks.some(({ kind }) => kind !== 'trailingBytes');
+  let source: Source =
+    stored.format === 'jpeg' && isOdd
+      ? walkJpeg(bytes, stored, deadline)
+      : { bytes, container: stored, isWalked: false };
   for (let tries = 1; ; tries++) {
     try {
       return { frame: await render(source, bounds), container: source.container };
@@ -99,17 +103,11 @@ interface Source {
 function walkJpeg(bytes: Uint8Array, container: Container, deadline: number): Source {
   const structure = readMarkers(bytes);
   const walk = walkScans(bytes, structure, deadline);
-  if (walk.isWhole === false) {
+  if (!walk.isWhole) {
     const code = walk.isCut ? 'IMAGE_TRUNCATED' : 'IMAGE_CORRUPT';
     throw new StoplineError(code, `Expected a JPEG with all of its blocks but ${walk.loss}.`);
   }
-  if (walk.isWhole === undefined && !structure.hasEnd) {
-    throw new StoplineError(
-      'IMAGE_TRUNCATED',
-      'Expected a JPEG of arithmetic coding that ends with its end-of-image marker but there is none.',
-    );
-  }
-  const remarks = walk.isWhole ? [...container.remarks, ...walk.remarks] : container.remarks;
+  const remarks = [...container.remarks, ...walk.remarks];
   const known = new Map(remarks.map((remark) => [remark.kind, remark]));
   return {
     bytes: structure.hasEnd ? bytes : Buffer.concat([bytes.subarray(0, structure.end), endOfImage]),

@@ -3,7 +3,7 @@ import { findFamily } from '../image/corruptions/corruptions.ts';
 import type { Cause } from './diagnosis.ts';
 import type { Reason } from './reasons.ts';
 import type { DetectorScore } from './score.ts';
-import type { ReasonGroup } from './sights.ts';
+import type { SightKind } from './sights.ts';
 
 /** What probably happened, said only as surely as it was shown to be right on real images. */
 export interface LikelyCause {
@@ -51,7 +51,7 @@ const shortWords: Readonly<Record<CorruptionFamily, string>> = {
 };
 
 /** The families that what is seen speaks for, the likeliest first. What is not here speaks for none. */
-const familiesBySight: Readonly<Partial<Record<ReasonGroup, readonly CorruptionFamily[]>>> = {
+const familiesBySight: Readonly<Partial<Record<SightKind, readonly CorruptionFamily[]>>> = {
   dark: ['light', 'weather'],
   hazy: ['weather'],
   bright: ['light', 'weather'],
@@ -87,7 +87,7 @@ export function findLikelyCause(
         'Check where the image comes from. Another camera needs a Profile of its own, or a reference that holds its images.',
     };
   }
-  const families = reasons.flatMap(({ group }) => familiesBySight[group] ?? []);
+  const families = reasons.flatMap(({ kind }) => familiesBySight[kind] ?? []);
   const [first] = causes ?? [];
   const family = first && findFamily(first.cause);
   const isSeen = family !== undefined && families.includes(family);

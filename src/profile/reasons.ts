@@ -16,12 +16,13 @@ import {
   type ReasonGroup,
   rankSights,
   readMeaning,
+  type SightKind,
   unitAfter,
   writeNumbers,
 } from './sights.ts';
 
 /** One number that makes an image strange. */
-interface Evidence {
+export interface Evidence {
   /**
    * Name in the statistics table, `embedding`, for categorical evidence the container property (`fingerprint`, `format`,
    * `size`) or `history`, `combination` where no number stands out by itself, or `blockWhen` for the rule that blocks.
@@ -39,6 +40,8 @@ interface Evidence {
 /** One thing that a person sees, with the number that tells it best: the fields of `Evidence` are those of that number. */
 export interface Reason extends Evidence {
   group: ReasonGroup;
+  /** Which kind of the group. */
+  kind: SightKind;
   /** One plain sentence. */
   text: string;
   /** What somebody does about it. */
@@ -85,9 +88,9 @@ export interface Judged {
   isStopped: boolean;
 }
 
-/** Evidence of one group, before it is put in words. */
+/** Evidence of one kind, before it is put in words. */
 interface Finding extends Evidence {
-  group: ReasonGroup;
+  kind: SightKind;
   /** Deviations from the median, and the same up to `mostStrength`. */
   deviations: number;
   strength: number;
@@ -100,12 +103,12 @@ interface Finding extends Evidence {
  * reasons, on the page, in reports and in rows, is in this order.
  */
 export function explainImage(judged: Judged): Reason[] {
-  const found = assignGroups([...findStatistics(judged), ...findConstants(judged)]);
-  const groups = groupFindings(found);
-  const reasons = [...groups].flatMap(([group, findings]) => writeReason(group, findings) ?? []);
+  const found = assignKinds([...findStatistics(judged), ...findConstants(judged)]);
+  const kinds = sortFindings(found);
+  const reasons = [...kinds].flatMap(([kind, findings]) => writeReason(kind, findings) ?? []);
   const ranked = rankReasons([...writeHistory(judged), ...writeEmbedding(judged), ...reasons]);
   const texture = writeTexture(found, ranked);
-  const file = writeFile(judged, groups.get('file') ?? []);
+  const file = writeFile(judged, kinds.get('file') ?? []);
   const all = [...ranked.map(({ reason }) => reason), ...texture];
   const isOfFile = file.length > 0 && all.length === 0;
   const told = isOfFile ? file : [...all.slice(0, maxReasons - file.length), ...file];
@@ -121,10 +124,12 @@ export function explainRule({ text, numbers: compared }: Rule, numbers: RuleNumb
   ]);
 }
 
-function asReason(group: ReasonGroup, text: string, evidence: readonly Evidence[], lead = evidence[0]): Reason {
+function asReason(kind: SightKind, text: string, evidence: readonly Evidence[], lead = evidence[0]): Reason {
   const { statistic, value, unit, direction, pValue, reference } = lead;
+  const { group, advice } = findSight(kind);
   return {
     group,
+    kind,
     statistic,
     value,
     unit,
@@ -132,7 +137,7 @@ function asReason(group: ReasonGroup, text: string, evidence: readonly Evidence[
     pValue,
     ...(reference && { reference }),
     text,
-    advice: findSight(group).advice,
+    advice,
     evidence: evidence.slice(0, maxEvidence).map(toEvidence),
   };
 }
@@ -158,7 +163,7 @@ function findStatistics({ profile, scorer, image, score }: Judged): Finding[] {
     const reference = { p01, p50, p99 };
     return [
       {
-        group: readMeaning(name)[direction],
+        kind: readMeaning(name)[direction],
         deviations,
         strength: Math.min(mostStrength, deviations),
         beyond: Math.abs(scaled(value) - scaled(edge)) / (scaled(p99) - scaled(p01) || 1),
@@ -209,7 +214,7 @@ function findConstants({ profile, image, properties, score }: Judged): Finding[]
     const { total, pValue } = judgeNovelty(counts, score.detectors[0].pValue);
     return [
       {
-        group: readMeaning(name)[direction],
+        kind: readMeaning(name)[direction],
         deviations: newStrength,
         strength: newStrength,
         beyond: 1,
@@ -234,31 +239,34 @@ function judgeNovelty(counts: Readonly<Record<string, number>>, pValue: number):
 }
 
 /** Lost contrast is part of haze where the image looks hazy; lifted shadows are brightness where it does not. */
-function assignGroups(found: readonly Finding[]): Finding[] {
+function assignKinds(found: readonly Finding[]): Finding[] {
   const isHazy = looksHazy(found);
   return found.map((finding): Finding => {
-    if (finding.group === 'hazy' && !isHazy) return { ...finding, group: 'bright' };
-    return finding.group === 'flat' && isHazy ? { ...finding, group: 'hazy' } : finding;
+    if (finding.kind === 'hazy' && !isHazy) return { ...finding, kind: 'bright' };
+    return finding.kind === 'flat' && isHazy ? { ...finding, kind: 'hazy' } : finding;
   });
 }
 
-/** Puts findings into their groups, farthest first. */
-function groupFindings(found: readonly Finding[]): Map<ReasonGroup, Finding[]> {
-  const groups = new Map<ReasonGroup, Finding[]>();
+/** Puts findings to their kinds, farthest first. */
+function sortFindings(found: readonly Finding[]): Map<SightKind, Finding[]> {
+  const kinds = new Map<SightKind, Finding[]>();
   for (const finding of [...found].sort((a, b) => b.strength - a.strength)) {
-    groups.set(finding.group, [...(groups.get(finding.group) ?? []), finding]);
+    kinds.set(finding.kind, [...(kinds.get(finding.kind) ?? []), finding]);
   }
-  return groups;
+  return kinds;
 }
 
 const readLegible = ({ statistic }: Evidence): Legible | undefined => readMeaning(statistic).legible;
 
 /** From so many deviations on lost local contrast, lifted shadows and a narrower range speak for haze. */
 const hazyDeviations = 3;
+/** Contrast that is lost by so many times as much as fine detail is lost at every scale, which blur does not do. */
+const evenLoss = 1.5;
 
 /**
- * Haze takes more contrast than sharpness, or lifts the shadows and narrows the range: blur does neither. Lifted shadows alone are
- * a bright image, lost contrast alone a flat one; darkness takes contrast, too, and comes first.
+ * Haze lays light over everything: the shadows are lifted, or the range is narrower, and more contrast is lost than sharpness. Blur
+ * takes contrast, too, but only with the fine detail. Lifted shadows alone are a bright image, lost contrast alone a flat one;
+ * darkness takes contrast, too, and comes first.
  */
 function looksHazy(found: readonly Finding[]): boolean {
   const deviations = (direction: 'high' | 'low', ...names: string[]) =>
@@ -271,11 +279,13 @@ function looksHazy(found: readonly Finding[]): boolean {
   if (lost < hazyDeviations || hasLegible(found, 'dark')) return false;
   const isLifted = deviations('high', 'lumaP01', 'lumaP05', 'darkChannel') >= hazyDeviations;
   const isNarrow = deviations('low', 'lumaRange', 'lumaStd') >= hazyDeviations;
-  return lost > deviations('low', 'blockSharpness') || (isLifted && isNarrow);
+  if (isLifted && isNarrow) return true;
+  const isFlatter = lost > deviations('low', 'blockSharpness');
+  return isFlatter && (isLifted || isNarrow || lost > evenLoss * deviations('low', 'blockSharpness', 'laplacianRatio'));
 }
 
-function hasLegible(found: readonly Finding[], wanted: ReasonGroup): boolean {
-  return found.some((finding) => finding.group === wanted && readLegible(finding));
+function hasLegible(found: readonly Finding[], wanted: SightKind): boolean {
+  return found.some((finding) => finding.kind === wanted && readLegible(finding));
 }
 
 /** A reason and how strong it is. */
@@ -284,22 +294,22 @@ interface Ranked {
   strength: number;
 }
 
-/** One sentence for a group; none where no number of it can be read by a person. */
-function writeReason(group: ReasonGroup, findings: readonly Finding[]): Ranked | undefined {
+/** One sentence for a kind; none where no number of it can be read by a person. */
+function writeReason(kind: SightKind, findings: readonly Finding[]): Ranked | undefined {
   const legible = findings.filter(readLegible).sort((a, b) => legibility(a.statistic) - legibility(b.statistic));
   const [lead] = legible;
-  if (!lead || group === 'texture' || group === 'file') return undefined;
+  if (!lead || kind === 'texture' || kind === 'file') return undefined;
   const strength = Math.max(...legible.map((finding) => finding.strength));
-  return { reason: asReason(group, writeSentence(group, lead), findings, lead), strength };
+  return { reason: asReason(kind, writeSentence(kind, lead), findings, lead), strength };
 }
 
 /** `much darker than the reference: median brightness 31, usually 41 to 148` */
-function writeSentence(group: ReasonGroup, lead: Finding): string {
+function writeSentence(kind: SightKind, lead: Finding): string {
   const { words } = readLegible(lead) as Legible;
   const { p50 } = lead.reference as NonNullable<Evidence['reference']>;
   const own = words?.[(lead.value as number) > p50 ? 'high' : 'low'];
   // Each number of haze has words of its own elsewhere.
-  const said = (group === 'hazy' ? undefined : own) ?? findSight(group).words;
+  const said = (kind === 'hazy' ? undefined : own) ?? findSight(kind).words;
   const isComparative = /^(?!other )(more|less|\w+er) /.test(said);
   const degree = !isComparative ? '' : lead.beyond < 0.03 ? 'slightly ' : lead.beyond >= 0.08 ? 'much ' : '';
   return `${degree}${said} the reference: ${writeNumber(lead)}`;
@@ -318,24 +328,21 @@ function writeNumber(lead: Finding): string {
   return `${label} ${own}${sign}, ${usual}${sign}`;
 }
 
-/** In the one order of what people see; of reasons of one group only the first. */
+/** In the one order of what people see. */
 function rankReasons(reasons: readonly Ranked[]): Ranked[] {
-  const ranked = rankSights(reasons, ({ reason, strength }) => ({
-    group: reason.group,
+  return rankSights(reasons, ({ reason, strength }) => ({
+    kind: reason.kind,
     strength,
     // An earlier compression that can be read explains lost sharpness and noise.
     ...(reason.statistic === 'history' && { place: findPlace('blurred') - 0.5 }),
   }));
-  const isFirst = ({ reason }: Ranked, i: number) =>
-    ranked.findIndex((other) => other.reason.group === reason.group) === i;
-  return ranked.filter(isFirst);
 }
 
 /** Statistics that stand out and that no sentence above tells. */
 function writeTexture(found: readonly Finding[], told: readonly Ranked[]): Reason[] {
   const groups = new Set(told.map(({ reason }) => reason.group));
   const left = found
-    .filter(({ group }) => group !== 'file' && !groups.has(group))
+    .filter(({ kind }) => kind !== 'file' && !groups.has(findSight(kind).group))
     .sort((a, b) => b.strength - a.strength);
   if (left.length === 0) return [];
   const statisticsText = left.length === 1 ? '1 statistic lies' : `${left.length} statistics lie`;
@@ -476,12 +483,13 @@ export function readGroup(
   reason: Pick<Reason, 'statistic' | 'direction'> & Partial<Pick<Reason, 'group'>>,
 ): ReasonGroup {
   const { group, statistic, direction } = reason;
-  if (group) return group;
+  // What is a kind now was a group once.
+  if (group) return findSight(group)?.group ?? 'texture';
   if (statistic === 'embedding') return 'scene';
   if (statistic === 'history') return 'compressed';
   if (statistic === 'blockWhen') return 'rule';
   if (Object.hasOwn(propertyWords, statistic)) return 'file';
-  return readMeaning(statistic)[direction === 'low' ? 'low' : 'high'];
+  return findSight(readMeaning(statistic)[direction === 'low' ? 'low' : 'high']).group;
 }
 
 /** A property or statistic in words: `encoder setting`, `dead columns`. */

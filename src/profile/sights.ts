@@ -1,7 +1,7 @@
 import type { Statistic } from '../image/statistics/statistic.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 
-/** What a person sees of an image that is unlike the reference. */
+/** What a person sees of an image that is unlike the reference: what reasons are grouped, counted and told by. */
 export type ReasonGroup =
   | 'dark'
   | 'hazy'
@@ -9,26 +9,26 @@ export type ReasonGroup =
   | 'blurred'
   | 'noisy'
   | 'blocked'
-  | 'damaged'
+  | 'moved'
   | 'compressed'
   | 'tinted'
-  | 'flat'
-  | 'pale'
-  | 'vivid'
-  | 'moved'
   | 'scene'
   | 'sharp'
-  | 'smooth'
-  | 'clear'
   | 'file'
   | 'texture'
   | 'rule';
 
-/** One group of reasons. */
+/** The kinds of it that have words and advice of their own. A group has the name of its first kind. */
+export type SightKind = ReasonGroup | 'damaged' | 'flat' | 'pale' | 'vivid' | 'smooth' | 'clear';
+
+/** One kind of what is seen. */
 export interface Sight {
+  kind: SightKind;
   group: ReasonGroup;
   /** Comes before "the reference": `darker than`. */
   words: string;
+  /** What many images of the group have in common, where its kinds differ. */
+  groupWords?: string;
   /** What somebody does about it. */
   advice: string;
 }
@@ -36,106 +36,135 @@ export interface Sight {
 const addToReference = 'If it is normal here, add such images to the reference and fit again.';
 
 /**
- * The groups, in the order in which one explains another: darkness brings noise and hides edges, haze takes contrast and
- * colour. Groups that are about equally strong are said in this order.
+ * The kinds, in the order in which one explains another: darkness brings noise and hides edges, haze takes contrast and
+ * colour. Kinds that are about equally strong are said in this order.
  */
 export const sights: readonly Sight[] = [
   {
+    kind: 'dark',
     group: 'dark',
     words: 'darker than',
     advice: `Check the time of day, the lighting, the exposure and the lens. ${addToReference}`,
   },
   {
+    kind: 'hazy',
     group: 'hazy',
     words: 'hazier than',
+    groupWords: 'hazier or lower in contrast than',
     advice: `Check for fog, smoke, condensation or dirt on the glass, or light that shines into the lens. ${addToReference}`,
   },
   {
+    kind: 'bright',
     group: 'bright',
     words: 'brighter than',
     advice: `Check the exposure, and for sun or lamps that shine into the lens. ${addToReference}`,
   },
   {
+    kind: 'blurred',
     group: 'blurred',
     words: 'blurrier than',
+    groupWords: 'blurrier or smoother than',
     advice: `Check the focus, the glass, and whether the camera shakes or the image was enlarged. ${addToReference}`,
   },
   {
+    kind: 'noisy',
     group: 'noisy',
     words: 'noisier than',
+    groupWords: 'noisier or more disturbed than',
     advice: `Check the light and the gain of the camera, and for rain or snow. ${addToReference}`,
   },
   {
+    kind: 'blocked',
     group: 'blocked',
     words: 'emptier in parts than',
     advice: `Look for something in front of the lens, drops or dirt on it, or a picture that came only in part. ${addToReference}`,
   },
   {
-    group: 'damaged',
+    kind: 'damaged',
+    group: 'noisy',
     words: 'more disturbed by stray pixels or lines than',
     advice: `Check the sensor, the cable and the transmission. ${addToReference}`,
   },
   {
+    kind: 'moved',
     group: 'moved',
     words: 'laid out otherwise than',
     advice: `Check whether the camera was moved, turned or upside down. ${addToReference}`,
   },
   {
+    kind: 'compressed',
     group: 'compressed',
     words: 'more compressed than',
     advice: `Find what compresses, shrinks or crops the image on its way. ${addToReference}`,
   },
   {
+    kind: 'tinted',
     group: 'tinted',
     words: 'tinted otherwise than',
+    groupWords: 'other in colour than',
     advice: `Check the white balance, the light, and the order of the colour channels. ${addToReference}`,
   },
   {
-    group: 'flat',
+    kind: 'flat',
+    group: 'hazy',
     words: 'lower in contrast than',
     advice: `Check the exposure, the tone curve and the range of levels. ${addToReference}`,
   },
   {
-    group: 'pale',
+    kind: 'pale',
+    group: 'tinted',
     words: 'paler than',
     advice: `Check the colour settings, and whether the camera switched to night mode. ${addToReference}`,
   },
   {
-    group: 'vivid',
+    kind: 'vivid',
+    group: 'tinted',
     words: 'stronger in colour than',
     advice: `Check the colour settings. ${addToReference}`,
   },
   {
+    kind: 'scene',
     group: 'scene',
     words: 'other in content than',
     advice: `Look at what it shows: another scene, another camera, or something new. ${addToReference}`,
   },
   {
+    kind: 'sharp',
     group: 'sharp',
     words: 'sharper than',
+    groupWords: 'sharper or higher in contrast than',
     advice: `Check whether something sharpens, enlarges or crops the image. ${addToReference}`,
   },
   {
-    group: 'smooth',
+    kind: 'smooth',
+    group: 'blurred',
     words: 'smoother than',
     advice: `Check whether something denoises or smooths the image. ${addToReference}`,
   },
   {
-    group: 'clear',
+    kind: 'clear',
+    group: 'sharp',
     words: 'higher in contrast than',
     advice: `Check the exposure, the tone curve and the range of levels. ${addToReference}`,
   },
   {
+    kind: 'file',
     group: 'file',
     words: 'from another kind of file than',
     advice: `Check which camera, program or setting wrote the file. ${addToReference}`,
   },
   {
+    kind: 'texture',
     group: 'texture',
     words: 'other in fine texture than',
     advice: `Look at it beside images that passed: no single thing stands out. ${addToReference}`,
   },
-  { group: 'rule', words: 'blocked by the rule for', advice: 'See the rule that the setting block-when gives.' },
+  {
+    kind: 'rule',
+    group: 'rule',
+    words: 'blocked by the rule for',
+    advice: 'See the rule that the setting block-when gives.',
+  },
 ];
 
 /** A statistic that people can read. */
@@ -152,14 +181,14 @@ export interface Legible {
 
 /** What a statistic is evidence of when it is high and when it is low. */
 export interface Meaning {
-  high: ReasonGroup;
-  low: ReasonGroup;
+  high: SightKind;
+  low: SightKind;
   legible?: Legible;
 }
 
 const shadows = { high: 'lighter in its shadows than', low: 'darker in its shadows than' };
 
-type Row = readonly [pattern: string, high: ReasonGroup, low: ReasonGroup, legible?: Legible];
+type Row = readonly [pattern: string, high: SightKind, low: SightKind, legible?: Legible];
 
 /** Legible ones first within a group: the first that lies outside the reference leads its sentence. `*` stands for any end of a name. */
 const rows: readonly Row[] = [
@@ -538,40 +567,46 @@ export function legibility(name: string): number {
   return meanings.get(name)?.legible ? (places.get(name) ?? rows.length) : rows.length;
 }
 
-/** Groups at least this strong, as a share of the strongest, are said in the order in which one explains the other. */
+/** Kinds at least this strong, as a share of the strongest, are said in the order in which one explains the other. */
 const alikeStrength = 0.4;
 
 /**
- * The one ranking of what people see: groups that are about as strong as the strongest in the order of the table, then the
- * weaker ones in that order.
+ * The one ranking of what people see: kinds that are about as strong as the strongest in the order of the table, then the
+ * weaker ones in that order; of one group only the first.
  */
 export function rankSights<Item>(
   items: readonly Item[],
-  read: (item: Item) => { group: ReasonGroup; strength: number; place?: number },
+  read: (item: Item) => { kind: SightKind; strength: number; place?: number },
 ): Item[] {
   const ranked = items.map((item) => {
-    const { group, strength, place = findPlace(group) } = read(item);
-    return { item, strength, place };
+    const { kind, strength, place = findPlace(kind) } = read(item);
+    return { item, strength, place, group: findSight(kind).group };
   });
   const most = Math.max(0, ...ranked.map(({ strength }) => strength));
   const isWeak = ({ strength }: { strength: number }) => Number(strength < alikeStrength * most);
-  return ranked
-    .sort((a, b) => isWeak(a) - isWeak(b) || a.place - b.place || b.strength - a.strength)
-    .map(({ item }) => item);
+  ranked.sort((a, b) => isWeak(a) - isWeak(b) || a.place - b.place || b.strength - a.strength);
+  const told = new Set<ReasonGroup>();
+  return ranked.flatMap(({ item, group }) => {
+    if (told.has(group)) return [];
+    told.add(group);
+    return [item];
+  });
 }
 
-/** Where a group stands in the table. */
-export function findPlace(wanted: ReasonGroup): number {
-  return sights.findIndex(({ group }) => group === wanted);
+/** Where a kind stands in the table. */
+export function findPlace(wanted: SightKind): number {
+  return sights.findIndex(({ kind }) => kind === wanted);
 }
 
 /** What many images with reasons of one group have in common. */
 export function describeGroup(group: ReasonGroup): string {
-  return group === 'rule' ? 'blocked by the rule' : `${findSight(group).words} the reference`;
+  if (group === 'rule') return 'blocked by the rule';
+  const { groupWords, words } = findSight(group);
+  return `${groupWords ?? words} the reference`;
 }
 
-export function findSight(group: ReasonGroup): Sight {
-  return sights.find((sight) => sight.group === group) as Sight;
+export function findSight(wanted: SightKind): Sight {
+  return sights.find(({ kind }) => kind === wanted) as Sight;
 }
 
 /**

@@ -13,6 +13,7 @@ import { decode } from '../image/decode.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { type Thumbnail, thumbnail } from '../image/thumbnail.ts';
 import type { Profile } from '../profile/description.ts';
+import { describeFileFacts } from '../profile/filefacts.ts';
 import { findQuantile } from '../profile/maths/ranks.ts';
 import { flipsText, harmSection } from './heatmap.ts';
 import { html, type Markup } from './html.ts';
@@ -63,6 +64,7 @@ export async function renderRunReport(
     html`<header><p class="eyebrow">Stopline run</p><h1>${count(check.counts.images, 'image')} against ${profile.name}</h1>
 <p class="lead">${sentence(check, population)}</p>
 ${runFigures(check, population.harm())}
+${fileSection(population)}
 <nav aria-label="Sections"><a href="#where">Where</a><a href="#moved">What moved</a>${profile.harm && html`<a href="#harm">What does harm</a>`}<a href="#worst">Strangest images</a><a href="#drift">Drift</a><a href="#power">What the Profile can see</a></nav></header>
 <main>${whereSection(population)}
 ${movedSection(profile, population, check)}
@@ -86,6 +88,13 @@ function sentence(check: PopulationCheck, population: Population): string {
       : '';
   const harm = population.harm();
   return `${summarizeCheck(check)}${why}${harm ? ` ${flipsText(harm)}` : ''}`;
+}
+
+/** What all files share is said once, above the images. */
+function fileSection(population: Population): Markup | false {
+  const { images, failed } = population.counts;
+  const lines = describeFileFacts(population.fileFacts(), images - failed);
+  return lines.length > 0 && html`<p class="soft">About the files: ${lines.join('; ')}.</p>`;
 }
 
 function runFigures({ counts, shares }: PopulationCheck, harm: ExpectedHarm | undefined): Markup {

@@ -60,7 +60,7 @@ const ChunkSchema = Type.Object(
 );
 export type Chunk = Static<typeof ChunkSchema>;
 
-const groups = sights.map(({ group }) => group);
+const groups = [...new Set(sights.map(({ group }) => group))];
 
 /** What a finished chunk has. */
 const ChunkResultSchema = Type.Object(
@@ -74,6 +74,9 @@ const ChunkResultSchema = Type.Object(
       verdicts: Type.Object({ pass: Count, warn: Count, block: Count }),
       reasons: Type.Array(Type.Object({ group: Type.Enum(groups), count: Count, text: Text })),
       errors: Type.Array(Type.Object({ code: Text, count: Count, example: Text })),
+      file: Type.Optional(
+        Type.Array(Type.Object({ property: Text, count: Count, values: Type.Array(Text, { maxItems: 3 }) })),
+      ),
     }),
   },
   closed,

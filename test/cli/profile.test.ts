@@ -31,6 +31,10 @@ beforeAll(async () => {
   for (let i = 0; i < 24; i++) writeFileSync(path(`accepted/${i}.jpg`), await jpegFrame(200 + i, 40));
   // A quarantine has verdicts beside its images.
   writeFileSync(path('accepted/0.json'), '{}');
+  mkdirSync(path('torn'));
+  for (let i = 0; i < 3; i++) writeFileSync(path(`torn/${i}.jpg`), await jpegFrame(300 + i, 40));
+  writeFileSync(path('torn/3.jpg'), 'no image');
+  writeFileSync(path('torn/notes.txt'), 'seen');
 });
 
 describe('profile accept', () => {
@@ -54,6 +58,15 @@ describe('profile accept', () => {
     expect(run.stdout).toMatch(/fitted images +80 +104/);
     expect(run.stdout).toMatch(/accepted images +0 pass, \d+ warn, \d+ block +\d+ pass/);
     expect(existsSync(path('dry.stopline'))).toBe(false);
+  });
+
+  it('says what was left out and what could not be read, which is an error with --strict', async () => {
+    const run = await stopline(args(path('torn'), '--out', path('dry.stopline'), '--dry-run', '--strict'));
+    expect(run.code).toBe(65);
+    expect(run.stdout).toMatch(/accepted images +\d pass, \d warn, \d block/);
+    expect(run.stdout).toMatch(/1 file skipped\n.*3\.jpg\n +STOPLINE_ERR_IMAGE_/);
+    expect(run.stderr).toMatch(/Left out:\n {2}1 no image by its name: \.txt \(.*notes\.txt\)/);
+    expect(run.stderr).toMatch(/STOPLINE_ERR_INPUT_LEFT_OUT/);
   });
 
   it('makes a version of the same name by which more images like the accepted ones pass, also of a bucket', async () => {

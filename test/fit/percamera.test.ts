@@ -102,17 +102,23 @@ describe('stopline fit --profile-per', () => {
   });
 
   it('as JSON: an entry for each source', async () => {
-    const { code, stdout } = await stopline([
+    const { code, stdout, stderr } = await stopline([
       'fit',
       drives,
       '--profile-per',
       'drives/(front|side)',
       ...quick,
       '--json',
+      '--strict',
     ]);
     expect(code).toBe(65);
-    const { sources, unmatched, folder: named } = JSON.parse(stdout);
+    const { sources, unmatched, folder: named, leftOut } = JSON.parse(stdout);
     expect(named).toBe(out);
+    expect(leftOut).toEqual([
+      { reason: expect.stringContaining('of no source'), count: 60, examples: Array(3).fill(expect.any(String)) },
+    ]);
+    expect(stderr).toMatch(/Left out:\n {2}60 image of no source/);
+    expect(stderr).toMatch(/STOPLINE_ERR_INPUT_LEFT_OUT/);
     expect(unmatched).toBe(60);
     expect(sources).toMatchObject([
       {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { findLikelyCause, nameCause, namedFrom } from '../../src/profile/likelycause.ts';
 import type { Reason } from '../../src/profile/reasons.ts';
-import type { ReasonGroup } from '../../src/profile/sights.ts';
+import { findSight, type SightKind } from '../../src/profile/sights.ts';
 
-const reason = (group: ReasonGroup, ...news: string[]): Reason => {
+const reason = (kind: SightKind, ...news: string[]): Reason => {
   const evidence = news.map((statistic) => ({
     statistic,
     value: 'other',
@@ -13,8 +13,9 @@ const reason = (group: ReasonGroup, ...news: string[]): Reason => {
     text: '',
   }));
   return {
-    group,
-    statistic: group,
+    group: findSight(kind).group,
+    kind,
+    statistic: kind,
     value: 1,
     unit: '',
     direction: 'high',

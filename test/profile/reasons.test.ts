@@ -58,21 +58,23 @@ describe('reasons', () => {
   });
 
   it('say haze only where more contrast is lost than sharpness, or shadows are lifted and the range is narrower', () => {
-    const groups = (values: Record<string, number>) => judge(values).reasons.map(({ group }) => group);
+    const kinds = (values: Record<string, number>) => judge(values).reasons.map(({ kind }) => kind);
     const hazy = judge({ localContrast: 1, lumaP05: 120 });
-    expect(groups({ localContrast: 1, lumaP05: 120, lumaRange: -300, blockSharpness: -5 })).toEqual([
-      'hazy',
-      'blurred',
-    ]);
-    expect(groups({ localContrast: 1, lumaP05: 120, blockSharpness: -5 })).toEqual(['bright', 'blurred', 'flat']);
-    expect(hazy.reasons.map(({ group }) => group)).toEqual(['hazy']);
+    expect(kinds({ localContrast: 1, lumaP05: 120, lumaRange: -300, blockSharpness: -5 })).toEqual(['hazy', 'blurred']);
+    expect(kinds({ localContrast: 1, lumaP05: 120, blockSharpness: -5 })).toEqual(['bright', 'blurred', 'flat']);
+    expect(hazy.reasons.map(({ kind }) => kind)).toEqual(['hazy']);
     expect(hazy.reasons[0].text).toMatch(/^much hazier than the reference: local contrast 1, usually/);
     expect(hazy.cause).toMatchObject({ family: 'weather' });
-    expect(groups({ localContrast: 1 })).toEqual(['hazy']);
-    expect(groups({ lumaP05: 120 })).toEqual(['bright']);
-    expect(groups({ localContrast: 1, blockSharpness: -5 })).toEqual(['blurred', 'flat']);
+    expect(kinds({ localContrast: 1 })).toEqual(['hazy']);
+    expect(kinds({ lumaP05: 120 })).toEqual(['bright']);
+    // Blur takes contrast with the fine detail, also where it takes less of that; a kind is told beside others of its group's rank.
+    expect(kinds({ localContrast: 1, blockSharpness: -5 })).toEqual(['blurred', 'flat']);
+    expect(judge({ localContrast: 1, blockSharpness: -5 }).reasons.map(({ group }) => group)).toEqual([
+      'blurred',
+      'hazy',
+    ]);
     // Darkness takes contrast, too.
-    expect(groups({ localContrast: 1, lumaP50: 1 })).toEqual(['dark', 'flat']);
+    expect(kinds({ localContrast: 1, lumaP50: 1 })).toEqual(['dark', 'flat']);
   });
 
   it('count nothing below the resolution of a statistic', () => {
@@ -108,6 +110,8 @@ describe('reasons', () => {
 
   it('of rows that an earlier version wrote have a group, too', () => {
     expect(readGroup({ statistic: 'lumaMean', direction: 'low' })).toBe('dark');
+    // What is a kind now was a group once.
+    expect(readGroup({ group: 'flat' as 'hazy', statistic: 'lumaRange', direction: 'low' })).toBe('hazy');
     expect(readGroup({ statistic: 'fingerprint', direction: 'new' })).toBe('file');
     expect(readGroup({ statistic: 'embedding', direction: 'high' })).toBe('scene');
     expect(readGroup({ statistic: 'mscnHalfDiagonal1LeftVariance', direction: 'high' })).toBe('texture');

@@ -1,28 +1,51 @@
 import { describe, expect, it } from 'vitest';
 import { statistics } from '../../src/image/statistics/statistics.ts';
-import { describeGroup, findSight, legibility, readMeaning, sights, writeNumbers } from '../../src/profile/sights.ts';
+import {
+  describeGroup,
+  legibility,
+  rankSights,
+  readMeaning,
+  type SightKind,
+  sights,
+  writeNumbers,
+} from '../../src/profile/sights.ts';
 
 describe('sights', () => {
   it('have words that go before "the reference", and say what to do', () => {
-    for (const { group, words, advice } of sights) {
-      expect(words, group).toMatch(/ (than|for)$/);
-      expect(advice, group).toMatch(/^[A-Z].*\.$/);
-      expect(findSight(group).group).toBe(group);
+    for (const { kind, group, words, advice } of sights) {
+      expect(words, kind).toMatch(/ (than|for)$/);
+      expect(advice, kind).toMatch(/^[A-Z].*\.$/);
+      // A group has the name of one of its kinds, which is the first of them.
+      expect(sights.find((sight) => sight.group === group)?.kind, kind).toBe(group);
+      expect(describeGroup(group), group).toMatch(/ the reference$|^blocked by the rule$/);
     }
+    // About a dozen are as many as a person keeps apart.
+    expect(new Set(sights.map(({ group }) => group)).size).toBeLessThanOrEqual(14);
     expect(describeGroup('dark')).toBe('darker than the reference');
     expect(describeGroup('rule')).toBe('blocked by the rule');
   });
 
   it('stand for every scored statistic, and only texture for those that nobody can read', () => {
-    const groups = new Set(sights.map(({ group }) => group));
+    const kinds = new Set(sights.map(({ kind }) => kind));
     for (const { name } of statistics) {
       const { high, low, legible } = readMeaning(name);
-      expect(groups.has(high) && groups.has(low), name).toBe(true);
+      expect(kinds.has(high) && kinds.has(low), name).toBe(true);
       if (legible) expect([high, low], name).not.toEqual(['texture', 'texture']);
     }
     expect(readMeaning('mscnHalfDiagonal1LeftVariance')).toEqual({ high: 'texture', low: 'texture' });
     expect(readMeaning('unknownToThisVersion')).toEqual({ high: 'texture', low: 'texture' });
     expect(legibility('lumaP50')).toBeLessThan(legibility('tenengrad'));
+  });
+});
+
+describe('rankSights', () => {
+  const rank = (...kinds: [SightKind, number][]) =>
+    rankSights(kinds, ([kind, strength]) => ({ kind, strength })).map(([kind]) => kind);
+
+  it('puts what explains the rest first, what is weak last, and says each group once', () => {
+    expect(rank(['noisy', 8], ['dark', 4])).toEqual(['dark', 'noisy']);
+    expect(rank(['dark', 3], ['noisy', 8])).toEqual(['noisy', 'dark']);
+    expect(rank(['flat', 8], ['hazy', 5], ['vivid', 6], ['pale', 6])).toEqual(['hazy', 'pale']);
   });
 });
 

@@ -41,19 +41,18 @@ export function buildHuffman(stored: Uint8Array): HuffmanTable | undefined {
   return table;
 }
 
-/** More bytes than this that are left over before a marker are read as damage, unless all are the same. */
-const fewBytes = 8;
+/** So many bytes before a marker that belong to nothing are too few to be blocks that damage left over. */
+export const fewBytes = 8;
 
 /** A marker, and what lay before it. */
 export interface FoundMarker {
   type: number;
   /** Whole bytes that were passed over. */
   skipped: number;
-  /**
-   * Whether they look put in: behind bits that fill up a byte, and few or all the same. What damage leaves over begins
-   * within a byte and is many different ones.
-   */
-  isHarmless: boolean;
+  /** Whether they begin behind bits that fill up a byte. What damage leaves over mostly begins within one. */
+  isPadded: boolean;
+  /** Whether they are few or all the same, as what is put in mostly is. */
+  isFew: boolean;
 }
 
 /** Reads the coded data of a scan bit by bit, up to the next marker; behind that it gives zeros and counts them. */
@@ -69,6 +68,24 @@ export class BitReader {
   constructor(bytes: Uint8Array, start: number) {
     this.#bytes = bytes;
     this.#at = start;
+  }
+
+  /** A second reader at the same place. */
+  fork(): BitReader {
+    const other = new BitReader(this.#bytes, this.#at);
+    other.#bits = this.#bits;
+    other.#count = this.#count;
+    other.#padding = this.#padding;
+    other.#isAtMarker = this.#isAtMarker;
+    return other;
+  }
+
+  /** Whether nothing is left before the next marker but bits that fill up a byte. */
+  get isSpent(): boolean {
+    const left = this.#count - this.#padding;
+    if (!this.#isAtMarker) this.#fill();
+    const mask = (1 << left) - 1;
+    return this.#isAtMarker && left >= 0 && left < 8 && ((this.#bits >>> this.#padding) & mask) === mask;
   }
 
   /** Whether more bits were read than there are. */
@@ -162,6 +179,6 @@ export class BitReader {
     this.#padding = 0;
     this.#isAtMarker = false;
     const isPadded = bits === 0 || bits === mask;
-    return { type: bytes[at]!, skipped: count, isHarmless: isPadded && (isFiller || count <= fewBytes) };
+    return { type: bytes[at]!, skipped: count, isPadded, isFew: isFiller || count <= fewBytes };
   }
 }

@@ -36,6 +36,12 @@ export interface JpegFrame {
 /** Huffman tables as they lie in the file, each from its 16 counts on: four for DC, then four for AC. */
 type HuffmanTables = readonly (Uint8Array | undefined)[];
 
+/** How arithmetic coding groups what it learns, by table: bounds of small differences of means, and of low coefficients. */
+export interface Conditioning {
+  mean: readonly (readonly [lower: number, upper: number])[];
+  band: readonly number[];
+}
+
 /** One scan: which components and coefficients it codes, and where its coded data lie. */
 export interface JpegScan {
   /** Positions among the components of the frame, with the Huffman tables that each uses. */
@@ -46,6 +52,7 @@ export interface JpegScan {
   before: number;
   after: number;
   tables: HuffmanTables;
+  conditioning: Conditioning;
   /** Units between restart markers; 0 for none. */
   interval: number;
   /** First byte of the coded data, and the first byte behind them. */
@@ -97,6 +104,8 @@ class MarkerReader {
   #hasJfif = false;
   #adobeTransform: number | undefined;
   #orientation = 1;
+  // ITU-T T.81 F.1.4.4.1.4 and F.1.4.4.2.1: the values that apply where a file names none.
+  readonly #conditioning = { mean: Array(16).fill([0, 1]), band: Array(16).fill(5) };
   #interval = 0;
   #hasEnd = false;
   #position = 2;
@@ -153,7 +162,9 @@ class MarkerReader {
       throw corrupt(`Expected a scan for every JPEG component but none brings component ${missing.component}.`);
     }
     if (this.#hasEnd && missing.isDetail) this.#remarks.add('scansMissing', 'its scans end before all detail is sent');
-    if (!this.#hasEnd) this.#remarks.add('endMissing', 'its end-of-image marker is missing');
+    // Encoders drop zeros at the end of such data.
+    const unsure = isArithmetic(frame) ? ', and arithmetic coding does not tell whether its last byte is there' : '';
+    if (!this.#hasEnd) this.#remarks.add('endMissing', `its end-of-image marker is missing${unsure}`);
     const left = this.#bytes.length - this.#position;
     if (this.#hasEnd && left > 0) this.#remarks.add('trailingBytes', `${left} bytes follow its end`);
     return {
@@ -215,6 +226,8 @@ class MarkerReader {
       readQuantisation(bytes, data, end, !isFirst, this.#quantisation);
     } else if (type === marker.dht) {
       readHuffman(bytes, data, end, this.#huffman);
+    } else if (type === marker.dac) {
+      readConditioning(bytes, data, end, this.#conditioning);
     } else if (type === marker.dri && end - data >= 2) {
       this.#interval = uint16(bytes, data);
     } else if (type === 0xe0 && startsWith(bytes, data, end, 'JFIF\0')) {
@@ -263,6 +276,7 @@ class MarkerReader {
       before: approximation >> 4,
       after: approximation & 15,
       tables: [...this.#huffman],
+      conditioning: { mean: [...this.#conditioning.mean], band: [...this.#conditioning.band] },
       interval: this.#interval,
       start: end,
       end: stop,
@@ -354,6 +368,24 @@ function readHuffman(bytes: Uint8Array, data: number, end: number, tables: (Uint
     const place = ((bytes[at]! >> 4) & 1) * 4 + (bytes[at]! & 3);
     tables[place] = bytes.subarray(at + 1, Math.min(end, at + 17 + values));
     at += 17 + values;
+  }
+}
+
+/** Reads DAC (ITU-T T.81 B.2.4.3). */
+function readConditioning(
+  bytes: Uint8Array,
+  data: number,
+  end: number,
+  { mean, band }: { mean: [number, number][]; band: number[] },
+): void {
+  for (let at = data; at + 2 <= end; at += 2) {
+    const [place, value] = [bytes[at]!, bytes[at + 1]!];
+    const [lower, upper] = [value & 15, value >> 4];
+    if (place >= 32 || (place < 16 && lower > upper)) {
+      throw corrupt(`Expected JPEG conditioning of tables 0 to 31 but received ${value} for ${place}.`);
+    }
+    if (place < 16) mean[place] = [lower, upper];
+    else band[place - 16] = value;
   }
 }
 

@@ -14,7 +14,10 @@ import type { InputOptions } from './item.ts';
 import type { LeftOut } from './leftout.ts';
 import { decodeText, splitEntries } from './text.ts';
 
-type Row = Record<string, unknown>;
+/** What is wrong with a row that cannot be read as one. */
+const fault = Symbol('fault');
+
+type Row = Record<string, unknown> & { [fault]?: StoplineError };
 
 /** A list of images with what is known of each. */
 export interface Manifest {
@@ -136,6 +139,8 @@ async function peekRows(
 ): Promise<{ first: Row | undefined; rows: AsyncIterable<Row> }> {
   let begun: AsyncGenerator<Row> | undefined = read();
   const { value: first, done } = await begun.next();
+  // Where not even the first row is one, the file is not what its name says.
+  if (!done && first[fault]) throw first[fault];
   return {
     first: done ? undefined : first,
     rows: {
@@ -173,15 +178,22 @@ export async function* listManifest(manifest: Manifest, leftOut: LeftOut): Async
         key,
       );
     }
-    const image = readImageCell(value, { file, pathColumn, number });
+    const image = row[fault]
+      ? { name: nameRow(file, number), error: row[fault] }
+      : readImageCell(value, { file, pathColumn, number });
     if (columns.length === 0) yield image;
     else yield { ...image, columns: Object.fromEntries(columns.map((key) => [key, cells.get(key) ?? null])) };
   }
 }
 
+/** A name for a row that names no image. */
+function nameRow(file: string, number: number): string {
+  return `${file === '-' ? 'standard input' : basename(file)}/${number - 1}`;
+}
+
 /** What stands in the column of the paths: a path, the bytes of an image, or both as Hugging Face writes them. */
 function readImageCell(value: unknown, row: { file: string; pathColumn: string; number: number }): ManifestRow {
-  const unnamed = `${row.file === '-' ? 'standard input' : basename(row.file)}/${row.number - 1}`;
+  const unnamed = nameRow(row.file, row.number);
   if (value instanceof Uint8Array) {
     return looksLikeText(value) ? readPlace(Buffer.from(value).toString(), row.file) : { name: unnamed, bytes: value };
   }
@@ -190,13 +202,18 @@ function readImageCell(value: unknown, row: { file: string; pathColumn: string; 
     const name = typeof path === 'string' && path !== '' ? path : undefined;
     const bytes = typeof value.bytes === 'string' ? decodeBase64(value.bytes) : value.bytes;
     if (bytes instanceof Uint8Array) return { name: name ?? unnamed, bytes };
+    if (typeof value.bytes === 'string') {
+      const wrong = `Expected base64 as the bytes of row ${row.number} of ${quotePath(row.file)} but received something else.`;
+      return { name: name ?? unnamed, error: new StoplineError('MANIFEST_INVALID', wrong) };
+    }
     if (name !== undefined) return readPlace(name, row.file);
   }
   if (typeof value === 'string' && value !== '') return readPlace(value, row.file);
-  throw new StoplineError(
+  const error = new StoplineError(
     'MANIFEST_INVALID',
     `Expected a path in the column "${row.pathColumn}" of row ${row.number} of ${quotePath(row.file)} but received ${describeValue(value)}.`,
   );
+  return { name: unnamed, error };
 }
 
 /** Some writers do not say of a text that it is one; an image begins with bytes that no path does. */
@@ -244,10 +261,9 @@ async function* readJson(open: () => Promise<Readable>, file: string): AsyncGene
     try {
       row = JSON.parse(line);
     } catch {}
-    if (typeof row !== 'object' || row === null || Array.isArray(row)) {
-      throw new StoplineError('MANIFEST_INVALID', `Expected a JSON object in line ${number} of ${quotePath(file)}.`);
-    }
-    yield row as Row;
+    const isRow = typeof row === 'object' && row !== null && !Array.isArray(row);
+    const message = `Expected a JSON object in line ${number} of ${quotePath(file)}.`;
+    yield isRow ? (row as Row) : { [fault]: new StoplineError('MANIFEST_INVALID', message) };
   }
 }
 
@@ -274,11 +290,15 @@ async function* readCsv(
   { delimiter, pathColumn = defaultPathColumn }: { delimiter: string; pathColumn?: string | undefined },
 ): AsyncGenerator<Row> {
   const columns = (header: string[]) => checkHeader(header, { file, delimiter, pathColumn });
-  const rows = parse({ columns, bom: true, skip_empty_lines: true, delimiter });
+  const cells = { relax_column_count: true, info: true };
+  const rows = parse({ columns, bom: true, skip_empty_lines: true, delimiter, ...cells });
   const text = Readable.from(decodeText(await open()));
   text.on('error', (error) => rows.destroy(error)).pipe(rows);
   try {
-    for await (const row of rows) yield row;
+    for await (const { record, info } of rows) {
+      // Columns that moved would give a row the cells, or the image, of others.
+      yield info.error === undefined ? record : { ...record, [fault]: refuseCells(file, info.lines) };
+    }
   } catch (cause) {
     if (cause instanceof StoplineError) throw cause;
     const { message } = cause as Error;
@@ -290,6 +310,13 @@ async function* readCsv(
   } finally {
     text.destroy();
   }
+}
+
+function refuseCells(file: string, line: number): StoplineError {
+  return new StoplineError(
+    'MANIFEST_INVALID',
+    `Expected as many cells as columns in line ${line} of ${quotePath(file)} but received more or fewer. A cell that holds a separator stands in double quotes.`,
+  );
 }
 
 /** @throws {StoplineError} MANIFEST_INVALID for a header that is cut at the wrong sign, or names a column twice */

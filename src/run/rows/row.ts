@@ -1,6 +1,7 @@
 import type { ErrorJson } from '../../errors.ts';
 import type { RemarkKind } from '../../image/container/remark.ts';
 import { statistics } from '../../image/statistics/statistics.ts';
+import { type FileFact, readFileFacts } from '../../profile/filefacts.ts';
 import type { Reason } from '../../profile/reasons.ts';
 import type { Verdict } from '../../profile/verdict.ts';
 
@@ -106,6 +107,8 @@ export type RowCount =
       reasons: Pick<Reason, 'group'>[];
       /** Kinds of remarks; absent where there are none. */
       remarks?: RemarkKind[];
+      /** What is foreign about its file; absent where nothing is. */
+      file?: FileFact[];
     }
   | { path: string; error: ErrorJson };
 
@@ -124,8 +127,7 @@ export function writeRow(format: RowFormat, row: Row): WrittenRow {
   const { verdict, reasons, image } = row;
   const counted = reasons.slice(0, 1).map(({ group }) => ({ group }));
   const remarks = (image.remarks ?? []).map(({ kind }) => kind);
-  return {
-    line,
-    count: { path, verdict, reasons: verdict === 'pass' ? [] : counted, ...(remarks.length > 0 && { remarks }) },
-  };
+  const file = readFileFacts(row);
+  const noted = { ...(remarks.length > 0 && { remarks }), ...(file.length > 0 && { file }) };
+  return { line, count: { path, verdict, reasons: verdict === 'pass' ? [] : counted, ...noted } };
 }

@@ -1,4 +1,5 @@
 import type { RemarkKind } from '../../image/container/remark.ts';
+import { type FileFact, FileFacts } from '../../profile/filefacts.ts';
 import { describeGroup, type ReasonGroup } from '../../profile/sights.ts';
 import type { Verdict } from '../../profile/verdict.ts';
 import type { RowCount } from './row.ts';
@@ -23,6 +24,8 @@ export interface TallyCounts {
   errors: { code: string; count: number; example: string }[];
   /** Images with each kind of remark, most frequent first, with the first that had it. Absent where there are none. */
   remarks?: { kind: RemarkKind; count: number; example: string }[];
+  /** What images have as files and none of the reference had, most frequent first. Absent where there is nothing. */
+  file?: FileFact[];
 }
 
 export function createTally(): Tally {
@@ -32,6 +35,7 @@ export function createTally(): Tally {
   const reasons = new Map<ReasonGroup, TallyCounts['reasons'][number]>();
   const errors = new Map<string, { code: string; count: number; example: string }>();
   const remarks = new Map<RemarkKind, { kind: RemarkKind; count: number; example: string }>();
+  const file = new FileFacts();
   const addRemark = (added: NonNullable<TallyCounts['remarks']>[number]) => {
     const entry = remarks.get(added.kind);
     if (entry) entry.count += added.count;
@@ -63,6 +67,7 @@ export function createTally(): Tally {
         return;
       }
       verdicts[row.verdict]++;
+      file.add(row.file ?? []);
       for (const kind of row.remarks ?? []) addRemark({ kind, count: 1, example: row.path });
       const [first] = row.reasons;
       if (row.verdict === 'pass' || !first) return;
@@ -75,8 +80,10 @@ export function createTally(): Tally {
       counts.errors.forEach(addError);
       counts.reasons.forEach(addReason);
       counts.remarks?.forEach(addRemark);
+      file.add(counts.file ?? []);
     },
     toJSON() {
+      const facts = file.list();
       return {
         images,
         failed,
@@ -84,6 +91,7 @@ export function createTally(): Tally {
         reasons: [...reasons.values()].sort(byCount),
         errors: [...errors.values()].sort(byCount),
         ...(remarks.size > 0 && { remarks: [...remarks.values()].sort(byCount) }),
+        ...(facts.length > 0 && { file: facts }),
       };
     },
   };

@@ -73,6 +73,7 @@ const evidenceSchema = Type.Object({ ...evidenceFields, text: Type.String() }, {
 const reasonSchema = Type.Object(
   {
     group: Type.String({ description: 'What a person sees: dark, hazy, blurred, file...' }),
+    kind: Type.String({ description: 'Which kind of the group: of hazy, flat is lost contrast without haze' }),
     ...evidenceFields,
     text: Type.String({ description: 'One plain sentence.' }),
     advice: Type.String({ description: 'What somebody does about it.' }),

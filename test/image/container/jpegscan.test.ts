@@ -6,6 +6,7 @@ import type { StoplineError } from '../../../src/errors.ts';
 import { readMarkers } from '../../../src/image/container/jpegmarkers.ts';
 import { walkScans } from '../../../src/image/container/jpegscan.ts';
 import { decode } from '../../../src/image/decode.ts';
+import { arithmeticFiles } from '../../fixtures/arithmetic.ts';
 import { findJpegMarker, jpegSegment, noiseBytes, picture, withJpegSegments } from '../../fixtures/images.ts';
 import { withRestarts } from '../../fixtures/jpeg.ts';
 
@@ -106,19 +107,29 @@ describe('what libjpeg only warns about', () => {
           return at === file.length ? part : Buffer.concat([part, extra]);
         }),
       );
-    for (const extra of ['00', '11', '111111', '1234', 'deadbeef', '00'.repeat(40)]) {
+    const many = noiseBytes(300).toString('hex').replaceAll('ff', 'fe');
+    for (const extra of ['00', '11', '111111', '1234', 'deadbeef', '00'.repeat(40), many.slice(0, 18), many]) {
       for (const places of [markers, markers.slice(3, 4)]) {
         const told = await tell(put(Buffer.from(extra, 'hex'), places));
         expect([extra, told.remarks]).toEqual([extra, ['extraneousBytes']]);
         expect(told.pixels?.equals(pixels as Buffer)).toBe(true);
       }
     }
-    expect(await tell(put(noiseBytes(50), markers.slice(3, 4)))).toEqual({ code: 'IMAGE_CORRUPT' });
     const lost = Buffer.concat([file.subarray(0, markers[4]), file.subarray(markers[5])]);
     expect(await tell(lost)).toEqual({ code: 'IMAGE_CORRUPT' });
     const isolated = Buffer.concat([file.subarray(0, markers[4]), file.subarray(markers[4]! + 2)]);
     expect(await tell(isolated)).toEqual({ code: 'IMAGE_CORRUPT' });
   });
+
+  test.each([2, 3, 5])(
+    '%i units where the header promises one are units left over, not bytes put in',
+    async (every) => {
+      const file = withRestarts(await picture(96, 80).jpeg({ optimiseCoding: false }).toBuffer(), every);
+      expect(await tell(file)).toMatchObject({ remarks: [] });
+      file[findJpegMarker(file, 0xdd) + 5] = 1;
+      expect(await tell(file)).toEqual({ code: 'IMAGE_CORRUPT' });
+    },
+  );
 
   test('restart markers far from their number are taken, near ones mean a loss, as in libjpeg', async () => {
     const file = files.restarts!;
@@ -177,6 +188,58 @@ describe('a progressive JPEG', () => {
       expect(readMarkers(closed).remarks.map(({ kind }) => kind)).toEqual(['scansMissing']);
       expect(walk(part)).toMatchObject({ isWhole: false, isCut: true });
     }
+  });
+});
+
+describe.each(Object.entries(arithmeticFiles))('a JPEG of arithmetic coding, %s', (_, file) => {
+  const open = file.subarray(0, -2);
+
+  test('without its end gives the pixels of the whole file', async () => {
+    const { pixels, remarks } = await tell(file);
+    expect(remarks).toEqual([]);
+    const variants = [
+      open,
+      file.subarray(0, -1),
+      Buffer.concat([open, Buffer.alloc(40, 0xff)]),
+      Buffer.concat([open, Buffer.alloc(300)]),
+      Buffer.concat([open, file]),
+    ];
+    for (const bytes of variants) {
+      const told = await tell(bytes);
+      expect([told.code, told.remarks, told.pixels?.equals(pixels as Buffer)]).toEqual([
+        undefined,
+        ['endMissing'],
+        true,
+      ]);
+    }
+  });
+
+  test('that is cut is refused, also with an end, where decoders read zeros without a word', async () => {
+    const scan = findJpegMarker(file, 0xda) + 14;
+    for (let length = scan; length < open.length - 20; length += 7) {
+      expect([length, (await tell(file.subarray(0, length))).code]).toEqual([
+        length,
+        expect.stringMatching(/^IMAGE_(TRUNCATED|CORRUPT)$/),
+      ]);
+      // Cut exactly between two scans and given an end, it is what an encoder may write.
+      const closed = await tell(Buffer.concat([file.subarray(0, length), end]));
+      if (closed.remarks?.includes('scansMissing')) continue;
+      expect([length, closed.code]).toEqual([length, expect.stringMatching(/^IMAGE_(TRUNCATED|CORRUPT)$/)]);
+    }
+  });
+
+  test('bits that flip leave bits over or want more than there are', async () => {
+    const { pixels } = await tell(file);
+    let told = 0;
+    const places = Array.from({ length: 40 }, (_, i) => open.length - 16 - 3 * i);
+    for (const at of places) {
+      const bytes = Buffer.from(file);
+      bytes[at]! ^= 8;
+      const { code, pixels: own } = await tell(bytes);
+      if (code !== undefined || own?.equals(pixels as Buffer)) told++;
+    }
+    // Behind a restart marker few bits are left to go wrong.
+    expect(told / places.length).toBeGreaterThanOrEqual(0.4);
   });
 });
 

@@ -218,8 +218,8 @@ describe('a manifest', () => {
   });
 
   it.each([
-    ['bad.jsonl', '{"path": "/a.jpg"}\nnonsense\n', 'line 2'],
-    ['empty.jsonl', '{"path": "a.jpg"}\n{"path": ""}\n', 'row 2'],
+    ['bad.jsonl', 'nonsense\n{"path": "/a.jpg"}\n', 'line 1'],
+    ['array.jsonl', '["a.jpg"]\n', 'line 1'],
     ['bad.csv', 'path,b\n"a.jpg,1\n', 'not CSV'],
     ['bad.parquet', 'PAR1 nothing', 'cannot be read as Parquet'],
   ])('%s is refused', async (file, text, message) => {

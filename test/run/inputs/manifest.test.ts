@@ -149,6 +149,21 @@ describe('a CSV manifest', () => {
     await expect(read(semicolons, { delimiter: ';;' })).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
   });
 
+  it('of which one row has other cells than columns, or no path, gives an error for it alone', async () => {
+    const text = 'path,label\na.jpg,1\nimg1,b.jpg,2\nü.jpg\n,3\n"two\nlines.jpg",4\n';
+    const { rows } = await read(list('cells.csv', text));
+    expect(rows.map(({ name, found }) => [name, found.replace(/ in ".*"/, '')])).toEqual([
+      ['a.jpg', 'a.jpg'],
+      ['cells.csv/1', expect.stringMatching(/^MANIFEST_INVALID Expected as many cells as columns in line 3/)],
+      ['cells.csv/2', expect.stringMatching(/^MANIFEST_INVALID Expected as many cells as columns in line 4/)],
+      [
+        'cells.csv/3',
+        expect.stringMatching(/^MANIFEST_INVALID Expected a path in the column "path" of row 4.*none\.$/),
+      ],
+      ['two\nlines.jpg', 'two\nlines.jpg'],
+    ]);
+  });
+
   it('that names a column twice is refused', async () => {
     await expect(read(list('twice.csv', 'path,a,a\nx.jpg,1,2\n'))).rejects.toMatchObject({
       code: 'STOPLINE_ERR_MANIFEST_INVALID',
@@ -166,8 +181,31 @@ describe('JSON lines', () => {
     const { leftOut, rows: found } = await read(list('late.jsonl', rows.map((row) => JSON.stringify(row)).join('\n')));
     expect(leftOut).toEqual([{ reason: 'column that its first row lacks', count: 1, examples: ['late'] }]);
     expect(found.map(({ columns }) => columns)).toEqual([{ label: 1 }, { label: 2 }]);
-    const wrong = read(list('wrong.jsonl', JSON.stringify({ path: { big: 'y'.repeat(10_000) } })));
-    await expect(wrong).rejects.toMatchObject({ message: expect.stringMatching(/^.{1,300}$/) });
+  });
+
+  it.each([
+    ['{"path":7}', 'received 7.'],
+    ['{"path":""}', 'received none.'],
+    ['{"path":null}', 'received none.'],
+    ['{"label":1}', 'received none.'],
+    ['{"path":true}', 'received true.'],
+    ['{"path":["a.jpg"]}', 'received ["a.jpg"].'],
+    [JSON.stringify({ path: { big: 'y'.repeat(10_000) } }), `received {"big":"${'y'.repeat(92)}.`],
+    ['{"path":{"bytes":"no base64!","path":"a.jpg"}}', 'Expected base64 as the bytes of row 2'],
+    ['{"path":{"bytes":7,"path":null}}', 'received {"bytes":7,"path":null}.'],
+    ['["a.jpg"]', 'Expected a JSON object in line 2'],
+    ['{"path":"a.jp', 'Expected a JSON object in line 2'],
+    ['"a.jpg"', 'Expected a JSON object in line 2'],
+  ])('of which one names no image, %s, give an error for it alone', async (line, words) => {
+    const { rows } = await read(list('wrong.jsonl', `{"path":"a.jpg","label":0}\n${line}\n{"path":"ü.jpg"}\n`));
+    expect(rows.map(({ name }) => name)).toEqual([
+      'a.jpg',
+      line.includes('no base64') ? 'a.jpg' : 'wrong.jsonl/1',
+      'ü.jpg',
+    ]);
+    expect(rows[1].found).toMatch(/^MANIFEST_INVALID .{1,400}$/);
+    expect(rows[1].found).toContain(words);
+    expect(rows[2].columns).toEqual({ label: null });
   });
 });
 
