@@ -29,6 +29,7 @@ export { defaultLimits, type Frame, type Limits } from './image/frame.ts';
 export type { History, JpegPass } from './image/jpeghistory.ts';
 export type { Statistic, StatisticGroup } from './image/statistics/statistic.ts';
 export { statistics } from './image/statistics/statistics.ts';
+export { type Advice, type AdviceTable, englishAdvice, findAdvice } from './profile/advice.ts';
 export { describeProfile, type Profile, type ProfileDescription, profileVersion } from './profile/description.ts';
 export { loadProfile, saveProfile } from './profile/file.ts';
 export { createInspector, type Inspector, type InspectorOptions } from './profile/inspector.ts';

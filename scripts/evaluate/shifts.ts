@@ -4,6 +4,8 @@ import { encodeLike } from '../../src/image/encode.ts';
 import { readImage } from '../../src/image/file.ts';
 import { defaultLimits } from '../../src/image/frame.ts';
 import { createInspector, type Inspector } from '../../src/profile/inspector.ts';
+import { findSeenFamilies } from '../../src/profile/likelycause.ts';
+import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 import type { Verdict } from '../../src/profile/verdict.ts';
 import { listImages } from '../../src/run/inputs/folder.ts';
 import { table } from './tables.ts';
@@ -13,17 +15,19 @@ export interface Shift {
   name: string;
   /** The families of simulated causes that are right. */
   families: readonly string[];
+  /** The simulated causes that are right, where that is known. */
+  causes: readonly string[];
   verdicts: Verdict[];
 }
 
 /** First causes from this probability on are counted beside the bound that is in force. */
-const bounds = [0.5, 0.7, 0.9, 0.99] as const;
+const bounds = [0, 0.5, 0.7, 0.9, 0.99] as const;
 /** Every simulated cause is put on so many images, at this severity. */
 const simulated = { images: 12, severity: 3 } as const;
 
 /**
  * Judges folders of real images.
- * @param folders `DIR=FAMILY` or `DIR=FAMILY,FAMILY`: what happened to the images of a folder
+ * @param folders `DIR=FAMILY`, `DIR=FAMILY,FAMILY` or `DIR=FAMILY,CAUSE`: what happened to the images of a folder
  */
 export async function judgeShifts(
   profile: string,
@@ -34,13 +38,16 @@ export async function judgeShifts(
   const shifts: Shift[] = [];
   let done = 0;
   for (const entry of folders) {
-    const [folder, families = ''] = entry.split('=');
+    const [folder, truth = ''] = entry.split('=');
     const verdicts: Verdict[] = [];
     for await (const { path } of listImages([folder])) {
       verdicts.push(await inspector.inspect(readImage(path, defaultLimits.maxBytes)));
       onProgress?.({ done: ++done, failed: 0 });
     }
-    shifts.push({ name: folder.split('/').at(-1) as string, families: families.split(','), verdicts });
+    const names = truth.split(',');
+    const causes = names.filter((name) => findFamily(name) !== undefined);
+    const families = names.filter((name) => !causes.includes(name));
+    shifts.push({ name: folder.split('/').at(-1) as string, families, causes, verdicts });
   }
   return shifts;
 }
@@ -48,17 +55,19 @@ export async function judgeShifts(
 /** Puts images of the same camera through every simulated cause. */
 export async function judgeSimulated(profile: string, folder: string): Promise<Shift[]> {
   const inspector = await createInspector({ profile });
-  const byFamily = new Map<string, Verdict[]>();
+  const shifts = corruptions.map(({ name, family }) => ({ family, name, verdicts: [] as Verdict[] }));
   let image = 0;
   for await (const { path } of listImages([folder])) {
     if (image++ === simulated.images) break;
     const bytes = readImage(path, defaultLimits.maxBytes);
-    for (const { name, family } of corruptions) {
-      const verdict = await spoil(inspector, bytes, name, image);
-      byFamily.set(family, [...(byFamily.get(family) ?? []), verdict]);
-    }
+    for (const { name, verdicts } of shifts) verdicts.push(await spoil(inspector, bytes, name, image));
   }
-  return [...byFamily].map(([family, verdicts]) => ({ name: `simulated ${family}`, families: [family], verdicts }));
+  return shifts.map(({ name, family, verdicts }) => ({
+    name: `simulated ${name}`,
+    families: [family],
+    causes: [name],
+    verdicts,
+  }));
 }
 
 async function spoil(inspector: Inspector, bytes: Uint8Array, cause: string, seed: number): Promise<Verdict> {
@@ -66,10 +75,12 @@ async function spoil(inspector: Inspector, bytes: Uint8Array, cause: string, see
   return inspector.inspect(await encodeLike(await corrupt(frame, cause, simulated.severity, seed), container));
 }
 
-/** Two tables: what verdicts say, and how right the simulated causes would be by themselves. */
+/**
+ * Tables of what verdicts say, and of how right the simulated causes are: by themselves, and where they are of the family that is seen
+ * first. The bound from which a verdict tells one is read from the last.
+ */
 export function shiftsReport(real: readonly Shift[], simulations: readonly Shift[]): string {
-  const shifts = [...real, ...simulations];
-  const said = shifts.map(({ name, families, verdicts }) => {
+  const said = real.map(({ name, families, verdicts }) => {
     const stopped = verdicts.filter(({ verdict }) => verdict !== 'pass');
     const count = (kind: string) => stopped.filter(({ cause }) => cause?.kind === kind).length;
     const told = stopped.filter(({ cause }) => cause?.family !== undefined);
@@ -88,15 +99,19 @@ export function shiftsReport(real: readonly Shift[], simulations: readonly Shift
       count('unknown'),
     ];
   });
-  const alone = shifts.map(({ name, families, verdicts }) => {
-    const firsts = verdicts.flatMap(({ verdict, causes }) => (verdict !== 'pass' && causes?.[0] ? [causes[0]] : []));
-    const isRight = ({ cause }: { cause: string }) => families.includes(findFamily(cause) ?? '');
-    const from = bounds.map((bound) => {
-      const sure = firsts.filter(({ probability }) => probability >= bound);
-      return ratio(sure.filter(isRight).length, sure.length);
-    });
-    return [name, ratio(firsts.filter(isRight).length, firsts.length), ...from];
-  });
+  const groups = [
+    ...real.map((shift) => ({ name: shift.name, shifts: [shift] })),
+    { name: '**all real shifts**', shifts: real },
+    ...(simulations.length > 0 ? [{ name: 'simulated causes', shifts: simulations }] : []),
+  ];
+  const tabulate = (isCounted: (first: FirstCause) => boolean, isRight: (first: FirstCause) => boolean) =>
+    table(
+      ['images', ...bounds.map((bound) => `from ${bound}`)],
+      groups.map(({ name, shifts }) => {
+        const firsts = shifts.flatMap(readFirstCauses).filter(isCounted);
+        return [name, ...bounds.map((bound) => rightShare(firsts, bound, isRight))];
+      }),
+    );
   return [
     'What verdicts say. The first thing seen counts images that pass, too; a family is right where it is what happened.',
     table(
@@ -113,9 +128,55 @@ export function shiftsReport(real: readonly Shift[], simulations: readonly Shift
       ],
       said,
     ),
-    'What the simulated causes would say by themselves: how often the family of the first one is right, by its probability.',
-    table(['images', 'first', ...bounds.map((bound) => `from ${bound}`)], alone),
+    `What the simulated causes would say by themselves: how often the family of the first one is right, by its probability, with the lower end of the exact 95 % interval.`,
+    tabulate(
+      () => true,
+      ({ isFamilyRight }) => isFamilyRight,
+    ),
+    'The same where the first cause is of the family of what is seen first: only there a verdict tells it.',
+    tabulate(
+      ({ isSeenFirst }) => isSeenFirst,
+      ({ isFamilyRight }) => isFamilyRight,
+    ),
+    'And how often it is that very cause, where that is known of the images: why a verdict says "most like" and not more.',
+    tabulate(
+      ({ isSeenFirst, isCauseRight }) => isSeenFirst && isCauseRight !== undefined,
+      ({ isCauseRight }) => isCauseRight === true,
+    ),
   ].join('\n\n');
+}
+
+/** The likeliest simulated cause of an image that was stopped, and whether that is right. */
+interface FirstCause {
+  probability: number;
+  isFamilyRight: boolean;
+  /** Undefined where the very cause is not known. */
+  isCauseRight: boolean | undefined;
+  /** Whether it is of the family of what is seen first. */
+  isSeenFirst: boolean;
+}
+
+function readFirstCauses({ families, causes: right, verdicts }: Shift): FirstCause[] {
+  return verdicts.flatMap(({ verdict, causes, reasons }): FirstCause[] => {
+    const [first] = causes ?? [];
+    if (verdict === 'pass' || !first) return [];
+    const family = findFamily(first.cause);
+    return [
+      {
+        probability: first.probability,
+        isFamilyRight: families.includes(family ?? ''),
+        isCauseRight: right.length > 0 ? right.includes(first.cause) : undefined,
+        isSeenFirst: family !== undefined && findSeenFamilies(reasons)[0] === family,
+      },
+    ];
+  });
+}
+
+function rightShare(firsts: readonly FirstCause[], bound: number, isRight: (first: FirstCause) => boolean): string {
+  const sure = firsts.filter(({ probability }) => probability >= bound);
+  const right = sure.filter(isRight).length;
+  if (sure.length === 0) return '-';
+  return `${ratio(right, sure.length)} (${Math.floor(100 * clopperPearson(right, sure.length).low)} %)`;
 }
 
 /** The three groups that are said first most often. */

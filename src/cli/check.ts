@@ -98,7 +98,7 @@ async function runCheck(paths: string[], flags: CheckFlags): Promise<void> {
   const { items, total } = await openInputs(paths, rest, config);
   const population = new Population(profile);
   await judgeAll('check', { config, profile, items, total }, ({ row }) => population.add(row));
-  if (population.counts.images === 0) throw noImages(paths);
+  if (population.counts.images === 0) throw noImages(rest.manifest === undefined ? paths : [...paths, rest.manifest]);
   const check = checkPopulation(population, limits);
   if (!check.passed) process.exitCode = driftExit;
   const format = json ? 'json' : asked;

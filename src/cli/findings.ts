@@ -9,6 +9,7 @@ import { leastImages, type Population, type Shift } from '../drift/population.ts
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Profile } from '../profile/description.ts';
 import { describeFileFacts } from '../profile/filefacts.ts';
+import { adviseOn } from '../profile/likelycause.ts';
 import { readMeaning, unitAfter, writeNumbers } from '../profile/sights.ts';
 import { count, percent, printable, styled, table } from './terminal.ts';
 
@@ -131,6 +132,7 @@ export function formatFindings(format: Exclude<FindingsFormat, 'json'>, checked:
 
 function headline({ check, profile }: Checked): string {
   const { counts, passed, failsByFailed } = check;
+  if (counts.failed === counts.images) return `none of ${count(counts.images, 'image')} could be judged`;
   if (failsByFailed) {
     return `${counts.failed} of ${count(counts.images, 'image')} could not be judged; the others match the reference "${profile.name}"`;
   }
@@ -153,7 +155,10 @@ function remarks({ check, population, profile }: Checked): string[] {
       (line) => `About the files: ${line}.`,
     ),
     ...(cause && cause.cause !== 'unknown' && stopped > 0
-      ? [`Likeliest cause: ${cause.cause}, of ${cause.count} of ${count(stopped, 'image')} that did not pass.`]
+      ? [
+          `Likeliest cause: ${cause.cause}, of ${cause.count} of ${count(stopped, 'image')} that did not pass.`,
+          ...describeAdvice(cause.cause),
+        ]
       : []),
     ...(untested > 0
       ? [
@@ -167,6 +172,12 @@ function remarks({ check, population, profile }: Checked): string[] {
           `${count(times, 'image')} that could not be judged ${times === 1 ? 'counts' : 'count'} as blocked: ${code}, such as ${example}.`,
       ),
   ];
+}
+
+/** What to do about a cause, a line for each reader. */
+function describeAdvice(cause: string): string[] {
+  const advice = adviseOn(cause);
+  return advice ? [`On shift: ${advice.onShift}`, `Data scientist: ${advice.dataScientist}`] : [];
 }
 
 function text(checked: Checked): string {

@@ -5,6 +5,7 @@ import { StoplineError } from '../errors.ts';
 import { decode } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
 import { statistics } from '../image/statistics/statistics.ts';
+import type { Advice } from '../profile/advice.ts';
 import { createInspector } from '../profile/inspector.ts';
 import { writeNumbers } from '../profile/sights.ts';
 import type { Verdict } from '../profile/verdict.ts';
@@ -179,8 +180,15 @@ function describeReasons(verdict: Verdict, verbose: boolean): string[] {
       ...(verbose ? evidence.map((one) => `       ${printable(one.text)}`) : []),
     ]),
     ...describeCause(verdict, verbose),
-    ...(first ? [`${styled('bold', 'What to do')}  ${verdict.cause?.advice ?? first.advice}`] : []),
+    ...describeAdvice(verdict.cause?.advice, first?.advice),
   ];
+}
+
+/** @param seen what the first reason advises, where no cause is known */
+function describeAdvice(advice: Advice | undefined, seen: string | undefined): string[] {
+  const title = styled('bold', 'What to do');
+  if (!advice) return seen === undefined ? [] : [`${title}  ${seen}`];
+  return [`${title}  on shift: ${advice.onShift}`, `            data scientist: ${advice.dataScientist}`];
 }
 
 function describeCause({ cause, causes }: Verdict, verbose: boolean): string[] {

@@ -169,7 +169,8 @@ class ScoreRun {
       this.#count(row.count);
     }
     job.commit();
-    if (this.tally.images === 0 && !shard) throw noImages(paths);
+    if (this.tally.images === 0 && !shard)
+      throw noImages(flags.manifest === undefined ? paths : [...paths, flags.manifest]);
     await replaceFile(flags.out, store, (path) => writeRows(path, job.lines(), { format, manifest: types.columns() }));
   }
 

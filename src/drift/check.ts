@@ -157,6 +157,9 @@ function readMovement({ name, direction }: Pick<Shift, 'name' | 'direction'>): {
 /** What was found, what it means and how large it is, in one sentence: every report begins with it. */
 export function summarizeCheck(check: PopulationCheck): string {
   const { isStopped, isShifted, shares, counts, compared } = check;
+  if (counts.failed === counts.images) {
+    return `None of ${counts.images} images could be judged, so nothing is known of what they show.`;
+  }
   const { share, max } = shares.warn.passed ? shares.block : shares.warn;
   const word = shares.warn.passed ? 'blocked' : 'warned about or blocked';
   const stopped = `${percent(share)} of ${counts.images} images are ${word}, where ${percent(max)} is allowed`;

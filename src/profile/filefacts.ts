@@ -61,7 +61,8 @@ export function describeFileFacts(facts: readonly FileFact[], judged: number): s
   if (facts.length === 0) return [];
   const lines = facts.map(({ property, count, values }) => {
     const shown = values.length === 0 ? '' : ` (${values.join(', ')}${values.length === maxValues ? ', ...' : ''})`;
-    const images = count === judged ? `all ${judged} images` : `${count} of ${judged} images`;
+    const all = judged === 1 ? 'the only image' : `all ${judged} images`;
+    const images = count === judged ? all : `${count} of ${judged} images`;
     return `${propertyLabel(property)} never seen in the reference: ${images}${shown}`;
   });
   return [

@@ -1,5 +1,6 @@
 import type { CorruptionFamily } from '../image/corruptions/corruptions.ts';
 import { findFamily } from '../image/corruptions/corruptions.ts';
+import { type Advice, findAdvice } from './advice.ts';
 import type { Cause } from './diagnosis.ts';
 import type { Reason } from './reasons.ts';
 import type { DetectorScore } from './score.ts';
@@ -18,14 +19,16 @@ export interface LikelyCause {
   /** Calibrated on simulated causes; only where one cause is named. */
   probability?: number;
   text: string;
-  /** What somebody does about it, where that is not what the first reason advises. */
-  advice?: string;
+  /** What to do about it. */
+  advice: Advice;
 }
 
-/** One simulated cause is named from this probability on, and only where what is seen speaks for its family. */
+/**
+ * One simulated cause is told from this probability on, and only where it is of the family that the first thing seen speaks for. On
+ * real shifts (docs/detection.md, "Causes on real shifts") no probability by itself makes them right: what is seen first decides the
+ * family, and a cause is told as what it looks most like.
+ */
 export const namedFrom = 0.9;
-/** From this probability on the simulated causes decide between the families that anything seen speaks for. */
-const familyFrom = 0.7;
 
 const familyWords: Readonly<Record<CorruptionFamily, string>> = {
   noise: 'noise: too little light, or a disturbed signal',
@@ -38,6 +41,7 @@ const familyWords: Readonly<Record<CorruptionFamily, string>> = {
   geometry: 'the camera was moved, turned or cropped',
 };
 
+const otherCamera = 'another camera';
 /** How a family is called where there is little room. */
 const shortWords: Readonly<Record<CorruptionFamily, string>> = {
   noise: 'noise',
@@ -73,38 +77,41 @@ const foreignPValue = 0.025;
 
 /**
  * What probably happened to an image that is stopped. What a person sees decides the family, because on real images that is
- * right far more often than the simulated causes are; they name one cause where they are sure and agree.
+ * right far more often than the simulated causes are; they tell one cause where they are sure and agree.
  */
 export function findLikelyCause(
   reasons: readonly Reason[],
-  { causes, detectors }: { causes?: readonly Cause[] | undefined; detectors: readonly DetectorScore[] },
+  known: { causes?: readonly Cause[] | undefined; detectors: readonly DetectorScore[] },
 ): LikelyCause | undefined {
+  const found = readCause(reasons, known);
+  return found && { ...found, advice: findAdvice(found) };
+}
+
+function readCause(
+  reasons: readonly Reason[],
+  { causes, detectors }: { causes?: readonly Cause[] | undefined; detectors: readonly DetectorScore[] },
+): Omit<LikelyCause, 'advice'> | undefined {
   if (isOtherCamera(reasons, detectors)) {
     return {
       kind: 'camera',
       text: 'another camera: encoder, size and scene are all foreign, so no cause can be told',
-      advice:
-        'Check where the image comes from. Another camera needs a Profile of its own, or a reference that holds its images.',
     };
   }
-  const families = reasons.flatMap(({ kind }) => familiesBySight[kind] ?? []);
+  const [family] = findSeenFamilies(reasons);
   const [first] = causes ?? [];
-  const family = first && findFamily(first.cause);
-  const isSeen = family !== undefined && families.includes(family);
-  if (isSeen && first.probability >= namedFrom) {
+  if (family && first && findFamily(first.cause) === family && first.probability >= namedFrom) {
     const { cause, probability } = first;
     const share = Math.min(99, Math.round(100 * probability));
-    return {
-      kind: 'cause',
-      family,
-      cause,
-      probability,
-      text: `${spell(cause)} (${share} % among the simulated causes)`,
-    };
+    const text = `${familyWords[family]}; of the simulated causes most like ${spell(cause)} (${share} %)`;
+    return { kind: 'cause', family, cause, probability, text };
   }
-  const likeliest = isSeen && first.probability >= familyFrom ? family : families[0];
-  if (likeliest) return { kind: 'family', family: likeliest, text: familyWords[likeliest] };
+  if (family) return { kind: 'family', family, text: familyWords[family] };
   return causes ? { kind: 'unknown', text: 'unknown: none of the simulated causes explains it' } : undefined;
+}
+
+/** The families that what is seen speaks for, that of the first thing seen first. */
+export function findSeenFamilies(reasons: readonly Pick<Reason, 'kind'>[]): CorruptionFamily[] {
+  return [...new Set(reasons.flatMap(({ kind }) => familiesBySight[kind] ?? []))];
 }
 
 /**
@@ -113,14 +120,22 @@ export function findLikelyCause(
  */
 export function nameCause(verdict: {
   verdict: string;
-  cause?: LikelyCause | undefined;
+  cause?: Omit<LikelyCause, 'advice'> | undefined;
   causes?: readonly Cause[] | undefined;
 }): string | undefined {
   if (verdict.verdict === 'pass') return undefined;
   const { cause } = verdict;
   if (!cause) return verdict.causes?.[0]?.cause;
-  if (cause.kind === 'camera') return 'another camera';
+  if (cause.kind === 'camera') return otherCamera;
   return cause.cause ?? (cause.family ? shortWords[cause.family] : 'unknown');
+}
+
+/** Advice on what `nameCause` says; undefined for what has no cause. */
+export function adviseOn(name: string): Advice | undefined {
+  if (name === otherCamera) return findAdvice({ kind: 'camera' });
+  const [family] = Object.entries(shortWords).find(([, words]) => words === name) ?? [];
+  if (family) return findAdvice({ kind: 'family', family: family as CorruptionFamily });
+  return name === 'unknown' || findFamily(name) ? findAdvice({ kind: 'cause', cause: name }) : undefined;
 }
 
 function isOtherCamera(reasons: readonly Reason[], detectors: readonly DetectorScore[]): boolean {

@@ -14,6 +14,7 @@ import { statistics } from '../image/statistics/statistics.ts';
 import { type Thumbnail, thumbnail } from '../image/thumbnail.ts';
 import type { Profile } from '../profile/description.ts';
 import { describeFileFacts } from '../profile/filefacts.ts';
+import { adviseOn } from '../profile/likelycause.ts';
 import { findQuantile } from '../profile/maths/ranks.ts';
 import { flipsText, harmSection } from './heatmap.ts';
 import { html, type Markup } from './html.ts';
@@ -232,7 +233,30 @@ function whySection(population: Population): Markup {
     return html`<section id="why"><h2>Why</h2><p>Every image passed.</p></section>`;
   }
   return html`<section id="why"><h2>Why</h2><p>Of images that did not pass.</p>
-<div class="columns">${table('likeliest cause', causes)}${table('first reason', reasons)}${table('could not be judged', errors)}</div></section>`;
+<div class="columns">${table('likeliest cause', causes)}${table('first reason', reasons)}${table('could not be judged', errors)}</div>
+${adviceList(population)}</section>`;
+}
+
+/** Causes that are told with what to do about them. */
+const maxAdvised = 3;
+
+/** What to do about the likeliest causes, for both readers. */
+function adviceList(population: Population): Markup | false {
+  const rows = population
+    .causes()
+    .slice(0, maxAdvised)
+    .flatMap(({ cause }) => {
+      const advice = adviseOn(cause);
+      return advice
+        ? [
+            html`<tr><th scope="row">${cause}</th><td class="text">${advice.onShift}</td><td class="text">${advice.dataScientist}</td></tr>`,
+          ]
+        : [];
+    });
+  return (
+    rows.length > 0 &&
+    html`<table class="counts"><caption>what to do</caption><thead><tr><th scope="col">cause</th><th scope="col" class="text">on shift</th><th scope="col" class="text">data scientist</th></tr></thead><tbody>${rows}</tbody></table>`
+  );
 }
 
 function worstSection(worst: readonly RememberedImage[], pictures: ReadonlyMap<string, Thumbnail>): Markup {

@@ -26,7 +26,7 @@ describe('facts of files', () => {
     const evidence = [{ statistic: 'encoder', value: 'c0ffee', direction: 'new' as const }];
     const [fact] = readFileFacts({ reasons: [], unusual: [{ group: 'file', evidence }] });
     expect(fact).toEqual({ property: 'encoder', count: 1, values: [] });
-    expect(describeFileFacts([fact], 1)[0]).toBe('encoder setting never seen in the reference: all 1 images');
+    expect(describeFileFacts([fact], 1)[0]).toBe('encoder setting never seen in the reference: the only image');
   });
 
   it('are none where the file is known, and of rows that have no evidence', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { findLikelyCause, nameCause, namedFrom } from '../../src/profile/likelycause.ts';
+import { englishAdvice } from '../../src/profile/advice.ts';
+import { adviseOn, findLikelyCause, nameCause, namedFrom } from '../../src/profile/likelycause.ts';
 import type { Reason } from '../../src/profile/reasons.ts';
 import { findSight, type SightKind } from '../../src/profile/sights.ts';
 
@@ -48,12 +49,13 @@ describe('the likely cause', () => {
     expect(findLikelyCause([reason('hazy')], sure)).toMatchObject({
       kind: 'cause',
       cause: 'fog',
-      text: 'fog (99 % among the simulated causes)',
+      text: 'haze or weather, or something on the lens; of the simulated causes most like fog (99 %)',
     });
-    // Between the families that are seen the simulated causes decide, if they are sure.
+    // Between the families that are seen the first thing seen decides, however sure the simulated causes are.
     const both = [reason('bright'), reason('blurred')];
-    expect(findLikelyCause(both, { causes: causes('motionBlur', 0.8), detectors })).toMatchObject({ family: 'blur' });
-    expect(findLikelyCause(both, { causes: causes('motionBlur', 0.6), detectors })).toMatchObject({ family: 'light' });
+    const blurry = { causes: causes('motionBlur', 0.99), detectors };
+    expect(findLikelyCause(both, blurry)).toMatchObject({ kind: 'family', family: 'light' });
+    expect(findLikelyCause(both.reverse(), blurry)).toMatchObject({ kind: 'cause', cause: 'motionBlur' });
     // Dusk is never said to be motion blur, however sure.
     expect(findLikelyCause([reason('dark')], { causes: causes('motionBlur', 0.99), detectors })).toMatchObject({
       kind: 'family',
@@ -71,6 +73,7 @@ describe('the likely cause', () => {
     expect(found).toMatchObject({ kind: 'camera' });
     expect(found?.text).toMatch(/^another camera/);
     expect(found?.text).not.toContain('%');
+    expect(found?.advice).toBe(englishAdvice.camera);
     // The same scene in another file is no other camera, nor is the same file with another scene.
     const known = { ...strange, detectors: [...detectors, { name: 'embedding', pValue: 0.5, score: 0.1 }] };
     expect(findLikelyCause(seen, known)?.kind).toBe('cause');
@@ -92,6 +95,14 @@ describe('nameCause', () => {
     expect(nameCause({ ...stopped, cause: { kind: 'cause', family: 'weather', cause: 'fog', text: '' } })).toBe('fog');
     expect(nameCause({ ...stopped, cause: { kind: 'camera', text: '' } })).toBe('another camera');
     expect(nameCause({ ...stopped, cause: { kind: 'unknown', text: '' } })).toBe('unknown');
+  });
+
+  it('is something that there is advice on', () => {
+    expect(adviseOn('haze or weather')).toBe(englishAdvice['family:weather']);
+    expect(adviseOn('another camera')).toBe(englishAdvice.camera);
+    expect(adviseOn('fog')).toBe(englishAdvice.fog);
+    expect(adviseOn('unknown')).toBe(englishAdvice.unknown);
+    expect(adviseOn('locusts')).toBeUndefined();
   });
 
   it('takes the simulated causes of rows that an earlier version wrote, and says nothing of a pass', () => {

@@ -37,7 +37,7 @@ export interface JpegFrame {
 type HuffmanTables = readonly (Uint8Array | undefined)[];
 
 /** How arithmetic coding groups what it learns, by table: bounds of small differences of means, and of low coefficients. */
-export interface Conditioning {
+interface Conditioning {
   mean: readonly (readonly [lower: number, upper: number])[];
   band: readonly number[];
 }

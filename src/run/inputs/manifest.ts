@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -53,9 +53,15 @@ const defaultPathColumn = 'path';
 export async function openManifest(file: string, options: InputOptions): Promise<Manifest> {
   const { store, delimiter } = options;
   if (!isObjectUrl(file) && file !== '-') {
-    await stat(file).catch((cause) => {
+    const found = await stat(file).catch((cause) => {
       throw unreadable(file, cause);
     });
+    if (found.isDirectory()) {
+      throw new StoplineError(
+        'INPUT_UNREADABLE',
+        `Expected a list of images as --manifest but ${quotePath(file)} is a folder: give it without --manifest.`,
+      );
+    }
   }
   const open = async (): Promise<Readable> => {
     if (file === '-') return process.stdin;
@@ -231,6 +237,12 @@ function readPlace(name: string, file: string): ManifestRow {
     const address = readAddress(name);
     if ('url' in address) return { name, location: address.url };
     const { path } = address;
+    if (path.includes('\ufffd') && !existsSync(isAbsolute(path) ? path : join(dirname(file), path))) {
+      throw new StoplineError(
+        'INPUT_UNREADABLE',
+        `Expected a path but ${quotePath(name)} holds bytes of neither UTF-8 nor UTF-16. Write the list as UTF-8, such as with: iconv -f LATIN1 -t UTF-8`,
+      );
+    }
     if (isAbsolute(path) || file === '-') return { name, location: path };
     return {
       name,

@@ -33,8 +33,11 @@ export function ReasonList({ reasons }) {
 
 /** What probably happened, and what to do about it. @param {{ verdict: Verdict }} props */
 export function CauseAndAdvice({ verdict: { cause, reasons } }) {
-  const advice = cause?.advice ?? reasons[0]?.advice;
-  return html`${cause && html`<p><b>Probable cause</b> ${cause.text}</p>`}${advice && html`<p><b>What to do</b> ${advice}</p>`}`;
+  // What an earlier version kept has one text, or none.
+  const { onShift = reasons[0]?.advice, dataScientist } = cause?.advice ?? {};
+  return html`${cause && html`<p><b>Probable cause</b> ${cause.text}</p>`}${onShift && html`<p><b>What to do</b> ${onShift}</p>`}${
+    dataScientist && html`<p><b>For the data scientist</b> ${dataScientist}</p>`
+  }`;
 }
 
 /** @param {{ verdict: Verdict, remark?: string }} props remark stands above the causes */

@@ -123,7 +123,16 @@ export const verdictSchema = Type.Object(
     ),
     cause: Type.Optional(
       Type.Object(
-        { kind: Type.Enum(['camera', 'family', 'cause', 'unknown']), text: Type.String() },
+        {
+          kind: Type.Enum(['camera', 'family', 'cause', 'unknown']),
+          text: Type.String(),
+          advice: Type.Object(
+            { onShift: Type.String(), dataScientist: Type.String() },
+            {
+              description: 'What to do about it: for the person on shift, and for whoever answers for the classifier.',
+            },
+          ),
+        },
         {
           description: 'What probably happened, said only as surely as it was shown to be right on real images.',
           additionalProperties: true,

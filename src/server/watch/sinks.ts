@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { adviseOn } from '../../profile/likelycause.ts';
 import type { Config } from '../../settings.ts';
 import { isAlarm, type SourceAttention, type SourceSummary, type SourceTransition } from './monitors.ts';
 
@@ -61,6 +62,8 @@ function isAttention(alert: Alert | AttentionAlert): alert is AttentionAlert {
 /** CloudEvents 1.0 in structured JSON: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md */
 function cloudEvent(alert: Alert | AttentionAlert) {
   const { id, source, profile, at, ...data } = alert;
+  const cause = isAttention(alert) || !isAlarm(alert.to) ? undefined : alert.report.causes[0]?.cause;
+  const advice = cause === undefined ? undefined : adviseOn(cause);
   return {
     specversion: '1.0',
     id,
@@ -69,7 +72,7 @@ function cloudEvent(alert: Alert | AttentionAlert) {
     subject: source,
     time: new Date(at).toISOString(),
     datacontenttype: 'application/json',
-    data: { source, profile, at, ...data },
+    data: { source, profile, at, ...data, ...(advice && { advice }) },
   };
 }
 
@@ -115,7 +118,7 @@ export function alertmanagerAlert(told: Told, profile: string, at: number, isOve
     },
     annotations: {
       summary: `${source} is ${state}`,
-      ...(cause !== undefined && { cause }),
+      ...(cause !== undefined && { cause, ...adviseOn(cause) }),
       ...(names.length > 0 && { moved: names.join(', ') }),
     },
     startsAt: new Date(since).toISOString(),
@@ -163,11 +166,16 @@ function slackText(alert: Alert | AttentionAlert): string {
   const moved = report.moved.slice(0, 3).map(({ statistic, direction }) => `${statistic} (${direction})`);
   const parts = [
     `*${source}* is *${to}* (was ${from}): ${text}.`,
-    ...(isAlarm(to) && cause ? [`Probably ${cause.cause}.`] : []),
+    ...(isAlarm(to) && cause ? [`Probably ${cause.cause}.`, ...adviseBoth(cause.cause)] : []),
     ...(isAlarm(to) && moved.length > 0 ? [`Moved most: ${moved.join(', ')}.`] : []),
     `Profile ${profile.name}.`,
   ];
   return escapeSlack(parts.join(' '));
+}
+
+function adviseBoth(cause: string): string[] {
+  const advice = adviseOn(cause);
+  return advice ? [`On shift: ${advice.onShift}`, `Data scientist: ${advice.dataScientist}`] : [];
 }
 
 /** Escapes the three characters that Slack asks for. */

@@ -135,6 +135,20 @@ describe('a text of paths', () => {
   });
 });
 
+describe('a list that is none', () => {
+  it('is told as what it is: a folder, or letters of another encoding', async () => {
+    await expect(read(at('images'))).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_INPUT_UNREADABLE',
+      message: expect.stringContaining('is a folder: give it without --manifest'),
+    });
+    const { rows } = await read(list('latin.txt', Buffer.from('\xfc.jpg\na.jpg\n', 'latin1')));
+    expect(rows.map(({ found }) => found)).toEqual([
+      expect.stringMatching(/^INPUT_UNREADABLE .*neither UTF-8 nor UTF-16\. Write the list as UTF-8/),
+      'a.jpg',
+    ]);
+  });
+});
+
 describe('a CSV manifest', () => {
   it('with other separators says which, and is read with --delimiter', async () => {
     const semicolons = list('semicolon.csv', 'path;label\na.jpg;cat\n');

@@ -10,6 +10,7 @@ import { fastify } from 'fastify';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../../src/config.ts';
 import type { DriftReport } from '../../../src/drift/report.ts';
+import { englishAdvice } from '../../../src/profile/advice.ts';
 import { openStore, type Store } from '../../../src/server/store/store.ts';
 import { type Alerts, createAlerts } from '../../../src/server/watch/alerts.ts';
 import type { SourceTransition } from '../../../src/server/watch/monitors.ts';
@@ -195,7 +196,12 @@ describe('alerts', () => {
       severity: 'critical',
     });
     expect(ends.labels).toEqual(fires.labels); // else Alertmanager takes it for another one
-    expect(fires.annotations).toEqual({ summary: 'front is drifted', cause: 'fog', moved: 'sharpness (low)' });
+    expect(fires.annotations).toEqual({
+      summary: 'front is drifted',
+      cause: 'fog',
+      ...englishAdvice.fog,
+      moved: 'sharpness (low)',
+    });
     expect(Date.parse(fires.endsAt)).toBeGreaterThan(startedAt + 3 * 60_000);
     expect(ends.endsAt).toBe('2026-11-25T12:00:00.000Z');
   });
@@ -225,7 +231,9 @@ describe('alerts', () => {
     await expect.poll(() => received.length).toBe(1);
     expect(JSON.parse(received[0].body)).toEqual({
       text:
-        '*front* is *drifted* (was suspect): images are &lt;stranger&gt;. Probably fog. Moved most: sharpness (low). ' +
+        '*front* is *drifted* (was suspect): images are &lt;stranger&gt;. Probably fog. ' +
+        `On shift: ${englishAdvice.fog.onShift} Data scientist: ${englishAdvice.fog.dataScientist} ` +
+        'Moved most: sharpness (low). ' +
         'Profile front camera.',
     });
   });
