@@ -10,7 +10,9 @@ import { renderCommandsPage } from './docs/commands.ts';
 import { renderLibraryPage } from './docs/library.ts';
 import { code, page, table } from './docs/markdown.ts';
 import { fillReadme } from './docs/readme.ts';
-import { forms } from './faults/forms.ts';
+import { type Form, forms } from './faults/forms.ts';
+import type { FormResult } from './faults/formsrun.ts';
+import { grpcForms } from './faults/grpcforms.ts';
 import { drawRooms } from './rooms.ts';
 
 function statisticsPage(): string {
@@ -96,21 +98,33 @@ function settingsPage(): string {
   );
 }
 
+const root = fileURLToPath(new URL('..', import.meta.url));
+const read = (path: string) => (existsSync(root + path) ? readFileSync(root + path, 'utf8') : '');
+
 function formsPage(): string {
-  const judged = (images: number) => (images === 0 ? 'no: bypassed or refused, as `onError` says' : `yes: ${images}`);
+  const { commit, results } = JSON.parse(read('docs/forms.json')) as {
+    commit: string;
+    results: Record<string, FormResult>;
+  };
+  const answer = (isSo: boolean | undefined) => (isSo === undefined ? 'not tried' : isSo ? 'yes' : 'no');
+  const judged = (images: number, isSo: boolean | undefined) =>
+    isSo ? (images === 0 ? 'it cannot be, and is told so' : `yes: ${images}`) : answer(isSo);
+  const row = ({ name, spokenBy, path, images }: Pick<Form, 'name' | 'spokenBy' | 'path' | 'images'>) => {
+    const { isJudged, isRefused, isPassed } = results[name] ?? {};
+    return [name, spokenBy, code(path), judged(images, isJudged), answer(isRefused), answer(isPassed)];
+  };
+  const head = ['form', 'sent by', 'path', 'judged', 'refused rightly', 'passed rightly'];
   return page(
     'Forms of requests',
-    'scripts/faults/forms.ts',
-    `The ${forms.length} forms in which images are sent to model servers that are tried at the gate without any setting of a route: each is a test (${code('test/scripts/forms.test.ts')}), which also cuts and changes every one of them.`,
-    table(
-      ['form', 'sent by', 'path', 'judged'],
-      forms.map(({ name, spokenBy, path, images }) => [name, spokenBy, code(path), judged(images)]),
-    ),
+    'scripts/faults/forms.ts, scripts/faults/grpcforms.ts',
+    `The ${forms.length} forms over HTTP and ${grpcForms.length} over gRPC in which images are sent to model servers. ${code('npm run forms')} sends each through a gate that enforces, closed and open, and through one that observes, with images like the reference and unlike it (commit ${commit}). *Judged*: good images pass by their verdict, and what cannot be judged is told so. *Refused rightly*: what is blocked, or cannot be judged by a closed gate, gets an error in the form of its protocol, and the upstream sees nothing. *Passed rightly*: the upstream gets the same bytes. ${code('test/scripts/forms.test.ts')} also cuts and changes every one of them.`,
+    '## HTTP',
+    table(head, forms.map(row)),
+    '## gRPC',
+    table(head, grpcForms.map(row)),
   );
 }
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const read = (path: string) => (existsSync(root + path) ? readFileSync(root + path, 'utf8') : '');
 const pages = {
   'docs/forms.md': formsPage(),
   'docs/statistics.md': statisticsPage(),

@@ -44,12 +44,12 @@ function nest({ pixels, width, height }: FormImages, scale = 1): number[][][] {
 }
 
 /** The same pixels plane by plane. */
-function planes({ pixels }: FormImages): number[] {
+export function planes({ pixels }: FormImages): number[] {
   const plane = (channel: number) => Array.from({ length: pixels.length / 3 }, (_, i) => pixels[i * 3 + channel]);
   return [...plane(0), ...plane(1), ...plane(2)];
 }
 
-function prefixed(bytes: Buffer): Buffer {
+export function prefixed(bytes: Buffer): Buffer {
   const length = Buffer.alloc(4);
   length.writeUInt32LE(bytes.length);
   return Buffer.concat([length, bytes]);
@@ -76,7 +76,45 @@ function multipart(head: string[], content: Buffer | string, end = '\r\n'): Buff
 }
 const form = { 'content-type': 'multipart/form-data; boundary=edge' };
 const disposition = 'Content-Disposition: form-data; name="image"';
-const floats = (values: ArrayLike<number>) => Buffer.from(Float32Array.from(values).buffer);
+
+/** Numbers as a tensor of a datatype has them in memory. */
+export function encodeFloats(values: readonly number[], datatype = 'FP32'): Buffer {
+  if (datatype === 'FP32') return Buffer.from(Float32Array.from(values).buffer);
+  if (datatype === 'FP64') return Buffer.from(Float64Array.from(values).buffer);
+  if (datatype === 'INT8') return Buffer.from(Int8Array.from(values).buffer);
+  if (datatype === 'BF16') return Buffer.from(Uint16Array.from(values, (value) => readBits(value) >>> 16).buffer);
+  return Buffer.from(Uint16Array.from(values, encodeHalf).buffer);
+}
+
+const word = new DataView(new ArrayBuffer(4));
+function readBits(value: number): number {
+  word.setFloat32(0, value);
+  return word.getUint32(0);
+}
+
+/** A number from 0 to 65504 as IEEE 754 has it in two bytes. */
+function encodeHalf(value: number): number {
+  const bits = readBits(value);
+  const exponent = ((bits >> 23) & 255) - 112;
+  if (exponent <= 0) return Math.round(value * 2 ** 24);
+  return ((exponent << 10) | ((bits >> 13) & 1023)) + ((bits >> 12) & 1);
+}
+
+/** Routes of the settings have these paths, with a `tensor`. */
+const tensorPaths = {
+  floats: '/v2/models/floats/infer',
+  whole: '/v2/models/whole/infer',
+  quantised: '/v2/models/quantised/infer',
+  rows: '/v1/models/floats:predict',
+};
+
+/** What the settings say of them. */
+export const formRoutes = [
+  { path: tensorPaths.floats, protocol: 'oip', tensor: {} },
+  { path: tensorPaths.whole, protocol: 'oip', tensor: { scale: 1 } },
+  { path: tensorPaths.quantised, protocol: 'oip', tensor: { scale: 1, mean: [128] } },
+  { path: tensorPaths.rows, protocol: 'tfserving', tensor: {} },
+] as const;
 
 const tensors: Form[] = [
   {
@@ -252,7 +290,7 @@ const tensors: Form[] = [
     images: 1,
     body: ({ pixels, width, height }) =>
       binary([
-        { datatype: 'FP32', shape: [1, 1], bytes: floats([0.5]) },
+        { datatype: 'FP32', shape: [1, 1], bytes: encodeFloats([0.5]) },
         { datatype: 'UINT8', shape: [height, width, 3], bytes: pixels },
       ]),
   },
@@ -262,7 +300,7 @@ const tensors: Form[] = [
     path: oip,
     images: 0,
     body: ({ pixels, width, height }) =>
-      binary([{ datatype: 'FP32', shape: [1, height, width, 3], bytes: floats(pixels) }]),
+      binary([{ datatype: 'FP32', shape: [1, height, width, 3], bytes: encodeFloats([...pixels]) }]),
   },
   {
     name: 'one raw tensor without JSON',
@@ -732,8 +770,219 @@ const bodies: Form[] = [
   },
 ];
 
+const unit = ({ pixels }: FormImages) => Array.from(pixels, (value) => value / 255);
+const preprocessed: Form[] = [
+  ...(['FP32', 'FP16', 'FP64'] as const).map((datatype) => ({
+    name: `binary ${datatype} with "tensor"`,
+    spokenBy: 'Triton',
+    path: tensorPaths.floats,
+    images: 1,
+    body: (i: FormImages) =>
+      binary([{ datatype, shape: [1, i.height, i.width, 3], bytes: encodeFloats(unit(i), datatype) }]),
+  })),
+  ...(['FP16', 'BF16', 'INT8'] as const).map((datatype) => ({
+    name: `binary ${datatype} without "tensor"`,
+    spokenBy: 'Triton',
+    path: oip,
+    images: 0,
+    body: (i: FormImages) =>
+      binary([{ datatype, shape: [1, i.height, i.width, 3], bytes: encodeFloats(unit(i), datatype) }]),
+  })),
+  {
+    name: 'binary BF16 with "tensor"',
+    spokenBy: 'Triton',
+    path: tensorPaths.whole,
+    images: 1,
+    body: (i) =>
+      binary([{ datatype: 'BF16', shape: [1, i.height, i.width, 3], bytes: encodeFloats([...i.pixels], 'BF16') }]),
+  },
+  {
+    name: 'binary INT8, quantised, with "tensor"',
+    spokenBy: 'OpenVINO',
+    path: tensorPaths.quantised,
+    images: 1,
+    body: (i) => {
+      const bytes = encodeFloats(
+        [...i.pixels].map((value) => value - 128),
+        'INT8',
+      );
+      return binary([{ datatype: 'INT8', shape: [1, i.height, i.width, 3], bytes }]);
+    },
+  },
+  {
+    name: 'FP32 in JSON with "tensor"',
+    spokenBy: 'OpenVINO',
+    path: tensorPaths.floats,
+    images: 1,
+    body: (i) => tensor('FP32', [1, i.height, i.width, 3], unit(i)),
+  },
+  {
+    name: 'FP32 [1,1,H,W,3] in JSON with "tensor"',
+    spokenBy: 'OpenVINO',
+    path: tensorPaths.floats,
+    images: 1,
+    body: (i) => tensor('FP32', [1, 1, i.height, i.width, 3], unit(i)),
+  },
+  {
+    name: 'pixels from 0 to 1 with "tensor"',
+    spokenBy: 'Keras',
+    path: tensorPaths.rows,
+    images: 1,
+    body: (i) => ({ instances: [nest(i, 1 / 255)] }),
+  },
+  {
+    name: 'binary UINT8 [2,H,W,3]',
+    spokenBy: 'Triton',
+    path: oip,
+    images: 2,
+    body: (i) =>
+      binary([{ datatype: 'UINT8', shape: [2, i.height, i.width, 3], bytes: Buffer.concat([i.pixels, i.pixels]) }]),
+  },
+  {
+    name: 'binary BYTES, a batch of two',
+    spokenBy: 'Triton',
+    path: oip,
+    images: 2,
+    body: ({ encoded, second }) =>
+      binary([{ datatype: 'BYTES', shape: [2, 1], bytes: Buffer.concat([prefixed(encoded), prefixed(second)]) }]),
+  },
+  {
+    name: 'binary BYTES of base64',
+    spokenBy: 'MLServer',
+    path: oip,
+    images: 1,
+    body: ({ encoded }) => binary([{ datatype: 'BYTES', shape: [1], bytes: prefixed(Buffer.from(base64(encoded))) }]),
+  },
+  {
+    name: 'BYTES in JSON, a data URL',
+    spokenBy: 'MLServer',
+    path: oip,
+    images: 1,
+    body: ({ encoded }) => tensor('BYTES', [1], [`data:image/jpeg;base64,${base64(encoded)}`]),
+  },
+];
+
+const clouds: Form[] = [
+  {
+    name: 'examples of classify',
+    spokenBy: 'TensorFlow Serving',
+    path: '/v1/models/m:classify',
+    images: 1,
+    body: ({ encoded }) => ({ examples: [{ image: { b64: base64(encoded) } }] }),
+  },
+  {
+    name: 'instances to explain',
+    spokenBy: 'KServe v1',
+    path: '/v1/models/m:explain',
+    images: 1,
+    body: ({ encoded }) => ({ instances: [{ image: { b64: base64(encoded) } }] }),
+  },
+  {
+    name: 'lines of JSON',
+    spokenBy: 'SageMaker',
+    path: '/invocations',
+    headers: { 'content-type': 'application/jsonlines' },
+    images: 2,
+    body: ({ encoded, second }) =>
+      [encoded, second].map((bytes) => JSON.stringify({ image: base64(bytes) })).join('\n'),
+  },
+  {
+    name: 'requests with image.content',
+    spokenBy: 'Google Cloud Vision',
+    path: '/v1/images:annotate',
+    images: 1,
+    body: ({ encoded }) => ({ requests: [{ image: { content: base64(encoded) }, features: [{ type: 'LABEL' }] }] }),
+  },
+  {
+    name: 'Image.Bytes',
+    spokenBy: 'Amazon Rekognition',
+    path: '/',
+    headers: { 'content-type': 'application/x-amz-json-1.1' },
+    images: 1,
+    body: ({ encoded }) => JSON.stringify({ Image: { Bytes: base64(encoded) } }),
+  },
+  {
+    name: 'inlineData',
+    spokenBy: 'Gemini',
+    path: '/v1beta/models/m:generateContent',
+    images: 1,
+    body: ({ encoded }) => ({
+      contents: [{ parts: [{ inlineData: { mimeType: 'image/jpeg', data: base64(encoded) } }, { text: 'this?' }] }],
+    }),
+  },
+  {
+    name: 'a source of base64 in messages',
+    spokenBy: 'Anthropic',
+    path: '/v1/messages',
+    images: 1,
+    body: ({ encoded }) => ({
+      messages: [
+        {
+          role: 'user',
+          content: [{ type: 'image', source: { type: 'base64', media_type: 'image/jpeg', data: base64(encoded) } }],
+        },
+      ],
+    }),
+  },
+  {
+    name: 'images in a list',
+    spokenBy: 'Ollama',
+    path: '/api/generate',
+    images: 1,
+    body: ({ encoded }) => ({ model: 'm', prompt: 'what is this?', images: [base64(encoded)] }),
+  },
+  {
+    name: 'base64 in place of a form',
+    spokenBy: 'Roboflow',
+    path: '/project/1',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    images: 1,
+    body: ({ encoded }) => base64(encoded),
+  },
+  {
+    name: 'an address alone',
+    spokenBy: 'Azure AI Vision',
+    path: '/vision/v3.2/analyze',
+    images: 0,
+    body: () => ({ url: 'https://10.0.0.1/a.jpg' }),
+  },
+  {
+    name: 'base85 in a field',
+    spokenBy: 'any',
+    path: other,
+    images: 0,
+    body: ({ encoded }) => ({ image: encodeBase85(encoded) }),
+  },
+  {
+    name: 'bytes of CBOR',
+    spokenBy: 'any',
+    path: other,
+    headers: { 'content-type': 'application/cbor' },
+    images: 0,
+    body: ({ encoded }) =>
+      Buffer.concat([
+        Buffer.from([0xa1, 0x65]),
+        Buffer.from('image'),
+        Buffer.from([0x59, encoded.length >> 8, encoded.length & 255]),
+        encoded,
+      ]),
+  },
+];
+
+/** The alphabet of Python's `base64.b85encode`. */
+const letters85 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~';
+function encodeBase85(bytes: Buffer): string {
+  const padded = Buffer.concat([bytes, Buffer.alloc(-bytes.length & 3)]);
+  let text = '';
+  for (let at = 0; at < padded.length; at += 4) {
+    const value = padded.readUInt32BE(at);
+    for (let power = 4; power >= 0; power--) text += letters85[Math.floor(value / 85 ** power) % 85];
+  }
+  return text;
+}
+
 /** Every form that is tried. */
-export const forms: readonly Form[] = [...tensors, ...rows, ...dialects, ...bodies];
+export const forms: readonly Form[] = [...tensors, ...preprocessed, ...rows, ...clouds, ...dialects, ...bodies];
 
 /** The request of a form as it is sent. */
 export function buildForm(

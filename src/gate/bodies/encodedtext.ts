@@ -30,9 +30,9 @@ export type TextKind =
 
 /** Letters that are looked at to tell what a text is. */
 const headLength = 4096;
-/** Letters of base64 that could be an image: about 190 bytes. */
+/** Letters without a space that could be an image in base64, base85 or numbers: about 190 bytes. No words are so long. */
 const opaqueLength = 256;
-const opaqueRun = new RegExp(`[A-Za-z0-9+/_-]{${opaqueLength}}`);
+const opaqueRun = new RegExp(`[\\x21-\\x7e]{${opaqueLength}}`);
 
 /** Tells what a text is without decoding it whole. */
 export async function sniffText(place: TextPlace): Promise<TextKind> {

@@ -1,5 +1,5 @@
 import { defaultLimits } from '../../image/frame.ts';
-import { placeText } from '../bodies/encodedtext.ts';
+import { placeText, sniffText } from '../bodies/encodedtext.ts';
 import { unpackBody } from '../bodies/encoding.ts';
 import { readFields, readJson } from '../bodies/json.ts';
 import { looksLikeImage } from '../bodies/magic.ts';
@@ -39,8 +39,17 @@ async function lookInto(request: ReadRequest, where: Where, isKnown: boolean): P
   const type = readMediaType(headers['content-type']);
   const search = new Search(where);
   if (isJson(type)) return lookIntoJson(body, type, where, isKnown);
+  if (/^application\/(x-)?(jsonlines|jsonl|ndjson|json-lines)$/.test(type.name)) {
+    for (const line of splitLines(body)) await lookIntoLine(search, line, isKnown);
+    return search.finish();
+  }
   if (type.name.startsWith('multipart/')) await lookIntoForm(search, body, type, isKnown);
   else if (type.name === 'application/x-www-form-urlencoded') {
+    // Some send base64 and no form under this type.
+    if (where.input === undefined && (await sniffText(placeText(body))) === 'image') {
+      await search.lookIntoText(placeText(body), 'the body', true);
+      return search.finish();
+    }
     for (const { name, place } of readPairs(body)) {
       if (search.wants(name))
         await search.lookIntoText(place, `the field ${JSON.stringify(name)}`, where.input !== undefined);
@@ -52,6 +61,26 @@ async function lookInto(request: ReadRequest, where: Where, isKnown: boolean): P
 
 function isJson({ name }: MediaType): boolean {
   return /^(application|text)\/([\w.-]+\+)?json$/.test(name);
+}
+
+/** Most documents in a body of one on each line. */
+const maxLines = 1000;
+
+function splitLines(body: Buffer): Buffer[] {
+  const lines: Buffer[] = [];
+  for (let at = 0; at < body.length; ) {
+    const feed = body.indexOf('\n', at);
+    const end = feed < 0 ? body.length : feed;
+    if (lines.length === maxLines) throw invalid(`at most ${maxLines} lines of JSON`, 'more');
+    if (body.toString('latin1', at, end).trim() !== '') lines.push(body.subarray(at, end));
+    at = end + 1;
+  }
+  return lines;
+}
+
+async function lookIntoLine(search: Search, line: Buffer, isKnown: boolean): Promise<void> {
+  const document = await readJson(line);
+  await search.lookIntoJson(document, document.root, isKnown ? ownImageFields : imageFields);
 }
 
 function beginsAsJson(body: Buffer): boolean {
