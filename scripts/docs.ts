@@ -10,6 +10,7 @@ import { renderCommandsPage } from './docs/commands.ts';
 import { renderLibraryPage } from './docs/library.ts';
 import { code, page, table } from './docs/markdown.ts';
 import { fillReadme } from './docs/readme.ts';
+import { renderServicePages } from './docs/service.ts';
 import { type Form, forms } from './faults/forms.ts';
 import type { FormResult } from './faults/formsrun.ts';
 import { grpcForms } from './faults/grpcforms.ts';
@@ -125,6 +126,7 @@ function formsPage(): string {
   );
 }
 
+const service = await renderServicePages();
 const pages = {
   'docs/forms.md': formsPage(),
   'docs/statistics.md': statisticsPage(),
@@ -133,6 +135,8 @@ const pages = {
   'docs/settings.md': settingsPage(),
   'docs/commands.md': await renderCommandsPage(),
   'docs/library.md': renderLibraryPage(),
+  'docs/http.md': service.http,
+  'docs/metrics.md': service.metrics,
   'docs/architecture.svg': drawRooms(),
   'README.md': fillReadme(read('README.md'), read('docs/detection.md')),
 };
