@@ -37,7 +37,7 @@ COPY --from=build --chown=root:root /app/package.json ./package.json
 COPY --from=build --chown=root:root /app/node_modules ./node_modules
 COPY --from=build --chown=root:root /app/dist ./dist
 COPY --from=build --chown=root:root /app/models ./models
-COPY --from=build --chown=root:root /app/src/core/build/Release/stopline.node ./src/core/build/Release/stopline.node
+COPY --from=build --chown=root:root /app/src/core/build/Release/*.node ./src/core/build/Release/
 # Nothing is written at run time: start the container with --read-only.
 USER node
 EXPOSE 8080

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import sharp from 'sharp';
 import { loadConfig, runtimeEnvironment } from '../config.ts';
+import { examineConfinement } from '../core/confine.ts';
 import type { CoreInfo } from '../core/core.ts';
 import { loadCore } from '../core/index.ts';
 import { loadNative, nativeVariants } from '../core/native.ts';
@@ -33,6 +34,8 @@ interface Findings {
   nativeVariants: string[];
   threads: { cores: number; workers: number; decoding: number };
   allocator: string;
+  /** What is taken from a process that works on images. */
+  confined: string[];
   /** What runs models here; without it, statistics alone are judged. */
   models: {
     onnx: OnnxFindings;
@@ -84,6 +87,10 @@ async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
   }
   const allocator = describeAllocator(MALLOC_ARENA_MAX);
   if (allocator.hint) hints.push(allocator.hint);
+  const confined = examineConfinement();
+  if (process.platform === 'linux' && !confined.includes('seccomp')) {
+    hints.push('Take more rights from the processes that decode images: npm run build:native');
+  }
   const checks = [
     await check('core', compareCores),
     await check('decode', decodeGenerated),
@@ -101,6 +108,7 @@ async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
     nativeVariants: variants(),
     threads: { cores, workers: threads, decoding },
     allocator: allocator.text,
+    confined,
     models: {
       onnx: await examineOnnxRuntime(device),
       tensorflow: examineTensorflow(),
@@ -208,6 +216,7 @@ function describe(findings: Findings): string {
   rows.push(
     ['threads', `${threads.workers} workers on ${threads.cores} cores, ${threads.decoding} for decoding`],
     ['allocator', findings.allocator],
+    ['decoders without', findings.confined.join(', ') || 'nothing taken from them'],
     ...modelRows(findings.models),
   );
   for (const { name, ok, text } of checks) {

@@ -1,5 +1,6 @@
 # Built by `npm run build:native`. Not at the root, so that npm never builds it by itself.
 # The kernels are compiled once per instruction set into static libraries; addon.c picks one at load.
+# confine.c is a library of its own: to load it takes rights away.
 {
   # Also read by scripts/wasm.ts and test/core: one file name per line.
   'variables': {
@@ -35,6 +36,10 @@
       'defines': ['NAPI_VERSION=8'],
       'dependencies': ['baseline'],
       'conditions': [['target_arch=="x64"', {'dependencies': ['avx2', 'avx512']}]],
+    },
+    {
+      'target_name': 'confine',
+      'sources': ['confine.c'],
     },
   ],
   'conditions': [

@@ -4,7 +4,7 @@ import { resolveEntry } from '../core/entry.ts';
 import { reviveError } from '../errors.ts';
 import { findModel } from '../image/embedding/choose.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
-import type { PreparedModel } from '../image/embedding/open.ts';
+import { canConfine, type PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
 import { boundsFrom, type ExtractedFrame, type Frame, type Limits } from '../image/frame.ts';
 import type { MeasuredImage } from '../image/measure.ts';
@@ -115,7 +115,13 @@ export interface Pool {
    */
   renew?(profile: Profile): Promise<void>;
   /** `core` and, with a model, `embedder` are known once `ready` has resolved. */
-  readonly info: { threads: number; core?: CoreInfo; embedder?: EmbedderInfo | undefined };
+  readonly info: {
+    threads: number;
+    core?: CoreInfo;
+    embedder?: EmbedderInfo | undefined;
+    /** What was taken from the processes that judge, such as `seccomp`. */
+    confined?: readonly string[];
+  };
   /** See `Workers`. */
   readonly crashes: number;
   readonly slow: number;
@@ -180,6 +186,7 @@ class ImagePool implements Pool {
     this.#isProcess = isolation === 'process';
     this.#slowImages = this.#isProcess ? new SlowImages() : undefined;
     const maxBytes = countWorkerBytes(limits, [model, classifier]);
+    const isConfined = device !== 'gpu' && [model, classifier].every((used) => !used || canConfine(used.card));
     this.#line = new WorkerLine<WorkerTask>({
       filename: resolveEntry('./worker', import.meta.url),
       workerData: this.#settings,
@@ -187,7 +194,9 @@ class ImagePool implements Pool {
       maxWaitMs,
       ahead: isBatch ? 1 : 0,
       graceMs: (model || classifier) && !this.#isProcess ? modelGraceMs : 0,
-      ...(this.#isProcess && { processes: { limitMs, maxBytes, warmUp: { kind: 'warm' as const } } }),
+      ...(this.#isProcess && {
+        processes: { limitMs, maxBytes, isConfined, warmUp: { kind: 'warm' as const } },
+      }),
     });
     // Where workers cannot be told, a pool is replaced, so it must not look as if it could be renewed.
     if (this.#line.renew) this.renew = (next) => this.#renewWorkers(next);
@@ -308,6 +317,7 @@ class ImagePool implements Pool {
     const warmUps = Array.from({ length: threads }, () => this.#line.run<Loaded>({ kind: 'warm' }, { isWarmUp: true }));
     const [first] = await Promise.all(warmUps);
     this.info.core = first.core;
+    if (this.#isProcess) this.info.confined = first.confined;
     this.info.embedder = first.embedder;
   }
 }

@@ -55,4 +55,6 @@ export type WorkerTask =
 export interface Loaded {
   core: CoreInfo;
   embedder?: EmbedderInfo | undefined;
+  /** Rights that were taken from the process; nothing in a thread. */
+  confined: readonly string[];
 }

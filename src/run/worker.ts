@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { readConfinement } from '../core/confine.ts';
 import type { Core } from '../core/core.ts';
 import { loadCore } from '../core/index.ts';
 import { asStoplineError, endSentence, reviveError, StoplineError } from '../errors.ts';
@@ -123,7 +124,11 @@ async function perform(task: WorkerTask): Promise<Answer> {
     case 'warm':
       await checkLoaders();
       if (settings.profile) await (await requireInspector()).inspectFrame(warmingFrame);
-      return { core: requireCore().info, embedder: (await requireEmbedder())?.info };
+      return {
+        core: requireCore().info,
+        embedder: (await requireEmbedder())?.info,
+        confined: readConfinement(),
+      };
     case 'inspect':
       return inspect(task.image);
     case 'explain':

@@ -291,11 +291,12 @@ function announceReadiness(app: FastifyInstance, { judge, state, metrics }: AppP
   const { pool } = judge;
   const announce = () => {
     if (state.phase !== 'draining') state.phase = 'serving';
-    const { core, threads, embedder } = judge.pool.info;
+    const { core, threads, embedder, confined } = judge.pool.info;
     if (core) metrics.announceBuild(core, embedder);
     const { model, runtime, provider, failed } = embedder ?? {};
     const network = embedder && { name: model, sha256: embedder.sha256, runtime, provider, failed };
-    app.log.info({ core, threads, profile: judge.profile.sha256, ...(network && { model: network }) }, 'ready');
+    const about = { core, threads, confined, profile: judge.profile.sha256, ...(network && { model: network }) };
+    app.log.info(about, 'ready');
   };
   judge.onReplace(announce);
   pool.ready().then(

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { StoplineError } from '../errors.ts';
 import { admit, type Passage, resolvePolicy, roundRetryAfter } from '../gate/admission.ts';
 import { sniffText } from '../gate/bodies/encodedtext.ts';
+import { describeName } from '../gate/bodies/names.ts';
 import { readPairs } from '../gate/bodies/urlencoded.ts';
 import { methodRoutes } from '../gate/protocols/grpc/grpc.ts';
 import type { FoundImages, ReadRequest } from '../gate/protocols/protocol.ts';
@@ -151,7 +152,10 @@ async function lookBesideBody(found: FoundImages, url: string): Promise<FoundIma
   if (found.unjudged || query === '') return found;
   for (const { name, place } of readPairs(Buffer.from(query))) {
     if ((await sniffText(place)) === 'other') continue;
-    return { ...found, unjudged: uninspected(`the query names or holds another in ${JSON.stringify(name)}`) };
+    return {
+      ...found,
+      unjudged: uninspected(`the query names or holds another in ${describeName('parameter', name)}`),
+    };
   }
   return found;
 }

@@ -4,6 +4,7 @@ import type { Report } from '../gate/admission.ts';
 import { protocolRoutes } from '../gate/protocols/protocols.ts';
 import { Type } from '../schema.ts';
 import type { Route } from '../settings.ts';
+import { hidePaths } from './http/paths.ts';
 import { refusals } from './http/schemas.ts';
 
 /** Paths that are counted by themselves; clients choose them, so they are bounded. */
@@ -44,7 +45,7 @@ export class Unjudged {
     const { outcome, unjudged } = report;
     if (outcome !== 'skipped' && !unjudged) return;
     const reason = outcome === 'skipped' ? 'share' : report.reason;
-    const message = unjudged?.message ?? 'It was outside the share of requests that is judged.';
+    const message = hidePaths(unjudged?.message ?? 'It was outside the share of requests that is judged.');
     this.#count({ path: this.#bound(route?.path ?? path), reason, message, mend: adviseOn(reason, path, route) });
   }
 

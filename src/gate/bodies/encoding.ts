@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { StoplineError } from '../../errors.ts';
+import { quoteWord } from './names.ts';
 
 /** Most bytes that one byte may unpack to: pixels in JSON do by a factor of ten, and only bombs by a hundred. */
 const maxFactor = 100;
@@ -31,7 +32,7 @@ export async function unpackBody(body: Buffer, header: string | undefined, most:
   if (!unpack) {
     throw new StoplineError(
       'REQUEST_TYPE',
-      `Expected a Content-Encoding of gzip, deflate, br or zstd but received ${JSON.stringify(coding.slice(0, 50))}.`,
+      `Expected a Content-Encoding of gzip, deflate, br or zstd but received ${quoteWord(coding)}.`,
     );
   }
   const limit = Math.min(most, Math.max(1024 * 1024, maxFactor * body.length));

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { StoplineError } from '../../errors.ts';
+import { describeName } from './names.ts';
 import { nextTurn, sliceBytes } from './turns.ts';
 
 /**
@@ -141,9 +142,8 @@ class JsonScanner {
     return true;
   }
 
-  #fail(expected: string, received?: string): never {
-    const found = received ?? JSON.stringify(String.fromCharCode(this.#bytes[this.#at] ?? 0));
-    throw invalidJson(`JSON with ${expected} at byte ${this.#at}`, found);
+  #fail(expected: string, received = 'something else'): never {
+    throw invalidJson(`JSON with ${expected} at byte ${this.#at}`, received);
   }
 
   #bound(what: string, most: number): never {
@@ -191,8 +191,7 @@ class JsonScanner {
     }
     const folded = key.toLowerCase();
     // Readers keep the first, the last or both; some are written in C and end a text at a zero byte.
-    if (level.folded?.has(folded))
-      this.#doubt('every key of an object once', `${JSON.stringify(key.slice(0, 100))} again`);
+    if (level.folded?.has(folded)) this.#doubt('every key of an object once', `${describeName('key', key)} again`);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
     if (/[\0-\x1f\x7f]|\p{Surrogate}/u.test(key)) this.#doubt('keys of plain text', 'control characters in one');
     level.folded?.add(folded);

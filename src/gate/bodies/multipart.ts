@@ -1,5 +1,6 @@
 import { StoplineError } from '../../errors.ts';
 import { type MediaType, readMediaType, readParameters } from './mediatype.ts';
+import { describeName, quoteWord } from './names.ts';
 import { nextTurn, sliceBytes } from './turns.ts';
 
 /** Bounds of a form: 256 images and some fields, and headers as clients write them. */
@@ -80,11 +81,11 @@ function readPart(bytes: Buffer, end: string): Part {
   const content = bytes.subarray(blank + (isBare ? end.length : 2 * end.length));
   const encoding = (headers.get('content-transfer-encoding') ?? 'binary').toLowerCase();
   if (!['binary', '7bit', '8bit', 'base64'].includes(encoding)) {
-    throw invalid('parts in binary or base64', JSON.stringify(encoding.slice(0, 50)));
+    throw invalid('parts in binary or base64', quoteWord(encoding));
   }
   const disposition = headers.get('content-disposition') ?? '';
   const [kind] = disposition.split(';', 1);
-  const parameters = readParameters(disposition.slice(kind.length + 1), disposition);
+  const parameters = readParameters(disposition.slice(kind.length + 1));
   const name = parameters.get('name');
   return {
     ...(name !== undefined && { name }),
@@ -103,9 +104,9 @@ function readHeaders(text: string, end: string): Map<string, string> {
   for (const line of lines) {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
     const match = /^([\w-]+):[ \t]*([^\0-\x08\x0a-\x1f\x7f]*)$/.exec(line);
-    if (!match) throw invalid('plain headers of parts', JSON.stringify(line.slice(0, 100)));
+    if (!match) throw invalid('plain headers of parts', 'another line');
     const name = match[1].toLowerCase().replaceAll('_', '-');
-    if (headers.has(name)) throw invalid('each header of a part once', `${name} twice`);
+    if (headers.has(name)) throw invalid('each header of a part once', `${describeName('header', name)} twice`);
     headers.set(name, match[2].trim());
   }
   return headers;

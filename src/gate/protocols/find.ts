@@ -5,6 +5,7 @@ import { readFields, readJson } from '../bodies/json.ts';
 import { looksLikeImage } from '../bodies/magic.ts';
 import { type MediaType, readMediaType } from '../bodies/mediatype.ts';
 import { readParts } from '../bodies/multipart.ts';
+import { describeName, quoteWord } from '../bodies/names.ts';
 import { readPairs } from '../bodies/urlencoded.ts';
 import { findInTensors, headLengthHeader, openInference } from './oip.ts';
 import type { FoundImages, ReadRequest, Where } from './protocol.ts';
@@ -51,8 +52,7 @@ async function lookInto(request: ReadRequest, where: Where, isKnown: boolean): P
       return search.finish();
     }
     for (const { name, place } of readPairs(body)) {
-      if (search.wants(name))
-        await search.lookIntoText(place, `the field ${JSON.stringify(name)}`, where.input !== undefined);
+      if (search.wants(name)) await search.lookIntoText(place, describeName('field', name), where.input !== undefined);
     }
   } else if (beginsAsJson(body) && !type.name.startsWith('image/')) return lookIntoJson(body, type, where, isKnown);
   else await lookIntoBytes(search, body, type, isKnown);
@@ -89,7 +89,7 @@ function beginsAsJson(body: Buffer): boolean {
 
 async function lookIntoJson(body: Buffer, type: MediaType, where: Where, isKnown: boolean): Promise<FoundImages> {
   const charset = type.parameters.get('charset') ?? 'utf-8';
-  if (!/^utf-?8$/i.test(charset)) throw invalid('JSON in UTF-8', charset.slice(0, 50));
+  if (!/^utf-?8$/i.test(charset)) throw invalid('JSON in UTF-8', quoteWord(charset));
   const document = await readJson(body);
   const inputs = readFields(document.root)?.get('inputs');
   const isTensor = (value: Map<string, unknown> | undefined) => value?.has('datatype') && value.has('shape');
@@ -116,8 +116,7 @@ async function lookIntoBytes(search: Search, bytes: Buffer, type: MediaType, isI
 async function lookIntoForm(search: Search, body: Buffer, type: MediaType, isKnown: boolean): Promise<void> {
   const { input } = search.where;
   for (const part of await readParts(body, type)) {
-    const name =
-      part.name === undefined ? 'a part without a name' : `the part ${JSON.stringify(part.name.slice(0, 100))}`;
+    const name = part.name === undefined ? 'a part without a name' : describeName('part', part.name);
     if (!search.wants(part.name) && !(part.name === undefined && input === undefined)) continue;
     const { content } = part;
     const place = placeText(content);

@@ -8,6 +8,7 @@ import {
   readJson,
   readString,
 } from '../bodies/json.ts';
+import { describeName, quoteWord } from '../bodies/names.ts';
 import type { FoundImages, ReadRequest, Where } from './protocol.ts';
 import { type Edit, spliceBytes } from './rebuild.ts';
 import { Search } from './search.ts';
@@ -37,7 +38,10 @@ async function readHead({ body, headers }: ReadRequest): Promise<{ document: Jso
   if (announced === undefined) return { document: await readJson(body) };
   const length = Number(announced);
   if (!/^\d{1,10}$/.test(String(announced)) || length > body.length) {
-    throw invalid(`Inference-Header-Content-Length of at most ${body.length}`, String(announced).slice(0, 50));
+    throw invalid(
+      `Inference-Header-Content-Length of at most ${body.length}`,
+      /^\d{1,20}$/.test(String(announced)) ? String(announced) : 'another text',
+    );
   }
   return { document: await readJson(body.subarray(0, length)), rest: body.subarray(length) };
 }
@@ -106,10 +110,10 @@ function readInputs(document: JsonDocument, rest: Buffer | undefined): Input[] {
     if (given === undefined) return input;
     const size = readCount(document, given);
     if (!rest || size === undefined || at + size > rest.length) {
-      const received = document.bytes.toString('utf8', given.start, Math.min(given.end, given.start + 50));
+      const received = size === undefined ? 'another value' : String(size);
       throw invalid(`a binary_data_size within the ${rest?.length ?? 0} bytes after the JSON`, received);
     }
-    if (input.data) throw invalid(`the data of the input "${name}" as JSON or as bytes`, 'both');
+    if (input.data) throw invalid(`the data of ${describeName('input', name)} as JSON or as bytes`, 'both');
     at += size;
     return { ...input, isElsewhere: false, binary: rest.subarray(at - size, at) };
   });
@@ -127,14 +131,15 @@ function readShape({ bytes }: JsonDocument, value: JsonValue | undefined): numbe
 
 function readNumbers(document: JsonDocument, { datatype, data, name }: Input): CountedNumbers {
   if (data?.kind === 'array' && data.items.length === 0) return { source: { read: () => 0 }, length: 0 };
-  if (data?.kind !== 'numbers') throw invalid(`an array of numbers as the data of the input "${name}"`);
-  if (datatype === 'UINT8' && !data.isBytes) throw invalid(`numbers from 0 to 255 as the data of the input "${name}"`);
+  if (data?.kind !== 'numbers') throw invalid(`an array of numbers as the data of ${describeName('input', name)}`);
+  if (datatype === 'UINT8' && !data.isBytes)
+    throw invalid(`numbers from 0 to 255 as the data of ${describeName('input', name)}`);
   return { source: new NumberReader(document, data), length: data.count };
 }
 
 function readTexts({ bytes }: JsonDocument, { name, data }: Input): TextPlace[] {
   return (data ? flattenTexts(data) : []).map((text) => {
-    if (text.kind !== 'text') throw invalid(`images in base64 as the data of the input "${name}"`);
+    if (text.kind !== 'text') throw invalid(`images in base64 as the data of ${describeName('input', name)}`);
     return { bytes, start: text.start + 1, end: text.end - 1, isEscaped: text.isEscaped };
   });
 }
@@ -200,6 +205,6 @@ function keepRows(
     );
   }
   const size = rowLength * (elementBytes[datatype] ?? 0);
-  if (size === 0) throw invalid('a known datatype', datatype.slice(0, 50));
+  if (size === 0) throw invalid('a known datatype', quoteWord(datatype));
   return Buffer.concat(keep.map((i) => binary.subarray(i * size, (i + 1) * size)));
 }

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Route } from '../../settings.ts';
 import { placeText } from '../bodies/encodedtext.ts';
+import { describeName } from '../bodies/names.ts';
 import type { FoundImages } from './protocol.ts';
 import { protocols } from './protocols.ts';
 import { Search } from './search.ts';
@@ -45,7 +46,7 @@ export async function findInParsed(body: ParsedBody, route: Route): Promise<Foun
 }
 
 async function lookIntoPart(search: Search, name: string, part: unknown): Promise<void> {
-  const place = `the field ${JSON.stringify(name)}`;
+  const place = describeName('field', name);
   if (part instanceof Uint8Array) return search.add(part);
   if (isFile(part)) return search.add(await part.toBuffer());
   if (hasBytes(part)) return search.add(part.buffer);

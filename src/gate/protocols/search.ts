@@ -3,6 +3,7 @@ import type { Frame } from '../../image/frame.ts';
 import { decodeText, sniffText, type TextPlace } from '../bodies/encodedtext.ts';
 import { type JsonDocument, type JsonNumbers, type JsonValue, NumberReader } from '../bodies/json.ts';
 import { looksLikeImage } from '../bodies/magic.ts';
+import { describeName } from '../bodies/names.ts';
 import { nextTurn } from '../bodies/turns.ts';
 import type { FoundImages, Where } from './protocol.ts';
 import { boundedImages, invalid, makeFrames, maxImages, readSizes, uninspected } from './tensor.ts';
@@ -137,7 +138,7 @@ function isShort({ kind, start, end }: JsonValue): boolean {
 }
 
 function describeField(name: string | undefined): string {
-  return name === undefined ? 'the body' : `the field ${JSON.stringify(name.slice(0, 100))}`;
+  return name === undefined ? 'the body' : describeName('field', name);
 }
 
 /** Numbers from 0 to 255 as bytes. */

@@ -1,6 +1,7 @@
 import type { Frame } from '../../image/frame.ts';
 import { placeText, sniffText, type TextPlace } from '../bodies/encodedtext.ts';
 import { looksLikeImage } from '../bodies/magic.ts';
+import { describeName, quoteWord } from '../bodies/names.ts';
 import { isPlainText, readBytes, Search, smallestImage } from './search.ts';
 import {
   BinaryNumbers,
@@ -79,7 +80,9 @@ export async function lookIntoInputs<Input extends TensorInput>(
 }
 
 function describeInputs(inputs: readonly TensorInput[]): string {
-  const all = inputs.map(({ name, datatype, shape }) => `${name} ${datatype} ${shape.join('x')}`).join(', ');
+  const all = inputs
+    .map(({ name, datatype, shape }) => `${quoteWord(name)} of ${quoteWord(datatype)} ${shape.join('x')}`)
+    .join(', ');
   return all.slice(0, 300);
 }
 
@@ -88,7 +91,7 @@ async function readImages(search: Search, input: TensorInput, isImage: boolean):
   const { name, datatype, shape, binary } = input;
   const count = shape.reduce((product, side) => product * side, 1);
   if (input.isElsewhere) {
-    search.leave(`the input "${name}" is in shared memory`);
+    search.leave(`${describeName('input', name)} is in shared memory`);
     return [];
   }
   if (datatype === 'BYTES') return readElements(search, input, { count, isImage });
@@ -110,7 +113,7 @@ async function readImages(search: Search, input: TensorInput, isImage: boolean):
   }
   if (isImage || count >= smallestImage) {
     const why = isNumeric(datatype) ? ' and the route has no "tensor" to undo its preprocessing' : '';
-    search.leave(`the input "${name}" is ${datatype} ${shape.join('x')}${why}`);
+    search.leave(`${describeName('input', name)} is ${quoteWord(datatype)} ${shape.join('x')}${why}`);
   }
   return [];
 }
@@ -121,7 +124,7 @@ async function readNumbers(input: TensorInput): Promise<CountedNumbers> {
     const source = new BinaryNumbers(binary, datatype);
     return { source, length: binary.length / elementBytes[datatype] };
   }
-  if (!input.numbers) throw invalid(`numbers as the data of the input "${name}"`);
+  if (!input.numbers) throw invalid(`numbers as the data of ${describeName('input', name)}`);
   return input.numbers();
 }
 
@@ -135,17 +138,18 @@ async function readElements(
   if (isImage || count > maxElements) boundedImages(count);
   const elements = binary ? splitBytes(binary) : input.elements?.();
   const places = elements?.map(placeText) ?? input.texts?.() ?? [];
-  if (places.length !== count) throw invalid(`${count} elements in the input "${name}"`, String(places.length));
+  if (places.length !== count)
+    throw invalid(`${count} elements in ${describeName('input', name)}`, String(places.length));
   const found = new Search({});
   for (const [i, place] of places.entries()) {
     const element = elements?.[i];
-    if (!element) await found.lookIntoText(place, `the input "${name}"`, isImage);
+    if (!element) await found.lookIntoText(place, describeName('input', name), isImage);
     else if (looksLikeImage(element)) found.add(element);
     else if ((await sniffText(place)) === 'image' || !isImage) {
       // A server may take base64 in place of the bytes.
-      await found.lookIntoText(place, `the input "${name}"`, false);
+      await found.lookIntoText(place, describeName('input', name), false);
       if (element.length >= smallestImage && !isPlainText(element)) {
-        found.leave(`the input "${name}" holds bytes of no known kind`);
+        found.leave(`${describeName('input', name)} holds bytes of no known kind`);
       }
     } else found.add(element);
   }

@@ -43,9 +43,11 @@ export function readPng(bytes: Uint8Array): Container {
     const data = position + 8;
     const end = data + length + 4;
     if (length > 0x7fffffff)
-      throw corrupt(`Expected a PNG chunk below 2 GiB but received a ${type} of ${length} bytes.`);
+      throw corrupt(`Expected a PNG chunk below 2 GiB but received ${nameChunk(type)} of ${length} bytes.`);
     if (header === undefined && (type !== 'IHDR' || length !== 13)) {
-      throw corrupt(`Expected IHDR of 13 bytes as the first PNG chunk but received ${type} of ${length} bytes.`);
+      throw corrupt(
+        `Expected IHDR of 13 bytes as the first PNG chunk but received ${nameChunk(type)} of ${length} bytes.`,
+      );
     }
     if (end > bytes.length) throw truncated(bytes.length, type);
     if (order.at(-1) !== type) order.push(type);
@@ -122,8 +124,16 @@ function chunkType(bytes: Uint8Array, at: number): string {
   return type;
 }
 
+/** Chunks of the specification; the name of another is up to whoever made the file. */
+const knownChunks =
+  /^(?:IHDR|PLTE|IDAT|IEND|tRNS|cHRM|gAMA|iCCP|sBIT|sRGB|tEXt|zTXt|iTXt|bKGD|hIST|pHYs|sPLT|eXIf|tIME|acTL)$/;
+
+function nameChunk(type: string): string {
+  return knownChunks.test(type) ? `a ${type} chunk` : 'a chunk of another name';
+}
+
 function truncated(length: number, last: string | undefined): StoplineError {
-  const where = last === undefined ? 'before its first chunk' : `in or after its ${last} chunk`;
+  const where = last === undefined ? 'before its first chunk' : `in or after ${nameChunk(last)}`;
   return new StoplineError(
     'IMAGE_TRUNCATED',
     `Expected a PNG that ends with IEND but its ${length} bytes end ${where}.`,

@@ -111,8 +111,7 @@ export function recognise(bytes: Uint8Array): string {
   const known = text === undefined ? undefined : texts.find(([, pattern]) => pattern.test(text));
   if (known !== undefined) return `${known[0]} ${count}`;
   if (text !== undefined) return `text ${count}`;
-  const hex = Buffer.from(bytes.subarray(0, 8)).toString('hex');
-  return `${bytes.length} bytes of an unknown type that start with ${hex}`;
+  return `${bytes.length} bytes of an unknown type`;
 }
 
 /** The start of a text in UTF-8 or UTF-16; undefined for bytes that are none. */

@@ -41,7 +41,9 @@ export function readWebp(bytes: Uint8Array): Container {
       throw new StoplineError('IMAGE_TOO_COMPLEX', `Expected at most ${maxChunks} WebP chunks but received more.`);
     }
     if (position + 8 > end) throw truncated(position + 8, end);
-    const type = String.fromCharCode(...bytes.subarray(position, position + 4));
+    const written = String.fromCharCode(...bytes.subarray(position, position + 4));
+    // It stands in what is told of the image, where nothing may steer a terminal.
+    const type = /^[ -~]{4}$/.test(written) ? written : 'none';
     const length = view.getUint32(position + 4, true);
     const data = position + 8;
     if (data + length > end) throw truncated(data + length, end);
@@ -75,7 +77,9 @@ export function readWebp(bytes: Uint8Array): Container {
   }
   const size = canvas ?? image;
   if (size === undefined || (image === undefined && frames === 0)) {
-    throw corrupt(`Expected image data (VP8, VP8L or ANMF) in a WebP but received ${order.join(' ') || 'no chunk'}.`);
+    throw corrupt(
+      `Expected image data (VP8, VP8L or ANMF) in a WebP but received ${order.length} kinds of other chunks.`,
+    );
   }
   const process = order.includes('VP8 ') ? 'lossy' : 'lossless';
   const trailingBytes = Math.max(0, bytes.length - Math.max(end, position));

@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
 import type { Writable } from 'node:stream';
+import { limitNode } from '../../core/confine.ts';
 import { resolveEntry } from '../../core/entry.ts';
 import { pickEnvironment } from '../../core/environment.ts';
 import { reviveError, StoplineError } from '../../errors.ts';
 import type { ModelCard } from './cardschema.ts';
+import { canConfine } from './open.ts';
 
 /** What the first load of a model may use. */
 export interface TrialLimits {
@@ -34,12 +36,7 @@ export async function tryModel(
   const size = files.reduce((sum, file) => sum + file.length, 0);
   const child = resolveEntry('./trial.entry', import.meta.url);
   const kilobytes = Math.ceil((bytes + copiesOfModel * size) / 1024);
-  // The limit is on data, not on addresses, of which V8 and WebAssembly reserve many gigabytes without using them. It
-  // cannot be raised above one that is already there.
-  const limited: [string, string[]] =
-    process.platform === 'win32'
-      ? [process.execPath, [child]]
-      : ['/bin/sh', ['-c', `ulimit -d ${kilobytes} 2>/dev/null; exec "$0" "$@"`, process.execPath, child]];
+  const limited = limitNode([child], { maxBytes: 1024 * kilobytes, isConfined: canConfine(card) });
   return new Promise((resolve, reject) => {
     const running = spawn(...limited, { stdio: ['pipe', 'ignore', 'pipe', 'pipe'], env: pickEnvironment() });
     let words = '';

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { lstat } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { pickEnvironment } from '../../core/environment.ts';
+import { confinedEnvironment } from '../../core/confine.ts';
 import { StoplineError } from '../../errors.ts';
 import { quotePath } from '../../image/file.ts';
 import { brokenItem, fileVersion, type InputOptions, type Item } from './item.ts';
@@ -75,7 +75,7 @@ class VideoDecoder {
         ...['-protocol_whitelist', 'file,pipe', '-format_whitelist', demuxers, '-i', `file:${path}`],
         ...['-map', '0:v:0', '-vf', `fps=${fps}`, '-f', 'image2pipe', '-c:v', 'png', '-compression_level', '1', '-'],
       ],
-      { stdio: ['ignore', 'pipe', 'pipe'], env: pickEnvironment() },
+      { stdio: ['ignore', 'pipe', 'pipe'], env: confinedEnvironment() },
     );
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#listen(text));
     this.#ended = new Promise((resolve, reject) => this.#child.on('error', reject).on('close', resolve));

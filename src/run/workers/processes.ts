@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { limitNode } from '../../core/confine.ts';
 import { resolveEntry } from '../../core/entry.ts';
 import { pickEnvironment } from '../../core/environment.ts';
 import { StoplineError } from '../../errors.ts';
@@ -52,6 +53,8 @@ export interface ProcessOptions<Task> {
   crashLimit?: number | undefined;
   /** Most data of one process in bytes, enforced where there is a POSIX shell; default 1 GiB. */
   maxBytes?: number | undefined;
+  /** Whether rights are taken from the processes, as far as there are means; default: yes. */
+  isConfined?: boolean | undefined;
   onFailure(cause: unknown): void;
 }
 
@@ -141,8 +144,7 @@ export class WorkerProcesses<Task> implements Workers<Task> {
 
   #start(): void {
     if (this.#isClosed) return;
-    const { filename, maxBytes = defaultMaxBytes } = this.#options;
-    const child: Child = { process: spawnChild(filename, maxBytes), isReady: false, isLate: false };
+    const child: Child = { process: spawnChild(this.#options), isReady: false, isLate: false };
     this.#children.add(child);
     child.process.on('message', (message: { ready?: true; answer?: unknown }) => this.#receive(child, message));
     child.process.on('exit', (code, signal) => this.#replace(child, signal ?? `exit code ${code}`));
@@ -274,23 +276,11 @@ export class WorkerProcesses<Task> implements Workers<Task> {
   }
 }
 
-function spawnChild(filename: string, maxBytes: number): ChildProcess {
+function spawnChild<Task>(options: ProcessOptions<Task>): ChildProcess {
+  const { filename, maxBytes = defaultMaxBytes, isConfined = true } = options;
   // As for threads (`maxYoungMiB`): three semi-spaces are the young generation.
   const args = ['--max-semi-space-size=2', resolveEntry('./process.entry', import.meta.url), filename];
-  const limited: [string, string[]] =
-    process.platform === 'win32'
-      ? [process.execPath, args]
-      : [
-          '/bin/sh',
-          [
-            '-c',
-            // glibc keeps an arena of freed memory for each thread, which grows with the images.
-            `ulimit -d ${Math.ceil(maxBytes / 1024)} 2>/dev/null; export MALLOC_ARENA_MAX="\${MALLOC_ARENA_MAX:-2}"; exec "$0" "$@"`,
-            process.execPath,
-            ...args,
-          ],
-        ];
-  return spawn(...limited, {
+  return spawn(...limitNode(args, { maxBytes, isConfined }), {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     serialization: 'advanced',
     env: pickEnvironment(),

@@ -143,7 +143,7 @@ class ListPage extends LivePage {
     if (!isLoaded || !about) return html`<header class="title"><h1>Quarantine</h1></header>`;
     const episodes = groupEpisodes(items);
     return html`${drawHead(about)} ${this.#drawFilters(about)}
-      ${filter.accepted && about.accepted > 0 && drawHowToFold(about.place)}
+      ${filter.accepted && about.accepted > 0 && drawHowToFold(about.kind)}
       <p class="newer" aria-live="polite"><button type="button" hidden=${!hasNewer} onClick=${this.#run(() => triage.load())}>Show new images</button></p>
       ${items.length === 0 && html`<p class="soft">${tellNone(filter)}</p>`}
       ${episodes.map((episode) => this.#drawEpisode(episode))}
@@ -244,22 +244,20 @@ function tellNone({ accepted, verdict, source }) {
 }
 
 /** @param {QuarantineList} about */
-function drawHead({ count: images, accepted, bytes, place, degraded, waiting }) {
+function drawHead({ count: images, accepted, bytes, kind, degraded, waiting }) {
   return html`<header class="title"><div>
       <h1>Quarantine</h1>
-      <p class="lead">${images === 0 ? 'No image to look at' : `${count(images, 'image')} to look at (${megabytes(bytes)})`}${accepted > 0 && `, ${accepted} accepted`}; kept in <code>${place}</code>.</p>
+      <p class="lead">${images === 0 ? 'No image to look at' : `${count(images, 'image')} to look at (${megabytes(bytes)})`}${accepted > 0 && `, ${accepted} accepted`}; kept in the ${kind} that the setting <code>quarantine</code> names.</p>
     </div></header>
     ${degraded && html`<p class="error">It cannot be written to for now, and ${count(waiting, 'image')} wait in memory: ${degraded}</p>`}`;
 }
 
-/** Accepting changes nothing by itself, so this is said where accepted images are. @param {string} place */
-function drawHowToFold(place) {
-  const folder = `${place.replace(/\/+$/, '')}/accepted/`;
-  const word = /^[\w./:-]+$/.test(folder) ? folder : `'${folder.replaceAll("'", "'\\''")}'`;
+/** Accepting changes nothing by itself, so this is said where accepted images are. @param {QuarantineList['kind']} kind */
+function drawHowToFold(kind) {
   return html`<section class="now">
     <h2>To make these normal</h2>
-    <p class="soft">Nothing has changed yet: images like these are still stopped. This fits a new version of the Profile on its reference and on them, and before it writes says what is lost by that. A service that watches the file takes it by itself.</p>
-    <pre><code>${`stopline profile accept ${word} \\\n  --profile camera.stopline --reference drives/ --out next.stopline`}</code></pre>
+    <p class="soft">Nothing has changed yet: images like these are still stopped. This fits a new version of the Profile on its reference and on them, and before it writes says what is lost by that. A service that watches the file takes it by itself. QUARANTINE stands for the ${kind} that the setting <code>quarantine</code> of this service names.</p>
+    <pre><code>${`stopline profile accept QUARANTINE/accepted/ \\\n  --profile camera.stopline --reference drives/ --out next.stopline`}</code></pre>
   </section>`;
 }
 

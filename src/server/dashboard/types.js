@@ -28,7 +28,7 @@
  * @typedef {{ name: string, version: string, stopline: { profile: { name: string, sha256: string }, threads: number, core?: { build: string, simd: string, reason?: string }, model?: { name: string, runtime: string, provider: string, device: string, failed: { provider: string, reason: string }[] } } }} Metadata
  * @typedef {{ total: number, paths: { path: string, reason: string, count: number, mend: string }[] }} Unjudged
  * @typedef {{ ready: boolean, reason?: string }} Readiness
- * @typedef {{ items: QuarantineItem[], count: number, bytes: number, accepted: number, place: string, sources: string[], dropped: number, waiting: number, degraded?: string, next?: number }} QuarantineList
+ * @typedef {{ items: QuarantineItem[], count: number, bytes: number, accepted: number, kind: 'folder' | 'bucket', sources: string[], dropped: number, waiting: number, degraded?: string, next?: number }} QuarantineList
  * @typedef {{ item: QuarantineItem, verdict: Verdict, isAccepted: boolean }} QuarantinedImage
  * @typedef {{ columns: number, rows: number, maps: { kind: string, unit: string, meaning: string, bad: 'high' | 'low', values: number[] }[] }} TileMaps
  * @typedef {{ verdict: Verdict, tiles: TileMaps }} Explanation

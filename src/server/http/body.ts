@@ -6,6 +6,7 @@ import { readFields, readJson } from '../../gate/bodies/json.ts';
 import { looksLikeImage } from '../../gate/bodies/magic.ts';
 import { readMediaType } from '../../gate/bodies/mediatype.ts';
 import { type Part, readParts } from '../../gate/bodies/multipart.ts';
+import { describeName } from '../../gate/bodies/names.ts';
 import { tooLarge } from '../../gate/bodies/peek.ts';
 import { release } from '../../image/frame.ts';
 
@@ -118,8 +119,7 @@ async function readJsonImage(body: Buffer): Promise<Buffer> {
   if (!fields) throw refuse('no object');
   if (document.ambiguity) throw document.ambiguity;
   const unknown = [...fields.keys()].find((name) => name !== 'image');
-  if (unknown !== undefined)
-    throw refuse(`the field ${JSON.stringify(unknown.slice(0, 100))}, where "image" is the only one`);
+  if (unknown !== undefined) throw refuse(`${describeName('field', unknown)}, where "image" is the only one`);
   const image = fields.get('image');
   if (image?.kind !== 'text') throw refuse(image ? 'an "image" that is no text' : 'no field "image"');
   const place = { bytes: body, start: image.start + 1, end: image.end - 1, isEscaped: image.isEscaped };
@@ -159,7 +159,7 @@ export async function readImageBody(
     const hint = type === 'application/x-www-form-urlencoded' ? " With curl add: -H 'content-type: image/jpeg'" : '';
     throw new StoplineError(
       'REQUEST_TYPE',
-      `Expected Content-Type image/*, application/octet-stream, multipart/form-data or application/json but received ${type.slice(0, 100)}.${hint}`,
+      `Expected Content-Type image/*, application/octet-stream, multipart/form-data or application/json but received ${/^[\w.+-]{1,40}\/[\w.+-]{1,60}$/.test(type) ? type : 'another'}.${hint}`,
     );
   }
   let bytes = await collect(request.raw, limit, hold);

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type ErrorName, endSentence, StoplineError } from '../../errors.ts';
+import { hidePaths } from './paths.ts';
 
 /** Longest and largest body that is read and thrown away so that a refusal can reach a client that is still sending. */
 const discardMs = 5000;
@@ -46,13 +47,9 @@ function discardBody(request: IncomingMessage): Promise<void> {
   });
 }
 
-/** An absolute path, or anything in quotation marks that holds one or ends as one of our files does. */
-const paths =
-  /"[^"]*(?:[/\\][^"]*|\.(?:stopline|onnx|json|pem|db))"|'[^']*[/\\][^']*'|(?<![\w:/.])(?:[A-Za-z]:)?(?:[/\\][\w.@+%~-]+)+[/\\]?/g;
-
-/** A message without the paths of this machine: whoever asks over HTTP need not know where its files are. The log has them. */
-export function hidePaths(message: string): string {
-  return message.replace(paths, 'a file of the service');
+/** Whether a refusal speaks of the request alone, so that paths in it are those that were asked for. */
+function isAboutRequest({ code }: StoplineError): boolean {
+  return /^STOPLINE_ERR_(?:REQUEST|ROUTE|METHOD|HOST|SITE|KEY|SOURCE|ITEM|UNINSPECTED)/.test(code);
 }
 
 function shortCode(refusal: StoplineError): ErrorName {
@@ -61,7 +58,7 @@ function shortCode(refusal: StoplineError): ErrorName {
 
 /** A refusal as others than the owner of this machine may see it. */
 export function hideInternals(refusal: StoplineError, requestId: string): StoplineError {
-  if (refusal.status < 500) return refusal;
+  if (isAboutRequest(refusal)) return refusal;
   const isInternal = refusal.code === 'STOPLINE_ERR_INTERNAL';
   const message = isInternal
     ? `Something failed inside Stopline; the log has it under ${requestId}.`

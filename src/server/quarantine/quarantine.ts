@@ -49,7 +49,8 @@ export async function openQuarantine(
 /** Where images that were warned of or blocked are kept for people to look at: bounded in number, bytes and age. */
 export class Quarantine {
   /** The folder or bucket. Accepted images are under `accepted` in it, until somebody takes them away. */
-  readonly place: string;
+  readonly kind: 'folder' | 'bucket';
+  readonly #place: string;
   readonly #config: QuarantineConfig;
   readonly #judge: Judge;
   readonly #log: FastifyBaseLogger;
@@ -67,17 +68,18 @@ export class Quarantine {
 
   /** Use `openQuarantine`. */
   constructor(config: QuarantineConfig, judge: Judge, log: FastifyBaseLogger) {
-    this.place = config.quarantine as string;
+    this.#place = config.quarantine as string;
+    this.kind = isObjectUrl(this.#place) ? 'bucket' : 'folder';
     this.#config = config;
     this.#judge = judge;
     this.#log = log;
-    this.#stopped = this.#createShelf(this.place, { isLocked: true });
-    this.#accepted = this.#createShelf(`${this.place.replace(/\/+$/, '')}/accepted`);
+    this.#stopped = this.#createShelf(this.#place, { isLocked: true });
+    this.#accepted = this.#createShelf(`${this.#place.replace(/\/+$/, '')}/accepted`);
   }
 
   #createShelf(place: string, options: { isLocked?: boolean } = {}): Shelf {
     return new Shelf(
-      isObjectUrl(this.place) ? bucketStore(place, { endpoint: this.#config.s3Endpoint }) : folderStore(place, options),
+      this.kind === 'bucket' ? bucketStore(place, { endpoint: this.#config.s3Endpoint }) : folderStore(place, options),
     );
   }
 
@@ -157,7 +159,7 @@ export class Quarantine {
     for (const { store } of [this.#stopped, this.#accepted]) await store.open();
     // A folder is at hand; a service does not wait for a bucket, which may be down.
     const first = this.#work();
-    if (!isObjectUrl(this.place)) await first;
+    if (this.kind === 'folder') await first;
   }
 
   /** Takes an image that was judged; it is written later. */

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from '../../run/pool.ts';
 import { Type } from '../../schema.ts';
+import { hidePaths } from '../http/paths.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 
@@ -28,6 +29,11 @@ export function registerMetadata(app: FastifyInstance, judge: Judge, version: st
                 {
                   profile: Type.Object({ name: Type.String(), sha256: Type.String() }),
                   threads: Type.Integer(),
+                  confined: Type.Optional(
+                    Type.Array(Type.String(), {
+                      description: 'What was taken from the processes that judge, such as seccomp.',
+                    }),
+                  ),
                   core: Type.Optional(
                     Type.Object(
                       { build: Type.String(), simd: Type.String(), reason: Type.Optional(Type.String()) },
@@ -63,15 +69,26 @@ export function registerMetadata(app: FastifyInstance, judge: Judge, version: st
 
 /** What `GET /v2` answers; a gate that passes /v2 on to a model server can add it under `stopline`. */
 function describeServer({ pool, profile: { name, sha256 } }: Pick<Judge, 'pool' | 'profile'>, version: string) {
-  const { core, embedder, threads } = pool.info;
+  const { core, embedder, threads, confined } = pool.info;
   return {
     name: 'stopline',
     version,
     extensions: ['inspect'],
-    stopline: { profile: { name, sha256 }, threads, core, ...(embedder && { model: describeModel(embedder) }) },
+    stopline: {
+      profile: { name, sha256 },
+      threads,
+      confined,
+      core: core?.reason === undefined ? core : { ...core, reason: hidePaths(core.reason) },
+      ...(embedder && { model: describeModel(embedder) }),
+    },
   };
 }
 
 function describeModel({ model, sha256, runtime, provider, device, failed }: NonNullable<Pool['info']['embedder']>) {
-  return { name: model, sha256, runtime, provider, device, failed };
+  return { name: model, sha256, runtime, provider, device, failed: hideInFailed(failed) };
+}
+
+/** Why providers failed, without the paths of libraries on this machine. */
+export function hideInFailed(failed: readonly { provider: string; reason: string }[]) {
+  return failed.map(({ provider, reason }) => ({ provider, reason: hidePaths(reason) }));
 }

@@ -7,6 +7,7 @@ import type { DecideBy } from '../../profile/verdict.ts';
 import { Type } from '../../schema.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
+import { hideInFailed } from './metadata.ts';
 
 const profileSchema = {
   operationId: 'profile',
@@ -75,8 +76,8 @@ export function registerReference(app: FastifyInstance, judge: Judge, decideBy: 
     },
     async () => {
       const { model, ...about } = describeProfile(judge.profile);
-      const { runtime, provider, failed } = judge.pool.info.embedder ?? {};
-      return model ? { ...about, model: { ...model, runtime, provider, failed } } : about;
+      const { runtime, provider, failed = [] } = judge.pool.info.embedder ?? {};
+      return model ? { ...about, model: { ...model, runtime, provider, failed: hideInFailed(failed) } } : about;
     },
   );
   app.get(

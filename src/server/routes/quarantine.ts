@@ -2,6 +2,7 @@ import type { Registry } from '@prometheus-io/client';
 import type { FastifyInstance } from 'fastify';
 import { thumbnailSide } from '../../image/thumbnail.ts';
 import { Type } from '../../schema.ts';
+import { hidePaths } from '../http/paths.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 import { counter, gauge } from '../metrics.ts';
@@ -39,13 +40,17 @@ const listSchema = {
         count: Type.Integer({ description: 'Of all images to be looked at.' }),
         bytes: Type.Integer({ description: 'Of the same.' }),
         accepted: Type.Integer({ description: 'How many were accepted.' }),
-        place: Type.String({ description: 'The folder or bucket; accepted images are under accepted in it.' }),
+        kind: Type.Enum(['folder', 'bucket'], {
+          description: 'What the setting `quarantine` names; accepted images are under accepted in it.',
+        }),
         sources: Type.Array(Type.String(), { description: `Of them all; at most ${maxSources}.` }),
         dropped: Type.Integer({
           description: 'Since the start: too many at once, or too many while nothing was writable.',
         }),
         waiting: Type.Integer({ description: 'In memory, on their way to the folder or bucket.' }),
-        degraded: Type.Optional(Type.String({ description: 'Why the folder or bucket cannot be used for now.' })),
+        degraded: Type.Optional(
+          Type.String({ description: 'Why the folder or bucket cannot be used for now; the log names it.' }),
+        ),
         next: Type.Optional(Type.Integer({ description: 'Ask for the next page with it as `before`.' })),
       },
       { description: 'One page.' },
@@ -131,10 +136,10 @@ function registerReading(app: FastifyInstance, quarantine: Quarantine, judge: Ju
         count: quarantine.count,
         bytes: quarantine.bytes,
         accepted: quarantine.accepted,
-        place: quarantine.place,
+        kind: quarantine.kind,
         dropped: quarantine.dropped,
         waiting: quarantine.waiting,
-        degraded: quarantine.degraded,
+        degraded: quarantine.degraded && hidePaths(quarantine.degraded),
         sources: quarantine.sources(query).slice(0, maxSources),
         ...(items.length === query.limit && { next: items.at(-1)?.at }),
       };

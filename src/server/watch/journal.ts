@@ -1,4 +1,5 @@
 import type { Profile } from '../../profile/description.ts';
+import { hidePaths } from '../http/paths.ts';
 import type { PastTransition } from '../store/database.ts';
 
 /** One thing that happened, for people to read. */
@@ -35,7 +36,7 @@ export class Journal {
   }
 
   addReloadFailure(error: { code: string; message: string }): void {
-    const text = `The Profile was not reloaded, and the one in force stays: ${error.code}: ${error.message}`;
+    const text = `The Profile was not reloaded, and the one in force stays: ${error.code}: ${hidePaths(error.message)}`;
     this.#add({ at: Date.now(), kind: 'profile', isTrouble: true, text });
   }
 
