@@ -1,4 +1,5 @@
 import { probit } from 'simple-statistics';
+import { release } from '../image/frame.ts';
 import { hashDistance } from '../image/hash.ts';
 import { createMemory, type Memory, packDeviation, packState, type Sizes } from './memory.ts';
 import type { Observation } from './observation.ts';
@@ -115,6 +116,11 @@ export class Monitor {
   /** Everything it knows: `createDrift(...).monitor(state)` goes on from there. */
   save(): Uint8Array {
     return packState(this.#head, this.#memory.bytes);
+  }
+
+  /** Gives back its memory at once; it must not be used any more. */
+  release(): void {
+    release(this.#memory.bytes);
   }
 
   /** Takes an image that came before; `loop` is how many pictures it lies back. */

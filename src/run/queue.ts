@@ -8,6 +8,8 @@ import { loadPackage } from './optional.ts';
 import type { ChunkResult, QueueSeal, RunOptions } from './queuejob.ts';
 
 export const queueName = 'stopline';
+/** Raised when what lies in Redis is of another form. */
+const queueFormat = 2;
 /** Tries of a chunk that fails with an error, such as a store that is down; the wait doubles from one to the next. */
 const attempts = 6;
 const backoffMs = 1000;
@@ -84,7 +86,8 @@ class QueueRun {
 
   constructor(parts: QueueRunParts) {
     this.#parts = parts;
-    this.id = digest(JSON.stringify([parts.shared, parts.size]));
+    // What another version left of the same run can be read by that version alone.
+    this.id = digest(JSON.stringify([queueFormat, parts.shared, parts.size]));
   }
 
   async add(items: AsyncIterable<Item>): Promise<void> {

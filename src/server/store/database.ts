@@ -179,6 +179,8 @@ export class StoreDatabase {
     const { file = ':memory:', lockTimeoutMs } = this.#settings;
     const db = new Database(file, { timeout: lockTimeoutMs });
     this.#db = db;
+    // Packed states fill pages of the usual size by half.
+    if (this.#states) db.pragma('page_size = 65536');
     db.pragma('locking_mode = EXCLUSIVE');
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
@@ -299,7 +301,7 @@ export class StoreDatabase {
   /** In memory states are packed: those of sources that sent little are nearly empty, and there may be many. */
   #pack({ source, state }: StoredMonitor): Uint8Array {
     if (!this.#states) return state;
-    const packed = deflateRawSync(state, { level: 1 });
+    const packed = deflateRawSync(state, { level: 1, chunkSize: 4096 });
     this.#states.put(source, packed.length);
     return packed;
   }

@@ -2,6 +2,7 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { resolveEntry } from '../../core/entry.ts';
 import { asStoplineError, StoplineError } from '../../errors.ts';
+import { release } from '../../image/frame.ts';
 import { createWorkerLine, type WorkerLine } from '../../run/workers/line.ts';
 import type {
   Batch,
@@ -74,6 +75,11 @@ class Waiting {
     this.#settled.push(...(change.settled ?? []));
     this.#transitions.splice(0, this.#transitions.length - maxWaiting);
     return this.#verdicts.splice(0, this.#verdicts.length - maxWaiting).length;
+  }
+
+  /** Gives back the memory of the states, which are written and which nobody else holds. */
+  release(): void {
+    for (const monitor of this.monitors.values()) if (monitor) release(monitor.state);
   }
 
   toBatch(): Batch {
@@ -228,11 +234,11 @@ export class Store {
     while (this.#isAsked || this.#writing || !this.#waiting.isEmpty) await this.flush();
   }
 
-  /** The monitor as it waits to be written; null where it is about to be forgotten. */
+  /** A copy of the monitor as it waits to be written; null where it is about to be forgotten. */
   #latest(source: string): StoredMonitor | null | undefined {
     for (const batch of [this.#waiting, this.#writing?.batch]) {
       const found = batch?.monitors.get(source);
-      if (found !== undefined) return found;
+      if (found !== undefined) return found && { ...found, state: found.state.slice() };
     }
     return undefined;
   }
@@ -276,7 +282,10 @@ export class Store {
     this.#waiting = new Waiting();
     const since = performance.now();
     const done = this.#ask<void>({ method: 'commit', values: [batch.toBatch()] }).then(
-      () => this.#finishWrite(since),
+      () => {
+        this.#finishWrite(since);
+        batch.release();
+      },
       (error) => {
         this.#keepUnwritten(batch, error);
         throw error;

@@ -1,4 +1,5 @@
 import type { ErrorJson } from '../../errors.ts';
+import { release } from '../../image/frame.ts';
 import { answerWith } from '../../run/workers/answer.ts';
 import { type DatabaseSettings, readCode, StoreDatabase } from './database.ts';
 
@@ -34,5 +35,11 @@ export function openWorker(settings: DatabaseSettings) {
       return answer({ failed: { code, message: (error as Error).message } });
     }
   };
-  return (task: StoreTask) => answerWith(() => perform(task));
+  return (task: StoreTask) =>
+    answerWith(() => {
+      const result = perform(task);
+      // Megabytes in every batch, copied for this thread: they are given back at once.
+      if (task.method === 'commit') for (const { state } of task.values[0].monitors) release(state);
+      return result;
+    });
 }

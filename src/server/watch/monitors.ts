@@ -246,14 +246,20 @@ export class Monitors {
 
   /** Makes room in memory: the state of the source that was silent for longest is left to the store. */
   #shrink(): void {
-    for (const [source, entry] of this.#loaded) {
+    for (const entry of this.#loaded.values()) {
       if (this.#loaded.size <= this.#capacity) return;
       if (entry.isDirty) this.#options.store.add({ monitors: [describeMonitor(entry)] });
       this.#markClean(entry);
       entry.summary = summarize(entry);
-      entry.monitor = undefined;
-      this.#loaded.delete(source);
+      this.#unload(entry);
     }
+  }
+
+  /** Takes a monitor out of memory, which is given back at once: with many sources much would else wait to be collected. */
+  #unload(entry: Entry): void {
+    entry.monitor?.release();
+    entry.monitor = undefined;
+    this.#loaded.delete(entry.summary.source);
   }
 
   /** Moves a source to the end of those that were silent. */
@@ -287,15 +293,14 @@ export class Monitors {
 
   /** Throws away what is known of a source and says why. */
   #relearn(entry: Entry, text: string): void {
-    const { source, state: from } = entry.summary;
+    const { state: from } = entry.summary;
     const { level } = summarize(entry).recent;
     const drift = this.#requireDrift();
     const fresh = drift.monitor();
     const now = Date.now();
     entry.profile = drift.profile;
-    entry.monitor = undefined;
     entry.resets += 1;
-    this.#loaded.delete(source);
+    this.#unload(entry);
     const { since, cause: _, ...kept } = entry.summary;
     entry.summary = { ...kept, ...unknown, ...fresh.glance(), moved: [], since: from === 'learning' ? since : now };
     const transition: Transition = { from, to: 'learning', at: now, images: 0, evidence: 0, text };
@@ -389,7 +394,7 @@ export class Monitors {
   #forget(entry: Entry): void {
     const { source } = entry.summary;
     this.#entries.delete(source);
-    this.#loaded.delete(source);
+    this.#unload(entry);
     this.#dirty.delete(entry);
     this.#options.store.add({ forgotten: [source] });
   }

@@ -50,6 +50,8 @@ export interface RecentImages {
 /** Images that are remembered of one camera, and cameras that are remembered. */
 const keptImages = 300;
 const keptSources = 128;
+/** Room for so many at first. */
+const firstImages = 8;
 /** Latest images that lists show. */
 const listedImages = 60;
 /** Episodes that are kept of a camera, and the pause after which another one begins. */
@@ -163,16 +165,35 @@ export class Recent {
   }
 }
 
+/** What is kept of the images of one camera, one place for each. */
+interface Columns {
+  at: Float64Array;
+  pValue: Float32Array;
+  score: Float32Array;
+  verdict: Uint8Array;
+  /** Two numbers for each place. */
+  projection: Float32Array;
+  /** One number for each place and scored statistic. */
+  values: Float32Array;
+}
+const columnNames = ['at', 'pValue', 'score', 'verdict', 'projection', 'values'] as const;
+
+function makeColumns(places: number, statistics: number): Columns {
+  return {
+    at: new Float64Array(places),
+    pValue: new Float32Array(places),
+    score: new Float32Array(places),
+    verdict: new Uint8Array(places),
+    projection: new Float32Array(2 * places),
+    values: new Float32Array(statistics * places),
+  };
+}
+
 /** The latest images of one camera: a ring of columns, and those that did not pass by episode. */
 class Camera {
   readonly pictures = new Map<string, Uint8Array>();
   readonly #scored: readonly Scored[];
-  readonly #at = new Float64Array(keptImages);
-  readonly #pValue = new Float32Array(keptImages);
-  readonly #score = new Float32Array(keptImages);
-  readonly #verdict = new Uint8Array(keptImages);
-  readonly #projection = new Float32Array(2 * keptImages);
-  readonly #values: Float32Array;
+  #columns: Columns;
   #images = 0;
   #episodes: StrangeEpisode[] = [];
   #latest: StrangeImage | undefined;
@@ -181,22 +202,24 @@ class Camera {
 
   constructor(scored: readonly Scored[]) {
     this.#scored = scored;
-    this.#values = new Float32Array(scored.length * keptImages);
+    this.#columns = makeColumns(firstImages, scored.length);
   }
 
   /** @returns whether a picture of it is wanted: as an example of its episode, or because the latest picture is old */
   take(judgement: Judgement): { image: StrangeImage; isExample: boolean; isLatest: boolean } {
     const { verdict, at } = judgement;
+    this.#makeRoom();
+    const columns = this.#columns;
     const place = this.#images++ % keptImages;
-    this.#at[place] = at;
-    this.#pValue[place] = verdict.pValue;
-    this.#score[place] = verdict.score;
-    this.#verdict[place] = verdicts.indexOf(verdict.verdict);
+    columns.at[place] = at;
+    columns.pValue[place] = verdict.pValue;
+    columns.score[place] = verdict.score;
+    columns.verdict[place] = verdicts.indexOf(verdict.verdict);
     const [x = Number.NaN, y = Number.NaN] = verdict.projection ?? [];
-    this.#projection.set([x, y], 2 * place);
+    columns.projection.set([x, y], 2 * place);
     const first = place * this.#scored.length;
     for (const { name, position } of this.#scored) {
-      this.#values[first + position] = verdict.statistics[name] ?? Number.NaN;
+      columns.values[first + position] = verdict.statistics[name] ?? Number.NaN;
     }
     const image = describeImage(judgement);
     const kind = verdict.causes?.[0]?.cause ?? verdict.reasons[0]?.group ?? 'strange';
@@ -219,13 +242,13 @@ class Camera {
   summarize(): Omit<RecentSource, 'source'> {
     const places = this.#places(keptImages);
     const counts = { pass: 0, warn: 0, block: 0 };
-    for (const place of places) counts[verdicts[this.#verdict[place]]]++;
+    for (const place of places) counts[verdicts[this.#columns.verdict[place]]]++;
     const listed = places.slice(-listedImages);
     return {
       images: this.#images,
-      at: this.#at[places[places.length - 1]],
-      pValue: listed.map((place) => tidy(this.#pValue[place])),
-      verdict: listed.map((place) => verdicts[this.#verdict[place]]),
+      at: this.#columns.at[places[places.length - 1]],
+      pValue: listed.map((place) => tidy(this.#columns.pValue[place])),
+      verdict: listed.map((place) => verdicts[this.#columns.verdict[place]]),
       counts,
     };
   }
@@ -234,28 +257,41 @@ class Camera {
     this.#lookedAt = Date.now();
     const all = this.#places(keptImages);
     const rows = this.#places(Math.max(0, this.#images - Math.max(0, after)));
-    const projected = rows.filter((place) => Number.isFinite(this.#projection[2 * place]));
+    const projected = rows.filter((place) => Number.isFinite(this.#columns.projection[2 * place]));
     return {
       images: this.#images,
-      at: rows.map((place) => this.#at[place]),
-      pValue: rows.map((place) => tidy(this.#pValue[place])),
-      score: rows.map((place) => tidy(this.#score[place])),
-      verdict: rows.map((place) => verdicts[this.#verdict[place]]),
-      projection: projected.map((place) => [tidy(this.#projection[2 * place]), tidy(this.#projection[2 * place + 1])]),
+      at: rows.map((place) => this.#columns.at[place]),
+      pValue: rows.map((place) => tidy(this.#columns.pValue[place])),
+      score: rows.map((place) => tidy(this.#columns.score[place])),
+      verdict: rows.map((place) => verdicts[this.#columns.verdict[place]]),
+      projection: projected.map((place) => [
+        tidy(this.#columns.projection[2 * place]),
+        tidy(this.#columns.projection[2 * place + 1]),
+      ]),
       // Which are shown may change, so they always come whole.
       statistics: this.#farthest().map(({ name, position }) => ({
         name,
         values: all.map((place) => this.#value(place, position)),
       })),
-      statisticsAt: all.map((place) => this.#at[place]),
+      statisticsAt: all.map((place) => this.#columns.at[place]),
       strange: this.#episodes.toReversed(),
       ...(this.#latest && { latest: this.#latest }),
     };
   }
 
   #value(place: number, position: number): number | null {
-    const value = this.#values[place * this.#scored.length + position];
+    const value = this.#columns.values[place * this.#scored.length + position];
     return Number.isFinite(value) ? tidy(value) : null;
+  }
+
+  /** Columns grow with the images, so that a flood of cameras with one image each takes little. */
+  #makeRoom(): void {
+    const before = this.#columns;
+    const length = before.at.length;
+    if (this.#images !== length || length === keptImages) return;
+    const columns = makeColumns(Math.min(keptImages, 4 * length), this.#scored.length);
+    for (const name of columnNames) columns[name].set(before[name] as never);
+    this.#columns = columns;
   }
 
   /** Counts an image to the episode that goes on, or begins one; true where it is an example of it. */
@@ -291,7 +327,7 @@ class Camera {
     const newest = this.#places(judgedImages);
     const distances = this.#scored.map(({ position, logFloor, p50, width }) => {
       const values = newest
-        .map((place) => this.#values[place * this.#scored.length + position])
+        .map((place) => this.#columns.values[place * this.#scored.length + position])
         .filter((value) => Number.isFinite(value));
       const mean = values.reduce((sum, value) => sum + scoredValue(value, logFloor), 0) / values.length;
       return values.length === 0 ? 0 : Math.abs(mean - p50) / width;
