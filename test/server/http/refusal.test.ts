@@ -126,20 +126,20 @@ it.each(['closed', 'open'] as const)('nothing that came in a body is told, by a 
     const ask = async (path: string, init?: RequestInit) => (await fetch(url + path, init)).text();
     for (const [what, type, body] of bodies) {
       for (const path of [
-        '/inspect',
-        '/explain',
+        '/stopline/inspect',
+        '/stopline/explain',
         '/classify',
         '/predictions/m',
         '/v1/models/m:predict',
         infer,
-        '/ext-authz/classify',
+        '/stopline/ext-authz/classify',
       ]) {
-        const text = await ask(path, { method: 'POST', body, headers: { 'content-type': type } });
+        const text = await ask(path, { method: 'POST', body: body as never, headers: { 'content-type': type } });
         expect(findCanary(text), `${what} to ${path}: ${text}`).toBeUndefined();
       }
     }
     for (const path of ['/unjudged', '/journal', '/metrics', '/history']) {
-      expect(findCanary(await ask(path)), path).toBeUndefined();
+      expect(findCanary(await ask(`/stopline${path}`)), path).toBeUndefined();
     }
   });
 });
@@ -147,16 +147,16 @@ it.each(['closed', 'open'] as const)('nothing that came in a body is told, by a 
 it('a quarantine that fails and a Profile that cannot be read are told without their paths', async () => {
   await withService({ mode: 'observe', onError: 'open' } as never, async (url, folder) => {
     const ask = async (path: string, init?: RequestInit) => {
-      const text = await (await fetch(url + path, init)).text();
+      const text = await (await fetch(`${url}/stopline${path}`, init)).text();
       for (const place of [folder, 'stopline-secret-place', tmpdir(), process.cwd()])
         expect(text, path).not.toContain(place);
       return text;
     };
-    expect(JSON.parse(await ask('/quarantine'))).toMatchObject({ kind: 'folder', count: 0 });
+    expect(JSON.parse(await ask('/quarantine')), 'list').toMatchObject({ kind: 'folder', count: 0 });
     // Gone, and a file in its place: nothing can be listed or written there.
     await rm(join(folder, 'kept'), { recursive: true });
     await writeFile(join(folder, 'kept'), 'no folder');
-    await ask('/inspect', { method: 'POST', body: await grey(), headers: { 'content-type': 'image/png' } });
+    await ask('/inspect', { method: 'POST', body: (await grey()) as never, headers: { 'content-type': 'image/png' } });
     await expect
       .poll(async () => JSON.parse(await ask('/quarantine')).degraded, { timeout: 30_000 })
       .toContain('a file of the service');
