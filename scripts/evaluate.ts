@@ -1,4 +1,5 @@
 /** Measures what a reference detects, on images that its models have not seen: `npm run evaluate -- --help`. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, isAbsolute, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -71,11 +72,13 @@ const program = new Command('evaluate')
   .addOption(numberOption('--length <N>', 'of --streams: images of each run in which nothing changes').default(2000))
   .option('--corruptions', 'put held-out images through every simulated cause', false)
   .option('--leave-out', 'the same with the family of the tested cause left out of training', false)
+  .option('--faults', 'put held-out images under faults that no simulated cause shows', false)
   .addOption(numberOption('--folds <K>', 'parts that are held out in turn').default(5))
   .addOption(numberOption('--images <N>', 'held-out images of each fold put through the causes').default(20))
   .option('--severities <LIST>', 'severities to test', '1,3,5')
   .addOption(numberOption('--simulations <N>', 'images of each fold to learn the causes from, as of fit').default(120))
   .option('--group-by <RULE>', "'folder', 'none' or a regular expression, as of fit", 'folder')
+  .option('--model <NAME>', "embeddings of 'default', 'none' or the network at a path, as of fit")
   .addOption(numberOption('--seed <N>', 'decides folds, choices and simulations').default(1))
   .addOption(numberOption('--threads <N>', 'worker threads (default: cores)'))
   .option(
@@ -182,13 +185,21 @@ function publish(
   note(`written: docs/${page}.md`);
 }
 
-/** The command line and the day, so that anyone can do it again. Paths are told from the current folder. */
+/** The commit that is checked out, and whether its sources were changed since. */
+function readCommit(): string {
+  const git = (...args: string[]) =>
+    spawnSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8' }).stdout.trim();
+  const changed = git('status', '--porcelain', '--untracked-files=no', '--', ':/src', ':/scripts');
+  return `${git('rev-parse', '--short', 'HEAD') || 'unknown'}${changed === '' ? '' : ' with changes'}`;
+}
+
+/** The command line, the day and the commit, so that anyone can do it again. Paths are told from the current folder. */
 function provenance(): string {
   const here = (text: string) => (isAbsolute(text) ? relative(process.cwd(), text) : text);
   // Where things were kept changes no number.
   const said = process.argv.slice(2).filter((text, i, all) => text !== '--cache' && all[i - 1] !== '--cache');
   const command = ['npm run evaluate --', ...said.map(here)].join(' ');
-  return `\`\`\`sh\n${command}\n\`\`\`\n\nMade on ${new Date().toISOString().slice(0, 10)}.`;
+  return `\`\`\`sh\n${command}\n\`\`\`\n\nMade on ${new Date().toISOString().slice(0, 10)}, at commit ${readCommit()}.`;
 }
 
 await program.parseAsync().catch((error: unknown) => {

@@ -4,12 +4,15 @@ import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import { asStoplineError, StoplineError } from '../../src/errors.ts';
 import { folds as modelFolds } from '../../src/fit/crossfit.ts';
+import { modelSection } from '../../src/fit/fit.ts';
 import { assignFolds, deriveSeed, type GroupedBy, groupPattern, hash, withGroups } from '../../src/fit/groups.ts';
 import { minImages } from '../../src/fit/reference.ts';
 import type { Sample, SimulatedSample } from '../../src/fit/samples.ts';
 import { choose, makeView, planSimulations } from '../../src/fit/secondlook.ts';
 import { corruptions, families, findFamily, type Severity } from '../../src/image/corruptions/corruptions.ts';
-import { decoderVersion } from '../../src/image/decode.ts';
+import { decode, decoderVersion } from '../../src/image/decode.ts';
+import { chooseModel } from '../../src/image/embedding/choose.ts';
+import { encodeLike } from '../../src/image/encode.ts';
 import { categoricalProperties } from '../../src/image/measure.ts';
 import type { Simulation } from '../../src/image/simulation.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
@@ -18,6 +21,7 @@ import { countImages, listImages } from '../../src/run/inputs/folder.ts';
 import { mapOrdered } from '../../src/run/mapordered.ts';
 import { createPool, type Pool } from '../../src/run/pool.ts';
 import { createWorkerLine } from '../../src/run/workers/line.ts';
+import { applyFault, faultNames } from './faults.ts';
 import type { FoldAnswer, FoldTask, Subject } from './fold.ts';
 
 export interface EvaluateOptions {
@@ -29,6 +33,8 @@ export interface EvaluateOptions {
   corruptions: boolean;
   /** The same with the family of the tested cause left out of training. */
   leaveOut: boolean;
+  /** Put held-out images under faults that no simulated cause shows. */
+  faults: boolean;
   folds: number;
   /** Held-out images of each fold that are put through the causes. */
   images: number;
@@ -37,6 +43,8 @@ export interface EvaluateOptions {
   simulations: number;
   seed: number;
   groupBy: string;
+  /** As of `fit`: `none`, `default`, or the path of one. */
+  model?: string | undefined;
   threads: number;
   /**
    * Folder that keeps what was measured under causes, so that a change of the model is tried without measuring again. It
@@ -47,14 +55,15 @@ export interface EvaluateOptions {
   signal?: AbortSignal;
 }
 
-export type Stage = 'measure' | 'simulate causes to learn' | 'simulate causes to test' | 'fit and score';
+export type Stage = 'measure' | 'simulate causes to learn' | 'simulate causes to test' | 'faults' | 'fit and score';
 
 /** What an image is to the model that scores it. Encoded again means: as an image under a cause is, but without one. */
 export type Role =
   | { kind: 'clean' }
   | { kind: 'encodedAgain' }
   | { kind: 'current'; folder: string }
-  | { kind: 'cause'; cause: string; severity: Severity };
+  | { kind: 'cause'; cause: string; severity: Severity }
+  | { kind: 'fault'; fault: string; severity: Severity };
 
 /** One image scored by a model that has not seen it. */
 export interface Judgement {
@@ -101,7 +110,11 @@ interface ReferenceImage {
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   checkOptions(options);
   const { seed, folds: count, threads } = options;
-  const pool = await createPool({ threads });
+  const chosen = await chooseModel(options.model);
+  const pool = await createPool({ threads, model: chosen.model });
+  await pool.ready();
+  const { embedder } = pool.info;
+  const model = chosen.model && embedder && modelSection(chosen.model, embedder);
   const { images, by, groups, current, learnt, tested, skipped } = await measureEverything(pool, options).finally(() =>
     pool.destroy(),
   );
@@ -137,7 +150,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
       jobs.push({ ...part, simulated, judged, family });
     }
   }
-  const answers = await fitAndScore(jobs, threads, options);
+  const answers = await fitAndScore(jobs, model, options);
   const collectJudgements = (family?: string): Judgement[] =>
     jobs.flatMap(({ fold, judged, family: left }, job) =>
       left === family ? judged.map(({ role }, i) => ({ role, fold, ...answers[job].scored[i] })) : [],
@@ -195,9 +208,9 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
       }
       const { listed, image } = answer;
       const properties = categoricalProperties(image);
-      const { sha256: id, statistics } = image;
+      const { sha256: id, statistics, embedding } = image;
       if (!samples.has(id))
-        samples.set(id, { id, path: listed.path, group: '', fold: 0, statistics, properties, listed });
+        samples.set(id, { id, path: listed.path, group: '', fold: 0, statistics, embedding, properties, listed });
     }
     return { samples: [...samples.values()], skipped };
   };
@@ -229,22 +242,30 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
   const current: { folder: string; samples: Sample[]; skipped: number }[] = [];
   for (const folder of options.current) current.push({ folder, ...(await measure(...selectPart(folder))) });
   const learnt = await simulateToLearn(pool, images, options);
-  const tested =
-    options.corruptions || options.leaveOut ? await simulateToTest(pool, images, options) : new Map<string, Test[]>();
+  const tested = await simulateToTest(pool, images, options);
   return { images, by, groups: foldByGroup.size, skipped: reference.skipped, current, learnt, tested };
 }
 
 /** On a machine with other work the decoder's time limit can strike an image that it decoded before. */
 const attempts = 5;
 
-/** Statistics of one image under each simulation, kept where there is a folder for it. */
-async function simulated(pool: Pool, { id, path }: Sample, plan: Simulation[], { cache }: EvaluateOptions) {
-  const file = cache && join(cache, `${hash(0, JSON.stringify([id, plan, names, decoderVersion]))}.v8`);
+type Measured = Pick<Subject, 'statistics' | 'embedding'>;
+
+/** What is measured of one image under each simulation, kept where there is a folder for it. */
+async function simulated(
+  pool: Pool,
+  { id, path }: Sample,
+  { plan, asks }: { plan: Simulation[]; asks: boolean },
+  { cache }: EvaluateOptions,
+): Promise<Measured[]> {
+  const network = asks ? pool.info.embedder?.sha256 : undefined;
+  const file = cache && join(cache, `${hash(0, JSON.stringify([id, plan, names, decoderVersion, network]))}.v8`);
   const kept = file && (await readFile(file).catch(() => undefined));
-  if (kept) return deserialize(kept) as Float64Array[];
+  if (kept) return deserialize(kept) as Measured[];
   for (let attempt = 1; ; attempt++) {
     try {
-      const measured = (await pool.simulate(path, plan)).map(({ statistics: vector }) => vector);
+      const answers = await pool.simulate(path, plan, { asks });
+      const measured = answers.map(({ statistics: vector, embedding }) => ({ statistics: vector, embedding }));
       if (file) {
         await mkdir(dirname(file), { recursive: true });
         await writeFile(file, serialize(measured));
@@ -270,9 +291,9 @@ async function simulateToLearn(pool: Pool, images: ReferenceImage[], options: Ev
   const learnt = new Map<string, LearntView[]>();
   const simulate = async ({ sample, rank }: ReferenceImage) => {
     options.signal?.throwIfAborted();
-    const plan = planSimulations(rank, deriveSeed(seed, sample.id));
-    const measured = await simulated(pool, sample, plan, options);
-    return measured.map((statistics, i) => ({ ...makeView(sample, plan[i]), statistics }));
+    const plan = planSimulations(rank, { seed: deriveSeed(seed, sample.id), images: options.simulations });
+    const measured = await simulated(pool, sample, { plan, asks: false }, options);
+    return measured.map(({ statistics }, i) => ({ ...makeView(sample, plan[i]), statistics }));
   };
   const chosen = images.filter(({ sample }) => wanted.has(sample.id));
   for await (const views of mapOrdered(chosen, pool.info.threads * 2, simulate)) {
@@ -288,19 +309,27 @@ interface Test {
   subject: Subject;
 }
 
-/** Every reference image encoded again, and a seeded choice of each fold under every cause. */
-async function simulateToTest(pool: Pool, images: ReferenceImage[], options: EvaluateOptions) {
-  const { seed, severities, onProgress } = options;
-  const underCauses = new Set<string>();
-  for (let fold = 0; fold < options.folds; fold++) {
+/** A seeded choice of each fold. */
+function chooseTested(images: ReferenceImage[], { seed, folds, images: count }: EvaluateOptions): Set<string> {
+  const chosen = new Set<string>();
+  for (let fold = 0; fold < folds; fold++) {
     // Not the order in which images are chosen to learn from.
     const order = images
       .filter((image) => image.fold === fold)
       .map(({ sample }) => ({ id: sample.id, key: hash(seed, `test ${sample.id}`) }))
       .sort((a, b) => (a.key < b.key ? -1 : 1));
-    for (const { id } of order.slice(0, options.images)) underCauses.add(id);
+    for (const { id } of order.slice(0, count)) chosen.add(id);
   }
+  return chosen;
+}
+
+/** Every reference image encoded again, and a seeded choice of each fold under every cause and fault. */
+async function simulateToTest(pool: Pool, images: ReferenceImage[], options: EvaluateOptions) {
   const tested = new Map<string, Test[]>();
+  if (!options.corruptions && !options.leaveOut && !options.faults) return tested;
+  const { seed, severities, onProgress } = options;
+  const chosen = chooseTested(images, options);
+  const underCauses = options.corruptions || options.leaveOut ? chosen : new Set<string>();
   const simulate = async ({ sample }: ReferenceImage) => {
     options.signal?.throwIfAborted();
     const view = { seed: deriveSeed(seed, `test ${sample.id}`), crop: false };
@@ -309,35 +338,66 @@ async function simulateToTest(pool: Pool, images: ReferenceImage[], options: Eva
       for (const { name } of corruptions)
         for (const severity of severities) plan.push({ ...view, cause: name, severity });
     }
-    const measured = await simulated(pool, sample, plan, options);
-    return measured.map((statistics, i) => {
+    const measured = await simulated(pool, sample, { plan, asks: true }, options);
+    return measured.map((numbers, i) => {
       const { cause, severity } = plan[i];
       const role: Role = cause === undefined ? { kind: 'encodedAgain' } : { kind: 'cause', cause, severity };
-      return { role, subject: { ...makeSubject(sample), statistics } };
+      return { role, subject: { ...makeSubject(sample), ...numbers } };
     });
   };
   for await (const subjects of mapOrdered(images, pool.info.threads * 2, simulate)) {
     tested.set(images[tested.size].sample.id, subjects);
     onProgress?.({ stage: 'simulate causes to test', done: tested.size, total: images.length });
   }
+  if (!options.faults) return tested;
+  let done = 0;
+  const spoil = async ({ sample }: ReferenceImage) => {
+    options.signal?.throwIfAborted();
+    return { sample, spoilt: await underFaults(pool, sample, options) };
+  };
+  const some = images.filter(({ sample }) => chosen.has(sample.id));
+  for await (const { sample, spoilt } of mapOrdered(some, pool.info.threads * 2, spoil)) {
+    tested.get(sample.id)?.push(...spoilt);
+    onProgress?.({ stage: 'faults', done: ++done, total: some.length });
+  }
   return tested;
 }
 
-function makeSubject({ statistics, properties }: Sample): Subject {
-  return { statistics, properties };
+/** One image under every fault, encoded again as it was. */
+async function underFaults(pool: Pool, sample: Sample, { seed, severities }: EvaluateOptions): Promise<Test[]> {
+  const { frame, container } = await decode(await readFile(sample.path));
+  const tests: Test[] = [];
+  for (const fault of faultNames) {
+    for (const severity of severities) {
+      const data = applyFault(frame, fault, severity, deriveSeed(seed, `${fault} ${sample.id}`));
+      const image = await pool.measure(await encodeLike({ ...frame, data }, container));
+      // As under simulated causes, what only the file says is the original's.
+      const vector = image.statistics.map((value, i) =>
+        statistics[i].group === 'container' ? sample.statistics[i] : value,
+      );
+      const subject = { ...makeSubject(sample), statistics: vector, embedding: image.embedding };
+      tests.push({ role: { kind: 'fault', fault, severity }, subject });
+    }
+  }
+  return tests;
+}
+
+function makeSubject({ statistics, embedding, properties }: Sample): Subject {
+  return { statistics, embedding, properties };
 }
 
 async function fitAndScore(
   jobs: { samples: Sample[]; simulated: SimulatedSample[]; judged: { subject: Subject }[] }[],
-  threads: number,
-  { onProgress, signal }: EvaluateOptions,
+  model: FoldTask['model'],
+  { threads, onProgress, signal }: EvaluateOptions,
 ): Promise<FoldAnswer[]> {
   const filename = fileURLToPath(new URL('./fold.ts', import.meta.url));
   const line = createWorkerLine<FoldTask>({ filename, threads: Math.min(threads, jobs.length) });
   const answers: FoldAnswer[] = [];
   try {
     const perform = ({ samples, simulated, judged }: (typeof jobs)[number]) => {
-      return line.run<FoldAnswer>({ samples, simulated, subjects: judged.map(({ subject }) => subject) }, { signal });
+      const subjects = judged.map(({ subject }) => subject);
+      return line.run<FoldAnswer>({ samples, simulated, subjects, model }, { signal });
     };
     for await (const answer of mapOrdered(jobs, line.threads, perform)) {
       answers.push(answer);

@@ -3,7 +3,7 @@
 import { crossFit } from '../../src/fit/crossfit.ts';
 import type { Sample, SimulatedSample } from '../../src/fit/samples.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
-import { createProfile } from '../../src/profile/description.ts';
+import { createProfile, type ProfileDescription } from '../../src/profile/description.ts';
 import type { Cause } from '../../src/profile/diagnosis.ts';
 import { createScorer } from '../../src/profile/score.ts';
 import { answerWith } from '../../src/run/workers/answer.ts';
@@ -11,6 +11,7 @@ import { answerWith } from '../../src/run/workers/answer.ts';
 /** One image to score. */
 export interface Subject {
   statistics: Float64Array;
+  embedding?: Float32Array | undefined;
   /** What the file as it came says: encoding it again after a simulated cause must not count as evidence. What the pixels say does. */
   properties: Record<string, string>;
 }
@@ -19,6 +20,8 @@ export interface FoldTask {
   samples: Sample[];
   simulated: SimulatedSample[];
   subjects: Subject[];
+  /** The network that the embeddings come from; none without one. */
+  model?: ProfileDescription['model'];
 }
 
 export interface FoldAnswer {
@@ -34,8 +37,8 @@ export interface FoldAnswer {
 /** The two causes named first are enough to judge a diagnosis. */
 const named = 2;
 
-function perform({ samples, simulated, subjects }: FoldTask): FoldAnswer {
-  const { description, tensors } = crossFit(samples, simulated);
+function perform({ samples, simulated, subjects, model }: FoldTask): FoldAnswer {
+  const { description, tensors } = crossFit(samples, simulated, model);
   const split = { by: 'image', groups: 0, folds: 0, seed: 0 };
   const rate = { warn: 1, block: 1 };
   const profile = createProfile(
@@ -48,6 +51,7 @@ function perform({ samples, simulated, subjects }: FoldTask): FoldAnswer {
       reference: { images: 0, fitted: 0, skipped: 0, duplicates: 0, split, folders: [] },
       falseAlarmRate: { asked: rate, promised: rate },
       warnings: [],
+      ...(model && { model }),
       ...description,
     },
     tensors,
@@ -67,7 +71,7 @@ function perform({ samples, simulated, subjects }: FoldTask): FoldAnswer {
         const value = subject.statistics[position];
         if (!Number.isNaN(value)) properties[name] = String(value);
       }
-      const { detectors, causes = [] } = scorer.score(subject.statistics, properties);
+      const { detectors, causes = [] } = scorer.score(subject.statistics, properties, subject.embedding);
       return {
         scores: detectors.map(({ score }) => score),
         pValues: detectors.map(({ pValue }) => pValue),

@@ -1,6 +1,7 @@
 import { corruptions, findFamily, type Severity } from '../../src/image/corruptions/corruptions.ts';
 import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 import type { EvaluateOptions, Evaluation, Judgement } from './evaluation.ts';
+import { describeFault, faultNames } from './faults.ts';
 import { auroc, calibrationError, mean, share, thresholdAt } from './measures.ts';
 
 /** Rates at which detection is reported: warn and block of a Profile as it is fitted by default. */
@@ -58,6 +59,7 @@ export function report(evaluation: Evaluation, options: EvaluateOptions): string
   if (evaluation.current.length > 0) sections.push(folders(evaluation));
   if (options.corruptions) sections.push(causes(evaluation, options.severities));
   if (options.leaveOut) sections.push(leftOut(evaluation, options.severities));
+  if (options.faults) sections.push(unknownFaults(evaluation, options.severities));
   return sections.join('\n\n');
 }
 
@@ -159,7 +161,7 @@ function perSeverity(
   detectors: readonly number[],
 ) {
   const at = severities.map((severity) =>
-    judgements.filter(({ role }) => role.kind === 'cause' && role.severity === severity),
+    judgements.filter(({ role }) => 'severity' in role && role.severity === severity),
   );
   return detectors.map((detector) => ({
     auroc: at.map((current) => meanAuroc(clean, current, detector)),
@@ -228,14 +230,7 @@ function causes(evaluation: Evaluation, severities: readonly Severity[]): string
   });
   const means = detectors.map((_, i) => computeMean(rows.map(({ seen }) => seen[i])));
   const underCause = judgements.filter(matchKind('cause'));
-  const verdicts = detectors.map((detector) =>
-    severities.map((severity) =>
-      share(
-        underCause.filter(({ role }) => role.kind === 'cause' && role.severity === severity),
-        ({ pValues }) => pValues[detector] <= promised,
-      ),
-    ),
-  );
+  const verdicts = verdictShares(evaluation, underCause, severities);
   const published = rows.filter(({ name }) => imageNetC.includes(name));
   const publishedMeans = detectors.map((_, i) => computeMean(published.map(({ seen }) => seen[i])));
   const line = (name: string, seen: Seen, verdict: string) => [
@@ -335,4 +330,51 @@ function leftOut(evaluation: Evaluation, severities: readonly Severity[]): strin
       ],
     ),
   ].join('\n\n');
+}
+
+/** What no simulated cause shows: these faults were never used to choose anything. */
+function unknownFaults(evaluation: Evaluation, severities: readonly Severity[]): string {
+  const { judgements } = evaluation;
+  const clean = judgements.filter(matchKind('encodedAgain'));
+  const detectors = testedIn(evaluation);
+  const rows = faultNames.map((name) => {
+    const under = judgements.filter(({ role }) => role.kind === 'fault' && role.fault === name);
+    return {
+      name,
+      seen: perSeverity(under, clean, severities, detectors),
+      stopped: verdictShares(evaluation, under, severities),
+    };
+  });
+  const means = detectors.map((_, i) => computeMean(rows.map(({ seen }) => seen[i])));
+  const overall = verdictShares(evaluation, judgements.filter(matchKind('fault')), severities);
+  const line = (name: string, meaning: string, seen: readonly Seen[], stopped: readonly number[][]) => [
+    name,
+    meaning,
+    ...seen.map(({ auroc }) => series(auroc, three)),
+    ...stopped.map((shares) => series(shares, percent)),
+  ];
+  return [
+    '### Unknown faults',
+    `Held-out images under ${faultNames.length} faults that no simulated cause shows and that the evaluation alone knows. Severities ${severities.join(' / ')}; stopped is the share with a verdict of warn or block.`,
+    table(
+      ['fault', 'what it is', 'AUROC combined', 'AUROC capture', 'stopped combined', 'stopped capture'],
+      [
+        ...rows.map(({ name, seen, stopped }) => line(name, describeFault(name), seen, stopped)),
+        line('all', 'mean', means, overall),
+      ],
+    ),
+  ].join('\n\n');
+}
+
+/** Per tested detector and severity, the share with a verdict of warn or block. */
+function verdictShares(evaluation: Evaluation, judgements: readonly Judgement[], severities: readonly Severity[]) {
+  const promised = promise(evaluation, rates[0]);
+  return testedIn(evaluation).map((detector) =>
+    severities.map((severity) =>
+      share(
+        judgements.filter(({ role }) => 'severity' in role && role.severity === severity),
+        ({ pValues }) => pValues[detector] <= promised,
+      ),
+    ),
+  );
 }

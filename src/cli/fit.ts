@@ -1,6 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { loadConfig, readCacheFolder } from '../config.ts';
 import { reviveError, StoplineError } from '../errors.ts';
 import type { FitResult } from '../fit/fit.ts';
@@ -10,6 +11,7 @@ import { listSources, sourceRule } from '../fit/percamera.ts';
 import { blindTo } from '../fit/power.ts';
 import { describeProfile, type Profile } from '../profile/description.ts';
 import { saveProfile } from '../profile/file.ts';
+import type { ThresholdKind } from '../profile/maths/pvalues.ts';
 import type { Shard } from '../run/inputs/item.ts';
 import type { FitPlan } from './fitclock.ts';
 import { runFitTask } from './fitthread.ts';
@@ -27,6 +29,8 @@ interface FitFlags extends InputFlags {
   threads?: string;
   warn?: number;
   block?: number;
+  threshold?: ThresholdKind;
+  leaveOut?: string;
   simulations?: number;
   power?: number;
   example: boolean;
@@ -65,6 +69,18 @@ export function fitCommand(): Command {
     .addOption(settingOption('threads'))
     .addOption(shareOption('--warn <RATE>', 'false-alarm rate to promise for warn, such as 1% (default: 0.01)'))
     .addOption(shareOption('--block <RATE>', 'false-alarm rate to promise for block, such as 0.1% (default: 0.001)'))
+    .addOption(
+      new Option(
+        '--threshold <KIND>',
+        'how rates are held: rank (promised, as far as the images reach) or tail (expected by an exponential fitted to the farthest tenth)',
+      )
+        .choices(['rank', 'tail'])
+        .default('rank'),
+    )
+    .option(
+      '--leave-out <WHAT>',
+      'images that are no part of the reference: strangers (those unlike the rest), or a file with their paths, one a line; the promise is then about those that stay',
+    )
     .addOption(
       numberOption(
         '--power <N>',
@@ -121,10 +137,23 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   });
   const { threads, device } = config;
   const { warn = 0.01, block = Math.min(0.001, warn) } = flags;
-  const { name, seed, groupBy, simulations, power, example, model, classifier, keepPaths, ordered } = flags;
+  const { name, seed, groupBy, threshold, simulations, power, example, model, classifier, keepPaths, ordered } = flags;
   const falseAlarmRate = { warn, block };
-  const choices = { name, seed, groupBy, simulations, power, example, model, classifier, keepPaths, ordered };
-  const options = { paths, threads, device, falseAlarmRate, ...choices };
+  const choices = {
+    name,
+    seed,
+    groupBy,
+    threshold,
+    simulations,
+    power,
+    example,
+    model,
+    classifier,
+    keepPaths,
+    ordered,
+  };
+  const leaveOut = await readLeaveOut(flags.leaveOut);
+  const options = { paths, threads, device, falseAlarmRate, leaveOut, ...choices };
   const cache = readCacheFolder(flags.cache);
   if (flags.profilePer !== undefined) {
     for (const flag of ['manifest', 'shard'] as const) {
@@ -149,6 +178,19 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   const { leftOut } = result;
   await writeProfile(result, flags);
   tellLeftOut({ leftOut }, flags);
+}
+
+/** @throws {StoplineError} INPUT_NOT_FOUND */
+async function readLeaveOut(what: string | undefined): Promise<FitOptions['leaveOut']> {
+  if (what === undefined || what === 'strangers') return what;
+  const text = await readFile(what, 'utf8').catch((cause) => {
+    throw new StoplineError(
+      'INPUT_NOT_FOUND',
+      `Expected "strangers" or a file of paths for --leave-out but "${what}" gave ${cause.code}.`,
+      { cause },
+    );
+  });
+  return text.split(/\r?\n/).filter((line) => line.trim() !== '');
 }
 
 /** What is known of a fit before its images are counted. */
@@ -309,11 +351,18 @@ function summary({ profile, skipped, outliers, missingModel, warnings }: FitResu
       profile.causes ? `${profile.causes.names.length} simulated causes learnt` : 'none learnt (--simulations 0)',
     ],
     ...(['warn', 'block'] as const).map((level) => {
-      const { asked, promised } = falseAlarmRate;
+      const { asked, promised, threshold } = falseAlarmRate;
+      if (threshold === 'tail') {
+        return [level, `${percent(promised[level])} false alarms expected by a fitted tail, none promised`];
+      }
       const instead = promised[level] > asked[level] ? ` (asked: ${percent(asked[level])})` : '';
       return [level, `at most ${percent(promised[level])} false alarms promised${instead}`];
     }),
     ...(falseAlarmRate.achieved ? [['checked', checked(falseAlarmRate.achieved)]] : []),
+    ...driveRows(profile),
+    ...(reference.leftOut
+      ? [['left out', `${count(reference.leftOut, 'image')}, which the promise is not about`]]
+      : []),
   ];
   const lines = [styled('bold', 'Profile written'), indent(table(rows))];
   lines.push(...describeSkipped(skipped), ...outlierLines(outliers), ...powerTable(profile));
@@ -337,6 +386,26 @@ function checked({ warn, block }: NonNullable<Profile['falseAlarmRate']['achieve
   const share = ({ flagged, images, low, high }: typeof warn) =>
     `${percent(flagged / images)} (95 %: ${percent(low)} to ${percent(high)})`;
   return `of ${warn.images} images, against thresholds of the other parts, ${share(warn)} warned or blocked, ${share(block)} blocked`;
+}
+
+/** Whether the promise is about one drive, and what a drive that was not seen met. */
+function driveRows({ reference: { split, folders }, falseAlarmRate: { unseenDrive } }: Profile): string[][] {
+  if (unseenDrive) {
+    const { drives, images, flagged, low, high } = unseenDrive;
+    return [
+      [
+        'new drive',
+        `${flagged} of ${images} images (${percent(flagged / images)}; 95 %: ${percent(low)} to ${percent(high)}) warned or blocked when ${drives} folders were left out whole in turn: expect that of a drive that is not here`,
+      ],
+    ];
+  }
+  if (split.by !== 'time block' || folders.length !== 1) return [];
+  return [
+    [
+      'new drive',
+      'not known: all images are of one folder. If they are frames of one drive, this promise is about this drive; add others, each in a folder of its own',
+    ],
+  ];
 }
 
 function outlierLines({ count: total, images }: Outliers): string[] {

@@ -26,7 +26,7 @@ export interface FitState {
  * Seconds of one thread an image, measured at 480x360 on an idle machine of 2 cores; the first figure of `train` is for each
  * image and the second for each simulated one, on one thread however many there are.
  */
-const cost = { measure: 0.02, simulate: 1, power: 6, train: [0.025, 0.14] } as const;
+const cost = { measure: 0.02, simulate: 0.5, power: 6, train: [0.025, 0.14] } as const;
 const costPixels = 480 * 360;
 /** Starting threads and loading networks, in seconds. */
 const startSeconds = 3;
@@ -37,7 +37,7 @@ const leastSeconds = 2;
 export class FitClock {
   readonly stages: readonly FitStage[];
   readonly #plan: FitPlan;
-  readonly #spent = new Map<FitStage, { startedAt: number; seconds: number; state: FitState }>();
+  readonly #spent = new Map<FitStage, { startedAt: number; before: number; seconds: number; state: FitState }>();
 
   constructor(plan: FitPlan) {
     this.#plan = plan;
@@ -65,8 +65,9 @@ export class FitClock {
 
   /** @param now seconds on any clock */
   update(state: FitState, now: number): void {
-    const { startedAt = now } = this.#spent.get(state.stage) ?? {};
-    this.#spent.set(state.stage, { startedAt, seconds: now - startedAt, state });
+    // The first word of a stage comes when some of it is done already, in a time that nobody has seen.
+    const { startedAt = now, before = state.done } = this.#spent.get(state.stage) ?? {};
+    this.#spent.set(state.stage, { startedAt, before, seconds: now - startedAt, state });
   }
 
   /** Seconds that are left in all; undefined where nobody can know. */
@@ -96,10 +97,16 @@ export class FitClock {
   }
 
   #readRest(stage: FitStage, slowness: number, now: number): number {
-    const { startedAt, state } = this.#spent.get(stage) as { startedAt: number; state: FitState };
+    const { startedAt, before, state } = this.#spent.get(stage) as {
+      startedAt: number;
+      before: number;
+      state: FitState;
+    };
     const { done, total = 0 } = state;
     const passed = now - startedAt;
-    if (stage !== 'train' && total > 0 && done > 0 && passed >= leastSeconds) return (passed / done) * (total - done);
+    if (stage !== 'train' && total > 0 && done > before && passed >= leastSeconds) {
+      return (passed / (done - before)) * (total - done);
+    }
     if (total > 0 && done >= total) return 0;
     return Math.max(1, this.expect(stage) * slowness - passed);
   }

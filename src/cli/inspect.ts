@@ -148,7 +148,8 @@ function describe(verdict: Verdict, path: string, { pictureLines, verbose }: Des
 function describeVerdict(verdict: Verdict, path: string, verbose: boolean): string[] {
   const { image, falseAlarmRate, decidedBy, expectedFlipRate: flips } = verdict;
   const blocks = verdict.blockWhen === undefined ? percent(falseAlarmRate.block) : 'by the rule';
-  const rates = `false alarms promised: warn ${percent(falseAlarmRate.warn)}, block ${blocks}`;
+  const kind = falseAlarmRate.threshold === 'tail' ? 'expected by a fitted tail' : 'promised';
+  const rates = `false alarms ${kind}: warn ${percent(falseAlarmRate.warn)}, block ${blocks}`;
   const others = verdict.detectors.filter(({ name }) => name !== decidedBy);
   return [
     `${verdictText(verdict.verdict, verdict.verdict.toUpperCase())}  ${printable(path)}`,

@@ -51,7 +51,7 @@ export async function sumUp(
   },
 ): Promise<void> {
   const { tally, format, config, profile, seconds, shard, store, leftOut } = run;
-  const { promised } = profile.falseAlarmRate;
+  const { promised, threshold } = profile.falseAlarmRate;
   const { decideBy: decidedBy, blockWhen } = config;
   const counted = {
     file: flags.out,
@@ -60,7 +60,7 @@ export async function sumUp(
     blockWhen,
     ...tally.toJSON(),
     leftOut: leftOut.toJSON(),
-    falseAlarmRate: promised,
+    falseAlarmRate: { ...promised, ...(threshold && { threshold }) },
     seconds,
     ...(shard && { shard }),
   };
@@ -70,7 +70,7 @@ export async function sumUp(
   if (flags.json) printJson(counted);
   else
     (flags.out === '-' ? note : print)(
-      summary(tally, { file: flags.out, format, decidedBy, blockWhen, promised, seconds }),
+      summary(tally, { file: flags.out, format, decidedBy, blockWhen, promised, threshold, seconds }),
     );
 }
 
@@ -82,6 +82,7 @@ function summary(
     decidedBy: DecideBy;
     blockWhen?: string | undefined;
     promised: Rates;
+    threshold?: 'tail' | undefined;
     seconds: number;
   },
 ): string {
@@ -99,10 +100,11 @@ function summary(
   lines.push(table(shares, [1, 2]).replace(/^/gm, '  '));
   if (judged > 0) {
     const warned = (verdicts.warn + verdicts.block) / judged;
+    const held = run.threshold === 'tail' ? 'expected by a fitted tail' : 'promised';
     lines.push(
-      `  ${percent(warned)} warned or blocked${run.decidedBy === 'combined' ? '' : `, decided by ${run.decidedBy}`}; ${percent(run.promised.warn)} is promised for images like the reference`,
+      `  ${percent(warned)} warned or blocked${run.decidedBy === 'combined' ? '' : `, decided by ${run.decidedBy}`}; ${percent(run.promised.warn)} is ${held} for images like the reference`,
       run.blockWhen === undefined
-        ? `  ${percent(verdicts.block / judged)} blocked; ${percent(run.promised.block)} is promised`
+        ? `  ${percent(verdicts.block / judged)} blocked; ${percent(run.promised.block)} is ${held}`
         : `  ${percent(verdicts.block / judged)} blocked by the rule ${printable(run.blockWhen)}, for which nothing is promised`,
     );
   }

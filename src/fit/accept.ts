@@ -1,6 +1,7 @@
 import { asStoplineError } from '../errors.ts';
 import { defaultLimits } from '../image/frame.ts';
 import type { Profile } from '../profile/description.ts';
+import { PValues } from '../profile/maths/pvalues.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Items } from '../run/inputs/item.ts';
 import { openItems } from '../run/inputs/items.ts';
@@ -74,6 +75,7 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
     items,
     name: profile.name,
     falseAlarmRate: profile.falseAlarmRate.asked,
+    threshold: profile.falseAlarmRate.threshold,
     keepPaths: profile.model?.paths !== undefined,
     example: profile.example !== undefined,
     seed,
@@ -129,11 +131,10 @@ async function collectVerdicts(images: Items, options: PoolOptions): Promise<Ver
   }
 }
 
-/** Smallest clean score whose p-value is within the promised rate; with n scores, p-values are (1 + scores above) / (n + 1). */
+/** The score from which on images are warned about or blocked. */
 function readThreshold({ falseAlarmRate, detectors, tensors }: Profile, level: 'warn' | 'block'): number {
-  const scores = tensors[`${detectors[0].name}Scores`].data;
-  const above = Math.max(0, Math.floor(falseAlarmRate.promised[level] * (scores.length + 1) + 1e-9) - 1);
-  return scores[Math.max(0, scores.length - 1 - above)];
+  const { promised, threshold } = falseAlarmRate;
+  return new PValues(tensors[`${detectors[0].name}Scores`].data, threshold).limit(promised[level]);
 }
 
 function powerChanges(before: Profile, after: Profile): Acceptance['power'] {

@@ -2,15 +2,17 @@ import { CholeskyDecomposition, EigenvalueDecomposition, inverse, Matrix } from 
 import { type CauseModel, computeSoftmax } from '../profile/diagnosis.ts';
 import { ledoitWolf } from '../profile/maths/covariance.ts';
 import { concatenate, trainSoftmax } from '../profile/maths/softmax.ts';
+import { trainNetwork } from './network.ts';
 
 /** Dimensions of the subspace in which causes act. */
 const subspaceSize = 16;
 /** Weight of parts of frames against whole frames: they vary the content, but they are not what will come in. */
 const partWeight = 0.2;
-const l2 = 1;
 /** How often, before looking, what is wrong is none of the simulated causes. */
 const unknownShare = 0.1;
-const iterations = { first: 25, again: 8 };
+/** Networks whose answers are averaged, hidden units of each, and how often each looks at all rows. */
+export const networks = { count: 2, units: 64 };
+const epochs = 40;
 /** More clean rows than this sharpen nothing, and cost time. */
 const maxClean = 4000;
 
@@ -26,12 +28,12 @@ export interface View {
 
 /**
  * Learns causes from clean rows of the reference and from views of some of its images, clean and under each cause.
- * @param start weights of a model of the same causes, to save iterations
+ * @param options.networks how many are trained; default: as many as a Profile has
  */
 export function fitCauses(
   rows: { clean: Float64Array[]; views: View[] },
   causes: string[],
-  start?: Float64Array,
+  options: { networks?: number } = {},
 ): CauseModel {
   const cleanViews = rows.views.filter(({ cause }) => cause === undefined);
   const causeViews = rows.views.filter(({ cause }) => cause !== undefined);
@@ -69,16 +71,16 @@ export function fitCauses(
   // Clean weighs as much as all causes together.
   const weigh = (isClean: boolean) => all.reduce((sum, { y, w }) => sum + ((y === 0) === isClean ? w : 0), 0);
   const total = { clean: weigh(true), causes: weigh(false) };
-  const softmax = trainSoftmax(
-    {
-      x: concatenate(all.map(({ x }) => x)),
-      y: Uint16Array.from(all, ({ y }) => y),
-      w: Float64Array.from(all, ({ y, w }) => w / (y === 0 ? total.clean : total.causes)),
-    },
-    { features, classes: causes.length + 1 },
-    { l2, iterations: start ? iterations.again : iterations.first, start },
+  const set = {
+    x: concatenate(all.map(({ x }) => x)),
+    y: Uint16Array.from(all, ({ y }) => y),
+    w: Float64Array.from(all, ({ y, w }) => w / (y === 0 ? total.clean : total.causes)),
+  };
+  const shape = { features, classes: causes.length + 1 };
+  const classifier = Array.from({ length: options.networks ?? networks.count }, (_, seed) =>
+    trainNetwork(set, shape, { units: networks.units, epochs, seed }),
   );
-  return { causes, softmax, temperature: 1, projection, centre, unknown: new Float64Array(5) };
+  return { causes, classifier, temperature: 1, projection, centre, unknown: new Float64Array(5) };
 }
 
 /**
@@ -115,17 +117,6 @@ function causeSubspace(causeViews: View[], cleanViews: Map<string, View>, mean: 
     projection: Float64Array.from(projection.to1DArray()),
     centre: Float64Array.from(projection.mmul(Matrix.columnVector([...mean])).to1DArray()),
   };
-}
-
-/** Starting weights for a model that knows fewer causes. */
-export function withoutClasses({ softmax }: CauseModel, causes: string[], known: string[]): Float64Array {
-  const classes = [0, ...known.map((cause) => 1 + causes.indexOf(cause))];
-  const start = new Float64Array((softmax.features + 1) * classes.length);
-  for (let row = 0; row <= softmax.features; row++) {
-    for (const [i, k] of classes.entries())
-      start[row * classes.length + i] = softmax.weights[row * softmax.classes + k];
-  }
-  return start;
 }
 
 /** Temperature and the model of `unknown`, on images that neither was trained on. */

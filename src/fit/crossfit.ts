@@ -8,12 +8,21 @@ import { componentNames, type ProfileDescription } from '../profile/description.
 import { cap, unknownFeatures } from '../profile/diagnosis.ts';
 import { type Grain, scoredValue } from '../profile/maths/gaussianise.ts';
 import { concatenate } from '../profile/maths/softmax.ts';
+import { fitTail, knotCount, knotsBelow } from '../profile/maths/tail.ts';
 import type { Tensor } from '../profile/safetensors.ts';
-import { computeComponents, normalise, type Parts, pick, standardise, strongest } from '../profile/score.ts';
-import { calibrateDiagnosis, fitCauses, type View, withoutClasses } from './causes.ts';
+import {
+  computeComponents,
+  normalise,
+  type Parts,
+  pick,
+  readScales,
+  standardise,
+  strongest,
+} from '../profile/score.ts';
+import { calibrateDiagnosis, fitCauses, networks, type View } from './causes.ts';
 import { fitEmbeddings } from './embeddings.ts';
 import { findRegimes, fitRegime } from './regimes.ts';
-import type { Sample, SimulatedSample, UnseenSample } from './samples.ts';
+import type { Sample, SimulatedSample, UnseenDrive, UnseenSample } from './samples.ts';
 import { collectProjections, collectTensors, vector } from './tensors.ts';
 
 /** Parts of the reference that are left out in turn to see what an image scores on a model that has not seen it. */
@@ -22,10 +31,7 @@ export const folds = 5;
 const maxCategories = 1024;
 /** Where more images than this have a value of their own, one never seen before says nothing (Good-Turing). */
 const maxSingletons = 0.1;
-/**
- * Every component is normalised by the mean of this share of the clean images, the farthest: near where warnings begin, so
- * that no component rules the maximum there, and steadier than a quantile of so few.
- */
+/** The edge of the categorical surprise is its mean over this share of the clean images, the farthest. */
 const edge = 0.01;
 
 /** The numbers of a Profile. */
@@ -43,6 +49,8 @@ export interface FittedReference extends Fitted {
   folds: (Fitted | undefined)[];
   /** Every image of the reference, as the model of its fold sees it. */
   unseen: UnseenSample[];
+  /** Every recording, where there are a few, as a model sees it that was fitted on the others. */
+  drives: UnseenDrive[];
   /** Ids of the images whose embeddings are kept, in their order. */
   coreset: string[];
 }
@@ -67,30 +75,30 @@ export function crossFit(
   const judged = without.flatMap((fold) => fold.judged);
   const calibration = whole.causeModel && calibrateDiagnosis(without.flatMap(({ diagnosed }) => diagnosed));
   const components = componentNames({ hasCauses: calibration !== undefined, parts: rows.embedded });
-  const regimes = measureRegimes(rows.labels, judged);
+  const { regimes, knots } = measureRegimes(rows.labels, judged);
   const detectors = chooseDetectors(components, { hasCauses: calibration !== undefined, embedded: rows.embedded });
+  const drives = judgeDrives(rows, judged, detectors[0]);
+  const scales = regimes.map((regime, i) => readScales(regime.components, knots[i]));
   for (const image of judged) {
-    normalise(image.values, regimes[image.regime].components);
-    image.scores = detectors.map((detector) => strongest(image.values, detector.components));
+    normalise(image.values, scales[image.regime]);
+    image.scores = detectors.map(({ components, weights }) => strongest(image.values, components, weights));
     [image.score] = image.scores;
   }
   const shared = calibrationTensors(samples, rows, regimes.length);
+  shared.componentKnots = { shape: [regimes.length, components.length, knotCount], data: concatenate(knots) };
   for (const [i, { name }] of detectors.entries()) {
     shared[`${name}Scores`] = vector(Float64Array.from(judged, ({ scores }) => scores[i]).sort());
   }
   const { used, constants, causes, members } = rows;
   const describe = (part: Parts): Fitted => ({
     description: {
-      statistics: used.map((position) => {
-        const { name, logFloor } = statistics[position];
-        return logFloor === undefined ? { name } : { name, logFloor };
-      }),
+      statistics: nameStatistics(used),
       constants,
       categories: part.categories,
       components,
       regimes,
       detectors,
-      ...(calibration && { causes: { names: causes, members, temperature: calibration.temperature } }),
+      ...(calibration && { causes: { names: causes, members, temperature: calibration.temperature, networks } }),
     },
     tensors: { ...shared, ...collectTensors(part, calibration) },
   });
@@ -100,6 +108,7 @@ export function crossFit(
     ...fitted,
     folds: without.map(({ part }) => part && describe(part)),
     unseen: judged.map(({ sample, score, scores, z }) => ({ sample, score, scores, z })),
+    drives,
     coreset,
   };
 }
@@ -163,12 +172,12 @@ function diagnoseFold(fold: number, { causes, views }: Rows, fitted: ReturnType<
   // Without whole families of causes, so that there are images of causes whose relatives the model does not know either.
   const known = causes.filter((cause) => families.indexOf(findFamily(cause)!) % folds !== fold);
   if (known.length < 2) return [];
-  const start = withoutClasses(part.causeModel, causes, known);
   const knownRows = {
     ...rows,
     views: rows.views.filter(({ cause }) => cause === undefined || known.includes(cause)),
   };
-  const knowing = known.length === causes.length ? part : { ...part, causeModel: fitCauses(knownRows, known, start) };
+  const knowing =
+    known.length === causes.length ? part : { ...part, causeModel: fitCauses(knownRows, known, { networks: 1 }) };
   return views.flatMap(({ fold: own, cause, row }): Diagnosed[] => {
     if (own !== fold || cause === undefined) return [];
     const { evidence, distance } = computeComponents(knowing, row, {});
@@ -178,14 +187,70 @@ function diagnoseFold(fold: number, { causes, views }: Rows, fitted: ReturnType<
   });
 }
 
-/** How many images each regime has, and where its components lie. */
-function measureRegimes(labels: readonly number[], judged: readonly JudgedSample[]): ProfileDescription['regimes'] {
-  return Array.from({ length: Math.max(...labels) + 1 }, (_, regime) => {
-    const inside = judged.filter((image) => image.regime === regime);
-    const images = labels.filter((label) => label === regime).length;
-    return { images, components: findEdges((inside.length < minJudged ? judged : inside).map(({ values }) => values)) };
+/** More recordings than this sharpen the share little, and each takes a fit. */
+const maxDrives = 4;
+/** A recording is left out where so many images are left to fit and to calibrate, and where it says something itself. */
+const leastOfDrive = 20;
+
+/**
+ * Leaves out one recording after the other: frames of one are alike in ways that another of the same camera is not, so what
+ * images score without their time block tells nothing of a new drive.
+ */
+function judgeDrives(
+  rows: Rows,
+  judged: readonly JudgedSample[],
+  { components, weights }: ProfileDescription['detectors'][number],
+): UnseenDrive[] {
+  const sizes = new Map<string, number>();
+  for (const { sample } of rows.clean) if (sample.drive) sizes.set(sample.drive, (sizes.get(sample.drive) ?? 0) + 1);
+  if (sizes.size < 2) return [];
+  const drives = [...sizes].sort((a, b) => b[1] - a[1]).slice(0, maxDrives);
+  return drives.flatMap(([drive, count]): UnseenDrive[] => {
+    const outside = rows.clean.filter(({ sample }) => sample.drive !== drive);
+    if (count < leastOfDrive || outside.length < 2 * leastOfDrive) return [];
+    const others = judged.filter(({ sample }) => sample.drive !== drive);
+    // Without the drive a regime may be empty; all that is left is then one population.
+    const clean = outside.map((row) => ({ ...row, regime: 0 }));
+    const { parts } = fitParts({ ...rows, clean, views: rows.views.filter((view) => view.drive !== drive) });
+    const scales = findScales(others.map(({ values }) => values));
+    const readScore = (values: Float64Array) =>
+      strongest(normalise(values.slice(), readScales(scales.components, scales.knots)), components, weights);
+    const inside = rows.clean.filter(({ sample }) => sample.drive === drive);
+    return [
+      {
+        drive,
+        scores: inside.map(({ sample, row, properties }) =>
+          readScore(computeComponents(parts, row, properties, sample.embedding).values),
+        ),
+        calibration: Float64Array.from(others, ({ values }) => readScore(values)).sort(),
+      },
+    ];
   });
 }
+
+/** How many images each regime has, and what its components are normalised by. */
+function measureRegimes(labels: readonly number[], judged: readonly JudgedSample[]) {
+  const knots: Float64Array[] = [];
+  const regimes = Array.from({ length: Math.max(...labels) + 1 }, (_, regime): Regimes[number] => {
+    const inside = judged.filter((image) => image.regime === regime);
+    const images = labels.filter((label) => label === regime).length;
+    const scales = findScales((inside.length < minJudged ? judged : inside).map(({ values }) => values));
+    knots.push(scales.knots);
+    return { images, components: scales.components };
+  });
+  return { regimes, knots };
+}
+
+/**
+ * What a component counts for in the combined detector: what sees hardly anything of simulated causes must not raise the edge
+ * for those that do. Tables in docs/detection.md.
+ */
+const discounts: Readonly<Record<string, number>> = {
+  distance: 0.7,
+  embeddingDistance: 0.5,
+  embeddingNeighbours: 0.5,
+  embeddingEarly: 0.5,
+};
 
 /** The detectors of a Profile, the combined one first: each is the largest of some components. */
 function chooseDetectors(
@@ -203,8 +268,9 @@ function chooseDetectors(
         { name: 'container', components: positions('categories') },
         ...(embedded ? [content] : []),
       ];
+  const weigh = (name: string) => (hasCauses || name !== 'distance' ? (discounts[name] ?? 1) : 1);
   return [
-    { name: 'combined', components: components.map((_, i) => i) },
+    { name: 'combined', components: components.map((_, i) => i), weights: components.map(weigh) },
     ...byQuestion,
     ...(embedded ? [{ name: 'embedding', components: positions(...seen) }] : []),
   ];
@@ -230,7 +296,7 @@ interface Diagnosed {
   features: number[];
 }
 
-type Edges = ProfileDescription['regimes'][number]['components'];
+type Regimes = ProfileDescription['regimes'];
 
 /** A regime to which fewer images turn out to be nearest is normalised as all of them are. */
 const minJudged = 20;
@@ -242,17 +308,35 @@ function isSpread(members: readonly number[]): boolean {
   return Math.max(...sizes.values()) <= members.length / 2;
 }
 
-/** Clean median and edge of every component, the categories last. */
-function findEdges(rows: readonly Float64Array[]): Edges {
-  return Array.from(rows[0], (_, i) => {
+/** The tail of every component and the knots below it; of the categories, which are last, median and edge. */
+function findScales(rows: readonly Float64Array[]): Pick<Regimes[number], 'components'> & { knots: Float64Array } {
+  const last = rows[0].length - 1;
+  const knots = new Float64Array(rows[0].length * knotCount);
+  const components = Array.from(rows[0], (_, i): Regimes[number]['components'][number] => {
     const sorted = rows.map((values) => values[i]).sort((a, b) => a - b);
-    const median = quantileSorted(sorted, 0.5);
-    const top = sorted.slice(-Math.ceil(edge * sorted.length));
-    const reach = top.reduce((sum, value) => sum + value, 0) / top.length - median;
-    // Categories are often the same throughout. One property never seen before then scores 2: beyond the edge of the
-    // reference, but not beyond everything, because sooner or later a clean image has one, too.
-    const least = i === rows[0].length - 1 ? Math.log(rows.length + 1) / 2 : 1e-3;
-    return { median, scale: Math.max(reach, least) };
+    if (i === last) return findEdge(sorted);
+    const tail = fitTail(sorted);
+    knots.set(knotsBelow(sorted, tail), i * knotCount);
+    return tail;
+  });
+  return { components, knots };
+}
+
+/** Median and edge of the categorical surprise. */
+function findEdge(sorted: readonly number[]) {
+  const median = quantileSorted(sorted as number[], 0.5);
+  const top = sorted.slice(-Math.ceil(edge * sorted.length));
+  const reach = top.reduce((sum, value) => sum + value, 0) / top.length - median;
+  // Categories are often the same throughout. One property never seen before then scores 2: beyond the edge of the
+  // reference, but not beyond everything, because sooner or later a clean image has one, too.
+  return { median, scale: Math.max(reach, Math.log(sorted.length + 1) / 2) };
+}
+
+/** The scored statistics as a Profile names them. */
+export function nameStatistics(used: readonly number[]): ProfileDescription['statistics'] {
+  return used.map((position) => {
+    const { name, logFloor } = statistics[position];
+    return logFloor === undefined ? { name } : { name, logFloor };
   });
 }
 

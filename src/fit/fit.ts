@@ -14,10 +14,11 @@ import { chooseStatistics, crossFit, type FittedReference, folds } from './cross
 import { chooseExample, type Example, makeExample } from './example.ts';
 import { assignFolds, type GroupedBy, groupPattern, withGroups } from './groups.ts';
 import { learnHarm } from './harm.ts';
+import { leaveOut, restatePromise } from './leaveout.ts';
 import { checkOptions, type FitOptions, resolveSecondLook, warnAboutGuesses, warningsAbout } from './options.ts';
 import { orderedCorrelation } from './ordered.ts';
 import { findOutliers, type Outliers, warnAboutOutliers } from './outliers.ts';
-import { achievedFalseAlarms, measurePower } from './power.ts';
+import { achievedFalseAlarms, measurePower, unseenDriveRate } from './power.ts';
 import {
   checkSize,
   exampleCandidates,
@@ -122,6 +123,7 @@ async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Pro
   checkSize(reference, plan.asked.warn);
   const split = splitReference(reference, plan);
   const { samples } = split;
+  checkSize({ ...reference, kept: samples }, plan.asked.warn);
   // Found out before minutes of simulating causes, not after them.
   chooseStatistics(samples);
   const classifier = asking?.model;
@@ -163,15 +165,23 @@ interface Split {
   by: GroupedBy;
   groups: number;
   folds: number;
+  /** Images that the user had left out. */
+  left: number;
 }
 
 /** @throws {StoplineError} OPTION_INVALID */
-function splitReference({ kept, folders }: Reference, { pattern, groupBy, seed }: FitPlan): Split {
+function splitReference({ kept, folders }: Reference, { pattern, groupBy, seed, options }: FitPlan): Split {
   const grouped = withGroups(kept, { pattern, folders: folders.size, groupBy });
-  const foldByGroup = assignFolds(grouped.samples, { folds, seed });
-  const samples = grouped.samples.map((sample) => ({ ...sample, fold: foldByGroup.get(sample.group) as number }));
-  checkFolds(samples, foldByGroup.size);
-  return { samples, by: grouped.by, groups: foldByGroup.size, folds: new Set(foldByGroup.values()).size };
+  const split = (grouped: readonly Sample[]) => {
+    const foldByGroup = assignFolds(grouped, { folds, seed });
+    const samples = grouped.map((sample) => ({ ...sample, fold: foldByGroup.get(sample.group) as number }));
+    checkFolds(samples, foldByGroup.size);
+    return { samples, groups: foldByGroup.size, folds: new Set(foldByGroup.values()).size };
+  };
+  const all = split(grouped.samples);
+  if (options.leaveOut === undefined) return { ...all, by: grouped.by, left: 0 };
+  const stayed = split(leaveOut(all.samples, options.leaveOut));
+  return { ...stayed, by: grouped.by, left: all.samples.length - stayed.samples.length };
 }
 
 type Remembered = ReturnType<typeof orderedCorrelation>;
@@ -179,12 +189,12 @@ type Remembered = ReturnType<typeof orderedCorrelation>;
 /** How long the reference remembers, where its images are in order. */
 function measureMemory(
   { kept, measured }: Reference,
-  { samples, by }: Split,
+  { samples, by, left }: Split,
   { model, options }: { model: FittedReference; options: FitOptions },
 ): Remembered {
   if (!options.ordered) return undefined;
   const recordings = listRecordings(samples, kept, by);
-  return orderedCorrelation(model, { recordings, stride: measured / samples.length });
+  return orderedCorrelation(model, { recordings, stride: measured / (samples.length + left) });
 }
 
 async function drawExample(
@@ -212,13 +222,17 @@ function describeFit(
 ): ProfileDescription {
   const { plan, model, outliers, remembered, embedder, example } = fitted;
   const { options, asked, chosen, asking, seed } = plan;
-  const { samples, by, groups } = split;
+  const { samples, by, groups, left } = split;
   const { skipped, duplicates, folders } = reference;
   const smallest = 1 / (samples.length + 1);
-  const promised = { warn: Math.max(asked.warn, smallest), block: Math.max(asked.block, smallest) };
+  const { threshold } = options;
+  const promised =
+    threshold === 'tail' ? asked : { warn: Math.max(asked.warn, smallest), block: Math.max(asked.block, smallest) };
+  const unseenDrive = unseenDriveRate(model.drives, promised, threshold);
   const warnings = [
-    ...warningsAbout({ asked, promised, duplicates, skipped: skipped.length, images: samples.length, by }),
+    ...warningsAbout({ asked, promised, duplicates, skipped: skipped.length, images: samples.length, by, threshold }),
     ...(options.ordered && !remembered ? ['No recording is long enough to tell how long its frames remember.'] : []),
+    ...(left > 0 ? [restatePromise({ left, images: samples.length + left }, promised)] : []),
     ...warnAboutOutliers(outliers, samples.length, promised),
     ...warnAboutGuesses('model', chosen.guesses),
     ...warnAboutGuesses('classifier', asking?.guesses ?? []),
@@ -234,11 +248,18 @@ function describeFit(
       fitted: samples.length,
       skipped: skipped.length,
       duplicates,
+      ...(left > 0 && { leftOut: left }),
       outliers: outliers.count,
       split: { by, groups, folds: split.folds, seed },
       folders: [...folders].slice(0, 4096).map(([folder, images]) => ({ folder, images })),
     },
-    falseAlarmRate: { asked, promised, achieved: achievedFalseAlarms(model.unseen, promised) },
+    falseAlarmRate: {
+      asked,
+      promised,
+      achieved: achievedFalseAlarms(model.unseen, promised, threshold),
+      ...(unseenDrive && { unseenDrive }),
+      ...(threshold === 'tail' && { threshold }),
+    },
     ...model.description,
     ...(remembered && { correlation: remembered.correlation }),
     ...(chosen.model && embedder && { model: { ...modelSection(chosen.model, embedder), ...(paths && { paths }) } }),
@@ -247,7 +268,8 @@ function describeFit(
   };
 }
 
-function modelSection({ card, answers }: PreparedModel, embedder: EmbedderInfo): NonNullable<Profile['model']> {
+/** What a Profile says of the network that its embeddings come from. */
+export function modelSection({ card, answers }: PreparedModel, embedder: EmbedderInfo): NonNullable<Profile['model']> {
   const { model: name, sha256, dimension, parts } = embedder;
   // What this machine's CPU answered holds for whoever uses the Profile, too.
   return {
@@ -271,8 +293,9 @@ function listPaths(ids: readonly string[], samples: readonly Sample[], roots: re
 /** Ids of the images of each recording, in the order in which they were listed. */
 function listRecordings(samples: readonly Sample[], kept: readonly ReferenceSample[], by: GroupedBy): string[][] {
   const recordings = new Map<string, string[]>();
-  for (const [i, { id, group }] of samples.entries()) {
-    const name = by === 'pattern' ? group : kept[i].listed.folder;
+  const folders = new Map(kept.map(({ id, listed }) => [id, listed.folder]));
+  for (const { id, group } of samples) {
+    const name = by === 'pattern' ? group : (folders.get(id) as string);
     const ids = recordings.get(name);
     if (ids) ids.push(id);
     else recordings.set(name, [id]);

@@ -47,7 +47,8 @@ export function withGroups(
     const { folder } = sample.listed;
     const index = seen.get(folder) ?? 0;
     seen.set(folder, index + 1);
-    return strip(sample, `${folder}#${Math.floor((index * timeBlocks) / (counts.get(folder) as number))}`);
+    const group = `${folder}#${Math.floor((index * timeBlocks) / (counts.get(folder) as number))}`;
+    return { ...strip(sample, group), drive: folder };
   });
   return { samples, by: 'time block' };
 }

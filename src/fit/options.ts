@@ -1,9 +1,11 @@
 import { StoplineError } from '../errors.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import type { Rates } from '../profile/description.ts';
+import type { ThresholdKind } from '../profile/maths/pvalues.ts';
 import type { Items } from '../run/inputs/item.ts';
 import type { Measurements } from '../run/measurements.ts';
 import type { GroupedBy } from './groups.ts';
+import type { LeaveOut } from './leaveout.ts';
 
 /** What to fit, and how; only `paths` is needed. */
 export interface FitOptions {
@@ -26,6 +28,16 @@ export interface FitOptions {
   /** Rates to promise; default 1 % and 0.1 %. */
   falseAlarmRate?: Rates | undefined;
   /**
+   * How p-values are told: by rank, which promises the rates (the default), or by an exponential tail fitted to the farthest
+   * tenth of the reference, which expects them, is steadier where images are few and reaches rates below one in so many.
+   */
+  threshold?: ThresholdKind | undefined;
+  /**
+   * Images that are no part of the reference: `strangers`, which are those unlike the rest, or the paths of some. The Profile says
+   * how many there were, and its promise is about images like those that stayed. Default: none.
+   */
+  leaveOut?: LeaveOut | undefined;
+  /**
    * The images of each recording (folder, or match of `groupBy`) are frames in the natural order of their names: the Profile then
    * knows how long they remember, and drift counts neighbours for what they are. Default false.
    */
@@ -34,7 +46,7 @@ export interface FitOptions {
   createdAt?: Date;
   /**
    * How many reference images are put through the simulated causes, to learn what each looks like here; 0 for none.
-   * Default 120. Costs about half a second an image of 480x360 on two cores.
+   * Default 120. Costs about a quarter of a second an image of 480x360 on two cores.
    */
   simulations?: number | undefined;
   /**
@@ -128,9 +140,18 @@ export function warningsAbout(facts: {
   skipped: number;
   images: number;
   by: GroupedBy;
+  threshold?: ThresholdKind | undefined;
 }): string[] {
-  const { asked, promised, duplicates, skipped, images, by } = facts;
+  const { asked, promised, duplicates, skipped, images, by, threshold } = facts;
   const warnings: string[] = [];
+  if (threshold === 'tail') {
+    const beyond = (['warn', 'block'] as const).filter((level) => asked[level] < 1 / (images + 1));
+    warnings.push(
+      `The rates are expected by an exponential tail fitted to the farthest tenth of ${images} images: an estimate, not a promise.${
+        beyond.length > 0 ? ` What ${beyond.join(' and ')} stands for is rarer than anything among them.` : ''
+      }`,
+    );
+  }
   for (const level of ['warn', 'block'] as const) {
     if (promised[level] > asked[level]) {
       warnings.push(

@@ -68,6 +68,32 @@ interface Member {
  * @param profile the statistics that a Profile of these images scores
  */
 export function findOutliers(samples: readonly Sample[], profile: Pick<ProfileDescription, 'statistics'>): Outliers {
+  const { scored, members, models, beyond } = judgeMembers(samples, profile);
+  const explain = explainer(
+    members,
+    scored.map(({ position }) => position),
+  );
+  return {
+    count: beyond.length,
+    images: beyond.slice(0, maxListed).map(({ one, steps }): Outlier => {
+      const { sample, row } = one;
+      const model = models[sample.fold];
+      const z = model ? standardise([model], row).z : new Float64Array();
+      return { path: sample.path, steps: Number(steps.toFixed(2)), why: explain(sample, z) };
+    }),
+  };
+}
+
+/** Ids of all outliers, however many there are. */
+export function listStrangers(
+  samples: readonly Sample[],
+  profile: Pick<ProfileDescription, 'statistics'>,
+): ReadonlySet<string> {
+  return new Set(judgeMembers(samples, profile).beyond.map(({ one }) => one.sample.id));
+}
+
+/** All images, and those beyond the fence, farthest first, with the models that judged them. */
+function judgeMembers(samples: readonly Sample[], profile: Pick<ProfileDescription, 'statistics'>) {
   const scored = profile.statistics.map(({ name, logFloor }) => {
     const position = statistics.findIndex((row) => row.name === name);
     return { position, logFloor, resolution: statistics[position].resolution };
@@ -100,19 +126,7 @@ export function findOutliers(samples: readonly Sample[], profile: Pick<ProfileDe
     .map((one, i) => ({ one, steps: steps[i] }))
     .filter((entry) => entry.steps > fence)
     .sort((a, b) => b.steps - a.steps);
-  const explain = explainer(
-    members,
-    scored.map(({ position }) => position),
-  );
-  return {
-    count: beyond.length,
-    images: beyond.slice(0, maxListed).map(({ one, steps }): Outlier => {
-      const { sample, row } = one;
-      const model = models[sample.fold];
-      const z = model ? standardise([model], row).z : new Float64Array();
-      return { path: sample.path, steps: Number(steps.toFixed(2)), why: explain(sample, z) };
-    }),
-  };
+  return { scored, members, models, beyond };
 }
 
 /** Whether there are more strangers than any reference has, with 95 % confidence. */

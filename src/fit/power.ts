@@ -2,8 +2,8 @@ import { corruptions, powerSeverities } from '../image/corruptions/corruptions.t
 import type { Simulation } from '../image/simulation.ts';
 import type { ProfileDescription, Rates } from '../profile/description.ts';
 import { clopperPearson, type Interval } from '../profile/maths/binomial.ts';
-import { conformalPValue } from '../profile/maths/ranks.ts';
-import type { UnseenSample } from './samples.ts';
+import { PValues, type ThresholdKind } from '../profile/maths/pvalues.ts';
+import type { UnseenDrive, UnseenSample } from './samples.ts';
 
 /** How often images like the reference were stopped: counts, and the exact 95 % interval of the share. */
 export interface Counted extends Interval {
@@ -95,16 +95,37 @@ export function countFlagged(flagged: number, images: number): Counted {
 export function achievedFalseAlarms(
   images: readonly Pick<UnseenSample, 'sample' | 'score'>[],
   promised: Rates,
+  threshold?: ThresholdKind,
 ): { warn: Counted; block: Counted } {
   const judged = [...new Set(images.map(({ sample }) => sample.fold))].flatMap((fold) => {
     const others = images.filter(({ sample }) => sample.fold !== fold);
     const calibration = Float64Array.from(others, ({ score }) => score).sort();
     const inside = images.filter(({ sample }) => sample.fold === fold);
-    return inside.map(({ score }) => ({ p: conformalPValue(calibration, score), smallest: 1 / (others.length + 1) }));
+    const pValues = new PValues(calibration, threshold);
+    const smallest = threshold === 'tail' ? 0 : 1 / (others.length + 1);
+    return inside.map(({ score }) => ({ p: pValues.of(score), smallest }));
   });
   const count = (rate: number) =>
     countFlagged(judged.filter(({ p, smallest }) => p <= Math.max(rate, smallest)).length, judged.length);
   return { warn: count(promised.warn), block: count(promised.block) };
+}
+
+/**
+ * How many images of a recording would be stopped that the reference does not have: each in turn by what was fitted on the others
+ * alone.
+ */
+export function unseenDriveRate(
+  drives: readonly UnseenDrive[],
+  { warn }: Pick<Rates, 'warn'>,
+  threshold?: ThresholdKind,
+): ({ drives: number } & Counted) | undefined {
+  const flagged = drives.flatMap(({ scores, calibration }) => {
+    const pValues = new PValues(calibration, threshold);
+    const rate = threshold === 'tail' ? warn : Math.max(warn, 1 / (calibration.length + 1));
+    return scores.map((score) => pValues.of(score) <= rate);
+  });
+  if (flagged.length === 0) return undefined;
+  return { drives: drives.length, ...countFlagged(flagged.filter((is) => is).length, flagged.length) };
 }
 
 /** Causes that the Profile does not see even at their strongest. */

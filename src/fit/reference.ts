@@ -243,7 +243,10 @@ function countNeeded(warn: number): number {
 }
 
 /** @throws {StoplineError} FIT_TOO_FEW_IMAGES */
-export function checkSize({ kept, skipped, duplicates }: Reference, warn: number): void {
+export function checkSize(
+  { kept, skipped, duplicates }: Pick<Reference, 'skipped' | 'duplicates'> & { kept: readonly Sample[] },
+  warn: number,
+): void {
   if (kept.length >= minImages) return;
   const failed =
     skipped.length > 0

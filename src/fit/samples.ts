@@ -4,6 +4,8 @@ export interface Sample {
   id: string;
   path: string;
   group: string;
+  /** The recording that it is a frame of, where the reference has a few of them. */
+  drive?: string | undefined;
   fold: number;
   statistics: Float64Array;
   /** Either every sample has one, or none has. */
@@ -14,12 +16,22 @@ export interface Sample {
 /** One reference image looked at again: whole or in part, clean or under a simulated cause. */
 export interface SimulatedSample {
   fold: number;
+  drive?: string | undefined;
   /** Simulations of one view show the same pixels but for the cause. */
   view: string;
   isPart: boolean;
   /** Absent when clean. */
   cause?: string | undefined;
   statistics: Float64Array;
+}
+
+/** One recording as a model sees it that was fitted on the others, and what those score by models without their folds. */
+export interface UnseenDrive {
+  drive: string;
+  /** Combined scores of its images. */
+  scores: number[];
+  /** Those of the images of all other recordings, ascending. */
+  calibration: Float64Array;
 }
 
 /** One reference image as the model of its fold sees it, which was not fitted on it. */

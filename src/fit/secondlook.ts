@@ -16,8 +16,8 @@ import { powerPlan } from './power.ts';
 import type { Reference } from './reference.ts';
 import type { Sample, SimulatedSample } from './samples.ts';
 
-/** Parts of each simulated image that are measured clean, besides the one put through causes. */
-const cleanParts = 2;
+/** Parts of each simulated image that are measured clean: other content, same camera. */
+const cleanParts = 3;
 
 /** Which images are looked at again, and how. */
 interface SecondLook {
@@ -42,9 +42,11 @@ export function chooseFrom(
 
 const severities: readonly Severity[] = [1, 3, 5, 2, 4];
 
+/** From so many images on each is put through every other cause only: more of a cause teach little more. */
+const enough = 100;
+
 /**
- * Puts a seeded choice of the reference images through every simulated cause, half of them on the whole image and half on a
- * part of it, at severities that go round. A classifier is asked along the way: so many images cost it little.
+ * Puts a seeded choice of the reference images through the simulated causes, at severities that go round. A classifier is asked along the way: so many images cost it little.
  */
 export async function simulateReference(
   pool: Pool,
@@ -57,7 +59,7 @@ export async function simulateReference(
   let done = 0;
   const simulate = async (sample: Sample, image: number) => {
     options.signal?.throwIfAborted();
-    const plan = planSimulations(image, deriveSeed(seed, sample.id));
+    const plan = planSimulations(image, { seed: deriveSeed(seed, sample.id), images: count });
     const measured = await pool.simulate(findSource(sample.id) as EncodedImage, plan, {
       asks: classifier !== undefined,
     });
@@ -69,7 +71,7 @@ export async function simulateReference(
   )) {
     options.onProgress?.({ stage: 'simulate', done: ++done, total: chosen.length, failed: 0 });
     for (const [i, { statistics }] of measured.entries()) {
-      simulated.push({ ...makeView(sample, plan[i]), fold: sample.fold, statistics });
+      simulated.push({ ...makeView(sample, plan[i]), fold: sample.fold, drive: sample.drive, statistics });
     }
     if (classifier) asked.push(collectAsked(sample, plan, measured, classifier));
   }
@@ -80,7 +82,7 @@ export async function simulateReference(
 export function makeView(
   { id }: Sample,
   { cause, crop, seed }: Simulation,
-): Omit<SimulatedSample, 'fold' | 'statistics'> {
+): Omit<SimulatedSample, 'fold' | 'drive' | 'statistics'> {
   return { view: `${id} ${crop} ${seed}`, isPart: crop, cause };
 }
 
@@ -135,19 +137,19 @@ export function choose(samples: readonly Sample[], count: number, seed: number):
 }
 
 /**
- * What one image is put through: every cause once, half of them on the whole image and the other half on a part of it. The
- * next image has it the other way round, and severities go round: for the same cost many images under one cause teach more
- * than many kinds of the cause on one image.
+ * What one image is put through: every cause once, or of many images every other cause, of which the next image has the other
+ * half. Severities go round: for the same cost many images under one cause teach more than many kinds of the cause on one image.
+ * @param options.images how many images are put through causes in all
  */
-export function planSimulations(image: number, seed: number): Simulation[] {
-  const clean = [false, true].map((crop): Simulation => ({ severity: 1, seed, crop }));
-  const causes = corruptions.map(({ name }, cause): Simulation => {
-    const severity = severities[(Math.floor(image / 2) + cause) % severities.length];
-    return { cause: name, severity, seed, crop: (image + cause) % 2 === 1 };
+export function planSimulations(image: number, { seed, images }: { seed: number; images: number }): Simulation[] {
+  const step = images < enough ? 1 : 2;
+  const causes = corruptions.flatMap(({ name }, cause): Simulation[] => {
+    const severity = severities[(Math.floor(image / step) + cause) % severities.length];
+    return (image + cause) % step === 1 ? [] : [{ cause: name, severity, seed, crop: false }];
   });
   const parts = Array.from(
     { length: cleanParts },
-    (_, part): Simulation => ({ severity: 1, seed: seed + 1 + part, crop: true }),
+    (_, part): Simulation => ({ severity: 1, seed: seed + part, crop: true }),
   );
-  return [...clean, ...causes, ...parts];
+  return [{ severity: 1, seed, crop: false }, ...causes, ...parts];
 }

@@ -32,7 +32,16 @@ interface PartHead {
 
 type StoredOptions = Pick<
   FitOptions,
-  'paths' | 'name' | 'groupBy' | 'falseAlarmRate' | 'model' | 'keepPaths' | 'ordered' | 'example'
+  | 'paths'
+  | 'name'
+  | 'groupBy'
+  | 'falseAlarmRate'
+  | 'threshold'
+  | 'leaveOut'
+  | 'model'
+  | 'keepPaths'
+  | 'ordered'
+  | 'example'
 > & { seed: number; simulations: number; power: number };
 
 const partVersion = 1;
@@ -48,7 +57,7 @@ export async function measurePart(
   store: ObjectStore,
 ): Promise<{ images: number; skipped: number }> {
   const { shard, items, threads, signal } = options;
-  const { paths, name, groupBy, falseAlarmRate, model, keepPaths, ordered, example } = options;
+  const { paths, name, groupBy, falseAlarmRate, threshold, leaveOut, model, keepPaths, ordered, example } = options;
   const { seed = 1 } = options;
   const again = resolveSecondLook(options);
   const chosen = await chooseModel(model);
@@ -66,7 +75,20 @@ export async function measurePart(
       statistics: statistics.map(({ name }) => name),
       model: pool.info.embedder?.sha256 ?? 'none',
       shard,
-      options: { paths, name, groupBy, falseAlarmRate, model, keepPaths, ordered, example, seed, ...again },
+      options: {
+        paths,
+        name,
+        groupBy,
+        falseAlarmRate,
+        threshold,
+        leaveOut,
+        model,
+        keepPaths,
+        ordered,
+        example,
+        seed,
+        ...again,
+      },
       measured,
       duplicates,
       folders: [...folders],

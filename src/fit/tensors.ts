@@ -51,13 +51,31 @@ export function collectTensors(
     });
   }
   if (!causeModel || !calibration) return tensors;
-  const { centre, projection, softmax } = causeModel;
+  const { centre, projection, classifier } = causeModel;
   return {
     ...tensors,
     causeProjection: { shape: [centre.length, members.length], data: projection },
     causeCentre: vector(centre),
-    causeWeights: { shape: [members.length + 1, softmax.classes], data: softmax.weights },
+    ...classifierTensors(classifier),
     causeUnknown: vector(calibration.unknown),
+  };
+}
+
+function classifierTensors(classifier: CauseModel['classifier']): Record<string, Tensor> {
+  if ('weights' in classifier) {
+    const { features, classes, weights } = classifier;
+    return { causeWeights: { shape: [features + 1, classes], data: weights } };
+  }
+  const [{ features, units, classes }] = classifier;
+  return {
+    causeHidden: {
+      shape: [classifier.length, units, features + 1],
+      data: concatenate(classifier.map(({ hidden }) => hidden)),
+    },
+    causeOutput: {
+      shape: [classifier.length, units + 1, classes],
+      data: concatenate(classifier.map(({ output }) => output)),
+    },
   };
 }
 

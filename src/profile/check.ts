@@ -1,6 +1,7 @@
 import { StoplineError } from '../errors.ts';
 import { componentNames, type ProfileDescription } from './description.ts';
 import { cloudSize, coresetSize, countSizes, projectionSize } from './embeddings.ts';
+import { knotCount } from './maths/tail.ts';
 import type { Tensor } from './safetensors.ts';
 
 /** Every tensor that scoring will index must be there, finite and of the right length. */
@@ -42,8 +43,18 @@ export function checkTensors(
   if (regimes.some((regime) => regime.components.length !== components.length)) {
     throw invalid(`Expected each regime to have ${components.length} components.`);
   }
-  for (const { name, components: positions } of detectors) {
+  if (regimes.some((regime) => regime.components.some((component) => 'from' in component))) {
+    const { data: knots } = expect('componentKnots', regimes.length * components.length * knotCount);
+    for (let i = 1; i < knots.length; i++) {
+      if (i % knotCount !== 0 && knots[i] < knots[i - 1])
+        throw invalid('Expected knots of components that never fall.');
+    }
+  }
+  for (const { name, components: positions, weights } of detectors) {
     expect(`${name}Scores`);
+    if (weights && weights.length !== positions.length) {
+      throw invalid(`Expected a weight for each component of the detector "${name}".`);
+    }
     if (positions.some((component) => component >= components.length)) {
       throw invalid(`Expected components of the detector "${name}" below ${components.length}.`);
     }
@@ -65,7 +76,12 @@ export function checkTensors(
     throw invalid(`Expected statistics of the causes below ${count}.`);
   const { data: centre } = expect('causeCentre');
   expect('causeProjection', centre.length * causes.members.length);
-  expect('causeWeights', (causes.members.length + 1) * (causes.names.length + 1));
+  const classes = causes.names.length + 1;
+  if (causes.networks) {
+    const { count: networks, units } = causes.networks;
+    expect('causeHidden', networks * units * (causes.members.length + 1));
+    expect('causeOutput', networks * (units + 1) * classes);
+  } else expect('causeWeights', (causes.members.length + 1) * classes);
   expect('causeUnknown', 5);
 }
 

@@ -34,6 +34,8 @@ export const Description = Type.Object(
         fitted: size,
         skipped: size,
         duplicates: size,
+        /** Images that the user had left out, and that the promise is not about. */
+        leftOut: Type.Optional(Type.Integer({ minimum: 1 })),
         /** Images unlike the rest. */
         outliers: Type.Optional(size),
         split: Type.Object(
@@ -51,6 +53,12 @@ export const Description = Type.Object(
         promised: rates,
         /** What the images met, each held against thresholds that it and its group had no part in. */
         achieved: Type.Optional(Type.Object({ warn: counted, block: counted }, closed)),
+        /** What recordings met that were left out whole, one after the other; absent where there are not several. */
+        unseenDrive: Type.Optional(
+          Type.Object({ drives: size, images: size, flagged: size, low: unitInterval, high: unitInterval }, closed),
+        ),
+        /** `tail`: the rates are estimates by an exponential tail; absent where they are promised by rank. */
+        threshold: Type.Optional(Type.Literal('tail')),
       },
       closed,
     ),
@@ -90,9 +98,22 @@ export const Description = Type.Object(
       Type.Object(
         {
           images: Type.Integer({ minimum: 1 }),
-          /** Clean median and edge that each component is normalised by. */
+          /**
+           * What each component is normalised by: the tail of the clean images, with knots below it in a tensor; or their
+           * median and edge, as the categorical component is and as all of them were in earlier versions.
+           */
           components: Type.Array(
-            Type.Object({ median: Type.Number(), scale: Type.Number({ exclusiveMinimum: 0 }) }, closed),
+            Type.Union([
+              Type.Object({ median: Type.Number(), scale: Type.Number({ exclusiveMinimum: 0 }) }, closed),
+              Type.Object(
+                {
+                  from: Type.Number(),
+                  share: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
+                  excess: Type.Number({ exclusiveMinimum: 0 }),
+                },
+                closed,
+              ),
+            ]),
           ),
         },
         closed,
@@ -102,7 +123,12 @@ export const Description = Type.Object(
     /** The combined detector first. */
     detectors: Type.Array(
       Type.Object(
-        { name: Type.String({ pattern: '^[a-z]+$' }), components: Type.Array(size, { minItems: 1 }) },
+        {
+          name: Type.String({ pattern: '^[a-z]+$' }),
+          components: Type.Array(size, { minItems: 1 }),
+          /** What each of them counts for; without, all the same. */
+          weights: Type.Optional(Type.Array(Type.Number({ exclusiveMinimum: 0, maximum: 1 }))),
+        },
         closed,
       ),
       {
@@ -117,6 +143,16 @@ export const Description = Type.Object(
           names: Type.Array(Type.String(), { minItems: 2, maxItems: 256 }),
           members: Type.Array(size, { minItems: 1, maxItems: 1024 }),
           temperature: Type.Number({ exclusiveMinimum: 0 }),
+          /** Networks that tell the causes, and hidden units of each; one linear layer where absent. */
+          networks: Type.Optional(
+            Type.Object(
+              {
+                count: Type.Integer({ minimum: 1, maximum: 16 }),
+                units: Type.Integer({ minimum: 1, maximum: 1024 }),
+              },
+              closed,
+            ),
+          ),
         },
         closed,
       ),

@@ -1,3 +1,4 @@
+import { meanLogits, type Networks } from './maths/network.ts';
 import { logits, type Softmax } from './maths/softmax.ts';
 
 /** What is probably wrong with an image, if something is. */
@@ -11,8 +12,8 @@ export interface Cause {
 /** What was learnt from the reference images put through simulated causes. Rows of statistics are standardised and capped. */
 export interface CauseModel {
   causes: readonly string[];
-  /** Class 0 is clean, class i + 1 is cause i. */
-  softmax: Softmax;
+  /** Class 0 is clean, class i + 1 is cause i. One linear layer in Profiles of versions that had no networks. */
+  classifier: Networks | Softmax;
   /** Sharpens or softens the probabilities of the causes so that they are calibrated on images not trained on. */
   temperature: number;
   /** Row-major, dimensions x statistics: the directions in which causes move an image most against clean variation. */
@@ -41,8 +42,12 @@ export interface CauseEvidence {
 }
 
 /** @param capped standardised and capped statistics */
-export function causeEvidence({ softmax, projection, centre }: CauseModel, capped: Float64Array): CauseEvidence {
-  const all = logits(softmax, capped, new Float64Array(softmax.classes));
+export function causeEvidence(
+  { causes: names, classifier, projection, centre }: CauseModel,
+  capped: Float64Array,
+): CauseEvidence {
+  const out = new Float64Array(names.length + 1);
+  const all = 'weights' in classifier ? logits(classifier, capped, out) : meanLogits(classifier, capped, out);
   const causes = all.subarray(1);
   return {
     logOdds: logSumExp(causes) - all[0],

@@ -5,7 +5,9 @@ import { type Cause, type CauseEvidence, type CauseModel, cap, causeEvidence, di
 import { type EmbeddingDistances, type EmbeddingModel, embeddingDistances } from './embeddings.ts';
 import { expectedFlipRate, type FlipRate, harmRow } from './flips.ts';
 import { type Gaussianiser, gaussianise, scoredValue } from './maths/gaussianise.ts';
-import { conformalPValue } from './maths/ranks.ts';
+import type { Networks } from './maths/network.ts';
+import { PValues } from './maths/pvalues.ts';
+import { knotCount, strangeness, type Tail } from './maths/tail.ts';
 
 /** ln of the squared Mahalanobis distance. */
 export function logDistance(z: Float64Array, mean: Float64Array, precision: Float64Array): number {
@@ -171,6 +173,12 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
     covariance: tensors.harmCovariance.data as Float64Array,
   };
 
+  const { threshold } = profile.falseAlarmRate;
+  const pValues = profile.detectors.map(({ name }) => new PValues(tensors[`${name}Scores`].data, threshold));
+  const scales = profile.regimes.map(({ components }, regime) =>
+    readScales(components, tensors.componentKnots?.data.subarray(regime * components.length * knotCount)),
+  );
+
   return {
     calibration: (position, regime) => readCalibration(profile, position, regime),
     deviations(values) {
@@ -194,10 +202,10 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
       );
       const { z, regime, distance, values, evidence, embedded } = computeComponents(parts, row, properties, embedding);
       const causes = parts.causeModel && evidence && diagnose(parts.causeModel, evidence, distance);
-      const normalised = normalise(values, profile.regimes[regime].components);
-      const detectors = profile.detectors.map(({ name, components }): DetectorScore => {
-        const score = strongest(normalised, components);
-        return { name, pValue: conformalPValue(tensors[`${name}Scores`].data, score), score };
+      const normalised = normalise(values, scales[regime]);
+      const detectors = profile.detectors.map(({ name, components, weights }, i): DetectorScore => {
+        const score = strongest(normalised, components, weights);
+        return { name, pValue: pValues[i].of(score), score };
       });
       const flips = harm && expectedFlipRate(harm, harmRow(detectors[0].score, causes, profile.causes?.names ?? []));
       return { detectors, z, regime, causes, components: normalised, embedded, flips };
@@ -231,15 +239,32 @@ function readCalibration({ regimes, tensors }: Profile, position: number, regime
 }
 
 function readCauseModel({ causes, tensors }: Profile): CauseModel {
-  const { names, members, temperature } = causes as NonNullable<Profile['causes']>;
+  const { names, temperature } = causes as NonNullable<Profile['causes']>;
   return {
     causes: names,
-    softmax: { features: members.length, classes: names.length + 1, weights: tensors.causeWeights.data },
+    classifier: readClassifier(causes as NonNullable<Profile['causes']>, tensors),
     temperature,
     projection: tensors.causeProjection.data,
     centre: tensors.causeCentre.data,
     unknown: tensors.causeUnknown.data,
   };
+}
+
+function readClassifier(
+  { names, members, networks }: NonNullable<Profile['causes']>,
+  tensors: Profile['tensors'],
+): CauseModel['classifier'] {
+  const [features, classes] = [members.length, names.length + 1];
+  if (!networks) return { features, classes, weights: tensors.causeWeights.data };
+  const { count, units } = networks;
+  return Array.from({ length: count }, (_, i): Networks[number] => {
+    const [hidden, output] = [units * (features + 1), (units + 1) * classes];
+    return {
+      ...{ features, units, classes },
+      hidden: tensors.causeHidden.data.subarray(i * hidden, (i + 1) * hidden),
+      output: tensors.causeOutput.data.subarray(i * output, (i + 1) * output),
+    };
+  });
 }
 
 function readEmbeddingModel({ model, tensors }: Profile): EmbeddingModel {
@@ -260,25 +285,48 @@ const strangest = 1e6;
 /** The score of an image whose container says nothing unusual: below all others, so that it never decides or ties. */
 const quiet = -10;
 
+/** What brings a component to the scale of all: where clean images lie, and how fast they become fewer. */
+export type Scale = { median: number; scale: number } | (Tail & { knots: Float64Array });
+
+/** The scales of one regime, with the knots of its components one after the other. */
+export function readScales(
+  components: Profile['regimes'][number]['components'],
+  knots: Float64Array | undefined,
+): Scale[] {
+  return components.map((component, i) =>
+    'from' in component
+      ? { ...component, knots: (knots as Float64Array).subarray(i * knotCount, (i + 1) * knotCount) }
+      : component,
+  );
+}
+
+/** Strangeness of one image in a hundred, which is 1 on the scale of scores. */
+const edge = Math.log(100);
+
 /**
- * (value - median) / (mean of the farthest 1 % - median) of each component: about 1 at the edge of the reference. In place.
+ * Every component on one scale, on which 1 is the edge of the reference: -ln of the share of clean images at least as
+ * strange, over ln 100; or (value - median) / (mean of the farthest 1 % - median). In place.
  * The last component is the categorical surprise, which is the same for most images: up to its median it is no evidence.
  */
-export function normalise(values: Float64Array, scales: readonly { median: number; scale: number }[]): Float64Array {
+export function normalise(values: Float64Array, scales: readonly Scale[]): Float64Array {
   const last = values.length - 1;
   for (let i = 0; i <= last; i++) {
-    const isQuiet = i === last && values[i] <= scales[i].median;
-    const value = isQuiet ? quiet : (values[i] - scales[i].median) / scales[i].scale;
+    const value = bringToScale(values[i], scales[i], i === last);
     // A number that is none, such as a network may answer, is no reason to trust an image.
     values[i] = Number.isNaN(value) || value > strangest ? strangest : value;
   }
   return values;
 }
 
-/** The score of a detector: the largest of its components. */
-export function strongest(values: Float64Array, components: readonly number[]): number {
+function bringToScale(value: number, scale: Scale, isLast: boolean): number {
+  if ('from' in scale) return Number.isNaN(value) ? value : strangeness(scale, scale.knots, value) / edge;
+  return isLast && value <= scale.median ? quiet : (value - scale.median) / scale.scale;
+}
+
+/** The score of a detector: the largest of its components, each counted by its weight. */
+export function strongest(values: Float64Array, components: readonly number[], weights?: readonly number[]): number {
   let most = Number.NEGATIVE_INFINITY;
-  for (const component of components) most = Math.max(most, values[component]);
+  for (const [i, component] of components.entries()) most = Math.max(most, values[component] * (weights?.[i] ?? 1));
   return most;
 }
 

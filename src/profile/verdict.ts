@@ -19,12 +19,18 @@ export interface Verdict {
   verdict: 'pass' | 'warn' | 'block';
   /** The detector that `verdict`, `pValue` and `score` are those of. */
   decidedBy: DecideBy;
-  /** Conformal p-value of the deciding detector: the share of reference images at least this strange. */
+  /**
+   * Conformal p-value of the deciding detector: the share of reference images at least this strange, or the share that is
+   * expected by a tail fitted to them.
+   */
   pValue: number;
   /** Score of the deciding detector; keeps ranking images after the p-value has reached its smallest possible value. */
   score: number;
-  /** The rates promised at `warn` and `block`; larger than asked where the reference is too small. */
-  falseAlarmRate: Rates;
+  /**
+   * The rates promised at `warn` and `block`; larger than asked where the reference is too small. With `threshold: 'tail'` they
+   * are what is expected by an exponential tail fitted to the reference, and not promised.
+   */
+  falseAlarmRate: Rates & { threshold?: 'tail' };
   /** The rule that decides what is blocked, in place of `falseAlarmRate.block`; absent without one. */
   blockWhen?: string;
   /**
@@ -107,7 +113,7 @@ export function decideVerdict(
   const { detectors, flips, causes } = score;
   const deciding = detectors.find(({ name }) => name === decidedBy) ?? detectors[0];
   const { pValue } = deciding;
-  const { promised } = profile.falseAlarmRate;
+  const { promised, threshold } = profile.falseAlarmRate;
   const numbers = { pValue, score: deciding.score, expectedFlipRate: flips?.rate };
   const verdict = decide(numbers, promised, rule);
   const history = verdict === 'pass' ? undefined : options.history?.();
@@ -135,7 +141,7 @@ export function decideVerdict(
     decidedBy,
     pValue,
     score: deciding.score,
-    falseAlarmRate: { ...promised },
+    falseAlarmRate: { ...promised, ...(threshold && { threshold }) },
     ...(rule && { blockWhen: rule.text }),
     ...(flips && { expectedFlipRate: flips }),
     reasons,

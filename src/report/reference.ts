@@ -114,7 +114,13 @@ export function provenanceSection(profile: Profile): Markup {
     ['sha256', html`<code>${profile.sha256}</code>`],
     ['fitted', profile.createdAt],
     ['by', `Stopline ${profile.stopline}, Profile version ${profileVersion}`],
-    ['false alarms promised', rates.join(', ')],
+    [
+      falseAlarmRate.threshold === 'tail' ? 'false alarms expected by a fitted tail' : 'false alarms promised',
+      rates.join(', '),
+    ],
+    ...(profile.reference.leftOut
+      ? [['left out', `${count(profile.reference.leftOut, 'image')}, which no rate is about`] as [string, string]]
+      : []),
     ...(outliers ? [['outliers', `${count(outliers, 'image')} unlike the rest`] as [string, string]] : []),
     ['detectors', detectors.map(({ name }) => name).join(', ')],
     ...(profile.harm

@@ -6,12 +6,18 @@ import { count, decimal, listed, percent } from './words.ts';
 /** The Profile in one sentence: what it was made of, what it promises, what it sees and what not. */
 export function sentenceAbout({ name, reference, falseAlarmRate, power }: Profile): string {
   const { warn, block } = falseAlarmRate.promised;
-  const start = `${name} learnt what ${count(reference.images, 'image')} look like; of images like these it promises to stop at most ${percent(warn)} and to block at most ${percent(block)}`;
+  const rates = isExpected(falseAlarmRate)
+    ? `it is expected to stop ${percent(warn)} and to block ${percent(block)}, by a tail fitted to them`
+    : `it promises to stop at most ${percent(warn)} and to block at most ${percent(block)}`;
+  const start = `${name} learnt what ${count(reference.images, 'image')} look like; of images like these ${rates}`;
   if (!power) return `${start}; what it can see was not tried.`;
   const blind = blindTo(power);
   const seen = `it reliably sees ${reliable(power).length} of ${count(power.causes.length, 'simulated cause')}`;
   return `${start}; ${seen}, and is blind to ${blind.length === 0 ? 'none' : `${decimal(blind.length)}: ${listed(blind)}`}.`;
 }
+
+/** Rates by a fitted tail are no promise. */
+const isExpected = ({ threshold }: Profile['falseAlarmRate']) => threshold === 'tail';
 
 /** Causes that are detected from some severity on. */
 function reliable({ causes }: Power): string[] {
@@ -24,7 +30,11 @@ export function figures(profile: Profile): Markup {
   const { promised } = falseAlarmRate;
   const entries: [term: string, value: string, remark: string | Markup][] = [
     ['Reference images', decimal(reference.images), 'all fitted; each scored by a model that has not seen its group'],
-    ['False alarms promised', percent(promised.warn), `stopped; blocked ${percent(promised.block)}`],
+    [
+      isExpected(falseAlarmRate) ? 'False alarms expected' : 'False alarms promised',
+      percent(promised.warn),
+      `stopped; blocked ${percent(promised.block)}${isExpected(falseAlarmRate) ? '; by a fitted tail, which promises nothing' : ''}`,
+    ],
   ];
   const achieved = falseAlarmRate.achieved?.warn;
   if (achieved) {

@@ -54,6 +54,30 @@ describe('stopline fit', () => {
     expect(run.stdout).toContain('warning: A false-alarm rate of 0.001 for block needs');
   });
 
+  it('says that its promise is about the one drive there is', () => {
+    expect(run.stdout).toMatch(
+      /new drive +not known: all images are of one folder\. .* this promise is about this drive/,
+    );
+  });
+
+  it('holds rates by a fitted tail, says so everywhere, and takes no other kind', async () => {
+    const file = join(folder, 'tail.stopline');
+    const fitted = ['fit', reference, '--out', file, '--simulations', '0', '--power', '0', '--model', 'none'];
+    const { code, stdout } = await stopline([...fitted, '--threshold', 'tail']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/warn +1 % false alarms expected by a fitted tail, none promised/);
+    expect(stdout).toMatch(/block +0\.1 % false alarms expected by a fitted tail, none promised/);
+    expect(stdout).toContain('an estimate, not a promise. What warn and block stands for is rarer');
+    const { falseAlarmRate } = await loadProfile(file);
+    expect(falseAlarmRate).toMatchObject({ promised: { warn: 0.01, block: 0.001 }, threshold: 'tail' });
+    const frame = join(reference, readdirSync(reference).find((name) => /^\w*\d+\.jpg$/.test(name)) as string);
+    const inspected = await stopline(['inspect', frame, '--profile', file]);
+    expect(inspected.stdout).toContain('false alarms expected by a fitted tail: warn 1 %');
+    const wrong = await stopline([...fitted, '--threshold', 'gpd']);
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toContain('rank, tail');
+  });
+
   it('shows progress on standard error as plain lines, because that is no terminal here', () => {
     expect(run.stderr).toMatch(
       /^1 of \d, measure: 63\/63 images \(100 %\) in \d+ s(, 1 known from before)?, 2 failed$/m,

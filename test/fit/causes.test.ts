@@ -1,8 +1,9 @@
 import { probit } from 'simple-statistics';
 import { describe, expect, it } from 'vitest';
-import { calibrateDiagnosis, fitCauses, type View, withoutClasses } from '../../src/fit/causes.ts';
+import { calibrateDiagnosis, fitCauses, type View } from '../../src/fit/causes.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import { causeEvidence, diagnose } from '../../src/profile/diagnosis.ts';
+import type { Networks } from '../../src/profile/maths/network.ts';
 
 const size = 20;
 const random = new Random(3);
@@ -37,11 +38,12 @@ describe('fitCauses', () => {
     expect(odds.filter((value) => value < 0).length).toBeGreaterThan(40);
   });
 
-  it('starts a model of fewer causes from the weights of theirs', () => {
-    const start = withoutClasses(model, ['first', 'second'], ['second']);
-    expect(start).toHaveLength((size + 1) * 2);
-    expect(start[0]).toBe(model.softmax.weights[0]);
-    expect(start[1]).toBe(model.softmax.weights[2]);
+  it('trains as many networks as it is asked for, each from another beginning', () => {
+    const [one] = fitCauses({ clean, views }, ['first', 'second'], { networks: 1 }).classifier as Networks;
+    const [first, second] = model.classifier as Networks;
+    expect(model.classifier).toHaveLength(2);
+    expect(one.hidden).toEqual(first.hidden);
+    expect(second.hidden).not.toEqual(first.hidden);
   });
 });
 

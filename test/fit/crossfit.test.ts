@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { chooseStatistics, crossFit, folds } from '../../src/fit/crossfit.ts';
+import { achievedFalseAlarms, unseenDriveRate } from '../../src/fit/power.ts';
 import type { Sample } from '../../src/fit/samples.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { fitSynthetic } from '../fixtures/synthetic.ts';
 
@@ -69,6 +71,29 @@ describe('crossFit', () => {
     });
     const own = (fitted: typeof unseen) => fitted.find(({ sample }) => sample.id === '5')?.z;
     expect(own(crossFit(changed, []).unseen)).toEqual(own(unseen));
+  });
+
+  it('judges every drive by what was fitted on the others', () => {
+    const random = new Random(1);
+    const normal = new Map(['lumaMean', 'lumaStd', 'entropy'].map((name) => [name, random.normals(200)]));
+    const drawn = (shift: number) =>
+      samples(200, {
+        lumaMean: (i) => (normal.get('lumaMean') as Float32Array)[i] + (i < 100 ? 0 : shift),
+        lumaStd: (i) => (normal.get('lumaStd') as Float32Array)[i],
+        entropy: (i) => (normal.get('entropy') as Float32Array)[i],
+      }).map((sample, i) => ({ ...sample, drive: i < 100 ? 'first' : 'second' }));
+    const rates = { warn: 0.05 };
+    const alike = unseenDriveRate(crossFit(drawn(0), []).drives, rates);
+    expect(alike).toMatchObject({ drives: 2, images: 200 });
+    expect(alike?.low).toBeLessThan(0.05);
+    expect(alike?.high).toBeGreaterThan(0.05);
+    // Six deviations apart: nearly all of either drive are beyond all of the other one, though blocks of both meet the rate.
+    const apart = crossFit(drawn(6), []);
+    expect(unseenDriveRate(apart.drives, rates)?.flagged).toBeGreaterThan(190);
+    expect(achievedFalseAlarms(apart.unseen, { warn: 0.05, block: 0.01 }).warn.low).toBeLessThan(0.05);
+    // One drive alone, or one of a few images, tells nothing.
+    expect(crossFit(samples(60, { lumaMean: Math.sin, lumaStd: Math.cos, entropy: (i) => i }), []).drives).toEqual([]);
+    expect(unseenDriveRate([], rates)).toBeUndefined();
   });
 
   it('is the same for the same images', () => {

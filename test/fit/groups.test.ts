@@ -1,5 +1,31 @@
 import { describe, expect, it } from 'vitest';
-import { assignFolds } from '../../src/fit/groups.ts';
+import { assignFolds, withGroups } from '../../src/fit/groups.ts';
+
+describe('groups', () => {
+  const kept = (folders: readonly string[]) =>
+    folders.map((folder, i) => ({
+      ...{ id: `${i}`, path: `${folder}/${i}.jpg`, group: '', fold: 0, statistics: new Float64Array(), properties: {} },
+      listed: { folder },
+    }));
+  const few = kept(Array.from({ length: 80 }, (_, i) => (i < 40 ? 'a' : 'b')));
+
+  it('of a few folders are blocks of time, and each folder is a drive', () => {
+    const { by, samples } = withGroups(few, { folders: 2, groupBy: 'folder' });
+    expect(by).toBe('time block');
+    expect(new Set(samples.map(({ group }) => group)).size).toBe(40);
+    expect(samples[0]).toMatchObject({ group: 'a#0', drive: 'a' });
+    expect(samples[79]).toMatchObject({ group: 'b#19', drive: 'b' });
+  });
+
+  it('of many folders are the folders, and of no order the images: no drive is told', () => {
+    const many = kept(Array.from({ length: 80 }, (_, i) => `f${i % 12}`));
+    const { by, samples } = withGroups(many, { folders: 12, groupBy: 'folder' });
+    expect(by).toBe('folder');
+    expect(samples[13].group).toBe('f1');
+    expect(samples[13]).not.toHaveProperty('drive');
+    expect(withGroups(few, { folders: 2, groupBy: 'none' }).samples[3]).not.toHaveProperty('drive');
+  });
+});
 
 describe('folds', () => {
   const samples = Array.from({ length: 100 }, (_, i) => ({ group: `g${Math.floor(i / (i < 40 ? 10 : 4))}` }));

@@ -55,6 +55,11 @@ describe('warnings', () => {
     expect(warningsAbout({ ...calm, promised, images: 100 })).toEqual([
       'A false-alarm rate of 0.001 for block needs 999 reference images; 100 can promise 0.0099, which is used.',
     ]);
+    expect(warningsAbout({ ...calm, threshold: 'tail', images: 100 })).toEqual([
+      expect.stringMatching(
+        /^The rates are expected by an exponential tail .* 100 images: an estimate, not a promise\. .*block/,
+      ),
+    ]);
     expect(warningsAbout({ ...calm, duplicates: 2, skipped: 3, by: 'image' })).toHaveLength(3);
     expect(warnAboutGuesses('model', ['its size', 'its mean'])[0]).toContain('its size; its mean');
   });

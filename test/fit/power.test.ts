@@ -38,6 +38,17 @@ test('the achieved rate is above the promise where a part of the reference is un
   expect(warn.low).toBeGreaterThan(0.05);
 });
 
+test('by the tail the achieved rate is that of fitted tails, which tell rates that no rank does', () => {
+  const scores = Array.from({ length: 400 }, (_, i) => ({
+    sample: inFold(i % 5),
+    score: -Math.log(1 - (i + 0.5) / 400),
+  }));
+  const { warn, block } = achievedFalseAlarms(scores, { warn: 0.01, block: 0.0005 }, 'tail');
+  // Exponential scores: four of 400 are beyond the score of 1 %, and the farthest, at ln 800, is not beyond ln 2000.
+  expect(warn.flagged).toBe(4);
+  expect(block.flagged).toBe(0);
+});
+
 test('where the other parts are too few to tell the promised rate, the strangest image still counts', () => {
   const images = Array.from({ length: 20 }, (_, i) => ({ sample: inFold(i % 2), score: i }));
   // All 20 promise 1/21; of the 10 others the smallest p-value is 1/11, which the last image has.

@@ -7,6 +7,7 @@ import {
   logSumExp,
   projectedDistance,
 } from '../../src/profile/diagnosis.ts';
+import type { Softmax } from '../../src/profile/maths/softmax.ts';
 
 test('cap: linear to 3 deviations, then logarithmic, odd', () => {
   const [a, b, c, d] = cap(Float64Array.of(2.5, -3, 3 + Math.E - 1, -(3 + Math.E - 1)));
@@ -30,7 +31,7 @@ test('projectedDistance is ln |P x - c|^2', () => {
 /** Two causes told by one statistic each; `unknown` when the best cause is not far ahead. */
 const model: CauseModel = {
   causes: ['rain', 'fog'],
-  softmax: { features: 2, classes: 3, weights: Float64Array.of(0, 2, 0, 0, 0, 2, 3, 0, 0) },
+  classifier: { features: 2, classes: 3, weights: Float64Array.of(0, 2, 0, 0, 0, 2, 3, 0, 0) },
   temperature: 1,
   projection: Float64Array.of(1, 0),
   centre: Float64Array.of(0),
@@ -40,6 +41,15 @@ const model: CauseModel = {
 test('log odds are those of any cause against clean', () => {
   const { logOdds } = causeEvidence(model, Float64Array.of(4, 0));
   expect(logOdds).toBeCloseTo(Math.log(Math.exp(8) + 1) - 3, 9);
+});
+
+test('a network is asked as one linear layer was', () => {
+  // Hidden units x and y, which here are positive, then the layer of above.
+  const hidden = Float64Array.of(1, 0, 0, 0, 1, 0);
+  const network = { features: 2, units: 2, classes: 3, hidden, output: (model.classifier as Softmax).weights };
+  for (const x of [Float64Array.of(4, 0), Float64Array.of(1, 2)]) {
+    expect(causeEvidence({ ...model, classifier: [network] }, x)).toEqual(causeEvidence(model, x));
+  }
 });
 
 test('probabilities sum to 1, the strongest cause first, unknown where none leads', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fitGaussianiser, gaussianise, scoredValue } from '../../src/profile/maths/gaussianise.ts';
 import { conformalPValue, countBelow, twoSidedPValue } from '../../src/profile/maths/ranks.ts';
+import { knotCount } from '../../src/profile/maths/tail.ts';
 import { logDistance, normalise, strongest, surprise } from '../../src/profile/score.ts';
 
 const sorted = Float64Array.of(1, 2, 2, 3, 5);
@@ -104,6 +105,22 @@ test('normalise: (value - median) / scale, the categorical surprise only above i
   expect([...normalise(Float64Array.of(0, 10), scales)]).toEqual([-0.5, -10]);
 });
 
-test('a detector is the strongest of its components', () => {
+test('normalise: by the tail, one clean image in a hundred is at 1, one in ten thousand at 2', () => {
+  const scale = { from: 10, share: 0.1, excess: 2, knots: Float64Array.from({ length: knotCount }, (_, i) => i / 4) };
+  const [at, far, usual] = [10 + 2 * Math.log(10), 10 + 2 * Math.log(1000), 4].map((value) => {
+    const [normalised] = normalise(Float64Array.of(value, 0), [scale, { median: 1, scale: 1 }]);
+    return normalised;
+  });
+  expect(at).toBeCloseTo(1, 12);
+  expect(far).toBeCloseTo(2, 12);
+  // Half way along the knots, which hold nine tenths of the images.
+  expect(usual).toBeCloseTo(-Math.log(1 - 0.45) / Math.log(100), 12);
+  // What is no number is stopped.
+  expect(normalise(Float64Array.of(Number.NaN, 0), [scale, { median: 1, scale: 1 }])[0]).toBe(1e6);
+});
+
+test('a detector is the strongest of its components, each by its weight', () => {
   expect(strongest(Float64Array.of(1, 5, 3), [0, 2])).toBe(3);
+  expect(strongest(Float64Array.of(1, 5, 3), [0, 1, 2], [1, 0.5, 1])).toBe(3);
+  expect(strongest(Float64Array.of(1, 8, 3), [0, 1, 2], [1, 0.5, 1])).toBe(4);
 });

@@ -56,6 +56,26 @@ describe('decideVerdict', () => {
     statistics.map(({ name }) => name),
   );
 
+  it('says when its rates are expected by a fitted tail, and reaches below one in so many images', () => {
+    expect(decideVerdict(profile, scorer, makeImage()).falseAlarmRate).toEqual(profile.falseAlarmRate.promised);
+    const { promised: rates } = profile.falseAlarmRate;
+    const byTail = { ...profile, falseAlarmRate: { asked: rates, promised: rates, threshold: 'tail' as const } };
+    const strange = makeImage({ noiseSigma: 100, lumaP50: 250 });
+    const rank = decideVerdict(profile, scorer, strange);
+    const tail = decideVerdict(
+      byTail,
+      createScorer(
+        byTail,
+        statistics.map(({ name }) => name),
+      ),
+      strange,
+    );
+    expect(tail.falseAlarmRate).toEqual({ ...rates, threshold: 'tail' });
+    expect(tail.score).toBe(rank.score);
+    expect(rank.pValue).toBe(1 / 201);
+    expect(tail.pValue).toBeLessThan(1 / 201);
+  });
+
   it('tells what is unusual in an image that passes apart from reasons', () => {
     const median = decideVerdict(profile, scorer, makeImage());
     expect(median).toMatchObject({ verdict: 'pass', reasons: [], decidedBy: 'combined' });

@@ -48,19 +48,23 @@ export class ProfilePage extends LivePage {
 }
 
 /** @param {ProfileAnswer} profile @param {Reference} reference */
-function drawHead({ name, falseAlarmRate: { promised }, reference: { images } }, { hasExample }) {
+function drawHead({ name, falseAlarmRate: { promised, threshold }, reference: { images } }, { hasExample }) {
+  const most = threshold === 'tail' ? 'a fitted tail expects that' : 'at most';
   return html`<header class="title">
     <div><p class="eyebrow">Profile</p><h1>${name}</h1>
-      <p class="lead">${count(images, 'reference image')}. Of images like these at most ${percent(promised.warn)} are warned about or blocked, and at most ${percent(promised.block)} blocked.</p></div>
+      <p class="lead">${count(images, 'reference image')}. Of images like these ${most} ${percent(promised.warn)} are warned about or blocked, and ${threshold ? '' : 'at most '}${percent(promised.block)} blocked.</p></div>
     ${hasExample && html`<figure class="example"><img src="profile/example" alt="A typical reference image" /><figcaption>a typical reference image</figcaption></figure>`}
   </header>`;
 }
 
 /** @param {ProfileAnswer} profile @param {string[]} blind */
-function drawFigures({ reference: { images, split }, falseAlarmRate: { promised, achieved }, power }, blind) {
+function drawFigures(
+  { reference: { images, split }, falseAlarmRate: { promised, achieved, threshold }, power },
+  blind,
+) {
   const met =
     achieved &&
-    `95 %: ${percent(achieved.warn.low)} to ${percent(achieved.warn.high)}, ${percent(promised.warn)} promised`;
+    `95 %: ${percent(achieved.warn.low)} to ${percent(achieved.warn.high)}, ${percent(promised.warn)} ${threshold ? 'expected' : 'promised'}`;
   return html`<dl class="figures">
     ${drawFigure('Reference images', whole(images), `${split.groups} groups by ${split.by}`)}
     ${achieved && drawFigure('False alarms met', percent(achieved.warn.flagged / achieved.warn.images), met)}

@@ -96,7 +96,15 @@ export const verdictSchema = Type.Object(
       description: 'Larger is stranger; goes on ranking where the p-value has reached its smallest.',
     }),
     falseAlarmRate: Type.Object(
-      { warn: shareSchema('Rate promised at `warn`.'), block: shareSchema('Rate promised at `block`.') },
+      {
+        warn: shareSchema('Rate promised at `warn`.'),
+        block: shareSchema('Rate promised at `block`.'),
+        threshold: Type.Optional(
+          Type.Literal('tail', {
+            description: 'The rates are expected by an exponential tail fitted to the reference, and not promised.',
+          }),
+        ),
+      },
       { description: 'Larger than asked where the reference is too small.' },
     ),
     blockWhen: Type.Optional(

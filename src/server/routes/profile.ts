@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { StoplineError } from '../../errors.ts';
 import { statistics } from '../../image/statistics/statistics.ts';
 import { describeProfile, type Profile } from '../../profile/description.ts';
+import { PValues } from '../../profile/maths/pvalues.ts';
 import { findQuantile } from '../../profile/maths/ranks.ts';
 import type { DecideBy } from '../../profile/verdict.ts';
 import { Type } from '../../schema.ts';
@@ -113,6 +114,7 @@ function describeReference(profile: Profile, decideBy: DecideBy) {
   const images = shape[1];
   const { embeddingCloud } = tensors;
   const across = embeddingCloud?.shape[1] ?? 0;
+  const pValues = new PValues(tensors[`${decideBy}Scores`].data, falseAlarmRate.threshold);
   return {
     images,
     statistics: scored.map(({ name, logFloor }, i) => {
@@ -124,15 +126,9 @@ function describeReference(profile: Profile, decideBy: DecideBy) {
       [0, 1].map((axis) => Number(embeddingCloud.data[row * across + axis].toFixed(3))),
     ),
     scoreLimits: {
-      warn: findLimit(tensors[`${decideBy}Scores`].data, falseAlarmRate.promised.warn),
-      block: findLimit(tensors[`${decideBy}Scores`].data, falseAlarmRate.promised.block),
+      warn: Number(pValues.limit(falseAlarmRate.promised.warn).toPrecision(5)),
+      block: Number(pValues.limit(falseAlarmRate.promised.block).toPrecision(5)),
     },
     hasExample: example !== undefined,
   };
-}
-
-/** The score above which the conformal p-value is at most `rate`: so many scores of the reference may lie at or above it. */
-function findLimit(sorted: Float64Array, rate: number): number {
-  const above = Math.max(0, Math.floor(rate * (sorted.length + 1) + 1e-9) - 1);
-  return Number(sorted[Math.max(0, sorted.length - 1 - above)].toPrecision(5));
 }

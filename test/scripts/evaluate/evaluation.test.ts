@@ -68,7 +68,7 @@ describe('a rendered camera', () => {
     await renderFolder(reference, 60);
     await renderFolder(other, 5, 60);
     options = {
-      ...{ reference: [reference], current: [other], corruptions: true, leaveOut: true },
+      ...{ reference: [reference], current: [other], corruptions: true, leaveOut: true, faults: true },
       ...{ folds: 2, images: 1, severities: [3], simulations: 10, seed: 1, groupBy: 'folder', threads: 2 },
     };
     evaluation = await evaluate(options);
