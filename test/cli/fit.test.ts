@@ -108,8 +108,8 @@ describe('stopline fit', () => {
       return { description, tensors: (await loadProfile(file)).tensors };
     };
     const one = await fitWith('--threads', '1', '--seed', '5');
-    const three = await fitWith('--threads', '3', '--seed', '5');
-    expect(three).toEqual(one);
+    const two = await fitWith('--threads', '2', '--seed', '5');
+    expect(two).toEqual(one);
     expect((await fitWith('--seed', '6')).tensors).not.toEqual(one.tensors);
   });
 
@@ -117,7 +117,7 @@ describe('stopline fit', () => {
     const cache = join(folder, 'cache');
     const fitOnce = async (...args: string[]) => {
       const file = join(folder, 'cached.stopline');
-      const common = ['--simulations', '0', '--power', '0', '--cache', cache];
+      const common = ['--simulations', '0', '--power', '0', '--model', 'none', '--cache', cache];
       const fitted = await stopline(['fit', reference, '--out', file, ...common, ...args]);
       expect(fitted.code).toBe(0);
       const { createdAt: _, sha256: __, ...profile } = await loadProfile(file);
@@ -137,22 +137,23 @@ describe('stopline fit', () => {
 
   it('answers Ctrl-C at once, and goes on from there', async () => {
     const cache = join(folder, 'stopped');
-    const args = ['fit', reference, '--out', join(folder, 'stopped.stopline'), '--simulations', '60', '--cache', cache];
-    let askedAt = 0;
+    const args = ['fit', reference, '--out', join(folder, 'stopped.stopline')];
+    args.push('--simulations', '60', '--model', 'none', '--cache', cache);
+    let isAsked = false;
     const stopped = await stopline(args, {
       onSpawn(child) {
         child.stderr?.on('data', (text: string) => {
-          if (askedAt > 0 || !text.includes('2 of 4')) return;
-          askedAt = performance.now();
+          if (isAsked || !text.includes('2 of 4')) return;
+          isAsked = true;
           child.kill('SIGINT');
         });
       },
     });
-    const seconds = (performance.now() - askedAt) / 1000;
     expect(stopped.stderr).toMatch(/^stopline: interrupted$/m);
-    // Ended by itself, or, where a network was at work, by the signal.
+    // Ended by itself, or, where it did not come to that within a second, by the signal.
     expect([130, null]).toContain(stopped.code);
-    expect(seconds).toBeLessThan(10);
+    // What it was at took long still.
+    expect(stopped.stderr).not.toContain('3 of 4');
     expect(existsSync(join(folder, 'stopped.stopline'))).toBe(false);
     const next = await stopline([...args, '--power', '0', '--simulations', '0']);
     expect(next.code).toBe(0);
@@ -177,7 +178,7 @@ describe('stopline fit', () => {
   it('fits without keeping anything where it cannot', async () => {
     const { code, stderr } = await stopline([
       ...['fit', reference, '--out', join(folder, 'nowhere.stopline'), '--simulations', '0', '--power', '0'],
-      ...['--cache', out],
+      ...['--model', 'none', '--cache', out],
     ]);
     expect(code).toBe(0);
     expect(stderr).toMatch(/^stopline: warning: measurements are not kept in ".*camera\.stopline": /m);
@@ -201,7 +202,7 @@ describe('stopline fit', () => {
         '--block',
         '0.05',
       ],
-      ...['--group-by', '(\\d)\\.jpg$'],
+      ...['--group-by', '(\\d)\\.jpg$', '--model', 'none'],
     ]);
     expect(code).toBe(0);
     const { profile, skipped, warnings, file: named } = JSON.parse(stdout);
@@ -225,7 +226,7 @@ describe('stopline fit', () => {
     writeFileSync(join(hostile, 'a\u001b]0;owned\u0007\n.jpg'), 'no image');
     const { code, stdout, stderr } = await stopline([
       'fit',
-      ...['--simulations', '0', '--power', '0'],
+      ...['--simulations', '0', '--power', '0', '--model', 'none'],
       hostile,
       '--out',
       join(folder, 'h.stopline'),
@@ -255,7 +256,7 @@ describe('stopline fit refuses, and leaves no file', () => {
     ['groups of which one has nearly all images', () => [reference, '--out', refused, '--group-by', 'frame5\\.|me'], 2, 'OPTION_INVALID', /two groups of similar size.*left to fit/],
   ]; // biome-ignore format: a table
   it.each(cases)('%s', async (_, args, code, name, message) => {
-    const result = await stopline(['fit', ...args(), '--json']);
+    const result = await stopline(['fit', ...args(), '--model', 'none', '--json']);
     expect(result.code).toBe(code);
     expect(readError(result)).toEqual({ code: `STOPLINE_ERR_${name}`, message: expect.stringMatching(message) });
     expect(result.stderr).toContain(`stopline: STOPLINE_ERR_${name}: `);

@@ -22,7 +22,14 @@ const at = (name: string) => join(folder, name);
 beforeAll(async () => {
   // Rates at which one frame in four is warned about, so that one is found.
   const falseAlarmRate = { warn: 0.3, block: 0.06 };
-  const fitted = await fitOnce({ images: 60, simulations: 0, power: 0, name: 'test camera', falseAlarmRate });
+  const fitted = await fitOnce({
+    images: 60,
+    simulations: 0,
+    power: 0,
+    model: 'none',
+    name: 'test camera',
+    falseAlarmRate,
+  });
   copyFileSync(fitted.profilePath, profile);
   mkdirSync(at('reference'));
   const clean = await frameWith('pass');

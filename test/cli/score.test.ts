@@ -23,15 +23,13 @@ import { temporaryFolder } from '../fixtures/folder.ts';
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);
 const profile = at('camera.stopline');
-/** Without a network, for the tests with many images. */
-const plain = at('plain.stopline');
 const incoming = at('incoming');
 const jsonl = at('verdicts.jsonl');
 let run: Run;
 
 beforeAll(async () => {
-  copyFileSync((await fitOnce({ images: 60, simulations: 0, power: 0 })).profilePath, profile);
-  copyFileSync((await fitOnce({ images: 60, simulations: 0, power: 0, model: 'none' })).profilePath, plain);
+  // Rows with embeddings: test/e2e/embedding.test.ts.
+  copyFileSync((await fitOnce({ images: 60, simulations: 0, power: 0, model: 'none' })).profilePath, profile);
   const [first] = await renderFolder(incoming, 12, 100);
   await renderFolder(at('incoming', 'b'), 3, 200);
   writeFileSync(at('incoming', 'bad.jpg'), readFileSync(first).subarray(0, 1500));
@@ -107,7 +105,7 @@ describe('stopline score', () => {
       out,
       '--json',
       '--threads',
-      '1',
+      '2',
     ]);
     expect(code).toBe(0);
     const summary = JSON.parse(stdout);
@@ -196,7 +194,7 @@ describe('stopline score', () => {
     const bytes = await jpegFrame(300);
     for (let i = 0; i < 400; i++) writeFileSync(join(many, `${i}.jpg`), bytes);
     const out = at('interrupted.jsonl');
-    const args = ['score', many, '--profile', plain, '--threads', '1', '--out', out];
+    const args = ['score', many, '--profile', profile, '--threads', '1', '--out', out];
     const { code, stderr } = await stopline(args, {
       onSpawn(child) {
         const watcher = watch(folder, (_, name) => {
@@ -221,7 +219,7 @@ describe('stopline score', () => {
 
     const undisturbed = at('undisturbed.jsonl');
     const [whole, resumed] = [
-      await stopline(['score', many, '--profile', plain, '--threads', '1', '--out', undisturbed, '--json']),
+      await stopline(['score', many, '--profile', profile, '--threads', '1', '--out', undisturbed, '--json']),
       await stopline([...args, '--json', '--resume']),
     ].map(({ stdout }) => JSON.parse(stdout));
     expect(readFileSync(out, 'utf8')).toBe(readFileSync(undisturbed, 'utf8'));
@@ -249,7 +247,7 @@ describe('stopline score on a disk that becomes full', () => {
     const bytes = await jpegFrame(301);
     for (let i = 0; i < 200; i++) writeFileSync(join(many, `${i}.jpg`), bytes);
     const out = at('full.jsonl');
-    const args = ['score', many, '--profile', plain, '--threads', '1', '--out', out];
+    const args = ['score', many, '--profile', profile, '--threads', '1', '--out', out];
     const { code, stderr } = await limited(900, args);
     expect(stderr).toContain('STOPLINE_ERR_JOB_UNWRITABLE: ');
     expect(code).toBe(74);
@@ -264,13 +262,13 @@ describe('stopline score on a disk that becomes full', () => {
 describe('stopline score refuses, and leaves no file', () => {
   const out = at('refused.jsonl');
   const cases: [string, () => string[], number, string][] = [
-    ['a path that does not exist', () => [at('none'), '--profile', plain, '--out', out], 66, 'INPUT_NOT_FOUND'],
-    ['a folder without images', () => [emptyFolder(), '--profile', plain, '--out', out], 66, 'INPUT_NO_IMAGES'],
-    ['one good and one missing path', () => [incoming, at('none'), '--profile', plain, '--out', out], 66, 'INPUT_NOT_FOUND'],
+    ['a path that does not exist', () => [at('none'), '--profile', profile, '--out', out], 66, 'INPUT_NOT_FOUND'],
+    ['a folder without images', () => [emptyFolder(), '--profile', profile, '--out', out], 66, 'INPUT_NO_IMAGES'],
+    ['one good and one missing path', () => [incoming, at('none'), '--profile', profile, '--out', out], 66, 'INPUT_NOT_FOUND'],
     ['a Profile that does not exist', () => [incoming, '--profile', at('none'), '--out', out], 78, 'PROFILE_UNREADABLE'],
     ['a Profile that is none', () => [incoming, '--profile', jsonl, '--out', out], 78, 'PROFILE_'],
-    ['an output folder that does not exist', () => [incoming, '--profile', plain, '--out', at('no', 'x')], 73, 'OUTPUT_UNWRITABLE'],
-    ['an output that is a folder', () => [incoming, '--profile', plain, '--out', folder], 73, 'OUTPUT_UNWRITABLE'],
+    ['an output folder that does not exist', () => [incoming, '--profile', profile, '--out', at('no', 'x')], 73, 'OUTPUT_UNWRITABLE'],
+    ['an output that is a folder', () => [incoming, '--profile', profile, '--out', folder], 73, 'OUTPUT_UNWRITABLE'],
   ]; // biome-ignore format: a table
   it.each(cases)('%s', async (_, args, code, name) => {
     const result = await stopline(['score', ...args(), '--json']);
@@ -280,7 +278,7 @@ describe('stopline score refuses, and leaves no file', () => {
   });
 
   it('a disk that is full from the start', async () => {
-    const { code, stderr } = await limited(4, ['score', incoming, '--profile', plain, '--out', out]);
+    const { code, stderr } = await limited(4, ['score', incoming, '--profile', profile, '--out', out]);
     expect(stderr).toContain('stopline: STOPLINE_ERR_OUTPUT_UNWRITABLE: ');
     expect(code).toBe(73);
     expect(readdirSync(folder).filter((entry) => entry.startsWith('refused'))).toEqual([]);
@@ -295,14 +293,14 @@ describe('stopline score refuses, and leaves no file', () => {
 describe('a run that fails before its first row', () => {
   it('leaves nothing in the way of the next', async () => {
     const out = at('failed.jsonl');
-    const args = ['score', 's3://footage/', '--s3-endpoint', 'http://127.0.0.1:1', '--profile', plain];
+    const args = ['score', 's3://footage/', '--s3-endpoint', 'http://127.0.0.1:1', '--profile', profile];
     const env = { AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x', AWS_REGION: 'us-east-1' };
     const run = await stopline([...args, '--out', out], { env });
     expect(run.code, run.stderr).toBe(75);
     expect(readdirSync(folder).filter((name) => name.startsWith('failed'))).toEqual([]);
     // Nor does the job of one that was killed before its first row.
     openJob(`${out}.job`, { Profile: 'another' }, false).close();
-    const next = await stopline(['score', at('incoming', 'b'), '--profile', plain, '--out', out]);
+    const next = await stopline(['score', at('incoming', 'b'), '--profile', profile, '--out', out]);
     expect(next.code, next.stderr).toBe(0);
   }, 120_000);
 });
