@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { commandTable } from '../../src/cli/commands.ts';
 import { settings } from '../../src/settings.ts';
-import { main, readError, stopline } from '../fixtures/cli.ts';
+import { main, readError, runHere, stopline } from '../fixtures/cli.ts';
 
 describe('help', () => {
   it('lists every command under a heading, with the first things to type', async () => {
@@ -18,31 +18,31 @@ describe('help', () => {
   });
 
   it.each(commandTable)('explains $name shortly, with an example that can be typed', async ({ name, common }) => {
-    const { code, stdout, stderr } = await stopline([name, '--help']);
+    const { code, stdout, stderr } = await runHere([name, '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toContain(`Usage: stopline ${name}`);
     expect(stdout).toMatch(new RegExp(`Examples:\n  npm run -s stopline -- ${name}`));
     const options = stdout.match(/^ {2}(-\w, )?--[a-z-]+/gm) ?? [];
     expect(options.length).toBeLessThan(20);
-    const whole = await stopline([name, '--help-all']);
+    const whole = await runHere([name, '--help-all']);
     const all = whole.stdout.match(/^ {2}(-\w, )?--[a-z-]+/gm) ?? [];
     expect(all).toEqual(expect.arrayContaining(options));
     if (all.length > options.length) expect(stdout).toContain(`${all.length - options.length} more options: `);
     else expect(stdout).not.toContain('more options');
     // A short list names only what is there.
     for (const option of common ?? []) expect(whole.stdout).toMatch(new RegExp(`^ {2}(-\\w, )?${option}\\b`, 'm'));
-    expect(await stopline(['help', name])).toMatchObject({ code: 0, stdout });
+    expect(await runHere(['help', name])).toMatchObject({ code: 0, stdout });
   });
 
   it('offers every setting as an option of serve, by concern', async () => {
-    const { stdout } = await stopline(['serve', '--help-all']);
+    const { stdout } = await runHere(['serve', '--help-all']);
     for (const { flag, group } of settings) {
       expect(stdout).toMatch(new RegExp(`^${group.title}:\\n(  .*\\n)*  ${flag}( |$)`, 'm'));
     }
   });
 
   it('prints everything at once', async () => {
-    const { code, stdout } = await stopline(['--help-all']);
+    const { code, stdout } = await runHere(['--help-all']);
     expect(code).toBe(0);
     for (const { name } of commandTable) expect(stdout).toMatch(new RegExp(`^Usage: stopline ${name} `, 'm'));
     for (const { flag } of settings) expect(stdout).toMatch(new RegExp(`^  ${flag}( |$)`, 'm'));
@@ -82,7 +82,7 @@ describe('usage errors exit with 2, name what is wrong, and say where help is', 
       /file for --out/,
     ],
   ])('%s', async (_, args, message) => {
-    const { code, stdout, stderr } = await stopline(args);
+    const { code, stdout, stderr } = await runHere(args);
     expect(code).toBe(2);
     expect(stderr).toMatch(/^stopline: STOPLINE_ERR_OPTION_INVALID: /);
     expect(stderr).toMatch(message);
@@ -91,7 +91,7 @@ describe('usage errors exit with 2, name what is wrong, and say where help is', 
   });
 
   it('also as JSON', async () => {
-    const run = await stopline(['fit', '.', '--json']);
+    const run = await runHere(['fit', '.', '--json']);
     expect(run.code).toBe(2);
     expect(readError(run)).toEqual({
       code: 'STOPLINE_ERR_OPTION_INVALID',
@@ -114,7 +114,7 @@ describe('usage errors exit with 2, name what is wrong, and say where help is', 
   });
 
   it('names a setting in the environment that does not exist', async () => {
-    const { code, stderr } = await stopline(['inspect', 'a.jpg', '--profile', 'x'], { env: { STOPLINE_PROFLE: 'x' } });
+    const { code, stderr } = await runHere(['inspect', 'a.jpg', '--profile', 'x'], { env: { STOPLINE_PROFLE: 'x' } });
     expect(code).toBe(2);
     expect(stderr).toContain('STOPLINE_PROFLE');
   });
