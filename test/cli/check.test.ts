@@ -9,7 +9,7 @@ import type { Profile } from '../../src/profile/description.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
-import { readError, stopline } from '../fixtures/cli.ts';
+import { readError, runHere } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -45,10 +45,10 @@ describe('stopline check', () => {
     mkdirSync(at('compressed'));
     for (let i = 0; i < 20; i++) writeFileSync(at(`compressed/${i}.jpg`), await jpegFrame(2000 + i, 20));
     writeFileSync(at('compressed/x.jpg'), 'no image');
-    const pass = await stopline(['check', at('fresh'), ...flags]);
+    const pass = await runHere(['check', at('fresh'), ...flags]);
     expect(pass.code, pass.stderr).toBe(0);
     expect(JSON.parse(pass.stdout)).toMatchObject({ passed: true, images: 40, failed: 0 });
-    const drift = await stopline(['check', at('compressed'), ...flags]);
+    const drift = await runHere(['check', at('compressed'), ...flags]);
     expect(drift.code, drift.stderr).toBe(1);
     const { passed, images, failed, shares, statistics } = JSON.parse(drift.stdout);
     expect({ passed, images, failed }).toEqual({ passed: false, images: 21, failed: 1 });
@@ -56,22 +56,22 @@ describe('stopline check', () => {
     expect(statistics.find(({ name }: { name: string }) => name === 'latticeScore')).toMatchObject({ moved: true });
     // Where everything is allowed, everything passes.
     const all = ['--max-block', '100%', '--max-warn', '1', '--max-distance', '100%'];
-    const unjudged = await stopline(['check', at('compressed'), ...flags, ...all]);
+    const unjudged = await runHere(['check', at('compressed'), ...flags, ...all]);
     expect(unjudged.code, unjudged.stderr).toBe(1);
     expect(JSON.parse(unjudged.stdout)).toMatchObject({
       passed: false,
       shares: { failed: { hits: 1, passed: false } },
     });
-    expect((await stopline(['check', at('compressed'), ...flags, ...all, '--max-failed', '5%'])).code).toBe(0);
+    expect((await runHere(['check', at('compressed'), ...flags, ...all, '--max-failed', '5%'])).code).toBe(0);
     const mild = ['--max-block', '100%', '--max-warn', '1', '--max-failed', '5%', '--fail-on', 'stopped'];
-    expect((await stopline(['check', at('compressed'), ...flags, ...mild])).code).toBe(0);
+    expect((await runHere(['check', at('compressed'), ...flags, ...mild])).code).toBe(0);
   });
 
   it.each([
     [['--max-block', '2'], 'Expected a share such as 1% or 0.01'],
     [['--max-block', '90%', '--max-warn', '1%'], 'to be at least --max-block'],
   ])('exits with 2 on %s', async (wrong, message) => {
-    const run = await stopline(['check', at('reference'), ...flags, ...wrong]);
+    const run = await runHere(['check', at('reference'), ...flags, ...wrong]);
     expect(run.code).toBe(2);
     expect(readError(run)).toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
     expect(run.stderr).toContain(message);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { commandTable } from '../../src/cli/commands.ts';
 import { writeCompletion } from '../../src/cli/completion.ts';
-import { stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { runHere, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 const isThere = (shell: string) => spawnSync(shell, ['-c', 'true']).status === 0;
@@ -48,8 +48,8 @@ describe('stopline completion', () => {
   });
 
   it('is printed by the command, which knows no other shell', async () => {
-    const { code, stdout } = await stopline(['completion', 'fish']);
+    const { code, stdout } = await runHere(['completion', 'fish']);
     expect({ code, stdout }).toEqual({ code: 0, stdout: await writeCompletion('fish', commandTable) });
-    expect((await stopline(['completion', 'csh'])).stderr).toMatch(/bash, zsh, fish/);
+    expect((await runHere(['completion', 'csh'])).stderr).toMatch(/bash, zsh, fish/);
   });
 });

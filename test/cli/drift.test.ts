@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
 import { loadProfile } from '../../src/profile/file.ts';
 import { encodeFrame, renderFolder, renderFrame } from '../fixtures/camera.ts';
-import { readError, stopline } from '../fixtures/cli.ts';
+import { readError, runHere } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -27,7 +27,7 @@ beforeAll(async () => {
     '--warn',
     '0.02',
   ];
-  const run = await stopline([...fit, '--block', '0.01', '--out', profile]);
+  const run = await runHere([...fit, '--block', '0.01', '--out', profile]);
   expect(run.code).toBe(0);
   expect(run.stdout).toContain('count as independent');
   await renderFolder(at('cameras', 'good'), 40, 300);
@@ -43,7 +43,7 @@ beforeAll(async () => {
 
 describe('stopline drift', () => {
   it('says when each alarm would have come, by source, and exits with 1', async () => {
-    const { code, stdout } = await stopline(['drift', at('cameras'), '--profile', profile, '--json']);
+    const { code, stdout } = await runHere(['drift', at('cameras'), '--profile', profile, '--json']);
     expect(code).toBe(1);
     const { sources } = JSON.parse(stdout);
     const findSource = (name: string) => sources.find(({ source }: { source: string }) => source.endsWith(name));
@@ -60,10 +60,10 @@ describe('stopline drift', () => {
   });
 
   it('replays the rows of score to the same effect, and in words', async () => {
-    const scored = await stopline(['score', at('cameras', 'bad'), '--profile', profile, '--out', rows]);
+    const scored = await runHere(['score', at('cameras', 'bad'), '--profile', profile, '--out', rows]);
     expect(scored.code).toBe(0);
-    const fromRows = await stopline(['drift', rows, '--profile', profile]);
-    const fromImages = await stopline(['drift', at('cameras', 'bad'), '--profile', profile]);
+    const fromRows = await runHere(['drift', rows, '--profile', profile]);
+    const fromImages = await runHere(['drift', at('cameras', 'bad'), '--profile', profile]);
     expect(fromRows.code).toBe(1);
     const lines = (text: string) => text.split('\n').slice(1);
     expect(lines(fromRows.stdout)).toEqual(lines(fromImages.stdout));
@@ -73,16 +73,16 @@ describe('stopline drift', () => {
   });
 
   it('exits with 0 where nothing drifts, and refuses rows that are none or of another Profile', async () => {
-    expect((await stopline(['drift', at('cameras', 'good'), '--profile', profile])).code).toBe(0);
+    expect((await runHere(['drift', at('cameras', 'good'), '--profile', profile])).code).toBe(0);
     writeFileSync(at('broken.jsonl'), '{"path": "a.jpg"}\n');
-    const broken = await stopline(['drift', at('broken.jsonl'), '--profile', profile, '--json']);
+    const broken = await runHere(['drift', at('broken.jsonl'), '--profile', profile, '--json']);
     expect(readError(broken)).toMatchObject({
       code: 'STOPLINE_ERR_REQUEST_INVALID',
       message: expect.stringContaining('line 1'),
     });
     const [first] = readFileSync(rows, 'utf8').split('\n');
     writeFileSync(at('other.jsonl'), first.replaceAll((await loadProfile(profile)).sha256, 'f'.repeat(64)));
-    const other = await stopline(['drift', at('other.jsonl'), '--profile', profile, '--json']);
+    const other = await runHere(['drift', at('other.jsonl'), '--profile', profile, '--json']);
     expect(readError(other)).toMatchObject({
       code: 'STOPLINE_ERR_OPTION_INVALID',
       message: expect.stringContaining('ffffffffffff'),

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadProfile } from '../../src/profile/file.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
-import { type Run, readError, stopline } from '../fixtures/cli.ts';
+import { type Run, readError, runHere, stopline } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -16,18 +16,7 @@ beforeAll(async () => {
   writeFileSync(join(reference, 'cut.jpg'), readFileSync(paths[0]).subarray(0, 2000));
   writeFileSync(join(reference, 'empty.png'), '');
   writeFileSync(join(reference, 'zcopy.jpg'), readFileSync(paths[1]));
-  run = await stopline([
-    'fit',
-    '--simulations',
-    '0',
-    '--power',
-    '0',
-    reference,
-    '--out',
-    out,
-    '--name',
-    'front camera',
-  ]);
+  run = await runHere(['fit', '--simulations', '0', '--power', '0', reference, '--out', out, '--name', 'front camera']);
 });
 
 describe('stopline fit', () => {
@@ -88,7 +77,7 @@ describe('stopline fit', () => {
   it('gives the same file for a seed whatever the number of threads, and another for another seed', async () => {
     const fitWith = async (...args: string[]) => {
       const file = join(folder, 'other.stopline');
-      const { code, stdout } = await stopline([
+      const { code, stdout } = await runHere([
         'fit',
         '--simulations',
         '0',
@@ -118,7 +107,7 @@ describe('stopline fit', () => {
     const fitOnce = async (...args: string[]) => {
       const file = join(folder, 'cached.stopline');
       const common = ['--simulations', '0', '--power', '0', '--model', 'none', '--cache', cache];
-      const fitted = await stopline(['fit', reference, '--out', file, ...common, ...args]);
+      const fitted = await runHere(['fit', reference, '--out', file, ...common, ...args]);
       expect(fitted.code).toBe(0);
       const { createdAt: _, sha256: __, ...profile } = await loadProfile(file);
       return { profile, stderr: fitted.stderr };
@@ -155,7 +144,7 @@ describe('stopline fit', () => {
     // What it was at took long still.
     expect(stopped.stderr).not.toContain('3 of 4');
     expect(existsSync(join(folder, 'stopped.stopline'))).toBe(false);
-    const next = await stopline([...args, '--power', '0', '--simulations', '0']);
+    const next = await runHere([...args, '--power', '0', '--simulations', '0']);
     expect(next.code).toBe(0);
     expect(next.stderr).toMatch(/measure: .* 61 known from before/);
   });
@@ -165,18 +154,18 @@ describe('stopline fit', () => {
     mkdirSync(many);
     const bytes = await jpegFrame(1);
     for (let i = 0; i < 200; i++) writeFileSync(join(many, `${i}.jpg`), bytes);
-    const { stderr, stdout } = await stopline(['fit', many, '--out', join(folder, 'many.stopline'), '--threads', '1']);
+    const { stderr, stdout } = await runHere(['fit', many, '--out', join(folder, 'many.stopline'), '--threads', '1']);
     expect(stderr).toMatch(
       /^About \d+ (s|min) on 1 thread: measure 200 images, simulate causes on 120, train, report power on 20\.$/m,
     );
     expect(stderr).toMatch(/^Faster: --power 0 \(/m);
     expect(stdout + stderr).not.toMatch(/Infinity|NaN/);
-    const quiet = await stopline(['fit', many, '--out', join(folder, 'many.stopline'), '--quiet']);
+    const quiet = await runHere(['fit', many, '--out', join(folder, 'many.stopline'), '--quiet']);
     expect(quiet.stderr).toMatch(/^stopline: STOPLINE_ERR_FIT_TOO_FEW_IMAGES: .*\n$/);
   });
 
   it('fits without keeping anything where it cannot', async () => {
-    const { code, stderr } = await stopline([
+    const { code, stderr } = await runHere([
       ...['fit', reference, '--out', join(folder, 'nowhere.stopline'), '--simulations', '0', '--power', '0'],
       ...['--model', 'none', '--cache', out],
     ]);
@@ -186,7 +175,7 @@ describe('stopline fit', () => {
 
   it('prints the Profile, skipped files and warnings as JSON', async () => {
     const file = join(folder, 'json.stopline');
-    const { stdout, code } = await stopline([
+    const { stdout, code } = await runHere([
       ...[
         'fit',
         '--simulations',
@@ -224,7 +213,7 @@ describe('stopline fit', () => {
     const hostile = join(folder, 'hostile');
     await renderFolder(hostile, 50);
     writeFileSync(join(hostile, 'a\u001b]0;owned\u0007\n.jpg'), 'no image');
-    const { code, stdout, stderr } = await stopline([
+    const { code, stdout, stderr } = await runHere([
       'fit',
       ...['--simulations', '0', '--power', '0', '--model', 'none'],
       hostile,
@@ -256,7 +245,7 @@ describe('stopline fit refuses, and leaves no file', () => {
     ['groups of which one has nearly all images', () => [reference, '--out', refused, '--group-by', 'frame5\\.|me'], 2, 'OPTION_INVALID', /two groups of similar size.*left to fit/],
   ]; // biome-ignore format: a table
   it.each(cases)('%s', async (_, args, code, name, message) => {
-    const result = await stopline(['fit', ...args(), '--model', 'none', '--json']);
+    const result = await runHere(['fit', ...args(), '--model', 'none', '--json']);
     expect(result.code).toBe(code);
     expect(readError(result)).toEqual({ code: `STOPLINE_ERR_${name}`, message: expect.stringMatching(message) });
     expect(result.stderr).toContain(`stopline: STOPLINE_ERR_${name}: `);
@@ -310,7 +299,7 @@ describe('stopline fit refuses, and leaves no file', () => {
 
   it('a Profile that cannot be replaced stays what it was', async () => {
     const before = { bytes: readFileSync(out), inode: statSync(out).ino };
-    const result = await stopline(['fit', '--simulations', '0', '--power', '0', fewImages(), '--out', out]);
+    const result = await runHere(['fit', '--simulations', '0', '--power', '0', fewImages(), '--out', out]);
     expect(result.code).toBe(65);
     expect({ bytes: readFileSync(out), inode: statSync(out).ino }).toEqual(before);
   });

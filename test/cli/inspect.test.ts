@@ -11,7 +11,7 @@ import { createInspector } from '../../src/profile/inspector.ts';
 import { decodeTensors, encodeTensors } from '../../src/profile/safetensors.ts';
 import type { Verdict } from '../../src/profile/verdict.ts';
 import { jpegFrame } from '../fixtures/camera.ts';
-import { main, readError, stopline } from '../fixtures/cli.ts';
+import { main, readError, runHere, stopline } from '../fixtures/cli.ts';
 import { fitOnce } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
@@ -59,7 +59,7 @@ async function frameWith(verdict: Verdict['verdict']): Promise<Uint8Array> {
 
 describe('stopline inspect', () => {
   it('exits with 0 for an image like the reference and says so', async () => {
-    const { code, stdout, stderr } = await stopline(['inspect', at('clean.jpg'), '--profile', profile]);
+    const { code, stdout, stderr } = await runHere(['inspect', at('clean.jpg'), '--profile', profile]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(
       /^PASS {2}.*clean\.jpg\n {2}p-value 0?\.\d+ \(false alarms promised: warn 30 %, block 6 %\)/,
@@ -69,7 +69,7 @@ describe('stopline inspect', () => {
   });
 
   it('exits with 4 for a frame at night, with reasons in words and bars', async () => {
-    const { code, stdout } = await stopline(['inspect', at('night.jpg'), '--profile', profile]);
+    const { code, stdout } = await runHere(['inspect', at('night.jpg'), '--profile', profile]);
     expect(code).toBe(4);
     expect(stdout).toMatch(/^BLOCK /);
     expect(stdout).toMatch(/^ {2}1\. much darker than the reference: median brightness \d+, usually \d+ to \d+$/m);
@@ -77,7 +77,7 @@ describe('stopline inspect', () => {
     expect(stdout).toMatch(/^What to do {2}Check the time of day/m);
     // Names of statistics are for those who ask.
     expect(stdout).not.toContain('luma');
-    const all = await stopline(['inspect', at('night.jpg'), '--profile', profile, '--verbose']);
+    const all = await runHere(['inspect', at('night.jpg'), '--profile', profile, '--verbose']);
     expect(all.stdout).toMatch(/^ {7}darker than the reference: lumaP50 \d+ DN is below all 60 reference images/m);
     // The median is far below the reference: the value lies left of its bar.
     expect(all.stdout).toMatch(/^lumaP50 +[\d.-]+ .*[<o] *\[/m);
@@ -85,10 +85,10 @@ describe('stopline inspect', () => {
 
   it('judges several, also where one is bad, and exits with the highest status', async () => {
     const args = ['inspect', at('clean.jpg'), at('night.jpg'), at('some.jpg'), '--profile', profile];
-    const { code, stdout } = await stopline(args);
+    const { code, stdout } = await runHere(args);
     expect(code).toBe(4);
     expect(stdout.match(/^(PASS|BLOCK|WARN) /gm)).toEqual(['PASS ', 'BLOCK ', 'WARN ']);
-    const json = await stopline([...args.slice(0, 2), at('cut.jpg'), ...args.slice(3), '--json']);
+    const json = await runHere([...args.slice(0, 2), at('cut.jpg'), ...args.slice(3), '--json']);
     expect(json.code).toBe(65);
     const [clean, cut, some] = json.stdout
       .trim()
@@ -120,20 +120,20 @@ describe('stopline inspect', () => {
       /Fetch it first: curl -sSL 'https:\/\/\*\*\*@host\/x\.jpg' \| .* inspect - /,
     ],
   ])('names the command for %s', async (_, name, message) => {
-    const { code, stderr } = await stopline(['inspect', name.includes('://') ? name : at(name), '--profile', profile]);
+    const { code, stderr } = await runHere(['inspect', name.includes('://') ? name : at(name), '--profile', profile]);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(stderr).not.toContain('s3cret');
   });
 
   it('exits with 3 for an image between the two rates', async () => {
-    const { code, stdout } = await stopline(['inspect', at('some.jpg'), '--profile', profile]);
+    const { code, stdout } = await runHere(['inspect', at('some.jpg'), '--profile', profile]);
     expect(code).toBe(3);
     expect(stdout).toMatch(/^WARN /);
   });
 
   it('prints the verdict as JSON in the promised shape', async () => {
-    const { stdout } = await stopline(['inspect', at('night.jpg'), '--profile', profile, '--json']);
+    const { stdout } = await runHere(['inspect', at('night.jpg'), '--profile', profile, '--json']);
     const verdict = JSON.parse(stdout);
     const bytes = readFileSync(at('night.jpg'));
     expect(verdict).toMatchObject({
@@ -167,7 +167,7 @@ describe('stopline inspect', () => {
     const env = { STOPLINE_PROFILE: profile };
     const run = async (...args: string[]) => {
       const { timingMs: _, ...rest } = JSON.parse(
-        (await stopline(['inspect', at('clean.jpg'), '--json', ...args], { env })).stdout,
+        (await runHere(['inspect', at('clean.jpg'), '--json', ...args], { env })).stdout,
       );
       return rest;
     };
@@ -208,7 +208,7 @@ describe('stopline inspect', () => {
   });
 
   it('follows a link that the user names', async () => {
-    expect((await stopline(['inspect', at('link.jpg'), '--profile', profile])).code).toBe(0);
+    expect((await runHere(['inspect', at('link.jpg'), '--profile', profile])).code).toBe(0);
   });
 });
 
@@ -241,7 +241,7 @@ describe('stopline inspect refuses', () => {
   it.each(cases)('%s', async (_, image, bytes, code, name) => {
     if (bytes) writeFileSync(at('bad.stopline'), bytes());
     const args = ['inspect', at(image), '--profile', bytes ? at('bad.stopline') : profile];
-    const run = await stopline(args);
+    const run = await runHere(args);
     expect(run.code).toBe(code);
     expect(run.stdout).toBe('');
     expect(run.stderr).toMatch(new RegExp(`^stopline: STOPLINE_ERR_${name}\\w*: .+\n$`));
@@ -251,7 +251,7 @@ describe('stopline inspect refuses', () => {
     ['cut.jpg', () => profile, 65, 'IMAGE_TRUNCATED'],
     ['clean.jpg', () => at('clean.jpg'), 78, 'PROFILE_'],
   ])('%s with the error as JSON on standard output, too', async (image, file, code, name) => {
-    const run = await stopline(['inspect', at(image), '--profile', file(), '--json']);
+    const run = await runHere(['inspect', at(image), '--profile', file(), '--json']);
     expect(run.code).toBe(code);
     const error = readError(run);
     expect(error.code).toMatch(`STOPLINE_ERR_${name}`);
@@ -259,13 +259,13 @@ describe('stopline inspect refuses', () => {
   });
 
   it('a Profile that does not exist, and says how to make one', async () => {
-    const run = await stopline(['inspect', at('clean.jpg'), '--profile', at('none.stopline')]);
+    const run = await runHere(['inspect', at('clean.jpg'), '--profile', at('none.stopline')]);
     expect(run).toMatchObject({ code: 78, stdout: '' });
     expect(run.stderr).toMatch(/PROFILE_UNREADABLE.*stopline fit/);
   });
 
   it('a file name with escape sequences without printing them', async () => {
-    const run = await stopline(['inspect', at('\u001b[2J.jpg'), '--profile', profile]);
+    const run = await runHere(['inspect', at('\u001b[2J.jpg'), '--profile', profile]);
     expect(run.code).toBe(66);
     expect(run.stderr).toContain('\\x1b[2J.jpg');
     expect(run.stderr).not.toContain('\u001b');

@@ -6,7 +6,7 @@ import { loadProfile, saveProfile } from '../../src/profile/file.ts';
 import { makeKeys, signProfile } from '../../src/profile/signature.ts';
 import { poolOptions } from '../../src/run/pool.ts';
 import { jpegFrame } from '../fixtures/camera.ts';
-import { stopline } from '../fixtures/cli.ts';
+import { runHere } from '../fixtures/cli.ts';
 import { fitOnce } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 import { picture } from '../fixtures/images.ts';
@@ -25,7 +25,7 @@ beforeAll(async () => {
 /** What each command says of the one image of a folder: its verdict, or the code of its error. */
 async function judge(name: string, env: Record<string, string>): Promise<Record<string, string>> {
   const flags = ['--profile', profile];
-  const run = async (...args: string[]) => (await stopline([...args, ...flags], { env })).stdout;
+  const run = async (...args: string[]) => (await runHere([...args, ...flags], { env })).stdout;
   const describeRow = (row: { verdict?: string; error?: { code: string } }) => row.verdict ?? row.error?.code ?? 'none';
   const [score, inspect, check, drift] = await Promise.all([
     run('score', at(name), '--out', '-'),
@@ -100,8 +100,8 @@ describe('the settings that decide a verdict', () => {
     ];
     const runs = await Promise.all(
       ['score', 'inspect', 'check', 'drift'].flatMap((command) => [
-        stopline(args(command, profile)),
-        stopline(args(command, signed)),
+        runHere(args(command, profile)),
+        runHere(args(command, signed)),
       ]),
     );
     for (const [i, { code, stderr }] of runs.entries()) {
@@ -118,7 +118,7 @@ describe('a run that left something out', () => {
     writeFileSync(at('rest/a.jpg'), readFileSync(at('clean/a.jpg')));
     for (const name of ['notes.txt', 'more.txt']) writeFileSync(at('rest', name), '');
     const args = ['score', at('rest'), '--profile', profile, '--out', at('rows.jsonl')];
-    const [run, strict] = [await stopline(args), await stopline([...args, '--strict'])];
+    const [run, strict] = [await runHere(args), await runHere([...args, '--strict'])];
     expect(run.code, run.stderr).toBe(0);
     expect(run.stderr).toContain(`2 no image by its name: .txt (${at('rest/more.txt')}, ${at('rest/notes.txt')})`);
     expect(strict.code).toBe(65);

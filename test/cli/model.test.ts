@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { checkCard } from '../../src/image/embedding/checkcard.ts';
 import { loadOnnxRuntime } from '../../src/image/embedding/onnx.ts';
-import { readError, stopline } from '../fixtures/cli.ts';
+import { readError, runHere } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 import { anyFrame } from '../fixtures/frames.ts';
 import { model, node, smallClassifier, value } from '../fixtures/onnxfile.ts';
@@ -22,7 +22,7 @@ writeFileSync(path, smallClassifier());
 
 describe('stopline model', () => {
   it('inspect says what the graph is and what it does not say', async () => {
-    const { code, stdout } = await stopline(['model', 'inspect', path]);
+    const { code, stdout } = await runHere(['model', 'inspect', path]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^graph +12 nodes, 6449 parameters, from stopline-test, opset 13$/m);
     expect(stdout).toMatch(/^input +image: N x 3 x 64 x 64$/m);
@@ -74,7 +74,7 @@ describe('stopline model', () => {
   );
 
   it('check needs a card, and says how to make one', async () => {
-    const run = await stopline(['model', 'check', path, '--json']);
+    const run = await runHere(['model', 'check', path, '--json']);
     expect(run.code).toBe(78);
     expect(readError(run)).toMatchObject({
       code: 'STOPLINE_ERR_MODEL_CARD',
@@ -85,7 +85,7 @@ describe('stopline model', () => {
   it.skipIf(!installed)(
     'inspect --out writes a card with known answers; check finds them again, and others',
     async () => {
-      const { code, stdout } = await stopline(['model', 'inspect', path, '--out', card, '--json']);
+      const { code, stdout } = await runHere(['model', 'inspect', path, '--out', card, '--json']);
       expect(code).toBe(0);
       const written = checkCard(JSON.parse(readFileSync(card, 'utf8')));
       expect(JSON.parse(stdout)).toMatchObject({
@@ -94,24 +94,24 @@ describe('stopline model', () => {
       });
       expect(written.answers).toHaveLength(3);
 
-      const again = await stopline(['model', 'inspect', path, '--out', card]);
+      const again = await runHere(['model', 'inspect', path, '--out', card]);
       expect(again.code).toBe(73);
       expect(again.stderr).toContain('there already');
 
-      const checked = await stopline(['model', 'check', path]);
+      const checked = await runHere(['model', 'check', path]);
       expect(checked.code).toBe(0);
       expect(checked.stdout).toMatch(/^runs on +onnxruntime-node [\d.]+, cpu$/m);
       expect(checked.stdout).toContain('The model gives its known answers.');
 
       writeFileSync(card, JSON.stringify({ ...written, input: { ...written.input, colour: 'BGR' } }));
-      const changed = await stopline(['model', 'check', path, '--json']);
+      const changed = await runHere(['model', 'check', path, '--json']);
       expect(changed.code).toBe(78);
       expect(JSON.parse(changed.stdout)).toMatchObject({ ok: false, provider: 'cpu' });
 
-      const recorded = await stopline(['model', 'check', path, '--record']);
+      const recorded = await runHere(['model', 'check', path, '--record']);
       expect(recorded.code).toBe(0);
       expect(checkCard(JSON.parse(readFileSync(card, 'utf8')))).toMatchObject({ input: { colour: 'BGR' } });
-      expect((await stopline(['model', 'check', path])).code).toBe(0);
+      expect((await runHere(['model', 'check', path])).code).toBe(0);
     },
   );
 
@@ -124,7 +124,7 @@ describe('stopline model', () => {
       outputs: [value('y', [1])],
     };
     writeFileSync(bad, model(parts));
-    const { code, stderr } = await stopline(['model', 'inspect', bad]);
+    const { code, stderr } = await runHere(['model', 'inspect', bad]);
     expect(code).toBe(78);
     expect(stderr).toMatch(/^stopline: STOPLINE_ERR_MODEL_OPERATOR: .*Loop, which may run without end/);
     expect(stderr).not.toContain('\u001b');
@@ -136,7 +136,7 @@ describe('stopline model', () => {
     ['an unknown option', ['model', 'inspect', path, '--output', 'x'], /unknown option '--output'/],
     ['a missing model', ['model', 'check'], /missing required argument 'model'/],
   ])('%s exits with 2', async (_, args, message) => {
-    const { code, stderr } = await stopline(args);
+    const { code, stderr } = await runHere(args);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(stderr.trim().split('\n')).toHaveLength(1);
@@ -144,7 +144,7 @@ describe('stopline model', () => {
 });
 
 it('doctor says what runs models, and why a graphics card does not', async () => {
-  const { code, stdout } = await stopline(['doctor', '--device', 'gpu', '--json']);
+  const { code, stdout } = await runHere(['doctor', '--device', 'gpu', '--json']);
   expect(code).toBe(0);
   const { onnx, tensorflow } = JSON.parse(stdout).models;
   if (installed) {

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { loadProfile } from '../../src/profile/file.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
-import { stopline } from '../fixtures/cli.ts';
+import { runHere } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 import { startObjectStore } from '../fixtures/s3.ts';
 
@@ -14,7 +14,7 @@ const quick = ['--simulations', '0', '--power', '0', '--threads', '1'];
 
 beforeAll(async () => {
   await renderFolder(path('drives'), 80);
-  const fitted = await stopline([
+  const fitted = await runHere([
     'fit',
     path('drives'),
     '--out',
@@ -53,7 +53,7 @@ describe('profile accept', () => {
   ];
 
   it('says what would change and writes nothing with --dry-run', async () => {
-    const run = await stopline(args(path('accepted'), '--out', path('dry.stopline'), '--dry-run'));
+    const run = await runHere(args(path('accepted'), '--out', path('dry.stopline'), '--dry-run'));
     expect(run.code, run.stderr).toBe(0);
     expect(run.stdout).toMatch(/fitted images +80 +104/);
     expect(run.stdout).toMatch(/accepted images +0 pass, \d+ warn, \d+ block +\d+ pass/);
@@ -74,7 +74,7 @@ describe('profile accept', () => {
     const objects = new Map(names.map((name) => [`kept/accepted/${name}`, readFileSync(path(`accepted/${name}`))]));
     const { endpoint, env, stop } = await startObjectStore(objects);
     const out = ['--out', path('next.stopline'), '--json'];
-    const run = await stopline(args('s3://kept/accepted/', ...out, '--s3-endpoint', endpoint), { env });
+    const run = await runHere(args('s3://kept/accepted/', ...out, '--s3-endpoint', endpoint), { env });
     await stop();
     expect(run.code, run.stderr).toBe(0);
     const difference = JSON.parse(run.stdout);
@@ -92,7 +92,7 @@ describe('profile accept', () => {
   });
 
   it('wants the reference, because a Profile does not hold its images', async () => {
-    const run = await stopline([
+    const run = await runHere([
       'profile',
       'accept',
       path('accepted'),

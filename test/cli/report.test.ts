@@ -2,7 +2,7 @@ import { copyFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { renderFolder } from '../fixtures/camera.ts';
-import { stopline } from '../fixtures/cli.ts';
+import { runHere } from '../fixtures/cli.ts';
 import { fitOnce } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
@@ -15,7 +15,7 @@ beforeAll(async () => {
   await renderFolder(at('incoming'), 3, 300);
   symlinkSync('../incoming/frame300.jpg', at('incoming/link.jpg'));
   for (const format of ['jsonl', 'csv', 'parquet']) {
-    const run = await stopline(['score', at('incoming'), '--profile', profile, '--out', at(`run.${format}`)]);
+    const run = await runHere(['score', at('incoming'), '--profile', profile, '--out', at(`run.${format}`)]);
     expect(run.code, run.stderr).toBe(0);
   }
 }, 240_000);
@@ -30,7 +30,7 @@ describe('stopline report', () => {
       // By what the file holds, whatever it is called.
       for (const file of [`run.${ending}`, 'renamed.txt']) {
         copyFileSync(at(`run.${ending}`), at('renamed.txt'));
-        const run = await stopline(['report', at(file), '--profile', profile, '--out', at('page.html')]);
+        const run = await runHere(['report', at(file), '--profile', profile, '--out', at('page.html')]);
         expect(run.code).toBe(2);
         expect(run.stderr).toContain(`holds them as ${name}`);
         expect(run.stderr).toContain('--out verdicts.jsonl');
@@ -41,12 +41,12 @@ describe('stopline report', () => {
 
   it('of rows as JSON lines is drawn, whatever the file is called', async () => {
     copyFileSync(at('run.jsonl'), at('rows.txt'));
-    const run = await stopline(['report', at('rows.txt'), '--profile', profile, '--out', at('page.html')]);
+    const run = await runHere(['report', at('rows.txt'), '--profile', profile, '--out', at('page.html')]);
     expect(run.code, run.stderr).toBe(0);
   }, 120_000);
 
   it('of a Profile is drawn', async () => {
-    const run = await stopline(['report', profile, '--out', at('profile.html')]);
+    const run = await runHere(['report', profile, '--out', at('profile.html')]);
     expect(run.code, run.stderr).toBe(0);
   }, 120_000);
 });

@@ -16,7 +16,7 @@ import { loadProfile } from '../../src/profile/file.ts';
 import { openJob } from '../../src/run/rows/job.ts';
 import type { Row } from '../../src/run/rows/row.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
-import { main, type Run, readError, stopline } from '../fixtures/cli.ts';
+import { main, type Run, readError, runHere, stopline } from '../fixtures/cli.ts';
 import { fitOnce } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
@@ -35,7 +35,7 @@ beforeAll(async () => {
   writeFileSync(at('incoming', 'bad.jpg'), readFileSync(first).subarray(0, 1500));
   writeFileSync(at('incoming', '=1+1, "quoted".png'), '');
   writeFileSync(at('incoming', 'notes.txt'), 'not looked at');
-  run = await stopline(['score', incoming, '--profile', profile, '--out', jsonl]);
+  run = await runHere(['score', incoming, '--profile', profile, '--out', jsonl]);
 });
 
 const readRows = (text: string): Row[] =>
@@ -76,7 +76,7 @@ describe('stopline score', () => {
   it('gives each image the verdict that inspect gives it', async () => {
     const rows = readRows(readFileSync(jsonl, 'utf8'));
     const row = rows.at(-1) as Row;
-    const { stdout } = await stopline(['inspect', row.path, '--profile', profile, '--json']);
+    const { stdout } = await runHere(['inspect', row.path, '--profile', profile, '--json']);
     const { timingMs: _, ...verdict } = JSON.parse(stdout);
     expect(row).toEqual({ path: row.path, ...verdict });
   });
@@ -96,7 +96,7 @@ describe('stopline score', () => {
 
   it('sums up as JSON, whatever the number of threads', async () => {
     const out = at('threads.jsonl');
-    const { code, stdout } = await stopline([
+    const { code, stdout } = await runHere([
       'score',
       incoming,
       '--profile',
@@ -121,7 +121,7 @@ describe('stopline score', () => {
 
   it('writes the same values as CSV, by the ending of the file', async () => {
     const out = at('verdicts.csv');
-    expect((await stopline(['score', incoming, '--profile', profile, '--out', out])).code).toBe(0);
+    expect((await runHere(['score', incoming, '--profile', profile, '--out', out])).code).toBe(0);
     const [header, ...cells] = parseCsv(readFileSync(out, 'utf8'));
     const first =
       'path verdict decidedBy pValue score expectedFlipRate errorCode errorMessage reason format width height remarks';
@@ -158,7 +158,7 @@ describe('stopline score', () => {
   });
 
   it('writes only rows to standard output with --out -', async () => {
-    const { code, stdout, stderr } = await stopline(['score', incoming, '--profile', profile, '--out', '-']);
+    const { code, stdout, stderr } = await runHere(['score', incoming, '--profile', profile, '--out', '-']);
     expect(code).toBe(0);
     expect(readRows(stdout)).toHaveLength(17);
     expect(stderr).toContain('17 rows written to standard output');
@@ -178,13 +178,13 @@ describe('stopline score', () => {
 
   it('says of a finished run that there is nothing to resume, and leaves it as it is', async () => {
     const args = ['score', incoming, '--profile', profile, '--out', at('finished.jsonl')];
-    expect((await stopline(args)).code).toBe(0);
+    expect((await runHere(args)).code).toBe(0);
     const before = readFileSync(at('finished.jsonl'));
-    const again = await stopline([...args, '--resume']);
+    const again = await runHere([...args, '--resume']);
     expect(again).toMatchObject({ code: 0, stderr: '' });
     expect(again.stdout).toMatch(/finished\.jsonl is finished already, so there is nothing to resume/);
     expect(readFileSync(at('finished.jsonl'))).toEqual(before);
-    const json = await stopline([...args, '--resume', '--json']);
+    const json = await runHere([...args, '--resume', '--json']);
     expect(JSON.parse(json.stdout)).toEqual({ file: at('finished.jsonl'), finished: true });
   });
 
@@ -211,16 +211,16 @@ describe('stopline score', () => {
     expect(Number(rows)).toBeLessThan(400);
     expect(existsSync(out)).toBe(false);
 
-    const again = await stopline([...args, '--json']);
+    const again = await runHere([...args, '--json']);
     expect([again.code, readError(again).code]).toEqual([2, 'STOPLINE_ERR_JOB_EXISTS']);
     expect(readError(again).message).toContain(`holds ${rows} rows`);
-    const other = await stopline([...args, '--json', '--resume', '--decide-by', 'combined', '--format', 'csv']);
+    const other = await runHere([...args, '--json', '--resume', '--decide-by', 'combined', '--format', 'csv']);
     expect([other.code, readError(other).code]).toEqual([65, 'STOPLINE_ERR_JOB_CHANGED']);
 
     const undisturbed = at('undisturbed.jsonl');
     const [whole, resumed] = [
-      await stopline(['score', many, '--profile', profile, '--threads', '1', '--out', undisturbed, '--json']),
-      await stopline([...args, '--json', '--resume']),
+      await runHere(['score', many, '--profile', profile, '--threads', '1', '--out', undisturbed, '--json']),
+      await runHere([...args, '--json', '--resume']),
     ].map(({ stdout }) => JSON.parse(stdout));
     expect(readFileSync(out, 'utf8')).toBe(readFileSync(undisturbed, 'utf8'));
     expect({ ...resumed, file: '', seconds: 0 }).toEqual({ ...whole, file: '', seconds: 0 });
@@ -252,7 +252,7 @@ describe('stopline score on a disk that becomes full', () => {
     expect(stderr).toContain('STOPLINE_ERR_JOB_UNWRITABLE: ');
     expect(code).toBe(74);
     expect(existsSync(out)).toBe(false);
-    const resumed = await stopline([...args, '--resume']);
+    const resumed = await runHere([...args, '--resume']);
     expect(resumed.stderr).toMatch(/200\/200 images/);
     const rows = readRows(readFileSync(out, 'utf8'));
     expect(rows.map(({ path }) => path)).toEqual(Array.from({ length: 200 }, (_, i) => join(many, `${i}.jpg`)));
@@ -271,7 +271,7 @@ describe('stopline score refuses, and leaves no file', () => {
     ['an output that is a folder', () => [incoming, '--profile', profile, '--out', folder], 73, 'OUTPUT_UNWRITABLE'],
   ]; // biome-ignore format: a table
   it.each(cases)('%s', async (_, args, code, name) => {
-    const result = await stopline(['score', ...args(), '--json']);
+    const result = await runHere(['score', ...args(), '--json']);
     expect(result.code).toBe(code);
     expect(readError(result).code).toMatch(`STOPLINE_ERR_${name}`);
     expect(readdirSync(folder).filter((entry) => entry.startsWith('refused'))).toEqual([]);
@@ -295,12 +295,12 @@ describe('a run that fails before its first row', () => {
     const out = at('failed.jsonl');
     const args = ['score', 's3://footage/', '--s3-endpoint', 'http://127.0.0.1:1', '--profile', profile];
     const env = { AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x', AWS_REGION: 'us-east-1' };
-    const run = await stopline([...args, '--out', out], { env });
+    const run = await runHere([...args, '--out', out], { env });
     expect(run.code, run.stderr).toBe(75);
     expect(readdirSync(folder).filter((name) => name.startsWith('failed'))).toEqual([]);
     // Nor does the job of one that was killed before its first row.
     openJob(`${out}.job`, { Profile: 'another' }, false).close();
-    const next = await stopline(['score', at('incoming', 'b'), '--profile', profile, '--out', out]);
+    const next = await runHere(['score', at('incoming', 'b'), '--profile', profile, '--out', out]);
     expect(next.code, next.stderr).toBe(0);
   }, 120_000);
 });

@@ -7,7 +7,7 @@ import { corrupt } from '../../src/image/corruptions/corruptions.ts';
 import { loadProfile } from '../../src/profile/file.ts';
 import { createInspector, type Inspector } from '../../src/profile/inspector.ts';
 import { jpegFrame, renderFrame } from '../fixtures/camera.ts';
-import { startService, stopline } from '../fixtures/cli.ts';
+import { runHere, startService } from '../fixtures/cli.ts';
 import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
@@ -40,7 +40,7 @@ function withoutTime(verdict: object): object {
 
 /** The rows of one run over all these files, by their paths. */
 async function scoreFiles(paths: readonly string[]): Promise<Map<string, object>> {
-  const { code, stdout } = await stopline(['score', ...paths, '--profile', profile, '--out', '-']);
+  const { code, stdout } = await runHere(['score', ...paths, '--profile', profile, '--out', '-']);
   expect(code).toBe(0);
   const rows = stdout.trimEnd().split('\n');
   return new Map(rows.map((line) => JSON.parse(line)).map((row) => [row.path, row]));
@@ -68,7 +68,7 @@ describe('library, command line, rows and HTTP give the same verdict', () => {
   it.each(names)('%s', async (name) => {
     const bytes = readFileSync(at(name));
     const expected = withoutTime(await inspector.inspect(bytes));
-    const inspected = await stopline(['inspect', at(name), '--profile', profile, '--json']);
+    const inspected = await runHere(['inspect', at(name), '--profile', profile, '--json']);
     expect(withoutTime(JSON.parse(inspected.stdout))).toEqual(expected);
     expect(withoutTime(scored.get(at(name)) as object)).toEqual({ path: at(name), ...expected });
     const answer = await service.post(bytes);
@@ -97,14 +97,14 @@ describe('each decides by the detector that it is told', () => {
     expect(expected).toMatchObject({ decidedBy: decideBy });
     if (blockWhen) expect(expected).toMatchObject({ blockWhen, verdict: 'block' });
     const asked = ['--profile', path, '--decide-by', decideBy, ...(blockWhen ? ['--block-when', blockWhen] : [])];
-    const inspected = await stopline(['inspect', at('asked.jpg'), '--json', ...asked]);
+    const inspected = await runHere(['inspect', at('asked.jpg'), '--json', ...asked]);
     expect(withoutTime(JSON.parse(inspected.stdout))).toEqual(expected);
     const env = {
       STOPLINE_DECIDE_BY: decideBy,
       STOPLINE_PROFILE: path,
       ...(blockWhen && { STOPLINE_BLOCK_WHEN: blockWhen }),
     };
-    const scored = await stopline(['score', at('asked.jpg'), '--out', '-'], { env });
+    const scored = await runHere(['score', at('asked.jpg'), '--out', '-'], { env });
     expect(withoutTime(JSON.parse(scored.stdout))).toEqual({ path: at('asked.jpg'), ...expected });
     const other = await startService(asked);
     try {
@@ -124,7 +124,7 @@ describe('each decides by the detector that it is told', () => {
       ['serve', '--port', '0'],
     ];
     for (const args of runs) {
-      const { code, stderr } = await stopline([...args, ...asked]);
+      const { code, stderr } = await runHere([...args, ...asked]);
       expect(code).toBe(2);
       expect(stderr).toContain('(combined, statistics, container');
     }
@@ -163,7 +163,7 @@ describe('library, command line, rows and HTTP give the same error code', () => 
       (error: StoplineError) => error,
     );
     expect(error).toBeInstanceOf(StoplineError);
-    const inspected = await stopline(['inspect', file(name), '--profile', profile, '--json']);
+    const inspected = await runHere(['inspect', file(name), '--profile', profile, '--json']);
     expect(inspected.code).toBe(65);
     expect(JSON.parse(inspected.stdout).error.code).toBe(error.code);
     expect(scored.get(file(name))).toMatchObject({ error: { code: error.code } });
@@ -177,7 +177,7 @@ describe('the Profile', () => {
   it('is the same whether fitted by the library or by the command line', async () => {
     const out = at('cli.stopline');
     const args = ['fit', '--simulations', '0', '--power', '0', reference, '--out', out, '--name', 'everywhere'];
-    expect((await stopline(args)).code).toBe(0);
+    expect((await runHere(args)).code).toBe(0);
     const [mine, theirs] = [await loadProfile(profile), await loadProfile(out)];
     expect({ ...theirs, createdAt: '', sha256: '' }).toEqual({ ...mine, createdAt: '', sha256: '' });
     expect(readFileSync(out).length).toBe(readFileSync(profile).length);

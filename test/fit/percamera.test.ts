@@ -5,7 +5,7 @@ import { fit } from '../../src/fit/fit.ts';
 import { listSources, profileFile, sourceRule } from '../../src/fit/percamera.ts';
 import { encodeProfile, loadProfile } from '../../src/profile/file.ts';
 import { renderFolder } from '../fixtures/camera.ts';
-import { readError, stopline } from '../fixtures/cli.ts';
+import { readError, runHere } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -79,7 +79,7 @@ describe('stopline fit --profile-per', () => {
   const quick = ['--simulations', '0', '--power', '0', '--out', out];
 
   it('writes a Profile for each source; one that cannot be fitted is reported and does not stop the others', async () => {
-    const { code, stdout } = await stopline(['fit', drives, '--profile-per', 'drives/([^/]+)', ...quick]);
+    const { code, stdout } = await runHere(['fit', drives, '--profile-per', 'drives/([^/]+)', ...quick]);
     expect(code).toBe(65);
     expect(readdirSync(out).sort()).toEqual(['front.stopline', 'rear.stopline']);
     expect(stdout).toMatch(/^front: 60 images, warn .* -> .*front\.stopline$/m);
@@ -102,7 +102,7 @@ describe('stopline fit --profile-per', () => {
   });
 
   it('as JSON: an entry for each source', async () => {
-    const { code, stdout, stderr } = await stopline([
+    const { code, stdout, stderr } = await runHere([
       'fit',
       drives,
       '--profile-per',
@@ -133,7 +133,7 @@ describe('stopline fit --profile-per', () => {
 
   it('refuses a file where the folder should be', async () => {
     const file = join(drives, 'front', 'frame0.jpg');
-    const refused = await stopline(['fit', drives, '--profile-per', 'folder', '--out', file, '--json']);
+    const refused = await runHere(['fit', drives, '--profile-per', 'folder', '--out', file, '--json']);
     expect(refused.code).toBe(73);
     expect(readError(refused).code).toBe('STOPLINE_ERR_OUTPUT_UNWRITABLE');
     expect(existsSync(join(drives, 'front', 'front.stopline'))).toBe(false);

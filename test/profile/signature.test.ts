@@ -7,7 +7,7 @@ import { asStoplineError } from '../../src/errors.ts';
 import { decodeProfile, encodeProfile, saveProfile } from '../../src/profile/file.ts';
 import { checkSignature, makeKeys, signProfile } from '../../src/profile/signature.ts';
 import { serve } from '../../src/server/serve.ts';
-import { stopline } from '../fixtures/cli.ts';
+import { runHere } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 import { fitReference, type Reference } from '../fixtures/reference.ts';
 
@@ -80,7 +80,7 @@ describe('a signed Profile', () => {
 
 describe('stopline profile', () => {
   it('makes keys, signs and verifies', async () => {
-    const run = (...args: string[]) => stopline(['profile', ...args]);
+    const run = (...args: string[]) => runHere(['profile', ...args]);
     expect(await run('keygen', '--out', at('mine'))).toMatchObject({ code: 0 });
     expect(statSync(at('mine.key')).mode & 0o777).toBe(0o600);
     expect(await run('keygen', '--out', at('mine'))).toMatchObject({ code: 73 }); // never over another key

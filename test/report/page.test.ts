@@ -19,7 +19,7 @@ import { renderReport } from '../../src/report/page.ts';
 import { sentenceAbout } from '../../src/report/summary.ts';
 import { decimal, listed, percent, wholePercent } from '../../src/report/words.ts';
 import { jpegFrame, renderFrame } from '../fixtures/camera.ts';
-import { readError, stopline } from '../fixtures/cli.ts';
+import { readError, runHere, stopline } from '../fixtures/cli.ts';
 import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
@@ -308,7 +308,7 @@ describe('stopline report', () => {
   it('takes an image to show the causes on', async () => {
     writeFileSync(at('mine.jpg'), await jpegFrame(7));
     const args = ['report', at('camera.stopline'), '--out', at('mine.html'), '--example', at('mine.jpg')];
-    const { code, stdout } = await stopline(args);
+    const { code, stdout } = await runHere(args);
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining(at('mine.html')) });
     expect(extractText(readFileSync(at('mine.html'), 'utf8'))).toContain('Shown on the image given');
   });
@@ -325,7 +325,7 @@ describe('stopline report', () => {
       [[at('camera.stopline'), '--out', at('no.html'), '--example', at('none.jpg')], 'INPUT_NOT_FOUND', 66],
     ];
     for (const [args, name, exit] of cases) {
-      const run = await stopline(['report', ...args, '--json']);
+      const run = await runHere(['report', ...args, '--json']);
       expect({ code: run.code, error: readError(run).code }).toEqual({ code: exit, error: `STOPLINE_ERR_${name}` });
     }
     expect(existsSync(at('no.html'))).toBe(false);

@@ -12,7 +12,7 @@ import { renderRunReport } from '../../src/report/run.ts';
 import { percent } from '../../src/report/words.ts';
 import { browserPath, openBrowser } from '../fixtures/browser.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
-import { readError, stopline } from '../fixtures/cli.ts';
+import { readError, runHere } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -166,14 +166,14 @@ describe('the report of a run', () => {
   it('is written by score --report, and by report from the rows', async () => {
     const flags = ['--profile', at('camera.stopline'), '--threads', '1'];
     const [rows, file] = [at('rows.jsonl'), at('score.html')];
-    const scored = await stopline(['score', at('reference'), ...flags, '--out', rows, '--report', file]);
+    const scored = await runHere(['score', at('reference'), ...flags, '--out', rows, '--report', file]);
     expect(scored.code, scored.stderr).toBe(0);
     expect(readFileSync(file, 'utf8')).toContain('Like the reference: ');
     const again = at('again.html');
-    const drawn = await stopline(['report', rows, '--profile', at('camera.stopline'), '--out', again, '--json']);
+    const drawn = await runHere(['report', rows, '--profile', at('camera.stopline'), '--out', again, '--json']);
     expect(JSON.parse(drawn.stdout)).toEqual({ file: again, bytes: readFileSync(file).length });
     expect(readFileSync(again, 'utf8')).toBe(readFileSync(file, 'utf8'));
-    const refused = await stopline([
+    const refused = await runHere([
       'score',
       at('reference'),
       ...flags,

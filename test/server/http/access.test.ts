@@ -10,7 +10,7 @@ import { checkOpenness } from '../../../src/server/http/access.ts';
 import { Judge } from '../../../src/server/judge.ts';
 import { serve } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
-import { readError, startService, stopline } from '../../fixtures/cli.ts';
+import { readError, runHere, startService } from '../../fixtures/cli.ts';
 import { temporaryFolder } from '../../fixtures/folder.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 import { head, openConnection } from '../../fixtures/socket.ts';
@@ -133,7 +133,7 @@ describe('API keys', () => {
   });
 
   it('never show in the log, the metrics, the settings or an error', async () => {
-    const made = await stopline(['key', '--scopes', 'inspect,read', '--json']);
+    const made = await runHere(['key', '--scopes', 'inspect,read', '--json']);
     const { key, setting } = JSON.parse(made.stdout);
     expect(setting).toBe(makeSetting('inspect+read', key));
     expect(key).toMatch(/^stopline_[\w-]{43}$/);
@@ -167,7 +167,7 @@ describe('API keys', () => {
     expect(seen.filter((_, i) => i % 2 === 0)).toEqual(['200', '200', '200', '401', '200']);
     const { code, stdout, stderr } = await service.stop();
     expect(code).toBe(0);
-    const config = await stopline(['serve', '--print-config', '--api-keys', setting]);
+    const config = await runHere(['serve', '--print-config', '--api-keys', setting]);
     const all = [...seen, stdout, stderr, config.stdout].join('\n');
     expect(all).toContain('/metrics');
     for (const secret of [key, setting.split(':')[1], Buffer.from(`anybody:${key}`).toString('base64')]) {
@@ -176,7 +176,7 @@ describe('API keys', () => {
   });
 
   it('have scopes that exist', async () => {
-    const run = await stopline(['key', '--scopes', 'inspect,root', '--json']);
+    const run = await runHere(['key', '--scopes', 'inspect,root', '--json']);
     expect([run.code, readError(run).message]).toEqual([
       2,
       'Expected --scopes to name inspect, read, admin but received "root".',
