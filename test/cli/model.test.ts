@@ -44,13 +44,13 @@ describe('stopline model', () => {
       const labels = join(folder, 'labels.csv');
       writeFileSync(labels, `file,class\n${Array.from({ length: 8 }, (_, i) => `${i}.png,${i % 5}`).join('\n')}\n`);
       const out = join(folder, 'probed.card.json');
-      const run = await stopline(['model', 'inspect', path, '--probe', images, '--labels', labels, '--out', out]);
+      const run = await runHere(['model', 'inspect', path, '--probe', images, '--labels', labels, '--out', out]);
       expect(run.code).toBe(0);
       expect(run.stdout).toMatch(/^fed with +confidence +variety +agreement +correct$/m);
       expect(run.stdout).toMatch(/^Recommended: (RGB|BGR), .+(that is clear|stays assumed)\.$/m);
       const { assumed } = checkCard(JSON.parse(readFileSync(out, 'utf8')));
       expect(assumed).toEqual(expect.arrayContaining(['input.kernel', 'input.fit']));
-      const confirmed = await stopline([
+      const confirmed = await runHere([
         'model',
         'check',
         path,
@@ -64,11 +64,11 @@ describe('stopline model', () => {
       const left = checkCard(JSON.parse(readFileSync(out, 'utf8'))).assumed;
       expect(left).toEqual(assumed?.filter((field) => !/kernel|fit/.test(field)));
       expect(
-        readError(await stopline(['model', 'check', path, '--card', out, '--confirm', 'input.odd', '--json'])).message,
+        readError(await runHere(['model', 'check', path, '--card', out, '--confirm', 'input.odd', '--json'])).message,
       ).toMatch(/or all, but received "input\.odd"/);
-      const few = await stopline(['model', 'inspect', path, '--probe', join(images, '1.png'), '--json']);
+      const few = await runHere(['model', 'inspect', path, '--probe', join(images, '1.png'), '--json']);
       expect(readError(few).message).toContain('at least 8 images');
-      const alone = await stopline(['model', 'inspect', path, '--labels', labels, '--json']);
+      const alone = await runHere(['model', 'inspect', path, '--labels', labels, '--json']);
       expect(readError(alone).code).toBe('STOPLINE_ERR_OPTION_INVALID');
     },
   );

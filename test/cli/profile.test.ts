@@ -61,7 +61,7 @@ describe('profile accept', () => {
   });
 
   it('says what was left out and what could not be read, which is an error with --strict', async () => {
-    const run = await stopline(args(path('torn'), '--out', path('dry.stopline'), '--dry-run', '--strict'));
+    const run = await runHere(args(path('torn'), '--out', path('dry.stopline'), '--dry-run', '--strict'));
     expect(run.code).toBe(65);
     expect(run.stdout).toMatch(/accepted images +\d pass, \d warn, \d block/);
     expect(run.stdout).toMatch(/1 file skipped\n.*3\.jpg\n +STOPLINE_ERR_IMAGE_/);
