@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
-import { checkPopulation, defaultMaxDistance, defaultShares, type FailOn, failOns } from '../drift/check.ts';
+import { checkPopulation, defaultShares, type FailOn, failOns } from '../drift/check.ts';
+import { defaultMaxDistance } from '../drift/moved.ts';
 import { Population } from '../drift/population.ts';
 import { StoplineError } from '../errors.ts';
 import { noImages } from '../run/inputs/folder.ts';

@@ -72,7 +72,16 @@ export const commandTable: readonly CommandEntry[] = [
     name: 'check',
     summary: 'does this data set match the reference? For CI: exit status 0 or 1',
     group: groups.many,
-    common: ['--profile', '--max-block', '--max-warn', '--max-failed', '--max-distance', '--format', '--manifest'],
+    common: [
+      '--profile',
+      '--max-block',
+      '--max-warn',
+      '--max-failed',
+      '--max-distance',
+      '--fail-on',
+      '--format',
+      '--manifest',
+    ],
     load: async () => (await import('./check.ts')).checkCommand(),
   },
   {

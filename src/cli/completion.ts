@@ -26,7 +26,12 @@ interface Completions {
   summary: string;
   options: Word[];
   parts: string[];
+  /** What its first argument may be, where only few words are possible. */
+  words: readonly string[];
 }
+
+/** Options that stand before any command. */
+const globals = ['--help', '--help-all', '--version', '--quiet'];
 
 export function completionCommand(table: readonly Entry[]): Command {
   return new Command('completion')
@@ -62,7 +67,9 @@ function readCompletions(command: Command, path: string, summary: string): Compl
     { word: '--quiet', meaning: 'print results, warnings and errors only' },
   ];
   const options = command.options.filter(({ long }) => long !== undefined).map(readWord);
-  return { path, summary, options: [...options, ...common], parts: command.commands.map((part) => part.name()) };
+  const words = command.registeredArguments[0]?.argChoices ?? [];
+  const parts = command.commands.map((part) => part.name());
+  return { path, summary, options: [...options, ...common], parts, words };
 }
 
 function readWord({ long, description, argChoices, required, optional }: Option): Word {
@@ -76,8 +83,8 @@ function readWord({ long, description, argChoices, required, optional }: Option)
 
 function writeBash(all: readonly Completions[]): string {
   const cases = all.map(
-    ({ path, options, parts }) =>
-      `    '${path}') words='${[...parts, ...options.map(({ word }) => word)].join(' ')}' ;;`,
+    ({ path, options, parts, words }) =>
+      `    '${path}') words='${[...parts, ...words, ...options.map(({ word }) => word)].join(' ')}' ;;`,
   );
   const values = all.flatMap(({ path, options }) =>
     options.flatMap(({ word, values }) =>
@@ -90,7 +97,7 @@ function writeBash(all: readonly Completions[]): string {
 _stopline() {
   local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} path=\${COMP_WORDS[1]} words= isValue=
   if (( COMP_CWORD == 1 )); then
-    COMPREPLY=($(compgen -W '${names.join(' ')} help --help --help-all --version --quiet' -- "$current"))
+    COMPREPLY=($(compgen -W '${names.join(' ')} help ${globals.join(' ')}' -- "$current"))
     return
   fi
   if [[ $path == help ]]; then
@@ -116,9 +123,10 @@ function writeZsh(all: readonly Completions[]): string {
   const quote = (text: string) => text.replace(/[\\[\]:]/g, '\\$&').replaceAll("'", "'\\''");
   const describe = ({ word, meaning, values, takesValue }: Word) =>
     `'${word}[${quote(meaning)}]${takesValue ? `:value:${values ? `(${values.join(' ')})` : '_files'}` : ''}'`;
-  const cases = all.map(({ path, options, parts }) => {
-    const first = parts.length > 0 ? `'2:part:(${parts.join(' ')})' ` : '';
-    return `    '${path}') _arguments ${first}${options.map(describe).join(' ')} '*:file:_files' ;;`;
+  const cases = all.map(({ path, options, parts, words }) => {
+    const first = [...parts, ...words];
+    const told = first.length > 0 ? `'2:word:(${first.join(' ')})' ` : '';
+    return `    '${path}') _arguments ${told}${options.map(describe).join(' ')} '*:file:_files' ;;`;
   });
   const parents = all.filter(({ parts }) => parts.length > 0).map(({ path }) => path);
   const commands = all
@@ -131,7 +139,7 @@ commands=(
 ${commands.join('\n')}
 )
 if (( CURRENT == 2 )); then
-  _describe command commands
+  if [[ $PREFIX == -* ]]; then compadd -- ${globals.join(' ')}; else _describe command commands; fi
   return
 fi
 local name=\${words[2]}
@@ -145,26 +153,30 @@ esac
 
 function writeFish(all: readonly Completions[]): string {
   const quote = (text: string) => `'${text.replace(/[\\']/g, '\\$&')}'`;
-  const lines = all.flatMap(({ path, summary, options, parts }) => {
+  const seen = (...words: string[]) => `__fish_seen_subcommand_from ${words.join(' ')}`;
+  const names = all.filter(({ path }) => !path.includes(' '));
+  const complete = (condition: string, rest: string) => `complete -c stopline -n ${quote(condition)} ${rest}`;
+  const lines = all.flatMap(({ path, summary, options, parts, words }) => {
     const [name, part] = path.split(' ');
-    const isHere =
-      part === undefined
-        ? `__fish_seen_subcommand_from ${name}`
-        : `__fish_seen_subcommand_from ${name}; and __fish_seen_subcommand_from ${part}`;
-    const starts =
-      part === undefined
-        ? [`complete -c stopline -n __fish_use_subcommand -a ${name} -f -d ${quote(summary)}`]
-        : [
-            `complete -c stopline -n ${quote(`__fish_seen_subcommand_from ${name}`)} -a ${part} -f -d ${quote(summary)}`,
-          ];
-    if (parts.length > 0) return starts;
+    const siblings = all.find((entry) => entry.path === name)?.parts ?? [];
+    const isHere = part === undefined ? seen(name) : `${seen(name)}; and ${seen(part)}`;
+    // A part is offered until one is there, and the options of a command that has parts belong to these.
+    const isBefore = parts.length > 0 ? `${seen(name)}; and not ${seen(...parts)}` : isHere;
     return [
-      ...starts,
+      part === undefined
+        ? complete('__fish_use_subcommand', `-a ${name} -f -d ${quote(summary)}`)
+        : complete(`${seen(name)}; and not ${seen(...siblings)}`, `-a ${part} -f -d ${quote(summary)}`),
+      ...(words.length > 0 ? [complete(isHere, `-f -a ${quote(words.join(' '))}`)] : []),
       ...options.map(({ word, meaning, values, takesValue }) => {
         const value = values ? ` -x -a ${quote(values.join(' '))}` : takesValue ? ' -r' : '';
-        return `complete -c stopline -n ${quote(isHere)} -l ${word.slice(2)}${value} -d ${quote(meaning)}`;
+        return complete(isBefore, `-l ${word.slice(2)}${value} -d ${quote(meaning)}`);
       }),
     ];
   });
-  return `# Completion of stopline for fish.\n${lines.join('\n')}\n`;
+  const first = [
+    ...globals.map((word) => complete('__fish_use_subcommand', `-l ${word.slice(2)}`)),
+    complete('__fish_use_subcommand', `-a help -f -d ${quote('what a command does')}`),
+    ...names.map(({ path, summary }) => complete(seen('help'), `-a ${path} -f -d ${quote(summary)}`)),
+  ];
+  return `# Completion of stopline for fish.\n${[...first, ...lines].join('\n')}\n`;
 }

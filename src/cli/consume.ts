@@ -7,7 +7,7 @@ import { createTally } from '../run/rows/tally.ts';
 import { Interruption, interruptible } from './interrupt.ts';
 import { type JudgingFlags, judgingFlags, openJudging, settingOption } from './options.ts';
 import { startProgress } from './progress.ts';
-import { commandLine, count, note, printable } from './terminal.ts';
+import { commandLine, count, note, printable, printJson } from './terminal.ts';
 
 interface ConsumeFlags extends JudgingFlags {
   from: BrokerKind;
@@ -18,6 +18,7 @@ interface ConsumeFlags extends JudgingFlags {
   broker?: string;
   queueStalledMs?: string;
   s3Endpoint?: string;
+  json?: boolean;
 }
 
 const servers: Record<BrokerKind, string> = {
@@ -40,7 +41,8 @@ export function consumeCommand(): Command {
     .option('--group <NAME>', 'consumers of one group share the messages', 'stopline')
     .option('--root <PLACE>', 'folder or s3:// prefix that images named in messages must lie under')
     .addOption(settingOption('queueStalledMs'))
-    .addOption(settingOption('s3Endpoint'));
+    .addOption(settingOption('s3Endpoint'))
+    .option('--json', 'print what was published as JSON when it ends');
   for (const option of judgingFlags()) command.addOption(option);
   return command
     .addHelpText(
@@ -52,7 +54,7 @@ Examples:
     .action(runConsume);
 }
 
-async function runConsume({ from, topic, publish, group, root, ...flags }: ConsumeFlags): Promise<void> {
+async function runConsume({ from, topic, publish, group, root, json, ...flags }: ConsumeFlags): Promise<void> {
   const { config, profile } = await openJudging(flags);
   const {
     threads,
@@ -90,6 +92,7 @@ async function runConsume({ from, topic, publish, group, root, ...flags }: Consu
     // To be told to stop is how it ends.
     if (!(error instanceof Interruption)) throw error;
   });
+  if (json) return printJson(tally.toJSON());
   const { verdicts, failed } = tally.toJSON();
   note(
     `${count(tally.images, 'verdict')} published: ${verdicts.pass} pass, ${verdicts.warn} warn, ${verdicts.block} block, ${failed} failed`,

@@ -3,9 +3,10 @@ import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import { createDrift } from '../drift/drift.ts';
 import type { Monitor } from '../drift/monitor.ts';
-import type { DriftReport, DriftState, Transition } from '../drift/report.ts';
+import { type DriftReport, type DriftState, listLeads, type Transition } from '../drift/report.ts';
 import { StoplineError } from '../errors.ts';
 import { sourceRule } from '../fit/percamera.ts';
+import { inSentence, labelStatistic } from '../profile/labels.ts';
 import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
 import { judgeAll } from './judge.ts';
@@ -161,6 +162,8 @@ const marks: Record<DriftState, string> = {
 };
 const worst: readonly DriftState[] = ['drifted', 'frozen', 'suspect', 'recovered', 'learning', 'stale', 'ok'];
 const width = 72;
+/** Things that moved, of which the text tells. */
+const maxMoved = 5;
 
 /** One mark for a stretch of images: the worst state in it. */
 function timeline(states: readonly DriftState[]): string {
@@ -187,21 +190,27 @@ function formatText({ source, monitor, images, failed, transitions, states }: Re
       lines.push(`    probable cause  ${then.causes.map((c) => `${c.cause} ${percent(c.probability)}`).join(', ')}`);
     }
     if (then.expectedFlipRate !== undefined) lines.push(`    expected flip rate  ${percent(then.expectedFlipRate)}`);
-    const moved = then.moved
-      .slice(0, 5)
-      .map(({ statistic, direction, size, pValue }) => [
-        `    ${statistic}`,
-        direction,
-        `${size.toFixed(2)} sd`,
-        `p ${pValue.toPrecision(2)}`,
-      ]);
-    if (moved.length > 0) lines.push(table(moved, [2]));
+    lines.push(...movedText(then));
     if (then.content) {
       lines.push(`    content  MMD^2 ${then.content.distance.toFixed(3)}, p ${then.content.pValue.toPrecision(2)}`);
     }
   }
   lines.push(`  ${report.promise}`);
   return lines.join('\n');
+}
+
+/** What moved, in the order of every list of it: by what a person sees, the number that tells it best. */
+function movedText({ moved, movedCount }: DriftReport): string[] {
+  if (moved.length === 0) return [];
+  const rows = listLeads(moved)
+    .slice(0, maxMoved)
+    .map(({ statistic, text, size, pValue }) => [
+      `      ${text}`,
+      inSentence(labelStatistic(statistic)),
+      `${size.toFixed(2)} sd`,
+      `p ${pValue.toPrecision(2)}`,
+    ]);
+  return [`    ${movedCount.moved} of ${movedCount.compared} statistics have moved`, table(rows, [2])];
 }
 
 function stateText(state: DriftState): string {

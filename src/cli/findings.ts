@@ -1,16 +1,10 @@
-import {
-  type CheckedShare,
-  falseDiscoveryRate,
-  groupMoved,
-  type PopulationCheck,
-  summarizeCheck,
-} from '../drift/check.ts';
+import { type CheckedShare, type PopulationCheck, summarizeCheck } from '../drift/check.ts';
+import { describeMedians, falseDiscoveryRate } from '../drift/moved.ts';
 import { leastImages, type Population, type Shift } from '../drift/population.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Profile } from '../profile/description.ts';
 import { describeFileFacts } from '../profile/filefacts.ts';
 import { adviseOn } from '../profile/likelycause.ts';
-import { readMeaning, unitAfter, writeNumbers } from '../profile/sights.ts';
 import { count, percent, printable, styled, table } from './terminal.ts';
 
 export const findingsFormats = ['text', 'json', 'junit', 'github', 'markdown'] as const;
@@ -40,7 +34,7 @@ const maxRows = 8;
 /** Images that are named. */
 const maxImages = 3;
 
-/** Shares first, then what has moved, farthest first, then the rest. */
+/** Shares first, then what has moved, in the order of every report, then the rest. */
 export function listFindings({ shares, shifts, failOn }: PopulationCheck): CheckFinding[] {
   const shareFinding = (name: string, words: string, share: CheckedShare): CheckFinding => ({
     group: 'shares',
@@ -80,19 +74,7 @@ function shiftText(shift: Shift): string {
       : direction === 'spread'
         ? `spread otherwise than in the reference (${name})`
         : `${(direction === 'high' ? row?.high : row?.low) ?? `${direction}er than`} the reference (${name})`;
-  return `${words}: ${mediansText(shift)}; distance ${distance.toFixed(2)}, adjusted p ${pText(adjusted)}`;
-}
-
-/** `median brightness: median 31 (12 to 60), in the reference 95 (41 to 148)` */
-function mediansText({ name, current, reference }: Shift): string {
-  const row = statistics.find((statistic) => statistic.name === name);
-  const legible = row && readMeaning(name).legible;
-  const scale = legible?.isPercent ? 100 : 1;
-  const unit = legible?.isPercent ? ' %' : row && !legible ? unitAfter(row) : '';
-  const numbers = [current, reference].flatMap(({ p50, p01, p99 }) => [p50, p01, p99]).map((number) => number * scale);
-  const texts = writeNumbers(numbers, legible?.digits ?? row?.digits ?? 2, (row?.resolution ?? 0) * scale);
-  const label = legible ? `${legible.label}, ` : '';
-  return `${label}median ${texts[0]}${unit} (${texts[1]} to ${texts[2]}), in the reference ${texts[3]}${unit} (${texts[4]} to ${texts[5]})`;
+  return `${words}: ${describeMedians(shift)}; distance ${distance.toFixed(2)}, adjusted p ${pText(adjusted)}`;
 }
 
 function pText(p: number): string {
@@ -110,6 +92,11 @@ export function toJson(check: PopulationCheck, population: Population, profile: 
     failOn,
     moved: moved.length,
     compared,
+    groups: check.groups.map(({ group, words, members }) => ({
+      group,
+      text: words,
+      statistics: members.map(({ name }) => name),
+    })),
     ...counts,
     shares,
     maxDistance,
@@ -130,13 +117,11 @@ export function formatFindings(format: Exclude<FindingsFormat, 'json'>, checked:
   return format === 'markdown' ? markdown(checked) : text(checked);
 }
 
-function headline({ check, profile }: Checked): string {
-  const { counts, passed, failsByFailed } = check;
-  if (counts.failed === counts.images) return `none of ${count(counts.images, 'image')} could be judged`;
-  if (failsByFailed) {
-    return `${counts.failed} of ${count(counts.images, 'image')} could not be judged; the others match the reference "${profile.name}"`;
-  }
-  return `${count(counts.images, 'image')} ${passed ? 'match' : 'do not match'} the reference "${profile.name}"`;
+/** What it means and how large it is: the first line of every format. */
+function headline({ check }: Checked): string {
+  const { counts, failsByFailed } = check;
+  if (!failsByFailed || counts.failed === counts.images) return summarizeCheck(check);
+  return `${counts.failed} of ${count(counts.images, 'image')} could not be judged, so nothing is known of them. The others: ${summarizeCheck(check)}`;
 }
 
 /** A data set that was not looked at has not drifted. */
@@ -181,21 +166,18 @@ function describeAdvice(cause: string): string[] {
 }
 
 function text(checked: Checked): string {
-  const { findings, check, population } = checked;
+  const { findings, check, population, profile } = checked;
   const mark = ({ passed }: { passed: boolean }) =>
     passed ? styled('green', 'pass') : styled(['bold', 'red'], 'FAIL');
-  const groups = groupMoved(check);
+  const word = check.passed ? styled(['bold', 'green'], 'PASS') : styled(['bold', 'red'], failureWord(check));
+  const isShiftAllowed = !check.isShifted || check.failOn === 'stopped';
   const lines = [
-    `${check.passed ? styled(['bold', 'green'], 'PASS') : styled(['bold', 'red'], failureWord(check))}  ${printable(headline(checked))}`,
-    `  ${summarizeCheck(check)}`,
+    `${word}  ${printable(headline(checked))}`,
+    `${count(check.counts.images, 'image')} against the reference "${printable(profile.name)}":`,
     ...findings.filter(({ group }) => group === 'shares').map((finding) => `  ${mark(finding)}  ${finding.text}`),
-    `  ${mark({ passed: !check.isShifted || check.failOn === 'stopped' })}  ${check.moved.length} of ${check.compared} statistics have moved (distance above ${check.maxDistance}, false discovery rate ${percent(falseDiscoveryRate)})`,
-    ...groups.slice(0, maxRows).map(({ words, lead, shifts }, i) => {
-      const others = shifts.length > 1 ? ` (and ${count(shifts.length - 1, 'more statistic')})` : '';
-      return `        ${i + 1}. ${words}: ${mediansText(lead)}${others}`;
-    }),
+    `  ${mark({ passed: isShiftAllowed })}  ${tellMoved(check)}`,
+    ...listGroups(check),
   ];
-  if (groups.length > 0) lines.push('        (--json lists every statistic by its name)');
   lines.push(...remarks(checked).map(printable));
   const reasons = population.reasons().slice(0, 5);
   if (reasons.length > 0) {
@@ -224,27 +206,48 @@ function text(checked: Checked): string {
   return lines.join('\n');
 }
 
+function tellMoved({ moved, compared, maxDistance }: PopulationCheck): string {
+  return `${moved.length} of ${compared} statistics have moved (distance above ${maxDistance}, false discovery rate ${percent(falseDiscoveryRate)})`;
+}
+
+/** What has moved as people see it, the names of the numbers left out. */
+function listGroups({ groups }: PopulationCheck): string[] {
+  const lines = groups.slice(0, maxRows).map(({ words, lead, members }, i) => {
+    const others = members.length > 1 ? ` (and ${count(members.length - 1, 'more statistic')})` : '';
+    return `        ${i + 1}. ${words}: ${describeMedians(lead)}${others}`;
+  });
+  const more = groups.length - maxRows;
+  if (more > 0) lines.push(`        and ${count(more, 'more thing')} that a person sees`);
+  if (groups.length > 0) lines.push('        (--json lists every statistic by its name)');
+  return lines;
+}
+
 /** A table for a pull request or `$GITHUB_STEP_SUMMARY`. */
 function markdown(checked: Checked): string {
-  const { findings, check, population } = checked;
-  const shown = findings.filter(({ group, passed }) => group === 'shares' || !passed);
-  const rows = shown
-    .slice(0, 3 + maxRows)
+  const { findings, check, population, profile } = checked;
+  const rows = findings
+    .filter(({ group }) => group === 'shares')
     .map(({ name, passed, text: words }) => `| ${passed ? 'pass' : '**fail**'} | \`${name}\` | ${cell(words)} |`);
   const worst = population
     .worst()
     .filter(({ verdict }) => verdict !== 'pass')
     .slice(0, maxImages);
   return [
-    `### ${check.passed ? 'Pass' : check.failsByFailed ? 'Fail' : 'Drift'}: ${cell(headline(checked))}`,
+    `### ${check.passed ? 'Pass' : check.failsByFailed ? 'Fail' : 'Drift'}`,
     '',
-    cell(summarizeCheck(check)),
+    cell(headline(checked)),
+    '',
+    `${count(check.counts.images, 'image')} against the reference "${cell(profile.name)}".`,
     '',
     '| | checked | found |',
     '| --- | --- | --- |',
     ...rows,
     '',
-    `${check.moved.length} of ${check.compared} statistics have moved.`,
+    `${check.moved.length} of ${check.compared} statistics have moved${check.groups.length > 0 ? ':' : '.'}`,
+    ...(check.groups.length > 0 ? [''] : []),
+    ...check.groups
+      .slice(0, maxRows)
+      .map(({ words, lead }, i) => `${i + 1}. ${cell(`${words}: ${describeMedians(lead)}`)}`),
     ...remarks(checked).map((remark) => `\n${cell(remark)}`),
     ...(worst.length > 0
       ? [
@@ -277,7 +280,7 @@ function annotations(checked: Checked): string {
     command(
       checked.check.passed ? 'notice' : 'error',
       checked.check.passed ? 'pass' : failureWord(checked.check).toLowerCase(),
-      [headline(checked), ...(rest > 0 ? [`${rest} more have moved`] : []), ...remarks(checked)].join('. '),
+      [headline(checked), ...(rest > 0 ? [`${rest} more have moved.`] : []), ...remarks(checked)].join(' '),
     ),
   ].join('\n');
 }
@@ -309,7 +312,7 @@ function junit(checked: Checked): string {
       '  </testsuite>',
     ].join('\n');
   });
-  const name = xml([headline(checked), ...remarks(checked)].join('. '));
+  const name = xml([headline(checked), ...remarks(checked)].join(' '));
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
     `<testsuites name="${name}" tests="${findings.length}" failures="${failures(findings)}">`,

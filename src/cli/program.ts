@@ -138,6 +138,9 @@ export function report(error: unknown, entry?: CommandEntry): number {
 
 function nameMistake({ message }: CommanderError, entry?: CommandEntry): StoplineError {
   const hint = entry === undefined ? commandLine('--help') : commandLine('help', entry.name);
-  const text = message.replace(/^error: /, '').replaceAll('\n', ' ');
+  const text = message
+    .replace(/^error: /, '')
+    .replaceAll('\n', ' ')
+    .replace(/\.+$/, '');
   return new StoplineError('OPTION_INVALID', `${text}. See: ${hint}`);
 }

@@ -10,7 +10,7 @@ import { Roots } from '../run/roots.ts';
 import type { Config } from '../settings.ts';
 import { Interruption, interruptible } from './interrupt.ts';
 import { type JudgingFlags, settingOption } from './options.ts';
-import { commandLine, note, printable } from './terminal.ts';
+import { commandLine, note, printable, printJson } from './terminal.ts';
 
 export function workerCommand(): Command {
   return new Command('worker')
@@ -31,6 +31,7 @@ export function workerCommand(): Command {
     .addOption(settingOption('model'))
     .addOption(settingOption('device'))
     .addOption(settingOption('s3Endpoint'))
+    .option('--json', 'print how much was done as JSON when it ends')
     .addHelpText(
       'after',
       `
@@ -45,15 +46,17 @@ interface WorkerFlags extends JudgingFlags {
   queueStalledMs?: string;
   s3Endpoint?: string;
   root?: string[];
+  json?: boolean;
 }
 
-async function runWorker({ root = [process.cwd()], ...flags }: WorkerFlags): Promise<void> {
+async function runWorker({ root = [process.cwd()], json, ...flags }: WorkerFlags): Promise<void> {
   const { config } = loadConfig({ flags });
   const { queue, queueSecret, queueStalledMs: stalledMs, s3Endpoint, bodyLimit: maxBytes } = config;
   if (queue === undefined) {
     throw new StoplineError('OPTION_INVALID', 'Expected --queue redis://host (or STOPLINE_QUEUE) but received none.');
   }
   const seal = createQueueSeal(queue, queueSecret);
+  const done = { chunks: 0, rows: 0, errors: 0 };
   await interruptible(async (signal) => {
     const worker = await startQueueWorker(queue, {
       stalledMs,
@@ -61,8 +64,15 @@ async function runWorker({ root = [process.cwd()], ...flags }: WorkerFlags): Pro
       roots: new Roots(root),
       inputs: { store: createObjectStore({ endpoint: s3Endpoint }), maxBytes },
       openPool: (profileBytes, options) => openRunPool(config, profileBytes, options),
-      onChunk: ({ run, part, rows }) => note(`${run} ${part}: ${rows} rows`),
-      onError: (error) => note(`stopline: ${printable(error.message)}`),
+      onChunk({ run, part, rows }) {
+        done.chunks++;
+        done.rows += rows;
+        note(`${run} ${part}: ${rows} rows`);
+      },
+      onError(error) {
+        done.errors++;
+        note(`stopline: ${printable(error.message)}`);
+      },
     });
     note('waiting for work');
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
@@ -72,6 +82,7 @@ async function runWorker({ root = [process.cwd()], ...flags }: WorkerFlags): Pro
     // To be told to stop is how a worker ends.
     if (!(error instanceof Interruption)) throw error;
   });
+  if (json) printJson(done);
 }
 
 /**

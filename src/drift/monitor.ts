@@ -1,6 +1,7 @@
 import { probit } from 'simple-statistics';
 import { release } from '../image/frame.ts';
 import { hashDistance } from '../image/hash.ts';
+import { inSentence, labelStatistic } from '../profile/labels.ts';
 import { createMemory, type Memory, packDeviation, packState, type Sizes } from './memory.ts';
 import type { Observation } from './observation.ts';
 import { Dependence } from './pace.ts';
@@ -195,7 +196,7 @@ export class Monitor {
     const text =
       by === 'score'
         ? `images are stranger than those of the reference, for about ${head.alarmTook} images`
-        : `${by} lies elsewhere than in the reference, for about ${head.alarmTook} images`;
+        : `${inSentence(labelStatistic(by))}: elsewhere than in the reference, for about ${head.alarmTook} images`;
     head.alarm = { at: head.at, share, by, text };
     const transition = this.#change('drifted', text, id);
     memory.score.fill(0);

@@ -53,7 +53,7 @@ export class Dependence {
     const { learnFor } = this.#shared;
     if (!this.known()) {
       const more = countToEstimate({ length: seriesLength, spacing });
-      const text = `how long the stream remembers is not known after ${images} images, at least ${more} more`;
+      const text = `${images === 1 ? '1 image' : `${images} images`} so far, and at least ${more} more until it is known how alike neighbouring ones are`;
       return { images, needed: learnFor, more, text };
     }
     const independent = Math.floor(images / this.time());

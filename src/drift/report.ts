@@ -5,6 +5,8 @@ import {
   maximumMeanDiscrepancy,
   wasserstein,
 } from '../profile/maths/twosample.ts';
+import type { ReasonGroup } from '../profile/sights.ts';
+import { defaultMaxDistance, falseDiscoveryRate, groupMoved, type Movement } from './moved.ts';
 import type { RecentVerdicts } from './recent.ts';
 
 /**
@@ -32,6 +34,10 @@ export interface Transition {
 /** One statistic of the window that lies elsewhere than in the reference. */
 export interface Moved {
   statistic: string;
+  /** What a person sees of it: those that say the same stand together, the one that says it best first. */
+  group: ReasonGroup;
+  /** What all of the group say, such as "darker than the reference". */
+  text: string;
   direction: 'high' | 'low' | 'spread';
   /** 1-Wasserstein distance in reference standard deviations. */
   size: number;
@@ -103,8 +109,10 @@ export interface DriftReport extends Glance {
   effectiveImages: number;
   /** Images that the tests below are about: those since the change, where there is one. */
   window: { images: number; effective: number; from: number; to: number };
-  /** Statistics that moved most, farthest first. */
+  /** Statistics that moved, by what a person sees, what explains most first: at most three that say the same. */
   moved: Moved[];
+  /** How many statistics moved in all, of how many. */
+  movedCount: { moved: number; compared: number };
   /** Whether the window shows other things than the reference; where the Profile has a model. */
   content?: { distance: number; pValue: number };
   /** Causes of the images that did not pass, likeliest first. */
@@ -117,9 +125,23 @@ export interface DriftReport extends Glance {
   profile: string;
 }
 
-/** Adjusted p-value from which a statistic counts as moved. */
-const movedPValue = 0.05;
-const maxMoved = 12;
+/** What moved in words, one for each thing that a person sees: `darker than the reference (lumaP50)`. */
+export function tellMoved(moved: readonly NamedMove[]): string[] {
+  return listLeads(moved).map(({ statistic, text }) => (text === undefined ? statistic : `${text} (${statistic})`));
+}
+
+/** The first of those that say the same. */
+export function listLeads<Item extends NamedMove>(moved: readonly Item[]): Item[] {
+  return moved.filter(({ text }, i) => text === undefined || text !== moved[i - 1]?.text);
+}
+
+/** What an earlier version has stored lacks the text. */
+interface NamedMove {
+  statistic: string;
+  text?: string | undefined;
+}
+
+const maxPerGroup = 3;
 /** Nothing is tested on fewer rows than this. */
 const leastRows = 4;
 const permutations = 199;
@@ -131,25 +153,29 @@ export function movedStatistics(
   reference: ArrayLike<number>,
   /** Images that are like one independent image: in the window, and for every statistic in the reference. */
   dependence: { window: number; reference: ArrayLike<number> },
-): Moved[] {
-  if (rows.length < leastRows) return [];
-  const tested = names.map((statistic, i) => {
+): Pick<DriftReport, 'moved' | 'movedCount'> {
+  const compared = names.length;
+  if (rows.length < leastRows) return { moved: [], movedCount: { moved: 0, compared } };
+  const tested = names.map((name, i) => {
     const column = Float64Array.from(rows, (row) => row[i]).sort();
     const effective = { a: rows.length / dependence.window, b: reference.length / dependence.reference[i] };
-    const { pValue } = kolmogorovSmirnov(column, reference, effective);
+    const { pValue, statistic: distance } = kolmogorovSmirnov(column, reference, effective);
     const size = wasserstein(column, reference);
     const mean = column.reduce((sum, value) => sum + value, 0) / column.length;
     // The mean of standard normal numbers is 0: what is not explained by it is a change of spread.
-    const direction = Math.abs(mean) < size / 2 ? 'spread' : mean > 0 ? 'high' : 'low';
-    return { statistic, direction, size, pValue } as Moved;
+    const direction: Movement['direction'] = Math.abs(mean) < size / 2 ? 'spread' : mean > 0 ? 'high' : 'low';
+    return { name, direction, size, pValue, distance };
   });
   const adjusted = benjaminiHochberg(tested.map(({ pValue }) => pValue));
-  return tested
-    .map((moved, i) => ({ ...moved, pValue: adjusted[i] }))
-    .filter(({ pValue }) => pValue <= movedPValue)
-    .sort((a, b) => b.size - a.size)
-    .slice(0, maxMoved)
-    .map((moved) => ({ ...moved, size: Number(moved.size.toFixed(3)) }));
+  const all = tested
+    .map((shift, i) => ({ ...shift, pValue: adjusted[i] }))
+    .filter(({ pValue, distance }) => pValue <= falseDiscoveryRate && distance > defaultMaxDistance);
+  const moved = groupMoved(all).flatMap(({ group, words, members }) =>
+    members.slice(0, maxPerGroup).map(({ name, direction, size, pValue }): Moved => {
+      return { statistic: name, group, text: words, direction, size: Number(size.toFixed(3)), pValue };
+    }),
+  );
+  return { moved, movedCount: { moved: all.length, compared } };
 }
 
 /** Whether rows show other things than the reference does. */

@@ -34,7 +34,8 @@ function describeAlarm(shared: Shared, head: Head, memory: Memory, dependence: D
   const { share } = collectEvidence(shared, memory);
   const since = head.images - head.alarmImage;
   const more = Math.max(0, Math.ceil(countCalmImages(shared, head, dependence) - since));
-  const below = `evidence is below ${suspectFrom} of an alarm, and it is ${round(share)} now`;
+  const now = share > 100 ? 'far above that' : round(share);
+  const below = `evidence is below ${suspectFrom} of an alarm, and it is ${now} now`;
   const calm = more > 0 ? `after ${more} more images, if ${below}` : `when ${below}`;
   const text = head.level === 'blocked' ? `${calm}, and no longer half of the images are blocked` : calm;
   return { ...head.alarm, ends: { more, text } };
@@ -57,7 +58,7 @@ export function buildReport(
   const spacing = Math.max(1, Math.ceil(dependence.time() / 4));
   const perRow = Math.max(1, dependence.time() / spacing);
   const references = shared.correlation?.statistics ?? new Float64Array(sizes.statistics).fill(1);
-  const moved = movedStatistics(
+  const shifted = movedStatistics(
     names,
     rows.map(({ z }) => z),
     shared.reference,
@@ -89,7 +90,7 @@ export function buildReport(
       from: rows[0]?.at ?? head.at,
       to: rows.at(-1)?.at ?? head.at,
     },
-    moved,
+    ...shifted,
     ...(content && { content }),
     causes: Object.entries(head.causes)
       .map(([cause, weight]) => ({ cause, probability: round(weight / total) }))

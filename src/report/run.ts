@@ -2,25 +2,26 @@ import { readFile } from 'node:fs/promises';
 import {
   type CheckedShare,
   checkPopulation,
-  defaultMaxDistance,
   defaultShares,
   type PopulationCheck,
   summarizeCheck,
 } from '../drift/check.ts';
-import type { ExpectedHarm, Population, RememberedImage, VerdictCounts } from '../drift/population.ts';
+import { defaultMaxDistance, describeMedians } from '../drift/moved.ts';
+import type { ExpectedHarm, Population, RememberedImage, Shift, VerdictCounts } from '../drift/population.ts';
 import type { DriftState } from '../drift/report.ts';
 import { decode } from '../image/decode.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { type Thumbnail, thumbnail } from '../image/thumbnail.ts';
 import type { Profile } from '../profile/description.ts';
 import { describeFileFacts } from '../profile/filefacts.ts';
+import { capital, explainUnit, labelStatistic } from '../profile/labels.ts';
 import { adviseOn } from '../profile/likelycause.ts';
 import { findQuantile } from '../profile/maths/ranks.ts';
 import { flipsText, harmSection } from './heatmap.ts';
 import { html, type Markup } from './html.ts';
 import { page } from './page.ts';
 import { powerSection } from './power.ts';
-import { breakable, count, decimal, percent, unitText } from './words.ts';
+import { breakable, count, decimal, percent } from './words.ts';
 
 /** One change of the state of a source while the images were replayed in their order. */
 export interface ReplayedTransition {
@@ -41,8 +42,8 @@ export interface Run {
 /** Strangest images with pictures, and the longest side of these in pixels. */
 const maxPictures = 24;
 const pictureSide = 240;
-/** Distributions that are drawn, folders and changes of state that are listed. */
-const maxShifts = 24;
+/** Distributions that are drawn of one thing that a person sees, besides the first; folders and changes of state that are listed. */
+const maxOthers = 5;
 const maxRows = 40;
 const box = { width: 240, height: 64 };
 
@@ -156,40 +157,42 @@ function folderTable(caption: string, folders: ReturnType<Population['folders']>
   );
 }
 
-/** Statistics whose distribution lies elsewhere, drawn over that of the reference. */
+/**
+ * Statistics whose distribution lies elsewhere, drawn over that of the reference: by what a person sees, in the order of every
+ * report, the number that tells it best in front and the others folded.
+ */
 function movedSection(
   profile: Profile,
   population: Population,
-  { shifts, moved, compared, maxDistance }: PopulationCheck,
+  { shifts, groups, moved, compared, maxDistance }: PopulationCheck,
 ): Markup {
-  const cards = moved.slice(0, maxShifts).map((shift) => {
-    const { name, size, distance, direction, adjusted, reference, current } = shift;
-    const row = statistics.find((statistic) => statistic.name === name);
-    const position = profile.statistics.findIndex((statistic) => statistic.name === name);
-    const { shape, data } = profile.tensors.calibrationValues;
-    const sorted = data.slice(position * shape[1], (position + 1) * shape[1]).sort();
-    const digits = row?.digits ?? 3;
-    const words =
-      direction === 'spread'
-        ? 'spread otherwise than'
-        : ((direction === 'high' ? row?.high : row?.low) ?? 'other than');
-    return html`<article class="distribution"><h4>${breakable(name)}<small>${words} the reference</small></h4>
-${overlay(name, sorted, population.readValues(name), profile.statistics[position].logFloor)}
-<dl><div><dt>reference</dt><dd>${decimal(reference.p50, digits)}</dd></div><div><dt>here</dt><dd><b>${decimal(current.p50, digits)}</b> ${unitText(row?.unit ?? '')}</dd></div><div><dt>size</dt><dd>${decimal(size, 1)} sd</dd></div></dl>
-<p>Medians. Kolmogorov-Smirnov distance ${decimal(distance, 2)}, adjusted p ${adjusted < 1e-12 ? 'below 1e-12' : Number(adjusted.toPrecision(2))}.</p></article>
-`;
-  });
   const text =
     shifts.length === 0
       ? 'Too few images to compare distributions.'
       : `${moved.length} of ${compared} statistics have moved: farther than a Kolmogorov-Smirnov distance of ${maxDistance}, at a false discovery rate of 1 % over all. Grey is the reference, coloured are these images; size is the Wasserstein distance in standard deviations of the reference.`;
-  const more =
-    moved.length > maxShifts &&
-    html`<p class="soft">and ${count(moved.length - maxShifts, 'statistic')} more: ${moved
-      .slice(maxShifts)
-      .map(({ name }) => name)
-      .join(', ')}.</p>`;
-  return html`<section id="moved"><h2>What moved</h2><p>${text}</p><div class="distributions">${cards}</div>${more}</section>`;
+  const cards = groups.map(({ words, members: [lead, ...others] }, i) => {
+    const rest = others.slice(0, maxOthers).map((shift) => distributionCard(profile, population, shift));
+    const more =
+      others.length > maxOthers &&
+      html`<p class="soft">and ${others.slice(maxOthers).map(({ name }, n) => [n > 0 && ', ', breakable(name)])}.</p>`;
+    return html`<section class="seen"><h3>${i + 1}. ${words}</h3>${distributionCard(profile, population, lead)}
+${others.length > 0 && html`<details><summary>${count(others.length, 'more statistic')}</summary><div class="distributions">${rest}</div>${more}</details>`}</section>
+`;
+  });
+  return html`<section id="moved"><h2>What moved</h2><p>${text}</p><div class="moved">${cards}</div></section>`;
+}
+
+function distributionCard(profile: Profile, population: Population, shift: Shift): Markup {
+  const { name, size, distance, adjusted } = shift;
+  const position = profile.statistics.findIndex((statistic) => statistic.name === name);
+  const { shape, data } = profile.tensors.calibrationValues;
+  const sorted = data.slice(position * shape[1], (position + 1) * shape[1]).sort();
+  const row = statistics.find((statistic) => statistic.name === name);
+  return html`<article class="distribution"><h4>${labelStatistic(name)} <small>${breakable(name)}</small></h4>
+${overlay(name, sorted, population.readValues(name), profile.statistics[position].logFloor)}
+<p>${capital(describeMedians(shift))}.</p>
+<p class="soft">Size ${decimal(size, 1)} standard deviations, Kolmogorov-Smirnov distance ${decimal(distance, 2)}, adjusted p ${adjusted < 1e-12 ? 'below 1e-12' : Number(adjusted.toPrecision(2))}${row?.unit && `; ${explainUnit(row.unit)}`}.</p></article>
+`;
 }
 
 /** Two histograms over the same bins, each with its own height. */

@@ -74,6 +74,12 @@ figcaption b span{color:var(--soft);font-weight:400}
 .clean img{box-shadow:0 0 0 2px var(--paper),0 0 0 4px var(--seen)}
 .distributions{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:16px}
 .distribution{background:var(--card);border:1px solid var(--line);border-radius:var(--radius);padding:12px 14px;break-inside:avoid;display:flex;flex-direction:column}
+.moved{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:24px 16px;align-items:start;margin-top:16px}
+.seen{padding-top:0}
+.seen h3{text-transform:none;letter-spacing:0;font-size:1rem;color:var(--ink);margin:0 0 8px}
+.seen h3::first-letter{text-transform:uppercase}
+.seen .distributions{grid-template-columns:1fr}
+.seen[open],.seen:has(details[open]){grid-column:1/-1}
 .distribution h4{font-size:.8125rem;line-height:1.45;font-weight:600;overflow-wrap:anywhere}
 .distribution h4 small{display:block;font-size:.75rem;min-height:1.35em}
 .distribution svg{display:block;width:100%;height:56px;margin:8px 0 4px;border-bottom:1px solid var(--line);overflow:visible}

@@ -223,7 +223,7 @@ async function registerRoutes(app: FastifyInstance, parts: AppParts): Promise<vo
   const { config, judge, state, budget, metrics } = parts;
   const journal = new Journal();
   journalRefusals(app, journal);
-  const unjudged = new Unjudged(metrics.registry, app.log);
+  const unjudged = new Unjudged({ registry: metrics.registry, log: app.log, journal });
   const gate = new RequestGate({ config, judge, budget, metrics, unjudged });
   const upstream = config.upstream === undefined ? undefined : await Upstream.open(app, config, metrics);
   const calls = { config, gate, budget, metrics, unjudged };
@@ -248,7 +248,7 @@ interface OwnParts extends AppParts {
 async function registerOwnRoutes(own: FastifyInstance, parts: OwnParts): Promise<void> {
   const { config, judge, state, budget, metrics, journal, unjudged, gate, health } = parts;
   await own.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' }, uiConfig });
-  const { store, events } = await registerWatch(own, { config, judge, registry: metrics.registry });
+  const { store } = await registerWatch(own, { config, judge, registry: metrics.registry, journal });
   registerInspect(own, { config, judge, state, budget });
   registerHistory(own, store);
   await own.register(async (scope) => {
@@ -258,7 +258,7 @@ async function registerOwnRoutes(own: FastifyInstance, parts: OwnParts): Promise
   });
   registerMetadata(own, judge, version);
   registerReload(own, config, own.reloader);
-  registerJournal(own, { journal, store, judge, events, reloader: own.reloader });
+  registerJournal(own, { journal, store, judge, reloader: own.reloader });
   if (config.quarantine !== undefined) {
     const quarantine = await openQuarantine(config, judge, own.log);
     registerQuarantine(own, { quarantine, judge, registry: metrics.registry });

@@ -6,6 +6,7 @@ import { Type } from '../schema.ts';
 import type { Route } from '../settings.ts';
 import { hidePaths } from './http/paths.ts';
 import { refusals } from './http/schemas.ts';
+import type { Journal } from './watch/journal.ts';
 
 /** Paths that are counted by themselves; clients choose them, so they are bounded. */
 const maxPaths = 100;
@@ -29,9 +30,12 @@ export class Unjudged {
   readonly #paths = new Set<string>();
   readonly #counter: Counter<'path' | 'reason'>;
   readonly #log: FastifyBaseLogger;
+  readonly #journal: Journal;
 
-  constructor(registry: Registry, log: FastifyBaseLogger) {
+  /** @param parts.journal where each of them is written down */
+  constructor({ registry, log, journal }: { registry: Registry; log: FastifyBaseLogger; journal: Journal }) {
     this.#log = log;
+    this.#journal = journal;
     this.#counter = new Counter({
       name: 'stopline_gate_unjudged_total',
       help: 'Requests that a gate let through without a judgement, by path and reason.',
@@ -71,6 +75,7 @@ export class Unjudged {
   #count(told: Pick<UnjudgedEntry, 'path' | 'reason' | 'message' | 'mend'>): void {
     const { path, reason } = told;
     this.#counter.inc({ path, reason });
+    this.#journal.addUnjudged(told);
     const key = `${path} ${reason}`;
     const entry = this.#entries.get(key);
     const now = new Date().toISOString();

@@ -1,13 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { formatFindings, listFindings } from '../../src/cli/findings.ts';
+import { formatFindings, listFindings, toJson } from '../../src/cli/findings.ts';
 import { checkPopulation, defaultShares, type PopulationCheck } from '../../src/drift/check.ts';
 import { Population } from '../../src/drift/population.ts';
 import { fit } from '../../src/fit/fit.ts';
 import type { Profile } from '../../src/profile/description.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
+import { renderRunReport } from '../../src/report/run.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
 import { readError, runHere } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
@@ -90,19 +91,19 @@ describe('what check prints', () => {
     expect(failed).toMatchObject({ passed: false, failsByFailed: true });
     expect(checkPopulation(clean, { ...limits, maxFailed: 1 / 41 }).passed).toBe(true);
     const checked = { findings: listFindings(failed), check: failed, population: clean, profile };
-    expect(formatFindings('text', checked)).toMatch(/^FAIL {2}1 of 41 images could not be judged; the others match/);
+    expect(formatFindings('text', checked)).toMatch(/^FAIL {2}1 of 41 images could not be judged, so nothing is known/);
     expect(formatFindings('junit', checked)).toContain('name="failed"><failure message="2.44 % could not be judged');
     expect(formatFindings('github', checked)).toMatch(/^::error title=Stopline%3A images not judged::/);
-    expect(formatFindings('markdown', checked)).toMatch(/^### Fail: 1 of 41 images could not be judged/);
+    expect(formatFindings('markdown', checked)).toMatch(/^### Fail\n\n1 of 41 images could not be judged/);
   });
 
   it('says as text what was found, and what was expected', () => {
     const text = format('text');
-    expect(text).toMatch(/^DRIFT {2}40 images do not match the reference "front"/);
     // What it means and how large it is, before anything else.
-    expect(text.split('\n')[1]).toMatch(
-      /^ {2}Images are stopped: 100 % of 40 images are warned about or blocked, where .* is allowed\. The mix has shifted, too: \d+ of \d+ statistics, most of all /,
+    expect(text.split('\n')[0]).toMatch(
+      /^DRIFT {2}Images are stopped: 100 % of 40 images are warned about or blocked, where .* is allowed\. The mix has shifted, too: \d+ of \d+ statistics, most of all /,
     );
+    expect(text.split('\n')[1]).toBe('40 images against the reference "front":');
     expect(text).toContain('FAIL  100 % blocked (40 of 40, 95 % interval 91.2 % to 100 %)');
     expect(text).toContain(`${check.moved.length} of ${check.compared} statistics have moved`);
     expect(text).toMatch(/^ {8}\d\. .* than the reference: .*median [\d.-]+ .*in the reference [\d.-]+/m);
@@ -111,6 +112,30 @@ describe('what check prints', () => {
     expect(text).toContain(
       '1 image that could not be judged counts as blocked: STOPLINE_ERR_IMAGE_CORRUPT, such as ::error',
     );
+  });
+
+  it('counts and orders what has moved the same in every format, and in the report of the run', async () => {
+    const json = toJson(check, population, profile);
+    const names = check.moved.map(({ name }) => name);
+    const words = check.groups.map((group) => group.words);
+    expect(names.length).toBeGreaterThan(5);
+    expect(words.length).toBeGreaterThan(2);
+    expect(json.moved).toBe(names.length);
+    expect(json.groups.flatMap((group) => group.statistics)).toEqual(names);
+    expect(json.statistics.slice(0, names.length).map(({ name }) => name)).toEqual(names);
+    const counted = `${names.length} of ${check.compared} statistics`;
+    const report = await renderRunReport(profile, { population, transitions: [] }, async () => new Uint8Array());
+    for (const text of [format('text'), format('markdown'), report]) {
+      expect(text).toContain(`${counted} have moved`);
+      const shown = [...text.matchAll(/(?:^\s*|<h3>)\d+\. ([^:<]+)/gm)].map(([, found]) => found);
+      expect(shown.slice(0, words.length)).toEqual(words.slice(0, shown.length));
+      expect(shown.length).toBeGreaterThan(2);
+    }
+    for (const text of [format('text'), format('markdown'), format('github'), format('junit'), report]) {
+      expect(text).toContain(`${counted}, most of all ${words[0]}`);
+    }
+    const cases = [...format('junit').matchAll(/classname="stopline\.statistics" name="(\w+)"><failure/g)];
+    expect(cases.map(([, name]) => name)).toEqual(names);
   });
 
   it('writes JUnit with a case for everything checked, failures by name', () => {

@@ -1,6 +1,6 @@
 import { probit } from 'simple-statistics';
 import { describe, expect, it } from 'vitest';
-import { checkPopulation, type FailOn, groupMoved, summarizeCheck } from '../../src/drift/check.ts';
+import { checkPopulation, type FailOn, summarizeCheck } from '../../src/drift/check.ts';
 import { Population } from '../../src/drift/population.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import type { Row } from '../../src/run/rows/row.ts';
@@ -88,6 +88,10 @@ describe('checkPopulation', () => {
   ] as const)('that fails on %s', (failOn, shiftedPasses, stoppedPasses) => {
     expect(check({ lumaP50: -40 }, { failOn }).passed).toBe(shiftedPasses);
     expect(check({}, { blocked: 60, failOn }).passed).toBe(stoppedPasses);
+    // What is found and allowed is said all the same, and that it is allowed.
+    const allowed = /This passes, since a failure was asked for only of/;
+    expect(allowed.test(summarizeCheck(check({ lumaP50: -40 }, { failOn })))).toBe(shiftedPasses);
+    expect(allowed.test(summarizeCheck(check({}, { blocked: 60, failOn })))).toBe(stoppedPasses);
   });
 
   it('counts nothing below the resolution of a statistic, and no width is narrower', () => {
@@ -102,15 +106,15 @@ describe('checkPopulation', () => {
     expect(seen.moved[0].size).toBeCloseTo(50, 0);
   });
 
-  it('orders by size, and groups what says the same to a person', () => {
+  it('groups what says the same to a person, and counts and orders by that what has moved', () => {
     const found = check({ lumaP50: -40, lumaMean: -60, noiseSigma: 0.75 });
-    const sizes = found.shifts.map(({ size }) => size);
-    expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
-    expect(groupMoved(found).map(({ group, words, lead, shifts }) => [group, words, lead.name, shifts.length])).toEqual(
-      [
-        ['dark', 'darker than the reference', 'lumaP50', 2],
-        ['noisy', 'noisier than the reference', 'noiseSigma', 1],
-      ],
-    );
+    expect(found.groups.map(({ group, words, lead, members }) => [group, words, lead.name, members.length])).toEqual([
+      ['dark', 'darker than the reference', 'lumaP50', 2],
+      ['noisy', 'noisier than the reference', 'noiseSigma', 1],
+    ]);
+    expect(found.moved.map(({ name }) => name)).toEqual(['lumaP50', 'lumaMean', 'noiseSigma']);
+    expect(found.shifts.slice(0, 3)).toEqual(found.moved);
+    const rest = found.shifts.slice(3).map(({ size }) => size);
+    expect(rest).toEqual([...rest].sort((a, b) => b - a));
   });
 });

@@ -6,6 +6,7 @@ import type { Observation } from '../../src/drift/observation.ts';
 import type { Transition } from '../../src/drift/report.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
+import { inSentence, labelStatistic } from '../../src/profile/labels.ts';
 import { conformalPValue } from '../../src/profile/maths/ranks.ts';
 
 const count = 30;
@@ -99,11 +100,17 @@ describe('a source', () => {
     const report = monitor.report();
     expect(report.state).toBe('drifted');
     expect(report.moved.map(({ statistic, direction }) => [statistic, direction])).toEqual([
-      [names[3], 'high'],
+      // What explains most comes first: darkness, then contrast.
       [names[7], 'low'],
+      [names[3], 'high'],
     ]);
-    expect(report.moved[0].size).toBeGreaterThan(1.6);
-    expect(report.moved[0].size).toBeLessThan(2.4);
+    expect(report.moved.map(({ text }) => text)).toEqual([
+      'darker in its dark parts than the reference',
+      'higher in contrast than the reference',
+    ]);
+    expect(report.movedCount).toEqual({ moved: 2, compared: names.length });
+    expect(report.moved[1].size).toBeGreaterThan(1.6);
+    expect(report.moved[1].size).toBeLessThan(2.4);
     expect(report.moved[0].pValue).toBeLessThan(1e-4);
     expect(report.content!.pValue).toBe(1 / 200);
     expect(report.causes[0].cause).toBe('fog');
@@ -128,7 +135,7 @@ describe('a source', () => {
           }),
         );
         if (transition?.to !== 'drifted') continue;
-        expect(transition.text).toContain(names[4]);
+        expect(transition.text).toContain(inSentence(labelStatistic(names[4])));
         return image;
       }
       return Number.POSITIVE_INFINITY;
@@ -286,7 +293,7 @@ describe('what is said of a source', () => {
       images: 10,
       needed: 20,
       more: 54,
-      text: 'how long the stream remembers is not known after 10 images, at least 54 more',
+      text: '10 images so far, and at least 54 more until it is known how alike neighbouring ones are',
     });
   });
 

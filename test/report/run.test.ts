@@ -57,7 +57,9 @@ describe('the report of a run', () => {
     );
     expect(text).toContain(`${block + failed}; 95 % interval ${shown(low)} to ${shown(high)}`);
     expect(page).toMatch(/<th scope="row">day2<\/th><td>21<\/td><td>100\u00a0%/);
-    expect(page.replaceAll('<wbr>', '')).toMatch(/<h4>codedBytesPerPixel<small>more compressed than the reference/);
+    expect(page.replaceAll('<wbr>', '')).toMatch(
+      /<h3>\d+\. smaller as a file than the reference<\/h3><article class="distribution"><h4>Bytes for each pixel <small>codedBytesPerPixel/,
+    );
     expect(text).toContain('STOPLINE_ERR_IMAGE_CORRUPT, such as day2/x.jpg');
     expect(text).toMatch(/day2\s+12\s+ok \u2192\s+drifted\s+images are stranger/);
     expect(page.match(/<img src="data:image\/webp;base64,/g)?.length).toBeGreaterThan(8);

@@ -5,11 +5,13 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { StoplineError } from '../../src/errors.ts';
 import { refusalSchema } from '../../src/server/http/schemas.ts';
 import { registerUnjudged, Unjudged } from '../../src/server/unjudged.ts';
+import { Journal } from '../../src/server/watch/journal.ts';
 
 const lines: { level: number; path: string; reason: string; mend: string; msg: string }[] = [];
 let app: FastifyInstance;
 let registry: Registry;
 let unjudged: Unjudged;
+let journal: Journal;
 
 beforeEach(() => {
   lines.length = 0;
@@ -22,7 +24,8 @@ beforeEach(() => {
   app = Fastify({ logger: { stream } });
   app.addSchema(refusalSchema);
   registry = new Registry();
-  unjudged = new Unjudged(registry, app.log);
+  journal = new Journal();
+  unjudged = new Unjudged({ registry, log: app.log, journal });
   registerUnjudged(app, unjudged);
 });
 
@@ -44,6 +47,12 @@ describe('what a gate lets through unjudged', () => {
     ]);
     expect(lines[0].mend).toContain('"routes": [{ "path": "/classify", "protocol": "image"');
     expect(lines[1].mend).toContain('verdictTimeoutMs');
+    // For people it is an event, told with what mends it, and the same again is counted.
+    expect(journal.list([], 10).map(({ kind, times, isTrouble }) => [kind, times, isTrouble])).toContainEqual([
+      'unjudged',
+      3,
+      true,
+    ]);
     const text = await registry.metrics();
     expect(text).toContain('stopline_gate_unjudged_total{path="/classify",reason="UNINSPECTED"} 3');
     const { total, paths } = (await app.inject('/unjudged')).json();

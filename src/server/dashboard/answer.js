@@ -8,11 +8,11 @@ export const toneOrder = ['bad', 'watch', 'unknown', 'quiet', 'good'];
 
 /** How an answer of the service is said and drawn. @type {Record<Trust, Omit<Answer, 'text'>>} */
 const answers = {
-  yes: { answer: 'yes', tone: 'good' },
-  doubtful: { answer: 'look', tone: 'watch' },
-  no: { answer: 'no', tone: 'bad' },
-  unknown: { answer: 'not known yet', tone: 'quiet' },
-  old: { answer: 'not known', tone: 'unknown' },
+  yes: { answer: 'yes', title: 'ok', tone: 'good' },
+  doubtful: { answer: 'look', title: 'look at it', tone: 'watch' },
+  no: { answer: 'no', title: 'do not trust', tone: 'bad' },
+  unknown: { answer: 'not known yet', title: 'not known yet', tone: 'quiet' },
+  old: { answer: 'not known', title: 'no new images', tone: 'unknown' },
 };
 
 /** @type {Record<string, Tone>} */
@@ -39,7 +39,10 @@ export function toneState(state) {
  */
 export function answerCamera({ trust, text }) {
   const told = trust === undefined ? undefined : answers[trust];
-  return { ...(told ?? { answer: 'not known', tone: 'quiet' }), text: text ?? 'Nothing is known of it yet.' };
+  return {
+    ...(told ?? { answer: 'not known', title: 'not known', tone: 'quiet' }),
+    text: text ?? 'Nothing is known of it yet.',
+  };
 }
 
 /** @typedef {'connecting' | 'live' | 'polling' | 'lost'} Contact */

@@ -112,9 +112,11 @@ export function readRecentSources() {
   return fetchJson('recent');
 }
 
-/** @param {string} source @param {number} after @returns {Promise<RecentImages | undefined>} */
-export function readRecent(source, after) {
-  return fetchJson(`recent/${encodeURIComponent(source)}?after=${after}`);
+/** @param {string} source @param {{ after: number, statistics: readonly string[] }} wanted @returns {Promise<RecentImages | undefined>} */
+export function readRecent(source, { after, statistics }) {
+  const query = new URLSearchParams({ after: String(after) });
+  if (statistics.length > 0) query.set('statistics', statistics.join(','));
+  return fetchJson(`recent/${encodeURIComponent(source)}?${query}`);
 }
 
 /** @param {string} source @param {{ from: number, to: number, points: number }} range @returns {Promise<History>} */

@@ -1,6 +1,7 @@
 // @ts-check
 import { Component, html, render } from './library.js';
 import { Live } from './live.js';
+import { Search } from './search.js';
 import { clock, usesUtc, useUtc } from './words.js';
 
 /** The code of a page is loaded with it. @type {Record<string, () => Promise<any>>} */
@@ -84,6 +85,7 @@ class App extends Component {
             return html`<a href=${`#/${page}`} aria-current=${isHere ? 'page' : undefined}>${label}</a>`;
           })}
         </nav>
+        <${Search} live=${live} pages=${links} />
         <button type="button" class="zone" onClick=${() => this.#toggleZone()}
           title="Times as here or as UTC">${usesUtc() ? 'UTC' : 'local time'}</button>
         <${ContactMark} live=${live} />

@@ -12,15 +12,16 @@ import {
   makeScoreTrend,
   makeShareChart,
 } from './charts.js';
-import { CloudSection, EvidenceSection, StateList } from './evidence.js';
+import { CloudSection, EvidenceSection, listLeads, StateList } from './evidence.js';
 import { html, loadStyle } from './library.js';
 import { LivePage } from './page.js';
 import { Choices, Dot, VerdictTag } from './parts.js';
-import { ago, capital, clock, count, explainUnit, labelStatistic, number, percent, pText, unitText } from './words.js';
+import { ago, capital, clock, count, labelStatistic, number, percent, pText, valueText, valueUnit } from './words.js';
 
 /**
  * @import { Columns } from './charts.js'
- * @import { Answer, Band, Camera, DriftReport, History, Kind, ProfileAnswer, RecentImages, Reference, Statistic, StrangeImage,
+ * @import { Lead } from './evidence.js'
+ * @import { Answer, Camera, DriftReport, History, Kind, ProfileAnswer, RecentImages, Reference, Statistic, StrangeImage,
  *   TransitionEvent, VerdictEvent } from './types.js'
  */
 
@@ -29,6 +30,8 @@ await loadStyle('camera.css');
 /** Images on the chart of the latest. */
 const keptImages = 300;
 const spans = { hour: 3_600_000, day: 86_400_000, week: 7 * 86_400_000 };
+/** Things that moved of which a number is drawn. */
+const maxDrawn = 9;
 /** @typedef {'latest' | keyof typeof spans} Range */
 const ranges = /** @type {Range[]} */ (['latest', ...Object.keys(spans)]);
 /** The state is read with every so-many-th round of images, and the history with every so-many-th. */
@@ -58,6 +61,8 @@ export class CameraPage extends LivePage {
   /** @type {State} */
   state = { range: 'latest' };
   #rounds = 0;
+  /** The statistics that the report says have moved, one for each thing that a person sees. @type {string[]} */
+  #wanted = [];
   /** Columns of the charts, made once for each answer of the service. @type {WeakMap<object, Map<string, Columns>>} */
   #columns = new WeakMap();
 
@@ -68,22 +73,24 @@ export class CameraPage extends LivePage {
   title() {
     const camera = this.#camera();
     if (this.props.live.contact === 'lost') return this.#source;
-    return `${this.#source}: ${camera.answer}`;
+    return `${this.#source}: ${camera.title}`;
   }
 
   async load() {
     const [profile, reference, words] = await Promise.all([readProfile(), readReference(), readStatistics()]);
     this.setState({ known: { profile, reference, words } });
-    await Promise.all([this.#loadImages(), this.#loadReport(), this.#loadHistory()]);
+    // Which numbers are drawn is what the report says has moved.
+    await Promise.all([this.#loadReport(), this.#loadHistory()]);
+    await this.#loadImages();
   }
 
   async refresh() {
     const rounds = this.#rounds++;
     await Promise.all([
-      this.#loadImages(),
       rounds % roundsToDrift === 0 && this.#loadReport(),
       rounds % roundsToHistory === 0 && this.#loadHistory(),
     ]);
+    await this.#loadImages();
   }
 
   /** @param {VerdictEvent} event */
@@ -100,7 +107,7 @@ export class CameraPage extends LivePage {
 
   async #loadImages() {
     const before = this.state.images;
-    const next = await readRecent(this.#source, before?.images ?? 0);
+    const next = await readRecent(this.#source, { after: before?.images ?? 0, statistics: this.#wanted });
     if (!next) return;
     // After a restart, or with another Profile, it counts from the start again.
     const isOther = before === undefined || next.images < before.images;
@@ -108,7 +115,9 @@ export class CameraPage extends LivePage {
   }
 
   async #loadReport() {
-    this.setState({ report: await readDrift(this.#source) });
+    const report = await readDrift(this.#source);
+    this.#wanted = listLeads(report?.moved ?? []).map(({ lead }) => lead.statistic);
+    this.setState({ report });
   }
 
   async #loadHistory(range = this.state.range) {
@@ -154,12 +163,7 @@ export class CameraPage extends LivePage {
         ${history && html`<${StateList} transitions=${history.transitions} />`}
       </section>
       ${images && html`<section><h2>Images that did not pass</h2>${this.#drawStrange(images)}</section>`}
-      ${
-        images &&
-        html`<section><h2>What moved most</h2>
-        <p class="soft">The latest images (line) against the band that holds 98 % of the reference, from the 1st to the 99th percentile. Farthest first.</p>
-        <div class="multiples">${sortMoved(images.statistics, report).map(({ name, values }) => this.#drawMultiple(name, values, images, known))}</div></section>`
-      }
+      ${images && this.#drawMoved(images, known)}
       <div class="pair">
         <${EvidenceSection} report=${report} words=${known.words} />
         ${images && html`<${CloudSection} cloud=${known.reference.cloud} images=${images} />`}
@@ -179,7 +183,7 @@ export class CameraPage extends LivePage {
       ${
         report &&
         html`<p class="soft">The monitor says <b class=${toneState(report.state)}>${report.state}</b> since ${clock(report.since)}, for ${ago(report.since, this.props.live.now())}${report.before && `; before it was ${report.before}`}.
-        ${isNamed && ` Likely cause of what did not pass: ${cause.cause} (${percent(cause.probability)}).`}
+        ${isNamed && ` What did not pass is likely ${cause.cause} (${percent(cause.probability)} of it).`}
         ${report.expectedFlipRate !== undefined && ` The classifier is expected to answer otherwise on ${percent(report.expectedFlipRate)} of such images.`}</p>`
       }
       ${report?.learning && html`<${Learning} learning=${report.learning} />`}
@@ -194,7 +198,7 @@ export class CameraPage extends LivePage {
     return html`<section class="sight">
       <figure>
         ${latest ? html`<img src=${this.#picturePath(latest)} alt=${`Image of ${this.#source}, ${clock(latest.at)}`} />` : html`<div class="blank">no image yet since the service started</div>`}
-        <figcaption><b>${isNow ? 'Now' : 'Last seen'}</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`}</figcaption>
+        <figcaption><b>${!latest ? 'Nothing seen yet' : isNow ? 'Now' : 'Last seen'}</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`}</figcaption>
       </figure>
       <figure>
         ${reference.hasExample ? html`<img src="profile/example" alt="A typical reference image" />` : html`<div class="blank">the Profile keeps no example</div>`}
@@ -259,45 +263,49 @@ export class CameraPage extends LivePage {
     </figure>`;
   }
 
-  /** @param {string} name @param {(number | null)[]} values @param {RecentImages} images @param {Known} known */
-  #drawMultiple(name, values, images, { reference, words }) {
+  /** What moved as people see it, in the order and the count of every report; else what is least usual. @param {RecentImages} images @param {Known} known */
+  #drawMoved(images, known) {
+    const { report } = this.state;
+    const groups = listLeads(report?.moved ?? []);
+    const { moved = 0, compared = 0 } = report?.movedCount ?? {};
+    const drawn = images.statistics.slice(0, maxDrawn).map((statistic) => {
+      const group = groups.find(({ lead }) => lead.statistic === statistic.name);
+      return this.#drawMultiple(statistic, { images, known, group });
+    });
+    const rest = groups.slice(maxDrawn).map(({ text }) => text.replace(/ the reference$/, ''));
+    return html`<section><h2>${moved > 0 ? 'What moved most' : 'What is least usual'}</h2>
+      <p class="soft">${moved > 0 ? `${moved} of ${compared} statistics have moved; what explains most comes first. ` : 'Nothing has moved. These lie farthest from the middle of the reference. '}The line is the latest images, the band holds 98 % of the reference, from its 1st to its 99th percentile.</p>
+      <div class="multiples">${drawn}</div>
+      ${moved > 0 && rest.length > 0 && html`<p class="soft">Also ${rest.join(', ')} the reference: see the evidence below.</p>`}</section>`;
+  }
+
+  /**
+   * @param {RecentImages['statistics'][number]} statistic
+   * @param {{ images: RecentImages, known: Known, group?: Lead | undefined }} about the others of the group say the same to a person
+   */
+  #drawMultiple({ name, text, values }, { images, known: { reference, words }, group }) {
     const band = reference.statistics.find((row) => row.name === name);
     if (!band) return undefined;
     const row = words.get(name);
     const last = values.findLast((value) => value !== null) ?? null;
     const data = this.#keepColumns(images, name, () => arrangeBand(images.statisticsAt, values, band));
-    return html`<article key=${name} title=${row?.meaning}>
-      <h3>${labelStatistic(row, name)}</h3>
-      <p class="value"><b>${number(last)} ${unitText(row?.unit)}</b> <small>${tellPlace(last, band, row)}</small></p>
-      <${Chart} make=${makeBandChart} data=${data} marks=${this.state.history?.transitions} label=${`${name} of the latest images`} />
-      <p class="unit"><code>${name}</code>${row && `, ${explainUnit(row.unit)}`}</p>
+    const seen = group?.text ?? text;
+    const isOut = last !== null && (last > band.p99 || last < band.p01);
+    const label = labelStatistic(row, name);
+    return html`<article key=${name}>
+      <h3>${group || isOut ? capital(seen) : label}</h3>
+      <p class="value">${label} <b>${valueText(row, last)}</b> <small>${valueUnit(row)}, usually ${valueText(row, band.p01)} to ${valueText(row, band.p99)}</small></p>
+      ${row && !row.isPercent && row.unitMeaning !== row.unit && html`<p class="unit">${capital(row.unitMeaning)}.</p>`}
+      <${Chart} make=${makeBandChart} data=${data} marks=${this.state.history?.transitions} label=${`${label} of the latest images`} />
+      <details><summary>names</summary><p class="soft"><code>${name}</code> ${row?.meaning}</p>
+        ${group?.others.map((other) => html`<p class="soft"><code>${other.statistic}</code> ${words.get(other.statistic)?.meaning} Moved by ${number(other.size)} standard deviations.</p>`)}</details>
     </article>`;
   }
 }
 
 /** How far a camera is that still learns. @param {{ learning: NonNullable<DriftReport['learning']> }} props */
 function Learning({ learning: { independent = 0, needed, text } }) {
-  return html`<p class="meter"><meter min="0" max=${needed} value=${Math.min(needed, independent)} aria-label="Learning"></meter><span>${capital(text)}.</span></p>`;
-}
-
-/** @param {number | null} value @param {Band} band @param {Statistic} [row] */
-function tellPlace(value, { p01, p99 }, row) {
-  const usual = `usually ${number(p01)} to ${number(p99)}`;
-  if (value === null) return usual;
-  if (value > p99) return `${row?.high ?? 'more than'} the reference, ${usual}`;
-  return value < p01 ? `${row?.low ?? 'less than'} the reference, ${usual}` : usual;
-}
-
-/**
- * In the order of the monitor, which is that of its list of evidence; those that it does not name come after.
- * @param {RecentImages['statistics']} statistics
- * @param {DriftReport} [report]
- */
-function sortMoved(statistics, report) {
-  const names = (report?.moved ?? []).map(({ statistic }) => statistic);
-  /** @param {{ name: string }} row */
-  const rank = ({ name }) => (names.includes(name) ? names.indexOf(name) : names.length);
-  return statistics.toSorted((a, b) => rank(a) - rank(b));
+  return html`<p class="meter"><meter min="0" max=${needed} value=${Math.min(needed, independent)} aria-label=${capital(text)}></meter></p>`;
 }
 
 /** @param {RecentImages} before @param {RecentImages} next @returns {RecentImages} */

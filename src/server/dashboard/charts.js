@@ -1,6 +1,6 @@
 // @ts-check
 import { Component, html, loadStyle } from './library.js';
-import { dayOfYear, nameZone, timeOfDay, usesUtc } from './words.js';
+import { dayOfYear, nameZone, number, timeOfDay, usesUtc } from './words.js';
 
 /** @import { Kind, Transition, TrendPoint } from './types.js' */
 
@@ -102,7 +102,8 @@ function markStates(marks, isNamed) {
         const { min = 0, max = 0 } = plot.scales.x;
         ctx.save();
         ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-        let free = Number.NEGATIVE_INFINITY;
+        /** Where names end that are there already, line by line. */
+        const free = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
         for (const { at, to } of [...marks()].sort((a, b) => a.at - b.at)) {
           if (at / 1000 < min || at / 1000 > max) continue;
           const x = Math.round(plot.valToPos(at / 1000, 'x', true));
@@ -113,12 +114,13 @@ function markStates(marks, isNamed) {
           ctx.lineTo(x, bbox.top + bbox.height);
           ctx.stroke();
           const width = ctx.measureText(to).width + 6 * devicePixelRatio;
-          if (!isNamed || x < free) continue;
+          const line = free.findIndex((end) => x >= end);
+          if (!isNamed || line < 0) continue;
           const isLeft = x + width > bbox.left + bbox.width;
           ctx.fillStyle = ink;
           ctx.textAlign = isLeft ? 'right' : 'left';
-          ctx.fillText(to, x + (isLeft ? -3 : 3) * devicePixelRatio, bbox.top + 11 * devicePixelRatio);
-          free = x + width;
+          ctx.fillText(to, x + (isLeft ? -3 : 3) * devicePixelRatio, bbox.top + (11 + 13 * line) * devicePixelRatio);
+          free[line] = x + width;
         }
         ctx.restore();
       },
@@ -361,7 +363,7 @@ export function makeBandChart(colours) {
       makeAxis(colours, {
         size: 46,
         space: 24,
-        values: (_plot, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(3)))),
+        values: (_plot, ticks) => ticks.map((tick) => number(tick)),
       }),
     ],
     cursor: { show: false },

@@ -2,23 +2,38 @@
 import { readJournal } from './api.js';
 import { html, loadStyle } from './library.js';
 import { LivePage } from './page.js';
-import { Choices } from './parts.js';
+import { Choices, Manual } from './parts.js';
 import { clock, dayOfYear } from './words.js';
 
 /** @import { JournalAnswer, JournalEntry } from './types.js' */
 
 await loadStyle('events.css');
 
-const kinds = { all: 'all', states: 'state', images: 'attention', Profiles: 'profile', refusals: 'refusal' };
+const kinds = {
+  all: 'all',
+  states: 'state',
+  images: 'attention',
+  alerts: 'alert',
+  Profiles: 'profile',
+  unjudged: 'unjudged',
+  refusals: 'refusal',
+};
 /** @type {Record<JournalEntry['kind'], string>} */
-const kindWords = { state: 'state', attention: 'images', profile: 'Profile', refusal: 'refused' };
+const kindWords = {
+  state: 'state',
+  attention: 'images',
+  alert: 'alert',
+  profile: 'Profile',
+  unjudged: 'unjudged',
+  refusal: 'refused',
+};
 
 /** @typedef {{ journal?: JournalAnswer, kind: keyof typeof kinds, filter: string }} State */
 
-/** What happened: changes of state, blocked images, Profiles, refusals. @extends {LivePage<State>} */
+/** What happened: changes of state, blocked images, alerts, Profiles, what was let through unjudged, refusals. @extends {LivePage<State>} */
 export class EventsPage extends LivePage {
   /** @type {State} */
-  state = { kind: 'all', filter: '' };
+  state = { kind: 'all', filter: this.props.argument.toLowerCase() };
 
   title() {
     return 'Events';
@@ -36,7 +51,7 @@ export class EventsPage extends LivePage {
         `${entry.source} ${entry.text}`.toLowerCase().includes(filter),
     );
     return html`<header class="title"><div><h1>Events</h1>
-        <p class="lead">What happened, newest first. ${journal && `Before ${clock(journal.since)}, when the service started, only changes of state are known.`}</p></div></header>
+        <p class="lead">What happened, newest first. ${journal && `Before ${clock(journal.since)}, when the service started, only changes of state are known.`} <${Manual} page="operations">What each means, and alerts<//></p></div></header>
       <div class="row"><${Choices} label="Which events" names=${Object.keys(kinds)} chosen=${kind} onChoose=${(/** @type {State['kind']} */ name) => this.setState({ kind: name })} />
         <input type="search" placeholder="Find a camera or a word" aria-label="Find a camera or a word" value=${filter} onInput=${(/** @type {any} */ { target }) => this.setState({ filter: target.value.toLowerCase() })} /></div>
       ${journal && entries.length === 0 && html`<p class="soft">${journal.entries.length === 0 ? 'Nothing has happened yet.' : 'No event is like that.'}</p>`}

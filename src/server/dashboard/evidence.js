@@ -2,10 +2,10 @@
 import { toneState } from './answer.js';
 import { arrangeCloud, Chart, makeCloudChart } from './charts.js';
 import { html } from './library.js';
-import { Facts, PlainTable } from './parts.js';
-import { clock, count, labelStatistic, number, percent, pText } from './words.js';
+import { Facts, Manual, PlainTable } from './parts.js';
+import { capital, clock, count, inSentence, labelStatistic, number, percent, pText } from './words.js';
 
-/** @import { DriftReport, RecentImages, Statistic, Transition } from './types.js' */
+/** @import { DriftReport, Moved, RecentImages, Statistic, Transition } from './types.js' */
 
 /** Changes of state, latest first. @param {{ transitions: Transition[] }} props */
 export function StateList({ transitions }) {
@@ -48,22 +48,44 @@ export function EvidenceSection({ report, words }) {
         frames.map(({ id, pValue }) => `${id.slice(0, 8)} (p ${pText(pValue)})`).join(', '),
       ],
     ]} />
-    ${
-      moved.length > 0 &&
-      html`<${PlainTable} name="What lies elsewhere than in the reference; sizes in standard deviations of the reference" heads=${['what', 'way', 'size', 'adjusted p']}
-      rows=${moved.map(
-        (
-          row,
-        ) => html`<tr><th scope="row">${labelStatistic(words.get(row.statistic), row.statistic)} <small>${row.statistic}</small></th>
-          <td>${row.direction}</td><td>${number(row.size)}</td><td>${pText(row.pValue)}</td></tr>`,
-      )} />`
-    }
+    ${moved.length > 0 && html`<${MovedTable} report=${report} words=${words} />`}
+    <p class="soft"><${Manual} page="drift">How drift is found, and what is promised<//></p>
   </section>`;
+}
+
+/** One thing that moved. @typedef {{ text: string, lead: Moved, others: Moved[] }} Lead */
+
+/**
+ * What moved, by what a person sees: the number that tells it best, and the others that say the same. In the order of the service.
+ * @param {readonly Moved[]} moved
+ */
+export function listLeads(moved) {
+  /** @type {Lead[]} */
+  const groups = [];
+  for (const row of moved) {
+    const last = groups.at(-1);
+    if (last?.text === row.text) last.others.push(row);
+    else groups.push({ text: row.text, lead: row, others: [] });
+  }
+  return groups;
+}
+
+/** @param {{ report: DriftReport, words: Map<string, Statistic> }} props */
+function MovedTable({ report: { moved, movedCount }, words }) {
+  /** @param {Moved} row */
+  const label = ({ statistic }) => inSentence(labelStatistic(words.get(statistic), statistic));
+  const name = `${movedCount.moved} of ${movedCount.compared} statistics lie elsewhere than in the reference; sizes in its standard deviations`;
+  return html`<${PlainTable} name=${name} heads=${['what is seen', 'size', 'adjusted p']}
+    rows=${listLeads(moved).map(
+      ({ text, lead, others }) => html`<tr><th scope="row">${capital(text)} <small>${label(lead)}</small>
+        ${others.length > 0 && html`<details><summary>also</summary>${others.map((row) => html`<small>${label(row)}, ${number(row.size)}</small>`)}</details>`}</th>
+        <td>${number(lead.size)}</td><td>${pText(lead.pValue)}</td></tr>`,
+    )} />`;
 }
 
 /** @param {string} name @param {Map<string, Statistic>} words */
 function labelEvidence(name, words) {
-  return name === 'score' ? 'the score as a whole' : labelStatistic(words.get(name), name).toLowerCase();
+  return name === 'score' ? 'the score as a whole' : inSentence(labelStatistic(words.get(name), name));
 }
 
 /** What the latest images show, beside what the reference shows. @param {{ cloud: [number, number][], images: RecentImages }} props */

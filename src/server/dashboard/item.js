@@ -6,6 +6,7 @@ import { Facts, VerdictTag } from './parts.js';
 import {
   CauseAndAdvice,
   DetectorsAndCauses,
+  FileRemarks,
   loadComparison,
   ReasonList,
   StatisticsSection,
@@ -48,7 +49,8 @@ export class ItemPage extends LivePage {
   }
 
   title() {
-    return 'Quarantine: one image';
+    const { found } = this.state;
+    return found ? `${found.item.source}: ${found.verdict.verdict}` : 'Quarantine';
   }
 
   async load() {
@@ -136,12 +138,13 @@ export class ItemPage extends LivePage {
         <figure><img src=${`quarantine/${this.#id}/image`} alt=${`Image of ${source}, ${clock(at)}`} /></figure>
         <div class="said">${this.#drawActions(found)}
           <p><${VerdictTag} verdict=${verdict.verdict} /> ${tellLimits(verdict)}${verdict.expectedFlipRate && ` Expected share of changed answers: ${percent(verdict.expectedFlipRate.rate)}.`}</p>
-          <${ReasonList} reasons=${verdict.reasons} />
           <${CauseAndAdvice} verdict=${verdict} />
+          <${ReasonList} reasons=${verdict.reasons} />
+          <${FileRemarks} image=${verdict.image} />
           ${profile.sha256 !== verdict.profile.sha256 && html`<p class="soft">Judged by another Profile than the one in force: ${verdict.profile.name}.</p>`}
         </div>
       </div>
-      <${StatisticsSection} title="Statistics that moved" verdict=${verdict} comparison=${comparison} />
+      <${StatisticsSection} title="Against the reference" verdict=${verdict} comparison=${comparison} />
       <${DetectorsAndCauses} verdict=${verdict} />
       ${drawFacts(found)}`;
   }
@@ -161,6 +164,7 @@ export class ItemPage extends LivePage {
         }
         <a class="button" href=${`quarantine/${id}/image`} download=${name} aria-label=${`Download: ${which}`}>Download</a>
       </div>
+      <p class="soft keys">Keys: J and K next and previous, A ${isAccepted ? 'put back' : 'accept'}, D discard, U undo, Esc back to all.</p>
       <p class="told" role="status">${message && step ? html`${message} <button type="button" onClick=${() => this.#undo()}>Undo</button>` : message}</p>`;
   }
 }

@@ -75,7 +75,7 @@ function drawLine(camera, now, isLost) {
   const stopped = verdicts.filter((verdict) => verdict !== 'pass').length;
   return html`<tr key=${source} class=${tone}>
     <th scope="row"><a href=${`#/camera/${encodeURIComponent(source)}`}>${source}</a></th>
-    <td class="state"><span class=${`dot ${tone}`} aria-hidden="true"></span><b>${answer}</b><small>${isLost ? `was: ${camera.answer}` : tellShortly(camera)}</small></td>
+    <td class="state"><span class=${`dot ${tone}`} aria-hidden="true"></span><b>${answer}</b>${tone !== 'good' && html`<small>${isLost ? `was: ${camera.answer}` : tellShortly(camera)}</small>`}</td>
     <td data-label="since">${since ? html`<time datetime=${new Date(since).toISOString()} title=${clock(since)}>${ago(since, now)}</time>` : '\u2013'}</td>
     <td data-label="cause" class=${isCaused ? '' : 'none'}>${isCaused ? cause : '\u2013'}</td>
     <td data-label="stopped">${verdicts.length === 0 ? '\u2013' : percent(stopped / verdicts.length)}</td>

@@ -13,6 +13,11 @@ export function Dot({ tone }) {
   return html`<span class=${`dot ${tone}`} aria-hidden="true"></span>`;
 }
 
+/** A link to a page of the documents that came with this version. @param {{ page: string, children?: any }} props */
+export function Manual({ page, children }) {
+  return html`<a href=${`dashboard/manual/${page}.md`}>${children}</a>`;
+}
+
 /** `camelCase` may break before a capital. @param {{ name: string }} props */
 export function Breakable({ name }) {
   return name.split(/(?=[A-Z])/).flatMap((part, i) => (i === 0 ? [part] : [html`<wbr />`, part]));

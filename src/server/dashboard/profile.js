@@ -2,8 +2,8 @@
 import { readProfile, readReference, readStatistics } from './api.js';
 import { html, loadStyle } from './library.js';
 import { LivePage } from './page.js';
-import { Breakable, Facts } from './parts.js';
-import { count, explainUnit, labelStatistic, number, percent, unitText, whole } from './words.js';
+import { Breakable, Facts, Manual } from './parts.js';
+import { count, labelStatistic, percent, valueText, valueUnit, whole } from './words.js';
 
 /** @import { Band, ProfileAnswer, Reference, Statistic } from './types.js' */
 
@@ -18,7 +18,7 @@ const full = 0.95;
 /** What images are compared with: what it is made of, what it sees, what it does not, and what does harm. @extends {LivePage<State>} */
 export class ProfilePage extends LivePage {
   /** @type {State} */
-  state = { filter: '' };
+  state = { filter: this.props.argument.toLowerCase() };
 
   title() {
     return 'Profile';
@@ -41,7 +41,7 @@ export class ProfilePage extends LivePage {
     return html`${drawHead(profile, reference)} ${drawFigures(profile, blind)}
       ${warnings.length > 0 && html`<ul class="notes">${warnings.map((text) => html`<li>${text}</li>`)}</ul>`}
       ${drawPower(power, blind)} ${drawHarm(harm)} ${drawFacts(profile)}
-      <section><div class="row"><h2>What is normal</h2>
+      <section><div class="row"><h2>What is normal</h2> <${Manual} page="statistics">What each statistic is<//>
           <input type="search" placeholder="Find a statistic" aria-label="Find a statistic" value=${filter} onInput=${(/** @type {any} */ { target }) => this.setState({ filter: target.value.toLowerCase() })} /></div>
         ${drawNormal(reference.statistics, words, filter)}</section>`;
   }
@@ -89,7 +89,7 @@ function drawPower(power, blind) {
     isBlind: blind.includes(row.cause),
   }));
   return html`<section><h2>What it sees</h2>
-    <p class="soft">Share of ${count(power.images, 'reference image')}, in percent, that is stopped (warned about or blocked) under each simulated cause, at severities 1 (mild) to 5 (severe).</p>
+    <p class="soft">Share of ${count(power.images, 'reference image')}, in percent, that is stopped (warned about or blocked) under each simulated cause, at severities 1 (mild) to 5 (severe). <${Manual} page="causes">What each cause is<//></p>
     ${drawHeat('stopped', rows)}</section>`;
 }
 
@@ -122,14 +122,16 @@ function drawFacts({ createdAt, stopline, sha256, detectors, model, regimes, dec
 
 /** @param {Band[]} bands @param {Map<string, Statistic>} words @param {string} filter */
 function drawNormal(bands, words, filter) {
-  const rows = bands.filter(({ name }) => `${name} ${words.get(name)?.meaning}`.toLowerCase().includes(filter));
+  const rows = bands.filter(({ name }) =>
+    `${name} ${words.get(name)?.label} ${words.get(name)?.meaning}`.toLowerCase().includes(filter),
+  );
   if (rows.length === 0) return html`<p class="soft">No statistic is called that.</p>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Statistics of the reference"><table class="plain">
     <thead><tr>${['statistic', 'unit', '1 %', 'median', '99 %'].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
     <tbody>${rows.map(({ name, p01, p50, p99 }) => {
       const row = words.get(name);
       return html`<tr key=${name}><th scope="row" title=${row?.meaning}>${labelStatistic(row, name)} <small>${name}</small></th>
-        <td title=${explainUnit(row?.unit)}>${unitText(row?.unit)}</td>${[p01, p50, p99].map((value) => html`<td>${number(value)}</td>`)}</tr>`;
+        <td title=${row?.unitMeaning}>${valueUnit(row)}</td>${[p01, p50, p99].map((value) => html`<td>${valueText(row, value)}</td>`)}</tr>`;
     })}</tbody></table></div>`;
 }
 

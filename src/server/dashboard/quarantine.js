@@ -2,7 +2,7 @@
 import { groupEpisodes } from './episodes.js';
 import { html, loadStyle } from './library.js';
 import { LivePage } from './page.js';
-import { Choices, VerdictTag } from './parts.js';
+import { Choices, Manual, VerdictTag } from './parts.js';
 import { Triage } from './triage.js';
 import { clock, count, megabytes, pText } from './words.js';
 
@@ -43,7 +43,7 @@ class ItemLoader extends LivePage {
 
 /** What keys do. */
 const keys =
-  'Keys: J and K next and previous, A accept, D discard, X select, Shift+A select the whole episode, U undo, Enter open.';
+  'Keys: J and K next and previous, Enter open, A accept, D discard, X select, Shift+A select the whole episode, Ctrl+A all, Esc none, U undo.';
 
 /** @extends {LivePage<{ isLoaded: boolean, isOff: boolean }>} */
 class ListPage extends LivePage {
@@ -78,12 +78,15 @@ class ListPage extends LivePage {
   /** @param {KeyboardEvent} event */
   async #takeKey(event) {
     const isTyping = event.target instanceof HTMLElement && event.target.matches('input:not([type=checkbox]), select');
-    if (isTyping || event.ctrlKey || event.metaKey || event.altKey || triage.items.length === 0) return;
-    const key = event.key === 'A' ? 'A' : event.key.toLowerCase();
+    if (isTyping || event.altKey || triage.items.length === 0) return;
+    const isCommand = event.ctrlKey || event.metaKey;
+    const key = isCommand ? `ctrl+${event.key.toLowerCase()}` : event.key === 'A' ? 'A' : event.key.toLowerCase();
+    // A button or a link that has the focus does what it says.
+    const isOnControl = event.target instanceof HTMLElement && event.target.matches('a, button, input, summary');
     const act = this.#actions()[key];
-    if (!act) return;
+    if (!act || (key === 'enter' && isOnControl)) return;
     event.preventDefault();
-    await act();
+    await this.#run(act)();
     this.setState({}, () => this.#showCurrent());
   }
 
@@ -99,6 +102,10 @@ class ListPage extends LivePage {
       arrowleft: () => triage.move(-1),
       x: () => current !== undefined && triage.toggle(current),
       A: () => episode && triage.toggleAll(episode.items),
+      'ctrl+a': () => triage.toggleAll(items),
+      enter: () => {
+        if (current !== undefined) location.hash = `#/quarantine/${current}`;
+      },
       a: () => this.#accept(triage.targets()),
       d: () => triage.discard(triage.targets()),
       u: () => triage.undo(),
@@ -247,7 +254,7 @@ function tellNone({ accepted, verdict, source }) {
 function drawHead({ count: images, accepted, bytes, kind, degraded, waiting }) {
   return html`<header class="title"><div>
       <h1>Quarantine</h1>
-      <p class="lead">${images === 0 ? 'No image to look at' : `${count(images, 'image')} to look at (${megabytes(bytes)})`}${accepted > 0 && `, ${accepted} accepted`}; kept in the ${kind} that the setting <code>quarantine</code> names.</p>
+      <p class="lead">${images === 0 ? 'No image to look at' : `${count(images, 'image')} to look at (${megabytes(bytes)})`}${accepted > 0 && `, ${accepted} accepted`}; kept in the ${kind} that the setting <code>quarantine</code> names. <${Manual} page="gate">How this works<//></p>
     </div></header>
     ${degraded && html`<p class="error">It cannot be written to for now, and ${count(waiting, 'image')} wait in memory: ${degraded}</p>`}`;
 }

@@ -38,7 +38,8 @@ export class ServicePage extends LivePage {
         <p class="lead">Stopline ${metadata.version}${readiness?.reason && `: ${readiness.reason}`}. ${tellTroubles(samples, drift).join(' ') || 'Nothing is wrong with it.'}</p></div></header>
       ${drawLoad(samples)}
       ${drawUnjudged(unjudged)}
-      ${drawTable('What was refused', 'Requests that got an error in place of a verdict, since the start, by code.', samples, { name: 'stopline_refusals_total', label: 'code' })}
+      ${drawTable('What was refused', 'Requests that were answered with an error, since the start, by code.', samples, { name: 'stopline_refusals_total', label: 'code' })}
+      ${drawTable('What was remarked of files', 'Oddities of files that lose no pixel: no image was refused or blocked for them.', samples, { name: 'stopline_remarks_total', label: 'remark' })}
       ${drawAlerts(samples)}
       ${drawFacts(metadata, samples)}
       ${drawLinks()}`;
@@ -116,7 +117,7 @@ function drawAlerts(samples) {
   const hasSinks = samples.some(({ name }) => name === 'stopline_alerts_pending');
   if (!hasSinks && rows.length === 0)
     return html`<section><h2>Alerts</h2><p class="soft">None is sent: no receiver is set up (<code>--alert-webhook</code>, <code>--alertmanager</code>, <code>--alert-slack</code>).</p></section>`;
-  return html`<section><h2>Alerts</h2><p class="soft">${waiting > 0 ? `${whole(waiting)} wait for their receiver.` : 'None waits.'}</p>
+  return html`<section><h2>Alerts</h2><p class="soft">${waiting > 0 ? `${whole(waiting)} wait for their receiver.` : 'None waits.'} Each by itself stands under <a href="#/events">Events</a>.</p>
     ${rows.length > 0 && html`<${PlainTable} name="" heads=${['receiver', 'outcome', 'alerts']} rows=${rows.map(({ labels, value }) => html`<tr><th scope="row">${labels.sink}</th><td>${labels.outcome}</td><td>${whole(value)}</td></tr>`)} />`}</section>`;
 }
 

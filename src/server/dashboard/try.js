@@ -6,6 +6,7 @@ import { VerdictTag } from './parts.js';
 import {
   CauseAndAdvice,
   DetectorsAndCauses,
+  FileRemarks,
   loadComparison,
   ReasonList,
   StatisticsSection,
@@ -94,10 +95,11 @@ function drawResult({ name, explanation, picture, refusal }, comparison) {
   const isPass = verdict.verdict === 'pass';
   return html`<section class="said">
       <h2><${VerdictTag} verdict=${verdict.verdict} /> ${name}</h2>
-      <p>${tellLimits(verdict)} ${image.format} of ${image.width} \u00d7 ${image.height} pixels, judged in ${Math.round(timingMs.total)} ms.</p>
-      ${isPass ? drawPassed(unusual) : html`<${ReasonList} reasons=${reasons} /><${CauseAndAdvice} verdict=${verdict} />`}
+      <p>${tellLimits(verdict)} ${image.format.toUpperCase()} of ${image.width} \u00d7 ${image.height} pixels, judged in ${Math.round(timingMs.total)} ms.</p>
+      <${FileRemarks} image=${image} />
+      ${isPass ? drawPassed(unusual) : html`<${CauseAndAdvice} verdict=${verdict} /><${ReasonList} reasons=${reasons} />`}
     </section>
-    <section><h2>Where the evidence lies</h2><div class="tilemaps">${tiles.maps.map((map) => drawTiles(map, tiles, picture))}</div></section>
+    <section><h2>${isPass ? 'Where it is weakest, tile by tile' : 'Where the evidence lies'}</h2><div class="tilemaps">${tiles.maps.map((map) => drawTiles(map, tiles, picture))}</div></section>
     <${DetectorsAndCauses} verdict=${verdict} remark=${isPass ? 'Had something been wrong with it. It passed.' : 'If it was not taken as the reference was.'} />
     <${StatisticsSection} title="Statistics against the reference" verdict=${verdict} comparison=${comparison} />`;
 }
@@ -132,7 +134,7 @@ function drawTiles({ kind, unit, meaning, bad, values }, { columns, rows }, pict
   const told =
     low === high
       ? `everywhere ${number(low)} ${unitText(unit)}`
-      : `${number(low)} to ${number(high)} ${unitText(unit)}; worst at ${where}`;
+      : `${`${number(low)} to ${number(high)} ${unitText(unit)}`.trim()}; worst at ${where}`;
   return html`<figure>
     <div class="under"><img src=${picture} alt=${`Map of ${kind}: worst at ${where}`} />
       <div class="tiles" style=${{ gridTemplate: `repeat(${rows}, 1fr) / repeat(${columns}, 1fr)` }}>${cells}</div></div>

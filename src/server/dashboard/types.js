@@ -3,7 +3,8 @@
  * What the service answers, by the types that the service is written with: a field that is renamed there fails the check here.
  * @typedef {import('../routes/drift.ts').SourceReport} DriftReport
  * @typedef {import('../../drift/report.ts').DriftState} DriftState
- * @typedef {import('../../image/statistics/statistic.ts').Statistic} Statistic
+ * @typedef {import('../../drift/report.ts').Moved} Moved
+ * @typedef {import('../routes/profile.ts').LabelledStatistic} Statistic
  * @typedef {import('../../profile/description.ts').Profile} Profile
  * @typedef {import('../../profile/verdict.ts').Verdict} Verdict
  * @typedef {import('../quarantine/item.ts').QuarantineItem} QuarantineItem
@@ -60,7 +61,7 @@
  * What to answer to "can the classifier be trusted?".
  * @typedef {import('../../drift/trust.ts').Trust} Trust
  * @typedef {'good' | 'quiet' | 'watch' | 'unknown' | 'bad'} Tone
- * @typedef {{ answer: string, tone: Tone, text: string }} Answer
+ * @typedef {{ answer: string, title: string, tone: Tone, text: string }} Answer
  */
 
 export {};

@@ -2,7 +2,7 @@
 import { readReference, readStatistics } from './api.js';
 import { html, loadStyle } from './library.js';
 import { PlainTable, VerdictTag } from './parts.js';
-import { explainUnit, labelStatistic, number, percent, pText, unitText } from './words.js';
+import { labelStatistic, number, percent, pText, valueText, valueUnit } from './words.js';
 
 /** @import { Band, Kind, Statistic, Verdict } from './types.js' */
 
@@ -38,6 +38,12 @@ export function CauseAndAdvice({ verdict: { cause, reasons } }) {
   return html`${cause && html`<p><b>Probable cause</b> ${cause.text}</p>`}${onShift && html`<p><b>What to do</b> ${onShift}</p>`}${
     dataScientist && html`<p><b>For the data scientist</b> ${dataScientist}</p>`
   }`;
+}
+
+/** Oddities of the file that lose no pixel. @param {{ image: Verdict['image'] }} props what an earlier version kept has none */
+export function FileRemarks({ image: { remarks = [] } }) {
+  if (remarks.length === 0) return undefined;
+  return html`<p class="soft"><b>About the file</b>, which changes no verdict: ${remarks.map(({ text }) => text).join('; ')}.</p>`;
 }
 
 /** @param {{ verdict: Verdict, remark?: string }} props remark stands above the causes */
@@ -105,9 +111,9 @@ export function StatisticsSection({ title, verdict, comparison: { bands, words }
       const row = words.get(band.name);
       return html`<tr>
         <th scope="row" title=${row?.meaning}>${labelStatistic(row, band.name)} <small>${band.name}</small></th>
-        <td class="number">${number(value)} <small title=${explainUnit(row?.unit)}>${unitText(row?.unit)}</small></td>
+        <td class="number">${valueText(row, value)} <small title=${row?.unitMeaning}>${valueUnit(row)}</small></td>
         <td><${RangeBar} band=${band} at=${at} /></td>
-        <td class="number soft">${number(band.p01)} to ${number(band.p99)}</td>
+        <td class="number soft">${valueText(row, band.p01)} to ${valueText(row, band.p99)}</td>
       </tr>`;
     });
   const rest = rows.slice(shownRows);

@@ -68,6 +68,7 @@ export function number(value, digits = 3) {
 
 /** @param {number} p */
 export function pText(p) {
+  if (p < 1e-12) return '<\u202f1e\u221212';
   return p < 1e-4 ? p.toExponential(0).replace('-', '\u2212') : String(Number(p.toPrecision(2)));
 }
 
@@ -80,38 +81,32 @@ export function unitText(unit = '') {
   return text.replace('^2', '\u00b2').replace('log2', 'log\u2082');
 }
 
-/** @type {Record<string, string>} */
-const unitMeanings = {
-  DN: 'levels of brightness, 0 is black and 255 white',
-  'DN^2': 'squared levels of brightness',
-  bits: 'bits of information',
-  'ln ratio': 'a ratio on a logarithmic scale: 0 is equal, 0.7 is twice',
-  'log2 ratio': 'a ratio on a logarithmic scale: 0 is equal, 1 is twice',
-  nats: 'units of evidence: 1 more is 2.7 times as likely',
-  pixels: 'pixels of the image',
-  quality: 'JPEG quality, 1 to 100',
-  ratio: 'a plain ratio',
-  share: 'a share, 0 to 1',
-};
-
 /**
- * What a unit means, for whoever has not met it.
- * @param {string} [unit]
- */
-export function explainUnit(unit = '') {
-  return unitMeanings[unit] ?? (/^\d/.test(unit) ? `on a scale of ${unit}` : unit);
-}
-
-/**
- * What a statistic is called by people: the start of what it means.
- * @param {{ name: string, meaning?: string } | undefined} row
+ * What a statistic is called by people.
+ * @param {{ label: string } | undefined} row of the table, as the service gives it
  * @param {string} name
  */
 export function labelStatistic(row, name) {
-  const label = row?.meaning?.split(/[:.;(](?:\s|$)|\s\(/)[0];
-  if (!label) return capital(spellName(name));
-  // What follows narrows it down: it stands in the whole meaning, too.
-  return label.length <= 60 ? label : label.split(/, | that | in which | of which | of a normalised /)[0];
+  return row?.label ?? name;
+}
+
+/**
+ * A value of a statistic as people read it: shares in percent.
+ * @param {{ isPercent: boolean } | undefined} row
+ * @param {number | null | undefined} value
+ */
+export function valueText(row, value) {
+  return row?.isPercent && value !== null && value !== undefined ? number(100 * value) : number(value);
+}
+
+/** What stands after it. @param {{ isPercent: boolean, unit: string } | undefined} row */
+export function valueUnit(row) {
+  return row?.isPercent ? '%' : unitText(row?.unit);
+}
+
+/** A label within a sentence: names such as JPEG stay as they are. @param {string} label */
+export function inSentence(label) {
+  return /^[A-Z][a-z]/.test(label) ? label[0].toLowerCase() + label.slice(1) : label;
 }
 
 /** As on a 24-hour clock, to the second. @param {number} at */
@@ -151,12 +146,4 @@ export function megabytes(bytes) {
 /** @param {string} text */
 export function capital(text) {
   return text === '' ? '' : text[0].toUpperCase() + text.slice(1);
-}
-
-/**
- * A name in camelCase as words: "noiseSigma" is "noise sigma".
- * @param {string} name
- */
-export function spellName(name) {
-  return name.replace(/([a-z0-9])([A-Z])/g, (_, before, after) => `${before} ${after.toLowerCase()}`);
 }

@@ -58,7 +58,7 @@ export async function registerDashboard(app: FastifyInstance, judge: Judge): Pro
     },
     async () => recent.sources(),
   );
-  app.get<{ Params: { source: string }; Querystring: { after?: number } }>(
+  app.get<{ Params: { source: string }; Querystring: { after?: number; statistics?: string } }>(
     '/recent/:source',
     {
       schema: {
@@ -69,6 +69,13 @@ export async function registerDashboard(app: FastifyInstance, judge: Judge): Pro
         querystring: Type.Object({
           after: Type.Optional(
             Type.Integer({ minimum: 0, description: 'Only images after so many: `images` of an earlier answer.' }),
+          ),
+          statistics: Type.Optional(
+            Type.String({
+              maxLength: 2000,
+              description:
+                'Names of the statistics whose values are wanted, with commas between them; else those that lie farthest out.',
+            }),
           ),
         }),
         response: {
@@ -81,7 +88,11 @@ export async function registerDashboard(app: FastifyInstance, judge: Judge): Pro
       },
     },
     async ({ params: { source }, query }) => {
-      const images = recent.images(source, query.after);
+      const { after, statistics } = query;
+      const images = recent.images(source, {
+        ...(after !== undefined && { after }),
+        ...(statistics !== undefined && { statistics: statistics.split(',') }),
+      });
       if (!images)
         throw new StoplineError('SOURCE_UNKNOWN', `Expected a source that sent images lately but received ${source}.`);
       return images;

@@ -17,12 +17,15 @@ const movedSchema = Type.Array(
   Type.Object(
     {
       statistic: Type.String(),
+      text: Type.Optional(
+        Type.String({ description: 'What a person sees of it, such as `darker than the reference`.' }),
+      ),
       direction: Type.Enum(['high', 'low', 'spread']),
       size: Type.Number({ description: '1-Wasserstein distance in reference standard deviations.' }),
     },
     { additionalProperties: true },
   ),
-  { description: 'Statistics that moved most, farthest first.' },
+  { description: 'Statistics that moved, by what a person sees, what explains most first.' },
 );
 
 const answerSchema = {
@@ -129,6 +132,10 @@ export const driftReportSchema = Type.Object(
       { description: 'The images that the tests are about.', additionalProperties: true },
     ),
     moved: movedSchema,
+    movedCount: Type.Object(
+      { moved: Type.Integer(), compared: Type.Integer() },
+      { description: 'How many statistics moved, of how many.' },
+    ),
     content: Type.Optional(Type.Object({ distance: Type.Number(), pValue: Type.Number() })),
     causes: Type.Array(Type.Object({ cause: Type.String(), probability: Type.Number() })),
     expectedFlipRate: Type.Optional(Type.Number()),

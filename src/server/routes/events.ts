@@ -7,7 +7,6 @@ import { Type } from '../../schema.ts';
 import { sourcePattern } from '../../settings.ts';
 import { refusals } from '../http/schemas.ts';
 import { gauge } from '../metrics.ts';
-import type { SourceAttention } from '../watch/monitors.ts';
 
 const eventKinds = ['verdict', 'transition', 'attention'] as const;
 export type EventKind = (typeof eventKinds)[number];
@@ -77,7 +76,6 @@ export class Events {
   readonly #cutOff: Counter;
   readonly #heartbeat: NodeJS.Timeout;
   #last = 0;
-  #onAttention: ((attention: SourceAttention) => void) | undefined;
 
   constructor(registry: Registry) {
     this.#cutOff = new Counter({
@@ -91,13 +89,7 @@ export class Events {
     }, heartbeatMs).unref();
   }
 
-  /** Tells one listener of what is published as `attention`. */
-  onAttention(listener: (attention: SourceAttention) => void): void {
-    this.#onAttention = listener;
-  }
-
   publish(kind: EventKind, source: string, data: object): void {
-    if (kind === 'attention') this.#onAttention?.(data as SourceAttention);
     this.#last += 1;
     const text = `id: ${this.#run}-${this.#last}\nevent: ${kind}\ndata: ${JSON.stringify(data)}\n\n`;
     const event: Sent = { number: this.#last, kind, source, text };

@@ -1,9 +1,12 @@
 import type { FastifyInstance } from 'fastify';
 import { StoplineError } from '../../errors.ts';
+import type { Statistic } from '../../image/statistics/statistic.ts';
 import { statistics } from '../../image/statistics/statistics.ts';
 import { describeProfile, type Profile } from '../../profile/description.ts';
+import { explainUnit, labelStatistic } from '../../profile/labels.ts';
 import { PValues } from '../../profile/maths/pvalues.ts';
 import { findQuantile } from '../../profile/maths/ranks.ts';
+import { readMeaning } from '../../profile/sights.ts';
 import type { DecideBy } from '../../profile/verdict.ts';
 import { Type } from '../../schema.ts';
 import { refusals } from '../http/schemas.ts';
@@ -68,6 +71,18 @@ const statisticsSchema = {
   },
 };
 
+/** A row of the table with what people call it, and its unit. */
+export type LabelledStatistic = Statistic & { label: string; unitMeaning: string; isPercent: boolean };
+
+const labelled = statistics.map(
+  (row): LabelledStatistic => ({
+    ...row,
+    label: labelStatistic(row.name),
+    unitMeaning: explainUnit(row.unit),
+    isPercent: readMeaning(row.name).legible?.isPercent ?? false,
+  }),
+);
+
 /** Registers what images are judged against: the Profile without its numbers, and the table of statistics. */
 export function registerReference(app: FastifyInstance, judge: Judge, decideBy: DecideBy): void {
   app.get(
@@ -104,7 +119,7 @@ export function registerReference(app: FastifyInstance, judge: Judge, decideBy: 
     {
       schema: statisticsSchema,
     },
-    async () => statistics,
+    async () => labelled,
   );
 }
 

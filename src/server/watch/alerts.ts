@@ -5,6 +5,7 @@ import { describeRecent } from '../../drift/recent.ts';
 import type { Config } from '../../settings.ts';
 import type { StoredAlert } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
+import type { Journal, SentAlert } from './journal.ts';
 import { isAlarm, type SourceAttention, type SourceSummary, type SourceTransition } from './monitors.ts';
 import {
   type Alert,
@@ -29,6 +30,8 @@ export interface AlertsOptions {
   store: Store;
   log: FastifyBaseLogger;
   registry: Registry;
+  /** What becomes of each alert is written there. */
+  journal: Journal;
   profile: () => { name: string; sha256: string };
   /** The sources that are in an alarming state now, or whose latest images are blocked. */
   firing: () => SourceSummary[];
@@ -62,12 +65,12 @@ export class Alerts {
   constructor(config: Config, options: AlertsOptions, left: readonly StoredAlert[]) {
     this.#options = options;
     this.#alertmanager = config.alertmanager === undefined ? undefined : alertmanagerUrl(config.alertmanager);
-    const { store, log } = options;
+    const { store, log, journal } = options;
     const metrics = createAlertMetrics(options.registry);
     this.#queues = new Map(
       createSinks(config).map((sink) => [
         sink.name,
-        new AlertQueue({ sink, store, log, metrics, closing: this.#closing.signal }),
+        new AlertQueue({ sink, store, log, metrics, journal, closing: this.#closing.signal }),
       ]),
     );
     for (const alert of left) {
@@ -157,11 +160,15 @@ function createAlertMetrics(registry: Registry) {
   };
 }
 
+/** What ends an alert. */
+type Settled = Exclude<SentAlert['outcome'], 'failed'>;
+
 interface AlertQueueOptions {
   sink: Sink;
   store: Store;
   log: FastifyBaseLogger;
   metrics: ReturnType<typeof createAlertMetrics>;
+  journal: Journal;
   closing: AbortSignal;
 }
 
@@ -188,13 +195,22 @@ class AlertQueue {
     metrics.pending.set({ sink: sink.name }, this.#pending.length);
   }
 
-  #settle(alert: StoredAlert, outcome: string): void {
-    const { metrics, sink, store } = this.#options;
-    metrics.outcomes.inc({ sink: sink.name, outcome });
+  #settle(alert: StoredAlert, outcome: Settled, problem?: string): void {
+    const { store } = this.#options;
+    this.#tell(alert, outcome, problem);
     store.add({ settled: [alert.id] });
     const place = this.#pending.indexOf(alert);
     if (place >= 0) this.#pending.splice(place, 1);
     this.#countPending();
+  }
+
+  /** Counts what became of an alert, and writes it down. */
+  #tell({ body }: StoredAlert, outcome: SentAlert['outcome'], problem?: string): void {
+    const { metrics, sink, journal } = this.#options;
+    metrics.outcomes.inc({ sink: sink.name, outcome });
+    const { source, from, to, text }: Alert | AttentionAlert = JSON.parse(body);
+    const told = to === 'calm' || to === 'warned' || to === 'blocked' ? text : `${from} \u2192 ${to}, ${text}`;
+    journal.addAlert({ sink: sink.name, outcome, source, text: told, ...(problem !== undefined && { problem }) });
   }
 
   async #run(): Promise<void> {
@@ -206,7 +222,7 @@ class AlertQueue {
       const outcome = await this.#attempt(next);
       if (outcome !== undefined) {
         this.#failures = 0;
-        this.#settle(next, outcome);
+        this.#settle(next, outcome.settled, outcome.problem);
         continue;
       }
       const delay = Math.min(retryMs.longest, retryMs.first * 2 ** Math.min(this.#failures, 20));
@@ -218,9 +234,9 @@ class AlertQueue {
   }
 
   /** @returns what became of it; undefined where it is to be tried again */
-  async #attempt(stored: StoredAlert): Promise<string | undefined> {
-    if (Date.now() - stored.at > expiresAfterMs) return 'expired';
-    const { sink, log, metrics, closing } = this.#options;
+  async #attempt(stored: StoredAlert): Promise<{ settled: Settled; problem?: string } | undefined> {
+    if (Date.now() - stored.at > expiresAfterMs) return { settled: 'expired' };
+    const { sink, log, closing } = this.#options;
     const { body, headers = {} } = sink.request(JSON.parse(stored.body));
     let problem: string;
     try {
@@ -229,19 +245,19 @@ class AlertQueue {
         headers: { 'content-type': 'application/json', ...headers },
         closing,
       });
-      if (status >= 200 && status < 300) return 'delivered';
+      if (status >= 200 && status < 300) return { settled: 'delivered' };
       problem = `status ${status}`;
       // It arrived and was understood to be wrong: the same again would be no better, and those behind it wait.
       if ([400, 410, 413, 415, 422].includes(status)) {
         log.error({ sink: sink.name, alert: stored.id, problem }, 'an alert was rejected');
-        return 'rejected';
+        return { settled: 'rejected', problem };
       }
     } catch (error) {
       const { message, cause } = error as Error;
       problem = String((cause as Error | undefined)?.message ?? message);
     }
     if (closing.aborted) return undefined;
-    metrics.outcomes.inc({ sink: sink.name, outcome: 'failed' });
+    this.#tell(stored, 'failed', problem);
     log.warn({ sink: sink.name, alert: stored.id, problem }, 'an alert could not be delivered and will be sent again');
     return undefined;
   }

@@ -6,19 +6,40 @@ import type { PastTransition } from '../store/database.ts';
 export interface JournalEntry {
   /** Milliseconds since 1970; of the last time where it happened several times. */
   at: number;
-  kind: 'state' | 'attention' | 'profile' | 'refusal';
+  kind: 'state' | 'attention' | 'alert' | 'profile' | 'unjudged' | 'refusal';
   /** Whether somebody should look at it. */
   isTrouble: boolean;
   /** The camera that it is about. */
   source?: string;
   text: string;
-  /** How often it happened within a minute. */
+  /** How often it happened, where the same again is counted and not told anew. */
   times?: number;
 }
 
-/** Entries in memory, and how long the same refusal is one entry that counts. */
+/** What became of telling a receiver of one alert. */
+export interface SentAlert {
+  sink: string;
+  /** `failed` will be tried again. */
+  outcome: 'delivered' | 'failed' | 'rejected' | 'expired' | 'dropped';
+  source: string;
+  /** What the receiver was to be told. */
+  text: string;
+  /** Why it did not work. */
+  problem?: string;
+}
+
+/** Entries in memory, and how long the same again is one entry that counts. */
 const maxEntries = 500;
-const sameRefusalMs = 60_000;
+const sameMs = 60_000;
+/** Tries of the same alert lie up to five minutes apart, and what a gate lets through comes again and again. */
+const sameLongMs = 10 * 60_000;
+const outcomeWords: Readonly<Record<SentAlert['outcome'], string>> = {
+  delivered: 'was told',
+  failed: 'could not be told, and will be again',
+  rejected: 'refused to be told',
+  expired: 'could not be told for a day, and no longer will be',
+  dropped: 'was not told, because too many alerts wait',
+};
 const troubled = ['drifted', 'frozen', 'stale', 'suspect'];
 
 /** What happened to a service since its start: bounded, in memory, newest last. Changes of state are in the store. */
@@ -40,20 +61,37 @@ export class Journal {
     this.#add({ at: Date.now(), kind: 'profile', isTrouble: true, text });
   }
 
+  addAlert({ sink, outcome, source, text, problem }: SentAlert): void {
+    const why = problem === undefined ? '' : ` (${problem})`;
+    const told = `The receiver ${sink} ${outcomeWords[outcome]}${why}: ${text}`;
+    this.#count({ kind: 'alert', isTrouble: outcome !== 'delivered', source, text: told }, sameLongMs);
+  }
+
+  /** A gate has let a request through without a judgement. */
+  addUnjudged({ path, reason, mend }: { path: string; reason: string; mend: string }): void {
+    const isTrouble = reason !== 'pass' && reason !== 'share';
+    const text = `${path} was let through unjudged: ${reason}. What mends it: ${mend}`;
+    this.#count({ kind: 'unjudged', isTrouble, text }, sameLongMs);
+  }
+
   /** @param route as it was registered, so that paths that do not exist are one entry */
   addRefusal(route: string, code: string): void {
-    const at = Date.now();
-    const text = `${route} was refused: ${code}`;
-    const same = this.#entries.findLast((entry) => entry.kind === 'refusal' && entry.text === text);
-    if (same && at - same.at < sameRefusalMs) {
-      same.at = at;
-      same.times = (same.times ?? 1) + 1;
-    } else this.#add({ at, kind: 'refusal', isTrouble: true, text, times: 1 });
+    this.#count({ kind: 'refusal', isTrouble: true, text: `${route} was refused: ${code}` }, sameMs);
   }
 
   /** @param transitions of the store @returns all of it, newest first */
   list(transitions: readonly PastTransition[], limit: number): JournalEntry[] {
     return [...this.#entries, ...transitions.map(describeTransition)].sort((a, b) => b.at - a.at).slice(0, limit);
+  }
+
+  #count(entry: Omit<JournalEntry, 'at' | 'times'>, withinMs: number): void {
+    const at = Date.now();
+    const { kind, source, text } = entry;
+    const same = this.#entries.findLast((old) => old.text === text && old.kind === kind && old.source === source);
+    if (same && at - same.at < withinMs) {
+      same.at = at;
+      same.times = (same.times ?? 1) + 1;
+    } else this.#add({ ...entry, at, times: 1 });
   }
 
   #add(entry: JournalEntry): void {

@@ -3,7 +3,14 @@ import type { Drift } from '../../drift/drift.ts';
 import type { Monitor } from '../../drift/monitor.ts';
 import type { Observation } from '../../drift/observation.ts';
 import { describeRecent, type RecentLevel, type RecentVerdicts } from '../../drift/recent.ts';
-import type { DriftReport, DriftState, Glance, Transition } from '../../drift/report.ts';
+import {
+  type DriftReport,
+  type DriftState,
+  type Glance,
+  listLeads,
+  type Moved,
+  type Transition,
+} from '../../drift/report.ts';
 import { StoplineError } from '../../errors.ts';
 import type { StoredAlert, StoredMonitor } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
@@ -15,7 +22,7 @@ export interface SourceSummary extends Glance {
   lastAt: number;
   /** The likeliest cause and the statistics that moved most, as the report said at the last change of state. */
   cause?: string;
-  moved: { statistic: string; direction: string; size: number }[];
+  moved: (Omit<Moved, 'pValue' | 'group' | 'text'> & Partial<Pick<Moved, 'text'>>)[];
 }
 
 /** One change of state of one source. */
@@ -279,7 +286,9 @@ export class Monitors {
       state: transition.to,
       since: transition.at,
       cause: cause?.cause,
-      moved: report.moved.slice(0, maxMoved).map(({ statistic, direction, size }) => ({ statistic, direction, size })),
+      moved: listLeads(report.moved)
+        .slice(0, maxMoved)
+        .map(({ statistic, text, direction, size }) => ({ statistic, text, direction, size })),
     };
     const alerts = this.#options.onTransition({ ...transition, source, report });
     const { at, from, to } = transition;

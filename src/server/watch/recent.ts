@@ -1,6 +1,11 @@
+import { groupMoved, type Movement } from '../../drift/moved.ts';
+import type { CorruptionFamily } from '../../image/corruptions/corruptions.ts';
 import type { Profile } from '../../profile/description.ts';
+import { nameCause } from '../../profile/likelycause.ts';
 import { scoredValue } from '../../profile/maths/gaussianise.ts';
 import { findQuantile } from '../../profile/maths/ranks.ts';
+import { readGroup } from '../../profile/reasons.ts';
+import { describeGroup } from '../../profile/sights.ts';
 import type { Verdict } from '../../profile/verdict.ts';
 import type { Judge, Judgement } from '../judge.ts';
 
@@ -16,8 +21,9 @@ export interface StrangeImage extends Pick<Verdict, 'verdict' | 'pValue' | 'scor
 
 /** Images that did not pass, one after the other and for the same reason. */
 interface StrangeEpisode {
-  /** The likeliest cause; the group of the strongest reason where the Profile knows no causes. */
+  /** What probably happened, else what is seen first. */
   kind: string;
+  family?: CorruptionFamily;
   from: number;
   to: number;
   images: number;
@@ -37,8 +43,11 @@ export interface RecentImages {
   verdict: Verdict['verdict'][];
   /** What an image shows: the first two coordinates of its projection. Empty without a model. */
   projection: [number, number][];
-  /** The statistics that lie farthest from the reference lately, farthest first, with their values. */
-  statistics: { name: string; values: (number | null)[] }[];
+  /**
+   * The statistics that were asked for, in the order in which they were; else those that lie farthest from the reference lately,
+   * one for each thing that a person sees of them, in the order of reasons. `text` is what is seen of it.
+   */
+  statistics: { name: string; text: string; values: (number | null)[] }[];
   /** When the images came whose values these are. */
   statisticsAt: number[];
   /** The latest first. */
@@ -57,8 +66,10 @@ const listedImages = 60;
 /** Episodes that are kept of a camera, and the pause after which another one begins. */
 const keptEpisodes = 8;
 const episodeGapMs = 10 * 60_000;
-/** Statistics that are shown, and images that decide which. */
+/** Statistics that are shown where none are asked for, and images that decide which. */
 const shownStatistics = 9;
+/** Those that lie farthest out are looked through for what a person sees of them. */
+const comparedStatistics = 36;
 const judgedImages = 40;
 /** Longest sides of pictures, and how many may wait to be drawn: beyond, images stay without one. */
 const latestSide = 320;
@@ -122,10 +133,13 @@ export class Recent {
     return [...this.#cameras].map(([source, camera]) => ({ source, ...camera.summarize() }));
   }
 
-  /** @param after images that the reader has already: only newer ones are in the columns */
-  images(source: string, after = 0): RecentImages | undefined {
+  /**
+   * @param options.after images that the reader has already: only newer ones are in the columns
+   * @param options.statistics names of those that are wanted; names that the Profile does not score are left out
+   */
+  images(source: string, options: { after?: number; statistics?: readonly string[] } = {}): RecentImages | undefined {
     const camera = this.#cameras.get(source);
-    return camera && { source, ...camera.describe(after) };
+    return camera && { source, ...camera.describe(options) };
   }
 
   /** A small WebP. */
@@ -222,8 +236,7 @@ class Camera {
       columns.values[first + position] = verdict.statistics[name] ?? Number.NaN;
     }
     const image = describeImage(judgement);
-    const kind = verdict.causes?.[0]?.cause ?? verdict.reasons[0]?.group ?? 'strange';
-    const isExample = image.verdict !== 'pass' && this.#joinEpisode(image, kind);
+    const isExample = image.verdict !== 'pass' && this.#joinEpisode(image, nameKind(verdict));
     const isLatest = at - this.#drawnAt >= (at - this.#lookedAt < lookMs ? lookedEveryMs : unlookedEveryMs);
     if (isLatest) this.#drawnAt = at;
     return { image, isExample, isLatest };
@@ -253,7 +266,13 @@ class Camera {
     };
   }
 
-  describe(after: number): Omit<RecentImages, 'source'> {
+  describe({
+    after = 0,
+    statistics = [],
+  }: {
+    after?: number;
+    statistics?: readonly string[];
+  }): Omit<RecentImages, 'source'> {
     this.#lookedAt = Date.now();
     const all = this.#places(keptImages);
     const rows = this.#places(Math.max(0, this.#images - Math.max(0, after)));
@@ -269,8 +288,9 @@ class Camera {
         tidy(this.#columns.projection[2 * place + 1]),
       ]),
       // Which are shown may change, so they always come whole.
-      statistics: this.#farthest().map(({ name, position }) => ({
+      statistics: this.#choose(statistics).map(({ name, text, position }) => ({
         name,
+        text,
         values: all.map((place) => this.#value(place, position)),
       })),
       statisticsAt: all.map((place) => this.#columns.at[place]),
@@ -295,12 +315,14 @@ class Camera {
   }
 
   /** Counts an image to the episode that goes on, or begins one; true where it is an example of it. */
-  #joinEpisode(image: StrangeImage, kind: string): boolean {
+  #joinEpisode(image: StrangeImage, { kind, family }: Kind): boolean {
     const { at, verdict, score } = image;
     const blocked = verdict === 'block' ? 1 : 0;
-    const known = this.#episodes.findIndex((episode) => episode.kind === kind && at - episode.to < episodeGapMs);
+    const known = this.#episodes.findIndex(
+      (episode) => at - episode.to < episodeGapMs && (episode.kind === kind || (family && episode.family === family)),
+    );
     if (known < 0) {
-      this.#episodes.push({ kind, from: at, to: at, images: 1, blocked, examples: [image] });
+      this.#episodes.push({ kind, ...(family && { family }), from: at, to: at, images: 1, blocked, examples: [image] });
       if (this.#episodes.length > keptEpisodes) this.#episodes.shift();
       return true;
     }
@@ -308,6 +330,8 @@ class Camera {
     // The one that goes on is the latest.
     this.#episodes.push(episode);
     episode.to = at;
+    // Some of them are not sure enough of one cause to name it.
+    if (family && episode.kind !== kind) episode.kind = nameFamily(family);
     episode.images++;
     episode.blocked += blocked;
     const [first, strangest = first] = episode.examples;
@@ -322,19 +346,54 @@ class Camera {
     return Array.from({ length }, (_, i) => (this.#images - length + i) % keptImages);
   }
 
-  /** The statistics whose mean over the newest images lies farthest from the median of the reference, in widths of its band. */
-  #farthest(): Scored[] {
+  /** The statistics that are wanted, or those that lie farthest out. */
+  #choose(wanted: readonly string[]): (Scored & { text: string })[] {
+    const places = this.#farthest();
+    if (wanted.length === 0) {
+      return groupMoved(places.slice(0, comparedStatistics))
+        .slice(0, shownStatistics)
+        .map(({ words, lead }) => ({ ...lead.scored, text: words }));
+    }
+    return wanted.flatMap((name) => {
+      const found = places.find((place) => place.name === name);
+      return found ? [{ ...found.scored, text: groupMoved([found])[0].words }] : [];
+    });
+  }
+
+  /**
+   * How far the mean of each statistic over the newest images lies from the median of the reference, in widths of its band,
+   * farthest first.
+   */
+  #farthest(): (Movement & { scored: Scored })[] {
     const newest = this.#places(judgedImages);
-    const distances = this.#scored.map(({ position, logFloor, p50, width }) => {
+    const moves = this.#scored.map((scored): Movement & { scored: Scored } => {
+      const { name, position, logFloor, p50, width } = scored;
       const values = newest
         .map((place) => this.#columns.values[place * this.#scored.length + position])
         .filter((value) => Number.isFinite(value));
       const mean = values.reduce((sum, value) => sum + scoredValue(value, logFloor), 0) / values.length;
-      return values.length === 0 ? 0 : Math.abs(mean - p50) / width;
+      const distance = values.length === 0 ? 0 : (mean - p50) / width;
+      return { name, scored, direction: distance > 0 ? 'high' : 'low', size: Math.abs(distance) };
     });
-    return [...this.#scored].sort((a, b) => distances[b.position] - distances[a.position]).slice(0, shownStatistics);
+    return moves.sort((a, b) => b.size - a.size);
   }
 }
+
+/** What a stopped image has in common with others, as surely as its verdict says it. */
+function nameKind(verdict: Verdict): Kind {
+  const kind = nameCause(verdict);
+  const family = verdict.cause?.family;
+  if (kind !== undefined && kind !== 'unknown') return { kind, ...(family && { family }) };
+  const [first] = verdict.reasons;
+  return { kind: first ? describeGroup(readGroup(first)) : 'strange as a whole' };
+}
+
+function nameFamily(family: CorruptionFamily): string {
+  return nameCause({ verdict: 'block', cause: { kind: 'family', family, text: '' } }) ?? family;
+}
+
+/** What is wrong with an image, and the family of causes that it belongs to. */
+type Kind = Pick<StrangeEpisode, 'kind' | 'family'>;
 
 function describeImage({ verdict: full, at }: Judgement): StrangeImage {
   const { verdict, pValue, score, causes, nearest, reasons, image } = full;

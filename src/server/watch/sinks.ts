@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { listLeads, tellMoved } from '../../drift/report.ts';
 import { adviseOn } from '../../profile/likelycause.ts';
 import type { Config } from '../../settings.ts';
 import { isAlarm, type SourceAttention, type SourceSummary, type SourceTransition } from './monitors.ts';
@@ -27,6 +28,8 @@ export interface Sink {
 /** Alertmanager takes an alert for resolved when it is not told again; Prometheus tells every minute, for four. */
 export const refreshMs = 60_000;
 const refreshesToResolve = 4;
+/** Things that moved, of which a receiver is told. */
+const maxMoved = 3;
 
 /** The receivers that the configuration names. */
 export function createSinks({ alertWebhook, alertSecret, alertSlack, alertmanager }: Config): Sink[] {
@@ -107,7 +110,7 @@ type Told = Pick<SourceSummary, 'source' | 'state' | 'since' | 'cause' | 'moved'
 /** Labels name an alert for Alertmanager, so they hold nothing that changes while it fires. */
 export function alertmanagerAlert(told: Told, profile: string, at: number, isOver = false): AlertmanagerAlert {
   const { source, state, since, cause, moved } = told;
-  const names = moved.map(({ statistic, direction }) => `${statistic} (${direction})`);
+  const names = tellMoved(moved);
   return {
     labels: {
       alertname: 'StoplineDrift',
@@ -148,7 +151,7 @@ function alertmanagerChange(alert: Alert | AttentionAlert): AlertmanagerAlert[] 
     return [alertmanagerBlocked({ source, startsAt: at, text }, profile.name, to === 'blocked' ? undefined : at)];
   }
   const { source, from, to, at, report, profile } = alert;
-  const told = { source, since: at, cause: report.causes[0]?.cause, moved: report.moved.slice(0, 3) };
+  const told = { source, since: at, cause: report.causes[0]?.cause, moved: listLeads(report.moved).slice(0, maxMoved) };
   return [
     ...(isAlarm(from) ? [alertmanagerAlert({ ...told, state: from }, profile.name, at, true)] : []),
     ...(isAlarm(to) ? [alertmanagerAlert({ ...told, state: to }, profile.name, Date.now())] : []),
@@ -163,7 +166,7 @@ function slackText(alert: Alert | AttentionAlert): string {
   }
   const { source, from, to, text, report, profile } = alert;
   const [cause] = report.causes;
-  const moved = report.moved.slice(0, 3).map(({ statistic, direction }) => `${statistic} (${direction})`);
+  const moved = tellMoved(report.moved).slice(0, maxMoved);
   const parts = [
     `*${source}* is *${to}* (was ${from}): ${text}.`,
     ...(isAlarm(to) && cause ? [`Probably ${cause.cause}.`, ...adviseBoth(cause.cause)] : []),

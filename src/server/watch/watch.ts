@@ -12,6 +12,7 @@ import { type Events, registerEvents } from '../routes/events.ts';
 import type { PastVerdict, StoredAlert } from '../store/database.ts';
 import { openStore, type Store, type StoreEvent } from '../store/store.ts';
 import { type Alerts, createAlerts } from './alerts.ts';
+import type { Journal } from './journal.ts';
 import {
   createMonitors,
   isAlarm,
@@ -28,6 +29,8 @@ interface WatchOptions {
   config: Config;
   judge: Judge;
   registry: Registry;
+  /** What happened is written there. */
+  journal: Journal;
 }
 
 /**
@@ -38,7 +41,7 @@ interface WatchOptions {
 export async function registerWatch(
   app: FastifyInstance,
   options: WatchOptions,
-): Promise<{ store: Store; monitors: Monitors; events: Events }> {
+): Promise<{ store: Store; monitors: Monitors }> {
   const watch = new Watch(app, options);
   return watch.open();
 }
@@ -48,6 +51,7 @@ class Watch implements Sources {
   readonly #config: Config;
   readonly #judge: Judge;
   readonly #registry: Registry;
+  readonly #journal: Journal;
   readonly #events: Events;
   readonly #transitions: Counter<'to'>;
   #drift: Drift | undefined;
@@ -59,11 +63,12 @@ class Watch implements Sources {
   #replicas: Replicas | undefined;
   #judged: Judgement[] = [];
 
-  constructor(app: FastifyInstance, { config, judge, registry }: WatchOptions) {
+  constructor(app: FastifyInstance, { config, judge, registry, journal }: WatchOptions) {
     this.#app = app;
     this.#config = config;
     this.#judge = judge;
     this.#registry = registry;
+    this.#journal = journal;
     this.#drift = judge.hasProfile ? this.#createDrift(judge.profile) : undefined;
     this.#events = registerEvents(app, registry);
     this.#transitions = new Counter({
@@ -74,7 +79,7 @@ class Watch implements Sources {
     });
   }
 
-  async open(): Promise<{ store: Store; monitors: Monitors; events: Events }> {
+  async open(): Promise<{ store: Store; monitors: Monitors }> {
     const { stateDir: folder, historyRows, historyDays, redis, staleAfterMs, maxSources } = this.#config;
     const app = this.#app;
     if (redis !== undefined) this.#connect = await redisAt(redis);
@@ -85,6 +90,7 @@ class Watch implements Sources {
       store,
       log: app.log,
       registry: this.#registry,
+      journal: this.#journal,
       profile: () => (this.#judge.hasProfile ? this.#judge.profile : { name: '', sha256: '' }),
       firing: () =>
         (this.#monitors?.summaries() ?? []).filter(({ state, recent }) => isAlarm(state) || recent.level === 'blocked'),
@@ -107,7 +113,7 @@ class Watch implements Sources {
     });
     registerDrift(app, this);
     app.addHook('onClose', () => this.#close());
-    return { store, monitors, events: this.#events };
+    return { store, monitors };
   }
 
   /** Whether the classifier can be trusted on the images of a source now. */
@@ -206,6 +212,7 @@ class Watch implements Sources {
   /** @returns the alerts that are to be stored */
   #onAttention(attention: SourceAttention): StoredAlert[] {
     this.#app.log[attention.to === 'blocked' ? 'warn' : 'info'](attention, 'recent images');
+    this.#journal.addAttention(attention);
     this.#events.publish('attention', attention.source, attention);
     const made = this.#alerts.describeAttention(attention);
     if (made.length > 0) setImmediate(() => this.#alerts.send(made));

@@ -1,16 +1,14 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { statistics } from '../../../src/image/statistics/statistics.ts';
 import {
   clock,
   count,
   duration,
-  explainUnit,
+  inSentence,
   labelStatistic,
   nameZone,
   number,
   percent,
   pText,
-  spellName,
   timeOfDay,
   useUtc,
 } from '../../../src/server/dashboard/words.js';
@@ -49,15 +47,11 @@ describe('times', () => {
   });
 });
 
-describe('statistics', () => {
-  it('have a plain label and an explained unit, every one of them', () => {
-    for (const row of statistics) {
-      const label = labelStatistic(row, row.name);
-      expect(label, row.name).toMatch(/^[A-Z0-9]/);
-      expect(label.length, `${row.name}: ${label}`).toBeLessThan(95);
-      expect(explainUnit(row.unit), row.name).not.toBe('');
-    }
-    expect(labelStatistic(undefined, 'noiseSigma')).toBe('Noise sigma');
-    expect(spellName('lumaP95')).toBe('luma p95');
+describe('labels', () => {
+  it('within a sentence begin small, but for names such as JPEG', () => {
+    expect(inSentence('Median brightness')).toBe('median brightness');
+    expect(inSentence('JPEG quality')).toBe('JPEG quality');
+    expect(labelStatistic({ label: 'Noise' }, 'noiseSigma')).toBe('Noise');
+    expect(labelStatistic(undefined, 'noiseSigma')).toBe('noiseSigma');
   });
 });

@@ -13,6 +13,7 @@ import type { DriftReport } from '../../../src/drift/report.ts';
 import { englishAdvice } from '../../../src/profile/advice.ts';
 import { openStore, type Store } from '../../../src/server/store/store.ts';
 import { type Alerts, createAlerts } from '../../../src/server/watch/alerts.ts';
+import { Journal } from '../../../src/server/watch/journal.ts';
 import type { SourceTransition } from '../../../src/server/watch/monitors.ts';
 import { signature } from '../../../src/server/watch/sinks.ts';
 import type { Config } from '../../../src/settings.ts';
@@ -63,8 +64,10 @@ async function start(flags: Partial<Config>, folder?: string) {
   const store = await openStore({ folder, historyRows: 10, historyDays: 1 });
   const { config } = loadConfig({ env: {}, flags });
   const registry = new Registry();
+  const journal = new Journal();
   const alerts = await createAlerts(config, {
     store,
+    journal,
     log: fastify().log,
     registry,
     profile: () => ({ name: 'front camera', sha256: 'f00d' }),
@@ -91,6 +94,7 @@ async function start(flags: Partial<Config>, folder?: string) {
   open.push(parts);
   return {
     ...parts,
+    journal,
     /** What a monitor does when its state changes. */
     async tell(transition: SourceTransition) {
       const made = alerts.describe(transition);
@@ -111,7 +115,11 @@ async function start(flags: Partial<Config>, folder?: string) {
 const at = Date.UTC(2026, 10, 25, 12);
 
 function makeTransition(from: SourceTransition['from'], to: SourceTransition['to']): SourceTransition {
-  const moved = [{ statistic: 'sharpness', direction: 'low', size: 2.5, pValue: 0.001 }];
+  const move = { direction: 'low', size: 2.5, pValue: 0.001 };
+  const moved = [
+    { statistic: 'blockSharpness', group: 'blurred', text: 'blurrier than the reference', ...move },
+    { statistic: 'tenengrad', group: 'blurred', text: 'blurrier than the reference', ...move },
+  ];
   const report = { state: to, moved, causes: [{ cause: 'fog', probability: 0.9 }] } as unknown as DriftReport;
   return { source: 'front', from, to, at, images: 120, evidence: 1.5, text: 'images are <stranger>', report };
 }
@@ -158,7 +166,7 @@ describe('alerts', () => {
       subject: 'front',
       time: '2026-11-25T12:00:00.000Z',
       datacontenttype: 'application/json',
-      data: { from: 'suspect', to: 'drifted', evidence: 1.5, report: { moved: [{ statistic: 'sharpness' }] } },
+      data: { from: 'suspect', to: 'drifted', evidence: 1.5, report: { moved: [{ statistic: 'blockSharpness' }, {}] } },
     });
     expect(headers['webhook-id']).toBe(made.id);
     const signed = `${made.id}.${headers['webhook-timestamp']}.${body}`;
@@ -200,7 +208,7 @@ describe('alerts', () => {
       summary: 'front is drifted',
       cause: 'fog',
       ...englishAdvice.fog,
-      moved: 'sharpness (low)',
+      moved: 'blurrier than the reference (blockSharpness)',
     });
     expect(Date.parse(fires.endsAt)).toBeGreaterThan(startedAt + 3 * 60_000);
     expect(ends.endsAt).toBe('2026-11-25T12:00:00.000Z');
@@ -233,7 +241,7 @@ describe('alerts', () => {
       text:
         '*front* is *drifted* (was suspect): images are &lt;stranger&gt;. Probably fog. ' +
         `On shift: ${englishAdvice.fog.onShift} Data scientist: ${englishAdvice.fog.dataScientist} ` +
-        'Moved most: sharpness (low). ' +
+        'Moved most: blurrier than the reference (blockSharpness). ' +
         'Profile front camera.',
     });
   });

@@ -27,6 +27,23 @@ describe('Journal', () => {
     expect(entries.find(({ text }) => text.includes('IMAGE_CORRUPT'))).toMatchObject({ times: 5, isTrouble: true });
   });
 
+  it('tells each alert by itself, what became of it and why, and counts tries of the same', () => {
+    const journal = new Journal();
+    const alert = { sink: 'slack', source: 'front', text: 'ok \u2192 drifted, images are strange' } as const;
+    for (let i = 0; i < 3; i++) journal.addAlert({ ...alert, outcome: 'failed', problem: 'status 503' });
+    journal.addAlert({ ...alert, outcome: 'delivered' });
+    journal.addAlert({ ...alert, source: 'rear', outcome: 'delivered' });
+    const entries = journal.list([], 10);
+    expect(entries.map(({ source, times, isTrouble }) => [source, times, isTrouble])).toEqual([
+      ['front', 3, true],
+      ['front', 1, false],
+      ['rear', 1, false],
+    ]);
+    expect(entries[0].text).toBe(
+      'The receiver slack could not be told, and will be again (status 503): ok \u2192 drifted, images are strange',
+    );
+  });
+
   it('says which Profile came into force, and why one did not', () => {
     const journal = new Journal();
     journal.addProfile({ name: 'front', sha256: 'a'.repeat(64) });

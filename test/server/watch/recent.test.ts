@@ -40,8 +40,13 @@ describe('the latest images of a camera', () => {
     expect(images.score).toEqual(verdicts.map(({ score }) => expect.closeTo(score, 2)));
     expect(images.statisticsAt).toEqual(images.at);
     for (const { values } of images.statistics) expect(values).toHaveLength(7);
-    expect(recent.images('front', 5)?.score).toHaveLength(2);
+    expect(recent.images('front', { after: 5 })?.score).toHaveLength(2);
     expect(recent.images('rear')).toBeUndefined();
+    // One number for each thing that a person sees, or those that are asked for in their order.
+    const texts = images.statistics.map(({ text }) => text);
+    expect(new Set(texts).size).toBe(texts.length);
+    const asked = recent.images('front', { statistics: ['noiseSigma', 'unheardOf', 'lumaP50'] })!;
+    expect(asked.statistics.map(({ name }) => name)).toEqual(['noiseSigma', 'lumaP50']);
     const [listed] = recent.sources();
     expect(listed).toMatchObject({ source: 'front', images: 7, verdict: images.verdict, pValue: images.pValue });
   });

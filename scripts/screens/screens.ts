@@ -1,0 +1,204 @@
+/**
+ * Takes a picture of every page of the dashboard and of the reports in every state that they can be in, wide and narrow, light
+ * and dark, to be looked at one by one. The states are those of a real service that real images were sent to.
+ *
+ *     npm run screens                          all of them, into artifacts/screens
+ *     npm run screens -- --out DIR             into another folder
+ *     npm run screens -- --only camera-        only those whose name has this in it
+ *     npm run screens -- --stay                afterwards the service stays, to be looked at in a browser
+ *
+ * A page that is wider than its window, reports an error or asks another host for anything is named at the end, and fails.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { loadConfig } from '../../src/config.ts';
+import { type Service, serve } from '../../src/server/serve.ts';
+import { browserPath, openBrowser, watchPage } from '../../test/fixtures/browser.ts';
+import { fitOnce } from '../../test/fixtures/fitted.ts';
+import { writeReports } from './reports.ts';
+import { Street, size, staleAfterMs } from './street.ts';
+
+const { values } = parseArgs({
+  options: {
+    out: { type: 'string', default: 'artifacts/screens' },
+    only: { type: 'string', default: '' },
+    stay: { type: 'boolean' },
+  },
+});
+
+const looks = [
+  { width: 1280, colorScheme: 'light' },
+  { width: 1280, colorScheme: 'dark' },
+  { width: 390, colorScheme: 'light' },
+  { width: 390, colorScheme: 'dark' },
+] as const;
+
+/** One page in one state. */
+interface Shot {
+  name: string;
+  address: string;
+  /** What is done on the page before its picture is taken. */
+  act?: (page: Page) => Promise<unknown>;
+  /** Whether the service is gone before the picture is taken. */
+  isLost?: boolean;
+}
+
+/** Takes the pictures, and remembers what no page may do. */
+class Photographer {
+  readonly faults: string[] = [];
+  readonly #browser: Browser;
+
+  constructor(browser: Browser) {
+    this.#browser = browser;
+  }
+
+  async take(shots: readonly Shot[]): Promise<void> {
+    for (const look of looks) {
+      const { width, colorScheme } = look;
+      const context = await this.#browser.newContext({
+        viewport: { width, height: 900 },
+        colorScheme,
+        reducedMotion: 'reduce',
+      });
+      for (const shot of shots) {
+        if (shot.name.includes(values.only)) await this.#takeOne(context, shot, `${colorScheme}-${width}`);
+      }
+      await context.close();
+    }
+  }
+
+  async #takeOne(context: BrowserContext, { name, address, act, isLost = false }: Shot, look: string): Promise<void> {
+    const page = await context.newPage();
+    const found = watchPage(page, new URL(address).protocol === 'file:' ? 'file:' : new URL(address).origin);
+    await page.goto(address);
+    await page.locator('h1').first().waitFor();
+    await page.waitForLoadState('networkidle', { timeout: 3000 }).catch(() => undefined); // a page that follows events never is
+    await act?.(page);
+    if (isLost) {
+      await page.route('**/*', (route) => route.abort());
+      await page.locator('#live[data-state=lost]').waitFor({ timeout: 30_000 });
+    }
+    await page.waitForTimeout(300);
+    const beyond = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
+    if (beyond > 0) found.push(`${beyond} pixels wider than its window`);
+    // What cannot be reached is an error to the browser.
+    if (!isLost) this.faults.push(...found.map((fault) => `${name} ${look}: ${fault}`));
+    await page.screenshot({ path: join(values.out, `${name}-${look}.png`), fullPage: true });
+    await page.close();
+  }
+}
+
+/** Takes alerts as somebody's chat does; one in three times it is not there. */
+async function openReceiver(): Promise<{ url: string; close: () => void }> {
+  let calls = 0;
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => response.writeHead(calls++ % 3 === 1 ? 503 : 200).end());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, close: () => server.close() };
+}
+
+function start(profile: string, more: Record<string, string>): Promise<Service> {
+  const flags = { profile, port: 0, threads: 1, logLevel: 'silent', maxWaitMs: 60_000, staleAfterMs };
+  return serve(loadConfig({ env: {}, flags: { ...flags, ...more } }).config);
+}
+
+async function chooseFile(page: Page, name: string, bytes: Uint8Array): Promise<void> {
+  await page.setInputFiles('input[type=file]', { name, mimeType: 'image/jpeg', buffer: Buffer.from(bytes) });
+  await page.locator('.said, .error').first().waitFor();
+}
+
+/** Pages of a service that nobody has sent anything. */
+function listEmpty(url: string): Shot[] {
+  return [
+    { name: 'overview-none', address: `${url}/#/` },
+    { name: 'camera-unknown', address: `${url}/#/camera/never-seen` },
+    { name: 'quarantine-off', address: `${url}/#/quarantine` },
+    { name: 'events-none', address: `${url}/#/events` },
+    { name: 'service-none', address: `${url}/#/service` },
+  ];
+}
+
+/** Pages of a street with cameras in every state. */
+async function listStreet(url: string, street: Street): Promise<Shot[]> {
+  const { sources } = (await (await fetch(`${url}/drift?limit=1000`)).json()) as { sources: { source: string }[] };
+  const named = sources.map(({ source }) => source).filter((source) => !/^lane-(?!01)/.test(source));
+  const { items } = (await (await fetch(`${url}/quarantine`)).json()) as { items: { id: string }[] };
+  const unreadable = Buffer.from('no image');
+  return [
+    { name: 'overview-thirty', address: `${url}/#/` },
+    { name: 'overview-lost', address: `${url}/#/`, isLost: true },
+    ...named.map((source) => ({ name: `camera-${source}`, address: `${url}/#/camera/${source}` })),
+    { name: 'camera-lost', address: `${url}/#/camera/in-fog`, isLost: true },
+    ...['hour', 'day'].map((range) => ({
+      name: `camera-range-${range}`,
+      address: `${url}/#/camera/was-blurred`,
+      act: (page: Page) => page.getByRole('button', { name: range, exact: true }).click(),
+    })),
+    { name: 'quarantine', address: `${url}/#/quarantine` },
+    { name: 'item', address: `${url}/#/quarantine/${items[0]?.id}` },
+    { name: 'events', address: `${url}/#/events` },
+    { name: 'service', address: `${url}/#/service` },
+    { name: 'profile', address: `${url}/#/profile` },
+    { name: 'try-empty', address: `${url}/#/try` },
+    { name: 'try-block', address: `${url}/#/try`, act: (page) => chooseFile(page, 'fog.jpg', street.pools.fog[0]) },
+    { name: 'try-pass', address: `${url}/#/try`, act: (page) => chooseFile(page, 'clear.jpg', street.pools.fresh[0]) },
+    { name: 'try-refused', address: `${url}/#/try`, act: (page) => chooseFile(page, 'notes.txt', unreadable) },
+  ];
+}
+
+async function takeAll(photographer: Photographer, folder: string): Promise<void> {
+  const { profilePath, profile } = await fitOnce({
+    images: 160,
+    size,
+    simulations: 12,
+    power: 3,
+    keepPaths: true,
+    name: 'street',
+  });
+  const street = await Street.open();
+  const empty = await start(profilePath, {});
+  await photographer.take(listEmpty(empty.url));
+  await street.send(empty.url, 'gate');
+  await photographer.take([{ name: 'overview-one', address: `${empty.url}/#/` }]);
+  await empty.close();
+
+  street.turnBack();
+  const receiver = await openReceiver();
+  const service = await start(profilePath, {
+    quarantine: join(folder, 'kept'),
+    stateDir: join(folder, 'state'),
+    alertWebhook: receiver.url,
+  });
+  await street.run(service.url, 20);
+  await photographer.take(await listStreet(service.url, street));
+  const reports = await writeReports(join(folder, 'reports'), { profile, profilePath, street });
+  await photographer.take(reports.map(({ name, path }) => ({ name, address: pathToFileURL(path).href })));
+  if (values.stay) {
+    console.log(`The street stays at ${service.url} until Ctrl-C.`);
+    await new Promise((resolve) => process.once('SIGINT', resolve));
+  }
+  await service.close();
+  receiver.close();
+}
+
+if (!browserPath) throw new Error('Expected chromium on this machine (Debian package chromium) but found none.');
+mkdirSync(values.out, { recursive: true });
+const folder = mkdtempSync(join(tmpdir(), 'stopline-screens-'));
+const browser = await openBrowser();
+const photographer = new Photographer(browser);
+try {
+  await takeAll(photographer, folder);
+} finally {
+  await browser.close();
+  rmSync(folder, { recursive: true, force: true });
+}
+for (const fault of photographer.faults) console.log(`FAIL ${fault}`);
+console.log(`Pictures are in ${values.out}.`);
+process.exit(photographer.faults.length > 0 ? 1 : 0);
