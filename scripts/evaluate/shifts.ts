@@ -27,7 +27,8 @@ const simulated = { images: 12, severity: 3 } as const;
 
 /**
  * Judges folders of real images.
- * @param folders `DIR=FAMILY`, `DIR=FAMILY,FAMILY` or `DIR=FAMILY,CAUSE`: what happened to the images of a folder
+ * @param folders `DIR=FAMILY`, `DIR=FAMILY,FAMILY` or `DIR=FAMILY,CAUSE`: what happened to the images of a folder;
+ *   `DIR:TEXT` takes the files whose path holds a text
  */
 export async function judgeShifts(
   profile: string,
@@ -38,16 +39,17 @@ export async function judgeShifts(
   const shifts: Shift[] = [];
   let done = 0;
   for (const entry of folders) {
-    const [folder, truth = ''] = entry.split('=');
+    const [place, truth = ''] = entry.split('=');
+    const [folder, text = ''] = place.split(':');
     const verdicts: Verdict[] = [];
-    for await (const { path } of listImages([folder])) {
+    for await (const { path } of listImages([folder], { only: ({ path: own }) => own.includes(text) })) {
       verdicts.push(await inspector.inspect(readImage(path, defaultLimits.maxBytes)));
       onProgress?.({ done: ++done, failed: 0 });
     }
     const names = truth.split(',');
     const causes = names.filter((name) => findFamily(name) !== undefined);
     const families = names.filter((name) => !causes.includes(name));
-    shifts.push({ name: folder.split('/').at(-1) as string, families, causes, verdicts });
+    shifts.push({ name: place.split('/').at(-1) as string, families, causes, verdicts });
   }
   return shifts;
 }
@@ -80,25 +82,10 @@ async function spoil(inspector: Inspector, bytes: Uint8Array, cause: string, see
  * first. The bound from which a verdict tells one is read from the last.
  */
 export function shiftsReport(real: readonly Shift[], simulations: readonly Shift[]): string {
-  const said = real.map(({ name, families, verdicts }) => {
-    const stopped = verdicts.filter(({ verdict }) => verdict !== 'pass');
-    const count = (kind: string) => stopped.filter(({ cause }) => cause?.kind === kind).length;
-    const told = stopped.filter(({ cause }) => cause?.family !== undefined);
-    const right = told.filter(({ cause }) => families.includes(cause?.family as string));
-    const named = stopped.filter(({ cause }) => cause?.kind === 'cause');
-    const rightNamed = named.filter(({ cause }) => families.includes(cause?.family as string));
-    return [
-      name,
-      families.join(' or '),
-      verdicts.length,
-      stopped.length,
-      firstSights(verdicts),
-      count('camera'),
-      ratio(right.length, told.length),
-      ratio(rightNamed.length, named.length),
-      count('unknown'),
-    ];
-  });
+  const said = [
+    ...real.map((shift) => describeSaid(shift.name, shift.families.join(' or '), [shift])),
+    ...(simulations.length > 0 ? [describeSaid('simulated causes', 'each', simulations)] : []),
+  ];
   const groups = [
     ...real.map((shift) => ({ name: shift.name, shifts: [shift] })),
     { name: '**all real shifts**', shifts: real },
@@ -144,6 +131,27 @@ export function shiftsReport(real: readonly Shift[], simulations: readonly Shift
       ({ isCauseRight }) => isCauseRight === true,
     ),
   ].join('\n\n');
+}
+
+/** A row of what verdicts say of images. */
+function describeSaid(name: string, truth: string, shifts: readonly Shift[]): (string | number)[] {
+  const judged = shifts.flatMap(({ families, verdicts }) => verdicts.map((verdict) => ({ families, ...verdict })));
+  const stopped = judged.filter(({ verdict }) => verdict !== 'pass');
+  const isRight = ({ families, cause }: (typeof judged)[number]) => families.includes(cause?.family ?? '');
+  const count = (kind: string) => stopped.filter(({ cause }) => cause?.kind === kind).length;
+  const told = stopped.filter(({ cause }) => cause?.family !== undefined);
+  const named = stopped.filter(({ cause }) => cause?.kind === 'cause');
+  return [
+    name,
+    truth,
+    judged.length,
+    stopped.length,
+    firstSights(judged),
+    count('camera'),
+    ratio(told.filter(isRight).length, told.length),
+    ratio(named.filter(isRight).length, named.length),
+    count('unknown'),
+  ];
 }
 
 /** The likeliest simulated cause of an image that was stopped, and whether that is right. */

@@ -1,5 +1,5 @@
 import type { CorruptionFamily } from '../image/corruptions/corruptions.ts';
-import { findFamily } from '../image/corruptions/corruptions.ts';
+import { corruptions, findFamily } from '../image/corruptions/corruptions.ts';
 import { type Advice, findAdvice } from './advice.ts';
 import type { Cause } from './diagnosis.ts';
 import type { Reason } from './reasons.ts';
@@ -125,9 +125,10 @@ export function nameCause(verdict: {
 }): string | undefined {
   if (verdict.verdict === 'pass') return undefined;
   const { cause } = verdict;
-  if (!cause) return verdict.causes?.[0]?.cause;
+  const spelled = (name: string | undefined) => name && spell(name);
+  if (!cause) return spelled(verdict.causes?.[0]?.cause);
   if (cause.kind === 'camera') return otherCamera;
-  return cause.cause ?? (cause.family ? shortWords[cause.family] : 'unknown');
+  return spelled(cause.cause) ?? (cause.family ? shortWords[cause.family] : 'unknown');
 }
 
 /** Advice on what `nameCause` says; undefined for what has no cause. */
@@ -135,7 +136,9 @@ export function adviseOn(name: string): Advice | undefined {
   if (name === otherCamera) return findAdvice({ kind: 'camera' });
   const [family] = Object.entries(shortWords).find(([, words]) => words === name) ?? [];
   if (family) return findAdvice({ kind: 'family', family: family as CorruptionFamily });
-  return name === 'unknown' || findFamily(name) ? findAdvice({ kind: 'cause', cause: name }) : undefined;
+  // Names of causes are spelled or not, by the version that wrote them.
+  const cause = corruptions.find((row) => row.name === name || spell(row.name) === name)?.name;
+  return name === 'unknown' || cause ? findAdvice({ kind: 'cause', cause: cause ?? name }) : undefined;
 }
 
 function isOtherCamera(reasons: readonly Reason[], detectors: readonly DetectorScore[]): boolean {

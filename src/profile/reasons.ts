@@ -335,6 +335,8 @@ function rankReasons(reasons: readonly Ranked[]): Ranked[] {
     strength,
     // An earlier compression that can be read explains lost sharpness and noise.
     ...(reason.statistic === 'history' && { place: findPlace('blurred') - 0.5 }),
+    // Blur and noise lift the shadows, too, and explain them better than more light does.
+    ...(reason.kind === 'bright' && readMeaning(reason.statistic).high === 'hazy' && { place: findPlace('flat') }),
   }));
 }
 

@@ -567,8 +567,16 @@ export function legibility(name: string): number {
   return meanings.get(name)?.legible ? (places.get(name) ?? rows.length) : rows.length;
 }
 
-/** Kinds at least this strong, as a share of the strongest, are said in the order in which one explains the other. */
-const alikeStrength = 0.4;
+/**
+ * Kinds at least this strong, as a share of the strongest, are said in the order in which one explains the other. Darkness explains
+ * others where it is weaker than they are: it hides edges and colours, while the gain of the sensor hides the darkness; haze does a
+ * little.
+ */
+const alikeStrength: Readonly<Partial<Record<SightKind, number>>> & { others: number } = {
+  dark: 0.4,
+  hazy: 0.6,
+  others: 0.7,
+};
 
 /**
  * The one ranking of what people see: kinds that are about as strong as the strongest in the order of the table, then the
@@ -580,10 +588,11 @@ export function rankSights<Item>(
 ): Item[] {
   const ranked = items.map((item) => {
     const { kind, strength, place = findPlace(kind) } = read(item);
-    return { item, strength, place, group: findSight(kind).group };
+    return { item, kind, strength, place, group: findSight(kind).group };
   });
   const most = Math.max(0, ...ranked.map(({ strength }) => strength));
-  const isWeak = ({ strength }: { strength: number }) => Number(strength < alikeStrength * most);
+  const isWeak = ({ kind, strength }: (typeof ranked)[number]) =>
+    Number(strength < (alikeStrength[kind] ?? alikeStrength.others) * most);
   ranked.sort((a, b) => isWeak(a) - isWeak(b) || a.place - b.place || b.strength - a.strength);
   const told = new Set<ReasonGroup>();
   return ranked.flatMap(({ item, group }) => {

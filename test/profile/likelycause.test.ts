@@ -93,6 +93,8 @@ describe('nameCause', () => {
     const stopped = { verdict: 'block', causes: causes('fog', 0.99) };
     expect(nameCause({ ...stopped, cause: { kind: 'family', family: 'weather', text: '' } })).toBe('haze or weather');
     expect(nameCause({ ...stopped, cause: { kind: 'cause', family: 'weather', cause: 'fog', text: '' } })).toBe('fog');
+    const blurry = { kind: 'cause', family: 'blur', cause: 'defocusBlur', text: '' } as const;
+    expect(nameCause({ ...stopped, cause: blurry })).toBe('defocus blur');
     expect(nameCause({ ...stopped, cause: { kind: 'camera', text: '' } })).toBe('another camera');
     expect(nameCause({ ...stopped, cause: { kind: 'unknown', text: '' } })).toBe('unknown');
   });
@@ -101,6 +103,7 @@ describe('nameCause', () => {
     expect(adviseOn('haze or weather')).toBe(englishAdvice['family:weather']);
     expect(adviseOn('another camera')).toBe(englishAdvice.camera);
     expect(adviseOn('fog')).toBe(englishAdvice.fog);
+    for (const name of ['defocusBlur', 'defocus blur']) expect(adviseOn(name)).toBe(englishAdvice.defocusBlur);
     expect(adviseOn('unknown')).toBe(englishAdvice.unknown);
     expect(adviseOn('locusts')).toBeUndefined();
   });

@@ -45,6 +45,9 @@ describe('rankSights', () => {
   it('puts what explains the rest first, what is weak last, and says each group once', () => {
     expect(rank(['noisy', 8], ['dark', 4])).toEqual(['dark', 'noisy']);
     expect(rank(['dark', 3], ['noisy', 8])).toEqual(['noisy', 'dark']);
+    // Only darkness explains what is much stronger than itself.
+    expect(rank(['hazy', 4], ['compressed', 8])).toEqual(['compressed', 'hazy']);
+    expect(rank(['blurred', 5], ['moved', 8])).toEqual(['moved', 'blurred']);
     expect(rank(['flat', 8], ['hazy', 5], ['vivid', 6], ['pale', 6])).toEqual(['hazy', 'pale']);
   });
 });
