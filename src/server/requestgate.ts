@@ -4,6 +4,7 @@ import { admit, type Passage, resolvePolicy, roundRetryAfter } from '../gate/adm
 import { sniffText } from '../gate/bodies/encodedtext.ts';
 import { describeName } from '../gate/bodies/names.ts';
 import { readPairs } from '../gate/bodies/urlencoded.ts';
+import { findInQuery, holdsImage } from '../gate/protocols/find.ts';
 import { methodRoutes } from '../gate/protocols/grpc/grpc.ts';
 import type { FoundImages, ReadRequest } from '../gate/protocols/protocol.ts';
 import { protocolRoutes, protocols, undescribed } from '../gate/protocols/protocols.ts';
@@ -11,6 +12,7 @@ import { uninspected } from '../gate/protocols/tensor.ts';
 import { createMatcher } from '../gate/routes.ts';
 import type { Config, Route } from '../settings.ts';
 import { askForBody, type BufferBudget, heldBytes, type TakenBody, takeBody } from './http/body.ts';
+import { isWithoutBody } from './http/headers.ts';
 import { type Judge, readSource } from './judge.ts';
 import type { Metrics } from './metrics.ts';
 import type { Unjudged } from './unjudged.ts';
@@ -99,6 +101,9 @@ export class RequestGate {
       find: async () => {
         if (taken.error) throw taken.error;
         const hold = (bytes: number) => this.#holds.get(request)?.(bytes);
+        const [, query = ''] = (request.raw.url ?? '').split('?', 2);
+        const inQuery = isWithoutBody(request.method) && taken.body.length === 0 ? await findInQuery(query) : undefined;
+        if (inQuery) return inQuery;
         return this.find({ body: taken.body, headers: request.headers, hold }, request.raw.url ?? '', route);
       },
       begin: () => waitForAnswer(reply.raw, besideWithinMs),
@@ -107,6 +112,12 @@ export class RequestGate {
     if (judged) this.#judging.set(request, judged);
     request.verdict = passage.decision?.verdict ?? null;
     return passage;
+  }
+
+  /** Whether a request without a body is passed on without a look: one that holds no image in its query. */
+  async isBare(request: FastifyRequest): Promise<boolean> {
+    const [, query = ''] = (request.raw.url ?? '').split('?', 2);
+    return isWithoutBody(request.method) && !(await holdsImage(query));
   }
 
   /** Finds the images of a request of HTTP. @throws {StoplineError} UNINSPECTED, REQUEST_* */

@@ -2,7 +2,7 @@ import { defaultLimits } from '../../image/frame.ts';
 import { placeText, sniffText } from '../bodies/encodedtext.ts';
 import { unpackBody } from '../bodies/encoding.ts';
 import { readFields, readJson } from '../bodies/json.ts';
-import { looksLikeImage } from '../bodies/magic.ts';
+import { base64Beginnings, looksLikeImage } from '../bodies/magic.ts';
 import { type MediaType, readMediaType } from '../bodies/mediatype.ts';
 import { readParts } from '../bodies/multipart.ts';
 import { describeName, quoteWord } from '../bodies/names.ts';
@@ -12,6 +12,8 @@ import type { FoundImages, ReadRequest, Where } from './protocol.ts';
 import { isPlainText, Search, smallestImage } from './search.ts';
 import { invalid } from './tensor.ts';
 
+/** A shorter query holds no image. */
+const fewestLetters = 100;
 /** Fields that hold nothing but images. */
 const imageFields: ReadonlySet<string> = new Set(['b64']);
 const ownImageFields: ReadonlySet<string> = new Set(['b64', 'image']);
@@ -24,6 +26,32 @@ export async function findImages(request: ReadRequest, where: Where): Promise<Fo
 /** The same for a path that is known to carry images: a body of no other kind is one, and so is the field `image`. */
 export async function findKnownImages(request: ReadRequest, where: Where): Promise<FoundImages> {
   return lookInto(await unpack(request), where, true);
+}
+
+/** Whether a query holds an image: then a request is judged that has no body. */
+export async function holdsImage(query: string): Promise<boolean> {
+  if (query.length < fewestLetters) return false;
+  try {
+    return (await findInQuery(query)) !== undefined;
+  } catch {
+    return true;
+  }
+}
+
+/** The images of a query; undefined where there is none. What else could be one is a token or an address in most queries. */
+export async function findInQuery(query: string): Promise<FoundImages | undefined> {
+  const search = new Search({});
+  try {
+    for (const { name, place } of readPairs(Buffer.from(query))) {
+      if ((await sniffText(place)) === 'image')
+        await search.lookIntoText(place, `the field ${JSON.stringify(name)}`, true);
+    }
+  } catch (error) {
+    // What cannot be read in one way is left to the upstream, unless an image stands in it.
+    if (!base64Beginnings.test(query)) return undefined;
+    throw error;
+  }
+  return search.images.length === 0 ? undefined : search.finish();
 }
 
 /** A request without its Content-Encoding. */

@@ -97,6 +97,7 @@ export class ForwardedCall {
     } catch (error) {
       this.#refuse(asStoplineError(error));
     }
+    reader.leave();
     await ended;
     return this.#outcome;
   }

@@ -22,6 +22,7 @@ export interface FrameLimits {
 
 /** Takes the messages of a call from its stream one after the other, as the bytes they are. */
 export class FrameReader {
+  readonly #stream: Readable;
   readonly #pieces: AsyncIterator<Buffer>;
   readonly #limits: FrameLimits;
   #chunks: Buffer[] = [];
@@ -33,6 +34,7 @@ export class FrameReader {
 
   constructor(stream: Readable, limits: FrameLimits) {
     // Not `for await` over the stream, which would destroy it when a message is refused.
+    this.#stream = stream;
     this.#pieces = stream.iterator({ destroyOnReturn: false });
     this.#limits = limits;
   }
@@ -97,6 +99,12 @@ export class FrameReader {
       yield piece;
     }
     this.#left = 0;
+  }
+
+  /** Reads no more: what still comes is dropped, without which the stream would never end. */
+  leave(): void {
+    const resume = () => this.#stream.resume();
+    void Promise.resolve(this.#pieces.return?.()).then(resume, resume);
   }
 
   #giveUp(whole: number, error: StoplineError): TakenFrame {

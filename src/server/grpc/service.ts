@@ -139,6 +139,7 @@ export class GrpcService {
     const { config, budget } = this.#parts;
     if (headers[':method'] !== 'POST' || !/^application\/grpc(\+|;|$)/.test(headers['content-type'] ?? '')) {
       stream.respond({ ':status': 415 }, { endStream: true });
+      stream.resume();
       return {};
     }
     const path = plainPath(String(headers[':path']));
@@ -146,9 +147,11 @@ export class GrpcService {
     if (!isHealth) this.#checkKey(headers, 'inspect');
     const { bodyLimit: limit, requestTimeoutMs: timeoutMs } = config;
     const reader = new FrameReader(stream, { limit, timeoutMs, budget });
-    if (path === checkMethod) return answerCheck(this.#parts, call, await reader.next());
-    const taken = isHealth ? await reader.next() : undefined;
-    if (isHealth && (!this.upstream || isAboutUs(taken))) return answerHealth(call, this.#parts.isReady());
+    const taken = isHealth || path === checkMethod ? await reader.next() : undefined;
+    const isOurs = path === checkMethod || (isHealth && (!this.upstream || isAboutUs(taken)));
+    if (isOurs) reader.leave();
+    if (isOurs && isHealth) return answerHealth(call, this.#parts.isReady());
+    if (isOurs) return answerCheck(this.#parts, call, taken);
     if (isHealth) this.#checkKey(headers, 'inspect');
     if (!this.upstream) {
       throw new StoplineError(
@@ -169,6 +172,7 @@ export class GrpcService {
       { endStream: true },
     );
     stream.once('finish', () => stream.close());
+    stream.resume();
     return error;
   }
 }

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { StoplineError } from '../../errors.ts';
 import { passageHeaders } from '../../gate/admission.ts';
 import { plainPath } from '../../gate/routes.ts';
-import { findUnclearHeader, isWithoutBody } from '../http/headers.ts';
+import { findUnclearHeader } from '../http/headers.ts';
 import { refuse } from '../http/refusal.ts';
 import { type RequestGate, watchClient } from '../requestgate.ts';
 import type { Unjudged } from '../unjudged.ts';
@@ -17,7 +17,7 @@ export function registerExtAuthz(app: FastifyInstance, gate: RequestGate, unjudg
     const taken = await gate.read(request, reply);
     // A body that Envoy does not send is not an empty one: it has to be told to send it.
     const isEmpty = !taken.error && taken.body.length === 0;
-    if (isEmpty && isWithoutBody(request.method)) return reply.code(200).send();
+    if (isEmpty && (await gate.isBare(request))) return reply.code(200).send();
     const route = gate.match(path);
     if (route?.protocol === 'pass') {
       unjudged.observePassed(route);

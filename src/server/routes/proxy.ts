@@ -45,7 +45,7 @@ class UpstreamProxy {
       path = plainPath(request.raw.url ?? '');
       refuseUpgrade(request);
       this.#upstream.breaker.admit();
-      if (isWithoutBody(request.method)) return this.#forward(request, reply, { path });
+      if (await this.#gate.isBare(request)) return this.#forward(request, reply, { path });
       const signal = watchClient(reply);
       const taken = await this.#gate.read(request, reply);
       const route = this.#gate.match(path);
@@ -64,12 +64,14 @@ class UpstreamProxy {
 
   /** Forwards what may pass, without the images that may not. @throws why nothing of it may */
   #pass(request: FastifyRequest, reply: FastifyReply, options: { path: string; taken: TakenBody; passage: Passage }) {
-    const { path, taken, passage } = options;
+    const { path, passage } = options;
+    // A request whose image stands in the query goes on without a body, as it came.
+    const taken = isWithoutBody(request.method) ? undefined : options.taken;
     const { action, decision, found } = passage;
     if (action === 'refuse') throw decision?.error;
     const refused = new Set(decision?.refused);
     const headers = action === 'observe' ? {} : passageHeaders(passage);
-    if (refused.size === 0) return this.#forward(request, reply, { path, taken, headers });
+    if (refused.size === 0) return this.#forward(request, reply, { path, ...(taken && { taken }), headers });
     if (!found?.without) {
       throw (
         decision?.error ?? new StoplineError('IMAGE_REFUSED', 'Expected images like the reference but received others.')
