@@ -188,10 +188,12 @@ function nameSource(request: FastifyRequest, config: Config, route: Route | unde
 /** Resolves when the answer has been sent, or cut off, or after some time. */
 export function waitForAnswer(answer: NodeJS.EventEmitter, withinMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, withinMs);
-    answer.once('close', () => {
+    const end = () => {
       clearTimeout(timer);
+      answer.off('close', end);
       resolve();
-    });
+    };
+    const timer = setTimeout(end, withinMs);
+    answer.on('close', end);
   });
 }

@@ -1,5 +1,5 @@
-import { once } from 'node:events';
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { Duplex } from 'node:stream';
 import { frameHead, readFrameHead } from '../../gate/bodies/grpcframes.ts';
 
 /** The answer to one call: what the upstream says, and what we say in its place. Headers and trailers are sent once. */
@@ -32,13 +32,13 @@ export class Answer {
   }
 
   /** Passes on a piece of what the upstream says. @returns a promise where the client has to take some of it first */
-  pass(piece: Buffer): Promise<unknown> | undefined {
+  pass(piece: Buffer): Promise<void> | undefined {
     if (this.isEnded || this.#stream.destroyed) return undefined;
     this.#follow(piece);
     const isRoom = this.#stream.write(piece);
     this.#flush();
     if (isRoom) return undefined;
-    return Promise.race([once(this.#stream, 'drain'), once(this.#stream, 'close')]).catch(() => undefined);
+    return waitForRoom(this.#stream);
   }
 
   /** Says something between the messages of the upstream. */
@@ -101,4 +101,15 @@ export class Answer {
       }
     }
   }
+}
+
+/** Resolves when a stream takes more, or is closed. Leaves no listener behind: a call may last for days. */
+export function waitForRoom(stream: Duplex): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      stream.off('drain', end).off('close', end);
+      resolve();
+    };
+    stream.on('drain', end).on('close', end);
+  });
 }

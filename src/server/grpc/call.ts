@@ -15,7 +15,7 @@ import { checkSource } from '../judge.ts';
 import type { Metrics } from '../metrics.ts';
 import { besideWithinMs, type RequestGate, waitForAnswer } from '../requestgate.ts';
 import type { Unjudged } from '../unjudged.ts';
-import { Answer } from './answer.ts';
+import { Answer, waitForRoom } from './answer.ts';
 import type { FrameReader, TakenFrame } from './framereader.ts';
 import { passAnswerHeaders, passCallHeaders, type RawHeaders } from './metadata.ts';
 import { grpcCodes, readTimeout, writeTrailers } from './status.ts';
@@ -128,6 +128,8 @@ export class ForwardedCall {
       if (this.#route?.protocol !== 'pass') {
         passage = await this.#judge(taken);
         this.#gone.signal.throwIfAborted();
+        // The time of the call may have passed meanwhile.
+        if (this.#answer.isEnded) return;
         const { action, decision, found } = passage;
         this.#about = passageHeaders(passage);
         if (decision?.verdict) this.#outcome.verdict = decision.verdict;
@@ -241,8 +243,7 @@ export class ForwardedCall {
 
   async #write(upstream: ClientHttp2Stream, bytes: Buffer): Promise<void> {
     if (upstream.destroyed || upstream.closed) return;
-    if (upstream.write(bytes)) return;
-    await Promise.race([once(upstream, 'drain'), once(upstream, 'close')]).catch(() => undefined);
+    if (!upstream.write(bytes)) await waitForRoom(upstream);
   }
 
   /** One message may not go on: in a stream of requests the others may. */

@@ -104,6 +104,8 @@ export class GrpcService {
       const isGiven = trustedRequestId && typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given);
       const requestId = isGiven ? given : randomUUID();
       stream.on('error', () => undefined);
+      // Each message that is judged beside waits for the end of the call, or for a moment.
+      stream.setMaxListeners(0);
       void this.#handle({ stream, headers, raw: raw as unknown as RawHeaders, requestId });
     });
   }

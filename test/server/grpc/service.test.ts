@@ -284,6 +284,18 @@ describe('who may call', () => {
 });
 
 describe('an observing gate', () => {
+  it('passes many messages of one call without a warning', async () => {
+    const warnings: string[] = [];
+    const note = ({ name }: Error) => void warnings.push(name);
+    process.on('warning', note);
+    const { client } = await start({ grpcUpstream: upstream.url, mode: 'observe' });
+    const messages = Array.from({ length: 30 }, () => infer(reference.frame));
+    const { code, messages: answers } = await client.call(streamMethod, messages);
+    expect([code, answers.length]).toEqual([0, 30]);
+    process.off('warning', note);
+    expect(warnings).toEqual([]);
+  });
+
   it('lets everything through and judges beside', async () => {
     const { service, client } = await start({ grpcUpstream: upstream.url, mode: 'observe' });
     const { code, headers } = await client.call(inferMethod, [infer(strange)]);
