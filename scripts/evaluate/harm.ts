@@ -140,8 +140,8 @@ export function harmReport({ trials, images }: { trials: readonly HarmTrial[]; i
     const isInside = ({ expected: { rate } }: HarmTrial) => rate >= from && (rate < to || to === 1);
     const inside = simulated.filter(isInside);
     const flipped = inside.filter(({ isFlipped }) => isFlipped).length;
-    // As the regression takes the world to be: every other image is in good condition.
-    const unharmed = (good.filter(isInside).length * simulated.length) / good.length;
+    // As the regression takes the world to be: good images are as many as those of one severity.
+    const unharmed = (good.filter(isInside).length * simulated.length) / (good.length * powerSeverities.length);
     return [
       `${percent(from)} to ${percent(to)}`,
       inside.length,
@@ -169,7 +169,7 @@ export function harmReport({ trials, images }: { trials: readonly HarmTrial[]; i
       )
       .join(', ')}.`,
     `Clean but encoded again, an answer is expected to flip at a rate of ${percent(mean(clean))} on average; of ${clean.length} such images ${share(clean, (rate) => rate > 0.1) * clean.length} are expected to flip at more than 10 %.`,
-    'Is the expected rate met? Images under causes, by what their verdict says: how often their answers flipped, and how often those of all images that are told this rate, if every other image is in good condition, as the harm map takes it to be.',
+    'Is the expected rate met? Images under causes, by what their verdict says: how often their answers flipped, and how often those of all images that are told this rate, if good images are as many as those of one severity, as the harm map takes it to be.',
     table(['expected rate', 'images', 'mean', 'flipped', 'with good images', 'low', 'high'], rows),
     'Severities 1 to 5:',
     table(['cause', 'family', 'expected', 'measured'], causes),

@@ -242,8 +242,9 @@ function modelRows({ onnx, tensorflow, default: own }: Findings['models']): stri
   rows.push(['TensorFlow models', `${installed.join(', ') || 'no package'}${absent}`]);
   if ('missing' in own) rows.push(['default model', `not used: ${printable(own.missing)}`]);
   else {
-    const { model, sha256, dimension, provider, failed } = own;
+    const { model, sha256, dimension, provider, failed, assumed } = own;
     rows.push(['default model', `${printable(model)} ${sha256.slice(0, 16)}, ${dimension} numbers, on ${provider}`]);
+    if (assumed.length > 0) rows.push(['', `its card assumes ${assumed.map(printable).join(', ')}`]);
     for (const { provider, reason } of failed) rows.push(['', `not ${provider}: ${printable(reason)}`]);
   }
   return rows;

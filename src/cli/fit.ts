@@ -291,12 +291,20 @@ function powerTable({ power, harm }: Profile): string[] {
     ...(harm
       ? [
           `Flips: share of answers of ${printable(harm.classifier.name)} that are not those to the clean image, at severities 1 to 5; ${harm.images} images were asked`,
+          ...stoppedText(harm),
         ]
       : []),
     missed.length > 0
       ? styled('yellow', `Blind to: ${missed.join(', ')}`)
       : 'Blind to none of the simulated causes at their strongest.',
   ];
+}
+
+/** Of all answers that a cause changes, how many are stopped. */
+function stoppedText({ stopped }: NonNullable<Profile['harm']>): string[] {
+  if (!stopped) return [];
+  const shares = stopped.warn.map((share) => (share === null ? '-' : String(Math.round(share * 100))));
+  return [`Of all answers that a cause changes, stopped at severities 1 to 5: ${shares.join(' / ')} %`];
 }
 
 function formatFlips({ causes }: NonNullable<Profile['harm']>, name: string): string {

@@ -1,6 +1,7 @@
 import { StoplineError } from '../errors.ts';
 import type { Severity } from '../image/corruptions/corruptions.ts';
-import { compareAnswers, decideAnswer } from '../image/embedding/classscores.ts';
+import type { ModelCard } from '../image/embedding/cardschema.ts';
+import { type Answer, compareAnswers, decideAnswer } from '../image/embedding/classscores.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
 import type { SimulatedImage, Simulation } from '../image/simulation.ts';
@@ -50,6 +51,8 @@ export interface AskedSimulation {
 /** One reference image, and what the classifier answered to it. */
 export interface Asked {
   sample: Sample;
+  /** The answer to the image encoded again without a cause; absent where only parts of it were looked at. */
+  clean?: Answer | undefined;
   simulations: AskedSimulation[];
 }
 
@@ -73,5 +76,55 @@ export function collectAsked(
     const { statistics, embedding } = simulated[i];
     return [{ cause, severity, image: { statistics, embedding }, ...compareAnswers(clean, answer) }];
   });
-  return { sample, simulations };
+  return { sample, clean, simulations };
+}
+
+/** Share of clean images that may have no answer, or all classes, before the answers count for nothing. */
+const mostUnusable = 0.9;
+/** Certainty above that of chance, below which a classifier does not know what it sees. */
+const leastConfidence = 0.02;
+
+/** Share of clean images in which the classifier finds anything at all. */
+export function shareAnswered(asked: readonly Asked[]): number {
+  const clean = asked.flatMap(({ clean }) => clean ?? []);
+  return Number((clean.filter(({ classes }) => classes.length > 0).length / Math.max(1, clean.length)).toFixed(4));
+}
+
+/** Why a flip rate of these answers would mislead: a code, and what to do. */
+export function findUnusable(
+  asked: readonly Asked[],
+  { name, outputs: { threshold } }: ModelCard,
+): { code: 'CLASSIFIER_SILENT' | 'CLASSIFIER_CONSTANT' | 'CLASSIFIER_ABSURD'; message: string } | undefined {
+  const clean = asked.flatMap(({ clean }) => clean ?? []);
+  if (clean.length === 0) return undefined;
+  const advice = 'There is no flip rate. Is it fed as it was trained? stopline model inspect <model> --probe IMAGES';
+  const share = (holds: (answer: Answer) => boolean) => clean.filter(holds).length / clean.length;
+  const empty = share(({ classes }) => classes.length === 0);
+  if (empty >= mostUnusable) {
+    const found = `finds nothing in ${clean.filter(({ classes }) => classes.length === 0).length} of ${clean.length} clean images`;
+    return { code: 'CLASSIFIER_SILENT', message: `The classifier "${name}" ${found}. ${advice}` };
+  }
+  const isMany = ({ classes, scores }: Answer) => scores.length >= 4 && classes.length > scores.length / 2;
+  if (threshold !== undefined && share(isMany) >= mostUnusable)
+    return {
+      code: 'CLASSIFIER_ABSURD',
+      message: `The classifier "${name}" finds more than half of all classes in nearly every clean image. ${advice}`,
+    };
+  const confidence = clean.reduce((sum, { scores }) => {
+    const most = scores.reduce((kept, score) => Math.max(kept, score), 0);
+    return sum + (most - 1 / scores.length) / (1 - 1 / scores.length) / clean.length;
+  }, 0);
+  if (threshold === undefined && confidence < leastConfidence)
+    return {
+      code: 'CLASSIFIER_ABSURD',
+      message: `The classifier "${name}" is no surer of clean images than chance would be. ${advice}`,
+    };
+  // One class alone may be all that a camera sees; one that nothing changes, however strong, is no answer to the image.
+  const isConstant = new Set(clean.map(({ classes }) => classes.join())).size === 1;
+  if (isConstant && asked.every(({ simulations }) => simulations.every(({ isFlipped }) => !isFlipped)))
+    return {
+      code: 'CLASSIFIER_CONSTANT',
+      message: `The classifier "${name}" gives one answer to every clean image, and no cause at any severity changes it. ${advice}`,
+    };
+  return undefined;
 }

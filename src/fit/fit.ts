@@ -143,11 +143,14 @@ async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Pro
   const harm =
     classifier &&
     learnHarm(classifier, [...answered, ...tried.asked], { profile: description, scoreUnseen, samples, seed });
+  const warnings = [...description.warnings, ...(harm?.warnings ?? [])];
   const profile = createProfile(
     {
       ...description,
       ...(power > 0 && { power: measurePower(description, tried.pValues) }),
-      ...(harm && { harm: harm.description }),
+      ...(harm?.description && { harm: harm.description }),
+      ...(harm?.missing && { harmMissing: harm.missing }),
+      warnings,
     },
     {
       ...model.tensors,
@@ -155,7 +158,6 @@ async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Pro
       ...harm?.tensors,
     },
   );
-  const { warnings } = description;
   return { profile, skipped, outliers, ...(chosen.missing && { missingModel: chosen.missing }), warnings };
 }
 

@@ -5,33 +5,78 @@ import type { ProfileDescription } from '../profile/description.ts';
 import { type HarmModel, harmRow, logistic } from '../profile/flips.ts';
 import type { Tensor } from '../profile/safetensors.ts';
 import type { Score } from '../profile/score.ts';
-import type { Asked, AskedSimulation } from './classifier.ts';
+import { type Asked, type AskedSimulation, findUnusable, shareAnswered } from './classifier.ts';
 import type { Sample } from './samples.ts';
 import { choose, type ScoreUnseen } from './secondlook.ts';
 
 /** Reference images as they are that the harm map is fitted on, at most. */
 const cleanAsked = 500;
 
-/** What the classifier's answers teach: the table of the report, and the map of the verdicts. */
+/**
+ * What the classifier's answers teach: the table of the report, and the map of the verdicts; or, where it says nothing that
+ * could change, why there is none.
+ */
 export function learnHarm(
   { card }: PreparedModel,
   asked: readonly Asked[],
   about: { profile: ProfileDescription; scoreUnseen: ScoreUnseen; samples: Sample[]; seed: number },
-) {
+): LearntHarm {
   const { profile, scoreUnseen, samples, seed } = about;
   const makeRow = ({ detectors: [combined], causes }: Score) =>
     harmRow(combined.score, causes, profile.causes?.names ?? []);
-  const tried = asked.map(({ sample, simulations }) => ({
-    rows: simulations.map(({ image }) => makeRow(scoreUnseen(sample, image))),
+  const { name, sha256 } = card;
+  const classifier = { name, sha256 };
+  const images = new Set(asked.map(({ sample }) => sample.id)).size;
+  const unusable = findUnusable(asked, card);
+  if (unusable) return { missing: { classifier, images, ...unusable }, warnings: [unusable.message] };
+  const scored = asked.map(({ sample, simulations }) =>
+    simulations.map(({ image, severity, isFlipped }) => {
+      const score = scoreUnseen(sample, image);
+      return { row: makeRow(score), severity, isFlipped, pValue: score.detectors[0].pValue };
+    }),
+  );
+  const tried = scored.map((simulations) => ({
+    rows: simulations.map(({ row }) => row),
     flips: simulations.map(({ isFlipped }) => isFlipped),
   }));
   const clean = choose(samples, cleanAsked, seed + 2).map((sample) => makeRow(scoreUnseen(sample, sample)));
-  const images = new Set(asked.map(({ sample }) => sample.id)).size;
-  const { name, sha256 } = card;
+  const answered = shareAnswered(asked);
   return {
-    description: { classifier: { name, sha256 }, images, causes: measureHarm(asked) },
+    description: {
+      ...{ classifier, images, answered, causes: measureHarm(asked) },
+      stopped: measureStopped(scored.flat(), profile.falseAlarmRate.promised),
+    },
     tensors: harmTensors(fitHarm(tried, clean)),
+    warnings:
+      answered < 0.5
+        ? [
+            `The classifier "${name}" finds nothing in ${Math.round(100 * (1 - answered))} % of clean images: is it fed as its card says? stopline model inspect <model> --probe IMAGES`,
+          ]
+        : [],
   };
+}
+
+/** A harm map, or why there is none. */
+interface LearntHarm {
+  description?: NonNullable<ProfileDescription['harm']>;
+  missing?: NonNullable<ProfileDescription['harmMissing']>;
+  tensors?: Record<string, Tensor>;
+  warnings: string[];
+}
+
+/** Of all answers that a cause changes, the share that is stopped at the promised rates; null where none changed. */
+export function measureStopped(
+  simulations: readonly { severity: number; isFlipped: boolean; pValue: number }[],
+  promised: { warn: number; block: number },
+): NonNullable<NonNullable<ProfileDescription['harm']>['stopped']> {
+  const flipped = powerSeverities.map((wanted) =>
+    simulations.filter(({ severity, isFlipped }) => isFlipped && severity === wanted),
+  );
+  const share = (rate: number) =>
+    flipped.map((cell) =>
+      cell.length === 0 ? null : Number((cell.filter(({ pValue }) => pValue <= rate).length / cell.length).toFixed(4)),
+    );
+  return { flipped: flipped.map(({ length }) => length), warn: share(promised.warn), block: share(promised.block) };
 }
 
 /** One reference image under causes. */
@@ -41,6 +86,9 @@ export interface TriedImage {
   /** Whether the answer differs from that to the clean image. */
   flips: boolean[];
 }
+
+/** Good images weigh as much as those of one severity: 0, which is none, is as likely as 1 to 5 each. */
+const cleanShare = 1 / powerSeverities.length;
 
 /** Strength of the pull of every cause towards all causes: that of ten answers' evidence. */
 const ridge = { cause: 1, rest: 1e-3 };
@@ -61,9 +109,9 @@ export function measureHarm(asked: readonly Asked[]): NonNullable<ProfileDescrip
 /**
  * Fits the regression by Newton's method.
  *
- * Reference images as they are have not flipped, by definition; together they weigh as much as all simulations, as if every
- * other image were in good condition. Without them an unremarkable image would be expected to flip as often as one under
- * a cause that cannot be seen.
+ * Reference images as they are have not flipped, by definition; together they weigh as much as the simulations of one
+ * severity. Without them an unremarkable image would be expected to flip as often as one under a cause that cannot be seen;
+ * with more, images under mild causes would be told rates that they do not keep.
  *
  * The covariance is that of Liang and Zeger (1986), because simulations of one image answer alike: the images vary, not
  * their simulations.
@@ -73,7 +121,7 @@ export function fitHarm(images: readonly TriedImage[], clean: readonly Float64Ar
   const simulations = images.reduce((sum, { rows }) => sum + rows.length, 0);
   const groups: Group[] = [
     ...images.map(({ rows, flips }) => ({ rows, flips, weight: 1 })),
-    ...clean.map((row) => ({ rows: [row], flips: [false], weight: simulations / clean.length })),
+    ...clean.map((row) => ({ rows: [row], flips: [false], weight: (cleanShare * simulations) / clean.length })),
   ];
   const size = clean[0].length;
   let penalty = Float64Array.from({ length: size }, (_, i) => (i < 2 ? ridge.rest : ridge.cause));

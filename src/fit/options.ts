@@ -97,7 +97,10 @@ export function resolveSecondLook({
 }
 
 export function warnAboutGuesses(what: string, guesses: readonly string[]): string[] {
-  return guesses.length === 0 ? [] : [`The ${what} has no card, so this is guessed: ${guesses.join('; ')}.`];
+  if (guesses.length === 0) return [];
+  return [
+    `What the ${what} is fed with is only assumed: ${guesses.join('; ')}. Confirm it: stopline model inspect <model> --probe IMAGES, or stopline model check <model> --confirm FIELD.`,
+  ];
 }
 
 export function checkOptions({

@@ -206,6 +206,28 @@ export const Description = Type.Object(
         closed,
       ),
     ),
+    /** Why a classifier that was asked has no harm map: its answers to clean images say nothing. */
+    harmMissing: Type.Optional(
+      Type.Object(
+        {
+          classifier: Type.Object(
+            {
+              name: Type.String({ minLength: 1, maxLength: 128 }),
+              sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+            },
+            closed,
+          ),
+          images: size,
+          code: Type.Union([
+            Type.Literal('CLASSIFIER_SILENT'),
+            Type.Literal('CLASSIFIER_CONSTANT'),
+            Type.Literal('CLASSIFIER_ABSURD'),
+          ]),
+          message: Type.String({ maxLength: 1000 }),
+        },
+        closed,
+      ),
+    ),
     /** What simulated causes do to the user's classifier, tried at fit time on the images of the power report. */
     harm: Type.Optional(
       Type.Object(
@@ -218,6 +240,22 @@ export const Description = Type.Object(
             closed,
           ),
           images: size,
+          /** Share of clean images in which the classifier finds anything. Absent in older Profiles. */
+          answered: Type.Optional(unitInterval),
+          /**
+           * At severities 1 to 5, how many answers all causes together changed, and which share of these is stopped at the
+           * promised rates; null where none changed. Absent in older Profiles.
+           */
+          stopped: Type.Optional(
+            Type.Object(
+              {
+                flipped: Type.Array(size, { minItems: 5, maxItems: 5 }),
+                warn: Type.Array(Type.Union([unitInterval, Type.Null()]), { minItems: 5, maxItems: 5 }),
+                block: Type.Array(Type.Union([unitInterval, Type.Null()]), { minItems: 5, maxItems: 5 }),
+              },
+              closed,
+            ),
+          ),
           causes: Type.Array(
             Type.Object(
               {

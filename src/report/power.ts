@@ -53,10 +53,17 @@ function cleanText({ clean }: Power): string {
 }
 
 /** What the third view of the heat map shows, and where the classifier suffers most. */
-function harmText({ classifier, images, causes }: NonNullable<Profile['harm']>): Markup {
+function harmText({ classifier, images, causes, stopped }: NonNullable<Profile['harm']>): Markup {
   const worst = [...causes].sort((a, b) => b.flips[4] - a.flips[4]).slice(0, 3);
   const named = worst.map(({ cause, flips }) => `${cause} (${percent(flips[4])})`);
-  return html`<p>The classifier <b>${classifier.name}</b> was asked, too. <i>Flipped</i> is the share of answers that are not those to the same image clean, of ${count(images, 'image')} asked; at severity 5 most often under ${listed(named)}. A verdict of this Profile has an <code>expectedFlipRate</code>.</p>`;
+  return html`<p>The classifier <b>${classifier.name}</b> was asked, too. <i>Flipped</i> is the share of answers that are not those to the same image clean, of ${count(images, 'image')} asked; at severity 5 most often under ${listed(named)}. A verdict of this Profile has an <code>expectedFlipRate</code>.</p>${stopped && stoppedText(stopped)}`;
+}
+
+/** The figure that users want: what of the harm is stopped. */
+function stoppedText({ flipped, warn }: NonNullable<NonNullable<Profile['harm']>['stopped']>): Markup {
+  const total = flipped.reduce((sum, number) => sum + number, 0);
+  const shares = warn.map((share) => (share === null ? '-' : percent(share)));
+  return html`<p><b>Of all answers that a cause changes</b> (${count(total, 'answer')}), the share stopped at the promised rate, at severities 1 to 5: ${shares.join(', ')}.</p>`;
 }
 
 /** The example image under every cause, a family after the other, each with the clean image first. */

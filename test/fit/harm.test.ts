@@ -1,6 +1,6 @@
-import { expect, it, test } from 'vitest';
-import { type Asked, collectAsked } from '../../src/fit/classifier.ts';
-import { fitHarm, measureHarm, type TriedImage } from '../../src/fit/harm.ts';
+import { describe, expect, it, test } from 'vitest';
+import { type Asked, collectAsked, findUnusable, shareAnswered } from '../../src/fit/classifier.ts';
+import { fitHarm, measureHarm, measureStopped, type TriedImage } from '../../src/fit/harm.ts';
 import type { Sample } from '../../src/fit/samples.ts';
 import { corruptions, powerSeverities } from '../../src/image/corruptions/corruptions.ts';
 import type { ModelCard } from '../../src/image/embedding/cardschema.ts';
@@ -125,4 +125,69 @@ test('answers are compared with that to the whole clean image; a part has none',
     { cause: 'snow', severity: 2, isFlipped: false, fall: 0.25 },
   ]);
   expect(simulations).toHaveLength(2);
+});
+
+test('images under causes too mild to be seen are told a rate near the one they keep, good images among them or not', () => {
+  // All alike: every tenth answer flips under a cause, none of a good image.
+  const row = () => harmRow(0, undefined, []);
+  const images = Array.from(
+    { length: 50 },
+    (_, i): TriedImage => ({ rows: [row(), row()], flips: [i % 5 === 0, false] }),
+  );
+  const { rate } = expectedFlipRate(fitHarm(images, [row()]), row());
+  // Good images as many as those of one severity of five: 0.1 / 1.2.
+  expect(rate).toBeCloseTo(0.1 / 1.2, 2);
+});
+
+test('of the answers that causes change, the share that is stopped is counted at both promised rates', () => {
+  const cell = (severity: number, isFlipped: boolean, pValue: number) => ({ severity, isFlipped, pValue });
+  const simulations = [
+    ...[cell(1, true, 0.5), cell(1, true, 0.01), cell(1, false, 0.001)],
+    ...[cell(5, true, 0.001), cell(5, true, 0.0005), cell(5, true, 0.02), cell(5, true, 0.01)],
+  ];
+  expect(measureStopped(simulations, { warn: 0.01, block: 0.001 })).toEqual({
+    flipped: [2, 0, 0, 0, 4],
+    warn: [0.5, null, null, null, 0.75],
+    block: [0, null, null, null, 0.5],
+  });
+});
+
+describe('answers that say nothing have a reason instead of a flip rate', () => {
+  const ask = (classes: number[], scores: number[], isFlipped = false): Asked => ({
+    sample: { id: 'x' } as Sample,
+    clean: { classes, scores: Float32Array.from(scores) },
+    simulations: [{ cause: 'fog', severity: 3, image: { statistics: new Float64Array() }, isFlipped, fall: 0 }],
+  });
+  const card = (threshold?: number) =>
+    ({ name: 'net', outputs: threshold === undefined ? {} : { threshold } }) as ModelCard;
+  const many = (count: number, make: (i: number) => Asked) => Array.from({ length: count }, (_, i) => make(i));
+
+  it.each<[string, Asked[], number | undefined, string | undefined]>([
+    ['a detector that finds nothing', many(20, () => ask([], [0.1, 0.2])), 0.5, 'CLASSIFIER_SILENT'],
+    [
+      'one that finds nothing in all but one',
+      many(20, (i) => ask(i === 0 ? [1] : [], [0.1, 0.9], true)),
+      0.5,
+      'CLASSIFIER_SILENT',
+    ],
+    ['one that finds something in half', many(20, (i) => ask(i % 2 === 0 ? [1] : [], [0.1, 0.9])), 0.5, undefined],
+    ['one that finds everything', many(20, () => ask([0, 1, 2, 3], [1, 1, 1, 1], true)), 0.5, 'CLASSIFIER_ABSURD'],
+    ['a classifier at chance', many(20, (i) => ask([i % 4], [0.25, 0.25, 0.25, 0.25])), undefined, 'CLASSIFIER_ABSURD'],
+    [
+      'one answer to all, which nothing changes',
+      many(20, () => ask([1], [0.1, 0.9])),
+      undefined,
+      'CLASSIFIER_CONSTANT',
+    ],
+    ['one answer to all, which causes change', many(20, (i) => ask([1], [0.1, 0.9], i === 3)), undefined, undefined],
+    ['answers that vary', many(20, (i) => ask([i % 2], [0.1, 0.9])), undefined, undefined],
+  ])('%s', (_, asked, threshold, code) => {
+    const found = findUnusable(asked, card(threshold));
+    expect(found?.code).toBe(code);
+    if (code) expect(found?.message).toMatch(/^The classifier "net" .*There is no flip rate\..*--probe/);
+  });
+
+  it('the share of clean images with an answer is counted', () => {
+    expect(shareAnswered([ask([], [0]), ask([0], [1]), ask([0], [1]), ask([], [0])])).toBe(0.5);
+  });
 });

@@ -33,6 +33,8 @@ export interface EmbedderInfo {
   failed: readonly FailedProvider[];
   /** Most frames that the network takes at once. */
   maxBatch: number;
+  /** Fields of its card that nobody has confirmed. */
+  assumed: readonly string[];
 }
 
 /** Frames to embeddings. Lives in worker threads: a run blocks its thread. */
@@ -219,11 +221,11 @@ function planParts(
 /** What a user may know of an embedder. */
 function describeEmbedder(
   { runtime, provider, failed }: Network,
-  { sha256, name }: ModelCard,
+  { sha256, name, assumed = [] }: ModelCard,
   row: Pick<EmbedderInfo, 'dimension' | 'parts' | 'maxBatch'>,
 ): EmbedderInfo {
   const device = /^(cpu|wasm|tensorflow)$/.test(provider) ? 'cpu' : 'gpu';
-  return { sha256, model: name, ...row, runtime, provider, device, failed };
+  return { sha256, model: name, ...row, runtime, provider, device, failed, assumed };
 }
 
 /** Largest difference of two rows, relative to the largest number of the second. */

@@ -259,7 +259,7 @@ function readTensor(reader: ProtobufReader, tensor: Field): { name: string; dims
     else if (field.number === 13 || (field.number === 14 && (field.wire !== 0 || field.value !== 0)))
       throw new StoplineError(
         'MODEL_EXTERNAL_DATA',
-        'Expected a model that holds its weights but they lie in another file: save it as one file (onnx.save with save_as_external_data=False).',
+        'Expected the weights of initialisers, within the model or in a file beside it, but a tensor elsewhere in the graph names a file: save it as one file (onnx.save with save_as_external_data=False).',
       );
   });
   if (dims.some((dim) => dim < 0)) throw invalid(`the tensor ${quoted(name)} has a negative dimension`);

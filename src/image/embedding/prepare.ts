@@ -7,6 +7,7 @@ import { checkCardFits, proposeCard } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
 import { checkCard } from './checkcard.ts';
 import { type Constants, readOnnxConstants, readTensorflowConstants } from './constants.ts';
+import { inlineExternalData } from './externaldata.ts';
 import { type Graph, modelLimits, readGraph } from './graph.ts';
 import type { PreparedModel } from './open.ts';
 import { readSavedModel, readSavedModelGraph } from './savedmodel.ts';
@@ -41,7 +42,9 @@ export async function readModel(path: string): Promise<ModelFiles> {
     const files = readSavedModel(isFolder ? file : dirname(file), readBytes);
     return { kind: 'saved-model', files, sha256: hashFiles(files), graph: readSavedModelGraph(files[0]) };
   }
-  const files = [readBytes(file)];
+  const files = [
+    inlineExternalData(readBytes(file), (name, maxBytes) => readBytes(join(dirname(file), name), maxBytes)),
+  ];
   return { kind: 'onnx', files, sha256: hashFiles(files), graph: readGraph(files[0]) };
 }
 
@@ -132,7 +135,10 @@ export async function prepareModel(
 ): Promise<{ model: PreparedModel; guesses: string[] }> {
   const read = await readModel(path);
   const kept = given ?? readCard(resolveCardPath(path));
-  const { card, guesses } = kept === undefined ? proposeFor(path, read) : { card: kept, guesses: [] };
+  const { card, guesses } =
+    kept === undefined
+      ? proposeFor(path, read)
+      : { card: kept, guesses: (kept.assumed ?? []).map((field) => `${field}, as its card says`) };
   if (card.sha256 !== read.sha256)
     throw new StoplineError(
       'MODEL_CHECKSUM',

@@ -49,6 +49,9 @@ export function registerMetadata(app: FastifyInstance, judge: Judge, version: st
                         provider: Type.String(),
                         device: Type.Enum(['cpu', 'gpu']),
                         failed: Type.Array(failedProvider, { description: 'Providers tried before it, and why not.' }),
+                        assumed: Type.Array(Type.String(), {
+                          description: 'Fields of its card that nobody has confirmed, such as input.colour.',
+                        }),
                       },
                       { description: 'What computes embeddings; absent where the Profile has no model.' },
                     ),
@@ -84,8 +87,9 @@ function describeServer({ pool, profile: { name, sha256 } }: Pick<Judge, 'pool' 
   };
 }
 
-function describeModel({ model, sha256, runtime, provider, device, failed }: NonNullable<Pool['info']['embedder']>) {
-  return { name: model, sha256, runtime, provider, device, failed: hideInFailed(failed) };
+function describeModel(embedder: NonNullable<Pool['info']['embedder']>) {
+  const { model, sha256, runtime, provider, device, failed, assumed } = embedder;
+  return { name: model, sha256, runtime, provider, device, failed: hideInFailed(failed), assumed };
 }
 
 /** Why providers failed, without the paths of libraries on this machine. */
