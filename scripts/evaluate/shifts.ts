@@ -120,7 +120,7 @@ export function shiftsReport(real: readonly Shift[], simulations: readonly Shift
       () => true,
       ({ isFamilyRight }) => isFamilyRight,
     ),
-    'The same where the first cause is of the family of what is seen first: only there a verdict tells it.',
+    'The same where the first cause is of the family of what is seen first: of a foreign file a verdict tells it only there.',
     tabulate(
       ({ isSeenFirst }) => isSeenFirst,
       ({ isFamilyRight }) => isFamilyRight,

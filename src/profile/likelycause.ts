@@ -24,9 +24,9 @@ export interface LikelyCause {
 }
 
 /**
- * One simulated cause is told from this probability on, and only where it is of the family that the first thing seen speaks for. On
- * real shifts (docs/detection.md, "Causes on real shifts") no probability by itself makes them right: what is seen first decides the
- * family, and a cause is told as what it looks most like.
+ * One simulated cause is told from this probability on, as what an image looks most like. Of files that the reference knows it decides
+ * between the families that anything seen speaks for; of others no probability makes it right (docs/detection.md, "Causes on real
+ * shifts"), so there it has to be of the family that is seen first.
  */
 export const namedFrom = 0.9;
 
@@ -97,9 +97,12 @@ function readCause(
       text: 'another camera: encoder, size and scene are all foreign, so no cause can be told',
     };
   }
-  const [family] = findSeenFamilies(reasons);
+  const seen = findSeenFamilies(reasons);
   const [first] = causes ?? [];
-  if (family && first && findFamily(first.cause) === family && first.probability >= namedFrom) {
+  const named = first && first.probability >= namedFrom ? findFamily(first.cause) : undefined;
+  const isTold = named !== undefined && (isForeignFile(reasons) ? seen[0] === named : seen.includes(named));
+  const family = isTold ? named : seen[0];
+  if (family && first && isTold) {
     const { cause, probability } = first;
     const share = Math.min(99, Math.round(100 * probability));
     const text = `${familyWords[family]}; of the simulated causes most like ${spell(cause)} (${share} %)`;
@@ -141,11 +144,20 @@ export function adviseOn(name: string): Advice | undefined {
   return name === 'unknown' || cause ? findAdvice({ kind: 'cause', cause: cause ?? name }) : undefined;
 }
 
-function isOtherCamera(reasons: readonly Reason[], detectors: readonly DetectorScore[]): boolean {
+function isForeign(reasons: readonly Reason[], ...names: string[]): boolean {
   const file = reasons.find(({ group }) => group === 'file');
-  const isForeign = (...names: string[]) =>
-    file?.evidence.some(({ statistic, direction }) => direction === 'new' && names.includes(statistic)) ?? false;
-  if (!isForeign('size') || !isForeign('encoder', 'fingerprint', 'format')) return false;
+  return file?.evidence.some(({ statistic, direction }) => direction === 'new' && names.includes(statistic)) ?? false;
+}
+
+const encoderProperties = ['encoder', 'fingerprint', 'format'];
+
+/** Whether something else wrote the file than what wrote the reference. */
+function isForeignFile(reasons: readonly Reason[]): boolean {
+  return isForeign(reasons, 'size', ...encoderProperties);
+}
+
+function isOtherCamera(reasons: readonly Reason[], detectors: readonly DetectorScore[]): boolean {
+  if (!isForeign(reasons, 'size') || !isForeign(reasons, ...encoderProperties)) return false;
   const scene = detectors.find(({ name }) => name === 'embedding') ?? detectors[0];
   return scene.pValue <= foreignPValue;
 }

@@ -51,11 +51,18 @@ describe('the likely cause', () => {
       cause: 'fog',
       text: 'haze or weather, or something on the lens; of the simulated causes most like fog (99 %)',
     });
-    // Between the families that are seen the first thing seen decides, however sure the simulated causes are.
+    // Between the families that are seen the simulated causes decide, if they are sure and the file is known.
     const both = [reason('bright'), reason('blurred')];
     const blurry = { causes: causes('motionBlur', 0.99), detectors };
-    expect(findLikelyCause(both, blurry)).toMatchObject({ kind: 'family', family: 'light' });
-    expect(findLikelyCause(both.reverse(), blurry)).toMatchObject({ kind: 'cause', cause: 'motionBlur' });
+    expect(findLikelyCause(both, blurry)).toMatchObject({ kind: 'cause', family: 'blur' });
+    expect(findLikelyCause(both, { ...blurry, causes: causes('motionBlur', namedFrom - 0.01) })).toMatchObject({
+      kind: 'family',
+      family: 'light',
+    });
+    // Of a foreign file, the first thing seen does.
+    const foreign = [...both, reason('file', 'size')];
+    expect(findLikelyCause(foreign, blurry)).toMatchObject({ kind: 'family', family: 'light' });
+    expect(findLikelyCause([...both.reverse(), reason('file', 'size')], blurry)).toMatchObject({ kind: 'cause' });
     // Dusk is never said to be motion blur, however sure.
     expect(findLikelyCause([reason('dark')], { causes: causes('motionBlur', 0.99), detectors })).toMatchObject({
       kind: 'family',
