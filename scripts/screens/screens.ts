@@ -163,6 +163,10 @@ async function takeAll(photographer: Photographer, folder: string): Promise<void
     name: 'street',
   });
   const street = await Street.open();
+  const reports = await writeReports(join(folder, 'reports'), { profile, profilePath, street });
+  await photographer.take(reports.map(({ name, path }) => ({ name, address: pathToFileURL(path).href })));
+  // Pages that are files need no street.
+  if (/^(report|causes|gallery)/.test(values.only)) return;
   const empty = await start(profilePath, {});
   await photographer.take(listEmpty(empty.url));
   await street.send(empty.url, 'gate');
@@ -178,8 +182,6 @@ async function takeAll(photographer: Photographer, folder: string): Promise<void
   });
   await street.run(service.url, 20);
   await photographer.take(await listStreet(service.url, street));
-  const reports = await writeReports(join(folder, 'reports'), { profile, profilePath, street });
-  await photographer.take(reports.map(({ name, path }) => ({ name, address: pathToFileURL(path).href })));
   if (values.stay) {
     console.log(`The street stays at ${service.url} until Ctrl-C.`);
     await new Promise((resolve) => process.once('SIGINT', resolve));

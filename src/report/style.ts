@@ -35,6 +35,7 @@ small{font-size:.8125rem;color:var(--soft);font-weight:400}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 nav{margin-top:24px;display:flex;flex-wrap:wrap;gap:4px 24px;font-size:.9375rem}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:1px;background:var(--card);border:1px solid var(--line);border-radius:var(--radius);overflow:hidden;margin-top:32px}
+.figures+p{margin-top:12px}
 .figures div{box-shadow:0 0 0 1px var(--line);padding:16px 20px}
 .figures dt{font-size:.8125rem;color:var(--soft)}
 .figures dd{font-size:1.75rem;line-height:1.3;font-weight:600;letter-spacing:-.01em}
