@@ -2,7 +2,7 @@
  * Proves that the published package works: packs it, installs the tarball into an empty folder without running any install
  * script, and uses the command line, the library and its types there.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -72,6 +72,24 @@ try {
 
   const { usable, checks } = JSON.parse(run(folder, 'npx', '--no-install', 'stopline', 'doctor', '--json'));
   check(usable && checks.every(({ ok }: { ok: boolean }) => ok), 'npx stopline doctor to find nothing wrong');
+  // The lowest version that `engines` promises, and the newest.
+  const bin = join(installed, 'dist/cli/bin.js');
+  const judge = (node: string) => {
+    const args = [bin, 'inspect', '--json', '--profile', 'demo/camera.stopline', 'demo/frames/clean.jpg'];
+    const { pValue } = JSON.parse(spawnSync(node, args, { cwd: folder, encoding: 'utf8' }).stdout);
+    return pValue;
+  };
+  for (const release of ['22.14.0', '26']) {
+    const place = join(folder, `node-${release}`);
+    run(folder, 'npm', 'install', '--silent', '--prefix', place, `node@${release}`);
+    const node = join(place, 'node_modules/.bin/node');
+    const { usable, versions } = JSON.parse(run(folder, node, bin, 'doctor', '--json'));
+    check(
+      usable && judge(node) === judge(process.execPath),
+      `Node ${versions.node} to judge an image as this one does`,
+    );
+  }
+
   const { components } = JSON.parse(run(folder, 'npm', 'sbom', '--sbom-format', 'cyclonedx'));
   const bill = new Map(
     components.map(({ name, licenses }: { name: string; licenses?: unknown[] }) => [name, licenses]),

@@ -216,7 +216,7 @@ function describe(findings: Findings): string {
   rows.push(
     ['threads', `${threads.workers} workers on ${threads.cores} cores, ${threads.decoding} for decoding`],
     ['allocator', findings.allocator],
-    ['decoders without', findings.confined.join(', ') || 'nothing taken from them'],
+    ['decoders', findings.confined.length > 0 ? `confined by ${findings.confined.join(', ')}` : 'not confined'],
     ...modelRows(findings.models),
   );
   for (const { name, ok, text } of checks) {

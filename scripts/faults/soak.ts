@@ -1,0 +1,39 @@
+import { type Outcome, post, readMemory, type Stage } from './target.ts';
+
+/** Requests until the service has all that it keeps, and how much more memory it may have at the end. */
+const settling = 5000;
+const maxGrowth = 0.05;
+const cameras = 20;
+
+/** Ordinary requests, on and on, in both isolations: memory that grows with their number ends every service one day. */
+export async function run(stage: Stage): Promise<Outcome> {
+  const count = stage.count ?? 100_000;
+  const figures: string[] = [];
+  let ok = true;
+  for (const isolation of ['process', 'thread']) {
+    const target = await stage.start({ args: ['--isolation', isolation, '--max-wait-ms', '10000'] });
+    let next = 0;
+    let bad = 0;
+    const send = async (until: number) => {
+      const lane = async () => {
+        while (next < until) {
+          const source = `camera-${next++ % cameras}`;
+          if ((await post(target.url, stage.frame, { 'x-stopline-source': source })).status !== 200) bad += 1;
+        }
+      };
+      await Promise.all(Array.from({ length: 8 }, lane));
+    };
+    await send(Math.min(settling, Math.ceil(count / 2)));
+    const settled = next;
+    const before = readMemory(target.pid);
+    await send(count);
+    const after = readMemory(target.pid);
+    target.kill('SIGKILL');
+    await target.exit;
+    ok &&= bad === 0 && after <= before * (1 + maxGrowth);
+    figures.push(
+      `${isolation}: ${bad} of ${count} refused, ${Math.round(before)} MB after ${settled}, ${Math.round(after)} MB at the end`,
+    );
+  }
+  return { ok, figures: figures.join('; ') };
+}
