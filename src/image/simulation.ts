@@ -4,7 +4,7 @@ import { corrupt, type Severity } from './corruptions/corruptions.ts';
 import { decode } from './decode.ts';
 import type { Embedder } from './embedding/embedder.ts';
 import { encodeLike } from './encode.ts';
-import { cropFrame, type ExtractedFrame, type Limits } from './frame.ts';
+import { cropFrame, type ExtractedFrame, type Frame, type Limits } from './frame.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
 import { measureStatistics, measureVideoFrame } from './statistics/statistics.ts';
 
@@ -54,10 +54,23 @@ export async function measureSimulations(
     const encoded = await decode(await encodeLike(changed, encoder), unhurried);
     const vector = isFile ? measureStatistics(core, encoded.frame, container) : measureVideoFrame(core, encoded.frame);
     // A part of a frame is nothing that the networks are given.
-    const [embedding] = crop ? [] : ((await embedder?.embed([encoded.frame])) ?? []);
-    const [classScores] = crop ? [] : ((await classifier?.classify([encoded.frame])) ?? []);
-    const answers = { ...(embedding && { embedding }), ...(classScores && { classScores }) };
+    const answers = crop ? {} : await askNetworks(encoded.frame, embedder, classifier);
     measured.push({ ...original, statistics: vector, ...answers });
   }
   return measured;
+}
+
+/** What networks say of a frame; one that is both the model and the classifier is run once. */
+async function askNetworks(
+  frame: Frame,
+  embedder: Embedder | undefined,
+  classifier: Embedder | undefined,
+): Promise<Pick<SimulatedImage, 'embedding' | 'classScores'>> {
+  if (embedder !== undefined && embedder === classifier) {
+    const [both] = await embedder.answer([frame]);
+    return both;
+  }
+  const [embedding] = (await embedder?.embed([frame])) ?? [];
+  const [classScores] = (await classifier?.classify([frame])) ?? [];
+  return { ...(embedding && { embedding }), ...(classScores && { classScores }) };
 }

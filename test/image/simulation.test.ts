@@ -1,10 +1,15 @@
 import { expect, test } from 'vitest';
 import { loadCore } from '../../src/core/index.ts';
+import { proposeCard } from '../../src/image/embedding/card.ts';
+import { createEmbedder } from '../../src/image/embedding/embedder.ts';
+import { readGraph } from '../../src/image/embedding/graph.ts';
+import { loadOnnxRuntime, openOnnx } from '../../src/image/embedding/onnx.ts';
 import { cropFrame } from '../../src/image/frame.ts';
 import { categoricalProperties, measureBytes } from '../../src/image/measure.ts';
 import { measureSimulations } from '../../src/image/simulation.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { encodeFrame, renderFrame } from '../fixtures/camera.ts';
+import { smallClassifier } from '../fixtures/onnxfile.ts';
 
 const frame = renderFrame(1, { width: 320, height: 180 });
 
@@ -77,3 +82,44 @@ test('a large image is simulated at the size at which it is inspected, without t
   expect([clean.width, clean.height]).toEqual([2048, 1152]);
   expect(clean.statistics).toEqual(original.statistics);
 });
+
+const hasOnnx = await loadOnnxRuntime().then(
+  () => true,
+  () => false,
+);
+if (!hasOnnx) console.warn('no network is run: onnxruntime-node is not installed');
+
+test.skipIf(!hasOnnx)(
+  'a network that is model and classifier at once runs once a frame, and says the same as in two',
+  async () => {
+    const bytes = smallClassifier();
+    const { card } = proposeCard(readGraph(bytes), { sha256: '0'.repeat(64), name: 'small', kind: 'onnx' });
+    const core = loadCore();
+    let runs = 0;
+    const openCounted = async () => {
+      const network = await openOnnx({ bytes, card });
+      const run: typeof network.run = (...frames) => {
+        runs++;
+        return network.run(...frames);
+      };
+      return createEmbedder({ ...network, run }, card, core);
+    };
+    const [one, other] = [await openCounted(), await openCounted()];
+    const plan = [
+      { severity: 1, seed: 1, crop: false },
+      { cause: 'fog', severity: 3, seed: 1, crop: false },
+      { severity: 1, seed: 2, crop: true },
+    ] as const;
+    const source = await encodeFrame(frame);
+    runs = 0;
+    const both = await measureSimulations(core, source, plan, undefined, { embedder: one, classifier: one });
+    expect(runs).toBe(2);
+    const apart = await measureSimulations(core, source, plan, undefined, { embedder: one, classifier: other });
+    expect(runs).toBe(6);
+    expect(both.map(({ embedding, classScores }) => [embedding, classScores])).toEqual(
+      apart.map(({ embedding, classScores }) => [embedding, classScores]),
+    );
+    expect(both[2].classScores).toBeUndefined();
+    await Promise.all([one.close(), other.close()]);
+  },
+);

@@ -50,6 +50,11 @@ export interface Embedder {
    * @throws {StoplineError} MODEL_UNSUPPORTED when the card names no such output, or one of another shape; MODEL_FAILED
    */
   classify(frames: readonly Frame[]): Promise<Float32Array[]>;
+  /**
+   * Both of each frame, in one run of the network.
+   * @throws {StoplineError} as `embed` and `classify`
+   */
+  answer(frames: readonly Frame[]): Promise<{ embedding: Float32Array; classScores: Float32Array }[]>;
   close(): Promise<void>;
 }
 
@@ -84,15 +89,14 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
     info: describeEmbedder(network, card, { dimension: rows.dimension, parts: rows.parts, maxBatch }),
     embed: (frames) => readBatches(frames, (outputs, count) => rows.split(outputs, count)),
     async classify(frames) {
-      const { classes } = card.outputs;
-      if (classes === undefined)
-        throw new StoplineError('MODEL_UNSUPPORTED', `Expected outputs.classes in the card of "${card.name}".`);
-      const names = namedOutputs(card);
-      const { objectness = [], labels } = card.outputs;
-      return readBatches(frames, (outputs) => {
-        const output = (name: string) => outputs[names.indexOf(name)];
-        const found = { classes: classTensors(card.outputs).map(output), objectness: objectness.map(output) };
-        return classScores({ ...found, labels: labels === undefined ? undefined : output(labels) }, card);
+      const read = planScores(card);
+      return readBatches(frames, read);
+    },
+    async answer(frames) {
+      const read = planScores(card);
+      return readBatches(frames, (outputs, count) => {
+        const scores = read(outputs);
+        return rows.split(outputs, count).map((embedding, i) => ({ embedding, classScores: scores[i] }));
       });
     },
     close: () => network.close(),
@@ -100,6 +104,22 @@ export async function createEmbedder(network: Network, card: ModelCard, core: Co
 }
 
 type Outputs = Awaited<ReturnType<Network['run']>>;
+
+/**
+ * Where class scores are among the outputs of a run.
+ * @throws {StoplineError} MODEL_UNSUPPORTED when the card names none
+ */
+function planScores(card: ModelCard): (outputs: Outputs) => Float32Array[] {
+  if (card.outputs.classes === undefined)
+    throw new StoplineError('MODEL_UNSUPPORTED', `Expected outputs.classes in the card of "${card.name}".`);
+  const names = namedOutputs(card);
+  const { objectness = [], labels } = card.outputs;
+  return (outputs) => {
+    const output = (name: string) => outputs[names.indexOf(name)];
+    const found = { classes: classTensors(card.outputs).map(output), objectness: objectness.map(output) };
+    return classScores({ ...found, labels: labels === undefined ? undefined : output(labels) }, card);
+  };
+}
 
 /** Runs a network on frames, prepared as its card says. */
 class BatchRunner {
