@@ -208,7 +208,11 @@ export async function countPassages(url: string, way: (typeof ways)[number], rea
 }
 
 async function metric(url: string, line: string): Promise<number> {
-  const text = await (await request(`${url}/stopline/metrics`)).body.text();
+  // Only in front of an upstream over HTTP are they below a prefix.
+  const prefixed = await request(`${url}/stopline/metrics`);
+  const answer = prefixed.statusCode === 404 ? await request(`${url}/metrics`) : prefixed;
+  if (answer !== prefixed) await prefixed.body.dump();
+  const text = await answer.body.text();
   const found = text.split('\n').find((candidate) => candidate.startsWith(`${line} `));
   return found ? Number(found.split(' ').at(-1)) : 0;
 }
