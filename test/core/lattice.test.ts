@@ -19,8 +19,16 @@ interface Raw {
   channels: 3;
 }
 
-/** A rendered scene: shaded discs on a sky, texture and grain. */
-function render(seed: number, width = 320, height = 240): Raw {
+const scenes = new Map<number, Raw>();
+
+/** A rendered scene, drawn once: shaded discs on a sky, texture and grain. */
+function render(seed: number): Raw {
+  const scene = scenes.get(seed) ?? drawScene(seed, 320, 240);
+  scenes.set(seed, scene);
+  return scene;
+}
+
+function drawScene(seed: number, width: number, height: number): Raw {
   const [uniform, normal] = [random(seed), gaussian(seed)];
   const discs = Array.from({ length: 50 }, () => [
     uniform() * width,

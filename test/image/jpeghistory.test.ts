@@ -18,7 +18,16 @@ interface Raw {
   channels: 3;
 }
 
-function render(seed: number, width = 400, height = 320): Raw {
+const scenes = new Map<number, Raw>();
+
+/** A rendered scene, drawn once. */
+function render(seed: number): Raw {
+  const scene = scenes.get(seed) ?? drawScene(seed, 400, 320);
+  scenes.set(seed, scene);
+  return scene;
+}
+
+function drawScene(seed: number, width: number, height: number): Raw {
   const [uniform, normal] = [random(seed), gaussian(seed)];
   const discs = Array.from({ length: 70 }, () => [
     uniform() * width,
