@@ -13,6 +13,7 @@ import { describeProfile, type Profile } from '../profile/description.ts';
 import { saveProfile } from '../profile/file.ts';
 import type { ThresholdKind } from '../profile/maths/pvalues.ts';
 import type { Shard } from '../run/inputs/item.ts';
+import { judgingOptions } from '../run/pool.ts';
 import type { FitPlan } from './fitclock.ts';
 import { runFitTask } from './fitthread.ts';
 import { type InputFlags, inputOptions, pathsHelp, tellLeftOut } from './inputs.ts';
@@ -153,7 +154,8 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
     ordered,
   };
   const leaveOut = await readLeaveOut(flags.leaveOut);
-  const options = { paths, threads, device, falseAlarmRate, leaveOut, ...choices };
+  const { limits } = judgingOptions(config);
+  const options = { paths, threads, device, falseAlarmRate, leaveOut, limits, ...choices };
   const cache = readCacheFolder(flags.cache);
   if (flags.profilePer !== undefined) {
     for (const flag of ['manifest', 'shard'] as const) {

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { loadConfig, readCacheFolder } from '../config.ts';
 import type { Acceptance, Verdicts } from '../fit/accept.ts';
 import { loadProfile, saveProfile } from '../profile/file.ts';
+import { judgingOptions } from '../run/pool.ts';
 import { describeSkipped, planFit } from './fit.ts';
 import { runFitTask } from './fitthread.ts';
 import { followOption, pathsHelp, strictOption, tellLeftOut } from './inputs.ts';
@@ -66,7 +67,9 @@ async function accept(images: string[], flags: AcceptFlags): Promise<void> {
   if (!dryRun) await checkWritable(out);
   const profile = await loadProfile(path);
   const { config } = loadConfig({ flags: { threads: options.threads, s3Endpoint: options.s3Endpoint } });
-  const accepting = { ...options, threads: config.threads, s3Endpoint: config.s3Endpoint, profile, accepted: images };
+  const { threads, s3Endpoint } = config;
+  const { limits } = judgingOptions(config);
+  const accepting = { ...options, threads, s3Endpoint, limits, profile, accepted: images };
   const task = { kind: 'accept', options: accepting, cache: readCacheFolder(undefined) } as const;
   const acceptance = await runFitTask(task, planFit(accepting));
   const { profile: next, ...difference } = acceptance;

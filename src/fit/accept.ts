@@ -13,7 +13,10 @@ import type { FitOptions } from './options.ts';
 import type { SkippedImage } from './reference.ts';
 
 export interface AcceptOptions
-  extends Pick<FitOptions, 'groupBy' | 'simulations' | 'power' | 'threads' | 'measurements' | 'onProgress' | 'signal'> {
+  extends Pick<
+    FitOptions,
+    'groupBy' | 'simulations' | 'power' | 'threads' | 'limits' | 'measurements' | 'onProgress' | 'signal'
+  > {
   /** The Profile in force. */
   profile: Profile;
   /** Images that people have looked at and found to be as they should be, wherever `score` would take them from. */
@@ -60,12 +63,12 @@ export interface Acceptance {
  */
 export async function acceptImages(options: AcceptOptions): Promise<Acceptance> {
   const { profile, accepted, reference, follow, threads, groupBy, simulations, power, measurements } = options;
-  const { onProgress, signal } = options;
+  const { limits, onProgress, signal } = options;
   const { seed } = profile.reference.split;
   const model = profile.model ? options.model : 'none';
   const inputs = {
     store: createObjectStore({ endpoint: options.s3Endpoint }),
-    maxBytes: defaultLimits.maxBytes,
+    maxBytes: limits?.maxBytes ?? defaultLimits.maxBytes,
     follow,
   };
   const paths = [...reference, ...accepted];
@@ -84,6 +87,7 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
     groupBy,
     simulations,
     power,
+    limits,
     measurements,
     onProgress,
     signal,
@@ -95,8 +99,8 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
     profile: after,
     images: [profile.reference.fitted, after.reference.fitted],
     accepted: {
-      before: await collectVerdicts(reviewed, { profile, model: path, threads }),
-      after: await collectVerdicts(reviewed, { profile: after, model: path, threads }),
+      before: await collectVerdicts(reviewed, { profile, model: path, threads, limits }),
+      after: await collectVerdicts(reviewed, { profile: after, model: path, threads, limits }),
     },
     thresholds: {
       warn: [readThreshold(profile, 'warn'), readThreshold(after, 'warn')],

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { decode } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
-import { defaultLimits, type Frame } from '../image/frame.ts';
+import { defaultLimits, type Frame, type Limits } from '../image/frame.ts';
 import type { EncodedImage } from '../run/task.ts';
 import type { UnseenSample } from './samples.ts';
 
@@ -36,10 +36,10 @@ export function chooseExample(images: readonly UnseenSample[]): UnseenSample['sa
  * @param image its path or its bytes
  * @throws {StoplineError} INPUT_*, IMAGE_*
  */
-export async function makeExample(id: string, image: EncodedImage): Promise<Example> {
-  const source = typeof image === 'string' ? readImage(image, defaultLimits.maxBytes) : image;
+export async function makeExample(id: string, image: EncodedImage, limits: Limits = {}): Promise<Example> {
+  const source = typeof image === 'string' ? readImage(image, limits.maxBytes ?? defaultLimits.maxBytes) : image;
   const bytes = source instanceof Uint8Array ? source : source.bytes;
-  const { frame } = await decode(bytes, { maxSeconds: 0 });
+  const { frame } = await decode(bytes, { ...limits, maxSeconds: 0 });
   return {
     sha256: id,
     width: frame.width,

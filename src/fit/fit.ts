@@ -5,6 +5,7 @@ import { decodeRule, decoderVersion } from '../image/decode.ts';
 import { chooseModel } from '../image/embedding/choose.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
+import type { Limits } from '../image/frame.ts';
 import { createProfile, type Profile, type ProfileDescription } from '../profile/description.ts';
 import { createPool, type Pool } from '../run/pool.ts';
 import type { EncodedImage } from '../run/task.ts';
@@ -71,10 +72,10 @@ export async function fitReference(
   measure: (pool: Pool) => Promise<Reference>,
 ): Promise<FitResult> {
   const plan = await planFit(options);
-  const { threads = availableParallelism(), device } = options;
+  const { threads = availableParallelism(), device, limits } = options;
   const { chosen, asking } = plan;
   const classifier = asking?.model;
-  const workers = await createPool({ threads, isBatch: true, model: chosen.model, classifier, device });
+  const workers = await createPool({ threads, isBatch: true, model: chosen.model, classifier, device, limits });
   try {
     await workers.ready();
     const cards = { model: chosen.model?.card, classifier: classifier?.card, ...workers.info };
@@ -135,7 +136,10 @@ async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Pro
   const outliers = findOutliers(samples, model.description);
   const remembered = measureMemory(reference, split, { model, options });
   options.onProgress?.({ stage: 'train', done: 1, total: 1, failed: skipped.length });
-  const example = options.example === false ? undefined : await drawExample(reference, samples, { model, seed });
+  const example =
+    options.example === false
+      ? undefined
+      : await drawExample(reference, samples, { model, seed, limits: options.limits });
   const embedder = pool.info.embedder;
   const description = describeFit(reference, split, { plan, model, outliers, remembered, embedder, example });
   const scoreUnseen = unseenScores(description, model);
@@ -202,11 +206,11 @@ function measureMemory(
 async function drawExample(
   { findSource }: Reference,
   samples: readonly Sample[],
-  { model, seed }: { model: FittedReference; seed: number },
+  { model, seed, limits }: { model: FittedReference; seed: number; limits: Limits | undefined },
 ): Promise<Example> {
   const candidates = chooseFrom(samples, { seed: seed + 2, count: exampleCandidates, findSource });
   const { id } = chooseExample(model.unseen.filter(({ sample }) => candidates.some(({ id }) => id === sample.id)));
-  return makeExample(id, findSource(id) as EncodedImage);
+  return makeExample(id, findSource(id) as EncodedImage, limits);
 }
 
 /** Everything that a Profile says in words and counts, but for what is tried on it afterwards. */

@@ -1,5 +1,6 @@
 import { StoplineError } from '../errors.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
+import type { Limits } from '../image/frame.ts';
 import type { Rates } from '../profile/description.ts';
 import type { ThresholdKind } from '../profile/maths/pvalues.ts';
 import type { Items } from '../run/inputs/item.ts';
@@ -73,6 +74,8 @@ export interface FitOptions {
    * the causes; false for none. Default true.
    */
   example?: boolean | undefined;
+  /** What is refused before it is decoded; default: `defaultLimits`. */
+  limits?: Limits | undefined;
   /** Where measurements are kept, so that a fit of the same images need not make them again; it stays open. Default: nowhere. */
   measurements?: Measurements | undefined;
   onProgress?:

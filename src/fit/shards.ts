@@ -61,7 +61,7 @@ export async function measurePart(
   const { seed = 1 } = options;
   const again = resolveSecondLook(options);
   const chosen = await chooseModel(model);
-  const workers = await createPool({ threads, isBatch: true, model: chosen.model });
+  const workers = await createPool({ threads, isBatch: true, model: chosen.model, limits: options.limits });
   try {
     await workers.ready();
     const pool = options.measurements?.attach(workers, { model: chosen.model?.card, ...workers.info }) ?? workers;

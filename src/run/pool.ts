@@ -52,7 +52,7 @@ export interface PoolOptions {
   /** Longest processor time of one image in a process, which is then ended; default 2000. */
   maxImageMs?: number;
   /** What is refused before it is decoded; default: `defaultLimits`. */
-  limits?: Limits;
+  limits?: Limits | undefined;
   /**
    * Path of the model that the Profile was fitted with; default: that of this package. Not looked at where the Profile has
    * no model. Without a Profile, the model that images are measured with.

@@ -297,6 +297,16 @@ describe('stopline fit refuses, and leaves no file', () => {
     return result?.code === 0;
   }
 
+  it('images above the limits of the settings, which count as they do for inspect', async () => {
+    const args = ['fit', reference, '--out', refused, '--model', 'none', '--no-cache', '--json'];
+    const run = await runHere(args, { env: { STOPLINE_MAX_SIDE: '100' } });
+    expect(run.code).toBe(65);
+    expect(readError(run)).toEqual({
+      code: 'STOPLINE_ERR_FIT_TOO_FEW_IMAGES',
+      message: expect.stringMatching(/Expected sides of at most 100/),
+    });
+  });
+
   it('a Profile that cannot be replaced stays what it was', async () => {
     const before = { bytes: readFileSync(out), inode: statSync(out).ino };
     const result = await runHere(['fit', '--simulations', '0', '--power', '0', fewImages(), '--out', out]);
