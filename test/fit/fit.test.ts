@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCore } from '../../src/core/index.ts';
 import { fit } from '../../src/fit/fit.ts';
 import type { FitOptions } from '../../src/fit/options.ts';
@@ -12,6 +14,7 @@ import { createInspector } from '../../src/profile/inspector.ts';
 import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 import { twoSidedPValue } from '../../src/profile/maths/ranks.ts';
 import { createScorer } from '../../src/profile/score.ts';
+import { Measurements } from '../../src/run/measurements.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
@@ -27,6 +30,14 @@ beforeAll(async () => {
   usual = await fit({ simulations: 0, power: 0, paths: [at('frames')], name: 'front', createdAt });
 });
 
+// Most tests fit the same images in another way: those are measured once.
+const measurements = Measurements.open(at('measurements'));
+afterAll(() => measurements.close());
+
+/** A fit of what a test is about: of statistics alone, without causes. */
+const fitPlain = (options: Partial<FitOptions> & { paths: string[] }) =>
+  fit({ simulations: 0, power: 0, model: 'none', example: false, threads: 1, measurements, ...options });
+
 /** A folder with copies of frames, under the names given. */
 function makeFolder(name: string, files: readonly [file: string, source: string][]): string {
   for (const [file, source] of files) {
@@ -37,15 +48,15 @@ function makeFolder(name: string, files: readonly [file: string, source: string]
 }
 
 describe('a Profile', () => {
-  const fitBytes = async (options: Partial<FitOptions>) =>
-    Buffer.from(
-      encodeProfile((await fit({ simulations: 10, power: 0, paths: [at('frames')], createdAt, ...options })).profile),
-    );
+  const hashProfile = (profile: Profile) => createHash('sha256').update(encodeProfile(profile)).digest('hex');
 
+  // With causes and a report of power: shards.test.ts.
   it('is the same, byte for byte, for a seed whatever the number of threads, and another for another seed', async () => {
-    expect(await fitBytes({ seed: 7, threads: 2 })).toEqual(await fitBytes({ seed: 7, threads: 1 }));
-    // Causes take long to learn, and are not needed to tell two seeds apart.
-    expect(await fitBytes({ seed: 7, simulations: 0 })).not.toEqual(await fitBytes({ seed: 8, simulations: 0 }));
+    const threads = availableParallelism() === 1 ? 2 : 1;
+    const plain = { simulations: 0, power: 0, paths: [at('frames')], name: 'front', createdAt };
+    const usualHash = hashProfile(usual.profile);
+    expect(hashProfile((await fit({ ...plain, threads })).profile)).toBe(usualHash);
+    expect(hashProfile((await fit({ ...plain, threads, measurements, seed: 8 })).profile)).not.toBe(usualHash);
   });
 
   it('says what the reference was', () => {
@@ -71,7 +82,7 @@ describe('images that do not count', () => {
     writeFileSync(join(mixed, 'a-cut.jpg'), readFileSync(frames[0]).subarray(0, 1500));
     writeFileSync(join(mixed, 'b-empty.png'), '');
     writeFileSync(join(mixed, 'c-page.jpg'), '<html>503</html>');
-    const { profile, skipped, warnings } = await fit({ simulations: 0, power: 0, paths: [mixed] });
+    const { profile, skipped, warnings } = await fitPlain({ paths: [mixed] });
     expect(profile.reference).toMatchObject({ images: 80, duplicates: 10, skipped: 3 });
     expect(skipped).toEqual([
       { path: join(mixed, 'a-cut.jpg'), error: expect.objectContaining({ code: 'STOPLINE_ERR_IMAGE_TRUNCATED' }) },
@@ -88,14 +99,12 @@ describe('images that do not count', () => {
       [...frames.slice(0, 49), ...frames.slice(0, 5)].map((path, i) => [`${i}.jpg`, path]),
     );
     // The smallest p-value that n images can give is 1 / (n + 1).
-    await expect(fit({ simulations: 0, power: 0, paths: [few] })).rejects.toMatchObject({
+    await expect(fitPlain({ paths: [few] })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_FIT_TOO_FEW_IMAGES',
       message: expect.stringMatching(/at least 50 .*99 to promise .* 0\.01\) but received 49 and 5 exact copies/),
     });
     const falseAlarmRate = { warn: 0.002, block: 0.001 };
-    await expect(fit({ simulations: 0, power: 0, paths: [few], falseAlarmRate })).rejects.toThrow(
-      /499 to promise .* 0\.002/,
-    );
+    await expect(fitPlain({ paths: [few], falseAlarmRate })).rejects.toThrow(/499 to promise .* 0\.002/);
   });
 
   it('refuses a reference in which nothing varies', async () => {
@@ -107,7 +116,7 @@ describe('images that do not count', () => {
       const comment = Buffer.from([0xff, 0xfe, 0, 6, ...Buffer.from(String(1000 + i))]);
       writeFileSync(join(flat, `${i}.jpg`), Buffer.concat([frame.subarray(0, 2), comment, frame.subarray(2)]));
     }
-    await expect(fit({ simulations: 0, power: 0, paths: [flat] })).rejects.toMatchObject({
+    await expect(fitPlain({ paths: [flat] })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_FIT_NO_VARIATION',
     });
   });
@@ -124,27 +133,27 @@ describe('groups are left out whole', () => {
   });
 
   it('by folder where there are enough, else by blocks of neighbouring frames', async () => {
-    const many = await fit({ simulations: 0, power: 0, paths: [drives] });
+    const many = await fitPlain({ paths: [drives] });
     expect(many.profile.reference.split).toMatchObject({ by: 'folder', groups: 16, folds: 5 });
     expect(usual.profile.reference.split).toMatchObject({ by: 'time block', groups: 20, folds: 5 });
   });
 
   it('by what a pattern finds in the path', async () => {
-    const { profile } = await fit({ simulations: 0, power: 0, paths: [drives], groupBy: 'drive\\d(\\d)' });
+    const { profile } = await fitPlain({ paths: [drives], groupBy: 'drive\\d(\\d)' });
     expect(profile.reference.split).toMatchObject({ by: 'pattern', groups: 10, folds: 5 });
     // Two groups are two parts.
-    const two = await fit({ simulations: 0, power: 0, paths: [drives], groupBy: 'drive(\\d)' });
+    const two = await fitPlain({ paths: [drives], groupBy: 'drive(\\d)' });
     expect(two.profile.reference.split).toMatchObject({ by: 'pattern', groups: 2, folds: 2 });
   });
 
   it('image by image when asked, with a warning', async () => {
-    const { profile, warnings } = await fit({ simulations: 0, power: 0, paths: [drives], groupBy: 'none' });
+    const { profile, warnings } = await fitPlain({ paths: [drives], groupBy: 'none' });
     expect(profile.reference.split).toMatchObject({ by: 'image', groups: 80, folds: 5 });
     expect(warnings.join()).toContain('neighbouring frames leak');
   });
 
   it('refuses a pattern that is none, or that leaves nothing to fit', async () => {
-    const refused = (groupBy: string) => fit({ simulations: 0, power: 0, paths: [drives], groupBy });
+    const refused = (groupBy: string) => fitPlain({ paths: [drives], groupBy });
     const code = 'STOPLINE_ERR_OPTION_INVALID';
     await expect(refused('(')).rejects.toMatchObject({ code, message: expect.stringContaining('group-by') });
     await expect(refused('drive')).rejects.toMatchObject({ code, message: expect.stringContaining('two groups') });
@@ -162,7 +171,7 @@ describe('groups are left out whole', () => {
       }
     }
     const usualDistance = async (groupBy: string) => {
-      const { profile } = await fit({ simulations: 0, power: 0, paths: [at('scenes')], groupBy });
+      const { profile } = await fitPlain({ paths: [at('scenes')], groupBy });
       const [distance] = profile.regimes[0].components;
       return 'from' in distance ? distance.from : Number.NaN;
     };
@@ -187,7 +196,7 @@ describe('what is promised', () => {
 
   it('is what was asked where it can be', async () => {
     const falseAlarmRate = { warn: 0.1, block: 0.05 };
-    const { profile, warnings } = await fit({ simulations: 0, power: 0, paths: [at('frames')], falseAlarmRate });
+    const { profile, warnings } = await fitPlain({ paths: [at('frames')], falseAlarmRate });
     expect(profile.falseAlarmRate).toMatchObject({ asked: falseAlarmRate, promised: falseAlarmRate });
     expect(warnings).toEqual([]);
   });
@@ -198,7 +207,7 @@ describe('what is promised', () => {
     { falseAlarmRate: { warn: 0, block: 0 } },
     { falseAlarmRate: { warn: 0.01, block: 0.1 } },
   ])('refuses %j', async (options) => {
-    const refusal = fit({ simulations: 0, power: 0, paths: [at('frames')], ...options });
+    const refusal = fitPlain({ paths: [at('frames')], ...options });
     await expect(refusal).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
   });
 });
@@ -206,11 +215,9 @@ describe('what is promised', () => {
 describe('a long fit', () => {
   it('reports every image', async () => {
     const seen: number[] = [];
-    await fit({
-      simulations: 0,
-      power: 0,
-      model: 'none',
+    await fitPlain({
       paths: [at('frames')],
+      measurements: undefined,
       onProgress: ({ stage, done, total }) => stage === 'measure' && seen.push(done / (total as number)),
     });
     expect(seen).toEqual(Array.from({ length: 80 }, (_, i) => (i + 1) / 80));
@@ -225,7 +232,7 @@ describe('a long fit', () => {
       if (done === 10) controller.abort(reason);
     };
     await expect(
-      fit({ simulations: 0, power: 0, paths: [at('frames')], signal: controller.signal, onProgress }),
+      fitPlain({ paths: [at('frames')], measurements: undefined, signal: controller.signal, onProgress }),
     ).rejects.toBe(reason);
     // What had been handed to a worker by then is reported still, but no more than that.
     expect(last).toBeLessThan(80);
@@ -242,13 +249,7 @@ describe('on frames of the same camera that were not used to fit', () => {
   beforeAll(async () => {
     const paths = await renderFolder(at('population'), reference, 1000);
     // Frames are drawn one by one, so each is a group; by its number, so that the split is the same everywhere.
-    const result = await fit({
-      simulations: 0,
-      power: 0,
-      paths: [at('population')],
-      groupBy: '\\d+(?=\\.jpg)',
-      model: 'none',
-    });
+    const result = await fitPlain({ paths: [at('population')], groupBy: '\\d+(?=\\.jpg)' });
     expect(paths.length).toBe(result.profile.reference.images);
     profile = result.profile;
     const core = loadCore();
@@ -280,8 +281,7 @@ describe('on frames of the same camera that were not used to fit', () => {
     for (let i = 0; i < references; i++) {
       const paths = Array.from({ length: 120 }, (_, j) => at('population', `frame${1000 + 120 * i + j}.jpg`));
       // With causes, because what is learnt of them decides, too.
-      const options = { simulations: 10, power: 0, example: false, groupBy: 'none', model: 'none' };
-      const { profile } = await fit({ ...options, paths, falseAlarmRate });
+      const { profile } = await fitPlain({ paths, falseAlarmRate, simulations: 10, groupBy: 'none' });
       expect(profile.falseAlarmRate.promised).toEqual(falseAlarmRate);
       const { high, low } = profile.falseAlarmRate.achieved?.warn ?? { high: 0, low: 1 };
       expect(low).toBeLessThanOrEqual(0.05);
