@@ -74,7 +74,7 @@ describe('stopline inspect', () => {
     expect(stdout).toMatch(/^BLOCK /);
     expect(stdout).toMatch(/^ {2}1\. much darker than the reference: median brightness \d+, usually \d+ to \d+$/m);
     expect(stdout).toMatch(/^Probable cause {2}light or exposure$/m);
-    expect(stdout).toMatch(/^What to do {2}Check the time of day/m);
+    expect(stdout).toMatch(/^What to do {2}on shift: [A-Z].*\.\n {12}data scientist: [A-Z].*\.$/m);
     // Names of statistics are for those who ask.
     expect(stdout).not.toContain('luma');
     const all = await runHere(['inspect', at('night.jpg'), '--profile', profile, '--verbose']);
@@ -150,6 +150,7 @@ describe('stopline inspect', () => {
     const measured = verdict.reasons.find((reason: { reference?: unknown }) => reason.reference);
     expect(measured).toEqual({
       group: expect.stringMatching(/^\w+$/),
+      kind: expect.stringMatching(/^\w+$/),
       advice: expect.stringMatching(/\.$/),
       evidence: expect.arrayContaining([expect.objectContaining({ statistic: measured.statistic })]),
       statistic: expect.any(String),
