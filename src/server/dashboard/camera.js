@@ -294,7 +294,7 @@ export class CameraPage extends LivePage {
     const label = labelStatistic(row, name);
     return html`<article key=${name}>
       <h3>${group || isOut ? capital(seen) : label}</h3>
-      <p class="value">${label} <b>${valueText(row, last)}</b> <small>${valueUnit(row)}, usually ${valueText(row, band.p01)} to ${valueText(row, band.p99)}</small></p>
+      <p class="value">${label} <b>${valueText(row, last)}</b> <small>${[valueUnit(row), `usually ${valueText(row, band.p01)} to ${valueText(row, band.p99)}`].filter(Boolean).join(', ')}</small></p>
       ${row && !row.isPercent && row.unitMeaning !== row.unit && html`<p class="unit">${capital(row.unitMeaning)}.</p>`}
       <${Chart} make=${makeBandChart} data=${data} marks=${this.state.history?.transitions} label=${`${label} of the latest images`} />
       <details><summary>names</summary><p class="soft"><code>${name}</code> ${row?.meaning}</p>
