@@ -69,7 +69,16 @@ describe('a rendered camera', () => {
     await renderFolder(other, 5, 60);
     options = {
       ...{ reference: [reference], current: [other], corruptions: true, leaveOut: true, faults: true },
-      ...{ folds: 2, images: 1, severities: [3], simulations: 10, seed: 1, groupBy: 'folder', threads: 2 },
+      ...{
+        folds: 2,
+        images: 1,
+        severities: [3],
+        simulations: 10,
+        seed: 1,
+        groupBy: 'folder',
+        model: 'none',
+        threads: 2,
+      },
     };
     evaluation = await evaluate(options);
   });
@@ -122,8 +131,29 @@ describe('a rendered camera', () => {
     const script = fileURLToPath(new URL('../../../scripts/evaluate.ts', import.meta.url));
     const run = (...args: string[]) =>
       spawnSync(process.execPath, [script, ...args], { cwd: folder, encoding: 'utf8' });
-    const settings = ['--folds', '2', '--images', '1', '--severities', '3', '--simulations', '10', '--threads', '1'];
-    const { status, stdout, stderr } = run('--reference', reference, '--current', other, '--corruptions', ...settings);
+    const settings = [
+      '--folds',
+      '2',
+      '--images',
+      '1',
+      '--severities',
+      '3',
+      '--simulations',
+      '10',
+      '--model',
+      'none',
+      '--threads',
+      '1',
+    ];
+    const { status, stdout, stderr } = run(
+      '--reference',
+      reference,
+      '--current',
+      other,
+      '--corruptions',
+      '--faults',
+      ...settings,
+    );
     expect(stderr).toMatch(/^fit and score: 3\/3 models/m);
     expect(status).toBe(0);
     expect(stdout).toMatch(/^## day\n\n```sh\nnpm run evaluate -- --reference day --current later --corruptions /);
