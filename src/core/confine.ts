@@ -36,6 +36,8 @@ export function limitNode(
     `ulimit -d ${Math.ceil(maxBytes / 1024)} 2>/dev/null`,
     // glibc keeps an arena of freed memory for each thread, which grows with the images.
     `export MALLOC_ARENA_MAX="\${MALLOC_ARENA_MAX:-2}"`,
+    // libvips puts large images into a file, which these processes may not write. Their limit on data counts the memory.
+    'export VIPS_DISC_THRESHOLD=100g',
     ...(isConfined ? [confine()] : []),
     'exec "$0" "$@"',
   ];

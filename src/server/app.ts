@@ -24,6 +24,7 @@ import { openQuarantine } from './quarantine/quarantine.ts';
 import { Reloader, registerReload } from './reload.ts';
 import { RequestGate } from './requestgate.ts';
 import { registerDashboard } from './routes/dashboard.ts';
+import { driftReportSchema } from './routes/drift.ts';
 import { registerExtAuthz } from './routes/extauthz.ts';
 import { describeReadiness, type HealthParts, registerHealth, type ServerState } from './routes/health.ts';
 import { registerHistory } from './routes/history.ts';
@@ -137,7 +138,9 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
   app.decorateRequest('verdict', null);
   app.decorateRequest('errorCode', null);
   app.decorateRequest('awaitsContinue', false);
-  for (const schema of [verdictSchema, refusalSchema, statisticSchema, readinessSchema]) app.addSchema(schema);
+  // All schemas are added here: a scope that adds one gets a serializer of its own, which drops fields and rounds numbers.
+  const schemas = [verdictSchema, refusalSchema, statisticSchema, readinessSchema, driftReportSchema];
+  for (const schema of schemas) app.addSchema(schema);
   // One way to JSON for HTTP, command line and files: no schema may drop a field or round a number.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error, request, reply) => answerError(request, reply, error));

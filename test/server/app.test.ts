@@ -306,7 +306,11 @@ describe('GET routes', () => {
   });
 
   it('/statistics is the table', async () => {
-    expect((await app.inject('/statistics')).json()).toEqual(JSON.parse(JSON.stringify(statistics)));
+    const rows = (await app.inject('/statistics')).json();
+    expect(rows).toMatchObject(JSON.parse(JSON.stringify(statistics)));
+    expect(rows).toHaveLength(statistics.length);
+    for (const { label, unitMeaning } of rows) expect([typeof label, typeof unitMeaning]).toEqual(['string', 'string']);
+    expect(rows.find(({ name }: { name: string }) => name === 'lumaP50').label).toBe('Median brightness');
   });
 
   it('/health/live and /health/ready answer once the workers are ready', async () => {
@@ -480,7 +484,7 @@ describe('GET /docs', () => {
       'multipart/form-data',
       'application/json',
     ]);
-    const refused = ['400', '401', '403', '408', '413', '415', '422', '429', '500', '503'];
+    const refused = ['400', '401', '403', '408', '413', '415', '421', '422', '429', '500', '503'];
     expect(Object.keys(inspect.responses)).toEqual(['200', ...refused]);
     expect(inspect.responses['200'].headers).toHaveProperty('x-stopline-verdict');
     expect(inspect.responses['503'].headers).toHaveProperty('Retry-After');

@@ -248,7 +248,6 @@ function selectPage(all: readonly SourceSummary[], query: { state?: DriftState; 
 
 /** GET /drift and what is below it: what is known of every source. */
 export function registerDrift(app: FastifyInstance, sources: Sources): void {
-  app.addSchema(driftReportSchema);
   app.get(
     '/drift',
     {
