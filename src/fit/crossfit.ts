@@ -268,7 +268,8 @@ function chooseDetectors(
         { name: 'container', components: positions('categories') },
         ...(embedded ? [content] : []),
       ];
-  const weigh = (name: string) => (hasCauses || name !== 'distance' ? (discounts[name] ?? 1) : 1);
+  // Without simulated causes nothing is known of what a component sees, so each counts alike.
+  const weigh = (name: string) => (hasCauses ? (discounts[name] ?? 1) : 1);
   return [
     { name: 'combined', components: components.map((_, i) => i), weights: components.map(weigh) },
     ...byQuestion,

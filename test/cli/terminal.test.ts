@@ -150,7 +150,7 @@ describe('createTally', () => {
     tally.add({ path: 'b', verdict: 'block', reasons: [{ group: 'file' }, { group: 'dark' }] });
     tally.add({ path: 'c', verdict: 'block', reasons: [{ group: 'noisy' }] });
     expect(tally.toJSON().reasons).toEqual([
-      { group: 'noisy', count: 2, text: 'noisier than the reference' },
+      { group: 'noisy', count: 2, text: 'noisier or more disturbed than the reference' },
       { group: 'file', count: 1, text: 'from another kind of file than the reference' },
     ]);
   });

@@ -202,7 +202,7 @@ describe.skipIf(!installed)('a Profile with a model', () => {
       'categories',
     ]);
     expect(whole.detectors).toEqual([
-      { name: 'combined', components: [0, 1, 2, 3, 4, 5, 6] },
+      { name: 'combined', components: [0, 1, 2, 3, 4, 5, 6], weights: [0.7, 1, 1, 0.5, 0.5, 0.5, 1] },
       { name: 'capture', components: [1, 2, 6] },
       { name: 'content', components: [0, 3, 4] },
       { name: 'embedding', components: [3, 4] },

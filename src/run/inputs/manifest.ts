@@ -240,7 +240,7 @@ function readPlace(name: string, file: string): ManifestRow {
     if (path.includes('\ufffd') && !existsSync(isAbsolute(path) ? path : join(dirname(file), path))) {
       throw new StoplineError(
         'INPUT_UNREADABLE',
-        `Expected a path but ${quotePath(name)} holds bytes of neither UTF-8 nor UTF-16. Write the list as UTF-8, such as with: iconv -f LATIN1 -t UTF-8`,
+        `Expected a path but ${quotePath(name)} holds bytes of neither UTF-8 nor UTF-16. Write the list as UTF-8: iconv -f LATIN1 -t UTF-8 does so.`,
       );
     }
     if (isAbsolute(path) || file === '-') return { name, location: path };

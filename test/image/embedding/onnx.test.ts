@@ -307,7 +307,10 @@ describe.skipIf(!installed)('an ONNX classifier', () => {
   it('is refused when it is not the model of its card, or does not give the known answers', async () => {
     const path = file('known.onnx', smallClassifier());
     const { model: prepared } = await prepareModel(path);
-    const card: ModelCard = { ...prepared.card, answers: prepared.answers };
+    // As somebody has confirmed it: what is assumed stays a guess until then.
+    const { assumed, ...confirmed } = prepared.card;
+    expect(assumed?.length).toBeGreaterThan(0);
+    const card: ModelCard = { ...confirmed, answers: prepared.answers };
     writeFileSync(resolveCardPath(path), JSON.stringify(card));
     expect((await prepareModel(path)).guesses).toEqual([]);
 

@@ -135,7 +135,7 @@ describe('the quarantine', () => {
     const [newest, , oldest] = await listed();
     expect(await review('PUT', oldest.id)).toBe(204);
     expect(await review('PUT', oldest.id)).toBe(204);
-    expect(await get('/quarantine')).toMatchObject({ count: 2, accepted: 1, place: folder, sources: ['front'] });
+    expect(await get('/quarantine')).toMatchObject({ count: 2, accepted: 1, kind: 'folder', sources: ['front'] });
     expect((await listed()).map(({ id }) => id)).not.toContain(oldest.id);
     // Sent again it is known, and not to be looked at again.
     expect(await send(await strange(1), 'rear')).toBe('block');
