@@ -1,11 +1,12 @@
 /** A worker that is a process: `processes.ts` starts it with the file of a worker and talks to it over the pipe. */
 import { enableCompileCache } from 'node:module';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { pathToFileURL } from 'node:url';
 
 enableCompileCache?.();
-// Where all cores are busy the service comes first: it is the one that answers, also those that it must refuse.
-setPriority(5);
+// Where all cores are busy the service comes first: it is the one that answers, also those that it must refuse. A service that
+// was started with a lower priority keeps it: raising it takes a right that workers do not have.
+if (getPriority() < 5) setPriority(5);
 
 type Work = (task: unknown) => Promise<unknown>;
 const { openWorker } = (await import(pathToFileURL(process.argv[2]).href)) as { openWorker(workerData: unknown): Work };

@@ -1,7 +1,8 @@
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { limitNode } from '../../../src/core/confine.ts';
 import { createWorkerLine, type WorkerLine } from '../../../src/run/workers/line.ts';
 import type { ProbeTask } from '../../fixtures/pool.program.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
@@ -154,6 +155,14 @@ describe('a process', () => {
       message: expect.stringContaining('The workers cannot start'),
     });
     await expect(line.run({ kind: 'echo', value: 2 })).rejects.toMatchObject({ code: 'STOPLINE_ERR_INTERNAL' });
+  });
+
+  it('starts where the service has a lower priority than workers take, which they cannot raise', () => {
+    const entry = resolvePath('../../../src/run/workers/process.entry.ts');
+    const [command, args] = limitNode([entry, resolvePath('../../../src/run/worker.ts')], { maxBytes: 2 ** 31 });
+    const { status, stderr } = spawnSync('nice', ['-n', '10', command, ...args], { encoding: 'utf8' });
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
   });
 
   it('ends with its line, and with its parent however that ends', async () => {
