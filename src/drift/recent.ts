@@ -64,5 +64,5 @@ export function describeRecent({ images, warn, block, level, cause }: RecentVerd
   if (level === 'calm') return undefined;
   const what = level === 'blocked' ? `${block} of the last ${images} images blocked` : '';
   const warned = what || `${warn + block} of the last ${images} images warned of or blocked`;
-  return cause === undefined ? warned : `${warned}, likely ${cause}`;
+  return cause === undefined || cause === 'unknown' ? warned : `${warned}, likely ${cause}`;
 }

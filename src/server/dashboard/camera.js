@@ -175,7 +175,7 @@ export class CameraPage extends LivePage {
     const isLost = this.props.live.contact === 'lost';
     const { answer, tone, text } = this.#camera();
     const [cause] = report?.causes ?? [];
-    const isNamed = tone !== 'good' && cause;
+    const isNamed = tone !== 'good' && cause && cause.cause !== 'unknown';
     return html`<section class=${`now ${isLost ? 'old' : ''}`} aria-live="polite">
       <p class=${`answer ${isLost ? 'lost' : tone}`}><${Dot} tone=${isLost ? 'lost' : tone} />
         <b>Trust the classifier? ${isLost ? 'Not known: no contact with the service.' : `${capital(answer)}.`}</b></p>
