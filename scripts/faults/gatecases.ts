@@ -217,6 +217,13 @@ async function metric(url: string, line: string): Promise<number> {
   return found ? Number(found.split(' ').at(-1)) : 0;
 }
 
+/** A check that keeps what differs as a sentence that begins with what was tried. */
+export function createCheck(wrong: string[], tried: string) {
+  return (what: string, received: unknown, expected: unknown): void => {
+    if (received !== expected) wrong.push(`${tried}: ${what} is ${received}, not ${expected}`);
+  };
+}
+
 /**
  * Sends images to a gate that cannot judge them. Closed, the upstream must see nothing and the client the reason; open, the
  * upstream must be asked once, with the same bytes, and everybody told that the verdict was bypassed; both must be counted.
@@ -232,9 +239,7 @@ export async function challengeJudge(
   const { name, reason, status } = fault;
   try {
     for (const way of ways) {
-      const check = (what: string, received: unknown, expected: unknown) => {
-        if (received !== expected) wrong.push(`${name}, ${way}: ${what} is ${received}, not ${expected}`);
-      };
+      const check = createCheck(wrong, `${name}, ${way}`);
       for (let i = 0; i < times; i++) {
         upstream.received.length = 0;
         const answer = await classify(`${gate.url}/${way}`, body);
@@ -282,9 +287,7 @@ export async function challengeUpstream(
   const wrong: string[] = [];
   try {
     for (const way of ways) {
-      const check = (what: string, received: unknown, expected: unknown) => {
-        if (received !== expected) wrong.push(`${fault}, ${way}: ${what} is ${received}, not ${expected}`);
-      };
+      const check = createCheck(wrong, `${fault}, ${way}`);
       for (let i = 0; i < times; i++) {
         // A second of failures opens the breaker for a moment.
         while ((await request(`${gate.url}/stopline/health/ready`)).statusCode !== 200) await delay(10);

@@ -7,6 +7,7 @@ import type { Reference } from '../../test/fixtures/reference.ts';
 import { closedPort, startFaultProxy } from '../../test/fixtures/upstream.ts';
 import {
   countPassages,
+  createCheck,
   type JudgeFault,
   startFaulty,
   type upstreamFaults,
@@ -38,9 +39,7 @@ export async function challengeCall(
   const { name, reason, status } = fault;
   try {
     for (const way of ways) {
-      const check = (what: string, received: unknown, expected: unknown) => {
-        if (received !== expected) wrong.push(`${name}, ${way}: ${what} is ${received}, not ${expected}`);
-      };
+      const check = createCheck(wrong, `${name}, ${way}`);
       for (let i = 0; i < times; i++) {
         upstream.received.length = 0;
         const { code, details, headers, trailers } = await client.call(wayMethods[way], [message]);

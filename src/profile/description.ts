@@ -12,6 +12,14 @@ export const profileVersion = 3;
 const size = Type.Integer({ minimum: 0 });
 const unitInterval = Type.Number({ minimum: 0, maximum: 1 });
 const closed = { additionalProperties: false };
+/** Which classifier was asked. */
+const classifierSchema = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 128 }),
+    sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+  },
+  closed,
+);
 /** Images, how many of them were stopped, and the exact 95 % interval of that share. */
 const counted = Type.Object({ images: size, flagged: size, low: unitInterval, high: unitInterval }, closed);
 
@@ -210,13 +218,7 @@ export const Description = Type.Object(
     harmMissing: Type.Optional(
       Type.Object(
         {
-          classifier: Type.Object(
-            {
-              name: Type.String({ minLength: 1, maxLength: 128 }),
-              sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
-            },
-            closed,
-          ),
+          classifier: classifierSchema,
           images: size,
           code: Type.Union([
             Type.Literal('CLASSIFIER_SILENT'),
@@ -232,13 +234,7 @@ export const Description = Type.Object(
     harm: Type.Optional(
       Type.Object(
         {
-          classifier: Type.Object(
-            {
-              name: Type.String({ minLength: 1, maxLength: 128 }),
-              sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
-            },
-            closed,
-          ),
+          classifier: classifierSchema,
           images: size,
           /** Share of clean images in which the classifier finds anything. Absent in older Profiles. */
           answered: Type.Optional(unitInterval),
