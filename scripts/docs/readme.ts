@@ -14,11 +14,13 @@ const shown = [
 export function fillReadme(readme: string, detection: string): string {
   const rows = shown.map(({ section, name }) => {
     const [, text] = new RegExp(`^## ${section}\n(.*?)(?=^## |$(?![^]))`, 'ms').exec(detection) ?? [];
+    // With its commit where the evaluation wrote one: figures of an earlier version have a date alone.
+    const [, made] = /^Made on (.*?)\.?$/m.exec(text ?? '') ?? [];
     const [, images] = /^(\d+) reference images/m.exec(text ?? '') ?? [];
     // What the verdict of a fitted Profile stops, which is less than what the best threshold for these images would.
     const [, at1] =
       /^\| combined +\|.*\|([^|]*)\|$/m.exec(text?.slice(text.indexOf('### Simulated causes')) ?? '') ?? [];
-    if (at1 === undefined || images === undefined || !name.includes(images)) {
+    if (at1 === undefined || made === undefined || images === undefined || !name.includes(images)) {
       throw new Error(`Expected figures of "${name}" in docs/detection.md, section ${section}`);
     }
     return [
@@ -27,9 +29,10 @@ export function fillReadme(readme: string, detection: string): string {
         .replace('%', '')
         .split('/')
         .map((share) => `${share.trim()} %`),
+      made,
     ];
   });
-  const figures = table(['mean over 49 simulated causes', 'mild (1)', 'clear (3)', 'severe (5)'], rows);
+  const figures = table(['mean over 49 simulated causes', 'mild (1)', 'clear (3)', 'severe (5)', 'measured'], rows);
   const [head, rest] = readme.split(begin);
   return `${head}${begin}${figures}\n${rest.slice(rest.indexOf(end))}`;
 }
