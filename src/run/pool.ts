@@ -4,7 +4,7 @@ import { resolveEntry } from '../core/entry.ts';
 import { reviveError } from '../errors.ts';
 import { findModel } from '../image/embedding/choose.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
-import { canConfine, type PreparedModel } from '../image/embedding/open.ts';
+import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
 import { boundsFrom, type ExtractedFrame, type Frame, type Limits } from '../image/frame.ts';
 import type { MeasuredImage } from '../image/measure.ts';
@@ -186,7 +186,7 @@ class ImagePool implements Pool {
     this.#isProcess = isolation === 'process';
     this.#slowImages = this.#isProcess ? new SlowImages() : undefined;
     const maxBytes = countWorkerBytes(limits, [model, classifier]);
-    const isConfined = device !== 'gpu' && [model, classifier].every((used) => !used || canConfine(used.card));
+    const isConfined = device !== 'gpu';
     this.#line = new WorkerLine<WorkerTask>({
       filename: resolveEntry('./worker', import.meta.url),
       workerData: this.#settings,

@@ -19,7 +19,7 @@ export interface ProposedCard {
 
 /**
  * Checks that a card is about this graph: the input is there and takes what the card says, every tensor it names exists.
- * @throws {StoplineError} MODEL_CARD
+ * @throws {StoplineError} MODEL_CARD, MODEL_OPERATOR for a tensor that cannot be computed
  */
 export function checkCardFits(card: ModelCard, graph: Graph): void {
   const { input, outputs } = card;
@@ -38,6 +38,8 @@ export function checkCardFits(card: ModelCard, graph: Graph): void {
       `Expected an input of ${shapeText(value)} in the card but received ${input.layout} ${wanted.join(' x ')}.`,
     );
   const written = new Set(graph.nodes.flatMap((node) => node.outputs));
+  const lost = namedOutputs(card).filter((output) => graph.refused?.tensors.has(output));
+  if (lost.length > 0) throw makeRefusal(graph, lost.map((output) => JSON.stringify(output)).join(', '));
   const absent = namedOutputs(card).filter((output) => !written.has(output));
   if (absent.length > 0)
     throw new StoplineError(
@@ -57,6 +59,20 @@ export function checkCardFits(card: ModelCard, graph: Graph): void {
     );
   if (outputs.early.includes(outputs.content))
     throw new StoplineError('MODEL_CARD', 'Expected outputs.early without outputs.content but it is among them.');
+}
+
+/** Names of operators that one message lists. */
+const maxListed = 16;
+
+function makeRefusal({ refused }: Graph, what: string): StoplineError {
+  const { operators = [] } = refused ?? {};
+  const listed = operators.slice(0, maxListed).map((name) => JSON.stringify(name.slice(0, 60)));
+  const more = operators.length > maxListed ? ` and ${operators.length - maxListed} more` : '';
+  return new StoplineError(
+    'MODEL_OPERATOR',
+    `Expected operators that TensorFlow.js runs without loops and chance but ${what} needs ${listed.join(', ')}${more}. ` +
+      'Name tensors before those in a card, or convert the model to ONNX (docs/models.md).',
+  );
 }
 
 /** Every tensor that the card asks for, each once. */
@@ -92,7 +108,7 @@ const inputTypes: Record<number, NonNullable<ModelCard['input']['type']>> = {
  * Proposes a card from the graph: what it says for sure, and for the rest what is most likely, which `card.assumed` lists
  * until a person or a probe confirms it.
  * @param constants small tensors of the model, which say how it was fed; none: only what the graph says
- * @throws {StoplineError} MODEL_UNSUPPORTED when no input is an image
+ * @throws {StoplineError} MODEL_UNSUPPORTED when no input is an image, MODEL_OPERATOR when no output can be computed
  */
 export function proposeCard(
   graph: Graph,
@@ -105,6 +121,7 @@ export function proposeCard(
   },
 ): ProposedCard {
   const { constants = new Map() } = about;
+  if (graph.outputs.length === 0 && graph.refused) throw makeRefusal(graph, 'every output');
   const found = findImage(graph, constants, about.layout);
   const { value, layout, height, width, channels } = found;
   const layers = findLayers(graph);

@@ -15,7 +15,7 @@ export const ModelCardSchema = Type.Object(
     format: Type.Literal('stopline-model-card'),
     version: Type.Literal(cardVersion),
     name: Type.String({ minLength: 1, maxLength: 128 }),
-    /** Who runs it: ONNX Runtime, TensorFlow.js (graph or layers model), or TensorFlow itself through tfjs-node. */
+    /** Who runs it: ONNX Runtime, or TensorFlow.js for its own graph and layers models and for SavedModels. */
     kind: Type.Union([
       Type.Literal('onnx'),
       Type.Literal('tfjs-graph'),

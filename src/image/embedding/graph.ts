@@ -37,6 +37,8 @@ export interface Graph {
   /** Dimensions of the initialisers. */
   initializers: Map<string, number[]>;
   parameters: number;
+  /** Of TensorFlow: operators that are not run, and the tensors that are left out because they come of them. */
+  refused?: { operators: string[]; tensors: ReadonlySet<string> };
 }
 
 /** One file while it is read. */

@@ -13,11 +13,6 @@ export interface PreparedModel {
   answers: ModelCard['answers'];
 }
 
-/** Whether a process that runs the model may write no file and run nothing: TensorFlow reads a SavedModel from a folder alone. */
-export function canConfine({ kind }: ModelCard): boolean {
-  return kind !== 'saved-model';
-}
-
 export interface OpenOptions {
   core: Core;
   /** `gpu` tries graphics cards first and falls back to the CPU, with the reasons in `info.failed`. */

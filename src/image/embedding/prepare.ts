@@ -10,15 +10,19 @@ import { type Constants, readOnnxConstants, readTensorflowConstants } from './co
 import { inlineExternalData } from './externaldata.ts';
 import { type Graph, modelLimits, readGraph } from './graph.ts';
 import type { PreparedModel } from './open.ts';
-import { readSavedModel, readSavedModelGraph } from './savedmodel.ts';
+import { freezeSavedModel, readSavedModel } from './savedmodel.ts';
 import { readTensorflowGraph, readTensorflowModel } from './tensorflow.ts';
 import { type TrialLimits, tryModel } from './trial.ts';
 
 /** A model's bytes as they were read once: what is hashed and checked is what is loaded. */
 export interface ModelFiles {
   kind: ModelCard['kind'];
-  /** One file; the JSON of a TensorFlow.js model and its weights in the order of the manifest; those of a SavedModel. */
+  /**
+   * What is loaded: one file, or the JSON of a TensorFlow.js model and its weights in the order of the manifest. Of a SavedModel
+   * these are made of its files.
+   */
   files: Uint8Array[];
+  /** Of the files as they lie there. */
   sha256: string;
   graph: Graph;
 }
@@ -28,7 +32,7 @@ const maxCardBytes = 1024 * 1024;
 /**
  * Reads the files of a model and its graph; nothing is run.
  * @param path an .onnx file, the model.json of a TensorFlow.js model, or the folder of a SavedModel
- * @throws {StoplineError} MODEL_UNREADABLE, what `readGraph`, `readTensorflowGraph` and `readSavedModelGraph` throw
+ * @throws {StoplineError} MODEL_UNREADABLE, what `readGraph`, `readTensorflowGraph` and `freezeSavedModel` throw
  */
 export async function readModel(path: string): Promise<ModelFiles> {
   // A user who names a link means the model behind it.
@@ -39,13 +43,39 @@ export async function readModel(path: string): Promise<ModelFiles> {
   }
   const isFolder = (await stat(file).catch(() => undefined))?.isDirectory();
   if (isFolder || basename(file) === 'saved_model.pb') {
-    const files = readSavedModel(isFolder ? file : dirname(file), readBytes);
-    return { kind: 'saved-model', files, sha256: hashFiles(files), graph: readSavedModelGraph(files[0]) };
+    const given = readSavedModel(isFolder ? file : dirname(file), readBytes);
+    const files = freezeSavedModel(given);
+    return { kind: 'saved-model', files, sha256: hashFiles(given), graph: readTensorflowGraph(files[0]) };
   }
-  const files = [
-    inlineExternalData(readBytes(file), (name, maxBytes) => readBytes(join(dirname(file), name), maxBytes)),
-  ];
+  const bytes = readBytes(file);
+  refuseOtherFormats(bytes);
+  const files = [inlineExternalData(bytes, (name, maxBytes) => readBytes(join(dirname(file), name), maxBytes))];
   return { kind: 'onnx', files, sha256: hashFiles(files), graph: readGraph(files[0]) };
+}
+
+/** What files of other frameworks begin with, and how to make of them what is read. */
+const otherFormats: [beginning: string, what: string, instead: string][] = [
+  [
+    '\x89HDF',
+    'HDF5, as Keras wrote it',
+    'in Keras: keras.saving.load_model(FILE).export(FOLDER), and name that folder',
+  ],
+  [
+    'PK\x03\x04',
+    'a zip file, as Keras and PyTorch write them',
+    'in Keras: keras.saving.load_model(FILE).export(FOLDER); in PyTorch: torch.onnx.export(model, image, "model.onnx")',
+  ],
+  ['\x80\x02', 'a pickle, as PyTorch wrote it', 'in PyTorch: torch.onnx.export(model, image, "model.onnx")'],
+];
+
+function refuseOtherFormats(bytes: Uint8Array): void {
+  const beginning = Buffer.from(bytes.subarray(0, 4)).toString('latin1');
+  const other = otherFormats.find(([start]) => beginning.startsWith(start));
+  if (other === undefined) return;
+  throw new StoplineError(
+    'MODEL_UNSUPPORTED',
+    `Expected ONNX, TFLite, the model.json of TensorFlow.js or the folder of a SavedModel but this is ${other[1]}. Export it: ${other[2]}.`,
+  );
 }
 
 /** SHA-256 of the files, one after the other. */
@@ -108,7 +138,7 @@ export function proposeFor(path: string, read: ModelFiles) {
 /** The small constants of a model, whatever its kind. */
 function readConstants({ kind, files, graph }: ModelFiles): Constants {
   if (kind === 'onnx') return readOnnxConstants(files[0], graph.nodes);
-  return kind === 'saved-model' ? new Map() : readTensorflowConstants(files);
+  return readTensorflowConstants(files);
 }
 
 export interface PrepareOptions {

@@ -3,10 +3,12 @@ import { Check, Errors } from 'typebox/schema';
 import { StoplineError } from '../../errors.ts';
 import { Type } from '../../schema.ts';
 import { type Graph, type GraphNode, type GraphValue, modelLimits } from './graph.ts';
+import { graphOperators } from './graphoperators.ts';
 
 /** What is read of the model.json of TensorFlow.js; the topology is looked at node by node. */
 const ModelJson = Type.Object({
   format: Type.Optional(Type.String()),
+  generatedBy: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   modelTopology: Type.Object({}),
   weightsManifest: Type.Array(
     Type.Object({
@@ -82,48 +84,47 @@ export function readTensorflowModel(path: string, read: (path: string, maxBytes:
 }
 
 /** Names of operators that mean the same in ONNX, for layers.ts; others keep theirs. */
-const operators: Record<string, string> = {
-  Const: 'Constant',
-  _FusedMatMul: 'MatMul',
-  BiasAdd: 'Add',
-  AddV2: 'Add',
-  RealDiv: 'Div',
-  Conv2D: 'Conv',
-  _FusedConv2D: 'Conv',
-  DepthwiseConv2dNative: 'Conv',
-  FusedDepthwiseConv2dNative: 'Conv',
-  AvgPool: 'AveragePool',
-  Mean: 'ReduceMean',
-  Max: 'ReduceMax',
-  Sum: 'ReduceSum',
-  ResizeBilinear: 'Resize',
-  ResizeNearestNeighbor: 'Resize',
-  // layers of Keras
-  Dense: 'Gemm',
-  DepthwiseConv2D: 'Conv',
-  SeparableConv2D: 'Conv',
-  MaxPooling2D: 'MaxPool',
-  AveragePooling2D: 'AveragePool',
-  GlobalAveragePooling2D: 'GlobalAveragePool',
-  GlobalMaxPooling2D: 'GlobalMaxPool',
-  UpSampling2D: 'Upsample',
-  Conv2DTranspose: 'ConvTranspose',
-};
-
-/** Loops, and what gives another answer each time. */
-const refused =
-  /^(Stateless)?While$|^(LoopCond|NextIteration|Enter|Exit|Merge|Switch)$|^(Stateless)?(Random|Truncated|Multinomial)/;
+const operators = new Map(
+  Object.entries({
+    Const: 'Constant',
+    _FusedMatMul: 'MatMul',
+    BiasAdd: 'Add',
+    AddV2: 'Add',
+    RealDiv: 'Div',
+    Conv2D: 'Conv',
+    _FusedConv2D: 'Conv',
+    DepthwiseConv2dNative: 'Conv',
+    FusedDepthwiseConv2dNative: 'Conv',
+    AvgPool: 'AveragePool',
+    Mean: 'ReduceMean',
+    Max: 'ReduceMax',
+    Sum: 'ReduceSum',
+    ResizeBilinear: 'Resize',
+    ResizeNearestNeighbor: 'Resize',
+    // layers of Keras
+    Dense: 'Gemm',
+    DepthwiseConv2D: 'Conv',
+    SeparableConv2D: 'Conv',
+    MaxPooling2D: 'MaxPool',
+    AveragePooling2D: 'AveragePool',
+    GlobalAveragePooling2D: 'GlobalAveragePool',
+    GlobalMaxPooling2D: 'GlobalMaxPool',
+    UpSampling2D: 'Upsample',
+    Conv2DTranspose: 'ConvTranspose',
+  }),
+);
 
 /**
- * The graph of a TensorFlow.js model in the terms of ONNX, so that layers are found by the same rules.
- * @throws {StoplineError} MODEL_INVALID, MODEL_OPERATOR, MODEL_TOO_LARGE
+ * The graph of a TensorFlow.js model in the terms of ONNX, so that layers are found by the same rules. What cannot be run is
+ * left out, and with it what computes from it: `graph.refused` says what that was, and outputs that need it are none.
+ * @throws {StoplineError} MODEL_INVALID, MODEL_TOO_LARGE
  */
 export function readTensorflowGraph(bytes: Uint8Array): Graph {
   const { json, topology, kind } = parseModelJson(bytes);
   const weights = json.weightsManifest.flatMap((group) => group.weights);
   const initializers = new Map(weights.map(({ name, shape }) => [name, shape]));
   const graph: Graph = {
-    producer: kind,
+    producer: json.generatedBy === savedModelMark ? savedModelMark : kind,
     irVersion: 0,
     opset: 0,
     nodes: [],
@@ -132,22 +133,58 @@ export function readTensorflowGraph(bytes: Uint8Array): Graph {
     initializers: kind === 'tfjs-graph' ? initializers : new Map(),
     parameters: weights.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
   };
-  if (kind === 'tfjs-graph') readNodes(topology.node as unknown[], initializers, graph);
-  else readLayers(listLayers(topology) as unknown[], graph);
-  if (graph.nodes.length > modelLimits.nodes)
+  const list = (kind === 'tfjs-graph' ? topology.node : listLayers(topology)) as unknown[];
+  if (list.length > modelLimits.nodes)
     throw new StoplineError('MODEL_TOO_LARGE', `Expected a model of at most ${modelLimits.nodes} nodes.`);
-  const odd = graph.nodes.find(({ operator }) => refused.test(operator));
-  if (odd !== undefined)
-    throw new StoplineError(
-      'MODEL_OPERATOR',
-      `Expected a network without loops and chance but it has ${odd.operator}.`,
-    );
+  const refused = kind === 'tfjs-graph' ? readNodes(list, initializers, graph) : readLayers(list, graph);
   if (graph.inputs.length === 0 || graph.nodes.length === 0) throw invalid('it has no input or no nodes');
   const read = new Set(graph.nodes.flatMap(({ inputs }) => inputs));
   const outputs = graph.nodes.filter(({ outputs: [name], operator }) => operator !== 'Constant' && !read.has(name));
-  graph.outputs = outputs.map(({ outputs: [name] }) => ({ name, type: 1 }));
+  const lost = followRefused(graph.nodes, refused);
+  graph.nodes = graph.nodes.filter(({ name }) => !lost.has(name));
+  graph.outputs = outputs.flatMap(({ outputs: [name] }) => (lost.has(name) ? [] : [{ name, type: 1 }]));
+  if (lost.size > 0) graph.refused = { operators: [...new Set(refused.values())], tensors: lost };
   return graph;
 }
+
+/** What `generatedBy` says of a graph model that was made of a SavedModel. */
+export const savedModelMark = 'TensorFlow SavedModel';
+
+/** Names of the nodes that are not run, and of all that compute from them. */
+function followRefused(nodes: readonly GraphNode[], refused: ReadonlyMap<string, string>): Set<string> {
+  const lost = new Set(refused.keys());
+  const readers = new Map<string, string[]>();
+  for (const { name, inputs } of nodes)
+    for (const input of inputs) {
+      const known = readers.get(input);
+      if (known) known.push(name);
+      else readers.set(input, [name]);
+    }
+  // A set is visited in the order in which it grows.
+  for (const name of lost) for (const reader of readers.get(name) ?? []) lost.add(reader);
+  return lost;
+}
+
+/**
+ * The nodes of a graph model that its outputs need, of those in its topology: TensorFlow.js looks at all that it is given.
+ * @param outputs names of nodes, which `readTensorflowGraph` has let through
+ */
+export function pruneTopology(topology: Record<string, unknown>, outputs: readonly string[]): Record<string, unknown> {
+  const nodes = topology.node as { name: string; input?: string[] }[];
+  const byName = new Map(nodes.map((node) => [node.name, node]));
+  const needed = new Set(outputs);
+  for (const name of needed)
+    for (const input of byName.get(name)?.input ?? []) if (!input.startsWith('^')) needed.add(plainName(input));
+  const kept = nodes.filter(({ name }) => needed.has(name));
+  return {
+    versions: {},
+    ...topology,
+    node: kept.map((node) => ({ ...node, input: (node.input ?? []).filter((input) => !input.startsWith('^')) })),
+  };
+}
+
+/** "split:1" is an output of "split". */
+const plainName = (input: string) => input.replace(/:\d+$/, '');
 
 /** `TensorProto.DataType` of ONNX for types of TensorFlow's inputs, by name and by number. */
 const inputTypes: Record<string, number> = {
@@ -157,7 +194,13 @@ const inputTypes: Record<string, number> = {
 
 type Attributes = Record<string, { type?: unknown; shape?: { dim?: { size?: unknown }[] }; list?: { i?: unknown[] } }>;
 
-function readNodes(list: unknown[], initializers: ReadonlyMap<string, number[]>, graph: Graph): void {
+/** @returns the operators that are not run, by the names of their nodes */
+function readNodes(
+  list: unknown[],
+  initializers: ReadonlyMap<string, number[]>,
+  graph: Graph,
+): ReadonlyMap<string, string> {
+  const refused = new Map<string, string>();
   for (const entry of list) {
     const { name, op, input = [], attr = {} } = (entry ?? {}) as Record<string, unknown>;
     if (typeof name !== 'string' || typeof op !== 'string' || !Array.isArray(input))
@@ -173,11 +216,12 @@ function readNodes(list: unknown[], initializers: ReadonlyMap<string, number[]>,
       });
       continue;
     }
-    // "split:1" is an output of "split", "^name" only an order.
-    const inputs = input.map((text) => String(text).replace(/:\d+$/, '')).filter((text) => !text.startsWith('^'));
+    // "^name" is only an order.
+    const inputs = input.map((text) => plainName(String(text))).filter((text) => !text.startsWith('^'));
+    if (!graphOperators.has(op)) refused.set(name, op);
     const strides = attributes.strides?.list?.i?.map(Number);
     const kernel = initializers.get(inputs[1])?.slice(0, 2);
-    const operator = operators[op] ?? op;
+    const operator = operators.get(op) ?? op;
     const integers = {
       ...(strides ? { strides } : {}),
       ...(operator === 'Conv' && kernel ? { kernel_shape: kernel } : {}),
@@ -185,6 +229,7 @@ function readNodes(list: unknown[], initializers: ReadonlyMap<string, number[]>,
     };
     graph.nodes.push({ operator, domain: '', name, inputs, outputs: [name], integers });
   }
+  return refused;
 }
 
 const openIfNegative = (size: number) => (Number.isInteger(size) && size >= 0 ? size : null);
@@ -195,7 +240,8 @@ function listLayers(topology: Record<string, unknown>): unknown[] | undefined {
   return Array.isArray(layers) ? layers : undefined;
 }
 
-function readLayers(layers: unknown[], graph: Graph): void {
+/** @returns as `readNodes`: TensorFlow.js has no layers that loop, and those of chance act in training alone */
+function readLayers(layers: unknown[], graph: Graph): ReadonlyMap<string, string> {
   let before: string | undefined;
   for (const layer of layers) {
     const { class_name: kind, config = {}, inbound_nodes: inbound } = (layer ?? {}) as Record<string, unknown>;
@@ -217,10 +263,11 @@ function readLayers(layers: unknown[], graph: Graph): void {
     graph.nodes.push({ ...makeNode(kind, settings), name, inputs, outputs: [name], domain: '' });
     before = name;
   }
+  return new Map();
 }
 
 function makeNode(kind: string, settings: Record<string, unknown>): Pick<GraphNode, 'operator' | 'integers'> {
-  const operator = kind === 'Activation' ? titled(String(settings.activation)) : (operators[kind] ?? kind);
+  const operator = kind === 'Activation' ? titled(String(settings.activation)) : (operators.get(kind) ?? kind);
   const list = (value: unknown) =>
     Array.isArray(value) ? value.map(Number) : value === undefined ? [] : [Number(value)];
   const strides = list(settings.strides ?? settings.pool_size);

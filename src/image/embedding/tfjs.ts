@@ -1,47 +1,37 @@
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import util from 'node:util';
-import type { io, NamedTensorMap, Tensor } from '@tensorflow/tfjs-core';
+import type { io, Tensor } from '@tensorflow/tfjs-core';
 import { StoplineError } from '../../errors.ts';
 import { namedOutputs } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
+import { openEnded } from './graphoperators.ts';
 import { type FailedProvider, type Network, type NetworkCheck, roundPixels } from './network.ts';
 import { firstLine } from './onnx.ts';
-import { served, writeSavedModel } from './savedmodel.ts';
-import { parseModelJson } from './tensorflow.ts';
+import { parseModelJson, pruneTopology } from './tensorflow.ts';
 
 type TfjsCore = typeof import('@tensorflow/tfjs-core');
-
-/** What is used of tfjs-node, which nobody has to have, not even to compile this. */
-interface TfjsNode {
-  node: { loadSavedModel(path: string, tags: string[], signature: string): Promise<SavedModel> };
-}
-interface SavedModel {
-  predict(inputs: NamedTensorMap): NamedTensorMap;
-  dispose(): void;
-}
 
 interface Backend {
   core: TfjsCore;
   provider: 'tensorflow' | 'wasm';
   failed: FailedProvider[];
-  /** Where that is the provider. */
-  tfjsNode?: TfjsNode;
 }
 
-/** tfjs-node where the user has it, else WebAssembly, which runs no SavedModels. */
-async function loadBackend(kind: ModelCard['kind']): Promise<Backend> {
+/** tfjs-node, which is TensorFlow itself, where the user has it and this Node can load it; else WebAssembly. */
+async function loadBackend(): Promise<Backend> {
   const failed: FailedProvider[] = [];
   try {
-    // tfjs-node 4.22 calls it for every tensor, and Node 23 has removed it.
-    if (!('isNullOrUndefined' in util)) throw new Error('it needs Node 22 or older');
     const name: string = '@tensorflow/tfjs-node';
-    const { default: tfjsNode } = (await import(name)) as { default: TfjsNode };
-    return { core: await import('@tensorflow/tfjs-core'), provider: 'tensorflow', failed, tfjsNode };
+    import.meta.resolve(name);
+    restoreUtilities();
+    await import(name);
+    const core = await import('@tensorflow/tfjs-core');
+    if (!(await core.setBackend('tensorflow'))) throw new Error('its backend does not start');
+    return { core, provider: 'tensorflow', failed };
   } catch (error) {
     failed.push({ provider: 'tensorflow', reason: `@tensorflow/tfjs-node: ${firstLine(error)}` });
   }
-  if (kind === 'saved-model') throw missingTfjsNode(failed[0].reason);
   try {
     const core = await import('@tensorflow/tfjs-core');
     const wasm = await import('@tensorflow/tfjs-backend-wasm');
@@ -55,6 +45,16 @@ async function loadBackend(kind: ModelCard['kind']): Promise<Backend> {
   } catch (cause) {
     throw missing(cause);
   }
+}
+
+/**
+ * tfjs-node 4.22 calls two functions of node:util that newer Nodes have removed; all else of it runs on any Node, because its
+ * native part is made for Node-API.
+ */
+function restoreUtilities(): void {
+  const known = util as { isNullOrUndefined?: unknown; isArray?: unknown };
+  known.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
+  known.isArray = Array.isArray; // where it is still there, it warns
 }
 
 /** Which packages of TensorFlow.js are here, for `stopline doctor`; nothing is loaded. */
@@ -83,29 +83,21 @@ function missing(cause: unknown): StoplineError {
   );
 }
 
-function missingTfjsNode(reason: string): StoplineError {
-  return new StoplineError(
-    'MODEL_RUNTIME',
-    `Expected @tensorflow/tfjs-node, which alone runs a TensorFlow SavedModel, but it does not load (${reason}). ` +
-      'Under Node 22 type: npm install @tensorflow/tfjs-node. Or convert the model with tf2onnx, or with tensorflowjs_converter --input_format=tf_saved_model.',
-  );
-}
-
 export interface TfjsOptions {
-  /** model.json, then the weights; or the files of a SavedModel. */
+  /** model.json, then the weights. */
   files: readonly Uint8Array[];
   card: ModelCard;
   check?: NetworkCheck;
 }
 
 /**
- * Opens a graph or layers model of TensorFlow.js, or a SavedModel, in this thread.
+ * Opens a graph or layers model of TensorFlow.js in this thread, or the graph that was made of a SavedModel.
  * @throws {StoplineError} MODEL_RUNTIME with the command to type, MODEL_INVALID, MODEL_FAILED
  */
 export async function openTfjs({ files, card, check }: TfjsOptions): Promise<Network> {
-  const backend = await loadBackend(card.kind);
+  const backend = await loadBackend();
   const names = namedOutputs(card);
-  const opened = { 'tfjs-graph': openGraph, 'tfjs-layers': openLayers, 'saved-model': openSavedModel };
+  const opened = { 'tfjs-graph': openGraph, 'tfjs-layers': openLayers, 'saved-model': openGraph };
   let network: Network | undefined;
   try {
     const runner = await opened[card.kind as keyof typeof opened](backend, files, card, names);
@@ -124,7 +116,7 @@ export async function openTfjs({ files, card, check }: TfjsOptions): Promise<Net
 
 /** A loaded model: frames to the outputs asked for. */
 interface Runner {
-  execute(input: Tensor): Tensor[];
+  execute(input: Tensor): Promise<Tensor[]>;
   dispose(): void;
 }
 
@@ -146,9 +138,15 @@ const openGraph: OpenRunner = async ({ core }, files, card, names) => {
   const { loadGraphModel } = await import('@tensorflow/tfjs-converter').catch((cause) => {
     throw missing(cause);
   });
-  const model = await loadGraphModel(core.io.fromMemory(readArtifacts(files)));
+  const artifacts = readArtifacts(files);
+  const topology = pruneTopology(artifacts.modelTopology as Record<string, unknown>, names);
+  const model = await loadGraphModel(core.io.fromMemory({ ...artifacts, modelTopology: topology }));
+  const isOpenEnded = (topology.node as { op: string }[]).some(({ op }) => openEnded.test(op));
   return {
-    execute: (input) => wrapList(model.execute({ [card.input.name]: input }, names) as Tensor | Tensor[]),
+    async execute(input) {
+      const inputs = { [card.input.name]: input };
+      return wrapList(isOpenEnded ? await model.executeAsync(inputs, names) : model.execute(inputs, names));
+    },
     dispose: () => model.dispose(),
   };
 };
@@ -161,26 +159,9 @@ const openLayers: OpenRunner = async ({ core }, files, _card, names) => {
   const outputs = names.flatMap((name) => whole.getLayer(name).output);
   const model = layers.model({ inputs: whole.inputs, outputs });
   return {
-    execute: (input) => wrapList(model.predict(input) as Tensor | Tensor[]),
+    execute: async (input) => wrapList(model.predict(input) as Tensor | Tensor[]),
     dispose: () => whole.dispose(),
   };
-};
-
-/** TensorFlow reads everything while it loads, from a folder of ours: the bytes that were hashed and checked. */
-const openSavedModel: OpenRunner = async ({ tfjsNode }, files, card, names) => {
-  const { folder, remove } = writeSavedModel(files);
-  try {
-    const model = await (tfjsNode as TfjsNode).node.loadSavedModel(folder, [served.tag], served.signature);
-    return {
-      execute(input) {
-        const outputs = model.predict({ [card.input.name]: input });
-        return names.map((name) => outputs[name]);
-      },
-      dispose: () => model.dispose(),
-    };
-  } finally {
-    remove();
-  }
 };
 
 /** Whole numbers of any size are int32 to TensorFlow.js. */
@@ -206,7 +187,8 @@ function createNetwork({ core, provider, failed }: Backend, runner: Runner, card
     async run(input, count) {
       let outputs: Tensor[];
       try {
-        outputs = core.tidy(() => runner.execute(makeInput(core, input, [count, ...sides], card)));
+        const tensor = makeInput(core, input, [count, ...sides], card);
+        outputs = await runner.execute(tensor).finally(() => tensor.dispose());
       } catch (cause) {
         throw new StoplineError('MODEL_FAILED', `"${card.name}" fails on an image: ${firstLine(cause)}.`, { cause });
       }

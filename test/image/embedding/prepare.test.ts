@@ -1,4 +1,5 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCore } from '../../../src/core/index.ts';
@@ -9,6 +10,7 @@ import { openPrepared } from '../../../src/image/embedding/open.ts';
 import { prepareModel, readCard, readModel, resolveCardPath } from '../../../src/image/embedding/prepare.ts';
 import type { Frame } from '../../../src/image/frame.ts';
 import { renderFrame } from '../../fixtures/camera.ts';
+import { temporaryFolder } from '../../fixtures/folder.ts';
 
 const path = fileURLToPath(new URL('../../../models/default.onnx', import.meta.url));
 const card = readCard(resolveCardPath(path));
@@ -42,6 +44,22 @@ describe('the default model as a file', () => {
     const [repeat] = card?.description?.match(/models\/train\/\S+\.md/) ?? [];
     expect(readFileSync(fileURLToPath(new URL(`../../../${repeat}`, import.meta.url)), 'utf8')).toContain('train.py');
     expect(card?.answers.map(({ frame }) => frame)).toEqual(['ramps', 'noise', 'waves']);
+  });
+});
+
+describe('a file of another framework', () => {
+  const folder = temporaryFolder();
+  it.each([
+    ['model.h5', '\x89HDF\r\n', /HDF5.*\.export\(/],
+    ['model.keras', 'PK\x03\x04', /zip file.*\.export\(/],
+    ['model.pt', 'PK\x03\x04', /torch\.onnx\.export/],
+    ['model.pth', '\x80\x02', /pickle.*torch\.onnx\.export/],
+  ])('such as %s says how to export it', async (name, beginning, message) => {
+    writeFileSync(join(folder, name), Buffer.from(`${beginning} and more`, 'latin1'));
+    await expect(readModel(join(folder, name))).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_MODEL_UNSUPPORTED',
+      message: expect.stringMatching(message),
+    });
   });
 });
 

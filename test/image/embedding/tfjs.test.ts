@@ -12,6 +12,7 @@ import { prepareModel, readModel } from '../../../src/image/embedding/prepare.ts
 import type { Frame } from '../../../src/image/frame.ts';
 import { anyFrame } from '../../fixtures/frames.ts';
 import { smallClassifier, smallWeights } from '../../fixtures/onnxfile.ts';
+import { tensorflowConvolutions, type Weight } from '../../fixtures/tfnetwork.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'stopline-tfjs-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -35,22 +36,6 @@ const failure = (promise: Promise<unknown>) =>
     (error) => ({ code: error.code?.replace('STOPLINE_ERR_', ''), message: error.message as string }),
   );
 
-type Weight = { name: string; shape: number[]; values: Float32Array; dtype?: string };
-
-/** The weights of `smallClassifier` as TensorFlow has them: height, width, input, output. */
-function convolutions(): { kernel: Weight; bias: Weight }[] {
-  return smallWeights().layers.map(({ name, shape: [out, depth], values, bias }) => {
-    const turned = new Float32Array(values.length);
-    for (let o = 0; o < out; o++)
-      for (let i = 0; i < depth; i++)
-        for (let k = 0; k < 9; k++) turned[(k * depth + i) * out + o] = values[(o * depth + i) * 9 + k];
-    return {
-      kernel: { name, shape: [3, 3, depth, out], values: turned },
-      bias: { name: `${name}_bias`, shape: [out], values: bias },
-    };
-  });
-}
-
 function write(name: string, modelTopology: unknown, weights: Weight[], shard = 'group1-shard1of1.bin'): string {
   const path = join(folder, name, 'model.json');
   mkdirSync(dirname(path), { recursive: true });
@@ -69,7 +54,7 @@ const list = (...i: number[]) => ({ list: { i: i.map(String) } });
 
 /** A graph model, as tensorflowjs_converter writes it, of the same net. */
 function graphModel(name = 'graph', more: object[] = [], shard?: string): string {
-  const layers = convolutions();
+  const layers = tensorflowConvolutions();
   const { dense } = smallWeights();
   const weights: Weight[] = layers.flatMap(({ kernel, bias }) => [kernel, bias]);
   weights.push({ name: 'dense', ...dense }, { name: 'dense_bias', shape: [5], values: dense.bias });
@@ -121,7 +106,7 @@ function graphModel(name = 'graph', more: object[] = [], shard?: string): string
 
 /** A layers model, as Keras models are saved, of the same net. */
 function layersModel(): string {
-  const layers = convolutions();
+  const layers = tensorflowConvolutions();
   const { dense } = smallWeights();
   const config: object[] = [];
   const weights: Weight[] = [];
@@ -222,9 +207,25 @@ describe('hostile TensorFlow.js models are refused', () => {
     },
   );
 
-  it.each(['While', 'StatelessWhile', 'LoopCond', 'NextIteration', 'RandomUniform'])('the operator %s', async (op) => {
-    const path = graphModel('operator', [node('odd', op, ['image'])]);
-    expect((await failure(prepareModel(path)))?.code).toBe('MODEL_OPERATOR');
+  it.each(['While', 'StatelessWhile', 'LoopCond', 'NextIteration', 'RandomUniform', 'Einsum', 'toString'])(
+    'the operator %s, where every output needs it',
+    async (op) => {
+      const path = graphModel('operator', [node('odd', op, ['probabilities']), node('answer', 'Relu', ['odd'])]);
+      const refusal = await failure(prepareModel(path));
+      expect(refusal?.code).toBe('MODEL_OPERATOR');
+      expect(refusal?.message).toContain(`every output needs "${op}"`);
+    },
+  );
+
+  it('but not where an output does without; and what needs it cannot be asked for', async () => {
+    const path = graphModel('part', [node('odd', 'While', ['logits']), node('boxes', 'Relu', ['odd'])]);
+    const { model } = await prepareModel(path);
+    expect(model.card.outputs).toMatchObject({ content: 'features', classes: 'logits' });
+    const card = { ...model.card, outputs: { ...model.card.outputs, classes: 'boxes' } };
+    expect(await failure(prepareModel(path, { card }))).toMatchObject({
+      code: 'MODEL_OPERATOR',
+      message: expect.stringContaining('"boxes" needs "While"'),
+    });
   });
 
   it('broken JSON, another schema, no topology', async () => {
