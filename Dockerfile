@@ -4,7 +4,7 @@ FROM node:24-bookworm-slim AS build
 ENV ONNXRUNTIME_NODE_INSTALL=skip
 WORKDIR /app
 RUN apt-get update \
- && apt-get install -y --no-install-recommends gcc g++ make python3 \
+ && apt-get install -y --no-install-recommends gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/*
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
@@ -12,10 +12,9 @@ COPY tsconfig.json tsconfig.build.json ./
 COPY scripts ./scripts
 COPY src ./src
 COPY models ./models
-# The base image's own Node builds and runs everything here: the devDependency `node` is for checkouts on older systems. Its
-# headers lie beside it, so that node-gyp downloads none.
+# The base image's own Node builds and runs everything here: the devDependency `node` is for checkouts on older systems.
 RUN rm -f node_modules/.bin/node \
- && npm run build:native -- --nodedir=/usr/local \
+ && npm run build:native \
  && npm run build \
  && npm prune --omit=dev --ignore-scripts \
  && rm -rf node_modules/onnxruntime-node/bin/napi-v6/darwin node_modules/onnxruntime-node/bin/napi-v6/win32
@@ -37,7 +36,7 @@ COPY --from=build --chown=root:root /app/package.json ./package.json
 COPY --from=build --chown=root:root /app/node_modules ./node_modules
 COPY --from=build --chown=root:root /app/dist ./dist
 COPY --from=build --chown=root:root /app/models ./models
-COPY --from=build --chown=root:root /app/src/core/build/Release/*.node ./src/core/build/Release/
+COPY --from=build --chown=root:root /app/prebuilds ./prebuilds
 # Nothing is written at run time: start the container with --read-only.
 USER node
 EXPOSE 8080

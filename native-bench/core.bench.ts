@@ -12,6 +12,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
+import { coreFolder, kernels } from '../scripts/native/kernels.ts';
 import { loadCore } from '../src/core/index.ts';
 import { outSize } from '../src/core/layout.ts';
 import { cpuMs, median, printTable } from './table.ts';
@@ -19,10 +20,7 @@ import { cpuMs, median, printTable } from './table.ts';
 const [width, height] = [1920, 1080];
 const folder = mkdtempSync(join(tmpdir(), 'stopline-bench-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-const core = fileURLToPath(new URL('../src/core/', import.meta.url));
-const kernels = [...readFileSync(join(core, 'binding.gyp'), 'utf8').matchAll(/^ +'(\w+\.c)',$/gm)].map(([, file]) =>
-  join(core, file),
-);
+const sources = kernels.map((name) => join(coreFolder, name));
 const names = ['colour', 'tint', 'gradient', 'scales', 'local', 'naturalness', 'lattice', 'all'] as const;
 type Times = Record<string, number>;
 
@@ -52,8 +50,8 @@ writeFileSync(file, data);
 function native(name: string, flags: string[]): Times {
   const program = join(folder, name);
   const driver = fileURLToPath(new URL('./kernels.c', import.meta.url));
-  const common = ['-std=gnu11', '-O3', '-ffp-contract=off', '-fno-math-errno', `-I${core}`];
-  execFileSync('gcc', [...common, ...flags, ...kernels, driver, '-lm', '-o', program]);
+  const common = ['-std=gnu11', '-O3', '-ffp-contract=off', '-fno-math-errno', `-I${coreFolder}`];
+  execFileSync('gcc', [...common, ...flags, ...sources, driver, '-lm', '-o', program]);
   const lines = execFileSync(program, [file, String(width), String(height)], { encoding: 'utf8' })
     .trim()
     .split('\n');
@@ -74,7 +72,7 @@ function thread(work: () => void): number {
 
 /** The same sources and flags as scripts/wasm.ts, with the kernels themselves exported. */
 function wasm(): Times {
-  const objects = kernels.map((source, i) => {
+  const objects = sources.map((source, i) => {
     const object = join(folder, `${i}.o`);
     const flags = ['--target=wasm32', '-std=c11', '-O3', '-nostdlib', '-ffreestanding', '-fno-builtin'];
     const simd = ['-ffp-contract=off', '-fvisibility=hidden', '-msimd128', '-mbulk-memory', '-mnontrapping-fptoint'];

@@ -10,6 +10,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+/** The package brings a native core for Linux on two processors; elsewhere WebAssembly. */
+const machine = `${process.platform}-${process.arch}`;
+const expectedBuild = /^linux-(x64|arm64)$/.test(machine) ? 'native' : 'wasm';
 const folder = mkdtempSync(join(tmpdir(), 'stopline-package-'));
 const run = (cwd: string, command: string, ...args: string[]): string =>
   execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
@@ -62,7 +65,8 @@ try {
     existsSync(join(installed, 'dist/server/dashboard/app.js')),
     'the pages of the dashboard beside the compiled code',
   );
-  check(!existsSync(join(installed, 'src/core/build')), 'no native build in the package');
+  if (expectedBuild === 'native')
+    check(existsSync(join(installed, `prebuilds/${machine}/stopline.node`)), `a native core for ${machine}`);
   check(!readdirSync(installed).includes('test'), 'no tests in the package');
 
   const version = run(folder, 'npx', '--no-install', 'stopline', '--version').trim();
@@ -70,7 +74,11 @@ try {
   run(folder, 'npx', '--no-install', 'stopline', 'demo', '--frames', '60', '--out', 'demo');
   check(existsSync(join(folder, 'demo/camera.stopline')), 'npx stopline demo to write a Profile');
 
-  const { usable, checks } = JSON.parse(run(folder, 'npx', '--no-install', 'stopline', 'doctor', '--json'));
+  const { usable, checks, core, confined } = JSON.parse(
+    run(folder, 'npx', '--no-install', 'stopline', 'doctor', '--json'),
+  );
+  check(core.build === expectedBuild, `npx stopline doctor to find the ${expectedBuild} core`);
+  check(expectedBuild === 'wasm' || confined.includes('no-new-privileges'), 'decoders with fewer rights');
   check(usable && checks.every(({ ok }: { ok: boolean }) => ok), 'npx stopline doctor to find nothing wrong');
   // The lowest version that `engines` promises, and the newest.
   const bin = join(installed, 'dist/cli/bin.js');
@@ -114,7 +122,7 @@ try {
   check(true, 'types that a strict program compiles against');
   const { frame, format, build } = JSON.parse(run(folder, 'node', 'use.ts'));
   check(
-    frame === 'block' && format === 'jpeg' && build === 'wasm',
+    frame === 'block' && format === 'jpeg' && build === expectedBuild,
     'the library and its worker threads to judge images',
   );
   await tryExamples();

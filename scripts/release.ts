@@ -31,9 +31,9 @@ function prepare(next: string): void {
     throw new Error(`Expected subjects of at most 72 characters, such as "fix(gate): ...":\n${odd.join('\n')}`);
 
   // The long ones first: after them nothing can fail that would leave a version without a tag.
-  for (const script of ['check', 'test:only', 'check:package']) {
+  for (const [script, ...flags] of [['build:native', '--all'], ['check'], ['test:only'], ['check:package']]) {
     console.log(`npm run ${script}`);
-    execFileSync('npm', ['run', '-s', script], { cwd: root, stdio: 'inherit' });
+    execFileSync('npm', ['run', '-s', script as string, '--', ...flags], { cwd: root, stdio: 'inherit' });
   }
   writeFileSync(changelog, cut.changelog);
   run('npm', 'version', next, '--no-git-tag-version', '--allow-same-version');

@@ -6,27 +6,19 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { compilerFlags, coreFolder, kernels } from './native/kernels.ts';
 
-const folder = fileURLToPath(new URL('../src/core/', import.meta.url));
-const committed = join(folder, 'stopline.wasm');
+const committed = join(coreFolder, 'stopline.wasm');
 const check = process.argv.includes('--check');
 const temporary = mkdtempSync(join(tmpdir(), 'stopline-wasm-'));
 const target = check ? join(temporary, 'stopline.wasm') : committed;
 
-// The kernels of binding.gyp stand one per line; addon.c is not one of them.
-const gyp = readFileSync(join(folder, 'binding.gyp'), 'utf8');
-const sources = [...gyp.matchAll(/^ +'(\w+\.c)',$/gm)].map(([, name]) => name);
 const compile = [
   '--target=wasm32',
-  '-std=c11',
-  '-O3',
+  ...compilerFlags,
   '-nostdlib',
   '-ffreestanding',
   '-fno-builtin',
-  '-ffp-contract=off',
-  '-fno-math-errno',
-  '-fvisibility=hidden',
   '-msimd128',
   '-mbulk-memory',
   '-mnontrapping-fptoint',
@@ -45,12 +37,12 @@ const link = [
 
 try {
   // Compiled from inside the folder, so that no path of this machine can enter the file.
-  const objects = sources.map((source) => {
+  const objects = kernels.map((source) => {
     const object = join(temporary, source.replace(/\.c$/, '.o'));
-    execFileSync('clang-16', [...compile, '-c', source, '-o', object], { cwd: folder, stdio: 'inherit' });
+    execFileSync('clang-16', [...compile, '-c', source, '-o', object], { cwd: coreFolder, stdio: 'inherit' });
     return object;
   });
-  execFileSync('wasm-ld-16', [...link, ...objects, '-o', target], { cwd: folder, stdio: 'inherit' });
+  execFileSync('wasm-ld-16', [...link, ...objects, '-o', target], { cwd: coreFolder, stdio: 'inherit' });
   const bytes = readFileSync(target);
   const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes));
   if (imports.length > 0)

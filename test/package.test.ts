@@ -10,17 +10,21 @@ const lock = readJson('package-lock.json');
 
 describe('package.json', () => {
   it('runs nothing when it is installed', () => {
-    const automatic = ['preinstall', 'install', 'postinstall', 'prepare', 'preprepare', 'postprepare'];
+    // npm runs `prepare` in a checkout alone: it says which Node the scripts run on.
+    const automatic = ['preinstall', 'install', 'postinstall', 'preprepare', 'postprepare'];
     expect(Object.keys(description.scripts).filter((name) => automatic.includes(name))).toEqual([]);
     expect(existsSync(`${root}binding.gyp`)).toBe(false);
   });
 
-  it('publishes every C source that the native build needs', () => {
-    const sources = readFileSync(`${root}src/core/binding.gyp`, 'utf8').match(/\w+\.c\b/g);
-    for (const source of sources!) expect(existsSync(`${root}src/core/${source}`), source).toBe(true);
-    expect(description.files).toEqual(
-      expect.arrayContaining(['dist', 'src/core/*.c', 'src/core/*.h', 'src/core/binding.gyp']),
-    );
+  it('publishes the native cores, and no source of them that nothing in it could build', () => {
+    expect(description.files).toEqual(expect.arrayContaining(['dist', 'prebuilds']));
+    expect(description.files.join()).not.toContain('src/');
+  });
+
+  it('names one Node for everybody who looks for it', () => {
+    const wanted = readFileSync(`${root}.node-version`, 'utf8').trim();
+    expect(description.devDependencies.node).toMatch(new RegExp(`^\\^${wanted}\\.`));
+    expect(readFileSync(`${root}Dockerfile`, 'utf8')).toContain(`FROM node:${wanted}-`);
   });
 
   it('has a source behind everything that it exports', () => {
@@ -51,8 +55,12 @@ describe('package-lock.json', () => {
     // fsevents is only for macOS and only watches files for vitest.
     for (const name of scripted.filter((name) => name !== 'fsevents'))
       expect(description.allowScripts, name).toHaveProperty(name, name === 'node');
-    // Versions of npm that do not know allowScripts read this.
-    expect(readFileSync(`${root}.npmrc`, 'utf8')).toContain('onnxruntime-node-install=skip');
+  });
+
+  it('sets nothing that npm does not know, which it would warn of at every run', () => {
+    const set = readFileSync(`${root}.npmrc`, 'utf8').trim().split('\n');
+    const names = set.map((line) => line.split('=')[0]);
+    expect(names).toEqual(['omit-lockfile-registry-resolved', 'fund', 'audit', 'loglevel']);
   });
 
   it('needs no model runtime: ONNX is optional, TensorFlow is what the user brings', () => {

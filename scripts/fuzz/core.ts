@@ -10,27 +10,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { coreFolder, type InstructionSet, listInstructionSets, kernels as names } from '../native/kernels.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const core = join(root, 'src/core');
-const build = readFileSync(join(core, 'binding.gyp'), 'utf8');
 
-export const kernels = [...build.matchAll(/^ +'(\w+\.c)',$/gm)].map(([, name]) => join(core, name));
-
-export interface InstructionSet {
-  name: string;
-  /** What the native build adds for it. */
-  flags: string[];
-}
-
-/** Every instruction set that `binding.gyp` builds, with its flags. */
-export function readInstructionSets(): InstructionSet[] {
-  const targets = build.matchAll(/'STOPLINE_VARIANT=(\w+)'\],(?:\s+'cflags': \[([^\]]*)\])?/g);
-  return [...targets].map(([, name, cflags = '']) => ({
-    name,
-    flags: [...cflags.matchAll(/'([^']+)'/g)].map(([, flag]) => flag),
-  }));
-}
+export const kernels = names.map((name) => join(coreFolder, name));
 
 /** Those that this processor runs: a program for another one would die of an illegal instruction. */
 export function findInstructionSets(): InstructionSet[] {
@@ -39,7 +23,7 @@ export function findInstructionSets(): InstructionSet[] {
     if (flag.includes('=')) return true; // a wish of the compiler's, no instruction
     return new RegExp(`\\b${flag === '-mbmi' ? 'bmi1' : flag.slice(2)}\\b`).test(about);
   };
-  return readInstructionSets().filter(({ flags }) => flags.every(offers));
+  return listInstructionSets(process.arch).filter(({ flags }) => flags.every(offers));
 }
 
 export interface CoreFuzzing {
@@ -63,7 +47,7 @@ export function fuzzCore(options: {
   const folder = mkdtempSync(join(tmpdir(), 'stopline-fuzz-'));
   try {
     const program = join(folder, 'fuzz');
-    const flags = ['-std=c11', '-O1', '-g', '-ffp-contract=off', '-fno-math-errno', ...simd.flags, `-I${core}`];
+    const flags = ['-std=c11', '-O1', '-g', '-ffp-contract=off', '-fno-math-errno', ...simd.flags, `-I${coreFolder}`];
     const sanitizers = ['-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all'];
     const sources = [...kernels, join(root, 'test/core/fuzz.c')];
     const built = spawnSync('clang-16', [...flags, ...sanitizers, ...sources, '-o', program], { encoding: 'utf8' });
@@ -93,7 +77,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   });
   execFileSync('clang-16', ['--version'], { stdio: 'ignore' });
   const found = findInstructionSets();
-  for (const { name } of readInstructionSets()) {
+  for (const { name } of listInstructionSets(process.arch)) {
     if (!found.some((set) => set.name === name)) console.log(`left out: ${name}, which this processor does not run`);
   }
   for (const simd of found) {

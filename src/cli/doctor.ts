@@ -1,11 +1,14 @@
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import sharp from 'sharp';
 import { loadConfig, runtimeEnvironment } from '../config.ts';
 import { examineConfinement } from '../core/confine.ts';
 import type { CoreInfo } from '../core/core.ts';
+import { isSource } from '../core/entry.ts';
 import { loadCore } from '../core/index.ts';
 import { loadNative, nativeVariants } from '../core/native.ts';
+import { findPrebuilt } from '../core/prebuilt.ts';
 import { loadWasm } from '../core/wasm.ts';
 import { asStoplineError, type ErrorJson } from '../errors.ts';
 import { decode, decodeRule, decoderVersion } from '../image/decode.ts';
@@ -74,7 +77,7 @@ async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
   let core: Findings['core'];
   try {
     core = loadCore().info;
-    if (core.build === 'wasm') hints.push('Build the native core, which is faster: npm run build:native');
+    if (core.build === 'wasm') hints.push(adviseNative());
   } catch (error) {
     core = { error: asStoplineError(error).toJSON() };
   }
@@ -89,7 +92,7 @@ async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
   if (allocator.hint) hints.push(allocator.hint);
   const confined = examineConfinement();
   if (process.platform === 'linux' && !confined.includes('seccomp')) {
-    hints.push('Take more rights from the processes that decode images: npm run build:native');
+    hints.push(adviseConfinement());
   }
   const checks = [
     await check('core', compareCores),
@@ -117,6 +120,23 @@ async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
     checks,
     hints,
   };
+}
+
+/** What whoever has WebAssembly can do about it: a package brings the native core for Linux, a checkout builds it. */
+function adviseNative(): string {
+  if (isSource(import.meta.url)) return 'Build the native core, which is faster: npm run build:native';
+  const { platform, arch } = process;
+  if (existsSync(findPrebuilt('stopline.node')))
+    return 'The native core of this package does not load, see above; WebAssembly gives the same verdicts more slowly';
+  return `This package has native cores for Linux on x64 and arm64 alone; on ${platform}-${arch} WebAssembly gives the same verdicts more slowly`;
+}
+
+function adviseConfinement(): string {
+  if (!existsSync(findPrebuilt('confine.node')))
+    return isSource(import.meta.url)
+      ? 'Take more rights from the processes that decode images: npm run build:native'
+      : `This package confines the processes that decode images on Linux on x64 and arm64 alone, not on ${process.arch}`;
+  return 'The processes that decode images keep rights: the kernel lacks seccomp, or the path of the package has a space or a colon';
 }
 
 /** sharp, libvips and the codecs that Stopline lets it use. */

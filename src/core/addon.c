@@ -11,6 +11,11 @@
 
 #include "core.h"
 
+#if defined(__GLIBC__)
+/* Built on glibc the add-on runs on musl too, which has no such function and needs none. */
+#pragma weak mallopt
+#endif
+
 typedef int measure_function(const uint8_t *restrict, size_t, size_t, size_t, void *restrict, double *restrict);
 
 typedef struct {
@@ -186,7 +191,7 @@ NAPI_MODULE_INIT() {
    * By default glibc gives every thread an arena of its own and returns little of them: with libvips, libuv and workers
    * allocating frames side by side, resident memory then grows for thousands of images.
    */
-  mallopt(M_ARENA_MAX, 2);
+  if (mallopt != NULL) mallopt(M_ARENA_MAX, 2);
 #endif
   state *own = calloc(1, sizeof *own);
   if (own == NULL || napi_set_instance_data(env, own, release, NULL) != napi_ok) {

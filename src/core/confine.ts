@@ -1,10 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { pickEnvironment } from './environment.ts';
+import { findPrebuilt } from './prebuilt.ts';
 
-// The path is the same from src/core and from dist/core.
-const built = fileURLToPath(new URL('../../src/core/build/Release/confine.node', import.meta.url));
+const built = findPrebuilt('confine.node');
 
 /** The library that takes rights away (`confine.c`), where it was built; a loader takes no path with a space or a colon. */
 function findLibrary(): string | undefined {

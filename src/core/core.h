@@ -6,9 +6,9 @@
  * ratios are taken in TypeScript (statistics.ts). Integer results are bit-identical in both builds; float kernels use an
  * explicit lane order (never a compiler-chosen reduction) and -ffp-contract=off, so that they agree too.
  *
- * No target attributes in the kernels: binding.gyp compiles every file once per instruction set and addon.c picks one at
+ * No target attributes in the kernels: scripts/native.ts compiles every file once per instruction set and addon.c picks one at
  * load (target_clones needs ifunc, which musl lacks). To add a kernel: its fields in STOPLINE_OUT, its prototype and one
- * rename below, one line in measure.c, its file in binding.gyp, the same fields in layout.ts.
+ * rename below, one line in measure.c, its file in scripts/native/kernels.ts, the same fields in layout.ts.
  */
 #ifndef STOPLINE_CORE_H
 #define STOPLINE_CORE_H

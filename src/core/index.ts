@@ -28,6 +28,6 @@ export function loadCore(prefer: CoreInfo['build'] = 'native'): Core {
   }
   throw new StoplineError(
     'CORE_UNAVAILABLE',
-    `Expected a native or a WebAssembly core but neither loads (${reasons.join('; ')}). Run npm run build:wasm, or npm run build:native where there is a C compiler.`,
+    `Expected a native or a WebAssembly core but neither loads (${reasons.join('; ')}). The package is damaged: install it again; in a checkout: npm run build:wasm.`,
   );
 }

@@ -1,8 +1,11 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { StoplineError } from '../errors.ts';
 import { checkFrame } from './check.ts';
 import type { Core } from './core.ts';
+import { isSource } from './entry.ts';
 import { layoutText, outSize } from './layout.ts';
+import { findPrebuilt } from './prebuilt.ts';
 
 interface Variant {
   simd: string;
@@ -17,8 +20,13 @@ interface Variant {
 const require = createRequire(import.meta.url);
 
 function open(): readonly Variant[] {
-  // The path is the same from src/core and from dist/core, and literal, so that bundlers see it.
-  return (require('../../src/core/build/Release/stopline.node') as { variants: Variant[] }).variants;
+  const path = findPrebuilt('stopline.node');
+  if (!existsSync(path))
+    throw new StoplineError(
+      'CORE_UNAVAILABLE',
+      `There is no stopline.node for ${process.platform}-${process.arch}${isSource(import.meta.url) ? ', run npm run build:native' : ' in this package'}.`,
+    );
+  return (require(path) as { variants: Variant[] }).variants;
 }
 
 /** Instruction sets of the native build that this processor runs, fastest first; throws when there is no native build. */

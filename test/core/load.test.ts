@@ -86,7 +86,7 @@ for (const core of everyCore())
   });
 
 it.skipIf(!native)('the addon itself refuses wrong lengths and types, whoever calls it', () => {
-  const addon = JSON.stringify(`${root}src/core/build/Release/stopline.node`);
+  const addon = JSON.stringify(`${root}prebuilds/${process.platform}-${process.arch}/stopline.node`);
   const code = `const { variants: [v] } = require(${addon});
     const out = new Float64Array(v.outSize);
     const calls = [
