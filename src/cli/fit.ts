@@ -85,7 +85,7 @@ export function fitCommand(): Command {
     .addOption(
       numberOption(
         '--power <N>',
-        'reference images put through every cause at every severity, to report what the Profile can see; 0 for no report (default: 20, with --classifier 30)',
+        'reference images seen under every cause at every severity, at least, to report what the Profile can see; those of --simulations count; 0 for no report (default: 10, with --classifier 30)',
       ),
     )
     .option(
@@ -287,7 +287,7 @@ function powerTable({ power, harm }: Profile): string[] {
   ]);
   const missed = blindTo(power);
   return [
-    styled('bold', `What it sees: share of ${power.images} images stopped at severities 1 to 5 (# at least 95 %)`),
+    styled('bold', `What it sees: share of ${power.images} images each stopped at severities 1 to 5 (# at least 95 %)`),
     indent(table(cells)),
     `Clean but encoded again like the others: ${power.clean.flagged} of ${power.clean.images} stopped (95 %: ${percent(power.clean.low)} to ${percent(power.clean.high)})`,
     ...(harm

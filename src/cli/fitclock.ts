@@ -1,4 +1,4 @@
-import type { FitOptions } from '../fit/options.ts';
+import { countLooks, type FitOptions } from '../fit/options.ts';
 
 export type FitStage = Parameters<NonNullable<FitOptions['onProgress']>>[0]['stage'];
 
@@ -42,20 +42,26 @@ export class FitClock {
   constructor(plan: FitPlan) {
     this.#plan = plan;
     this.stages = (['measure', 'simulate', 'train', 'power'] as const).filter(
-      (stage) => (stage !== 'simulate' || plan.simulations > 0) && (stage !== 'power' || plan.power > 0),
+      (stage) => (stage !== 'simulate' || plan.simulations > 0) && (stage !== 'power' || this.#countTrials() > 0),
     );
   }
 
   /** Seconds that a stage takes on an idle machine. */
   expect(stage: FitStage): number {
-    const { images = 0, simulations, power, threads, pixels = costPixels } = this.#plan;
+    const { images = 0, simulations, threads, pixels = costPixels } = this.#plan;
     // At least so many reference images there will be looked at again, where there are so many.
     const most = (count: number) => Math.min(count, images || count);
     const scale = Math.max(0.2, pixels / costPixels) / threads;
     if (stage === 'measure') return startSeconds + images * cost.measure * scale;
     if (stage === 'simulate') return most(simulations) * cost.simulate * scale;
-    if (stage === 'power') return most(power) * cost.power * scale;
+    if (stage === 'power') return this.#countTrials() * cost.power * scale;
     return images * cost.train[0] + most(simulations) * cost.train[1];
+  }
+
+  /** Images that still have to go through every cause at every severity when causes have been learnt. */
+  #countTrials(): number {
+    const { images = Number.POSITIVE_INFINITY, simulations, power } = this.#plan;
+    return Math.max(0, Math.min(images, power) - countLooks(simulations, images));
   }
 
   /** Seconds that all of it takes on an idle machine. */

@@ -41,12 +41,13 @@ export class FitProgress {
       `measure ${count(images, 'image')}`,
       ...(simulations > 0 ? [`simulate causes on ${Math.min(images, simulations)}`] : []),
       'train',
-      ...(power > 0 ? [`report power on ${Math.min(images, power)}`] : []),
+      ...(power > 0 ? ['report power'] : []),
     ];
     note(`About ${duration(all)} on ${count(threads, 'thread')}: ${parts.join(', ')}.`);
     if (all < longSeconds) return;
+    const hasTrials = this.#clock.stages.includes('power');
     const faster = [
-      ...(power > 0 ? [`--power 0 (no report of what it sees, ${duration(this.#clock.expect('power'))} less)`] : []),
+      ...(hasTrials ? [`--power 0 (no report of what it sees, ${duration(this.#clock.expect('power'))} less)`] : []),
       ...(simulations > 30 ? [`--simulations 30 (causes are told apart less well)`] : []),
       ...(threads < availableParallelism() ? [`--threads ${availableParallelism()}`] : []),
     ];

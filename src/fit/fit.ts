@@ -129,7 +129,9 @@ async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Pro
   chooseStatistics(samples);
   const classifier = asking?.model;
   const lookAgain = { seed, findSource, options, classifier };
-  const { simulated, asked: answered } = await simulateReference(pool, samples, { ...lookAgain, count: simulations });
+  const isReported = power > 0;
+  const again = await simulateReference(pool, samples, { ...lookAgain, count: simulations, isReported });
+  const { simulated, looks } = again;
   options.signal?.throwIfAborted();
   options.onProgress?.({ stage: 'train', done: 0, total: 1, failed: skipped.length });
   const model = crossFit(samples, simulated, pool.info.embedder);
@@ -143,15 +145,17 @@ async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Pro
   const embedder = pool.info.embedder;
   const description = describeFit(reference, split, { plan, model, outliers, remembered, embedder, example });
   const scoreUnseen = unseenScores(description, model);
-  const tried = await tryCauses(pool, { scoreUnseen, samples }, { ...lookAgain, count: power });
+  const tried = isReported
+    ? await tryCauses(pool, { scoreUnseen, samples, looks }, { ...lookAgain, count: power })
+    : { trials: [], asked: [] };
   const harm =
     classifier &&
-    learnHarm(classifier, [...answered, ...tried.asked], { profile: description, scoreUnseen, samples, seed });
+    learnHarm(classifier, [...again.asked, ...tried.asked], { profile: description, scoreUnseen, samples, seed });
   const warnings = [...description.warnings, ...(harm?.warnings ?? [])];
   const profile = createProfile(
     {
       ...description,
-      ...(power > 0 && { power: measurePower(description, tried.pValues) }),
+      ...(tried.trials.length > 0 && { power: measurePower(description, tried.trials) }),
       ...(harm?.description && { harm: harm.description }),
       ...(harm?.missing && { harmMissing: harm.missing }),
       warnings,

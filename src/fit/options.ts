@@ -51,8 +51,9 @@ export interface FitOptions {
    */
   simulations?: number | undefined;
   /**
-   * How many reference images are put through every simulated cause at every severity, each judged by a model that was not
-   * fitted on it, to report what the Profile can see; 0 for no report. Default 20, and 30 where a classifier is asked.
+   * How many reference images are seen under every simulated cause at every severity, at least, each judged by a model that was
+   * not fitted on it, to report what the Profile can see; 0 for no report. Those that causes are learnt from count: of 120 there
+   * are 12 for each, and only what is wanted beyond is simulated. Default 10, and 30 where a classifier is asked.
    */
   power?: number | undefined;
   /**
@@ -96,7 +97,20 @@ export function resolveSecondLook({
   power,
   classifier,
 }: Pick<FitOptions, 'simulations' | 'power' | 'classifier'>): { simulations: number; power: number } {
-  return { simulations, power: power ?? (classifier === undefined ? 20 : 30) };
+  return { simulations, power: power ?? (classifier === undefined ? 10 : 30) };
+}
+
+/**
+ * Of few images each is put through every cause, of a hundred and more through every other one: more of a cause teach little more.
+ * @param simulations images that are put through causes, as asked for
+ */
+export function takeEvery(simulations: number): 1 | 2 {
+  return simulations < 100 ? 1 : 2;
+}
+
+/** How many images of a reference show each cause at each of its five severities, at least, when causes have been learnt. */
+export function countLooks(simulations: number, images: number): number {
+  return Math.floor(Math.min(simulations, images) / (5 * takeEvery(simulations)));
 }
 
 export function warnAboutGuesses(what: string, guesses: readonly string[]): string[] {

@@ -1,9 +1,9 @@
-import { corruptions, powerSeverities } from '../image/corruptions/corruptions.ts';
+import { corruptions, powerSeverities, type Severity } from '../image/corruptions/corruptions.ts';
 import type { Simulation } from '../image/simulation.ts';
 import type { ProfileDescription, Rates } from '../profile/description.ts';
 import { clopperPearson, type Interval } from '../profile/maths/binomial.ts';
 import { PValues, type ThresholdKind } from '../profile/maths/pvalues.ts';
-import type { UnseenDrive, UnseenSample } from './samples.ts';
+import type { Look, Sample, UnseenDrive, UnseenSample } from './samples.ts';
 
 /** How often images like the reference were stopped: counts, and the exact 95 % interval of the share. */
 export interface Counted extends Interval {
@@ -13,10 +13,10 @@ export interface Counted extends Interval {
 
 /** What a Profile can see: shares of reference images that are stopped once a cause is simulated on them. */
 export interface Power {
-  /** Images put through every cause at every severity. */
+  /** Images that were put through each cause at each severity, at least. */
   images: number;
   /**
-   * The same images warned or blocked when they are encoded again but clean: what being encoded again adds to every share
+   * Images warned or blocked when they are encoded again but clean: what being encoded again adds to every share
    * below. Not the false-alarm rate, which is in `falseAlarmRate.achieved`.
    */
   clean: Counted;
@@ -35,6 +35,13 @@ const detected = 0.95;
 /** A cause of which even the strongest kind is seen on fewer images than this is one that the Profile is blind to. */
 const blind = 0.5;
 
+/** A reference image under a cause, or clean, as a model judges it that was fitted without it. */
+export interface Trial {
+  cause?: string | undefined;
+  severity: Severity;
+  pValue: number;
+}
+
 /** Every cause at every severity, after the clean image itself. */
 export function powerPlan(seed: number): Simulation[] {
   return [
@@ -46,36 +53,60 @@ export function powerPlan(seed: number): Simulation[] {
 }
 
 /**
- * Counts what a Profile would have stopped.
- * @param images per image the p-values of its simulations, by a model that was fitted without it, in the order of `powerPlan`
+ * What is left to simulate until every cause at every severity has been seen on `count` images, or on all.
+ * @param samples images that may be put through causes, in the order in which they are
+ * @param known.looks what has been simulated before: no image is put through the same cause at the same severity twice
+ * @param known.findSeed the seed of the simulations of an image
+ * @returns for each image that is needed, a part of `powerPlan`
  */
-export function measurePower(
-  profile: Pick<ProfileDescription, 'falseAlarmRate'>,
-  images: readonly (readonly number[])[],
-): Power {
-  const { warn, block } = profile.falseAlarmRate.promised;
-  const count = images.length;
-  let clean = 0;
-  const cells = corruptions.map(({ name }) => ({ cause: name, warn: [0, 0, 0, 0, 0], block: [0, 0, 0, 0, 0] }));
-  for (const pValues of images) {
-    if (pValues[0] <= warn) clean++;
-    for (const [i, cell] of cells.entries()) {
-      for (const [j] of powerSeverities.entries()) {
-        const p = pValues[1 + i * powerSeverities.length + j];
-        if (p <= warn) cell.warn[j] += 1 / count;
-        if (p <= block) cell.block[j] += 1 / count;
-      }
-    }
+export function planTrials(
+  samples: readonly Sample[],
+  known: { looks: readonly Look[]; count: number; findSeed(sample: Sample): number },
+): { sample: Sample; plan: Simulation[] }[] {
+  const name = ({ cause, severity }: Pick<Trial, 'cause' | 'severity'>) => `${cause} ${severity}`;
+  const counts = new Map<string, number>();
+  const seen = new Set<string>();
+  for (const look of known.looks) {
+    counts.set(name(look), (counts.get(name(look)) ?? 0) + 1);
+    seen.add(`${look.sample.id} ${name(look)}`);
   }
-  const tidy = (share: number) => Number(share.toFixed(4));
+  return samples.flatMap((sample) => {
+    const [clean, ...every] = powerPlan(known.findSeed(sample));
+    const plan = every.filter((simulation) => {
+      const cell = name(simulation);
+      const count = counts.get(cell) ?? 0;
+      if (count >= known.count || seen.has(`${sample.id} ${cell}`)) return false;
+      counts.set(cell, count + 1);
+      return true;
+    });
+    return plan.length > 0 ? [{ sample, plan: [clean, ...plan] }] : [];
+  });
+}
+
+/** Counts what a Profile would have stopped. */
+export function measurePower(profile: Pick<ProfileDescription, 'falseAlarmRate'>, trials: readonly Trial[]): Power {
+  const { warn, block } = profile.falseAlarmRate.promised;
+  const cells = new Map<string | undefined, number[][]>();
+  for (const { cause, severity, pValue } of trials) {
+    const rows = cells.get(cause) ?? powerSeverities.map((): number[] => []);
+    cells.set(cause, rows);
+    rows[powerSeverities.indexOf(severity)].push(pValue);
+  }
+  const countUpTo = (pValues: readonly number[], rate: number) => pValues.filter((p) => p <= rate).length;
+  const shares = (rows: readonly number[][], rate: number) =>
+    rows.map((pValues) => Number((countUpTo(pValues, rate) / pValues.length).toFixed(4)));
+  const clean = (cells.get(undefined) ?? []).flat();
+  const causes = corruptions.flatMap(({ name }): Power['causes'] => {
+    const rows = cells.get(name);
+    if (!rows) return [];
+    const row = { cause: name, warn: shares(rows, warn), block: shares(rows, block) };
+    const from = row.warn.findIndex((_, i) => row.warn.slice(i).every((share) => share >= detected));
+    return [from < 0 ? row : { ...row, detectedFrom: powerSeverities[from] }];
+  });
   return {
-    images: count,
-    clean: countFlagged(clean, count),
-    causes: cells.map((cell) => {
-      const row = { cause: cell.cause, warn: cell.warn.map(tidy), block: cell.block.map(tidy) };
-      const from = row.warn.findIndex((_, i) => row.warn.slice(i).every((share) => share >= detected));
-      return from < 0 ? row : { ...row, detectedFrom: powerSeverities[from] };
-    }),
+    images: Math.min(...causes.flatMap(({ cause }) => cells.get(cause)!.map(({ length }) => length))),
+    clean: countFlagged(countUpTo(clean, warn), clean.length),
+    causes,
   };
 }
 

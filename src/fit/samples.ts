@@ -1,3 +1,5 @@
+import type { Severity } from '../image/corruptions/corruptions.ts';
+
 /** What fitting keeps of one image. */
 export interface Sample {
   /** sha256 of the file: decides by seed, wherever the file lies. */
@@ -23,6 +25,15 @@ export interface SimulatedSample {
   /** Absent when clean. */
   cause?: string | undefined;
   statistics: Float64Array;
+}
+
+/** A reference image as a whole, encoded again and perhaps under a cause: what the power report counts. */
+export interface Look {
+  sample: Sample;
+  /** Absent when clean. */
+  cause?: string | undefined;
+  severity: Severity;
+  image: { statistics: Float64Array; embedding?: Float32Array | undefined };
 }
 
 /** One recording as a model sees it that was fitted on the others, and what those score by models without their folds. */

@@ -1,7 +1,7 @@
 import { corruptions, type Severity } from '../image/corruptions/corruptions.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import { constantProperties, type MeasuredImage } from '../image/measure.ts';
-import type { Simulation } from '../image/simulation.ts';
+import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { createProfile, type ProfileDescription } from '../profile/description.ts';
 import { createScorer, type Score, type Scorer } from '../profile/score.ts';
@@ -11,10 +11,10 @@ import type { EncodedImage } from '../run/task.ts';
 import { type Asked, collectAsked } from './classifier.ts';
 import type { FittedReference } from './crossfit.ts';
 import { deriveSeed, hash } from './groups.ts';
-import type { FitOptions } from './options.ts';
-import { powerPlan } from './power.ts';
+import { type FitOptions, takeEvery } from './options.ts';
+import { planTrials, type Trial } from './power.ts';
 import type { Reference } from './reference.ts';
-import type { Sample, SimulatedSample } from './samples.ts';
+import type { Look, Sample, SimulatedSample } from './samples.ts';
 
 /** Parts of each simulated image that are measured clean: other content, same camera. */
 const cleanParts = 3;
@@ -42,26 +42,27 @@ export function chooseFrom(
 
 const severities: readonly Severity[] = [1, 3, 5, 2, 4];
 
-/** From so many images on each is put through every other cause only: more of a cause teach little more. */
-const enough = 100;
-
 /**
- * Puts a seeded choice of the reference images through the simulated causes, at severities that go round. A classifier is asked along the way: so many images cost it little.
+ * Puts a seeded choice of the reference images through the simulated causes, at severities that go round. A classifier is asked
+ * along the way: so many images cost it little.
+ * @param look.isReported whether the looks go into the power report, too, which wants to know their embeddings
+ * @returns what causes are learnt from; the looks at whole images; what the classifier answered, where there is one
  */
 export async function simulateReference(
   pool: Pool,
   fitted: Sample[],
-  { seed, count, findSource, options, classifier }: SecondLook,
-): Promise<{ simulated: SimulatedSample[]; asked: Asked[] }> {
+  { seed, count, findSource, options, classifier, isReported }: SecondLook & { isReported: boolean },
+): Promise<{ simulated: SimulatedSample[]; looks: Look[]; asked: Asked[] }> {
   const chosen = chooseFrom(fitted, { seed, count, findSource });
   const asked: Asked[] = [];
   const simulated: SimulatedSample[] = [];
+  const looks: Look[] = [];
   let done = 0;
   const simulate = async (sample: Sample, image: number) => {
     options.signal?.throwIfAborted();
     const plan = planSimulations(image, { seed: deriveSeed(seed, sample.id), images: count });
     const measured = await pool.simulate(findSource(sample.id) as EncodedImage, plan, {
-      asks: classifier !== undefined,
+      asks: isReported || classifier !== undefined,
     });
     return { sample, plan, measured };
   };
@@ -73,12 +74,21 @@ export async function simulateReference(
     for (const [i, { statistics }] of measured.entries()) {
       simulated.push({ ...makeView(sample, plan[i]), fold: sample.fold, drive: sample.drive, statistics });
     }
+    looks.push(...collectLooks(sample, plan, measured));
     if (classifier) asked.push(collectAsked(sample, plan, measured, classifier));
   }
-  return { simulated, asked };
+  return { simulated, looks, asked };
 }
 
-/** What an simulation of an image is to the fit. */
+/** The looks of a plan at the image as a whole. */
+function collectLooks(sample: Sample, plan: readonly Simulation[], measured: readonly SimulatedImage[]): Look[] {
+  return plan.flatMap(({ cause, severity, crop }, i): Look[] => {
+    const { statistics, embedding } = measured[i];
+    return crop ? [] : [{ sample, cause, severity, image: { statistics, embedding } }];
+  });
+}
+
+/** What a simulation of an image is to the fit. */
 export function makeView(
   { id }: Sample,
   { cause, crop, seed }: Simulation,
@@ -87,37 +97,45 @@ export function makeView(
 }
 
 /**
- * Puts images through every cause at every severity, and judges each by the model that was not fitted on it.
- * @returns per image, p-values in the order of `powerPlan`; and what the classifier answered, where there is one
+ * Judges images under every cause at every severity, each by the model that was not fitted on it. The looks that causes were
+ * learnt from are most of them; where they are fewer than `count` of a cause and severity, others are made.
+ * @returns what became of each; and what the classifier answered to the looks that were made, where there is one
  */
 export async function tryCauses(
   pool: Pool,
-  { scoreUnseen, samples }: { scoreUnseen: ScoreUnseen; samples: Sample[] },
+  { scoreUnseen, samples, looks }: { scoreUnseen: ScoreUnseen; samples: Sample[]; looks: readonly Look[] },
   { seed, count, findSource, options, classifier }: SecondLook,
-): Promise<{ pValues: number[][]; asked: Asked[] }> {
+): Promise<{ trials: Trial[]; asked: Asked[] }> {
+  const judge = ({ sample, cause, severity, image }: Look): Trial => {
+    const [combined] = scoreUnseen(sample, image).detectors;
+    return { cause, severity, pValue: combined.pValue };
+  };
+  const trials = looks.map(judge);
+  const asked: Asked[] = [];
   // Not the order in which images are chosen to learn from.
   const chosen = chooseFrom(samples, { seed: seed + 1, count, findSource });
-  const pValues: number[][] = [];
-  const asked: Asked[] = [];
-  const attempt = async (sample: Sample) => {
+  const plans = planTrials(chosen, { looks, count, findSeed: ({ id }) => deriveSeed(seed, id) });
+  const attempt = async ({ sample, plan }: (typeof plans)[number]) => {
     options.signal?.throwIfAborted();
-    const plan = powerPlan(deriveSeed(seed, sample.id));
     const simulated = await pool.simulate(findSource(sample.id) as EncodedImage, plan, { asks: true });
-    const scores = simulated.map((image) => scoreUnseen(sample, image));
     return {
-      pValues: scores.map(({ detectors: [combined] }) => combined.pValue),
+      made: collectLooks(sample, plan, simulated),
       asked: classifier ? [collectAsked(sample, plan, simulated, classifier)] : [],
     };
   };
-  for await (const image of mapOrdered(chosen, pool.info.threads * 2, attempt)) {
-    pValues.push(image.pValues);
+  const known = new Set(looks.map(({ sample }) => sample.id));
+  let done = 0;
+  for await (const { made, ...image } of mapOrdered(plans, pool.info.threads * 2, attempt)) {
+    // The clean look at an image that was looked at before would count twice.
+    const isNew = ({ sample, cause }: Look) => cause !== undefined || !known.has(sample.id);
+    trials.push(...made.filter(isNew).map(judge));
     asked.push(...image.asked);
-    options.onProgress?.({ stage: 'power', done: pValues.length, total: chosen.length, failed: 0 });
+    options.onProgress?.({ stage: 'power', done: ++done, total: plans.length, failed: 0 });
   }
-  return { pValues, asked };
+  return { trials, asked };
 }
 
-/** What a reference image, or an simulation of it, scores by the model that was not fitted on it. */
+/** What a reference image, or a simulation of it, scores by the model that was not fitted on it. */
 export type ScoreUnseen = (sample: Sample, image: Pick<MeasuredImage, 'statistics' | 'embedding'>) => Score;
 
 export function unseenScores(profile: ProfileDescription, model: FittedReference): ScoreUnseen {
@@ -142,7 +160,7 @@ export function choose(samples: readonly Sample[], count: number, seed: number):
  * @param options.images how many images are put through causes in all
  */
 export function planSimulations(image: number, { seed, images }: { seed: number; images: number }): Simulation[] {
-  const step = images < enough ? 1 : 2;
+  const step = takeEvery(images);
   const causes = corruptions.flatMap(({ name }, cause): Simulation[] => {
     const severity = severities[(Math.floor(image / step) + cause) % severities.length];
     return (image + cause) % step === 1 ? [] : [{ cause: name, severity, seed, crop: false }];

@@ -1,5 +1,6 @@
-import sharp from 'sharp';
+import sharp, { type JpegOptions } from 'sharp';
 import type { Container } from './container/container.ts';
+import { decode } from './decode.ts';
 import type { Frame } from './frame.ts';
 
 /**
@@ -8,16 +9,38 @@ import type { Frame } from './frame.ts';
  * that encoder like every reference image; otherwise the missing traces alone would give it away.
  */
 export async function encodeLike(frame: Frame, container: Container): Promise<Uint8Array> {
+  if (container.format === 'jpeg') return encodeJpeg(frame, container, { progressive: container.progressive });
   const { width, height, channels } = frame;
   const image = sharp(frame.data, { raw: { width, height, channels } });
-  const { jpeg, progressive } = container;
-  if (container.format === 'jpeg') {
-    const quality = jpeg?.quality ?? 90;
-    const chromaSubsampling = jpeg?.chromaSubsampling === '4:2:0' ? '4:2:0' : '4:4:4';
-    return image.jpeg({ quality, chromaSubsampling, progressive }).toBuffer();
-  }
   if (container.format === 'webp') return image.webp({ quality: 90 }).toBuffer();
   return image.png({ compressionLevel: 1 }).toBuffer();
+}
+
+/**
+ * What is left of the pixels of a frame by the encoder of `container`: those of `encodeLike` decoded again, for less. A PNG keeps
+ * all of them, and of a JPEG they depend on its quantised coefficients alone, however those are written: in one scan and with
+ * the Huffman tables of the standard, which nobody has to look for.
+ */
+export async function passThroughEncoder(frame: Frame, container: Container): Promise<Frame> {
+  if (container.format === 'png') return frame;
+  const isJpeg = container.format === 'jpeg';
+  const bytes = isJpeg
+    ? await encodeJpeg(frame, container, { optimiseCoding: false })
+    : await encodeLike(frame, container);
+  // One of our own files, and perhaps a part of a frame: no time limit, which a busy machine would exceed at random.
+  return (await decode(bytes, { maxSeconds: 0, minSide: 1 })).frame;
+}
+
+function encodeJpeg(
+  { data, width, height, channels }: Frame,
+  { jpeg }: Container,
+  options: JpegOptions,
+): Promise<Buffer> {
+  const quality = jpeg?.quality ?? 90;
+  const chromaSubsampling = jpeg?.chromaSubsampling === '4:2:0' ? '4:2:0' : '4:4:4';
+  return sharp(data, { raw: { width, height, channels } })
+    .jpeg({ quality, chromaSubsampling, ...options })
+    .toBuffer();
 }
 
 /** Pixels that came without a file, as a file that keeps all of them. */

@@ -3,8 +3,8 @@ import type { Container } from './container/container.ts';
 import { corrupt, type Severity } from './corruptions/corruptions.ts';
 import { decode } from './decode.ts';
 import type { Embedder } from './embedding/embedder.ts';
-import { encodeLike } from './encode.ts';
-import { cropFrame, type ExtractedFrame, type Frame, type Limits } from './frame.ts';
+import { passThroughEncoder } from './encode.ts';
+import { cropFrame, type ExtractedFrame, type Frame, type Limits, release } from './frame.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
 import { measureStatistics, measureVideoFrame } from './statistics/statistics.ts';
 
@@ -18,7 +18,7 @@ export interface Simulation {
   crop: boolean;
 }
 
-/** An image as an simulation shows it. */
+/** An image as a simulation shows it. */
 export interface SimulatedImage extends MeasuredImage {
   /** What the classifier answers to a whole frame; absent without one. */
   classScores?: Float32Array;
@@ -51,11 +51,13 @@ export async function measureSimulations(
   for (const { cause, severity, seed, crop } of simulations) {
     const part = crop ? cropFrame(frame, seed) : frame;
     const changed = cause === undefined ? part : await corrupt(part, cause, severity, seed);
-    const encoded = await decode(await encodeLike(changed, encoder), unhurried);
-    const vector = isFile ? measureStatistics(core, encoded.frame, container) : measureVideoFrame(core, encoded.frame);
+    const encoded = await passThroughEncoder(changed, encoder);
+    const vector = isFile ? measureStatistics(core, encoded, container) : measureVideoFrame(core, encoded);
     // A part of a frame is nothing that the networks are given.
-    const answers = crop ? {} : await askNetworks(encoded.frame, embedder, classifier);
+    const answers = crop ? {} : await askNetworks(encoded, embedder, classifier);
     measured.push({ ...original, statistics: vector, ...answers });
+    if (encoded !== frame) release(encoded.data);
+    if (changed !== frame && changed !== encoded) release(changed.data);
   }
   return measured;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkOptions, resolveSecondLook, warnAboutGuesses, warningsAbout } from '../../src/fit/options.ts';
 
-const sound = { seed: 1, asked: { warn: 0.01, block: 0.001 }, simulations: 120, power: 20 };
+const sound = { seed: 1, asked: { warn: 0.01, block: 0.001 }, simulations: 120, power: 10 };
 
 describe('checkOptions', () => {
   it('takes what is sound, with nothing looked at again, too', () => {
@@ -26,7 +26,7 @@ describe('checkOptions', () => {
 
 describe('what is looked at again', () => {
   it('is more where a classifier is asked', () => {
-    expect(resolveSecondLook({})).toEqual({ simulations: 120, power: 20 });
+    expect(resolveSecondLook({})).toEqual({ simulations: 120, power: 10 });
     expect(resolveSecondLook({ classifier: 'model.onnx' })).toEqual({ simulations: 120, power: 30 });
     expect(resolveSecondLook({ simulations: 0, power: 0, classifier: 'model.onnx' })).toEqual({
       simulations: 0,

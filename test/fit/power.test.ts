@@ -1,6 +1,18 @@
-import { expect, test } from 'vitest';
-import { achievedFalseAlarms, blindTo, countFlagged, type Power } from '../../src/fit/power.ts';
-import type { Sample } from '../../src/fit/samples.ts';
+import { describe, expect, it, test } from 'vitest';
+import { countLooks } from '../../src/fit/options.ts';
+import {
+  achievedFalseAlarms,
+  blindTo,
+  countFlagged,
+  measurePower,
+  type Power,
+  planTrials,
+  powerPlan,
+} from '../../src/fit/power.ts';
+import type { Look, Sample } from '../../src/fit/samples.ts';
+import { planSimulations } from '../../src/fit/secondlook.ts';
+import { corruptions, powerSeverities } from '../../src/image/corruptions/corruptions.ts';
+import type { ProfileDescription } from '../../src/profile/description.ts';
 
 test('a profile is blind to a cause of which even the strongest kind is seen on less than half of the images', () => {
   const power: Power = {
@@ -12,6 +24,79 @@ test('a profile is blind to a cause of which even the strongest kind is seen on 
     ],
   };
   expect(blindTo(power)).toEqual(['elastic']);
+});
+
+describe('what is left to try', () => {
+  const samples = ['a', 'b', 'c', 'd'].map((id): Sample => ({ ...inFold(0), id }));
+  const image = { statistics: new Float64Array() };
+  const findSeed = ({ id }: Sample) => id.charCodeAt(0);
+  const cells = corruptions.length * powerSeverities.length;
+
+  it('is every cause at every severity on each image where nothing was simulated before', () => {
+    const trials = planTrials(samples, { looks: [], count: 4, findSeed });
+    expect(trials.map(({ sample }) => sample.id)).toEqual(['a', 'b', 'c', 'd']);
+    for (const { sample, plan } of trials) {
+      expect(plan).toHaveLength(1 + cells);
+      expect(new Set(plan.map(({ seed }) => seed))).toEqual(new Set([findSeed(sample)]));
+    }
+  });
+
+  it('is nothing where each was seen often enough', () => {
+    const looks = samples.flatMap((sample) => powerPlan(1).map((simulation) => ({ ...simulation, sample, image })));
+    expect(planTrials(samples, { looks, count: 4, findSeed })).toEqual([]);
+  });
+
+  it('fills up what was seen less often, and takes no image twice for the same', () => {
+    const looks = samples.slice(0, 2).map((sample): Look => ({ sample, image, cause: 'fog', severity: 3 }));
+    const trials = planTrials(samples, { looks, count: 3, findSeed });
+    const seen = (cause: string, severity: number) =>
+      trials.filter(({ plan }) => plan.some((one) => one.cause === cause && one.severity === severity));
+    // The first two showed it before, so that the third is the one that is left; everything else is seen on three.
+    expect(seen('fog', 3).map(({ sample }) => sample.id)).toEqual(['c']);
+    expect(seen('fog', 2).map(({ sample }) => sample.id)).toEqual(['a', 'b', 'c']);
+    expect(trials.every(({ plan }) => plan[0].cause === undefined)).toBe(true);
+  });
+});
+
+test('the learning of causes shows each at each severity on a tenth of the images, or on a fifth of few', () => {
+  for (const [simulations, images, least] of [
+    [120, 500, 12],
+    [120, 60, 6],
+    [60, 500, 12],
+    [10, 60, 2],
+    [0, 60, 0],
+  ] as const) {
+    expect(countLooks(simulations, images)).toBe(least);
+    const plans = Array.from({ length: Math.min(simulations, images) }, (_, image) =>
+      planSimulations(image, { seed: 1, images: simulations }),
+    );
+    for (const { name } of corruptions) {
+      const looks = plans.flatMap((plan) => plan.filter(({ cause }) => cause === name));
+      const counts = powerSeverities.map((wanted) => looks.filter(({ severity }) => severity === wanted).length);
+      expect(Math.min(...counts)).toBe(least);
+    }
+  }
+});
+
+test('power is the share of the images of each cell, however many there are', () => {
+  const cells = (cause: string, pValues: number[][]) =>
+    pValues.flatMap((cell, i) => cell.map((pValue) => ({ cause, severity: powerSeverities[i], pValue })));
+  const power = measurePower({ falseAlarmRate: { promised: { warn: 0.05, block: 0.01 } } } as ProfileDescription, [
+    { severity: 1, pValue: 0.2 },
+    { severity: 1, pValue: 0.05 },
+    ...cells('fog', [
+      [0.5, 0.05, 0.3, 0.001],
+      [0.01, 0.5],
+      [0.001, 0.02],
+      [0.01, 0.01, 0.001],
+      [0.001, 0.001],
+    ]),
+  ]);
+  expect(power.images).toBe(2);
+  expect(power.clean).toMatchObject({ images: 2, flagged: 1 });
+  expect(power.causes).toEqual([
+    { cause: 'fog', warn: [0.5, 0.5, 1, 1, 1], block: [0.25, 0.5, 0.5, 1, 1], detectedFrom: 3 },
+  ]);
 });
 
 test('the achieved rate holds each part against the thresholds of the others, with the exact interval', () => {

@@ -1,9 +1,12 @@
+import sharp from 'sharp';
 import { expect, test } from 'vitest';
 import { loadCore } from '../../src/core/index.ts';
+import { decode } from '../../src/image/decode.ts';
 import { proposeCard } from '../../src/image/embedding/card.ts';
 import { createEmbedder } from '../../src/image/embedding/embedder.ts';
 import { readGraph } from '../../src/image/embedding/graph.ts';
 import { loadOnnxRuntime, openOnnx } from '../../src/image/embedding/onnx.ts';
+import { encodeLike, passThroughEncoder } from '../../src/image/encode.ts';
 import { cropFrame } from '../../src/image/frame.ts';
 import { categoricalProperties, measureBytes } from '../../src/image/measure.ts';
 import { measureSimulations } from '../../src/image/simulation.ts';
@@ -71,6 +74,24 @@ test('simulations keep the encoder: a clean one measures almost the same, a nois
   }
   expect(noisy.statistics[at('noiseSigma')]).toBeGreaterThan(clean.statistics[at('noiseSigma')] + 5);
   expect(clean.statistics[at('latticeQuality')]).toBe(92);
+});
+
+test('what an encoder leaves of a frame is what its file decodes to, however the file is written', async () => {
+  const open = () => sharp(frame.data, { raw: frame });
+  const written = await Promise.all([
+    open().jpeg({ quality: 92, chromaSubsampling: '4:4:4' }).toBuffer(),
+    open().jpeg({ quality: 60, chromaSubsampling: '4:2:0' }).toBuffer(),
+    open().jpeg({ quality: 75, progressive: true }).toBuffer(),
+    open().webp().toBuffer(),
+    open().png().toBuffer(),
+  ]);
+  for (const bytes of written) {
+    const { container } = await decode(bytes);
+    const { frame: expected } = await decode(await encodeLike(frame, container));
+    const { data, width, height } = await passThroughEncoder(frame, container);
+    expect([width, height]).toEqual([expected.width, expected.height]);
+    expect(Buffer.compare(data, expected.data)).toBe(0);
+  }
 });
 
 test('a large image is simulated at the size at which it is inspected, without traces of an encoder that it does not show', async () => {

@@ -89,7 +89,7 @@ function drawPower(power, blind) {
     isBlind: blind.includes(row.cause),
   }));
   return html`<section><h2>What it sees</h2>
-    <p class="soft">Share of ${count(power.images, 'reference image')}, in percent, that is stopped (warned about or blocked) under each simulated cause, at severities 1 (mild) to 5 (severe). <${Manual} page="causes">What each cause is<//></p>
+    <p class="soft">Share of reference images, in percent, that is stopped (warned about or blocked) under each simulated cause, at severities 1 (mild) to 5 (severe): at least ${count(power.images, 'image')} for each number. <${Manual} page="causes">What each cause is<//></p>
     ${drawHeat('stopped', rows)}</section>`;
 }
 
