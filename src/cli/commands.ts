@@ -98,6 +98,18 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./report.ts')).reportCommand(),
   },
   {
+    name: 'pick',
+    summary: 'choose the images that are most worth labelling',
+    group: groups.many,
+    load: async () => (await import('./pick.ts')).pickCommand(),
+  },
+  {
+    name: 'export',
+    summary: 'judged images for a labelling tool: COCO, Label Studio, CVAT, FiftyOne',
+    group: groups.many,
+    load: async () => (await import('./export.ts')).exportCommand(),
+  },
+  {
     name: 'worker',
     summary: 'judge what score --queue puts on a queue',
     group: groups.spread,

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { loadConfig, readCacheFolder } from '../config.ts';
 import type { Acceptance, Verdicts } from '../fit/accept.ts';
 import { loadProfile, saveProfile } from '../profile/file.ts';
+import { type AcceptedOptions, isLabelFile, readAccepted } from '../run/labelling/accepted.ts';
 import { judgingOptions } from '../run/pool.ts';
 import { describeSkipped, planFit } from './fit.ts';
 import { runFitTask } from './fitthread.ts';
@@ -15,6 +16,8 @@ interface AcceptFlags {
   profile: string;
   reference: string[];
   out: string;
+  acceptLabel: string;
+  root?: string;
   model?: string;
   groupBy?: string;
   simulations?: number;
@@ -42,10 +45,15 @@ export function profileCommand(): Command {
       'Fits the Profile again on its reference and on images that were found to be as they should be, with the same seed and rates. ' +
         'Says what changes before it writes: thresholds, verdicts on the accepted images, and causes that are no longer seen.',
     )
-    .argument('<images...>', `reviewed images, such as the folder accepted of a quarantine: ${pathsHelp}`)
+    .argument(
+      '<images...>',
+      `reviewed images, such as the folder accepted of a quarantine: ${pathsHelp}; or the file that a labelling tool gave back (.json, .jsonl, .xml): its images that are labelled accept`,
+    )
     .requiredOption('--profile <FILE>', 'the Profile in force')
     .requiredOption('--reference <PATHS...>', 'what it was fitted on, as of fit; it does not hold its images')
     .requiredOption('-o, --out <FILE>', 'the new Profile')
+    .option('--accept-label <NAME>', 'label that says that an image is as it should be', 'accept')
+    .option('--root <DIR>', 'folder in which the names in a file of labels begin (default: that of the file)')
     .option('--model <FILE>', 'model that the Profile was fitted with, where it is not that of this package')
     .option('--group-by <RULE>', 'as of fit')
     .addOption(numberOption('--power <N>', 'as of fit'))
@@ -63,13 +71,14 @@ export function profileCommand(): Command {
 }
 
 async function accept(images: string[], flags: AcceptFlags): Promise<void> {
-  const { out, dryRun, json, strict, profile: path, ...options } = flags;
+  const { out, dryRun, json, strict, profile: path, acceptLabel, root, ...options } = flags;
   if (!dryRun) await checkWritable(out);
+  const accepted = await listAccepted(images, { label: acceptLabel, root });
   const profile = await loadProfile(path);
   const { config } = loadConfig({ flags: { threads: options.threads, s3Endpoint: options.s3Endpoint } });
   const { threads, s3Endpoint } = config;
   const { limits } = judgingOptions(config);
-  const accepting = { ...options, threads, s3Endpoint, limits, profile, accepted: images };
+  const accepting = { ...options, threads, s3Endpoint, limits, profile, accepted };
   const task = { kind: 'accept', options: accepting, cache: readCacheFolder(undefined) } as const;
   const acceptance = await runFitTask(task, planFit(accepting));
   const { profile: next, ...difference } = acceptance;
@@ -81,6 +90,21 @@ async function accept(images: string[], flags: AcceptFlags): Promise<void> {
     if (!json) note(`written to ${printable(out)}; a service that watches this file takes it by itself`);
   }
   tellLeftOut(acceptance, { strict });
+}
+
+/** The images themselves, and in place of a file of labels those that it accepts. */
+async function listAccepted(images: readonly string[], options: AcceptedOptions): Promise<string[]> {
+  const paths: string[] = [];
+  for (const image of images) {
+    if (!isLabelFile(image)) {
+      paths.push(image);
+      continue;
+    }
+    const { paths: accepted, others } = await readAccepted(image, options);
+    note(`${count(accepted.length, 'image')} of ${accepted.length + others} accepted in ${printable(image)}`);
+    paths.push(...accepted);
+  }
+  return paths;
 }
 
 function differenceText({ images, accepted, thresholds, power, warnings, skipped }: Acceptance): string {

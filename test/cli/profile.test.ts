@@ -52,6 +52,15 @@ describe('profile accept', () => {
     ...rest,
   ];
 
+  it('takes what a labelling tool gave back: the images that are labelled accept', async () => {
+    const lines = [0, 1, 2, 3].map((i) => ({ path: path(`accepted/${i}.jpg`), label: i < 3 ? 'accept' : 'reject' }));
+    writeFileSync(path('labels.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    const run = await runHere(args(path('labels.jsonl'), '--out', path('dry.stopline'), '--dry-run'));
+    expect(run.code, run.stderr).toBe(0);
+    expect(run.stderr).toContain('3 images of 4 accepted in');
+    expect(run.stdout).toMatch(/fitted images +80 +83/);
+  });
+
   it('says what would change and writes nothing with --dry-run', async () => {
     const run = await runHere(args(path('accepted'), '--out', path('dry.stopline'), '--dry-run'));
     expect(run.code, run.stderr).toBe(0);
