@@ -13,6 +13,7 @@ import { loadWasm } from '../core/wasm.ts';
 import { asStoplineError, type ErrorJson } from '../errors.ts';
 import { decode, decodeRule, decoderVersion } from '../image/decode.ts';
 import { examineDefaultModel } from '../image/embedding/choose.ts';
+import { examineLiteRt } from '../image/embedding/litert.ts';
 import { examineOnnxRuntime, type OnnxFindings } from '../image/embedding/onnx.ts';
 import { examineTensorflow } from '../image/embedding/tfjs.ts';
 import { checkLoaders } from '../image/loaders.ts';
@@ -43,6 +44,7 @@ interface Findings {
   models: {
     onnx: OnnxFindings;
     tensorflow: ReturnType<typeof examineTensorflow>;
+    tflite: ReturnType<typeof examineLiteRt>;
     /** The model that fit takes by itself. */
     default: Awaited<ReturnType<typeof examineDefaultModel>>;
   };
@@ -115,6 +117,7 @@ async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
     models: {
       onnx: await examineOnnxRuntime(device),
       tensorflow: examineTensorflow(),
+      tflite: examineLiteRt(),
       default: await examineDefaultModel(device),
     },
     checks,
@@ -250,16 +253,20 @@ function describe(findings: Findings): string {
   return lines.join('\n');
 }
 
-function modelRows({ onnx, tensorflow, default: own }: Findings['models']): string[][] {
+function modelRows({ onnx, tensorflow, tflite, default: own }: Findings['models']): string[][] {
   const rows: string[][] = [];
   if ('missing' in onnx) rows.push(['ONNX models', printable(onnx.missing)]);
   else {
     rows.push(['ONNX models', `onnxruntime-node ${onnx.version}, ${onnx.providers.join(', ')}`]);
     for (const { provider, reason } of onnx.failed) rows.push(['', `not ${provider}: ${printable(reason)}`]);
   }
-  const { installed, missing } = tensorflow;
-  const absent = missing.length > 0 ? `, without ${missing.join(', ')}` : '';
-  rows.push(['TensorFlow models', `${installed.join(', ') || 'no package'}${absent}`]);
+  for (const [name, { installed, missing }] of [
+    ['TensorFlow models', tensorflow],
+    ['TFLite models', tflite],
+  ] as const) {
+    const absent = missing.length > 0 ? `, without ${missing.join(', ')}` : '';
+    rows.push([name, `${installed.join(', ') || 'no package'}${absent}`]);
+  }
   if ('missing' in own) rows.push(['default model', `not used: ${printable(own.missing)}`]);
   else {
     const { model, sha256, dimension, provider, failed, assumed } = own;

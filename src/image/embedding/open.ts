@@ -40,6 +40,7 @@ export async function openPrepared(model: PreparedModel, { core, device }: OpenO
   };
   try {
     if (card.kind === 'onnx') await openOnnx({ bytes: files[0], card, device, check });
+    else if (card.kind === 'tflite') await (await import('./litert.ts')).openLiteRt({ bytes: files[0], card, check });
     else await (await import('./tfjs.ts')).openTfjs({ files, card, check });
   } catch (error) {
     if (differs === undefined) throw error;

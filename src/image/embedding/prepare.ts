@@ -12,6 +12,7 @@ import { type Graph, modelLimits, readGraph } from './graph.ts';
 import type { PreparedModel } from './open.ts';
 import { freezeSavedModel, readSavedModel } from './savedmodel.ts';
 import { readTensorflowGraph, readTensorflowModel } from './tensorflow.ts';
+import { isTflite, readTflite, readTfliteConstants } from './tflite.ts';
 import { type TrialLimits, tryModel } from './trial.ts';
 
 /** A model's bytes as they were read once: what is hashed and checked is what is loaded. */
@@ -31,8 +32,8 @@ const maxCardBytes = 1024 * 1024;
 
 /**
  * Reads the files of a model and its graph; nothing is run.
- * @param path an .onnx file, the model.json of a TensorFlow.js model, or the folder of a SavedModel
- * @throws {StoplineError} MODEL_UNREADABLE, what `readGraph`, `readTensorflowGraph` and `freezeSavedModel` throw
+ * @param path an .onnx or .tflite file, the model.json of a TensorFlow.js model, or the folder of a SavedModel
+ * @throws {StoplineError} MODEL_UNREADABLE, what `readGraph`, `readTensorflowGraph`, `freezeSavedModel` and `readTflite` throw
  */
 export async function readModel(path: string): Promise<ModelFiles> {
   // A user who names a link means the model behind it.
@@ -49,6 +50,8 @@ export async function readModel(path: string): Promise<ModelFiles> {
   }
   const bytes = readBytes(file);
   refuseOtherFormats(bytes);
+  if (isTflite(bytes))
+    return { kind: 'tflite', files: [bytes], sha256: hashFiles([bytes]), graph: readTflite(bytes).graph };
   const files = [inlineExternalData(bytes, (name, maxBytes) => readBytes(join(dirname(file), name), maxBytes))];
   return { kind: 'onnx', files, sha256: hashFiles(files), graph: readGraph(files[0]) };
 }
@@ -97,7 +100,7 @@ function readBytes(path: string, maxBytes: number = modelLimits.bytes): Uint8Arr
 
 /** Where the card of a model lies: beside it, `model.onnx` with `model.card.json`. */
 export function resolveCardPath(modelPath: string): string {
-  return join(dirname(modelPath), `${basename(modelPath).replace(/\.(onnx|json)$/i, '')}.card.json`);
+  return join(dirname(modelPath), `${basename(modelPath).replace(/\.(onnx|json|tflite)$/i, '')}.card.json`);
 }
 
 /**
@@ -129,7 +132,7 @@ export function proposeFor(path: string, read: ModelFiles) {
   const { kind, sha256, graph } = read;
   const name =
     basename(path)
-      .replace(/\.(onnx|json)$/i, '')
+      .replace(/\.(onnx|json|tflite)$/i, '')
       .slice(0, 128) || 'model';
   const constants = readConstants(read);
   return proposeCard(graph, { sha256, name, kind, layout: kind === 'onnx' ? 'NCHW' : 'NHWC', constants });
@@ -138,6 +141,7 @@ export function proposeFor(path: string, read: ModelFiles) {
 /** The small constants of a model, whatever its kind. */
 function readConstants({ kind, files, graph }: ModelFiles): Constants {
   if (kind === 'onnx') return readOnnxConstants(files[0], graph.nodes);
+  if (kind === 'tflite') return readTfliteConstants(files[0], readTflite(files[0]));
   return readTensorflowConstants(files);
 }
 

@@ -52,7 +52,8 @@ export function freezeSavedModel([saved, index, ...shards]: readonly Uint8Array[
   const file = new GraphDefReader(saved, { maxFields: fields, maxNodes: 50 * nodes });
   const { graph, signature } = chooseSignature(file.readMetaGraphs());
   const bundle = index && new TensorBundle(index, shards);
-  return writeGraphModel(new Freezer(file, graph, bundle, { maxNodes: nodes, maxBytes: bytes }).freeze(signature));
+  const frozen = new Freezer(file, graph, bundle, { maxNodes: nodes, maxBytes: bytes }).freeze(signature);
+  return writeGraphModel(frozen, signature);
 }
 
 /** Types of numbers that images can be given as: `DataType` of TensorFlow. */
@@ -93,10 +94,15 @@ function describeInput({ key, type, shape }: Signature['inputs'][number]): strin
 }
 
 /** model.json, and the weights one after the other. */
-function writeGraphModel({ nodes, weights }: FrozenGraph): Uint8Array[] {
+function writeGraphModel({ nodes, weights }: FrozenGraph, { outputs }: Signature): Uint8Array[] {
+  const described = outputs.map(({ key, shape }) => {
+    const dim = shape?.map((size) => ({ size: String(size ?? -1) }));
+    return [key, { name: key, ...(dim && { tensorShape: { dim } }) }];
+  });
   const json = {
     format: 'graph-model',
     generatedBy: savedModelMark,
+    signature: { outputs: Object.fromEntries(described) },
     modelTopology: { node: nodes },
     weightsManifest: [
       {

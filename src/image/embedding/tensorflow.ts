@@ -142,9 +142,28 @@ export function readTensorflowGraph(bytes: Uint8Array): Graph {
   const outputs = graph.nodes.filter(({ outputs: [name], operator }) => operator !== 'Constant' && !read.has(name));
   const lost = followRefused(graph.nodes, refused);
   graph.nodes = graph.nodes.filter(({ name }) => !lost.has(name));
-  graph.outputs = outputs.flatMap(({ outputs: [name] }) => (lost.has(name) ? [] : [{ name, type: 1 }]));
+  const shapes = readOutputShapes(json);
+  graph.outputs = outputs.flatMap(({ outputs: [name] }) => {
+    const shape = shapes.get(name);
+    return lost.has(name) ? [] : [{ name, type: 1, ...(shape && { shape }) }];
+  });
   if (lost.size > 0) graph.refused = { operators: [...new Set(refused.values())], tensors: lost };
   return graph;
+}
+
+/** Shapes of outputs by their names, where the file has a signature that says them, as the converter writes it. */
+function readOutputShapes(json: object): ReadonlyMap<string, (number | null)[]> {
+  const { signature } = json as { signature?: { outputs?: object } | null };
+  const shapes = new Map<string, (number | null)[]>();
+  for (const output of Object.values(signature?.outputs ?? {})) {
+    const { name, tensorShape } = (output ?? {}) as { name?: unknown; tensorShape?: { dim?: unknown } };
+    if (typeof name !== 'string' || !Array.isArray(tensorShape?.dim)) continue;
+    shapes.set(
+      plainName(name),
+      tensorShape.dim.map((side: { size?: unknown } | null) => openIfNegative(Number(side?.size ?? -1))),
+    );
+  }
+  return shapes;
 }
 
 /** What `generatedBy` says of a graph model that was made of a SavedModel. */

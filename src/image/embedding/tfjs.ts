@@ -130,7 +130,6 @@ function readArtifacts(files: readonly Uint8Array[]): io.ModelArtifacts {
     modelTopology: topology,
     weightSpecs: json.weightsManifest.flatMap(({ weights }) => weights) as io.WeightsManifestEntry[],
     weightData: Uint8Array.from(Buffer.concat(files.slice(1))).buffer,
-    ...('signature' in json ? { signature: json.signature as object } : {}),
   };
 }
 

@@ -1,0 +1,215 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import vm from 'node:vm';
+import type { LiteRt } from '@litertjs/core';
+import { StoplineError } from '../../errors.ts';
+import { checkCardFits, namedOutputs } from './card.ts';
+import type { ModelCard } from './cardschema.ts';
+import { type Network, type NetworkCheck, type NetworkOutput, roundPixels } from './network.ts';
+import { firstLine } from './onnx.ts';
+import { type LiteTensor, readTflite, setOutputs } from './tflite.ts';
+
+/** What LiteRT.js is made around: its WebAssembly, with what that gives out. */
+type Runtime = LiteRt['liteRtWasm'];
+
+interface LoadedRuntime {
+  runtime: Runtime;
+  version: string;
+}
+
+const packageName = '@litertjs/core';
+
+/**
+ * Loads the WebAssembly of LiteRT.js. Its own loader is for pages: it would fetch the files and ask for a graphics card. Here
+ * they are read from the package, and nothing else.
+ * @throws {StoplineError} MODEL_RUNTIME with the command to type
+ */
+async function loadLiteRt(): Promise<LoadedRuntime> {
+  try {
+    const require = createRequire(import.meta.url);
+    const folder = join(dirname(require.resolve(packageName)), '..');
+    const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string };
+    const script = join(folder, 'wasm', 'litert_wasm_internal.js');
+    const make = vm.compileFunction(
+      `${readFileSync(script, 'utf8')}\nreturn ModuleFactory;`,
+      ['require', '__dirname', '__filename'],
+      { filename: script },
+    ) as (...about: unknown[]) => (options: object) => Promise<Runtime>;
+    // It says on standard output what it does.
+    const silent = { print: () => undefined, printErr: () => undefined };
+    return { runtime: await make(createRequire(script), dirname(script), script)(silent), version };
+  } catch (cause) {
+    throw new StoplineError(
+      'MODEL_RUNTIME',
+      `Expected the package ${packageName}, which runs TFLite models, but it does not load (${firstLine(cause)}). Type: npm install ${packageName}`,
+      { cause },
+    );
+  }
+}
+
+/** Whether LiteRT.js is here, for `stopline doctor`; nothing is loaded. */
+export function examineLiteRt(): { installed: string[]; missing: string[] } {
+  try {
+    createRequire(import.meta.url).resolve(packageName);
+    return { installed: [packageName], missing: [] };
+  } catch {
+    return { installed: [], missing: [packageName] };
+  }
+}
+
+export interface LiteRtOptions {
+  bytes: Uint8Array;
+  card: ModelCard;
+  check?: NetworkCheck;
+}
+
+/**
+ * Opens a TFLite model in this thread, on one thread of the CPU.
+ * @throws {StoplineError} what `readTflite` throws, MODEL_RUNTIME, MODEL_FAILED
+ */
+export async function openLiteRt({ bytes, card, check }: LiteRtOptions): Promise<Network> {
+  const model = readTflite(bytes);
+  checkCardFits(card, model.graph);
+  const names = namedOutputs(card);
+  const tensors = names.map((name) => model.tensors.find((tensor) => tensor.name === name) as LiteTensor);
+  const loaded = await loadLiteRt();
+  let network: LiteNetwork | undefined;
+  try {
+    network = await LiteNetwork.open(loaded, setOutputs(bytes, model, names), card, tensors);
+    const wrong = await check?.(network);
+    if (wrong === undefined) return network;
+    throw new Error(wrong);
+  } catch (cause) {
+    await network?.close();
+    if (cause instanceof StoplineError) throw cause;
+    throw new StoplineError('MODEL_FAILED', `Expected LiteRT to run "${card.name}" but ${firstLine(cause)}.`, {
+      cause,
+    });
+  }
+}
+
+type Compiled = Awaited<ReturnType<Runtime['compileModel']>>;
+
+/** Numbers of a tensor as they lie in memory, by `TensorType`. */
+const arrays: Record<number, typeof Float32Array | typeof Int32Array | typeof Uint8Array | typeof Int8Array> = {
+  0: Float32Array,
+  2: Int32Array,
+  3: Uint8Array,
+  9: Int8Array,
+};
+
+class LiteNetwork implements Network {
+  readonly runtime: string;
+  readonly provider = 'wasm';
+  readonly failed = [];
+  readonly channelAxis = 3;
+  /** A TFLite file has its batch in every shape. */
+  readonly maxBatch = 1;
+  readonly #runtime: Runtime;
+  readonly #environment: ReturnType<Runtime['LiteRtEnvironment']['create']>;
+  readonly #model: ReturnType<Runtime['loadModel']>;
+  readonly #compiled: Compiled;
+  readonly #card: ModelCard;
+  readonly #tensors: readonly LiteTensor[];
+
+  private constructor(
+    { runtime, version }: LoadedRuntime,
+    opened: {
+      environment: ReturnType<Runtime['LiteRtEnvironment']['create']>;
+      model: ReturnType<Runtime['loadModel']>;
+      compiled: Compiled;
+    },
+    card: ModelCard,
+    tensors: readonly LiteTensor[],
+  ) {
+    this.runtime = `${packageName} ${version}`;
+    this.#runtime = runtime;
+    this.#environment = opened.environment;
+    this.#model = opened.model;
+    this.#compiled = opened.compiled;
+    this.#card = card;
+    this.#tensors = tensors;
+  }
+
+  static async open(
+    loaded: LoadedRuntime,
+    bytes: Uint8Array,
+    card: ModelCard,
+    tensors: readonly LiteTensor[],
+  ): Promise<LiteNetwork> {
+    const { runtime } = loaded;
+    const environment = runtime.LiteRtEnvironment.create(null);
+    const at = runtime._malloc(bytes.length);
+    runtime.HEAPU8.set(bytes, at);
+    const model = runtime.loadModel(environment, at, bytes.length);
+    const compiled = await runtime.compileModel(environment, model, {
+      environment,
+      accelerator: 'wasm',
+      cpuOptions: { numThreads: 1 },
+      gpuOptions: {},
+      webNNOptions: {},
+    } as unknown as Parameters<Runtime['compileModel']>[2]);
+    return new LiteNetwork(loaded, { environment, model, compiled }, card, tensors);
+  }
+
+  async run(input: Float32Array): Promise<NetworkOutput[]> {
+    const { name, input: asked } = this.#card;
+    try {
+      const given = this.#fill(input, asked.type ?? 'float32');
+      const outputs = await this.#compiled.run(0, [given]);
+      given.delete();
+      return outputs.map((output, i) => {
+        const at = output.lock(this.#runtime.LiteRtTensorBufferLockMode.READ);
+        const bytes = Uint8Array.from(this.#runtime.HEAPU8.subarray(at, at + output.packedSize()));
+        output.unlock();
+        output.delete();
+        return { dimensions: this.#tensors[i].shape, data: readOutput(this.#tensors[i], bytes) };
+      });
+    } catch (cause) {
+      if (cause instanceof StoplineError) throw cause;
+      throw new StoplineError('MODEL_FAILED', `"${name}" fails on an image: ${firstLine(cause)}.`, { cause });
+    }
+  }
+
+  /** The image in memory of the runtime. */
+  #fill(input: Float32Array, type: NonNullable<ModelCard['input']['type']>) {
+    const runtime = this.#runtime;
+    const numbers = type === 'float32' || type === 'float16' ? input : packWhole(type, input);
+    const shape = this.#model.getInputTensorType(0, 0);
+    if (shape.bytes() !== numbers.byteLength)
+      throw new Error(`it takes ${shape.bytes()} bytes of an image and was given ${numbers.byteLength}`);
+    const { HOST_MEMORY } = runtime.LiteRtTensorBufferType;
+    const buffer = runtime.LiteRtTensorBuffer.createManaged(this.#environment, HOST_MEMORY, shape, numbers.byteLength);
+    shape.delete();
+    const at = buffer.lock(runtime.LiteRtTensorBufferLockMode.WRITE);
+    runtime.HEAPU8.set(new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength), at);
+    buffer.unlock();
+    return buffer;
+  }
+
+  async close(): Promise<void> {
+    this.#compiled.delete();
+    this.#model.delete();
+    this.#environment.delete();
+  }
+}
+
+function packWhole(type: 'uint8' | 'int8' | 'int32', input: Float32Array) {
+  const whole = roundPixels(type, input);
+  return type === 'uint8' ? Uint8Array.from(whole) : type === 'int8' ? Int8Array.from(whole) : Int32Array.from(whole);
+}
+
+/** Numbers of an output, what whole numbers stand for in place of them. */
+function readOutput({ name, type, quantised }: LiteTensor, bytes: Uint8Array<ArrayBuffer>): Float32Array {
+  const Numbers = arrays[type];
+  if (Numbers === undefined)
+    throw new StoplineError(
+      'MODEL_UNSUPPORTED',
+      `Expected numbers from ${JSON.stringify(name.slice(0, 60))} but received type ${type} of TFLite.`,
+    );
+  const numbers = new Numbers(bytes.buffer, bytes.byteOffset, bytes.byteLength / Numbers.BYTES_PER_ELEMENT);
+  if (numbers instanceof Float32Array) return numbers;
+  const { scale = 1, zero = 0 } = quantised ?? {};
+  return Float32Array.from(numbers, (value) => (value - zero) * scale);
+}
