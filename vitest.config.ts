@@ -9,7 +9,8 @@ const unit = findUnitTests();
 export default defineConfig({
   test: {
     projects: [
-      { extends: true, test: { name: 'unit', include: unit } },
+      // They change nothing that others see, so that what all of them import is loaded once a process.
+      { extends: true, test: { name: 'unit', include: unit, isolate: false } },
       { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: unit } },
     ],
     pool: 'forks',

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { compilerFlags, coreFolder, kernels } from './native/kernels.ts';
+import { compilerFlags, coreFolder, kernels, wasmKernels } from './native/kernels.ts';
 
 const committed = join(coreFolder, 'stopline.wasm');
 const check = process.argv.includes('--check');
@@ -37,7 +37,7 @@ const link = [
 
 try {
   // Compiled from inside the folder, so that no path of this machine can enter the file.
-  const objects = kernels.map((source) => {
+  const objects = [...kernels, ...wasmKernels].map((source) => {
     const object = join(temporary, source.replace(/\.c$/, '.o'));
     execFileSync('clang-16', [...compile, '-c', source, '-o', object], { cwd: coreFolder, stdio: 'inherit' });
     return object;

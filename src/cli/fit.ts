@@ -48,6 +48,16 @@ interface FitFlags extends InputFlags {
 /** More skipped files than this are counted, not listed. */
 const listed = 5;
 
+const examples = `
+Examples:
+  ${commandLine('fit', 'frames/', '--out', 'camera.stopline', '--name', 'front-camera')}
+  ${commandLine('fit', 'drives/', '--out', 'camera.stopline', '--group-by', 'drive(\\d+)')}
+  ${commandLine('fit', 's3://footage/2025/', '--shard', '0/8', '--out', 'part0.stopline-part')}   then: stopline merge
+  ${commandLine('fit', 'cameras/', '--out', 'profiles/', '--profile-per', 'cameras/([^/]+)')}
+
+Consecutive frames of a recording resemble each other. Keep each recording in a folder of its own, or name it with
+--group-by, so that no frame is scored by a model that was fitted on its neighbours.`;
+
 export function fitCommand(): Command {
   const command = new Command('fit')
     .description(
@@ -115,18 +125,7 @@ export function fitCommand(): Command {
     )
     .option('--no-cache', 'keep no measurements, and use none')
     .option('--json', 'print the result as JSON')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  ${commandLine('fit', 'frames/', '--out', 'camera.stopline', '--name', 'front-camera')}
-  ${commandLine('fit', 'drives/', '--out', 'camera.stopline', '--group-by', 'drive(\\d+)')}
-  ${commandLine('fit', 's3://footage/2025/', '--shard', '0/8', '--out', 'part0.stopline-part')}   then: stopline merge
-  ${commandLine('fit', 'cameras/', '--out', 'profiles/', '--profile-per', 'cameras/([^/]+)')}
-
-Consecutive frames of a recording resemble each other. Keep each recording in a folder of its own, or name it with
---group-by, so that no frame is scored by a model that was fitted on its neighbours.`,
-    )
+    .addHelpText('after', examples)
     .action(runFit);
 }
 

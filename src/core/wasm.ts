@@ -1,10 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { StoplineError } from '../errors.ts';
 import { checkFrame } from './check.ts';
 import type { Core } from './core.ts';
 import { layoutText, outSize } from './layout.ts';
 
-interface Exports {
+/** What the module exports; addresses are bytes of its memory. */
+export interface Exports {
   memory: WebAssembly.Memory;
   __heap_base: WebAssembly.Global;
   stopline_layout(): number;
@@ -26,6 +27,52 @@ interface Exports {
     outSize: number,
   ): number;
   stopline_measure(data: number, width: number, height: number, channels: number, scratch: number, out: number): number;
+  /** See `core/filters.ts`. */
+  stopline_blur(
+    image: number,
+    width: number,
+    height: number,
+    channels: number,
+    radius: number,
+    edge: number,
+    scale: number,
+    scratch: number,
+  ): void;
+  stopline_trail(
+    source: number,
+    stride: number,
+    samples: number,
+    height: number,
+    offsets: number,
+    weights: number,
+    taps: number,
+    out: number,
+  ): void;
+  stopline_disk(
+    sums: number,
+    width: number,
+    height: number,
+    radius: number,
+    halves: number,
+    line: number,
+    out: number,
+  ): void;
+  stopline_resample(
+    image: number,
+    imageWidth: number,
+    imageHeight: number,
+    channels: number,
+    width: number,
+    height: number,
+    columns: number,
+    columnShares: number,
+    rows: number,
+    rowShares: number,
+    line: number,
+    out: number,
+  ): void;
+  /** See `core/training.ts`. */
+  stopline_train(training: number, rows: number): void;
 }
 
 const pageBytes = 65536;
@@ -34,23 +81,32 @@ const maxPixels = 2 ** 28;
 
 const align64 = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
+/** Compiled once a thread. */
+let compiled: WebAssembly.Module | undefined;
+
 /**
- * Loads the WebAssembly SIMD build, which lies beside this file or, when only the TypeScript was compiled, in src/core.
+ * A new instance of the WebAssembly SIMD build, which lies beside this file, with a memory of its own.
  * @throws when the file is missing or the runtime has no WASM SIMD; `CORE_UNAVAILABLE` when the build is stale
  */
-export function loadWasm(): Core {
-  const beside = new URL('./stopline.wasm', import.meta.url);
-  const bytes = readFileSync(existsSync(beside) ? beside : new URL('./stopline.wasm', import.meta.url));
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes));
-  const core = instance.exports as unknown as Exports;
-  const { memory } = core;
-  const text = new TextDecoder().decode(new Uint8Array(memory.buffer, core.stopline_layout(), layoutText.length + 1));
-  if (text !== `${layoutText}\0` || core.stopline_resize === undefined)
+export function openWasm(): Exports {
+  compiled ??= new WebAssembly.Module(readFileSync(new URL('./stopline.wasm', import.meta.url)));
+  const core = new WebAssembly.Instance(compiled).exports as unknown as Exports;
+  const written = new Uint8Array(core.memory.buffer, core.stopline_layout(), layoutText.length + 1);
+  if (new TextDecoder().decode(written) !== `${layoutText}\0` || core.stopline_blur === undefined)
     throw new StoplineError(
       'CORE_UNAVAILABLE',
       'stopline.wasm was built from other sources. Build it again: npm run build:wasm',
     );
+  return core;
+}
 
+/**
+ * Loads the WebAssembly build.
+ * @throws as `openWasm`
+ */
+export function loadWasm(): Core {
+  const core = openWasm();
+  const { memory } = core;
   // Memory: the module's own data and stack, then out, scratch and pixels, laid out anew for each frame.
   const out = align64(core.__heap_base.value as number);
   const scratch = align64(out + Math.max(outSize, core.stopline_history_size()) * 8);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -74,8 +74,9 @@ async function pristine(): Promise<Raw[]> {
   );
   return Promise.all(
     files.map(async ([file, factor]) => {
-      const { width, height } = await sharp(file).metadata();
-      const image = sharp(file).removeAlpha().toColourspace('srgb');
+      const bytes = readFileSync(file);
+      const { width, height } = await sharp(bytes).metadata();
+      const image = sharp(bytes).removeAlpha().toColourspace('srgb');
       if (factor < 1) image.resize(Math.round(width * factor), Math.round(height * factor), { fit: 'fill' });
       const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
       return { data, width: info.width, height: info.height, channels: 3 as const };

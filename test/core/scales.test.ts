@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -250,7 +250,7 @@ describe('sharpness that noise cannot fake (octaveRatioCompensated)', () => {
     async () => {
       const planes = await Promise.all(
         readdirSync(photographs).map(async (file) => {
-          const { data, info } = await sharp(`${photographs}${file}`)
+          const { data, info } = await sharp(readFileSync(`${photographs}${file}`))
             .toColourspace('b-w')
             .raw()
             .toBuffer({ resolveWithObject: true });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { exponential, trainNetwork } from '../../src/fit/network.ts';
+import { trainNetwork } from '../../src/fit/network.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import { meanLogits, type Network } from '../../src/profile/maths/network.ts';
 
@@ -54,7 +54,7 @@ describe('trainNetwork', () => {
     expect(digest(train(1))).toBe(digest(train(1)));
     expect(digest(train(1))).not.toBe(digest(train(2)));
     // What training has to give wherever it runs: only arithmetic that IEEE 754 defines to the bit goes into it.
-    expect(digest(train(1)).slice(0, 16)).toBe('e2ef1b5b66e1aea9');
+    expect(digest(train(1)).slice(0, 16)).toBe('55be882844767316');
   });
 
   it('takes few rows, also an odd number', () => {
@@ -63,18 +63,5 @@ describe('trainNetwork', () => {
       expect(network.hidden).toHaveLength(units * 3);
       expect([...network.hidden, ...network.output].every(Number.isFinite)).toBe(true);
     }
-  });
-});
-
-describe('exponential', () => {
-  it('is e^x of what is not positive, to nine digits', () => {
-    for (let x = 0; x > -40; x -= 0.0371) expect(exponential(x) / Math.exp(x)).toBeCloseTo(1, 9);
-  });
-
-  it('is 1 at 0 and nothing far below', () => {
-    expect(exponential(0)).toBe(1);
-    expect(exponential(-60)).toBe(0);
-    expect(exponential(Number.NEGATIVE_INFINITY)).toBe(0);
-    expect(exponential(Number.NaN)).toBeNaN();
   });
 });

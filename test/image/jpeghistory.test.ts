@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -145,8 +145,9 @@ describe.skipIf(!photographs)('photographs', () => {
         readdirSync(`${folder}${name}`)
           .filter((file, index) => /\.(png|jpe?g)$/i.test(file) && index % step === 0)
           .map(async (file) => {
-            const image = sharp(`${folder}${name}/${file}`).removeAlpha().toColourspace('srgb');
-            const { width, height } = await sharp(`${folder}${name}/${file}`).metadata();
+            const bytes = readFileSync(`${folder}${name}/${file}`);
+            const image = sharp(bytes).removeAlpha().toColourspace('srgb');
+            const { width, height } = await sharp(bytes).metadata();
             if (factor < 1) image.resize(Math.round(width * factor), Math.round(height * factor), { fit: 'fill' });
             const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
             return { data, width: info.width, height: info.height, channels: 3 as const };

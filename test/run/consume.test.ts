@@ -107,18 +107,24 @@ const clients: Record<BrokerKind, (port: number) => Promise<Client>> = {
   },
   async 'redis-stream'(port) {
     const redis = new Redis(port, '127.0.0.1');
+    // Commands of one connection wait for each other, and this one waits for answers.
+    const reader = redis.duplicate();
     return {
       async send(texts) {
         for (const text of texts) await redis.xadd('images', '*', 'data', text);
       },
       async answers(count) {
         for (;;) {
-          const entries = await redis.xrange('verdicts', '-', '+');
+          const entries = await reader.xrange('verdicts', '-', '+');
           if (entries.length >= count) return entries.map(([, fields]) => JSON.parse(fields[3]));
-          await new Promise((resolve) => setTimeout(resolve, 50));
+          // Until there is one more than those that were seen.
+          await reader.xread('BLOCK', 0, 'STREAMS', 'verdicts', entries.at(-1)?.[0] ?? '0');
         }
       },
-      close: async () => redis.disconnect(),
+      close: async () => {
+        redis.disconnect();
+        reader.disconnect();
+      },
     };
   },
 };

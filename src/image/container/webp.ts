@@ -18,8 +18,39 @@ interface Size {
   hasAlpha: boolean;
 }
 
+interface Chunk {
+  type: string;
+  /** Where its data begin, and where the next chunk does. */
+  data: number;
+  length: number;
+  next: number;
+}
+
 /**
- * Walks the RIFF chunks of a WebP.
+ * The RIFF chunks of a WebP.
+ * @throws {StoplineError} IMAGE_TRUNCATED, IMAGE_TOO_COMPLEX
+ */
+function* walkChunks(bytes: Uint8Array, view: DataView, end: number): Generator<Chunk> {
+  let position = 12;
+  for (let chunks = 0; position < end; chunks++) {
+    if (chunks === maxChunks) {
+      throw new StoplineError('IMAGE_TOO_COMPLEX', `Expected at most ${maxChunks} WebP chunks but received more.`);
+    }
+    if (position + 8 > end) throw truncated(position + 8, end);
+    const written = String.fromCharCode(...bytes.subarray(position, position + 4));
+    // It stands in what is told of the image, where nothing may steer a terminal.
+    const type = /^[ -~]{4}$/.test(written) ? written : 'none';
+    const length = view.getUint32(position + 4, true);
+    const data = position + 8;
+    if (data + length > end) throw truncated(data + length, end);
+    // Chunks are padded to even sizes; a missing last padding byte is accepted, as libwebp does.
+    position = data + length + (length & 1);
+    yield { type, data, length, next: position };
+  }
+}
+
+/**
+ * Reads what the chunks of a WebP say.
  * @throws {StoplineError} IMAGE_CORRUPT, IMAGE_TRUNCATED, IMAGE_TOO_COMPLEX
  */
 export function readWebp(bytes: Uint8Array): Container {
@@ -35,18 +66,9 @@ export function readWebp(bytes: Uint8Array): Container {
   let frames = 0;
   let codedBytes = 0;
   let orientation = 1;
-  let position = 12;
-  for (let chunks = 0; position < end; chunks++) {
-    if (chunks === maxChunks) {
-      throw new StoplineError('IMAGE_TOO_COMPLEX', `Expected at most ${maxChunks} WebP chunks but received more.`);
-    }
-    if (position + 8 > end) throw truncated(position + 8, end);
-    const written = String.fromCharCode(...bytes.subarray(position, position + 4));
-    // It stands in what is told of the image, where nothing may steer a terminal.
-    const type = /^[ -~]{4}$/.test(written) ? written : 'none';
-    const length = view.getUint32(position + 4, true);
-    const data = position + 8;
-    if (data + length > end) throw truncated(data + length, end);
+  let last = 12;
+  for (const { type, data, length, next } of walkChunks(bytes, view, end)) {
+    last = next;
     if (order.at(-1) !== type) order.push(type);
     if (type === 'VP8X') {
       if (length < 10) throw corrupt(`Expected a VP8X chunk of 10 bytes but received ${length}.`);
@@ -72,8 +94,6 @@ export function readWebp(bytes: Uint8Array): Container {
       const prefixed = length >= 6 && view.getUint32(data) === 0x45786966 && view.getUint16(data + 4) === 0;
       orientation = readOrientation(bytes, prefixed ? data + 6 : data, data + length);
     }
-    // Chunks are padded to even sizes; a missing last padding byte is accepted, as libwebp does.
-    position = data + length + (length & 1);
   }
   const size = canvas ?? image;
   if (size === undefined || (image === undefined && frames === 0)) {
@@ -82,7 +102,7 @@ export function readWebp(bytes: Uint8Array): Container {
     );
   }
   const process = order.includes('VP8 ') ? 'lossy' : 'lossless';
-  const trailingBytes = Math.max(0, bytes.length - Math.max(end, position));
+  const trailingBytes = Math.max(0, bytes.length - Math.max(end, last));
   const hasAlpha = size.hasAlpha || alphaChunk || image?.hasAlpha === true;
   return {
     format: 'webp',

@@ -1,3 +1,4 @@
+import { addShifted, averageDisk } from '../../core/filters.ts';
 import { gaussianBlur as gaussian, type Pixels, resample, toBytes, toPlane } from './filter.ts';
 import type { Random } from './random.ts';
 
@@ -51,32 +52,13 @@ function prefixSums({ data, width, height }: Pixels, pad: number): Int32Array {
   return out;
 }
 
-/** A disk, row by row: each row of the disk is one difference of prefix sums, and the rows k above and below go together. */
+/** A disk, row by row: each row of the disk is one difference of prefix sums. */
 export function defocusBlur(pixels: Pixels, severity: number): Uint8Array {
-  const { data, width, height } = pixels;
+  const { width, height } = pixels;
   const [radius, alias] = defocus[severity - 1];
-  const sums = prefixSums(pixels, radius);
-  const stride = (width + 2 * radius + 1) * 3;
-  const samples = width * 3;
-  const out = new Float32Array(data.length);
-  const line = new Int32Array(samples);
-  const halves = Array.from({ length: radius + 1 }, (_, k) => Math.floor(Math.sqrt(radius ** 2 - k ** 2)));
-  const area = halves.reduce((sum, half, k) => sum + (k === 0 ? 1 : 2) * (2 * half + 1), 0);
-  for (let y = 0; y < height; y++) {
-    const centre = y * stride;
-    for (let i = 0; i < samples; i++) line[i] = sums[centre + i + (2 * radius + 1) * 3] - sums[centre + i];
-    for (let k = 1; k <= radius; k++) {
-      const left = (radius - halves[k]) * 3;
-      const span = (2 * halves[k] + 1) * 3;
-      const above = stride * Math.max(0, y - k) + left;
-      const below = stride * Math.min(height - 1, y + k) + left;
-      for (let i = 0; i < samples; i++) {
-        line[i] += sums[above + span + i] - sums[above + i] + sums[below + span + i] - sums[below + i];
-      }
-    }
-    for (let i = 0; i < samples; i++) out[y * samples + i] = line[i] / area;
-  }
-  return toBytes(alias < 0.3 ? out : gaussian({ data: out, width, height, channels: 3 }, alias).data);
+  const halves = Int32Array.from({ length: radius + 1 }, (_, k) => Math.floor(Math.sqrt(radius ** 2 - k ** 2)));
+  const data = averageDisk(prefixSums(pixels, radius), pixels, halves);
+  return toBytes(alias < 0.3 ? data : gaussian({ data, width, height, channels: 3 }, alias).data);
 }
 
 /**
@@ -86,7 +68,7 @@ export function defocusBlur(pixels: Pixels, severity: number): Uint8Array {
 export function motionBlur({ data, width, height }: Pixels, severity: number, random: Random): Uint8Array {
   const [radius, sigma] = motion[severity - 1];
   const angle = random.uniform(0, 2 * Math.PI);
-  return toBytes(trail(Float32Array.from(data), width, height, 3, angle, 2 * radius + 1, sigma));
+  return toBytes(trail(new Float32Array(data), width, height, 3, angle, 2 * radius + 1, sigma));
 }
 
 /** Copies an image into the middle of a larger one; the margin of `pad` pixels repeats the edge. */
@@ -122,32 +104,12 @@ export function trail(
   const pad = weights.length;
   const source = padded(data, width, height, channels, pad);
   const stride = (width + 2 * pad) * channels;
-  // Four copies in one sweep, so that the sum is loaded and stored a quarter as often; the last group is filled up with zeros.
-  while (weights.length % 4 > 0) weights.push(0);
-  const taps = weights.map((weight, k) => {
-    const reach = Math.min(k, pad - 1);
-    return {
-      weight: weight / total,
-      offset: Math.round(reach * Math.sin(angle)) * stride + Math.round(reach * Math.cos(angle)) * channels,
-    };
-  });
-  const out = new Float32Array(data.length);
-  const samples = width * channels;
-  for (let y = 0; y < height; y++) {
-    const to = y * samples;
-    const from = (y + pad) * stride + pad * channels;
-    for (let k = 0; k < taps.length; k += 4) {
-      const { weight: wa, offset: a } = taps[k];
-      const { weight: wb, offset: b } = taps[k + 1];
-      const { weight: wc, offset: c } = taps[k + 2];
-      const { weight: wd, offset: d } = taps[k + 3];
-      for (let i = 0; i < samples; i++) {
-        const at = from + i;
-        out[to + i] += wa * source[at + a] + wb * source[at + b] + wc * source[at + c] + wd * source[at + d];
-      }
-    }
-  }
-  return out;
+  const taps = weights.map((weight, k) => ({
+    weight: weight / total,
+    offset: Math.round(k * Math.sin(angle)) * stride + Math.round(k * Math.cos(angle)) * channels,
+  }));
+  const rows = { at: pad * (stride + channels), stride, samples: width * channels, height };
+  return addShifted(source, rows, taps);
 }
 
 /**

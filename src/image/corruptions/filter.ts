@@ -1,10 +1,7 @@
-/** A floating-point image, interleaved. `channels` is 1 for masks and 3 for pixels. */
-export interface Plane {
-  data: Float32Array;
-  width: number;
-  height: number;
-  channels: number;
-}
+import { type AxisSamples, blurBoxes, type FloatImage, resamplePlane } from '../../core/filters.ts';
+
+/** One channel for masks, three for pixels. */
+export type Plane = FloatImage;
 
 /** What every cause receives: three interleaved 8-bit channels. */
 export interface Pixels {
@@ -21,7 +18,7 @@ export const plane = (width: number, height: number, channels = 1): Plane => ({
 });
 
 export function toPlane({ data, width, height }: Pixels): Plane {
-  return { data: Float32Array.from(data), width, height, channels: 3 };
+  return { data: new Float32Array(data), width, height, channels: 3 };
 }
 
 /** Rounds and clips to 0..255. */
@@ -63,108 +60,30 @@ export function encodeLight(x: number): number {
   return 255 * (x <= 0.0031308 ? 12.92 * x : 1.055 * x ** (1 / 2.4) - 0.055);
 }
 
-/** One pass of the extended box filter along a line of `count` items that lie `step` apart in `source`. */
-function boxRow(
-  source: Float32Array,
-  target: Float32Array,
-  start: number,
-  count: number,
-  step: number,
-  box: Box,
-): void {
-  const { radius, edge, scale } = box;
-  const last = start + (count - 1) * step;
-  const first = source[start];
-  const final = source[last];
-  let sum = first * (radius + 1);
-  for (let k = 1; k <= radius; k++) sum += k < count ? source[start + k * step] : final;
-  let ahead = start + (radius + 1) * step;
-  let behind = start - (radius + 1) * step;
-  for (let i = start; i <= last; i += step) {
-    const next = ahead <= last ? source[ahead] : final;
-    const past = behind >= start ? source[behind] : first;
-    target[i] = scale * (sum + edge * (next + past));
-    const leave = behind + step >= start ? source[behind + step] : first;
-    sum += next - leave;
-    ahead += step;
-    behind += step;
-  }
-}
-
-/** The same pass down all columns at once, row by row, so that memory is read in order. */
-function boxColumns(source: Float32Array, target: Float32Array, stride: number, height: number, box: Box): void {
-  const { radius, edge, scale } = box;
-  const sums = new Float32Array(stride);
-  const row = (y: number) => stride * (y < 0 ? 0 : y >= height ? height - 1 : y);
-  for (let k = -radius; k <= radius; k++) {
-    const from = row(k);
-    for (let x = 0; x < stride; x++) sums[x] += source[from + x];
-  }
-  for (let y = 0; y < height; y++) {
-    const next = row(y + radius + 1);
-    const past = row(y - radius - 1);
-    const leave = row(y - radius);
-    const to = y * stride;
-    for (let x = 0; x < stride; x++) {
-      const ahead = source[next + x];
-      const sum = sums[x];
-      target[to + x] = scale * (sum + edge * (ahead + source[past + x]));
-      sums[x] = sum + ahead - source[leave + x];
-    }
-  }
-}
-
-interface Box {
-  radius: number;
-  /** Weight of the two fractional ends, 0..1. */
-  edge: number;
-  scale: number;
-}
-
 /**
  * Gaussian blur as three extended boxes, whose variance is exact for every sigma (Gwosdek et al. 2011, "Theoretical
  * foundations of Gaussian convolution by extended box filtering"); cost does not grow with sigma. Edges replicate.
  */
 export function gaussianBlur(image: Plane, sigma: number): Plane {
   if (sigma <= 0) return image;
-  const { width, height, channels } = image;
   const variance = (sigma * sigma) / 3;
   const radius = Math.floor((Math.sqrt(12 * variance + 1) - 1) / 2);
   const size = 2 * radius + 1;
   const edge = (size * (radius * (radius + 1) - 3 * variance)) / (6 * (variance - (radius + 1) ** 2));
-  const box = { radius, edge, scale: 1 / (size + 2 * edge) };
-  const stride = width * channels;
-  const rows = (from: Float32Array, to: Float32Array) => {
-    for (let y = 0; y < height; y++) {
-      for (let c = 0; c < channels; c++) boxRow(from, to, y * stride + c, width, channels, box);
-    }
-  };
-  const a = new Float32Array(image.data.length);
-  const b = new Float32Array(image.data.length);
-  rows(image.data, a);
-  rows(a, b);
-  rows(b, a);
-  boxColumns(a, b, stride, height, box);
-  boxColumns(b, a, stride, height, box);
-  boxColumns(a, b, stride, height, box);
-  return { data: b, width, height, channels };
+  return { ...image, data: blurBoxes(image, { radius, edge, scale: 1 / (size + 2 * edge) }) };
 }
 
-/** Bilinear sample positions along one axis: `from` is the left neighbour, `weight` the share of the right one. */
-function samples(
-  count: number,
-  limit: number,
-  position: (i: number) => number,
-): { from: Int32Array; weight: Float32Array } {
+/** Bilinear sample positions along one axis, inside it. */
+function placeSamples(count: number, limit: number, position: (i: number) => number): AxisSamples {
   const from = new Int32Array(count);
-  const weight = new Float32Array(count);
+  const share = new Float32Array(count);
   for (let i = 0; i < count; i++) {
     const p = Math.min(limit - 1, Math.max(0, position(i)));
     const left = Math.min(Math.floor(p), Math.max(0, limit - 2));
     from[i] = left;
-    weight[i] = limit > 1 ? p - left : 0;
+    share[i] = limit > 1 ? p - left : 0;
   }
-  return { from, weight };
+  return { from, share };
 }
 
 /** Separable bilinear resampling; `x(i)` and `y(i)` give the source position of target column and row `i` (clamped). */
@@ -175,31 +94,8 @@ export function resample(
   x: (i: number) => number,
   y: (i: number) => number,
 ): Plane {
-  const { channels } = image;
-  const across = samples(width, image.width, x);
-  const down = samples(height, image.height, y);
-  const right = image.width > 1 ? channels : 0;
-  const below = image.height > 1 ? image.width * channels : 0;
-  const line = new Float32Array(image.width * channels);
-  const out = plane(width, height, channels);
-  for (let j = 0; j < height; j++) {
-    const top = down.from[j] * image.width * channels;
-    const v = down.weight[j];
-    for (let i = 0; i < line.length; i++) {
-      const a = image.data[top + i];
-      line[i] = a + v * (image.data[top + below + i] - a);
-    }
-    let to = j * width * channels;
-    for (let i = 0; i < width; i++) {
-      const left = across.from[i] * channels;
-      const u = across.weight[i];
-      for (let c = 0; c < channels; c++) {
-        const a = line[left + c];
-        out.data[to++] = a + u * (line[left + c + right] - a);
-      }
-    }
-  }
-  return out;
+  const data = resamplePlane(image, placeSamples(width, image.width, x), placeSamples(height, image.height, y));
+  return { data, width, height, channels: image.channels };
 }
 
 /** Resizes with pixel centres aligned. */

@@ -24,6 +24,12 @@ const loose = { additionalProperties: true };
 /** The dashboard, and what it shows of the latest images of each camera. */
 export async function registerDashboard(app: FastifyInstance, judge: Judge): Promise<void> {
   const recent = new Recent(judge);
+  await serveFiles(app);
+  registerRecent(app, recent);
+}
+
+/** The pages, and the manual that they link to. */
+async function serveFiles(app: FastifyInstance): Promise<void> {
   await app.register(fastifyStatic, { root: [pages, tokens, ...libraries], prefix: '/dashboard/', index: false });
   await app.register(fastifyStatic, {
     root: manual,
@@ -39,7 +45,10 @@ export async function registerDashboard(app: FastifyInstance, judge: Judge): Pro
     // The page names everything relative to itself.
     return path.endsWith('/') ? reply.sendFile('index.html') : reply.redirect(`${path}/`);
   });
+}
 
+/** What the pages ask for about the latest images. */
+function registerRecent(app: FastifyInstance, recent: Recent): void {
   const tags = ['images'];
   app.get(
     '/recent',

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -427,7 +427,7 @@ const names = ((): string[] => {
 
 describe.skipIf(names.length === 0)('photographs', () => {
   const decode = async (name: string): Promise<Frame> => {
-    const { data, info } = await sharp(`${photographs}${name}`)
+    const { data, info } = await sharp(readFileSync(`${photographs}${name}`))
       .removeAlpha()
       .toColourspace('srgb')
       .raw()

@@ -3,7 +3,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import sharp from 'sharp';
 import Value from 'typebox/value';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -94,10 +93,11 @@ describe('what is said of a camera', () => {
     const first = await start({ stateDir });
     for (let i = 0; i < 3; i++) await send(first, 'front', await encodeFrame(renderFrame(6000 + i, size)));
     expect(await ask(`${first.url}/drift/front`)).toMatchObject({ trust: 'unknown', state: 'learning' });
+    const sentAt = Date.now();
     await first.close();
-    await delay(500);
-    // It would find out by itself only after 30 s without an image.
-    const second = await start({ stateDir, staleAfterMs: 400 });
+    const staleAfterMs = 100;
+    await expect.poll(() => Date.now() - sentAt).toBeGreaterThan(staleAfterMs);
+    const second = await start({ stateDir, staleAfterMs });
     try {
       const { sources, trust } = await ask(`${second.url}/drift`);
       expect(sources[0]).toMatchObject({ source: 'front', trust: 'old' });

@@ -1,0 +1,114 @@
+import { type Exports, openWasm } from './wasm.ts';
+
+/** A set to learn from, and the network that is to learn it. */
+export interface TrainingShape {
+  /** Rows of the set, and of the largest batch. */
+  rows: number;
+  batch: number;
+  features: number;
+  /** Hidden units: a multiple of four. */
+  units: number;
+  classes: number;
+  /** Numbers in the table of noise: a power of two. */
+  noise: number;
+  /** Share of the hidden units that is silenced. */
+  dropout: number;
+}
+
+/** A matrix in the memory of the kernels: rows are padded to `width`, and what pads them is 0. */
+export interface PaddedMatrix {
+  data: Float32Array;
+  width: number;
+}
+
+/** Rows that the kernels compute beyond those of a batch, and units of a row beyond the hidden ones: see train.c. */
+const spareRows = 3;
+const bias = 8;
+/** Words of the record that train.c calls `training`. */
+const recordWords = 32;
+
+const roundUp = (count: number, to: number) => Math.ceil(count / to) * to;
+
+/**
+ * The memory in which one network is trained, and the step that trains it (src/core/train.c). Always WebAssembly, also where the
+ * native core is: what is learnt is the same to the bit everywhere.
+ */
+export class Training {
+  /** Rows of the set, each with a 1 behind its features. */
+  readonly x: PaddedMatrix;
+  readonly weights: Float32Array;
+  readonly classes: Uint32Array;
+  readonly noise: Float32Array;
+  /** Which rows the next batch has, where in the noise each begins, and a random word for each of its hidden units. */
+  readonly batch: Uint32Array;
+  readonly offsets: Uint32Array;
+  readonly luck: Uint32Array;
+  /** units x (features + 1), and (units + 1) x classes: the last of each is the bias. */
+  readonly hidden: PaddedMatrix;
+  readonly output: PaddedMatrix;
+  readonly #exports: Exports;
+  readonly #record: number;
+  readonly #step: Float32Array;
+
+  /** @throws {StoplineError} CORE_UNAVAILABLE */
+  constructor({ rows, batch, features, units, classes, noise, dropout }: TrainingShape) {
+    this.#exports = openWasm();
+    const { memory, __heap_base: base } = this.#exports;
+    const width = roundUp(features + 1, 8);
+    const across = roundUp(classes, 8);
+    const most = batch + spareRows;
+    const sizes = {
+      ...{ x: rows * width, weights: rows, classes: rows, noise },
+      ...{ batch, offsets: batch, luck: batch * units },
+      ...{ inputs: most * width, active: most * (units + bias), errors: most * across, deltas: most * units },
+    };
+    const matrices = { hidden: units * width, output: (units + bias) * across };
+    let end = roundUp(base.value as number, 64) + recordWords * 4;
+    const reserve = (words: number) => {
+      const at = end;
+      end = roundUp(at + words * 4, 64);
+      return at;
+    };
+    const at = Object.fromEntries(Object.entries(sizes).map(([name, words]) => [name, reserve(words)])) as Record<
+      keyof typeof sizes,
+      number
+    >;
+    // Values, gradient, mean and mean square of each weight.
+    const hidden = Array.from({ length: 4 }, () => reserve(matrices.hidden));
+    const output = Array.from({ length: 4 }, () => reserve(matrices.output));
+    if (end > memory.buffer.byteLength) memory.grow(Math.ceil((end - memory.buffer.byteLength) / 65536));
+    this.#record = roundUp(base.value as number, 64);
+    const floats = (from: number, count: number) => new Float32Array(memory.buffer, from, count);
+    const words = (from: number, count: number) => new Uint32Array(memory.buffer, from, count);
+    this.x = { data: floats(at.x, sizes.x), width };
+    this.weights = floats(at.weights, rows);
+    this.classes = words(at.classes, rows);
+    this.noise = floats(at.noise, noise);
+    this.batch = words(at.batch, batch);
+    this.offsets = words(at.offsets, batch);
+    this.luck = words(at.luck, batch * units);
+    this.hidden = { data: floats(hidden[0], matrices.hidden), width };
+    this.output = { data: floats(output[0], matrices.output), width: across };
+    words(this.#record, recordWords).set([
+      ...[...hidden, units, width, ...output, units + bias, across],
+      ...[features, units, classes, noise - 1],
+      ...[at.x, at.weights, at.classes, at.noise, at.batch, at.offsets, at.luck],
+      ...[at.inputs, at.active, at.errors, at.deltas],
+      Math.floor(dropout * 4294967296),
+    ]);
+    const floatsAt = 12 + 4 + 7 + 4 + 1;
+    floats(this.#record + floatsAt * 4, 1)[0] = 1 / (1 - dropout);
+    this.#step = floats(this.#record + (floatsAt + 1) * 4, 3);
+  }
+
+  /**
+   * Looks at the first `rows` of `batch`, and moves the weights.
+   * @param step.size of AdamW, corrected for the mean's beginning
+   * @param step.root what corrects the mean square for its beginning
+   * @param step.shrink what every weight is multiplied by
+   */
+  learn(rows: number, { size, root, shrink }: { size: number; root: number; shrink: number }): void {
+    this.#step.set([size, root, shrink]);
+    this.#exports.stopline_train(this.#record, rows);
+  }
+}
