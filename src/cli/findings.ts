@@ -129,6 +129,12 @@ function failureWord({ failsByFailed }: PopulationCheck): string {
   return failsByFailed ? 'FAIL' : 'DRIFT';
 }
 
+/** One line where there is one fact, otherwise a heading and a line for each. */
+function listFileFacts(facts: readonly string[]): string[] {
+  if (facts.length < 2) return facts.map((line) => `About the files: ${line}.`);
+  return ['About the files:', ...facts.map((line) => `  ${line}`)];
+}
+
 /** What a reader should know beside what was found. */
 function remarks({ check, population, profile }: Checked): string[] {
   const { counts, shifts } = check;
@@ -136,9 +142,7 @@ function remarks({ check, population, profile }: Checked): string[] {
   const [cause] = population.causes();
   const stopped = counts.warn + counts.block;
   return [
-    ...describeFileFacts(population.fileFacts(), counts.images - counts.failed).map(
-      (line) => `About the files: ${line}.`,
-    ),
+    ...listFileFacts(describeFileFacts(population.fileFacts(), counts.images - counts.failed)),
     ...(cause && cause.cause !== 'unknown' && stopped > 0
       ? [
           `Likeliest cause: ${cause.cause}, of ${cause.count} of ${count(stopped, 'image')} that did not pass.`,

@@ -1,4 +1,5 @@
 import { StoplineError } from '../errors.ts';
+import { recogniseAny } from '../image/container/recognise.ts';
 
 /** A tensor of 64-bit floats. */
 export interface Tensor {
@@ -50,9 +51,14 @@ export function decodeTensors(file: Uint8Array): {
   // A plain view: `slice` of a Buffer would share its memory instead of copying.
   const bytes = new Uint8Array(file.buffer, file.byteOffset, file.length);
   const invalid = (what: string) => new StoplineError('PROFILE_INVALID', `Expected a Stopline profile but ${what}.`);
-  if (bytes.length < 8) throw invalid(`the file has only ${bytes.length} bytes`);
+  const other = (what: string) =>
+    new StoplineError(
+      'PROFILE_INVALID',
+      `Expected a Stopline profile but received ${what}. Make one: stopline fit <folder> --out FILE`,
+    );
+  if (bytes.length < 8) throw other(`a file of only ${bytes.length} bytes`);
   const declared = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
-  if (declared > BigInt(maxHeaderBytes)) throw invalid('it does not start with a safetensors header');
+  if (declared > BigInt(maxHeaderBytes)) throw other(recogniseAny(bytes));
   const headerLength = Number(declared);
   if (8 + headerLength > bytes.length) {
     throw new StoplineError(

@@ -1,5 +1,7 @@
 /** What starts a file of a type that is known but not accepted: `[name, offset, text]`. The first that fits is told. */
 const magics: ReadonlyArray<readonly [name: string, offset: number, magic: string]> = [
+  ['Stopline Profile: give it to --profile', 8, '{"__metadata__":{"format":"stopline-profile"'],
+  ['safetensors', 8, '{"'],
   ['GIF', 0, 'GIF8'],
   ['camera raw (CR2)', 8, 'CR\x02\0'],
   ['camera raw (RAF)', 0, 'FUJIFILMCCD-RAW'],
@@ -76,6 +78,13 @@ const magics: ReadonlyArray<readonly [name: string, offset: number, magic: strin
   ['JPEG with a damaged start', 0, '\xff\xd8'],
 ];
 
+/** What starts an image that is accepted. */
+const accepted: typeof magics = [
+  ['JPEG', 0, '\xff\xd8\xff'],
+  ['PNG', 0, '\x89PNG'],
+  ['WebP', 8, 'WEBP'],
+];
+
 /** What a text begins with, in lower case and without the space ahead. The first that fits is told. */
 const texts: ReadonlyArray<readonly [name: string, pattern: RegExp]> = [
   ['Git LFS pointer: the file itself was not fetched (git lfs pull)', /^version https:\/\/git-lfs/],
@@ -112,6 +121,12 @@ export function recognise(bytes: Uint8Array): string {
   if (known !== undefined) return `${known[0]} ${count}`;
   if (text !== undefined) return `text ${count}`;
   return `${bytes.length} bytes of an unknown type`;
+}
+
+/** Names any bytes, also those of the three types that are accepted as images. */
+export function recogniseAny(bytes: Uint8Array): string {
+  const image = accepted.find(([, offset, magic]) => hasMagic(bytes, offset, magic));
+  return image ? `${image[0]} image (${bytes.length} bytes)` : recognise(bytes);
 }
 
 /** The start of a text in UTF-8 or UTF-16; undefined for bytes that are none. */

@@ -2,6 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { readContainer } from '../../../src/image/container/read.ts';
 import { recognise } from '../../../src/image/container/recognise.ts';
+import { decodeTensors, encodeTensors } from '../../../src/profile/safetensors.ts';
 import { noiseBytes, otherFiles } from '../../fixtures/images.ts';
 
 const text = (words: string) => Buffer.from(words, 'latin1');
@@ -28,6 +29,8 @@ const files: [name: string, bytes: Buffer][] = [
   ['7-Zip archive', text('7z\xbc\xaf\x27\x1c\0')],
   ['Zstandard archive', text('\x28\xb5\x2f\xfd\0')],
   ['DICOM', dicom],
+  ['Stopline Profile: give it to --profile', encodeTensors({ format: 'stopline-profile' }, {})],
+  ['safetensors', encodeTensors({ format: 'other' }, {})],
   ['NumPy array', text('\x93NUMPY\x01\0')],
   ['Parquet', text('PAR1\x15\0')],
   ['AppleDouble file, which a Mac puts beside the image', text('\0\x05\x16\x07\0\x02')],
@@ -57,6 +60,16 @@ const files: [name: string, bytes: Buffer][] = [
 test.each(files)('%s is named', (name, bytes) => {
   expect(recognise(bytes).startsWith(name)).toBe(true);
   expect(() => readContainer(bytes)).toThrow(`Expected a JPEG, PNG or WebP but received ${name}`);
+});
+
+test('a file that is no Profile is named, with the command that makes one', () => {
+  const jpeg = Uint8Array.from([0xff, 0xd8, 0xff, 0xe0, 0, 16, 74, 70]);
+  const message = (what: string) =>
+    `Expected a Stopline profile but received ${what}. Make one: stopline fit <folder> --out FILE`;
+  expect(() => decodeTensors(jpeg)).toThrow(message('JPEG image (8 bytes)'));
+  expect(() => decodeTensors(text('\x89PNG\r\n\x1a\n'))).toThrow(message('PNG image (8 bytes)'));
+  expect(() => decodeTensors(text('path;label\n'))).toThrow(message('text (11 bytes)'));
+  expect(() => decodeTensors(text('short'))).toThrow(message('a file of only 5 bytes'));
 });
 
 test('what has no name is told by its first bytes, and nothing of a text is repeated', () => {
