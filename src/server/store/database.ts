@@ -2,6 +2,7 @@ import { existsSync, renameSync } from 'node:fs';
 import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { StoplineError } from '../../errors.ts';
+import { release } from '../../image/frame.ts';
 import { applicationId, pruneSlice, schema, schemaVersion } from './schema.ts';
 import { StateBudget } from './statebudget.ts';
 
@@ -135,6 +136,11 @@ const isDamage = (code: string) => code.startsWith('SQLITE_CORRUPT') || code ===
 export class StoreDatabase {
   readonly #settings: DatabaseSettings;
   #db: Database.Database | undefined;
+  /**
+   * Every statement is prepared once for as long as the file is open: what SQLite keeps for one is freed only when V8 collects
+   * its wrapper, of whose size V8 knows nothing, so that statements made for every write are hundreds of megabytes in an hour.
+   */
+  readonly #statements = new Map<string, Database.Statement>();
   #verdicts = 0;
   #minutes = 0;
   #prunedAt = 0;
@@ -201,9 +207,18 @@ export class StoreDatabase {
       db.pragma(`application_id = ${applicationId}`);
       db.pragma(`user_version = ${schemaVersion}`);
     }).immediate();
-    const count = (name: string) => db.prepare(`SELECT count(*) FROM ${name}`).pluck().get() as number;
+    const count = (name: string) => this.#prepare(`SELECT count(*) FROM ${name}`).pluck().get() as number;
     this.#verdicts = count('verdict');
     this.#minutes = count('minute');
+  }
+
+  /** The texts are a fixed few: values are bound, never written into them. */
+  #prepare(sql: string): Database.Statement {
+    const known = this.#statements.get(sql);
+    if (known) return known;
+    const statement = (this.#db as Database.Database).prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
   }
 
   #putAside(file: string): void {
@@ -236,29 +251,32 @@ export class StoreDatabase {
     this.#with((db) => {
       const before = [this.#verdicts, this.#minutes, this.#prunedAt];
       const write = db.transaction(() => {
-        this.#writeVerdicts(db, batch.verdicts);
-        const monitor = db.prepare(
+        this.#writeVerdicts(batch.verdicts);
+        const monitor = this.#prepare(
           'INSERT INTO monitor (source, profile, state, summary, checksum) VALUES (:source, :profile, :state, :summary, :checksum) ' +
             'ON CONFLICT (source) DO UPDATE SET profile = :profile, state = :state, summary = :summary, checksum = :checksum',
         );
-        for (const row of batch.monitors)
-          monitor.run({ ...row, state: this.#pack(row), checksum: computeChecksum(row) });
-        const forget = db.prepare('DELETE FROM monitor WHERE source = ?');
+        for (const row of batch.monitors) {
+          const state = this.#pack(row);
+          monitor.run({ ...row, state, checksum: computeChecksum(row) });
+          if (state !== row.state) release(new Uint8Array(state.buffer));
+        }
+        const forget = this.#prepare('DELETE FROM monitor WHERE source = ?');
         for (const source of batch.forgotten) {
           forget.run(source);
           this.#states?.remove(source);
         }
-        const empty = db.prepare("UPDATE monitor SET state = x'' WHERE source = ?");
+        const empty = this.#prepare("UPDATE monitor SET state = x'' WHERE source = ?");
         for (const source of this.#states?.takeExcess() ?? []) empty.run(source);
-        const transition = db.prepare(
+        const transition = this.#prepare(
           'INSERT INTO transition (source, at, "from", "to", report) VALUES (:source, :at, :from, :to, :report)',
         );
         for (const row of batch.transitions) transition.run(row);
-        const alert = db.prepare('INSERT OR IGNORE INTO alert (id, sink, at, body) VALUES (:id, :sink, :at, :body)');
+        const alert = this.#prepare('INSERT OR IGNORE INTO alert (id, sink, at, body) VALUES (:id, :sink, :at, :body)');
         for (const row of batch.alerts) alert.run(row);
-        const settle = db.prepare('DELETE FROM alert WHERE id = ?');
+        const settle = this.#prepare('DELETE FROM alert WHERE id = ?');
         for (const id of batch.settled) settle.run(id);
-        this.#prune(db);
+        this.#prune();
       });
       try {
         write.immediate();
@@ -269,13 +287,13 @@ export class StoreDatabase {
     });
   }
 
-  #writeVerdicts(db: Database.Database, verdicts: readonly PastVerdict[]): void {
-    const verdict = db.prepare(
+  #writeVerdicts(verdicts: readonly PastVerdict[]): void {
+    const verdict = this.#prepare(
       'INSERT INTO verdict (source, at, verdict, pValue, score, reason, cause, causeProbability, requestId, sha256, bytes, width, height, ms, detectors) ' +
         'VALUES (:source, :at, :verdict, :pValue, :score, :reason, :cause, :causeProbability, :requestId, :sha256, :bytes, :width, :height, :ms, :detectors)',
     );
-    const known = db.prepare('SELECT 1 FROM minute WHERE source = ? AND at = ?').pluck();
-    const minute = db.prepare(
+    const known = this.#prepare('SELECT 1 FROM minute WHERE source = ? AND at = ?').pluck();
+    const minute = this.#prepare(
       'INSERT INTO minute (source, at, images, warn, block, pValueSum, pValueMin, scoreSum, scoreMax, msSum) ' +
         'VALUES (:source, :at, 1, :warn, :block, :pValue, :pValue, :score, :score, :ms) ON CONFLICT (source, at) DO UPDATE SET ' +
         'images = images + 1, warn = warn + :warn, block = block + :block, pValueSum = pValueSum + :pValue, ' +
@@ -301,7 +319,8 @@ export class StoreDatabase {
   /** In memory states are packed: those of sources that sent little are nearly empty, and there may be many. */
   #pack({ source, state }: StoredMonitor): Uint8Array {
     if (!this.#states) return state;
-    const packed = deflateRawSync(state, { level: 1, chunkSize: 4096 });
+    // In one piece that belongs to nobody else, so that it can be given back as soon as it is written.
+    const packed = deflateRawSync(state, { level: 1, chunkSize: Math.max(state.length + 1024, Buffer.poolSize) });
     this.#states.put(source, packed.length);
     return packed;
   }
@@ -312,14 +331,12 @@ export class StoreDatabase {
   }
 
   /** Takes away a slice of what is too much or too old: never so much that a commit would take long. */
-  #prune(db: Database.Database): void {
+  #prune(): void {
     const { historyRows, historyDays } = this.#settings;
     const drop = (table: string, order: string, count: number) =>
-      db
-        .prepare(
-          `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} ORDER BY ${order} LIMIT ${Math.min(count, pruneSlice)})`,
-        )
-        .run().changes;
+      this.#prepare(`DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} ORDER BY ${order} LIMIT ?)`).run(
+        Math.min(count, pruneSlice),
+      ).changes;
     const tooManyVerdicts = this.#verdicts - historyRows;
     if (tooManyVerdicts > 0) this.#verdicts -= drop('verdict', 'id', tooManyVerdicts);
     const tooManyMinutes = this.#minutes - minutesPerVerdict * historyRows;
@@ -329,21 +346,19 @@ export class StoreDatabase {
     this.#prunedAt = now;
     const oldest = now - historyDays * 24 * 60 * minuteMs;
     const age = (table: string) =>
-      db
-        .prepare(
-          `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} WHERE at < ? ORDER BY at LIMIT ${pruneSlice})`,
-        )
-        .run(oldest).changes;
+      this.#prepare(
+        `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} WHERE at < ? ORDER BY at LIMIT ${pruneSlice})`,
+      ).run(oldest).changes;
     this.#verdicts -= age('verdict');
     this.#minutes -= age('minute');
-    db.prepare(
+    this.#prepare(
       `DELETE FROM transition WHERE id <= (SELECT coalesce(max(id), 0) - ${maxTransitions} FROM transition)`,
     ).run();
   }
 
   /** Undefined also where its bytes are no longer those that were written: SQLite itself does not look. */
   monitor(source: string): StoredMonitor | undefined {
-    const row = this.#with((db) => db.prepare('SELECT * FROM monitor WHERE source = ?').get(source)) as
+    const row = this.#with(() => this.#prepare('SELECT * FROM monitor WHERE source = ?').get(source)) as
       | (StoredMonitor & { checksum: number })
       | undefined;
     if (!row) return undefined;
@@ -354,12 +369,14 @@ export class StoreDatabase {
 
   /** All monitors without their states. */
   summaries(): Omit<StoredMonitor, 'state'>[] {
-    return this.#with((db) => db.prepare('SELECT source, profile, summary FROM monitor').all()) as StoredMonitor[];
+    return this.#with(() => this.#prepare('SELECT source, profile, summary FROM monitor').all()) as StoredMonitor[];
   }
 
   /** Alerts not yet settled, oldest first. */
   alerts(): StoredAlert[] {
-    return this.#with((db) => db.prepare('SELECT id, sink, at, body FROM alert ORDER BY rowid').all()) as StoredAlert[];
+    return this.#with(() =>
+      this.#prepare('SELECT id, sink, at, body FROM alert ORDER BY rowid').all(),
+    ) as StoredAlert[];
   }
 
   /** Newest first. */
@@ -375,8 +392,8 @@ export class StoreDatabase {
 
   #list(table: 'verdict' | 'transition', { before, limit, ...range }: ListQuery): unknown[] {
     const { where, values } = conditions(range, before === undefined ? [] : ['id < :before']);
-    return this.#with((db) =>
-      db.prepare(`SELECT * FROM ${table} ${where} ORDER BY id DESC LIMIT :limit`).all({ ...values, before, limit }),
+    return this.#with(() =>
+      this.#prepare(`SELECT * FROM ${table} ${where} ORDER BY id DESC LIMIT :limit`).all({ ...values, before, limit }),
     );
   }
 
@@ -392,26 +409,28 @@ export class StoreDatabase {
         : 'sum(images) AS images, sum(warn) AS warn, sum(block) AS block, sum(pValueSum) / sum(images) AS pValueMean, ' +
           'min(pValueMin) AS pValueMin, sum(scoreSum) / sum(images) AS scoreMean, max(scoreMax) AS scoreMax, ' +
           'sum(msSum) / sum(images) AS msMean FROM minute';
-    return this.#with((db) =>
-      db
-        .prepare(`SELECT at - at % ${span} AS at, ${span} AS span, ${columns} ${where} GROUP BY 1 ORDER BY 1`)
-        .all(values),
+    return this.#with(() =>
+      this.#prepare(`SELECT at - at % :span AS at, :span AS span, ${columns} ${where} GROUP BY 1 ORDER BY 1`).all({
+        ...values,
+        span,
+      }),
     ) as TrendPoint[];
   }
 
   /** How often each statistic was the strongest reason of a verdict that was not pass, most often first. */
   reasons(range: Range): { reason: string; images: number }[] {
     const { where, values } = conditions(range, ["verdict <> 'pass'", 'reason IS NOT NULL']);
-    return this.#with((db) =>
-      db
-        .prepare(`SELECT reason, count(*) AS images FROM verdict ${where} GROUP BY reason ORDER BY images DESC, reason`)
-        .all(values),
+    return this.#with(() =>
+      this.#prepare(
+        `SELECT reason, count(*) AS images FROM verdict ${where} GROUP BY reason ORDER BY images DESC, reason`,
+      ).all(values),
     ) as { reason: string; images: number }[];
   }
 
   close(): void {
     const db = this.#db;
     this.#db = undefined;
+    this.#statements.clear();
     try {
       db?.close();
     } catch {
