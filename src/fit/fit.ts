@@ -32,6 +32,7 @@ import {
 } from './reference.ts';
 import type { Sample } from './samples.ts';
 import { chooseFrom, simulateReference, tryCauses, unseenScores } from './secondlook.ts';
+import { measureVideoRise, withVideoRise } from './video.ts';
 
 /** What a fit made, and what its user should look at before relying on it. */
 export interface FitResult {
@@ -145,6 +146,8 @@ async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Pro
   const embedder = pool.info.embedder;
   const description = describeFit(reference, split, { plan, model, outliers, remembered, embedder, example });
   const scoreUnseen = unseenScores(description, model);
+  const look = { ...lookAgain, count: simulations };
+  const rises = await measureVideoRise(pool, { scoreUnseen, samples, model }, look);
   const tried = isReported
     ? await tryCauses(pool, { scoreUnseen, samples, looks }, { ...lookAgain, count: power })
     : { trials: [], asked: [] };
@@ -155,6 +158,7 @@ async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Pro
   const profile = createProfile(
     {
       ...description,
+      detectors: withVideoRise(description.detectors, rises),
       ...(tried.trials.length > 0 && { power: measurePower(description, tried.trials) }),
       ...(harm?.description && { harm: harm.description }),
       ...(harm?.missing && { harmMissing: harm.missing }),

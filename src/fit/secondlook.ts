@@ -20,7 +20,7 @@ import type { Look, Sample, SimulatedSample } from './samples.ts';
 const cleanParts = 3;
 
 /** Which images are looked at again, and how. */
-interface SecondLook {
+export interface SecondLook {
   seed: number;
   count: number;
   findSource: Reference['findSource'];

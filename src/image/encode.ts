@@ -43,6 +43,14 @@ function encodeJpeg(
     .toBuffer();
 }
 
+/** What is left of the pixels by a video codec: coded as VP8 codes a key frame, which is what a lossy WebP of this quality holds. */
+export async function passThroughVideo({ data, width, height, channels }: Frame, quality: number): Promise<Frame> {
+  const bytes = await sharp(data, { raw: { width, height, channels } })
+    .webp({ quality, effort: 0 })
+    .toBuffer();
+  return (await decode(bytes, { maxSeconds: 0, minSide: 1 })).frame;
+}
+
 /** Pixels that came without a file, as a file that keeps all of them. */
 export async function encodePng({ data, width, height, channels }: Frame): Promise<Uint8Array> {
   return sharp(data, { raw: { width, height, channels } }).png({ compressionLevel: 3 }).toBuffer();

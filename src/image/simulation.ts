@@ -3,7 +3,7 @@ import type { Container } from './container/container.ts';
 import { corrupt, type Severity } from './corruptions/corruptions.ts';
 import { decode } from './decode.ts';
 import type { Embedder } from './embedding/embedder.ts';
-import { passThroughEncoder } from './encode.ts';
+import { passThroughEncoder, passThroughVideo } from './encode.ts';
 import { cropFrame, type ExtractedFrame, type Frame, type Limits, release } from './frame.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
 import { measureStatistics, measureVideoFrame } from './statistics/statistics.ts';
@@ -16,6 +16,8 @@ export interface Simulation {
   seed: number;
   /** Take a random part of the frame first: other content, same camera. */
   crop: boolean;
+  /** Look at it as a frame of a video whose codec loses about as much as WebP of this quality. */
+  videoQuality?: number;
 }
 
 /** An image as a simulation shows it. */
@@ -48,11 +50,17 @@ export async function measureSimulations(
   const isShrunk = frame.width * frame.height < container.width * container.height;
   const encoder: Container = isShrunk ? { ...container, format: 'png' } : container;
   const measured: SimulatedImage[] = [];
-  for (const { cause, severity, seed, crop } of simulations) {
+  for (const { cause, severity, seed, crop, videoQuality } of simulations) {
     const part = crop ? cropFrame(frame, seed) : frame;
     const changed = cause === undefined ? part : await corrupt(part, cause, severity, seed);
-    const encoded = await passThroughEncoder(changed, encoder);
-    const vector = isFile ? measureStatistics(core, encoded, container) : measureVideoFrame(core, encoded);
+    const encoded =
+      videoQuality === undefined
+        ? await passThroughEncoder(changed, encoder)
+        : await passThroughVideo(changed, videoQuality);
+    const vector =
+      isFile && videoQuality === undefined
+        ? measureStatistics(core, encoded, container)
+        : measureVideoFrame(core, encoded);
     // A part of a frame is nothing that the networks are given.
     const answers = crop ? {} : await askNetworks(encoded, embedder, classifier);
     measured.push({ ...original, statistics: vector, ...answers });

@@ -136,6 +136,11 @@ export const Description = Type.Object(
           components: Type.Array(size, { minItems: 1 }),
           /** What each of them counts for; without, all the same. */
           weights: Type.Optional(Type.Array(Type.Number({ exclusiveMinimum: 0, maximum: 1 }))),
+          /**
+           * How much higher images of a reference of stills score as frames of a video. Absent where the reference is a video,
+           * and in older Profiles.
+           */
+          video: Type.Optional(Type.Number({ minimum: 0 })),
         },
         closed,
       ),

@@ -203,8 +203,10 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
       const { z, regime, distance, values, evidence, embedded } = computeComponents(parts, row, properties, embedding);
       const causes = parts.causeModel && evidence && diagnose(parts.causeModel, evidence, distance);
       const normalised = normalise(values, scales[regime]);
-      const detectors = profile.detectors.map(({ name, components, weights }, i): DetectorScore => {
-        const score = strongest(normalised, components, weights);
+      const isVideo = properties.codec !== undefined && profile.categories.codec === undefined;
+      const detectors = profile.detectors.map(({ name, components, weights, video }, i): DetectorScore => {
+        // What every codec does to images of this camera is no evidence against a frame of a video.
+        const score = strongest(normalised, components, weights) - (isVideo ? (video ?? 0) : 0);
         return { name, pValue: pValues[i].of(score), score };
       });
       const flips = harm && expectedFlipRate(harm, harmRow(detectors[0].score, causes, profile.causes?.names ?? []));
