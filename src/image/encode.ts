@@ -45,9 +45,7 @@ function encodeJpeg(
 
 /** What is left of the pixels by a video codec: coded as VP8 codes a key frame, which is what a lossy WebP of this quality holds. */
 export async function passThroughVideo({ data, width, height, channels }: Frame, quality: number): Promise<Frame> {
-  const bytes = await sharp(data, { raw: { width, height, channels } })
-    .webp({ quality, effort: 0 })
-    .toBuffer();
+  const bytes = await sharp(data, { raw: { width, height, channels } }).webp({ quality, effort: 0 }).toBuffer();
   return (await decode(bytes, { maxSeconds: 0, minSide: 1 })).frame;
 }
 
