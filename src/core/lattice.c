@@ -8,6 +8,7 @@
  * and those that touch 0 or 255 (clipping moves them off the lattice).
  */
 #include "core.h"
+#include "vector.h"
 
 enum {
   FREQUENCIES = 20,
@@ -48,18 +49,25 @@ static const float basis[6][8] = {
 
 enum {
   PATCH = 15, /* every 8x8 block of 64 phases lies in one patch of 15 x 15 pixels */
-  PATCHES = 96,
+  PATCHES = 96,          /* for every image, */
+  HISTORY_PATCHES = 384, /* and for the history of one */
   PATCH_FREQUENCIES = 6, /* the first ones, rows and columns 0 to 3 */
   PATCH_BASES = 4,
   PATCH_LOWEST = 35,
-  PATCH_HIGHEST = 95
+  PATCH_HIGHEST = 95,
+  HISTORY_LOWEST = 20,
+  KINDS = 3,          /* of phases beside 0: shifted along both axes, along rows, along columns. Of each kind a history looks */
+  FINE_BOTH = 6,      /* at so many in full */
+  FINE_ONE = 2,
+  LEAST_OTHER = 15,   /* and at all where one is this significant, and by so much more than the next in halves: then it may */
+  STANDS_OUT = 5      /* be the grid of an earlier pass (otherGrid in jpeghistory.ts, which asks for no less) */
 };
 
 /* Scratch of the phase search, instead of `workspace`. */
 typedef struct {
   v8f pixels[PATCH][PATCH];                                            /* eight patches, one lane each */
   v8f rows[PATCH][8][PATCH_BASES];                                     /* after the pass along the rows at eight phases */
-  v8f magnitudes[64][PATCH_FREQUENCIES][PATCHES / LANES];
+  v8f magnitudes[64][PATCH_FREQUENCIES][HISTORY_PATCHES / LANES];
 } phase_workspace;
 
 typedef struct {
@@ -79,20 +87,83 @@ static int32_t ijg_step(int32_t base, int32_t quality) {
   return step < 1 ? 1 : step > 255 ? 255 : step;
 }
 
+typedef uint8_t u8x8 __attribute__((vector_size(8)));
+typedef uint16_t u16x8 __attribute__((vector_size(16)));
+typedef uint32_t u32x4 __attribute__((vector_size(16)));
+
+static u8x16 load_row(const uint8_t *row) {
+  u8x16 bytes = {0};
+  __builtin_memcpy(&bytes, row, 8);
+  return bytes;
+}
+
+/* Whether bytes between the smallest and the largest vary and touch neither end. */
+static int is_between(u8x16 low, u8x16 high) {
+  low = min16(low, __builtin_shufflevector(low, low, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
+  high = max16(high, __builtin_shufflevector(high, high, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
+  low = min16(low, __builtin_shufflevector(low, low, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7));
+  high = max16(high, __builtin_shufflevector(high, high, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7));
+  low = min16(low, __builtin_shufflevector(low, low, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3));
+  high = max16(high, __builtin_shufflevector(high, high, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3));
+  uint8_t least = low[0] < low[1] ? low[0] : low[1], most = high[0] > high[1] ? high[0] : high[1];
+  return most - least >= LEAST_RANGE && least > 0 && most < 255;
+}
+
 static int is_usable(const uint8_t *block, size_t width) {
-  uint8_t low = 255, high = 0;
-  for (size_t y = 0; y < 8; y++) {
-    for (size_t x = 0; x < 8; x++) {
-      uint8_t value = block[y * width + x];
-      low = value < low ? value : low;
-      high = value > high ? value : high;
-    }
+  u8x16 low = (u8x16){0} - 1, high = {0};
+  for (size_t y = 0; y < 8; y += 2) {
+    u8x16 rows; /* two of eight pixels */
+    __builtin_memcpy(&rows, block + y * width, 8);
+    __builtin_memcpy((uint8_t *)&rows + 8, block + (y + 1) * width, 8);
+    low = min16(low, rows);
+    high = max16(high, rows);
   }
-  return high - low >= LEAST_RANGE && low > 0 && high < 255;
+  return is_between(low, high);
+}
+
+#define LOW8(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH8(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define LOW16(a, b) __builtin_shufflevector((u16x8)a, (u16x8)b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH16(a, b) __builtin_shufflevector((u16x8)a, (u16x8)b, 4, 12, 5, 13, 6, 14, 7, 15)
+#define LOW32(a, b) (u8x16) __builtin_shufflevector((u32x4)a, (u32x4)b, 0, 4, 1, 5)
+#define HIGH32(a, b) (u8x16) __builtin_shufflevector((u32x4)a, (u32x4)b, 2, 6, 3, 7)
+
+/* Two columns of eight blocks, one lane a block. */
+static void widen_columns(u8x16 columns, v8f *pixels) {
+  const v8f middle = (v8f){0} + 128;
+#if VECTOR_BYTES > 16
+  u8x8 first = __builtin_shufflevector(columns, columns, 0, 1, 2, 3, 4, 5, 6, 7);
+  u8x8 second = __builtin_shufflevector(columns, columns, 8, 9, 10, 11, 12, 13, 14, 15);
+  pixels[0] = __builtin_convertvector(__builtin_convertvector(first, v8i), v8f) - middle;
+  pixels[1] = __builtin_convertvector(__builtin_convertvector(second, v8i), v8f) - middle;
+#else
+  /* GCC takes these lanes apart one by one. */
+  const u8x16 none = {0};
+  u8x16 halves[2] = {LOW8(columns, none), HIGH8(columns, none)};
+  for (size_t k = 0; k < 2; k++) {
+    u16x8 left = LOW16(halves[k], none), right = HIGH16(halves[k], none);
+    v8i lanes;
+    __builtin_memcpy(&lanes, &left, sizeof left);
+    __builtin_memcpy((uint8_t *)&lanes + sizeof left, &right, sizeof right);
+    pixels[k] = __builtin_convertvector(lanes, v8f) - middle;
+  }
+#endif
+}
+
+/* Eight pixels of each of eight rows, which lie anywhere, as eight vectors with a lane for each row. */
+static void load_lanes(const uint8_t *const *at, size_t offset, v8f *pixels) {
+  u8x16 a = LOW8(load_row(at[0] + offset), load_row(at[1] + offset)), b = LOW8(load_row(at[2] + offset), load_row(at[3] + offset));
+  u8x16 c = LOW8(load_row(at[4] + offset), load_row(at[5] + offset)), d = LOW8(load_row(at[6] + offset), load_row(at[7] + offset));
+  u16x8 left = LOW16(a, b), right = HIGH16(a, b), left2 = LOW16(c, d), right2 = HIGH16(c, d);
+  widen_columns(LOW32(left, left2), pixels);
+  widen_columns(HIGH32(left, left2), pixels + 2);
+  widen_columns(LOW32(right, right2), pixels + 4);
+  widen_columns(HIGH32(right, right2), pixels + 6);
 }
 
 /* DCT of eight blocks at once; magnitudes of the 20 frequencies to column `at` on. */
-static void transform(workspace *w, size_t at) {
+static void transform(workspace *w, const uint8_t *const *blocks, size_t width, size_t at) {
+  for (size_t y = 0; y < 8; y++) load_lanes(blocks, y * width, w->pixels + 8 * y);
   for (size_t y = 0; y < 8; y++) {
     for (size_t u = 0; u < 6; u++) {
       v8f sum = w->pixels[8 * y] * basis[u][0];
@@ -124,29 +195,36 @@ static size_t sample_blocks(const uint8_t *luma, size_t width, size_t height, si
                             size_t candidates, workspace *w) {
   if (width < x0 + 8 || height < y0 + 8) return 0;
   size_t columns = (width - x0) / 8, grid = columns * ((height - y0) / 8), found = 0;
+  const uint8_t *blocks[LANES];
   size_t stride = grid * 5 / 8 | 1; /* near the golden section, coprime with the grid: a spread permutation */
   while (common_divisor(stride, grid) != 1) stride += 2;
   if (candidates > grid) candidates = grid;
   for (size_t k = 0, at = 0; k < candidates && found < most; k++, at = (at + stride) % grid) {
     const uint8_t *block = luma + (y0 + at / columns * 8) * width + x0 + at % columns * 8;
     if (!is_usable(block, width)) continue;
-    float *lane = (float *)w->pixels + found % LANES;
-    for (size_t y = 0; y < 8; y++)
-      for (size_t x = 0; x < 8; x++) lane[(8 * y + x) * LANES] = (float)((int32_t)block[y * width + x] - 128);
-    if (++found % LANES == 0) transform(w, found - LANES);
+    blocks[found % LANES] = block;
+    if (++found % LANES == 0) transform(w, blocks, width, found - LANES);
   }
-  if (found % LANES != 0) transform(w, found - found % LANES);
+  if (found % LANES != 0) {
+    for (size_t k = found % LANES; k < LANES; k++) blocks[k] = blocks[0]; /* of lanes that nobody reads */
+    transform(w, blocks, width, found - found % LANES);
+  }
   return found;
 }
 
 /* Distinct magnitudes of one frequency at a quarter DN, largest first, into w->values and w->weights; returns how many. */
 static size_t sort_magnitudes(workspace *w, size_t frequency, size_t blocks) {
   size_t largest = 0, distinct = 0;
-  for (size_t k = 0; k < blocks; k++) {
-    size_t bin = (size_t)(int32_t)(w->magnitudes[frequency][k] * STEPS_PER_DN + 0.5f);
-    if (bin >= MAGNITUDES) bin = MAGNITUDES - 1;
-    if (bin > largest) largest = bin;
-    w->counts[bin]++;
+  for (size_t k = 0; k < blocks; k += LANES) {
+    v8f magnitudes;
+    __builtin_memcpy(&magnitudes, &w->magnitudes[frequency][k], sizeof magnitudes);
+    v8i group = __builtin_convertvector(magnitudes * STEPS_PER_DN + 0.5f, v8i);
+    for (size_t lane = 0; lane < LANES && k + lane < blocks; lane++) {
+      size_t bin = (size_t)group[lane];
+      if (bin >= MAGNITUDES) bin = MAGNITUDES - 1;
+      if (bin > largest) largest = bin;
+      w->counts[bin]++;
+    }
   }
   for (size_t bin = largest + 1; bin-- > STEPS_PER_DN;) { /* |c| <= 1 says nothing about any step of 2 or more */
     if (w->counts[bin] == 0) continue;
@@ -226,7 +304,6 @@ static int32_t best_quality(const workspace *w, double *score) {
 
 static workspace *prepare(void *scratch) {
   workspace *w = scratch;
-  for (size_t k = 0; k < 64; k++) w->pixels[k] = (v8f){0};
   for (size_t k = 0; k < MAGNITUDES; k++) w->counts[k] = 0;
   return w;
 }
@@ -237,7 +314,11 @@ size_t stopline_lattice_scratch(size_t width, size_t height) {
 }
 
 /* Magnitudes of eight patches at all phases; the rows are transformed once for all phases of a column. */
-static void transform_patches(phase_workspace *w, size_t group) {
+static void transform_patches(phase_workspace *w, const uint8_t *const *patches, size_t width, size_t group) {
+  for (size_t y = 0; y < PATCH; y++) {
+    load_lanes(patches, y * width + 7, w->pixels[y] + 7);
+    load_lanes(patches, y * width, w->pixels[y]);
+  }
   for (size_t y = 0; y < PATCH; y++)
     for (size_t x = 0; x < 8; x++)
       for (size_t u = 0; u < PATCH_BASES; u++) {
@@ -257,14 +338,15 @@ static void transform_patches(phase_workspace *w, size_t group) {
 }
 
 static int is_usable_patch(const uint8_t *patch, size_t width) {
-  uint8_t low = 255, high = 0;
-  for (size_t y = 0; y < PATCH; y++)
-    for (size_t x = 0; x < PATCH; x++) {
-      uint8_t value = patch[y * width + x];
-      low = value < low ? value : low;
-      high = value > high ? value : high;
-    }
-  return high - low >= LEAST_RANGE && low > 0 && high < 255;
+  u8x16 low = (u8x16){0} - 1, high = {0};
+  for (size_t y = 0; y < PATCH; y++) {
+    u8x16 row; /* fifteen pixels, the middle one twice */
+    __builtin_memcpy(&row, patch + y * width, 8);
+    __builtin_memcpy((uint8_t *)&row + 8, patch + y * width + 7, 8);
+    low = min16(low, row);
+    high = max16(high, row);
+  }
+  return is_between(low, high);
 }
 
 /* Sum of cos(2 pi c / step) over the magnitudes above step / 2, and their number. */
@@ -288,39 +370,64 @@ static void add_patch_step(const v8f *magnitudes, size_t groups, int32_t step, f
   }
 }
 
-/* How significant the best lattice of each of 64 grid phases is, from a few patches. */
-static void search_phases(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch, double *phases) {
-  phase_workspace *w = scratch;
-  for (size_t phase = 0; phase < 64; phase++) phases[phase] = 0;
-  if (width < PATCH + 1 || height < PATCH + 1) return;
+/* The same with a triangle in place of the cosine, which costs half. */
+static void add_patch_triangle(const v8f *magnitudes, size_t groups, int32_t step, float *sum, float *total) {
+  const float half = (float)step / 2, inverse = 1 / (float)step, round = 12582912.0f;
+  const v8i magnitude = (v8i){0} + 0x7fffffff;
+  v8f triangles = {0}, used = {0};
+  const v8f one = (v8f){0} + 1.0f;
+  for (size_t k = 0; k < groups; k++) {
+    v8f turns = magnitudes[k] * inverse;
+    v8i is_used = magnitudes[k] > half;
+    turns -= (turns + round) - round;
+    v8f off = (v8f)((v8i)turns & magnitude);
+    triangles += (v8f)((v8i)(one - 4 * off) & is_used);
+    used += (v8f)((v8i)one & is_used);
+  }
+  *sum = *total = 0;
+  for (size_t k = 0; k < LANES; k++) {
+    *sum += triangles[k];
+    *total += used[k];
+  }
+}
+
+/* Magnitudes of at most `most` patches at 64 grid phases; returns the number of groups of eight. */
+static size_t sample_patches(const uint8_t *restrict luma, size_t width, size_t height, size_t most, phase_workspace *w) {
+  if (width < PATCH + 1 || height < PATCH + 1) return 0;
   size_t columns = (width - PATCH) / 8 + 1, grid = columns * ((height - PATCH) / 8 + 1), found = 0;
   size_t stride = grid * 5 / 8 | 1;
   while (common_divisor(stride, grid) != 1) stride += 2;
-  size_t candidates = grid < 8 * PATCHES ? grid : 8 * PATCHES;
-  for (size_t k = 0, at = 0; k < candidates && found < PATCHES; k++, at = (at + stride) % grid) {
+  size_t candidates = grid < 8 * most ? grid : 8 * most;
+  const uint8_t *patches[LANES];
+  for (size_t k = 0, at = 0; k < candidates && found < most; k++, at = (at + stride) % grid) {
     const uint8_t *patch = luma + at / columns * 8 * width + at % columns * 8;
     if (!is_usable_patch(patch, width)) continue;
-    float *lane = (float *)w->pixels + found % LANES;
-    for (size_t y = 0; y < PATCH; y++)
-      for (size_t x = 0; x < PATCH; x++) lane[(PATCH * y + x) * LANES] = (float)((int32_t)patch[y * width + x] - 128);
-    if (++found % LANES == 0) transform_patches(w, found / LANES - 1);
+    patches[found % LANES] = patch;
+    if (++found % LANES == 0) transform_patches(w, patches, width, found / LANES - 1);
   }
-  size_t groups = found / LANES;
+  return found / LANES;
+}
+
+typedef void step_function(const v8f *magnitudes, size_t groups, int32_t step, float *sum, float *total);
+
+/* How significant the best lattice of each of 64 grid phases is, of every third quality from `lowest` on. */
+INLINE void score_phases(const phase_workspace *w, size_t groups, int32_t lowest, step_function *add, double *phases) {
   for (size_t phase = 0; phase < 64; phase++) {
+    phases[phase] = 0;
     float sums[QUALITIES] = {0}, totals[QUALITIES] = {0};
     for (size_t f = 0; f < PATCH_FREQUENCIES; f++) {
       int32_t previous = 0;
       float sum = 0, total = 0;
-      for (int32_t q = PATCH_LOWEST; q <= PATCH_HIGHEST; q += 3) {
+      for (int32_t q = lowest; q <= PATCH_HIGHEST; q += 3) {
         int32_t step = ijg_step(zigzag[f][2], q);
         if (step < 2) break;
-        if (step != previous) add_patch_step(w->magnitudes[phase][f], groups, step, &sum, &total);
+        if (step != previous) add(w->magnitudes[phase][f], groups, step, &sum, &total);
         previous = step;
         sums[q] += sum;
         totals[q] += total;
       }
     }
-    for (int32_t q = PATCH_LOWEST; q <= PATCH_HIGHEST; q += 3) {
+    for (int32_t q = lowest; q <= PATCH_HIGHEST; q += 3) {
       if (totals[q] < LEAST_SAMPLES || sums[q] <= 0) continue;
       double significance = (double)sums[q] * (double)sums[q] / (double)totals[q];
       if (significance > phases[phase]) phases[phase] = significance;
@@ -330,7 +437,8 @@ static void search_phases(const uint8_t *restrict luma, size_t width, size_t hei
 
 void stopline_lattice(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
                       double *restrict out) {
-  search_phases(luma, width, height, scratch, out + AT_latticePhases);
+  size_t groups = sample_patches(luma, width, height, PATCHES, scratch);
+  score_phases(scratch, groups, PATCH_LOWEST, add_patch_step, out + AT_latticePhases);
   workspace *w = prepare(scratch);
   size_t blocks = sample_blocks(luma, width, height, 0, 0, STANDARD_BLOCKS, STANDARD_CANDIDATES, w);
   double *counts = out + AT_latticeCounts;
@@ -355,30 +463,95 @@ static void count_bins(const workspace *w, size_t blocks, double *bins) {
   }
 }
 
-/*
- * The whole history: the grid phase of 64 with the most significant lattice (every third quality from 20 on), then its
- * quality and histograms from more blocks. A JPEG file has its own lattice at phase 0; how significant the other phases are
- * says whether there was another grid before.
- */
-void stopline_lattice_history(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
-                              double *restrict out) {
-  workspace *w = prepare(scratch);
-  size_t best = 0;
-  double most = 0, score;
+static size_t name_kind(size_t phase) { return phase % 8 != 0 && phase / 8 != 0 ? 0 : phase / 8 == 0 ? 1 : 2; }
+
+/* The strongest two phases of a kind beside 0, of those whose bit is set; returns a bit for each. */
+static uint64_t find_strongest(const double *significance, size_t kind, uint64_t among, size_t first_two[2]) {
+  first_two[0] = first_two[1] = 0;
+  for (size_t phase = 1; phase < 64; phase++) {
+    if (name_kind(phase) != kind || !(among >> phase & 1)) continue;
+    if (first_two[0] == 0 || significance[phase] > significance[first_two[0]]) {
+      first_two[1] = first_two[0];
+      first_two[0] = phase;
+    } else if (first_two[1] == 0 || significance[phase] > significance[first_two[1]]) {
+      first_two[1] = phase;
+    }
+  }
+  return UINT64_C(1) << first_two[0] | UINT64_C(1) << first_two[1];
+}
+
+/* Which phases a history looks at in full: phase 0, and of each kind those with the strongest lattice in patches. */
+static uint64_t choose_phases(const double *coarse) {
+  uint64_t chosen = 1;
+  size_t two[2];
+  for (size_t kind = 0; kind < KINDS; kind++)
+    for (size_t n = 0; n < (kind == 0 ? FINE_BOTH : FINE_ONE); n += 2) chosen |= find_strongest(coarse, kind, ~chosen, two);
+  return chosen;
+}
+
+/* All phases of each kind of which one stands out of those that were looked at. */
+static uint64_t choose_rest(const double *significance, uint64_t seen) {
+  uint64_t chosen = 0;
+  size_t two[2];
+  for (size_t kind = 0; kind < KINDS; kind++) {
+    find_strongest(significance, kind, seen, two);
+    double most = significance[two[0]];
+    if (two[0] == 0 || most < LEAST_OTHER || 2 * most < STANDS_OUT * (significance[two[1]] + 1)) continue;
+    for (size_t phase = 1; phase < 64; phase++)
+      if (name_kind(phase) == kind) chosen |= UINT64_C(1) << phase;
+  }
+  return chosen & ~seen;
+}
+
+typedef struct {
+  const uint8_t *luma;
+  size_t width, height;
+  workspace *w;
+  double *out;
+  size_t best;
+  double most; /* its significance */
+} phase_search;
+
+/* Significance and quality of the phases whose bits are set, and the best of all so far. */
+static void look_at_phases(phase_search *s, uint64_t chosen) {
   for (size_t phase = 0; phase < 64; phase++) {
-    size_t blocks = sample_blocks(luma, width, height, phase % 8, phase / 8, STANDARD_BLOCKS, STANDARD_CANDIDATES, w);
-    score_qualities(w, blocks, 20, 3);
+    if (!(chosen >> phase & 1)) continue;
+    workspace *w = s->w;
+    double score;
+    size_t blocks =
+        sample_blocks(s->luma, s->width, s->height, phase % 8, phase / 8, STANDARD_BLOCKS, STANDARD_CANDIDATES, w);
+    score_qualities(w, blocks, HISTORY_LOWEST, 3);
     int32_t quality = best_quality(w, &score);
     double significance = quality == 0 ? 0 : score * w->sums[quality];
-    if (score > 0 && significance > most) {
-      best = phase;
-      most = significance;
+    if (score > 0 && significance > s->most) {
+      s->best = phase;
+      s->most = significance;
     }
     w->totals[HIGHEST_QUALITY] = 0; /* fits smooth pixels by chance: one frequency with a step of 2 */
     quality = best_quality(w, &score);
-    out[HISTORY_PHASES + phase] = quality != 0 && score > 0 ? score * w->sums[quality] : 0;
-    out[HISTORY_QUALITIES + phase] = quality;
+    s->out[HISTORY_PHASES + phase] = quality != 0 && score > 0 ? score * w->sums[quality] : 0;
+    s->out[HISTORY_QUALITIES + phase] = quality;
   }
+}
+
+/*
+ * The whole history: of the 64 grid phases the one with the most significant lattice (every third quality from 20 on), then
+ * its quality and histograms from more blocks. A JPEG file has its own lattice at phase 0; how significant the other phases
+ * are says whether there was another grid before. All phases are looked at in patches, which share their work, and only the
+ * most promising ones in full, which takes a third of the time: the others are left at 0.
+ */
+void stopline_lattice_history(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
+                              double *restrict out) {
+  double coarse[64];
+  size_t groups = sample_patches(luma, width, height, HISTORY_PATCHES, scratch);
+  score_phases(scratch, groups, HISTORY_LOWEST, add_patch_triangle, coarse);
+  phase_search search = {luma, width, height, prepare(scratch), out, 0, 0};
+  for (size_t k = 0; k < 128; k++) out[HISTORY_PHASES + k] = 0;
+  uint64_t chosen = choose_phases(coarse);
+  look_at_phases(&search, chosen);
+  if (search.best == 0) look_at_phases(&search, choose_rest(out + HISTORY_PHASES, chosen));
+  workspace *w = search.w;
+  size_t best = search.best;
   size_t blocks = sample_blocks(luma, width, height, best % 8, best / 8, HISTORY_BLOCKS, HISTORY_CANDIDATES, w);
   score_qualities(w, blocks, LOWEST_QUALITY, 1);
   out[HISTORY_PHASE] = (double)best;

@@ -85,6 +85,20 @@ INLINE u8v min8(u8v a, u8v b) { u8v m = (u8v)(a < b); return (a & m) | (b & ~m);
 INLINE u8v max8(u8v a, u8v b) { u8v m = (u8v)(a < b); return (b & m) | (a & ~m); }
 INLINE u8v subs8(u8v a, u8v b) { return a - min8(a, b); }
 #endif
+
+/* Sixteen bytes, for blocks and patches of eight and fifteen pixels a row. */
+typedef uint8_t u8x16 __attribute__((vector_size(16)));
+#if defined(__SSE2__)
+INLINE u8x16 min16(u8x16 a, u8x16 b) { return (u8x16)_mm_min_epu8((__m128i)a, (__m128i)b); }
+INLINE u8x16 max16(u8x16 a, u8x16 b) { return (u8x16)_mm_max_epu8((__m128i)a, (__m128i)b); }
+#elif defined(__wasm_simd128__)
+INLINE u8x16 min16(u8x16 a, u8x16 b) { return (u8x16)wasm_u8x16_min((v128_t)a, (v128_t)b); }
+INLINE u8x16 max16(u8x16 a, u8x16 b) { return (u8x16)wasm_u8x16_max((v128_t)a, (v128_t)b); }
+#else
+INLINE u8x16 min16(u8x16 a, u8x16 b) { u8x16 m = (u8x16)(a < b); return (a & m) | (b & ~m); }
+INLINE u8x16 max16(u8x16 a, u8x16 b) { u8x16 m = (u8x16)(a < b); return (b & m) | (a & ~m); }
+#endif
+
 INLINE u8v distance8(u8v a, u8v b) { return max8(a, b) - min8(a, b); }
 
 /* Per byte: (a + b + 1) / 2. */
