@@ -120,6 +120,12 @@ const table = {
   },
   MANIFEST_INVALID: { status: 400, exit: 65, meaning: 'The manifest is not what its ending says, or lacks a path.' },
   VIDEO_UNAVAILABLE: { status: 500, exit: 69, meaning: 'A video is to be read but ffmpeg cannot be started.' },
+  CAMERA_UNREACHABLE: {
+    status: 502,
+    exit: 69,
+    meaning:
+      'A camera that is watched cannot be reached, refuses the password, sends no images, or its stream ended. It is tried again.',
+  },
   OBJECTS_UNAVAILABLE: {
     status: 503,
     exit: 75,

@@ -52,6 +52,22 @@ const routeSchema = Type.Object(
 /** One entry of `routes`: a path, the protocol spoken there, and what is different about it; docs/gate.md has the fields. */
 export type Route = Static<typeof routeSchema>;
 
+/** One entry of `cameras`: where it is, and how often it is looked at. */
+const cameraSchema = Type.Object(
+  {
+    name: Type.String({ pattern: sourcePattern.source, description: 'Source that its images are counted under.' }),
+    address: Type.String({ minLength: 1, maxLength: 2000, description: 'URL, device or path.' }),
+    everyMs: Type.Optional(Type.Integer({ minimum: 20, maximum: 86_400_000 })),
+    keyframes: Type.Optional(
+      Type.Boolean({ description: 'Decode only the frames of a video that stand alone: a small part of the work.' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+/** A camera that the service watches by itself; docs/watch.md has the fields. */
+export type CameraSetting = Static<typeof cameraSchema>;
+
 const MiB = 1024 * 1024;
 
 /** What images are judged against, and what decides. */
@@ -325,6 +341,31 @@ const gateSettings = {
   }),
 };
 
+/** Cameras whose images the service fetches by itself. */
+const cameraSettings = {
+  cameras: Type.Optional(
+    Type.Array(cameraSchema, {
+      minItems: 1,
+      maxItems: 1000,
+      writeOnly: true, // addresses hold passwords
+      description:
+        'Cameras that the service watches: rtsp://, http(s)://, /dev/video0 or a clip, each with a name; docs/watch.md has the fields.',
+    }),
+  ),
+  cameraEveryMs: Type.Integer({
+    minimum: 20,
+    maximum: 86_400_000,
+    default: 1000,
+    description: 'One image of each camera in so many milliseconds, unless its entry says otherwise.',
+  }),
+  cameraStallMs: Type.Integer({
+    minimum: 100,
+    maximum: 3_600_000,
+    default: 10_000,
+    description: 'A camera that sends no image for so long, beyond `cameraEveryMs`, is left and connected to again.',
+  }),
+};
+
 /** How each source of images is watched. */
 const driftSettings = {
   falseAlarmEvery: Type.Integer({
@@ -523,6 +564,12 @@ export const settingGroups = [
     about: 'A service with `upstream` stands in front of a model server and decides what reaches it.',
     settings: gateSettings,
   },
+  {
+    name: 'cameras',
+    title: 'Cameras',
+    about: 'Cameras whose images the service fetches by itself.',
+    settings: cameraSettings,
+  },
   { name: 'drift', title: 'Drift', about: 'How each source of images is watched.', settings: driftSettings },
   {
     name: 'alerts',
@@ -555,6 +602,7 @@ const configSchema = Type.Object(
     ...limitSettings,
     ...runtimeSettings,
     ...gateSettings,
+    ...cameraSettings,
     ...driftSettings,
     ...alertSettings,
     ...historySettings,

@@ -73,6 +73,8 @@ describe('loadConfig', () => {
       const least = schema.minimum as number;
       return String(value === least + 1 ? least + 2 : least + 1);
     }
+    if (key === 'cameras')
+      return JSON.stringify([{ name: 'front', address: 'rtsp://127.0.0.1/stream1', everyMs: 500 }]);
     if (key === 'routes') return JSON.stringify([{ path: '/classify', protocol: 'image', tensor: { mean: [0.5] } }]);
     if (key === 'ignore') return 'size, encoder';
     if (key === 'allowedHost') return 'gate.example, 10.0.0.7';

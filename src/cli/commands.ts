@@ -62,6 +62,13 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./serve.ts')).serveCommand(),
   },
   {
+    name: 'watch',
+    summary: 'watch cameras: fetch their images, judge them, and show and tell what happens',
+    group: groups.first,
+    common: ['--profile', '--every', '--name', '--config', '--host', '--port', '--state-dir', '--alert-webhook'],
+    load: async () => (await import('./watch.ts')).watchCommand(),
+  },
+  {
     name: 'score',
     summary: 'judge many images: one row an image',
     group: groups.many,

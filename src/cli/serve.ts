@@ -49,6 +49,15 @@ async function runServe({ config: file, printConfig, routesFrom, json, ...flags 
     return json ? printJson(listConfig(loaded)) : print(describeConfig(loaded));
   }
   const { config } = configWithProfile(flags, file);
+  await runService(config, json);
+}
+
+/**
+ * Starts the service, says where it is, and waits for its end.
+ * @throws {StoplineError} CLOSED where requests were cut off, and what `serve` throws
+ */
+export async function runService(config: Config, json = false): Promise<void> {
+  hideArguments(config);
   const service = await serve(config);
   const { url, grpcUrl } = service;
   const own = url + ownPrefix(config);
@@ -63,9 +72,14 @@ async function runServe({ config: file, printConfig, routesFrom, json, ...flags 
   }
 }
 
+/** Addresses of cameras hold passwords: whoever lists processes sees no arguments of one that was given some. */
+function hideArguments({ cameras }: Config): void {
+  if (cameras !== undefined) process.title = 'stopline';
+}
+
 /** A log gets one line; a person at a terminal is told where to look. */
 function describeService({ url, grpcUrl }: Service, config: Config): string {
-  const { upstream, grpcUpstream, apiKeys } = config;
+  const { upstream, grpcUpstream, apiKeys, cameras } = config;
   const prefix = ownPrefix(config);
   const own = url + prefix;
   const first = `stopline: listening at ${url}${grpcUrl === undefined ? '' : ` and ${grpcUrl}`}`;
@@ -76,6 +90,7 @@ function describeService({ url, grpcUrl }: Service, config: Config): string {
     ...(grpcUrl === undefined
       ? []
       : [['gRPC', `${grpcUrl}${grpcUpstream === undefined ? ', ext_authz' : `, gate in front of ${grpcUpstream}`}`]]),
+    ...(cameras === undefined ? [] : [['cameras', cameras.map(({ name }) => name).join(', ')]]),
     ['dashboard', `${own}/`],
     ['API', `POST ${own}/inspect`],
     ['API docs', `${own}/docs`],

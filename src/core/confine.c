@@ -8,6 +8,9 @@
  *    looked into, such as the environment and the memory of the service;
  *  - seccomp: a list of system calls that nobody needs who measures images fails with EPERM.
  *
+ * A program that fetches a stream by itself is given STOPLINE_CONFINE_PORT, the one TCP port that it may connect to; nothing of the
+ * network is else taken from it than to listen, and on kernels before 6.7 it may connect to every port.
+ *
  * What is in force then stands in the variable STOPLINE_CONFINED. Linux on x86-64 and ARM64; elsewhere it does nothing.
  * Nothing of it needs a right, and what a kernel lacks is left out.
  */
@@ -31,10 +34,22 @@
 
 /* Of <linux/landlock.h>, which older kernel headers lack. */
 #define LANDLOCK_CREATE 444
+#define LANDLOCK_ADD_RULE 445
 #define LANDLOCK_RESTRICT 446
+#define LANDLOCK_RULE_PORT 2
+#define LANDLOCK_CONNECT UINT64_C(2)
 typedef struct {
   uint64_t files, network, scopes;
 } ruleset;
+typedef struct {
+  uint64_t allowed, port;
+} port_rule;
+
+/* The port that may be connected to; 0 where there is none. */
+static uint64_t read_port(void) {
+  const char *text = getenv("STOPLINE_CONFINE_PORT");
+  return text == NULL ? 0 : strtoul(text, NULL, 10);
+}
 
 static int restrict_files(void) {
   long version = syscall(LANDLOCK_CREATE, NULL, 0, 1);
@@ -47,6 +62,8 @@ static int restrict_files(void) {
   size_t size = version >= 6 ? sizeof rules : version >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
   int fd = (int)syscall(LANDLOCK_CREATE, &rules, size, 0);
   if (fd < 0) return 0;
+  port_rule rule = {LANDLOCK_CONNECT, read_port()};
+  if (version >= 4 && rule.port != 0) syscall(LANDLOCK_ADD_RULE, fd, LANDLOCK_RULE_PORT, &rule, 0);
   int done = syscall(LANDLOCK_RESTRICT, fd, 0) == 0;
   close(fd);
   return done;
@@ -107,8 +124,9 @@ static int filter_calls(void) {
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 434 /* pidfd_open */, 0, 1), DENY,
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 438 /* pidfd_getfd */, 0, 1), DENY,
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 440 /* process_madvise */, 0, 1), DENY,
-      /* The network. */
-      REFUSE(socket), REFUSE(connect), REFUSE(bind), REFUSE(listen), REFUSE(accept), REFUSE(accept4),
+      /* The network; the last three stay where there is a port to connect to. */
+      REFUSE(listen), REFUSE(accept), REFUSE(accept4), BPF_STMT(BPF_JMP | BPF_JA, read_port() == 0 ? 0 : 3 * 2),
+      REFUSE(socket), REFUSE(connect), REFUSE(bind),
       /* Files that are there. */
       REFUSE(unlinkat), REFUSE(renameat2), REFUSE(linkat), REFUSE(symlinkat), NO_FOLDER(mkdirat), REFUSE(mknodat),
 #if defined(__NR_renameat)

@@ -91,8 +91,9 @@ export class Monitor {
   /**
    * Tells the time, every few seconds or so: only this finds out that no images come.
    * @param now milliseconds since 1970
+   * @param isExpected whether a source of which no image has ever come is stale, too
    */
-  tick(now: number): Transition | undefined {
+  tick(now: number, isExpected = false): Transition | undefined {
     const { staleAfterMs } = this.#shared;
     const head = this.#head;
     // A clock that jumps must not make a source stale at once.
@@ -100,7 +101,7 @@ export class Monitor {
       this.#quietMs += Math.max(0, Math.min(now - this.#ticked, staleAfterMs / 4));
     }
     this.#ticked = now;
-    if (head.images === 0 || head.state === 'stale' || this.#quietMs < staleAfterMs) return undefined;
+    if ((head.images === 0 && !isExpected) || head.state === 'stale' || this.#quietMs < staleAfterMs) return undefined;
     head.at = Math.max(head.at, now);
     return this.#change('stale', `no image for ${Math.round(this.#quietMs / 1000)} s`);
   }

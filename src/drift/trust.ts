@@ -30,6 +30,7 @@ export interface Known extends Glance {
 export function assessTrust(known: Known, options: { now: number; staleAfterMs: number }): Answer {
   const { state, lastAt } = known;
   const quietMs = options.now - lastAt;
+  if (lastAt === 0 && state === 'stale') return { trust: 'old', text: 'No image has ever come.' };
   if (lastAt === 0) return { trust: 'unknown', text: 'No image has come since it began to learn.' };
   if (state === 'stale' || quietMs > options.staleAfterMs) {
     return { trust: 'old', text: `The last image came ${describeTime(quietMs)} ago; ${describeBefore(known)}.` };

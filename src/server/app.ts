@@ -7,6 +7,7 @@ import { actionOn } from '../gate/policy.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import { type Config, hasUpstream } from '../settings.ts';
 import { version } from '../version.ts';
+import { Cameras } from './cameras/cameras.ts';
 import type { CallParts } from './grpc/call.ts';
 import type { GrpcService } from './grpc/service.ts';
 import { registerAccess } from './http/access.ts';
@@ -23,6 +24,7 @@ import { Metrics } from './metrics.ts';
 import { openQuarantine } from './quarantine/quarantine.ts';
 import { Reloader, registerReload } from './reload.ts';
 import { RequestGate } from './requestgate.ts';
+import { registerCameras } from './routes/cameras.ts';
 import { registerDashboard } from './routes/dashboard.ts';
 import { driftReportSchema } from './routes/drift.ts';
 import { registerExtAuthz } from './routes/extauthz.ts';
@@ -54,6 +56,8 @@ declare module 'fastify' {
     methods: Methods;
     /** The gRPC side of a gate that has one. */
     grpc: GrpcService | null;
+    /** Not watched before they are started. */
+    cameras: Cameras;
   }
   interface FastifyContextConfig {
     /** The answer has no end of its own. */
@@ -235,7 +239,12 @@ async function registerRoutes(app: FastifyInstance, parts: AppParts): Promise<vo
   const isOpen = hasUpstream(config) && actionOn(config, 'error') !== 'refuse';
   const health = { judge, state, breakers, isOpen, needsProfile: config.needsProfile };
   const prefix = ownPrefix(config);
-  await app.register((own) => registerOwnRoutes(own, { ...parts, journal, unjudged, gate, health }), { prefix });
+  const cameras = new Cameras({ config, judge, log: app.log, registry: metrics.registry, journal });
+  app.decorate('cameras', cameras);
+  app.addHook('preClose', () => cameras.close());
+  await app.register((own) => registerOwnRoutes(own, { ...parts, journal, unjudged, gate, health, cameras }), {
+    prefix,
+  });
   // Images that are judged beside are finished before the service, and what keeps account of them, ends.
   app.addHook('onClose', () => gate.finish());
   if (upstream) registerProxy(app, { gate, upstream, unjudged });
@@ -246,12 +255,13 @@ interface OwnParts extends AppParts {
   unjudged: Unjudged;
   gate: RequestGate;
   health: HealthParts;
+  cameras: Cameras;
 }
 
 async function registerOwnRoutes(own: FastifyInstance, parts: OwnParts): Promise<void> {
-  const { config, judge, state, budget, metrics, journal, unjudged, gate, health } = parts;
+  const { config, judge, state, budget, metrics, journal, unjudged, gate, health, cameras } = parts;
   await own.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'Stopline' }, uiConfig });
-  const { store } = await registerWatch(own, { config, judge, registry: metrics.registry, journal });
+  const { store } = await registerWatch(own, { config, judge, registry: metrics.registry, journal, cameras });
   registerInspect(own, { config, judge, state, budget });
   registerHistory(own, store);
   await own.register(async (scope) => {
@@ -267,6 +277,7 @@ async function registerOwnRoutes(own: FastifyInstance, parts: OwnParts): Promise
     registerQuarantine(own, { quarantine, judge, registry: metrics.registry });
   }
   registerUnjudged(own, unjudged);
+  registerCameras(own, cameras);
   registerExtAuthz(own, gate, unjudged);
   registerHealth(own, metrics.registry, health);
   registerMetrics(own, metrics);

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { StoplineError } from '../errors.ts';
-import type { Frame } from '../image/frame.ts';
+import type { ExtractedFrame, Frame } from '../image/frame.ts';
 import type { Profile } from '../profile/description.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Pool } from '../run/pool.ts';
@@ -76,13 +76,14 @@ export class Judge {
   }
 
   /**
-   * @param image the encoded image, or its pixels; the array is empty afterwards unless `keep` is set or a watcher wants it
+   * @param image the encoded image, or its pixels, or a frame of a video; the array is empty afterwards unless `keep` is set or a watcher wants it
    * @throws {StoplineError} IMAGE_*, FRAME_INVALID, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
    */
-  async inspect(image: Uint8Array | Frame, options: JudgeOptions): Promise<Verdict> {
+  async inspect(image: Uint8Array | ExtractedFrame | Frame, options: JudgeOptions): Promise<Verdict> {
     const { source, requestId, signal, keep = false } = options;
     const verdict = await this.#pool.inspect(image, { signal, transfer: !keep && !this.#wantsBytes });
-    const kept = image instanceof Uint8Array ? { bytes: image } : { frame: image };
+    const kept =
+      image instanceof Uint8Array ? { bytes: image } : 'bytes' in image ? { bytes: image.bytes } : { frame: image };
     const judgement: Judgement = { verdict, source, at: Date.now(), requestId, ...(this.#wantsBytes && kept) };
     for (const watcher of this.#watchers) watcher(judgement);
     return verdict;

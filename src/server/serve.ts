@@ -68,6 +68,7 @@ export async function serve(config: Config): Promise<Service> {
     await service.close();
     throw error;
   });
+  app.cameras.start();
   return service;
 }
 

@@ -1,7 +1,10 @@
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { confinedEnvironment, examineConfinement, limitNode } from '../../src/core/confine.ts';
 import { pickEnvironment } from '../../src/core/environment.ts';
@@ -71,6 +74,33 @@ describe.skipIf(!isWhole)('a process that decodes', () => {
     expect(stdout, stderr).not.toBe('');
     return JSON.parse(stdout);
   }
+
+  it('may connect to one port where it fetches a stream, and no more', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const program = `
+      const { once } = require('node:events');
+      const net = require('node:net');
+      const attempts = [
+        () => once(net.connect(${port}, '127.0.0.1'), 'connect'),
+        () => once(net.connect(${port === 9 ? 7 : 9}, '127.0.0.1'), 'connect'),
+        () => once(net.createServer().listen(0), 'listening'),
+        async () => require('node:fs').writeFileSync(${JSON.stringify(file)}, ''),
+        async () => { const { error } = require('node:child_process').spawnSync('true'); if (error) throw error; },
+      ];
+      const name = (attempt) => attempt().then(() => 'done', (error) => error.code);
+      Promise.all(attempts.map(name)).then((answers) => { console.log(answers.join()); process.exit(); });`;
+    const env = { ...confinedEnvironment(), STOPLINE_CONFINE_PORT: String(port) };
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', program], { env });
+    server.close();
+    const [own, ...others] = stdout.trim().split(',');
+    expect(own).toBe('done');
+    expect(
+      others.every((code) => code === 'EACCES' || code === 'EPERM'),
+      stdout,
+    ).toBe(true);
+  });
 
   it('can do nothing of what a taken decoder would', () => {
     const answers = tryAll(true);

@@ -139,25 +139,36 @@ async function readCodec(path: string): Promise<string> {
 
 /** Cuts a stream of PNG files apart: a file is its signature and chunks (length, type, data, checksum) up to IEND. */
 export async function* splitPng(stream: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<Uint8Array> {
-  let held: Buffer = Buffer.alloc(0);
-  let end = pngSignature.length; // of what is known to belong to the file at the start of `held`
+  let room: Buffer = Buffer.alloc(0);
+  let length = 0;
+  let end = pngSignature.length; // of what is known to belong to the file at the start of `room`
   for await (const chunk of stream) {
-    held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-    while (held.length >= end + 8) {
-      if (end === pngSignature.length && !held.subarray(0, end).equals(pngSignature)) {
+    room = makeRoom(room, length, chunk.length);
+    length += chunk.copy(room, length);
+    while (length >= end + 8) {
+      if (end === pngSignature.length && !room.subarray(0, end).equals(pngSignature)) {
         throw new StoplineError('INPUT_UNREADABLE', 'Expected PNG frames from ffmpeg but received something else.');
       }
-      const isLast = held.toString('latin1', end + 4, end + 8) === 'IEND';
-      const next = end + 12 + held.readUInt32BE(end);
+      const isLast = room.toString('latin1', end + 4, end + 8) === 'IEND';
+      const next = end + 12 + room.readUInt32BE(end);
       if (next > maxBytes) {
         throw new StoplineError('INPUT_UNREADABLE', `Expected frames of at most ${maxBytes} bytes but one has more.`);
       }
-      if (isLast && held.length < next) break;
+      if (isLast && length < next) break;
       end = next;
       if (!isLast) continue;
-      yield new Uint8Array(held.subarray(0, end));
-      held = held.subarray(end);
+      yield new Uint8Array(room.subarray(0, end));
+      room.copy(room, 0, end, length);
+      length -= end;
       end = pngSignature.length;
     }
   }
+}
+
+/** A buffer with what `held` has and place for more: twice as large where it has to grow, so that a frame is copied but twice. */
+function makeRoom(held: Buffer, length: number, more: number): Buffer {
+  if (held.length >= length + more) return held;
+  const room = Buffer.allocUnsafe(Math.max(length + more, 2 * held.length));
+  held.copy(room, 0, 0, length);
+  return room;
 }

@@ -17,6 +17,7 @@ const kinds = {
   Profiles: 'profile',
   unjudged: 'unjudged',
   refusals: 'refusal',
+  cameras: 'camera',
 };
 /** @type {Record<JournalEntry['kind'], string>} */
 const kindWords = {
@@ -26,6 +27,7 @@ const kindWords = {
   profile: 'Profile',
   unjudged: 'unjudged',
   refusal: 'refused',
+  camera: 'camera',
 };
 
 /** @typedef {{ journal?: JournalAnswer, kind: keyof typeof kinds, filter: string }} State */

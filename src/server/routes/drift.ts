@@ -224,7 +224,7 @@ export type SourceReport = DriftReport & Answer & { lastAt: number };
 export interface Sources {
   summaries(): Promise<SourceSummary[]>;
   report(source: string): Promise<SourceReport | undefined>;
-  assess(known: Known): Answer;
+  assess(known: Known & { source: string }): Answer;
   reset(source: string): Promise<boolean>;
   /** More about how they are watched. */
   status(): Record<string, unknown>;

@@ -13,7 +13,7 @@ const journalSchema = {
   description:
     'Changes of state of all sources, which outlast the process, and since its start also sources whose latest images are ' +
     'blocked, every alert and what became of it, Profiles that came into force or could not, what a gate let through ' +
-    'unjudged, and requests that were refused, by route and code.',
+    'unjudged, requests that were refused, by route and code, and cameras that came, were lost or sent what is no image.',
   querystring: Type.Object({
     limit: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 1000, default: 200, description: 'Most entries in one answer.' }),
@@ -25,7 +25,7 @@ const journalSchema = {
         entries: Type.Array(
           Type.Object({
             at: Type.Number({ description: 'Milliseconds since 1970.' }),
-            kind: Type.Enum(['state', 'attention', 'alert', 'profile', 'unjudged', 'refusal']),
+            kind: Type.Enum(['state', 'attention', 'alert', 'profile', 'unjudged', 'refusal', 'camera']),
             isTrouble: Type.Boolean({ description: 'Whether somebody should look at it.' }),
             source: Type.Optional(Type.String()),
             text: Type.String(),

@@ -6,7 +6,7 @@ import type { PastTransition } from '../store/database.ts';
 export interface JournalEntry {
   /** Milliseconds since 1970; of the last time where it happened several times. */
   at: number;
-  kind: 'state' | 'attention' | 'alert' | 'profile' | 'unjudged' | 'refusal';
+  kind: 'state' | 'attention' | 'alert' | 'profile' | 'unjudged' | 'refusal' | 'camera';
   /** Whether somebody should look at it. */
   isTrouble: boolean;
   /** The camera that it is about. */
@@ -72,6 +72,11 @@ export class Journal {
     const isTrouble = reason !== 'pass' && reason !== 'share';
     const text = `${path} was let through unjudged: ${reason}. What mends it: ${mend}`;
     this.#count({ kind: 'unjudged', isTrouble, text }, sameLongMs);
+  }
+
+  /** A camera that the service watches by itself came, was lost, or sent what is no image. */
+  addCamera(told: { source: string; text: string; isTrouble: boolean }): void {
+    this.#count({ kind: 'camera', ...told }, sameLongMs);
   }
 
   /** @param route as it was registered, so that paths that do not exist are one entry */

@@ -123,6 +123,8 @@ export class Monitors {
   readonly #loaded = new Map<string, Entry>();
   readonly #dirty = new Set<Entry>();
   readonly #ticking: NodeJS.Timeout;
+  /** Sources that are known before an image has come. */
+  readonly #expected = new Set<string>();
   #overflowed = 0;
 
   /** Use `createMonitors`. */
@@ -140,6 +142,14 @@ export class Monitors {
   /** Images of sources that were counted as `other`. */
   get overflowed(): number {
     return this.#overflowed;
+  }
+
+  /** Makes sources known of which images will come: they are stale where none does. */
+  expect(sources: readonly string[]): void {
+    for (const source of sources) {
+      this.#expected.add(source);
+      if (this.#drift) this.#openEntry(source);
+    }
   }
 
   /** Takes an image of a source. Returns at once; images of one source are taken in order. */
@@ -189,6 +199,7 @@ export class Monitors {
     for (const entry of [...this.#entries.values()]) {
       if (entry.profile !== next.profile) this.#relearn(entry, 'the Profile is another one');
     }
+    this.expect([...this.#expected]);
   }
 
   /** All that is known of a source, when the images that it was given are counted. */
@@ -430,7 +441,7 @@ export class Monitors {
   }
 
   #tickOne(entry: Entry, now: number): void {
-    const transition = entry.monitor?.tick(now);
+    const transition = entry.monitor?.tick(now, this.#expected.has(entry.summary.source));
     if (transition && entry.monitor) this.#change(entry, transition, entry.monitor.report());
   }
 }

@@ -6,6 +6,7 @@ import { type Answer, assessTrust, type Known } from '../../drift/trust.ts';
 import { StoplineError } from '../../errors.ts';
 import type { Profile } from '../../profile/description.ts';
 import type { Config } from '../../settings.ts';
+import type { Cameras } from '../cameras/cameras.ts';
 import type { Judge, Judgement } from '../judge.ts';
 import { registerDrift, type SourceReport, type Sources } from '../routes/drift.ts';
 import { type Events, registerEvents } from '../routes/events.ts';
@@ -31,6 +32,8 @@ interface WatchOptions {
   registry: Registry;
   /** What happened is written there. */
   journal: Journal;
+  /** Watched by the service itself, so they are known before an image comes. */
+  cameras: Pick<Cameras, 'names' | 'describeLost'>;
 }
 
 /**
@@ -52,6 +55,7 @@ class Watch implements Sources {
   readonly #judge: Judge;
   readonly #registry: Registry;
   readonly #journal: Journal;
+  readonly #cameras: WatchOptions['cameras'];
   readonly #events: Events;
   readonly #transitions: Counter<'to'>;
   #drift: Drift | undefined;
@@ -63,12 +67,13 @@ class Watch implements Sources {
   #replicas: Replicas | undefined;
   #judged: Judgement[] = [];
 
-  constructor(app: FastifyInstance, { config, judge, registry, journal }: WatchOptions) {
+  constructor(app: FastifyInstance, { config, judge, registry, journal, cameras }: WatchOptions) {
     this.#app = app;
     this.#config = config;
     this.#judge = judge;
     this.#registry = registry;
     this.#journal = journal;
+    this.#cameras = cameras;
     this.#drift = judge.hasProfile ? this.#createDrift(judge.profile) : undefined;
     this.#events = registerEvents(app, registry);
     this.#transitions = new Counter({
@@ -105,6 +110,7 @@ class Watch implements Sources {
       onAttention: (attention) => this.#onAttention(attention),
     });
     this.#monitors = monitors;
+    monitors.expect(this.#cameras.names);
     this.#replicas = this.#joinReplicas();
     this.#registerSeries();
     this.#judge.onReplace((profile) => this.#replace(profile));
@@ -117,9 +123,11 @@ class Watch implements Sources {
   }
 
   /** Whether the classifier can be trusted on the images of a source now. */
-  assess(known: Known): Answer {
+  assess(known: Known & { source: string }): Answer {
     if (!this.#drift) return { trust: 'unknown', text: 'There is no Profile that can be used, so nothing is watched.' };
-    return assessTrust(known, { now: Date.now(), staleAfterMs: this.#config.staleAfterMs });
+    const answer = assessTrust(known, { now: Date.now(), staleAfterMs: this.#config.staleAfterMs });
+    const lost = this.#cameras.describeLost(known.source);
+    return lost === undefined ? answer : { ...answer, text: `${answer.text} ${lost}` };
   }
 
   async summaries(): Promise<SourceSummary[]> {
@@ -133,15 +141,15 @@ class Watch implements Sources {
   async report(source: string): Promise<SourceReport | undefined> {
     const own = await this.#monitors.report(source);
     const summary = this.#monitors.summary(source);
-    if (own && summary) return this.#describe(own, summary.lastAt);
+    if (own && summary) return this.#describe(source, own, summary.lastAt);
     if (!this.#replicas || this.#replicas.isAlone) return undefined;
     const state = await this.#replicas.state(source).catch(refuseUnreachable);
     const report = state && this.#drift?.monitor(state).report();
-    return report && this.#describe(report, report.window.to);
+    return report && this.#describe(source, report, report.window.to);
   }
 
-  #describe(report: DriftReport, lastAt: number): SourceReport {
-    return { ...report, lastAt, ...this.assess({ ...report, lastAt }) };
+  #describe(source: string, report: DriftReport, lastAt: number): SourceReport {
+    return { ...report, lastAt, ...this.assess({ ...report, source, lastAt }) };
   }
 
   async reset(source: string): Promise<boolean> {
