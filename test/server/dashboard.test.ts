@@ -462,6 +462,19 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     const { page } = await open('#/camera/rear');
     await page.getByRole('button', { name: 'hour' }).click();
     await page.getByText(/3\d\u00a0images in the last hour/).waitFor();
+    // Any other time, beginning with the one that is shown.
+    await page.getByRole('button', { name: 'from, to' }).click();
+    await page.getByText(/3\d\u00a0images between these times/).waitFor();
+    const [from, to] = [page.getByLabel('From', { exact: true }), page.getByLabel('to', { exact: true })];
+    const shown = await from.inputValue();
+    await from.fill('2001-02-03T04:05');
+    await to.fill('2001-02-03T05:05');
+    await page.getByText('No images between these times').waitFor();
+    await from.fill('2001-02-03T06:05');
+    await page.getByText('Expected a start before the end').waitFor();
+    await to.fill('2099-01-01T00:00');
+    await from.fill(shown);
+    await page.getByText(/3\d\u00a0images between these times/).waitFor();
     await expect.poll(() => page.locator('.evidence').innerText()).toMatch(/images\s+3\d, worth/);
     await page.goto(`${service.url}/#/quarantine`);
     await page.locator('pre', { hasText: '--quarantine kept/' }).waitFor();

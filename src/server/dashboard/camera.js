@@ -16,7 +16,21 @@ import { CloudSection, EvidenceSection, listLeads, StateList } from './evidence.
 import { html, loadStyle } from './library.js';
 import { LivePage } from './page.js';
 import { Choices, Dot, VerdictTag } from './parts.js';
-import { ago, capital, clock, count, labelStatistic, number, percent, pText, valueText, valueUnit } from './words.js';
+import {
+  ago,
+  capital,
+  clock,
+  count,
+  labelStatistic,
+  nameZone,
+  number,
+  percent,
+  pText,
+  readMoment,
+  valueText,
+  valueUnit,
+  writeMoment,
+} from './words.js';
 
 /**
  * @import { Columns } from './charts.js'
@@ -32,8 +46,8 @@ const keptImages = 300;
 const spans = { hour: 3_600_000, day: 86_400_000, week: 7 * 86_400_000 };
 /** Things that moved of which a number is drawn. */
 const maxDrawn = 9;
-/** @typedef {'latest' | keyof typeof spans} Range */
-const ranges = /** @type {Range[]} */ (['latest', ...Object.keys(spans)]);
+/** @typedef {'latest' | keyof typeof spans | 'from, to'} Range */
+const ranges = /** @type {Range[]} */ (['latest', ...Object.keys(spans), 'from, to']);
 /** The state is read with every so-many-th round of images, and the history with every so-many-th. */
 const roundsToDrift = 3;
 const roundsToHistory = 15;
@@ -51,6 +65,7 @@ const verdictWords = { pass: 'passed', warn: 'warned about', block: 'blocked' };
  * @property {DriftReport} [report]
  * @property {History} [history] of the range
  * @property {[number, number]} [shown] start and end of the range, in milliseconds
+ * @property {[number, number]} [chosen] start and end that the user has chosen
  */
 
 /**
@@ -120,17 +135,27 @@ export class CameraPage extends LivePage {
     this.setState({ report });
   }
 
-  async #loadHistory(range = this.state.range) {
-    const to = this.props.live.now();
-    const from = to - (range === 'latest' ? spans.day : spans[range]);
+  async #loadHistory({ range, chosen } = this.state) {
+    const now = this.props.live.now();
+    if (range === 'from, to' && chosen && chosen[0] >= chosen[1]) return;
+    const [from, to] =
+      range === 'from, to' && chosen
+        ? chosen
+        : [now - (range === 'latest' || range === 'from, to' ? spans.day : spans[range]), now];
     const history = await readHistory(this.#source, { from, to, points: 120 });
     this.setState({ history, shown: [from, to] });
   }
 
   /** @param {Range} range */
   async #choose(range) {
-    this.setState({ range });
-    await this.#loadHistory(range);
+    // What is shown is where a choice of times begins.
+    await this.#show({ range, chosen: this.state.chosen ?? this.state.shown });
+  }
+
+  /** @param {Pick<State, 'range' | 'chosen'>} wanted */
+  async #show(wanted) {
+    this.setState(wanted);
+    await this.#loadHistory(wanted);
   }
 
   /** @returns {Camera & Answer} */
@@ -159,6 +184,7 @@ export class CameraPage extends LivePage {
         <div class="row"><h2>How strange its images are</h2>
           <${Choices} label="Range of time" names=${ranges} chosen=${range} onChoose=${(/** @type {Range} */ name) => this.#choose(name)} />
         </div>
+        ${range === 'from, to' && this.#drawTimes()}
         ${this.#drawScores(known)}
         ${history && html`<${StateList} transitions=${history.transitions} />`}
       </section>
@@ -212,6 +238,22 @@ export class CameraPage extends LivePage {
     return `recent/${encodeURIComponent(this.#source)}/pictures/${id}`;
   }
 
+  #drawTimes() {
+    const { chosen } = this.state;
+    if (!chosen) return undefined;
+    /** @param {0 | 1} end @param {string} label */
+    const field = (end, label) => {
+      const choose = (/** @type {Event & { currentTarget: HTMLInputElement }} */ { currentTarget }) => {
+        const at = readMoment(currentTarget.value);
+        if (Number.isNaN(at)) return;
+        this.#show({ range: 'from, to', chosen: end === 0 ? [at, chosen[1]] : [chosen[0], at] });
+      };
+      return html`<label>${label} <input type="datetime-local" value=${writeMoment(chosen[end])} onChange=${choose} /></label>`;
+    };
+    return html`<p class="times">${field(0, 'From')} ${field(1, 'to')} <span class="soft">${nameZone(chosen[0])}</span></p>
+      ${chosen[0] >= chosen[1] && html`<p class="soft" role="alert">Expected a start before the end.</p>`}`;
+  }
+
   /** @param {Known} known */
   #drawScores({ reference, profile }) {
     const { images, history, shown, range } = this.state;
@@ -229,13 +271,14 @@ export class CameraPage extends LivePage {
           ${kinds.map((kind) => html`<span><${VerdictTag} verdict=${kind} /> ${images.verdict.filter((verdict) => verdict === kind).length}</span>`)}</p>`;
     }
     const total = (history?.trend ?? []).reduce((sum, point) => sum + point.images, 0);
-    if (!history || total === 0) return html`<p class="soft">No images in the last ${range}.</p>`;
+    const when = range === 'from, to' ? 'between these times' : `in the last ${range}`;
+    if (!history || total === 0) return html`<p class="soft">No images ${when}.</p>`;
     const scores = this.#keepColumns(history, 'scores', () => arrangeScoreTrend(history.trend, limits));
     const shares = this.#keepColumns(history, 'shares', () => arrangeShares(history.trend));
-    return html`<p class="soft">${about} The lines are the mean and the strangest image of each stretch of time: ${count(total, 'image')} in the last ${range}.</p>
-      <${Chart} make=${makeScoreTrend} data=${scores} marks=${marks} range=${shown} isNamed=${true} label=${`Strangeness over the last ${range}`} />
+    return html`<p class="soft">${about} The lines are the mean and the strangest image of each stretch of time: ${count(total, 'image')} ${when}.</p>
+      <${Chart} make=${makeScoreTrend} data=${scores} marks=${marks} range=${shown} isNamed=${true} label=${`Strangeness ${when}`} />
       <p class="soft">Share of images warned about (amber) and blocked (red).</p>
-      <${Chart} make=${makeShareChart} data=${shares} marks=${marks} range=${shown} label=${`Share of images stopped over the last ${range}`} />`;
+      <${Chart} make=${makeShareChart} data=${shares} marks=${marks} range=${shown} label=${`Share of images stopped ${when}`} />`;
   }
 
   /** @param {RecentImages} images */

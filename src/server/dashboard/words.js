@@ -40,6 +40,17 @@ export function nameZone(at = Date.now()) {
   return `${name}, UTC${sign}${whole}${rest > 0 ? `:${String(rest).padStart(2, '0')}` : ''}`;
 }
 
+/** A moment as a field of a form holds it, to the minute, in the zone that times are told in. @param {number} at */
+export function writeMoment(at) {
+  const shifted = isUtc ? at : at - new Date(at).getTimezoneOffset() * 60_000;
+  return new Date(shifted).toISOString().slice(0, 16);
+}
+
+/** Milliseconds since 1970; NaN where the field is not filled in. @param {string} text */
+export function readMoment(text) {
+  return new Date(isUtc ? `${text}Z` : text).getTime();
+}
+
 /** @param {number} share */
 export function percent(share) {
   return `${Number((share * 100).toPrecision(3))}${space}%`;
