@@ -78,6 +78,15 @@ describe('profile accept', () => {
     expect(run.stderr).toMatch(/STOPLINE_ERR_INPUT_LEFT_OUT/);
   });
 
+  it('refuses what the limits refuse, also of the reference', async () => {
+    // The frames have 160 x 90 pixels.
+    const run = await runHere(args(path('accepted'), '--out', path('dry.stopline'), '--dry-run'), {
+      env: { STOPLINE_MAX_PIXELS: '14399' },
+    });
+    expect(run.code).toBe(65);
+    expect(run.stderr).toContain('STOPLINE_ERR_FIT_TOO_FEW_IMAGES');
+  });
+
   it('makes a version of the same name by which more images like the accepted ones pass, also of a bucket', async () => {
     const names = readdirSync(path('accepted'));
     const objects = new Map(names.map((name) => [`kept/accepted/${name}`, readFileSync(path(`accepted/${name}`))]));

@@ -20,8 +20,9 @@ describe.skipIf(!gcc)('the kernels under address and undefined-behaviour sanitiz
       const program = join(folder, name);
       execFileSync('gcc', [
         '-std=c11',
-        '-O1',
-        '-g',
+        // Compiling is most of what this costs: more is optimised, or told of lines, for nothing.
+        '-Og',
+        '-g1',
         '-ffp-contract=off',
         '-fno-math-errno',
         '-fsanitize=address,undefined',

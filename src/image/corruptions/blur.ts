@@ -157,11 +157,15 @@ export function glassBlur(pixels: Pixels, severity: number, random: Random): Uin
         if (nx < 0 || ny < 0 || nx >= width || ny >= height) continue;
         const a = (y * width + x) * 3;
         const b = (ny * width + nx) * 3;
-        for (let c = 0; c < 3; c++) {
-          const keep = data[a + c];
-          data[a + c] = data[b + c];
-          data[b + c] = keep;
-        }
+        const red = data[a];
+        const green = data[a + 1];
+        const blue = data[a + 2];
+        data[a] = data[b];
+        data[a + 1] = data[b + 1];
+        data[a + 2] = data[b + 2];
+        data[b] = red;
+        data[b + 1] = green;
+        data[b + 2] = blue;
       }
     }
   }

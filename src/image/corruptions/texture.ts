@@ -7,6 +7,7 @@ import type { Random } from './random.ts';
  */
 export function plasma(width: number, height: number, decay: number, random: Random, firstCells = 2): Plane {
   const out = plane(width, height);
+  const { data } = out;
   const longest = Math.max(width, height);
   let amplitude = 1;
   for (let cells = firstCells; cells < longest / 2 && amplitude > 0.02; cells *= 2, amplitude /= decay) {
@@ -14,16 +15,18 @@ export function plasma(width: number, height: number, decay: number, random: Ran
     const h = Math.max(2, Math.ceil((cells * height) / longest) + 1);
     const grid: Plane = { data: random.normals(w * h), width: w, height: h, channels: 1 };
     const layer = resize(grid, width, height).data;
-    for (let i = 0; i < layer.length; i++) out.data[i] += amplitude * layer[i];
+    const weight = amplitude;
+    for (let i = 0; i < data.length; i++) data[i] += weight * layer[i];
   }
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
-  for (const v of out.data) {
+  for (let i = 0; i < data.length; i++) {
+    const v = data[i];
     if (v < low) low = v;
     if (v > high) high = v;
   }
   const scale = high > low ? 1 / (high - low) : 0;
-  for (let i = 0; i < out.data.length; i++) out.data[i] = (out.data[i] - low) * scale;
+  for (let i = 0; i < data.length; i++) data[i] = (data[i] - low) * scale;
   return out;
 }
 

@@ -40,10 +40,13 @@ export function rain({ data, width, height }: Pixels, severity: number, random: 
     }
   }
   const out = new Uint8Array(data.length);
-  for (let i = 0; i < data.length; i++) {
-    const dimmed = light * data[i] + veil * (165 - light * data[i]);
-    const brighter = Math.min(235, dimmed * 0.5 + 150);
-    out[i] = dimmed + mask.data[(i / 3) | 0] * Math.max(0, brighter - dimmed) + 0.5;
+  const streaks = mask.data;
+  for (let p = 0, i = 0; p < streaks.length; p++) {
+    for (const end = i + 3; i < end; i++) {
+      const dimmed = light * data[i] + veil * (165 - light * data[i]);
+      const brighter = Math.min(235, dimmed * 0.5 + 150);
+      out[i] = dimmed + streaks[p] * Math.max(0, brighter - dimmed) + 0.5;
+    }
   }
   return out;
 }

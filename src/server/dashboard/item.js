@@ -26,7 +26,6 @@ import { clock, percent } from './words.js';
 export class ItemPage extends LivePage {
   /** @type {State} */
   state = { isGone: false };
-  #press = (/** @type {KeyboardEvent} */ event) => void this.#takeKey(event);
 
   /** @returns {Triage} that of the list */
   get #triage() {
@@ -36,16 +35,6 @@ export class ItemPage extends LivePage {
 
   get #id() {
     return this.props.argument;
-  }
-
-  componentDidMount() {
-    super.componentDidMount();
-    addEventListener('keydown', this.#press);
-  }
-
-  componentWillUnmount() {
-    super.componentWillUnmount();
-    removeEventListener('keydown', this.#press);
   }
 
   title() {
@@ -66,7 +55,7 @@ export class ItemPage extends LivePage {
   async refresh() {}
 
   /** @param {KeyboardEvent} event */
-  async #takeKey(event) {
+  async takeKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     /** @type {Record<string, () => unknown>} */
     const acts = {

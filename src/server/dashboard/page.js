@@ -25,8 +25,10 @@ export class LivePage extends Component {
   #forget;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
+  #press = (/** @type {KeyboardEvent} */ event) => void this.takeKey(event);
 
   componentDidMount() {
+    addEventListener('keydown', this.#press);
     this.#forget = this.props.live.listen({
       verdict: (event) => this.takeVerdict(event),
       transition: (event) => this.takeTransition(event),
@@ -42,6 +44,7 @@ export class LivePage extends Component {
   }
 
   componentWillUnmount() {
+    removeEventListener('keydown', this.#press);
     this.#forget?.();
     clearInterval(this.#timer);
   }
@@ -68,6 +71,9 @@ export class LivePage extends Component {
   takeTransition(_event) {
     this.markDirty();
   }
+
+  /** What a key does on this page. @param {KeyboardEvent} _event */
+  async takeKey(_event) {}
 
   /** What is shown has changed in the service. */
   markDirty() {

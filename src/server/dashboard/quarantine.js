@@ -48,17 +48,6 @@ const keys =
 /** @extends {LivePage<{ isLoaded: boolean, isOff: boolean }>} */
 class ListPage extends LivePage {
   state = { isLoaded: false, isOff: false };
-  #press = (/** @type {KeyboardEvent} */ event) => void this.#takeKey(event);
-
-  componentDidMount() {
-    super.componentDidMount();
-    addEventListener('keydown', this.#press);
-  }
-
-  componentWillUnmount() {
-    super.componentWillUnmount();
-    removeEventListener('keydown', this.#press);
-  }
 
   title() {
     const open = triage.about?.count ?? 0;
@@ -76,7 +65,7 @@ class ListPage extends LivePage {
   }
 
   /** @param {KeyboardEvent} event */
-  async #takeKey(event) {
+  async takeKey(event) {
     const isTyping = event.target instanceof HTMLElement && event.target.matches('input:not([type=checkbox]), select');
     if (isTyping || event.altKey || triage.items.length === 0) return;
     const isCommand = event.ctrlKey || event.metaKey;
