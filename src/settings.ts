@@ -166,7 +166,11 @@ const serviceSettings = {
   }),
   logLevel: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     default: 'info',
-    description: 'Least severe level that is logged, as JSON lines on standard output.',
+    description: 'Least severe level that is logged, on standard output.',
+  }),
+  logFormat: Type.Enum(['auto', 'json', 'pretty'], {
+    default: 'auto',
+    description: 'JSON lines for programs, or lines for people; auto is the latter on a terminal alone.',
   }),
   drainTimeoutMs: Type.Integer({
     minimum: 0,

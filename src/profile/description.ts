@@ -310,15 +310,16 @@ export function createProfile(description: ProfileDescription, tensors: Record<s
 /** The description without the numbers, the example image, and what the model's own card says. */
 export type ProfileSummary = Omit<ProfileDescription, 'example' | 'model'> & {
   sha256: string;
-  model?: Pick<NonNullable<ProfileDescription['model']>, 'name' | 'sha256' | 'dimension'>;
+  /** `assumed`: fields of its card that nobody has confirmed. */
+  model?: Pick<NonNullable<ProfileDescription['model']>, 'name' | 'sha256' | 'dimension'> & { assumed: string[] };
 };
 
 /** What `GET /profile` and `stopline fit` show. */
 export function describeProfile(profile: Profile): ProfileSummary {
   const { tensors: _, example: __, model, ...description } = profile;
   if (!model) return description;
-  const { name, sha256, dimension } = model;
-  return { ...description, model: { name, sha256, dimension } };
+  const { name, sha256, dimension, card } = model;
+  return { ...description, model: { name, sha256, dimension, assumed: card.assumed ?? [] } };
 }
 
 export function checksum(description: string, tensors: Record<string, Tensor>): string {

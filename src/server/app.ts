@@ -20,6 +20,7 @@ import { ownPrefix } from './http/prefix.ts';
 import { refuse } from './http/refusal.ts';
 import { readinessSchema, refusalSchema, statisticSchema, verdictSchema } from './http/schemas.ts';
 import type { Judge } from './judge.ts';
+import { createLogger } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { openQuarantine } from './quarantine/quarantine.ts';
 import { Reloader, registerReload } from './reload.ts';
@@ -112,7 +113,7 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
       isClosing: state.phase === 'draining',
     });
   const app: FastifyInstance = Fastify({
-    logger: { level: config.logLevel },
+    loggerInstance: createLogger(config),
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (request) => chooseRequestId(request as IncomingMessage, config.trustedRequestId),
     bodyLimit: config.bodyLimit,

@@ -199,7 +199,8 @@ function findImage(graph: Graph, constants: Constants, usual?: 'NCHW' | 'NHWC') 
     const layout = detectLayout(value, usual);
     return layout !== undefined && inputTypes[value.type] !== undefined ? [{ value, layout }] : [];
   });
-  const [found] = candidates;
+  // A number that is given beside the image may have no shape in the file.
+  const found = candidates.find(({ value }) => value.shape !== undefined) ?? candidates[0];
   if (found === undefined)
     throw new StoplineError(
       'MODEL_UNSUPPORTED',

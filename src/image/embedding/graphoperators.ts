@@ -19,7 +19,7 @@ export const graphOperators: ReadonlySet<string> = new Set(
     // Shapes and arrays.
     'ConcatV2 Concat GatherV2 Gather Reverse ReverseV2 Slice StridedSlice Pack Unpack Tile Split SplitV ScatterNd',
     'GatherNd TensorScatterUpdate ExpandDims MirrorPad Pad PadV2 Reshape Squeeze SpaceToBatchND BatchToSpaceND',
-    'DepthToSpace BroadcastTo BroadcastArgs',
+    'DepthToSpace BroadcastTo BroadcastArgs SparseToDense Bincount DenseBincount Unique UniqueV2 BitwiseAnd',
     // Pixels and boxes.
     'ResizeBilinear ResizeNearestNeighbor CropAndResize ImageProjectiveTransformV3 TopKV2 Where NonMaxSuppressionV2',
     'NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5',

@@ -140,12 +140,17 @@ export function readTensorflowGraph(bytes: Uint8Array): Graph {
   if (graph.inputs.length === 0 || graph.nodes.length === 0) throw invalid('it has no input or no nodes');
   const read = new Set(graph.nodes.flatMap(({ inputs }) => inputs));
   const outputs = graph.nodes.filter(({ outputs: [name], operator }) => operator !== 'Constant' && !read.has(name));
-  const lost = followRefused(graph.nodes, refused);
+  const lost = followReaders(graph.nodes, refused.keys());
+  const seeing = followReaders(
+    graph.nodes,
+    graph.inputs.map(({ name }) => name),
+  );
   graph.nodes = graph.nodes.filter(({ name }) => !lost.has(name));
   const shapes = readOutputShapes(json);
   graph.outputs = outputs.flatMap(({ outputs: [name] }) => {
     const shape = shapes.get(name);
-    return lost.has(name) ? [] : [{ name, type: 1, ...(shape && { shape }) }];
+    // What does not come of the image is no answer about it: places of boxes, for one.
+    return lost.has(name) || !seeing.has(name) ? [] : [{ name, type: 1, ...(shape && { shape }) }];
   });
   if (lost.size > 0) graph.refused = { operators: [...new Set(refused.values())], tensors: lost };
   return graph;
@@ -169,9 +174,9 @@ function readOutputShapes(json: object): ReadonlyMap<string, (number | null)[]> 
 /** What `generatedBy` says of a graph model that was made of a SavedModel. */
 export const savedModelMark = 'TensorFlow SavedModel';
 
-/** Names of the nodes that are not run, and of all that compute from them. */
-function followRefused(nodes: readonly GraphNode[], refused: ReadonlyMap<string, string>): Set<string> {
-  const lost = new Set(refused.keys());
+/** Names of some nodes, and of all that compute from them. */
+function followReaders(nodes: readonly GraphNode[], from: Iterable<string>): Set<string> {
+  const reached = new Set(from);
   const readers = new Map<string, string[]>();
   for (const { name, inputs } of nodes)
     for (const input of inputs) {
@@ -180,8 +185,8 @@ function followRefused(nodes: readonly GraphNode[], refused: ReadonlyMap<string,
       else readers.set(input, [name]);
     }
   // A set is visited in the order in which it grows.
-  for (const name of lost) for (const reader of readers.get(name) ?? []) lost.add(reader);
-  return lost;
+  for (const name of reached) for (const reader of readers.get(name) ?? []) reached.add(reader);
+  return reached;
 }
 
 /**

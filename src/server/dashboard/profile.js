@@ -98,11 +98,19 @@ function drawHarm(harm) {
   if (!harm)
     return html`<section><h2>What does harm</h2><p class="soft">Not known: the Profile was fitted without a classifier.</p></section>`;
   return html`<section><h2>What does harm</h2>
+    ${harm.stopped && drawStopped(harm.stopped)}
     <p class="soft">Share of ${count(harm.images, 'image')}, in percent, on which the answer of ${harm.classifier.name} changes under each cause.</p>
     ${drawHeat(
       'changed',
       harm.causes.map(({ cause, flips }) => ({ cause, shares: flips })),
     )}</section>`;
+}
+
+/** What users want to know of all that harm. @param {NonNullable<NonNullable<ProfileAnswer['harm']>['stopped']>} stopped */
+function drawStopped({ flipped, warn }) {
+  const total = flipped.reduce((sum, changed) => sum + changed, 0);
+  const shares = warn.map((share, i) => `${share === null ? '–' : percent(share)} at ${i + 1}`);
+  return html`<p><b>Of all answers that a cause changes</b> (${count(total, 'answer')}), the share that is stopped at the promised rate, by severity: ${shares.join(', ')}.</p>`;
 }
 
 /** @param {ProfileAnswer} profile */
@@ -114,6 +122,7 @@ function drawFacts({ createdAt, stopline, sha256, detectors, model, regimes, dec
     ['checksum', html`<code>${sha256}</code>`],
     ['detectors', detectors.map(({ name }) => name).join(', ')],
     ['model', network ?? 'none: statistics alone'],
+    ...(model?.assumed?.length ? [['assumed of it', model.assumed.join(', ')]] : []),
     ['populations', String(regimes.length)],
     ['decoding', html`<code>${decode.rule}</code>`],
     ['decoder', html`<code>${decode.decoder}</code>`],

@@ -1,0 +1,29 @@
+import type { FastifyBaseLogger } from 'fastify';
+import pino from 'pino';
+import pretty from 'pino-pretty';
+import type { Config } from '../settings.ts';
+
+/** Where lines go, and whether a person reads them there. */
+type LogOutput = NodeJS.WritableStream & { isTTY?: boolean };
+
+/**
+ * What the service logs with: JSON lines for programs; on a terminal, or where `logFormat` says so, a line for people with the
+ * time, the level in colour and the fields behind it.
+ */
+export function createLogger(
+  { logLevel: level, logFormat }: Pick<Config, 'logLevel' | 'logFormat'>,
+  output: LogOutput = process.stdout,
+): FastifyBaseLogger {
+  const isTerminal = output.isTTY === true;
+  const isPretty = logFormat === 'pretty' || (logFormat === 'auto' && isTerminal);
+  if (!isPretty) return pino({ level }, output);
+  const lines = pretty({
+    destination: output,
+    sync: true,
+    colorize: isTerminal && !process.env.NO_COLOR,
+    singleLine: true,
+    translateTime: 'SYS:HH:MM:ss',
+    ignore: 'pid,hostname',
+  });
+  return pino({ level }, lines);
+}
