@@ -1,4 +1,4 @@
-import { countLooks, type FitOptions } from '../fit/options.ts';
+import { countLooks, type FitOptions, takeEvery } from '../fit/options.ts';
 
 export type FitStage = Parameters<NonNullable<FitOptions['onProgress']>>[0]['stage'];
 
@@ -23,10 +23,10 @@ export interface FitState {
 }
 
 /**
- * Seconds of one thread an image, measured at 480x360 on an idle machine of 2 cores; the first figure of `train` is for each
- * image and the second for each simulated one, on one thread however many there are.
+ * Seconds of one thread an image at 480x360 on an idle machine of 2 cores; `simulate` is for every other cause. The first figure
+ * of `train` is for each image and the second for each simulated one, on one thread however many there are.
  */
-const cost = { measure: 0.02, simulate: 0.5, power: 6, train: [0.025, 0.14] } as const;
+const cost = { measure: 0.02, simulate: 0.4, power: 3.5, train: [0.015, 0.03] } as const;
 const costPixels = 480 * 360;
 /** Starting threads and loading networks, in seconds. */
 const startSeconds = 3;
@@ -53,7 +53,7 @@ export class FitClock {
     const most = (count: number) => Math.min(count, images || count);
     const scale = Math.max(0.2, pixels / costPixels) / threads;
     if (stage === 'measure') return startSeconds + images * cost.measure * scale;
-    if (stage === 'simulate') return most(simulations) * cost.simulate * scale;
+    if (stage === 'simulate') return (most(simulations) * cost.simulate * scale * 2) / takeEvery(simulations);
     if (stage === 'power') return this.#countTrials() * cost.power * scale;
     return images * cost.train[0] + most(simulations) * cost.train[1];
   }

@@ -47,7 +47,7 @@ export interface FitOptions {
   createdAt?: Date;
   /**
    * How many reference images are put through the simulated causes, to learn what each looks like here; 0 for none.
-   * Default 120. Costs about a quarter of a second an image of 480x360 on two cores.
+   * Default 120. Costs about a fifth of a second an image of 480x360 on two cores.
    */
   simulations?: number | undefined;
   /**

@@ -65,6 +65,6 @@ describe('FitClock', () => {
     expect(expectAll({ threads: 8 })).toBeLessThan(expectAll({}));
     expect(expectAll({ simulations: 60 })).toBeLessThan(expectAll({}));
     // No 120 of 50 images can be looked at again.
-    expect(expectAll({ images: 50, power: 0 })).toBe(expectAll({ images: 50, power: 0, simulations: 50 }));
+    expect(expectAll({ images: 50, power: 0 })).toBe(expectAll({ images: 50, power: 0, simulations: 100 }));
   });
 });

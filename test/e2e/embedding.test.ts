@@ -41,7 +41,10 @@ let profile: Profile;
 let inspector: Inspector;
 
 const fitted = (options: Partial<FitOptions> = {}) =>
-  fit({ paths: [at('frames')], groupBy: 'none', simulations: 0, power: 0, example: false, model, ...options });
+  fit({
+    ...{ paths: [at('frames')], groupBy: 'none', simulations: 0, power: 0, example: false, model, threads: 1 },
+    ...options,
+  });
 
 beforeAll(async () => {
   await renderFolder(at('frames'), 150);

@@ -28,7 +28,7 @@ describe.skipIf(!isHere)('on drives of one car camera', () => {
     return join(folder, name);
   }
   const fitOutliers = async (path: string) => {
-    const { outliers, warnings } = await fit({ paths: [path], simulations: 0, power: 0 });
+    const { outliers, warnings } = await fit({ paths: [path], simulations: 0, power: 0, threads: 1 });
     const strangers = outliers.images.filter((image) => image.path.includes('-stranger-'));
     return { outliers, strangers: strangers.length, warnings: warnings.join('\n') };
   };

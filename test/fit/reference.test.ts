@@ -20,7 +20,7 @@ beforeAll(async () => {
 
 /** With causes and a power report, as a user's fit, but of few images. */
 const fitFew = (path: string, options: Partial<FitOptions> = {}) =>
-  fit({ paths: [path], simulations: 10, power: 1, ...options });
+  fit({ paths: [path], simulations: 10, power: 1, threads: 1, ...options });
 
 function makeFolder(name: string, files: readonly (readonly [name: string, bytes: Uint8Array])[]): string {
   mkdirSync(at(name), { recursive: true });
@@ -188,7 +188,7 @@ describe('strangers among the reference', () => {
       writeFileSync(path, await sharp(readFileSync(frames[i])).blur(4).jpeg({ quality: 90 }).toBuffer());
       strange.add(path);
     }
-    const { outliers, profile, warnings } = await fit({ paths: [mixed], simulations: 0, power: 0 });
+    const { outliers, profile, warnings } = await fit({ paths: [mixed], simulations: 0, power: 0, threads: 1 });
     const found = outliers.images.map(({ path }) => path);
     expect(new Set(found.slice(0, 6))).toEqual(strange);
     // A hundred frames that belong together: 0.4 % are expected, one or two may be.
@@ -204,7 +204,7 @@ describe('strangers among the reference', () => {
   });
 
   it('are few where there are none, and no reason to warn', async () => {
-    const { outliers, warnings } = await fit({ paths: [at('frames')], simulations: 0, power: 0 });
+    const { outliers, warnings } = await fit({ paths: [at('frames')], simulations: 0, power: 0, threads: 1 });
     expect(outliers.count).toBeLessThanOrEqual(2);
     expect(warnings.join('\n')).not.toContain('unlike the rest');
   });

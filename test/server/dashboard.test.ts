@@ -10,7 +10,7 @@ import { createProfile, type Profile } from '../../src/profile/description.ts';
 import { loadProfile, saveProfile } from '../../src/profile/file.ts';
 import { type Service, serve } from '../../src/server/serve.ts';
 import { browserPath, openBrowser, watchPage } from '../fixtures/browser.ts';
-import { encodeFrame, renderFrame } from '../fixtures/camera.ts';
+import { encodeFrame, jpegFrame, renderFrame } from '../fixtures/camera.ts';
 import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
 
 /** Where pictures of the pages are left for whoever wants to look at them. */
@@ -62,7 +62,7 @@ beforeAll(async () => {
   mkdirSync(artifacts, { recursive: true });
   const { profile } = await fitOnce({ ...wholeProfile, size });
   await saveProfile(withHostileNames(profile), at('camera.stopline'));
-  fresh = await Promise.all(Array.from({ length: 30 }, (_, i) => encodeFrame(renderFrame(1000 + i, size))));
+  fresh = await Promise.all(Array.from({ length: 30 }, (_, i) => jpegFrame(1000 + i, undefined, size)));
   foggy = await Promise.all(
     Array.from({ length: 14 }, async (_, i) => encodeFrame(await corrupt(renderFrame(2000 + i, size), 'fog', 4, i))),
   );

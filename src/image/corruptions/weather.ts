@@ -97,8 +97,8 @@ const visibility = [500, 280, 170, 105, 60] as const;
 /**
  * Koschmieder's law, x t + airlight (1 - t) with t = exp(-3.912 d / visibility). The depth d is that of a street: 8 m at the
  * lower edge, growing geometrically to 120 m at the horizon (42 % of the height) and above it, where fog thins out; patches of
- * plasma vary the density. Unlike ImageNet-C `fog`, which is as thick on the bonnet as at the horizon and already takes 60 %
- * of the contrast at severity 1 (law and visibilities after Sakaridis et al. 2018, "Foggy Cityscapes").
+ * plasma vary the density. Law and visibilities are those of Sakaridis et al. 2018, "Foggy Cityscapes"; ImageNet-C `fog` is as
+ * thick on the bonnet as at the horizon, and takes 60 % of the contrast at severity 1 already.
  */
 export function fog({ data, width, height }: Pixels, severity: number, random: Random): Uint8Array {
   const density = 3.912 / visibility[severity - 1];

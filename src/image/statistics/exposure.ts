@@ -220,7 +220,7 @@ export const exposure: StatisticTable = {
       if (share > 0) entropy -= share * Math.log2(share);
       if (y > 0) roughness += Math.abs(histogram[y] - histogram[y - 1]) / n;
     }
-    // One level only has no shape; rounding must not turn it into one.
+    // A single level has no shape, and rounding must not give it one.
     const std = second > 1e-9 ? Math.sqrt(second) : 0;
     const [p01, p05, p25, p50, p75, p95, p99] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99].map((p) =>
       quantile(histogram, n, p),

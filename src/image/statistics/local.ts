@@ -97,7 +97,7 @@ export const local: StatisticTable = {
     const across = out[at.width] - 2;
     const down = out[at.height] - 2;
     const interior = across > 0 && down > 0 ? across * down : Number.NaN;
-    // A handful of blocks has no surroundings to speak of.
+    // So few blocks have no surroundings.
     const compared = out[at.blocksCompared] >= 16 ? out[at.blocksCompared] : Number.NaN;
     const fields = ['blockHoles', 'blockPeaks', 'blockBright', 'blockDark'] as const;
     // Divided by the length of a row or column: NaN where there is no interior.

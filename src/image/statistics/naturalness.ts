@@ -19,8 +19,8 @@ const ratios = Float64Array.from({ length: Math.round((largestShape - smallestSh
 );
 
 /**
- * Shape of the generalised gaussian with this moment ratio (Sharifi and Leon-Garcia 1995): the table inverted, linear in
- * between, 0.2 and 10 at the ends.
+ * Finds the shape of the generalised gaussian with this moment ratio (Sharifi and Leon-Garcia 1995). It reads the table
+ * backwards, linearly between its entries; beyond its ends the shape is 0.2 or 10.
  */
 function invertMomentRatio(ratio: number): number {
   if (Number.isNaN(ratio)) return Number.NaN;

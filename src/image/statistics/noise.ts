@@ -90,7 +90,7 @@ export const noise: StatisticTable = {
   derive(out) {
     const haar = slice(out, 'haarDiagonal');
     const cells = haar.reduce((sum, count) => sum + count, 0);
-    // Two pixels a side have one Haar cell, but no interior.
+    // A frame of two pixels a side has one Haar cell, but no interior.
     const mad = cells > 0 ? medianMagnitude(haar, cells) / 2 / normalMad : Number.NaN;
     if (out[at.width] < 3 || out[at.height] < 3)
       return [Number.NaN, Number.NaN, Number.NaN, mad, Number.NaN, Number.NaN];

@@ -3,7 +3,7 @@ import { loadConfig } from '../../../src/config.ts';
 import type { CameraStatus } from '../../../src/server/cameras/cameras.ts';
 import { type Service, serve } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
-import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
+import { jpegFrame } from '../../fixtures/camera.ts';
 import { CameraServer, jpegPart, motionJpegType } from '../../fixtures/cameraserver.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 
@@ -27,7 +27,7 @@ afterEach(async () => {
 afterAll(() => reference.remove());
 
 const size = { width: 320, height: 180 };
-const makeFrame = (index: number) => encodeFrame(renderFrame(index, size));
+const makeFrame = (index: number) => jpegFrame(index, undefined, size);
 
 async function start(cameras: { name: string; address: string }[], flags: Partial<Config> = {}): Promise<Service> {
   const common = { profile: reference.profilePath, port: 0, threads: 1, logLevel: 'silent', cameraEveryMs: 100 };
@@ -78,7 +78,7 @@ describe('cameras of a service', { timeout: 120_000 }, () => {
   });
 
   it('that are lost are told of, tried again and come back, also when their size is another', async () => {
-    const [small, large] = [await makeFrame(0), await encodeFrame(renderFrame(1, { width: 640, height: 360 }))];
+    const [small, large] = [await makeFrame(0), await jpegFrame(1, undefined, { width: 640, height: 360 })];
     let frame = small;
     server.handlers.set('/video', (_, response) => {
       response.writeHead(200, { 'content-type': motionJpegType });

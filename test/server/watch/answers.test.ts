@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import Value from 'typebox/value';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodeFrame, renderFrame } from '../../../src/cli/demo/camera/camera.ts';
 import { loadConfig } from '../../../src/config.ts';
 import { driftReportSchema } from '../../../src/server/routes/drift.ts';
 import { type Service, serve } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
+import { jpegFrame } from '../../fixtures/camera.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 
 let reference: Reference;
@@ -58,7 +58,7 @@ describe('what is said of a camera', () => {
     const service = await start({ alertWebhook: `http://127.0.0.1:${(hook.address() as AddressInfo).port}/` });
     try {
       for (let i = 0; i < 6; i++) {
-        const frame = await encodeFrame(renderFrame(5000 + i, size));
+        const frame = await jpegFrame(5000 + i, undefined, size);
         expect(await send(service, 'rear', await sharp(frame).blur(9).jpeg().toBuffer())).toBe('block');
       }
       await expect
@@ -91,7 +91,7 @@ describe('what is said of a camera', () => {
   it('whose last image came before the service was away: old, from the first answer on', async () => {
     const stateDir = join(folder, 'state');
     const first = await start({ stateDir });
-    for (let i = 0; i < 3; i++) await send(first, 'front', await encodeFrame(renderFrame(6000 + i, size)));
+    for (let i = 0; i < 3; i++) await send(first, 'front', await jpegFrame(6000 + i, undefined, size));
     expect(await ask(`${first.url}/drift/front`)).toMatchObject({ trust: 'unknown', state: 'learning' });
     const sentAt = Date.now();
     await first.close();

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createPool, type Pool } from '../../../src/run/pool.ts';
 import { Judge } from '../../../src/server/judge.ts';
 import { Recent, readBands } from '../../../src/server/watch/recent.ts';
-import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
+import { jpegFrame } from '../../fixtures/camera.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 
 const size = { width: 320, height: 180 };
@@ -12,8 +12,7 @@ let judge: Judge;
 let recent: Recent;
 
 /** A frame that is like the reference, or one that is blocked because it is compressed too far. */
-const frame = (index: number, quality?: number) =>
-  encodeFrame(renderFrame(index, size), quality === undefined ? {} : { quality });
+const frame = (index: number, quality?: number) => jpegFrame(index, quality, size);
 const send = async (index: number, quality?: number) =>
   judge.inspect(await frame(index, quality), { source: 'front', requestId: `${index}` });
 

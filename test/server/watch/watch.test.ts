@@ -9,7 +9,7 @@ import type { DriftReport } from '../../../src/drift/report.ts';
 import { driftReportSchema } from '../../../src/server/routes/drift.ts';
 import { type Service, serve } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
-import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
+import { jpegFrame } from '../../fixtures/camera.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 
 let reference: Reference;
@@ -38,7 +38,7 @@ async function start(flags: Partial<Config> = {}): Promise<Service> {
 
 const size = { width: 320, height: 180 };
 /** An image of the camera of the reference. */
-const makeFrame = (index: number) => encodeFrame(renderFrame(index, size));
+const makeFrame = (index: number) => jpegFrame(index, undefined, size);
 
 async function send({ url }: Service, source: string, frame: Uint8Array): Promise<void> {
   const response = await fetch(`${url}/inspect?source=${source}`, {
