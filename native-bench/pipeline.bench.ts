@@ -21,7 +21,7 @@ import { clopperPearson } from '../src/profile/maths/binomial.ts';
 import { mapOrdered } from '../src/run/mapordered.ts';
 import { cpuMs, median, printTable } from './table.ts';
 
-const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../src/cli/bin.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'stopline-bench-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { TSchema } from 'typebox';
-import { Check } from 'typebox/schema';
 import { StoplineError } from './errors.ts';
+import { check } from './schema.ts';
 import { type Config, type ConfigKey, isShare, type Setting, schemas, settingGroups, settings } from './settings.ts';
 
 export type ConfigSource = 'default' | 'file' | 'environment' | 'flag';
@@ -169,7 +169,7 @@ export function loadConfig(input: ConfigInput = {}): LoadedConfig {
   const given = collectValues(input);
   const config = Object.fromEntries([...given].map(([key, { value }]) => [key, value])) as Config;
   for (const [key, { value, name }] of given) {
-    if (value === undefined || Check(schemas[key], value)) continue;
+    if (value === undefined || check(schemas[key], value)) continue;
     const received = isSecret(key) ? 'another' : quote(value);
     throw new StoplineError(
       'OPTION_INVALID',
@@ -294,4 +294,10 @@ export function runtimeEnvironment(): {
 } {
   const { UV_THREADPOOL_SIZE, MALLOC_ARENA_MAX } = process.env;
   return { UV_THREADPOOL_SIZE, MALLOC_ARENA_MAX };
+}
+
+/** What decides a verdict, as the settings say it: the same for every command and the service. */
+export function judgingOptions(config: Config) {
+  const { core, decideBy, blockWhen, ignore, model, device, bodyLimit: maxBytes, maxPixels, maxSide } = config;
+  return { core, decideBy, blockWhen, ignore, model, device, limits: { maxBytes, maxPixels, maxSide } };
 }

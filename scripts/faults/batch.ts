@@ -16,7 +16,7 @@ import { fit } from '../../src/fit/fit.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
 
 export interface KillReport {
   kills: number;

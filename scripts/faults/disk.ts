@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { makeKeys } from '../../src/profile/signature.ts';
 import type { Outcome, Stage } from './target.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
 
 /** The order in which a file must reach the disk for its name never to stand for half of it. */
 const wanted = [/^fsync|^fdatasync/, /^rename/, /^fsync|^fdatasync/];

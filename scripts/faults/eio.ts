@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Outcome, Stage } from './target.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
 
 /** Which call fails on which file of a run of `score`, and from which time on: a disk that is broken stays broken. */
 const faults = {

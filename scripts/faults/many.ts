@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { renderCamera } from './batch.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
 const { values } = parseArgs({ options: { images: { type: 'string', default: '100000' } } });
 const images = Number(values.images);
 const distinct = 1000;

@@ -15,7 +15,7 @@ import { openParquet } from '../../src/run/rows/parquet.ts';
 import { startBroker } from '../../test/fixtures/broker.ts';
 import { renderCamera } from './batch.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
 
 export interface QueueReport {
   runs: number;

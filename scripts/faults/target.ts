@@ -11,7 +11,7 @@ import { fit } from '../../src/fit/fit.ts';
 import type { FitOptions } from '../../src/fit/options.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
 const careless = fileURLToPath(new URL('./careless.ts', import.meta.url));
 
 /** What one fault came to: whether the service stood it, and the figures that say so. */

@@ -23,7 +23,7 @@ import type { Verdict } from '../../src/profile/verdict.ts';
 import { serve } from '../../src/server/serve.ts';
 import { mutatedImage, seedImages } from './mutate.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
 
 export type Way = 'http' | 'cli' | 'gate';
 

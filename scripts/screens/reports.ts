@@ -7,7 +7,7 @@ import type { Profile } from '../../src/profile/description.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
 import type { Street } from './street.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
 
 /** Every page that is a file, written as a user writes them: by the commands. */
 export async function writeReports(

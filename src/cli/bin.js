@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Plain JavaScript, which every Node can read: an old one loads no TypeScript, and crashes in native packages without a word.
 import { existsSync } from 'node:fs';
+import module from 'node:module';
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 // better-sqlite3 calls Node-API 10, which came with 22.14 and 23.6; without it the process ends with a segmentation fault.
@@ -18,5 +19,8 @@ if (isOld) {
   if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
   process.exitCode = 78;
 } else {
+  // Half of the start of a short command is compiling; Node keeps the result in the temporary folder of the user. Before the first
+  // TypeScript: what takes its types away is not even loaded then.
+  module.enableCompileCache?.();
   await import(isCheckout ? './main.ts' : './main.js');
 }

@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
 import { Command } from 'commander';
-import { hideSecrets } from '../config.ts';
+import { hideSecrets, judgingOptions } from '../config.ts';
 import { StoplineError } from '../errors.ts';
 import { decode } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
@@ -10,7 +10,6 @@ import { createInspector } from '../profile/inspector.ts';
 import { writeNumbers } from '../profile/sights.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import { isObjectUrl } from '../run/objects.ts';
-import { judgingOptions } from '../run/pool.ts';
 import { type JudgingFlags, judgingFlags, openJudging } from './options.ts';
 import { beside, picture, showsPictures } from './picture.ts';
 import {

@@ -1,8 +1,3 @@
-import { enableCompileCache } from 'node:module';
-
-// Half of the start of a short command is compiling; Node keeps the result in the temporary folder of the user.
-enableCompileCache?.();
-
 // A reader that has seen enough (`| head`) is no error.
 process.stdout.on('error', async (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') {

@@ -1,9 +1,8 @@
 import { Command } from 'commander';
-import { loadConfig, readCacheFolder } from '../config.ts';
+import { judgingOptions, loadConfig, readCacheFolder } from '../config.ts';
 import type { Acceptance, Verdicts } from '../fit/accept.ts';
 import { loadProfile, saveProfile } from '../profile/file.ts';
 import { type AcceptedOptions, isLabelFile, readAccepted } from '../run/labelling/accepted.ts';
-import { judgingOptions } from '../run/pool.ts';
 import { describeSkipped, planFit } from './fit.ts';
 import { runFitTask } from './fitthread.ts';
 import { followOption, pathsHelp, strictOption, tellLeftOut } from './inputs.ts';

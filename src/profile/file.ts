@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { Check, Errors } from 'typebox/schema';
 import { endSentence, StoplineError } from '../errors.ts';
 import { syncFolder } from '../image/file.ts';
+import { check, listErrors } from '../schema.ts';
 import { checkTensors } from './check.ts';
 import { checksum, Description, type Profile, profileVersion } from './description.ts';
 import { decodeTensors, encodeTensors } from './safetensors.ts';
@@ -52,8 +52,8 @@ export function decodeProfile(bytes: Uint8Array): Profile {
   } catch {
     description = undefined;
   }
-  if (!Check(Description, description)) {
-    const [, [first]] = Errors(Description, description);
+  if (!check(Description, description)) {
+    const [, [first]] = listErrors(Description, description);
     throw new StoplineError(
       'PROFILE_INVALID',
       `Expected a profile description that fits the schema but ${first ? `${first.instancePath || 'it'} ${first.message}` : 'it does not'}.`,

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import { crc32 } from 'node:zlib';
 import Database from 'better-sqlite3';
+import { isSource } from '../core/entry.ts';
 import { decodeRule, decoderVersion } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits } from '../image/frame.ts';
@@ -169,14 +170,22 @@ function hashImage(image: EncodedImage): Buffer | undefined {
 
 let versions: unknown[] | undefined;
 
-/** Everything but the image and the networks that decides what is measured, down to the code itself. */
+/** Everything but the image and the networks that decides what is measured, in a checkout down to the code itself. */
 function readVersions(): unknown[] {
   const { v8 } = process.versions;
-  versions ??= [version, decodeRule, decoderVersion, v8, process.platform, process.arch, hashCode()];
+  versions ??= [
+    version,
+    decodeRule,
+    decoderVersion,
+    v8,
+    process.platform,
+    process.arch,
+    isSource(import.meta.url) && hashCode(),
+  ];
   return versions;
 }
 
-/** The files of the rooms that measure: in a checkout they change without a new version. */
+/** The files of the rooms that measure, which change in a checkout without a new version. */
 function hashCode(): string {
   const parts: (string | Uint8Array)[] = [];
   for (const room of ['core', 'image']) {

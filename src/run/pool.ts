@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { judgingOptions } from '../config.ts';
 import type { CoreInfo } from '../core/core.ts';
 import { resolveEntry } from '../core/entry.ts';
 import { reviveError } from '../errors.ts';
@@ -131,12 +132,6 @@ export interface Pool {
   readonly expectedWaitMs: number;
   close(): Promise<void>;
   destroy(): Promise<void>;
-}
-
-/** What decides a verdict, as the settings say it: the same for every command and the service. */
-export function judgingOptions(config: Config) {
-  const { core, decideBy, blockWhen, ignore, model, device, bodyLimit: maxBytes, maxPixels, maxSide } = config;
-  return { core, decideBy, blockWhen, ignore, model, device, limits: { maxBytes, maxPixels, maxSide } };
 }
 
 /**

@@ -1,9 +1,8 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Static } from 'typebox';
-import { Check } from 'typebox/schema';
 import { StoplineError } from '../errors.ts';
 import { sights } from '../profile/sights.ts';
-import { Type } from '../schema.ts';
+import { check, Type } from '../schema.ts';
 import type { TallyCounts } from './rows/tally.ts';
 
 /** Longest text in a job: a path may be long, a column of a manifest longer. */
@@ -112,7 +111,7 @@ export class QueueSeal {
   /** @throws {StoplineError} REQUEST_INVALID */
   openChunk(sealed: unknown): Chunk {
     const chunk = this.#open('chunk', sealed);
-    if (Check(ChunkSchema, chunk)) return chunk;
+    if (check(ChunkSchema, chunk)) return chunk;
     throw new StoplineError(
       'REQUEST_INVALID',
       'Expected work of score in the queue but its fields are not of their kinds.',
@@ -137,7 +136,7 @@ export class QueueSeal {
         },
       );
     }
-    if (Check(ChunkResultSchema, result)) return result as ChunkResult;
+    if (check(ChunkResultSchema, result)) return result as ChunkResult;
     throw new StoplineError(
       'QUEUE_FAILED',
       'Expected the result of a worker in Redis but its fields are not of their kinds.',

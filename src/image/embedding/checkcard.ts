@@ -1,5 +1,5 @@
-import { Check, Errors } from 'typebox/schema';
 import { StoplineError } from '../../errors.ts';
+import { check, listErrors } from '../../schema.ts';
 import { type ModelCard, ModelCardSchema } from './cardschema.ts';
 
 // Apart from the schema, because workers know the type of a card and never check one: they need not load what checks.
@@ -9,7 +9,7 @@ import { type ModelCard, ModelCardSchema } from './cardschema.ts';
  * @throws {StoplineError} MODEL_CARD
  */
 export function checkCard(value: unknown): ModelCard {
-  if (!Check(ModelCardSchema, value))
+  if (!check(ModelCardSchema, value))
     throw new StoplineError('MODEL_CARD', `Expected a model card that fits the schema but ${listFaults(value)}.`);
   const { channels, mean, std } = value.input;
   if (mean.length !== channels || std.length !== channels)
@@ -26,7 +26,7 @@ const maxFaults = 32;
 /** Everything that is wrong with a card at once, so that it is mended in one go. */
 function listFaults(value: unknown): string {
   const faults = new Map<string, string>();
-  for (const { instancePath, message, params } of Errors(ModelCardSchema, value)[1]) {
+  for (const { instancePath, message, params } of listErrors(ModelCardSchema, value)[1]) {
     const place = instancePath.slice(1).replaceAll('/', '.');
     const missing = (params as { requiredProperties?: string[] }).requiredProperties;
     const unknown = (params as { additionalProperties?: string[] }).additionalProperties;

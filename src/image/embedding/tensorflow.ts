@@ -1,7 +1,6 @@
 import { dirname, join } from 'node:path';
-import { Check, Errors } from 'typebox/schema';
 import { StoplineError } from '../../errors.ts';
-import { Type } from '../../schema.ts';
+import { check, listErrors, Type } from '../../schema.ts';
 import { type Graph, type GraphNode, type GraphValue, modelLimits } from './graph.ts';
 import { graphOperators } from './graphoperators.ts';
 
@@ -49,8 +48,8 @@ export function parseModelJson(bytes: Uint8Array) {
   } catch (cause) {
     throw invalid(`its JSON is broken: ${(cause as Error).message}`);
   }
-  if (!Check(ModelJson, json)) {
-    const [, [first]] = Errors(ModelJson, json);
+  if (!check(ModelJson, json)) {
+    const [, [first]] = listErrors(ModelJson, json);
     throw invalid(first ? `${first.instancePath || 'it'} ${first.message}` : 'it does not fit the schema');
   }
   const topology = json.modelTopology as Record<string, unknown>;

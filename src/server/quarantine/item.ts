@@ -1,7 +1,6 @@
-import { Check } from 'typebox/schema';
 import { StoplineError } from '../../errors.ts';
 import type { Verdict } from '../../profile/verdict.ts';
-import { Type } from '../../schema.ts';
+import { check, Type } from '../../schema.ts';
 
 /** One image that is kept, without its verdict. */
 export interface QuarantineItem {
@@ -60,7 +59,7 @@ const keptSchema = Type.Object({
 function parseKept(json: Uint8Array, id: string): Kept | undefined {
   try {
     const kept: unknown = JSON.parse(Buffer.from(json).toString());
-    return Check(keptSchema, kept) && kept.id === id ? (kept as unknown as Kept) : undefined;
+    return check(keptSchema, kept) && kept.id === id ? (kept as unknown as Kept) : undefined;
   } catch {
     return undefined;
   }
