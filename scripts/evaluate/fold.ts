@@ -71,7 +71,7 @@ function perform({ samples, simulated, subjects, model }: FoldTask): FoldAnswer 
         const value = subject.statistics[position];
         if (!Number.isNaN(value)) properties[name] = String(value);
       }
-      const { detectors, causes = [] } = scorer.score(subject.statistics, properties, subject.embedding);
+      const { detectors, causes = [] } = scorer.score(subject.statistics, properties, subject);
       return {
         scores: detectors.map(({ score }) => score),
         pValues: detectors.map(({ pValue }) => pValue),

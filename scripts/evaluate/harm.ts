@@ -99,7 +99,7 @@ function collectTrials(
 ): HarmTrial[] {
   const answers = simulated.map(({ classScores }) => decideAnswer(classScores as Float32Array, card));
   return simulated.map((image, i) => {
-    const score = scorer.score(image.statistics, categoricalProperties(image, constants), image.embedding);
+    const score = scorer.score(image.statistics, categoricalProperties(image, constants), image);
     return {
       cell: i - 1,
       score: score.detectors[0].score,

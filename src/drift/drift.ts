@@ -74,6 +74,7 @@ export function createDrift(profile: Profile, options: DriftOptions = {}): Drift
       scores: profile.tensors[`${decideBy}Scores`].data,
       images: Math.min(...profile.regimes.map((regime) => regime.images)),
       correlation: score === undefined ? undefined : { score, statistics: correlationTimes.data },
+      usual: profile.tensors.placeUsual?.data,
       cloud: cloud && { across: cloud.shape[1], rows: cloud.data },
     },
     options,
@@ -99,6 +100,8 @@ export interface DriftReference {
   images: number;
   /** Images that are like one independent image, where the reference was ordered. */
   correlation?: Calibration['correlation'] | undefined;
+  /** Mean chance of every tile that it is hidden, where places are told. */
+  usual?: Float64Array | undefined;
   /** Projections of images, row by row. */
   cloud?: { across: number; rows: Float64Array };
 }
@@ -119,7 +122,7 @@ export function makeShared(reference: DriftReference, options: DriftOptions): Sh
   expect(staleAfterMs > 0, 'a positive time for staleAfterMs', staleAfterMs);
   expect(isWhole(freezeAfter, 2), 'an integer from 2 for freezeAfter', freezeAfter);
 
-  const { names, scores, images, correlation, cloud } = reference;
+  const { names, scores, images, correlation, cloud, usual } = reference;
   const independent = { score: 1, statistics: new Float64Array(names.length).fill(1) };
   const calibration = { scores, statistics: names.length, images, correlation: correlation ?? independent };
   const detectors = createDetectors(calibration, falseAlarmEvery);
@@ -153,6 +156,7 @@ export function makeShared(reference: DriftReference, options: DriftOptions): Sh
       rows.subarray(i * across, (i + 1) * across),
     ),
     correlation,
+    usual,
     promise: (time) =>
       describePromise(falseAlarmEvery, { images: scores.length, counted: detectors.calibrating, time }),
   };

@@ -8,6 +8,7 @@ import { Dependence } from './pace.ts';
 import { describeRecent, type RecentLevel, summarizeRecent, takeVerdict } from './recent.ts';
 import type { DriftReport, DriftState, Glance, Transition } from './report.ts';
 import { collectEvidence, createHead, type Head, readSettled, restore, type Shared } from './state.ts';
+import { findStaying, takeChances } from './stays.ts';
 import { buildReport, countCalmImages, glanceAt, suspectFrom, suspectUntil } from './summary.ts';
 import { type Track, track } from './track.ts';
 import { describeFrozen } from './trust.ts';
@@ -158,6 +159,7 @@ export class Monitor {
     if (head.images % spacing === 0) keepRow(memory, head, sizes, observation);
     note(head, observation, detectors.weight(observation.score));
     takeVerdict(head, observation.verdict);
+    if (observation.chances && this.#shared.usual) head.stays = takeChances(head.stays, observation.chances);
     head.images++;
   }
 
@@ -209,27 +211,39 @@ export class Monitor {
   #choose(current: DriftState, { share, by }: Evidence): { to: DriftState; text: string } | undefined {
     const head = this.#head;
     const isBlocked = head.level === 'blocked';
-    const hasSigns = share >= suspectFrom || isBlocked;
+    const hidden = this.#describeHidden();
+    const hasSigns = share >= suspectFrom || isBlocked || hidden !== undefined;
     if (current === 'drifted') {
       const isLong = head.images - head.alarmImage >= countCalmImages(this.#shared, head, this.#dependence);
       if (!isLong || hasSigns) return undefined;
       return { to: 'recovered', text: 'images are like those of the reference again' };
     }
     if (current === 'suspect') {
-      if (share >= suspectUntil || isBlocked) return undefined;
+      if (share >= suspectUntil || isBlocked || hidden !== undefined) return undefined;
       return { to: 'ok', text: 'the signs of a change were nothing' };
     }
+    // Which place is hidden needs no learning: the images of late all say the same.
+    if (hidden !== undefined && current !== 'recovered') return { to: 'suspect', text: hidden };
     const least = this.#shared.learnFor * this.#dependence.time();
     if (current !== 'recovered' && !(this.#dependence.known() && head.images >= least)) {
       return { to: 'learning', text: this.#dependence.why() };
     }
-    if (hasSigns) return { to: 'suspect', text: this.#describeSigns(by, share) };
+    if (hasSigns) return { to: 'suspect', text: hidden ?? this.#describeSigns(by, share) };
     if (current === 'learning') return { to: 'ok', text: 'images are like those of the reference' };
     if (current === 'recovered' && head.images - head.stateImage >= least) {
       head.frames = [];
       return { to: 'ok', text: 'images have been like those of the reference for a while' };
     }
     return undefined;
+  }
+
+  /** What stays in its place, in words; undefined where nothing does. */
+  #describeHidden(): string | undefined {
+    const { stays } = this.#head;
+    if (!stays || !this.#shared.usual) return undefined;
+    const { parts } = findStaying(stays, this.#shared.usual);
+    if (parts.length === 0) return undefined;
+    return `something stays in front of a part of the view: ${parts.map(({ text }) => text).join('; ')}`;
   }
 
   #describeSigns(by: string, share: number): string {

@@ -1,4 +1,5 @@
 import { nameCause } from '../profile/likelycause.ts';
+import { unpackChances } from '../profile/places.ts';
 import type { Scorer } from '../profile/score.ts';
 import type { DecideBy, Verdict } from '../profile/verdict.ts';
 
@@ -21,6 +22,8 @@ export interface Observation {
   causes?: { cause: string; probability: number }[];
   /** How often the classifier's prediction flips under what is seen, 0 to 1; where the Profile knows. */
   expectedFlipRate?: number;
+  /** Chance of every tile that it is hidden; where the Profile tells places. */
+  chances?: Float64Array;
   /** Difference hash of the pixels, 16 hexadecimal digits. */
   hash: string;
 }
@@ -28,7 +31,16 @@ export interface Observation {
 /** The fields of a Verdict that drift needs. A row of `score` has them all, so recorded verdicts can be replayed without images. */
 export type Observable = Pick<
   Verdict,
-  'verdict' | 'decidedBy' | 'pValue' | 'score' | 'cause' | 'causes' | 'expectedFlipRate' | 'projection' | 'statistics'
+  | 'verdict'
+  | 'decidedBy'
+  | 'pValue'
+  | 'score'
+  | 'cause'
+  | 'causes'
+  | 'expectedFlipRate'
+  | 'projection'
+  | 'places'
+  | 'statistics'
 > & { image: Pick<Verdict['image'], 'sha256' | 'hash'>; profile: Pick<Verdict['profile'], 'sha256'> };
 
 /** How many causes of an image are remembered. */
@@ -45,7 +57,8 @@ function readCauses(verdict: Observable): Pick<Observation, 'causes'> {
 
 /** @param at milliseconds since 1970 */
 export function makeObservation(scorer: Pick<Scorer, 'deviations'>, verdict: Observable, at: number): Observation {
-  const { projection, expectedFlipRate } = verdict;
+  const { projection, expectedFlipRate, places } = verdict;
+  const chances = places && unpackChances(places.map);
   return {
     id: verdict.image.sha256,
     at,
@@ -55,6 +68,7 @@ export function makeObservation(scorer: Pick<Scorer, 'deviations'>, verdict: Obs
     score: verdict.score,
     z: Float32Array.from(scorer.deviations(verdict.statistics)),
     ...(projection && { projection: Float32Array.from(projection) }),
+    ...(chances && { chances }),
     ...readCauses(verdict),
     ...(expectedFlipRate && { expectedFlipRate: expectedFlipRate.rate }),
     hash: verdict.image.hash,

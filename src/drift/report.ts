@@ -8,6 +8,7 @@ import {
 import type { ReasonGroup } from '../profile/sights.ts';
 import { defaultMaxDistance, falseDiscoveryRate, groupMoved, type Movement } from './moved.ts';
 import type { RecentVerdicts } from './recent.ts';
+import type { StayingParts } from './stays.ts';
 
 /**
  * `learning`: too little is known to call it ok. `suspect`: a tenth of the evidence of an alarm. `recovered`: like the
@@ -119,6 +120,8 @@ export interface DriftReport extends Glance {
   causes: { cause: string; probability: number }[];
   /** Mean of the images of late; where the Profile knows. */
   expectedFlipRate?: number;
+  /** Where in the picture something hides or blurs it in image after image; where the Profile tells places. */
+  places?: StayingParts;
   /** Images that carried most evidence, most first. */
   frames: { id: string; at: number; pValue: number }[];
   /** sha256 of the Profile. */

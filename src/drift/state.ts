@@ -3,6 +3,7 @@ import type { Calibration, Detectors } from './detectors.ts';
 import { createMemory, type Memory, type Sizes, unpackState } from './memory.ts';
 import type { RecentMemory } from './recent.ts';
 import type { DriftReport, DriftState } from './report.ts';
+import type { Stays } from './stays.ts';
 
 /** What all sources of one Profile share. */
 export interface Shared {
@@ -22,6 +23,8 @@ export interface Shared {
   /** Sorted deviations that a statistic has over the reference. */
   reference: Float64Array;
   cloud: readonly Float64Array[];
+  /** Mean chance of every tile over the reference that it is hidden; where the Profile tells places. */
+  usual?: Float64Array | undefined;
   /** Correlation times of the reference, where it was ordered. */
   correlation?: Calibration['correlation'] | undefined;
   promise(correlation: DriftReport['correlationTime']): string;
@@ -63,6 +66,8 @@ export interface Head extends RecentMemory {
   stateImage: number;
   causes: Record<string, number>;
   flip?: number;
+  /** What stays in its place; where the Profile tells places. */
+  stays?: Stays;
   frames: { id: string; at: number; pValue: number; weight: number }[];
 }
 

@@ -3,6 +3,7 @@ import type { Dependence } from './pace.ts';
 import { summarizeRecent } from './recent.ts';
 import { type Alarm, type DriftReport, type Glance, movedContent, movedStatistics } from './report.ts';
 import { collectEvidence, type Head, readSettled, type Shared } from './state.ts';
+import { findStaying } from './stays.ts';
 
 /** From this share of the evidence of an alarm on a source is suspect, and below the second it no longer is. */
 export const suspectFrom = 0.1;
@@ -92,6 +93,7 @@ export function buildReport(
     },
     ...shifted,
     ...(content && { content }),
+    ...(head.stays && shared.usual && { places: findStaying(head.stays, shared.usual) }),
     causes: Object.entries(head.causes)
       .map(([cause, weight]) => ({ cause, probability: round(weight / total) }))
       .sort((a, b) => b.probability - a.probability)

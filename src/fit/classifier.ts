@@ -5,6 +5,7 @@ import { type Answer, compareAnswers, decideAnswer } from '../image/embedding/cl
 import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
 import type { SimulatedImage, Simulation } from '../image/simulation.ts';
+import type { Looks } from '../profile/score.ts';
 import type { Sample } from './samples.ts';
 
 /** Fewer images than this say nothing of a classifier. */
@@ -42,7 +43,7 @@ export interface AskedSimulation {
   cause: string;
   severity: Severity;
   /** What was measured of it. */
-  image: Pick<SimulatedImage, 'statistics' | 'embedding'>;
+  image: Pick<SimulatedImage, 'statistics'> & Looks;
   isFlipped: boolean;
   /** How far the confidence in the clean answer fell. */
   fall: number;
@@ -73,8 +74,8 @@ export function collectAsked(
   const simulations = plan.flatMap(({ cause, severity }, i): AskedSimulation[] => {
     const answer = answers[i];
     if (cause === undefined || !answer || !clean) return [];
-    const { statistics, embedding } = simulated[i];
-    return [{ cause, severity, image: { statistics, embedding }, ...compareAnswers(clean, answer) }];
+    const { statistics, embedding, places } = simulated[i];
+    return [{ cause, severity, image: { statistics, embedding, places }, ...compareAnswers(clean, answer) }];
   });
   return { sample, clean, simulations };
 }

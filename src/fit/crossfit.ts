@@ -3,12 +3,14 @@ import { StoplineError } from '../errors.ts';
 import { families, findFamily } from '../image/corruptions/corruptions.ts';
 import type { EmbeddingPart } from '../image/embedding/embedder.ts';
 import { constantProperties } from '../image/measure.ts';
+import { placeCount } from '../image/places.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { componentNames, type ProfileDescription } from '../profile/description.ts';
 import { cap, unknownFeatures } from '../profile/diagnosis.ts';
 import { type Grain, scoredValue } from '../profile/maths/gaussianise.ts';
 import { concatenate } from '../profile/maths/softmax.ts';
 import { fitTail, knotCount, knotsBelow } from '../profile/maths/tail.ts';
+import type { PlaceModel } from '../profile/places.ts';
 import type { Tensor } from '../profile/safetensors.ts';
 import {
   computeComponents,
@@ -21,6 +23,7 @@ import {
 } from '../profile/score.ts';
 import { calibrateDiagnosis, fitCauses, networks, type View } from './causes.ts';
 import { fitEmbeddings } from './embeddings.ts';
+import { crossFitPlaces, fitPlacesOf, type PlacedView } from './places.ts';
 import { findRegimes, fitRegime } from './regimes.ts';
 import type { Sample, SimulatedSample, UnseenDrive, UnseenSample } from './samples.ts';
 import { collectProjections, collectTensors, vector } from './tensors.ts';
@@ -38,7 +41,7 @@ const edge = 0.01;
 interface Fitted {
   description: Pick<
     ProfileDescription,
-    'statistics' | 'constants' | 'categories' | 'components' | 'regimes' | 'detectors' | 'causes'
+    'statistics' | 'constants' | 'categories' | 'components' | 'regimes' | 'detectors' | 'causes' | 'places'
   >;
   tensors: Record<string, Tensor>;
 }
@@ -68,16 +71,24 @@ export function crossFit(
   simulated: SimulatedSample[],
   /** What the embeddings of the samples are made of; none where they have none. */
   embedding?: { parts: readonly EmbeddingPart[] },
+  /** Images of the reference of which parts were hidden; without, nothing is told by place. */
+  placed: readonly PlacedView[] = [],
 ): FittedReference {
   const rows = prepareRows(samples, simulated, embedding?.parts);
-  const { parts: whole, coreset } = fitParts(rows);
-  const without = Array.from({ length: folds }, (_, fold) => fitWithout(fold, rows));
+  const places = crossFitPlaces(samples, placed);
+  const { parts: ofAll, coreset } = fitParts(rows);
+  const whole = { ...ofAll, placeModel: places?.model };
+  const without = Array.from({ length: folds }, (_, fold) => fitWithout(fold, rows, places?.folds[fold]));
   const judged = without.flatMap((fold) => fold.judged);
   const calibration = whole.causeModel && calibrateDiagnosis(without.flatMap(({ diagnosed }) => diagnosed));
-  const components = componentNames({ hasCauses: calibration !== undefined, parts: rows.embedded });
+  const components = componentNames({
+    hasCauses: calibration !== undefined,
+    parts: rows.embedded,
+    hasPlaces: places !== undefined,
+  });
   const { regimes, knots } = measureRegimes(rows.labels, judged);
   const detectors = chooseDetectors(components, { hasCauses: calibration !== undefined, embedded: rows.embedded });
-  const drives = judgeDrives(rows, judged, detectors[0]);
+  const drives = judgeDrives(rows, { judged, combined: detectors[0], placed: places ? placed : [] });
   const scales = regimes.map((regime, i) => readScales(regime.components, knots[i]));
   for (const image of judged) {
     normalise(image.values, scales[image.regime]);
@@ -89,6 +100,7 @@ export function crossFit(
   for (const [i, { name }] of detectors.entries()) {
     shared[`${name}Scores`] = vector(Float64Array.from(judged, ({ scores }) => scores[i]).sort());
   }
+  if (places) shared.placeUsual = { shape: [placeCount], data: places.usual, isSingle: true };
   const { used, constants, causes, members } = rows;
   const describe = (part: Parts): Fitted => ({
     description: {
@@ -99,6 +111,7 @@ export function crossFit(
       regimes,
       detectors,
       ...(calibration && { causes: { names: causes, members, temperature: calibration.temperature, networks } }),
+      ...(places && { places: places.description }),
     },
     tensors: { ...shared, ...collectTensors(part, calibration) },
   });
@@ -151,15 +164,19 @@ function prepareRows(samples: Sample[], simulated: SimulatedSample[], embedded?:
 type JudgedSample = UnseenSample & { regime: number; values: Float64Array };
 
 /** Fits a model without one fold, and looks at the images of that fold with it. */
-function fitWithout(fold: number, rows: Rows): { part?: Parts; judged: JudgedSample[]; diagnosed: Diagnosed[] } {
+function fitWithout(
+  fold: number,
+  rows: Rows,
+  placeModel: PlaceModel | undefined,
+): { part?: Parts; judged: JudgedSample[]; diagnosed: Diagnosed[] } {
   const inside = rows.clean.filter(({ sample }) => sample.fold === fold);
   const outside = rows.clean.filter(({ sample }) => sample.fold !== fold);
   if (inside.length === 0 || outside.length < 2) return { judged: [], diagnosed: [] };
   const viewsOutside = rows.views.filter((view) => view.fold !== fold);
   const fitted = fitParts({ ...rows, clean: outside, views: viewsOutside });
-  const { parts: part } = fitted;
+  const part = { ...fitted.parts, placeModel };
   const judged = inside.map(({ sample, row, properties }): JudgedSample => {
-    const { regime, values, z } = computeComponents(part, row, properties, sample.embedding);
+    const { regime, values, z } = computeComponents(part, row, properties, sample);
     return { sample, regime, values, score: Number.NaN, scores: [], z: Float32Array.from(z) };
   });
   return { part, judged, diagnosed: diagnoseFold(fold, rows, fitted) };
@@ -198,8 +215,15 @@ const leastOfDrive = 20;
  */
 function judgeDrives(
   rows: Rows,
-  judged: readonly JudgedSample[],
-  { components, weights }: ProfileDescription['detectors'][number],
+  {
+    judged,
+    combined: { components, weights },
+    placed,
+  }: {
+    judged: readonly JudgedSample[];
+    combined: ProfileDescription['detectors'][number];
+    placed: readonly PlacedView[];
+  },
 ): UnseenDrive[] {
   const sizes = new Map<string, number>();
   for (const { sample } of rows.clean) if (sample.drive) sizes.set(sample.drive, (sizes.get(sample.drive) ?? 0) + 1);
@@ -212,6 +236,11 @@ function judgeDrives(
     // Without the drive a regime may be empty; all that is left is then one population.
     const clean = outside.map((row) => ({ ...row, regime: 0 }));
     const { parts } = fitParts({ ...rows, clean, views: rows.views.filter((view) => view.drive !== drive) });
+    const placeModel = fitPlacesOf(
+      outside.map(({ sample }) => sample),
+      placed.filter((view) => view.drive !== drive),
+    );
+    if (placed.length > 0 && !placeModel) return [];
     const scales = findScales(others.map(({ values }) => values));
     const readScore = (values: Float64Array) =>
       strongest(normalise(values.slice(), readScales(scales.components, scales.knots)), components, weights);
@@ -220,7 +249,7 @@ function judgeDrives(
       {
         drive,
         scores: inside.map(({ sample, row, properties }) =>
-          readScore(computeComponents(parts, row, properties, sample.embedding).values),
+          readScore(computeComponents({ ...parts, placeModel }, row, properties, sample).values),
         ),
         calibration: Float64Array.from(others, ({ values }) => readScore(values)).sort(),
       },
@@ -262,7 +291,7 @@ function chooseDetectors(
   const seen = ['embeddingDistance', 'embeddingNeighbours'];
   const content = { name: 'content', components: positions('distance', ...seen) };
   const byQuestion = hasCauses
-    ? [{ name: 'capture', components: positions('causeSpace', 'causeOdds', 'categories') }, content]
+    ? [{ name: 'capture', components: positions('causeSpace', 'causeOdds', 'places', 'categories') }, content]
     : [
         { name: 'statistics', components: positions('distance') },
         { name: 'container', components: positions('categories') },
@@ -274,6 +303,7 @@ function chooseDetectors(
     { name: 'combined', components: components.map((_, i) => i), weights: components.map(weigh) },
     ...byQuestion,
     ...(embedded ? [{ name: 'embedding', components: positions(...seen) }] : []),
+    ...(components.includes('places') ? [{ name: 'places', components: positions('places') }] : []),
   ];
 }
 

@@ -200,6 +200,7 @@ function makeSample(
     listed: { folder },
     statistics: image.statistics,
     embedding: image.embedding,
+    places: image.places,
     properties: categoricalProperties(image),
   };
 }

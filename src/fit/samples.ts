@@ -10,6 +10,8 @@ export interface Sample {
   drive?: string | undefined;
   fold: number;
   statistics: Float64Array;
+  /** As `measurePlaces` gives it; either every sample has them, or none has. */
+  places?: Float32Array | undefined;
   /** Either every sample has one, or none has. */
   embedding?: Float32Array | undefined;
   properties: Record<string, string>;
@@ -33,7 +35,7 @@ export interface Look {
   /** Absent when clean. */
   cause?: string | undefined;
   severity: Severity;
-  image: { statistics: Float64Array; embedding?: Float32Array | undefined };
+  image: Pick<Sample, 'statistics' | 'embedding' | 'places'>;
 }
 
 /** One recording as a model sees it that was fitted on the others, and what those score by models without their folds. */

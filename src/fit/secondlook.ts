@@ -4,7 +4,7 @@ import { constantProperties, type MeasuredImage } from '../image/measure.ts';
 import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { createProfile, type ProfileDescription } from '../profile/description.ts';
-import { createScorer, type Score, type Scorer } from '../profile/score.ts';
+import { createScorer, type Looks, type Score, type Scorer } from '../profile/score.ts';
 import { mapOrdered } from '../run/mapordered.ts';
 import type { Pool } from '../run/pool.ts';
 import type { EncodedImage } from '../run/task.ts';
@@ -12,12 +12,15 @@ import { type Asked, collectAsked } from './classifier.ts';
 import type { FittedReference } from './crossfit.ts';
 import { deriveSeed, hash } from './groups.ts';
 import { type FitOptions, takeEvery } from './options.ts';
+import type { PlacedView } from './places.ts';
 import { planTrials, type Trial } from './power.ts';
 import type { Reference } from './reference.ts';
 import type { Look, Sample, SimulatedSample } from './samples.ts';
 
 /** Parts of each simulated image that are measured clean: other content, same camera. */
 const cleanParts = 3;
+/** Views of each simulated image of which parts are hidden, for where they are. */
+const hiddenViews = 4;
 
 /** Which images are looked at again, and how. */
 export interface SecondLook {
@@ -52,11 +55,12 @@ export async function simulateReference(
   pool: Pool,
   fitted: Sample[],
   { seed, count, findSource, options, classifier, isReported }: SecondLook & { isReported: boolean },
-): Promise<{ simulated: SimulatedSample[]; looks: Look[]; asked: Asked[] }> {
+): Promise<{ simulated: SimulatedSample[]; looks: Look[]; placed: PlacedView[]; asked: Asked[] }> {
   const chosen = chooseFrom(fitted, { seed, count, findSource });
   const asked: Asked[] = [];
   const simulated: SimulatedSample[] = [];
   const looks: Look[] = [];
+  const placed: PlacedView[] = [];
   let done = 0;
   const simulate = async (sample: Sample, image: number) => {
     options.signal?.throwIfAborted();
@@ -71,20 +75,23 @@ export async function simulateReference(
     simulate(sample, image),
   )) {
     options.onProgress?.({ stage: 'simulate', done: ++done, total: chosen.length, failed: 0 });
-    for (const [i, { statistics }] of measured.entries()) {
-      simulated.push({ ...makeView(sample, plan[i]), fold: sample.fold, drive: sample.drive, statistics });
+    const { fold, drive } = sample;
+    for (const [i, { statistics, places, hidden }] of measured.entries()) {
+      if (hidden) placed.push({ fold, drive, places, hidden });
+      if (plan[i].hides) continue;
+      simulated.push({ ...makeView(sample, plan[i]), fold, drive, statistics });
     }
     looks.push(...collectLooks(sample, plan, measured));
     if (classifier) asked.push(collectAsked(sample, plan, measured, classifier));
   }
-  return { simulated, looks, asked };
+  return { simulated, looks, placed, asked };
 }
 
 /** The looks of a plan at the image as a whole. */
 function collectLooks(sample: Sample, plan: readonly Simulation[], measured: readonly SimulatedImage[]): Look[] {
-  return plan.flatMap(({ cause, severity, crop }, i): Look[] => {
-    const { statistics, embedding } = measured[i];
-    return crop ? [] : [{ sample, cause, severity, image: { statistics, embedding } }];
+  return plan.flatMap(({ cause, severity, crop, hides }, i): Look[] => {
+    const { statistics, embedding, places } = measured[i];
+    return crop || hides ? [] : [{ sample, cause, severity, image: { statistics, embedding, places } }];
   });
 }
 
@@ -136,7 +143,7 @@ export async function tryCauses(
 }
 
 /** What a reference image, or a simulation of it, scores by the model that was not fitted on it. */
-export type ScoreUnseen = (sample: Sample, image: Pick<MeasuredImage, 'statistics' | 'embedding'>) => Score;
+export type ScoreUnseen = (sample: Sample, image: Pick<MeasuredImage, 'statistics'> & Looks) => Score;
 
 export function unseenScores(profile: ProfileDescription, model: FittedReference): ScoreUnseen {
   const names = statistics.map(({ name }) => name);
@@ -145,7 +152,7 @@ export function unseenScores(profile: ProfileDescription, model: FittedReference
   );
   return ({ fold, properties }, image) => {
     const all = { ...properties, ...constantProperties(image.statistics, profile.constants) };
-    return (scorers[fold] as Scorer).score(image.statistics, all, image.embedding);
+    return (scorers[fold] as Scorer).score(image.statistics, all, image);
   };
 }
 
@@ -169,5 +176,9 @@ export function planSimulations(image: number, { seed, images }: { seed: number;
     { length: cleanParts },
     (_, part): Simulation => ({ severity: 1, seed: seed + part, crop: true }),
   );
-  return [{ severity: 1, seed, crop: false }, ...causes, ...parts];
+  const hidden = Array.from(
+    { length: hiddenViews / step },
+    (_, view): Simulation => ({ severity: 1, seed: seed + view, crop: false, hides: true }),
+  );
+  return [{ severity: 1, seed, crop: false }, ...causes, ...parts, ...hidden];
 }

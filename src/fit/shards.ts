@@ -44,7 +44,7 @@ type StoredOptions = Pick<
   | 'example'
 > & { seed: number; simulations: number; power: number };
 
-const partVersion = 1;
+const partVersion = 2;
 
 /**
  * Measures one shard of a reference for `fitParts`.
@@ -109,18 +109,19 @@ function writePart(path: string, head: PartHead, { kept, skipped, findSource }: 
       CREATE TABLE head (json TEXT NOT NULL) STRICT;
       CREATE TABLE sample (
         position INTEGER PRIMARY KEY, id TEXT NOT NULL, path TEXT NOT NULL, folder TEXT NOT NULL, properties TEXT NOT NULL,
-        statistics BLOB NOT NULL, embedding BLOB
+        statistics BLOB NOT NULL, places BLOB NOT NULL, embedding BLOB
       ) STRICT;
       CREATE TABLE image (id TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
       CREATE TABLE skipped (path TEXT NOT NULL, error TEXT NOT NULL) STRICT;`);
     database.transaction(() => {
       database.prepare('INSERT INTO head VALUES (?)').run(JSON.stringify(head));
-      const sample = database.prepare('INSERT INTO sample VALUES (?, ?, ?, ?, ?, ?, ?)');
+      const sample = database.prepare('INSERT INTO sample VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
       const image = database.prepare('INSERT INTO image VALUES (?, ?)');
       const skip = database.prepare('INSERT INTO skipped VALUES (?, ?)');
-      for (const { id, path, listed, position, properties, statistics, embedding } of kept) {
+      for (const { id, path, listed, position, properties, statistics, places, embedding } of kept) {
         const vector = embedding ? viewBytes(embedding) : null;
-        sample.run(position, id, path, listed.folder, JSON.stringify(properties), viewBytes(statistics), vector);
+        const numbers = [viewBytes(statistics), viewBytes(places as Float32Array), vector];
+        sample.run(position, id, path, listed.folder, JSON.stringify(properties), ...numbers);
         const source = findSource(id);
         if (source) image.run(id, typeof source === 'string' ? readFileSync(source) : source);
       }
@@ -243,6 +244,7 @@ function* readSamples({ database }: OpenPart): Generator<ReferenceSample, undefi
         listed: { folder },
         properties: JSON.parse(row.properties),
         statistics: new Float64Array(Uint8Array.from(row.statistics).buffer),
+        places: new Float32Array(Uint8Array.from(row.places).buffer),
         ...(row.embedding && { embedding: new Float32Array(Uint8Array.from(row.embedding).buffer) }),
       };
     }
@@ -256,6 +258,7 @@ interface SampleRow {
   folder: string;
   properties: string;
   statistics: Uint8Array;
+  places: Uint8Array;
   embedding: Uint8Array | null;
 }
 

@@ -20,7 +20,7 @@ export function collectProjections(model: EmbeddingModel, samples: readonly Samp
 }
 
 export function collectTensors(
-  { regimes, members, causeModel, embeddingModel }: Parts,
+  { regimes, members, causeModel, embeddingModel, placeModel }: Parts,
   calibration?: Pick<CauseModel, 'unknown'>,
 ): Record<string, Tensor> {
   const knots = regimes.flatMap(({ gaussianisers }) => gaussianisers);
@@ -49,6 +49,14 @@ export function collectTensors(
       embeddingFactor: { shape: [width, width], data: factor, isSingle: true },
       embeddingCoreset: { shape: [coreset.length / content, content], data: coreset, isSingle: true },
     });
+  }
+  if (placeModel) {
+    const { centre, spread, level, range, network } = placeModel;
+    const numbers = {
+      ...{ placeCentre: centre, placeSpread: spread, placeLevel: level, placeRange: range },
+      ...{ placeHidden: network.hidden, placeOutput: network.output },
+    };
+    for (const [name, data] of Object.entries(numbers)) tensors[name] = { shape: [data.length], data, isSingle: true };
   }
   if (!causeModel || !calibration) return tensors;
   const { centre, projection, classifier } = causeModel;

@@ -5,6 +5,7 @@ import { decode } from './decode.ts';
 import type { Embedder } from './embedding/embedder.ts';
 import { checkFrame, type ExtractedFrame, type Frame, type Limits, release } from './frame.ts';
 import { differenceHash } from './hash.ts';
+import { measurePlaces } from './places.ts';
 import { measureStatistics, measureVideoFrame, statistics } from './statistics/statistics.ts';
 
 /** Everything known of one image before it is compared with a Profile. */
@@ -13,6 +14,8 @@ export interface MeasuredImage {
   statistics: Float64Array;
   /** What a network says of it; absent without one. */
   embedding?: Float32Array | undefined;
+  /** What every tile looks like: `measurePlaces`. */
+  places: Float32Array;
   /** Absent when the caller decoded the image, and for a frame that Stopline took out of a video. */
   container?: Container;
   /** The codec of the video that the frame was taken from. */
@@ -57,12 +60,14 @@ export async function measurePixels(
   const { frame, container } = await decode(isFile ? source : source.bytes, limits);
   const decoded = performance.now();
   const vector = isFile ? measureStatistics(core, frame, container) : measureVideoFrame(core, frame);
+  const places = measurePlaces(frame);
   const measured = performance.now();
   const embedded = await embed(embedder, frame);
   const turned = container.orientation >= 5;
   return {
     frame,
     statistics: vector,
+    places,
     ...embedded?.row,
     ...(isFile ? { container } : { codec: source.codec }),
     width: turned ? container.height : container.width,
@@ -91,10 +96,12 @@ export async function measureFrame(core: Core, frame: Frame, embedder?: Embedder
   checkFrame(frame);
   const started = performance.now();
   const vector = measureStatistics(core, frame);
+  const places = measurePlaces(frame);
   const measured = performance.now();
   const embedded = await embed(embedder, frame);
   return {
     statistics: vector,
+    places,
     ...embedded?.row,
     width: frame.width,
     height: frame.height,

@@ -1,11 +1,14 @@
 import type { Core } from '../core/core.ts';
 import type { Container } from './container/container.ts';
 import { corrupt, type Severity } from './corruptions/corruptions.ts';
+import { Random } from './corruptions/random.ts';
 import { decode } from './decode.ts';
 import type { Embedder } from './embedding/embedder.ts';
 import { passThroughEncoder, passThroughVideo } from './encode.ts';
 import { cropFrame, type ExtractedFrame, type Frame, type Limits, release } from './frame.ts';
 import { type MeasuredImage, measureBytes } from './measure.ts';
+import { hideParts } from './patches.ts';
+import { changedShares, measurePlaces } from './places.ts';
 import { measureStatistics, measureVideoFrame } from './statistics/statistics.ts';
 
 /** One way to look at a reference image again: a part of it, a simulated cause, or both. */
@@ -18,13 +21,20 @@ export interface Simulation {
   crop: boolean;
   /** Look at it as a frame of a video whose codec loses about as much as WebP of this quality. */
   videoQuality?: number;
+  /** Hide parts of the frame at random, for where they are: nothing but the places is measured. */
+  hides?: boolean;
 }
 
 /** An image as a simulation shows it. */
 export interface SimulatedImage extends MeasuredImage {
   /** What the classifier answers to a whole frame; absent without one. */
   classScores?: Float32Array;
+  /** Share of every tile that the simulation changed visibly; of causes that hide parts. */
+  hidden?: Float32Array;
 }
+
+/** Causes that hide or blur parts of the picture and leave the others. */
+const localCauses: ReadonlySet<string> = new Set(['lensDrops', 'spatter', 'dirt', 'occlusion']);
 
 /**
  * Measures one image under simulations, each encoded again the way the image was: what a camera with the same encoder would
@@ -50,7 +60,11 @@ export async function measureSimulations(
   const isShrunk = frame.width * frame.height < container.width * container.height;
   const encoder: Container = isShrunk ? { ...container, format: 'png' } : container;
   const measured: SimulatedImage[] = [];
-  for (const { cause, severity, seed, crop, videoQuality } of simulations) {
+  for (const { cause, severity, seed, crop, videoQuality, hides } of simulations) {
+    if (hides) {
+      measured.push({ ...original, ...(await measureHidden(frame, seed, encoder)) });
+      continue;
+    }
     const part = crop ? cropFrame(frame, seed) : frame;
     const changed = cause === undefined ? part : await corrupt(part, cause, severity, seed);
     const encoded =
@@ -63,10 +77,27 @@ export async function measureSimulations(
         : measureVideoFrame(core, encoded);
     // A part of a frame is nothing that the networks are given.
     const answers = crop ? {} : await askNetworks(encoded, embedder, classifier);
-    measured.push({ ...original, statistics: vector, ...answers });
+    const hidden = cause !== undefined && localCauses.has(cause) && { hidden: changedShares(part, changed) };
+    const places = measurePlaces(encoded);
+    measured.push({ ...original, statistics: vector, places, ...answers, ...hidden });
     if (encoded !== frame) release(encoded.data);
     if (changed !== frame && changed !== encoded) release(changed.data);
   }
+  return measured;
+}
+
+/** The places of a frame of which parts are hidden, and how much of each. */
+async function measureHidden(
+  frame: Frame,
+  seed: number,
+  encoder: Container,
+): Promise<Pick<SimulatedImage, 'places' | 'hidden'>> {
+  const { width, height } = frame;
+  const data = new Uint8Array(frame.data.buffer, frame.data.byteOffset, frame.data.length);
+  const changed: Frame = { ...frame, data: hideParts({ data, width, height }, new Random(seed)) };
+  const encoded = await passThroughEncoder(changed, encoder);
+  const measured = { places: measurePlaces(encoded), hidden: changedShares(frame, changed) };
+  release(encoded.data);
   return measured;
 }
 

@@ -1,12 +1,14 @@
 import { StoplineError } from '../errors.ts';
+import { placeCount, placeMeasures } from '../image/places.ts';
 import { componentNames, type ProfileDescription } from './description.ts';
 import { cloudSize, coresetSize, countSizes, projectionSize } from './embeddings.ts';
 import { knotCount } from './maths/tail.ts';
+import { placeFeatures } from './places.ts';
 import type { Tensor } from './safetensors.ts';
 
 /** Every tensor that scoring will index must be there, finite and of the right length. */
 export function checkTensors(
-  { statistics, components, regimes, detectors, causes, model, correlation, harm }: ProfileDescription,
+  { statistics, components, regimes, detectors, causes, model, places, correlation, harm }: ProfileDescription,
   tensors: Record<string, Tensor>,
 ): void {
   const count = statistics.length;
@@ -36,7 +38,11 @@ export function checkTensors(
   if (shape.length !== 2 || shape[0] !== count || shape[1] !== images) {
     throw invalid(`Expected calibration values of ${count} statistics of ${images} images.`);
   }
-  const named = componentNames({ hasCauses: causes !== undefined, parts: model?.parts });
+  const named = componentNames({
+    hasCauses: causes !== undefined,
+    parts: model?.parts,
+    hasPlaces: places !== undefined,
+  });
   if (components.length !== named.length || named.some((name, i) => components[i] !== name)) {
     throw invalid(`Expected the components ${named.join(', ')} but received ${components.join(', ')}.`);
   }
@@ -60,6 +66,7 @@ export function checkTensors(
     }
   }
   if (model) checkEmbeddings(model, expect);
+  if (places) checkPlaces(places, expect);
   if (correlation) {
     const { data: times } = expect('correlationTimes', count);
     if (times.some((time) => time < 1)) throw invalid('Expected correlation times of at least one image.');
@@ -83,6 +90,27 @@ export function checkTensors(
     expect('causeOutput', networks * (units + 1) * classes);
   } else expect('causeWeights', (causes.members.length + 1) * classes);
   expect('causeUnknown', 5);
+}
+
+/** What is usual in every place, and the network that tells what is hidden. */
+function checkPlaces(
+  { units }: NonNullable<ProfileDescription['places']>,
+  expect: (name: string, length?: number) => Tensor,
+): void {
+  const size = placeCount * placeMeasures.length;
+  expect('placeCentre', size);
+  expect('placeUsual', placeCount);
+  for (const [name, length] of [
+    ['placeSpread', size],
+    ['placeRange', placeMeasures.length],
+  ] as const) {
+    const { data } = expect(name, length);
+    if (data.some((value) => !(value > 0)))
+      throw new StoplineError('PROFILE_INVALID', `Expected deviations above 0 in the tensor "${name}".`);
+  }
+  expect('placeLevel', placeMeasures.length);
+  expect('placeHidden', units * (placeFeatures + 1));
+  expect('placeOutput', (units + 1) * 2);
 }
 
 /** Parts that follow each other without a gap, and tensors that fit them. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Static } from 'typebox';
 import { ModelCardSchema } from '../image/embedding/cardschema.ts';
 import type { EmbeddingPart } from '../image/embedding/embedder.ts';
+import { placeGrid, placeMeasures } from '../image/places.ts';
 import { Type } from '../schema.ts';
 import { coresetSize } from './embeddings.ts';
 import type { Tensor } from './safetensors.ts';
@@ -197,6 +198,20 @@ export const Description = Type.Object(
         closed,
       ),
     ),
+    /** Where in the picture; absent where nothing is told by place, and in older Profiles. */
+    places: Type.Optional(
+      Type.Object(
+        {
+          columns: Type.Literal(placeGrid.columns),
+          rows: Type.Literal(placeGrid.rows),
+          measures: Type.Array(Type.String(), { minItems: placeMeasures.length, maxItems: placeMeasures.length }),
+          units: Type.Integer({ minimum: 1, maximum: 256 }),
+          /** Of views that were not used to learn, of which a twentieth or more was hidden: how many the places alone would stop. */
+          found: counted,
+        },
+        closed,
+      ),
+    ),
     /** What it can see, tried at fit time. */
     power: Type.Optional(
       Type.Object(
@@ -336,8 +351,10 @@ export function checksum(description: string, tensors: Record<string, Tensor>): 
 export function componentNames({
   hasCauses,
   parts,
+  hasPlaces = false,
 }: {
   hasCauses: boolean;
+  hasPlaces?: boolean;
   /** Parts of the embedding; absent without a model. */
   parts?: readonly Pick<EmbeddingPart, 'kind'>[] | undefined;
 }): string[] {
@@ -347,6 +364,7 @@ export function componentNames({
     ...(hasCauses ? ['causeSpace', 'causeOdds'] : []),
     ...(parts ? ['embeddingDistance', 'embeddingNeighbours'] : []),
     ...(hasEarly ? ['embeddingEarly'] : []),
+    ...(hasPlaces ? ['places'] : []),
     'categories',
   ];
 }

@@ -7,6 +7,7 @@ import type { Rule, RuleNumbers } from './blockrule.ts';
 import type { Profile } from './description.ts';
 import { scoredValue } from './maths/gaussianise.ts';
 import { countBelow, findQuantile, twoSidedPValue } from './maths/ranks.ts';
+import { findParts, placeChances } from './places.ts';
 import type { Score, Scorer } from './score.ts';
 import {
   findPlace,
@@ -24,7 +25,7 @@ import {
 /** One number that makes an image strange. */
 export interface Evidence {
   /**
-   * Name in the statistics table, `embedding`, for categorical evidence the container property (`fingerprint`, `format`,
+   * Name in the statistics table, `embedding`, `places`, for categorical evidence the container property (`fingerprint`, `format`,
    * `size`) or `history`, `combination` where no number stands out by itself, or `blockWhen` for the rule that blocks.
    */
   statistic: string;
@@ -106,7 +107,7 @@ export function explainImage(judged: Judged): Reason[] {
   const found = assignKinds([...findStatistics(judged), ...findConstants(judged)]);
   const kinds = sortFindings(found);
   const reasons = [...kinds].flatMap(([kind, findings]) => writeReason(kind, findings) ?? []);
-  const ranked = rankReasons([...writeHistory(judged), ...writeEmbedding(judged), ...reasons]);
+  const ranked = rankReasons([...writeHistory(judged), ...writeEmbedding(judged), ...writePlaces(judged), ...reasons]);
   const texture = writeTexture(found, ranked);
   const file = writeFile(judged, kinds.get('file') ?? []);
   const all = [...ranked.map(({ reason }) => reason), ...texture];
@@ -468,6 +469,25 @@ function writeEmbedding({ profile, score: { detectors } }: Judged): Ranked[] {
   };
   // A score is 1 at the edge of the reference, which is between two and three deviations.
   return [{ reason: asReason('scene', text, [evidence]), strength: Math.min(mostStrength, 2.5 * embedding.score) }];
+}
+
+/** Says where something is hidden or blurred. */
+function writePlaces({ score: { detectors, odds } }: Judged): Ranked[] {
+  const places = detectors.find(({ name }) => name === 'places');
+  if (!places || !odds || places.pValue > strangePValue) return [];
+  const parts = findParts(placeChances(odds));
+  if (parts.length === 0) return [];
+  const share = parts.reduce((sum, part) => sum + part.share, 0);
+  const text = `something hides or blurs a part of the view: ${parts.map((part) => part.text).join('; ')}`;
+  const evidence: Evidence = {
+    statistic: 'places',
+    value: share,
+    unit: 'share',
+    direction: 'high',
+    pValue: places.pValue,
+    text,
+  };
+  return [{ reason: asReason('blocked', text, [evidence]), strength: Math.min(mostStrength, 2.5 * places.score) }];
 }
 
 /** Where no number stands out by itself. */

@@ -8,6 +8,7 @@ import { type Gaussianiser, gaussianise, scoredValue } from './maths/gaussianise
 import type { Networks } from './maths/network.ts';
 import { PValues } from './maths/pvalues.ts';
 import { knotCount, strangeness, type Tail } from './maths/tail.ts';
+import { type PlaceModel, placeFeatures, placeOdds, strongestPlace } from './places.ts';
 
 /** ln of the squared Mahalanobis distance. */
 export function logDistance(z: Float64Array, mean: Float64Array, precision: Float64Array): number {
@@ -55,6 +56,14 @@ export interface Parts {
   members: readonly number[];
   causeModel?: CauseModel | undefined;
   embeddingModel?: EmbeddingModel | undefined;
+  placeModel?: PlaceModel | undefined;
+}
+
+/** What an image shows, beside its statistics. */
+export interface Looks {
+  embedding?: Float32Array | undefined;
+  /** As `measurePlaces` gives it. */
+  places?: Float32Array | undefined;
 }
 
 /** The regime to which an image is nearest, and its deviations there. */
@@ -79,23 +88,25 @@ export function standardise(regimes: readonly Regime[], row: Float64Array): Stan
 /**
  * The components of one image, in the order of `componentNames`.
  * @param row scored values (`scoredValue`) of the statistics that are used
- * @param embedding where it is missing, the components of it say that nothing is strange
+ * @param looks where one is missing, the components of it say that nothing is strange
  */
 export function computeComponents(
   parts: Parts,
   row: Float64Array,
   properties: Readonly<Record<string, string>>,
-  embedding?: Float32Array,
+  { embedding, places }: Looks = {},
 ): Standardised & {
   values: Float64Array;
   evidence?: CauseEvidence | undefined;
   embedded?: EmbeddingDistances | undefined;
+  odds?: Float64Array | undefined;
 } {
-  const { causeModel, embeddingModel } = parts;
+  const { causeModel, embeddingModel, placeModel } = parts;
   const standardised = standardise(parts.regimes, row);
   const { z, distance } = standardised;
   const evidence = causeModel && causeEvidence(causeModel, pick(cap(z), parts.members));
   const embedded = embeddingModel && embedding && embeddingDistances(embeddingModel, embedding);
+  const odds = placeModel && places && placeOdds(placeModel, places);
   const nothing = Number.NEGATIVE_INFINITY;
   const values: Record<string, number> = {
     distance,
@@ -104,10 +115,15 @@ export function computeComponents(
     embeddingDistance: embedded?.distance ?? nothing,
     embeddingNeighbours: embedded?.neighbours ?? nothing,
     embeddingEarly: embedded?.early ?? nothing,
+    places: odds ? strongestPlace(odds) : nothing,
     categories: surprise(parts.categories, properties),
   };
-  const names = componentNames({ hasCauses: causeModel !== undefined, parts: embeddingModel?.parts });
-  return { ...standardised, values: Float64Array.from(names, (name) => values[name]), evidence, embedded };
+  const names = componentNames({
+    hasCauses: causeModel !== undefined,
+    parts: embeddingModel?.parts,
+    hasPlaces: placeModel !== undefined,
+  });
+  return { ...standardised, values: Float64Array.from(names, (name) => values[name]), evidence, embedded, odds };
 }
 
 export function pick(x: Float64Array, members: readonly number[]): Float64Array {
@@ -128,6 +144,8 @@ export interface Score {
   components: Float64Array;
   /** Absent where the Profile has no model. */
   embedded?: EmbeddingDistances | undefined;
+  /** Log odds for every tile that it is hidden; absent where the Profile knows no places. */
+  odds?: Float64Array | undefined;
   /** Absent where the Profile has no harm map. */
   flips?: FlipRate | undefined;
 }
@@ -135,7 +153,7 @@ export interface Score {
 /** Scores images against one Profile; holds the tensors in the form the arithmetic wants. */
 export interface Scorer {
   /** @throws {StoplineError} INTERNAL when the Profile has a model and no embedding is given */
-  score(vector: Float64Array, properties: Readonly<Record<string, string>>, embedding?: Float32Array): Score;
+  score(vector: Float64Array, properties: Readonly<Record<string, string>>, looks?: Looks): Score;
   /** Sorted values of one scored statistic over the reference images of a regime. */
   calibration(position: number, regime: number): Float64Array;
   /**
@@ -167,6 +185,7 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
     members: profile.causes?.members ?? [],
     causeModel: profile.causes && readCauseModel(profile),
     embeddingModel: profile.model && readEmbeddingModel(profile),
+    placeModel: profile.places && readPlaceModel(profile),
   };
   const harm = profile.harm && {
     weights: tensors.harmWeights.data as Float64Array,
@@ -189,8 +208,9 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
       if (second) return standardise(parts.regimes, row).z;
       return row.map((value, i) => gaussianise(first.gaussianisers[i], value));
     },
-    score(vector, properties, embedding) {
+    score(vector, properties, looks = {}) {
       const { model } = profile;
+      const { embedding } = looks;
       if (model && embedding?.length !== model.dimension) {
         throw new StoplineError(
           'INTERNAL',
@@ -200,7 +220,8 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
       const row = Float64Array.from(positions, (position, i) =>
         scoredValue(vector[position], profile.statistics[i].logFloor),
       );
-      const { z, regime, distance, values, evidence, embedded } = computeComponents(parts, row, properties, embedding);
+      const found = computeComponents(parts, row, properties, looks);
+      const { z, regime, distance, values, evidence, embedded, odds } = found;
       const causes = parts.causeModel && evidence && diagnose(parts.causeModel, evidence, distance);
       const normalised = normalise(values, scales[regime]);
       const isVideo = properties.codec !== undefined && profile.categories.codec === undefined;
@@ -210,7 +231,7 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
         return { name, pValue: pValues[i].of(score), score };
       });
       const flips = harm && expectedFlipRate(harm, harmRow(detectors[0].score, causes, profile.causes?.names ?? []));
-      return { detectors, z, regime, causes, components: normalised, embedded, flips };
+      return { detectors, z, regime, causes, components: normalised, embedded, odds, flips };
     },
   };
 }
@@ -278,6 +299,21 @@ function readEmbeddingModel({ model, tensors }: Profile): EmbeddingModel {
     factor: tensors.embeddingFactor.data,
     coreset: tensors.embeddingCoreset.data,
     axes: tensors.embeddingAxes?.data,
+  };
+}
+
+function readPlaceModel({ places, tensors }: Profile): PlaceModel {
+  const { units } = places as NonNullable<Profile['places']>;
+  return {
+    centre: tensors.placeCentre.data,
+    spread: tensors.placeSpread.data,
+    level: tensors.placeLevel.data,
+    range: tensors.placeRange.data,
+    network: {
+      ...{ features: placeFeatures, units, classes: 2 },
+      hidden: tensors.placeHidden.data,
+      output: tensors.placeOutput.data,
+    },
   };
 }
 

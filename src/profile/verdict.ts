@@ -8,6 +8,7 @@ import type { Profile, Rates } from './description.ts';
 import type { Cause } from './diagnosis.ts';
 import type { FlipRate } from './flips.ts';
 import { findLikelyCause, type LikelyCause } from './likelycause.ts';
+import { findParts, type PicturePart, packChances, placeChances } from './places.ts';
 import { explainImage, explainRule, noteWrapping, type Reason } from './reasons.ts';
 import type { DetectorScore, Score, Scorer } from './score.ts';
 
@@ -62,6 +63,8 @@ export interface Verdict {
    * show similar things. Where the Profile has a model.
    */
   projection?: number[];
+  /** Where in the picture something is hidden or blurred. Where the Profile tells places. */
+  places?: PlaceVerdict;
   /** Value by statistic name; null where it does not apply to this image. */
   statistics: Record<string, number | null>;
   image: {
@@ -88,6 +91,16 @@ export interface Verdict {
   timingMs: { decode: number; statistics: number; embedding?: number; score: number; total: number };
 }
 
+/** What one image shows by place. */
+interface PlaceVerdict {
+  /** Share of reference images with a place at least this strange. */
+  pValue: number;
+  /** What stands out, the largest first; none where the places are as strange as those of one reference image in twenty. */
+  parts: PicturePart[];
+  /** The chance for every one of 16 x 12 tiles, row by row, that it is hidden: a digit each, from 0 to 9 ninths. */
+  map: string;
+}
+
 export interface JudgeOptions {
   /** A detector that the Profile has; default: combined. */
   decidedBy?: DecideBy;
@@ -109,7 +122,7 @@ export function decideVerdict(
   const { decidedBy = 'combined', rule } = options;
   const started = performance.now();
   const properties = { ...categoricalProperties(image, profile.constants), ...options.properties };
-  const score = scorer.score(image.statistics, properties, image.embedding);
+  const score = scorer.score(image.statistics, properties, image);
   const { detectors, flips, causes } = score;
   const deciding = detectors.find(({ name }) => name === decidedBy) ?? detectors[0];
   const { pValue } = deciding;
@@ -136,6 +149,7 @@ export function decideVerdict(
   const unusual = verdict === 'pass' ? visible.slice(0, maxUnusual) : [];
   const nearest = nearestImages(profile, score);
   const projection = score.embedded?.projection;
+  const places = describePlaces(score);
   return {
     verdict,
     decidedBy,
@@ -150,6 +164,7 @@ export function decideVerdict(
     ...(causes && { causes: causes.filter(({ probability }, i) => i < 3 || probability >= 0.05) }),
     ...(cause && { cause }),
     ...(nearest && { nearest }),
+    ...(places && { places }),
     ...(projection && { projection: Array.from(projection, (value) => Number(value.toFixed(4))) }),
     statistics: toImageStatistics(image.statistics),
     image: describeImage(image, { profile, properties, history }),
@@ -205,6 +220,16 @@ function describeTiming({ timingMs }: MeasuredImage, score: number): Verdict['ti
     score,
     total: decode + statistics + (embedding ?? 0) + score,
   };
+}
+
+/** From this p-value on parts are told: one reference image in twenty has such a place, too. */
+const tellingPValue = 0.05;
+
+function describePlaces({ odds, detectors }: Score): PlaceVerdict | undefined {
+  const pValue = detectors.find(({ name }) => name === 'places')?.pValue;
+  if (!odds || pValue === undefined) return undefined;
+  const chances = placeChances(odds);
+  return { pValue, parts: pValue > tellingPValue ? [] : findParts(chances), map: packChances(chances) };
 }
 
 /** More is not worth telling of an image that passes. */

@@ -117,7 +117,7 @@ describe('a verdict', () => {
       const deciding = await createInspector({ profile, decideBy });
       for (const [i, bytes] of images.entries()) {
         const { verdict, decidedBy, pValue, score, detectors, falseAlarmRate } = await deciding.inspect(bytes);
-        expect(detectors.map(({ name }) => name)).toEqual(['combined', 'capture', 'content']);
+        expect(detectors.map(({ name }) => name)).toEqual(['combined', 'capture', 'content', 'places']);
         expect(detectors).toEqual(combined[i].detectors);
         expect(detectors).toContainEqual({ name: decidedBy, pValue, score });
         expect(decidedBy).toBe(decideBy);

@@ -46,6 +46,8 @@ const keptImages = 300;
 const spans = { hour: 3_600_000, day: 86_400_000, week: 7 * 86_400_000 };
 /** Things that moved of which a number is drawn. */
 const maxDrawn = 9;
+/** Tiles side by side on the map of what stays. */
+const placeColumns = 16;
 /** @typedef {'latest' | keyof typeof spans | 'from, to'} Range */
 const ranges = /** @type {Range[]} */ (['latest', ...Object.keys(spans), 'from, to']);
 /** The state is read with every so-many-th round of images, and the history with every so-many-th. */
@@ -64,6 +66,7 @@ const verdictWords = { pass: 'passed', warn: 'warned about', block: 'blocked' };
  * @property {RecentImages} [images]
  * @property {DriftReport} [report]
  * @property {History} [history] of the range
+ * @property {number} [ratio] width of the latest picture by its height, once it is there
  * @property {[number, number]} [shown] start and end of the range, in milliseconds
  * @property {[number, number]} [chosen] start and end that the user has chosen
  */
@@ -223,14 +226,46 @@ export class CameraPage extends LivePage {
     const isNow = contact !== 'lost' && this.#camera().tone !== 'unknown';
     return html`<section class="sight">
       <figure>
-        ${latest ? html`<img src=${this.#picturePath(latest)} alt=${`Image of ${this.#source}, ${clock(latest.at)}`} />` : html`<div class="blank">no image yet since the service started</div>`}
-        <figcaption><b>${!latest ? 'Nothing seen yet' : isNow ? 'Now' : 'Last seen'}</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`}</figcaption>
+        ${
+          latest
+            ? html`<div class="seen"><img src=${this.#picturePath(latest)} alt=${`Image of ${this.#source}, ${clock(latest.at)}`} onLoad=${(/** @type {Event} */ event) => this.#takeSize(event)} />${this.#drawHeat()}</div>`
+            : html`<div class="blank">no image yet since the service started</div>`
+        }
+        <figcaption><b>${!latest ? 'Nothing seen yet' : isNow ? 'Now' : 'Last seen'}</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`} ${this.#tellStaying()}</figcaption>
       </figure>
       <figure>
         ${reference.hasExample ? html`<img src="profile/example" alt="A typical reference image" />` : html`<div class="blank">the Profile keeps no example</div>`}
         <figcaption><b>As it should look</b> a typical image of the reference</figcaption>
       </figure>
     </section>`;
+  }
+
+  /** @param {Event} event */
+  #takeSize({ target }) {
+    const { naturalWidth, naturalHeight } = /** @type {HTMLImageElement} */ (target);
+    const ratio = naturalWidth / naturalHeight;
+    if (ratio > 0 && ratio !== this.state.ratio) this.setState({ ratio });
+  }
+
+  /** Over the latest image: what hides or blurs the same places in image after image. */
+  #drawHeat() {
+    const { report, ratio } = this.state;
+    const places = report?.places;
+    if (!places || places.parts.length === 0 || ratio === undefined) return undefined;
+    const [wide, tall] = [ratio / placeColumns, placeColumns / places.map.length];
+    const tiles = [...places.map].map(
+      (digit, tile) =>
+        digit !== '0' &&
+        html`<rect x=${(tile % placeColumns) * wide} y=${Math.floor(tile / placeColumns) * tall} width=${wide} height=${tall} fill-opacity=${Number(digit) / 12} />`,
+    );
+    return html`<svg class="heat" viewBox=${`0 0 ${ratio} 1`} role="img" aria-label=${`What stays in front of the view: ${places.parts.map(({ text }) => text).join('; ')}`}>${tiles}</svg>`;
+  }
+
+  /** What the heat map shows, in words. */
+  #tellStaying() {
+    const places = this.state.report?.places;
+    if (!places || places.parts.length === 0) return undefined;
+    return html`<span class="stays">In red, what hides or blurs the same places of the last ${count(places.images, 'image')}: ${places.parts.map(({ text }) => text).join('; ')}.</span>`;
   }
 
   /** @param {StrangeImage} image */

@@ -59,7 +59,7 @@ const historySchema = Type.Object(
 const evidenceFields = {
   statistic: Type.String({
     description:
-      'Name in the table of GET /statistics, embedding, combination, blockWhen, or a property of the container.',
+      'Name in the table of GET /statistics, embedding, places, combination, blockWhen, or a property of the container.',
   }),
   value: Type.Union([Type.Number(), Type.String()]),
   unit: Type.String(),
@@ -163,6 +163,28 @@ export const verdictSchema = Type.Object(
       Type.Array(Type.Object({ path: Type.String(), distance: Type.Number({ minimum: 0, maximum: 2.01 }) }), {
         description: 'Reference images that show what is most like it, where the Profile keeps their paths.',
       }),
+    ),
+    places: Type.Optional(
+      Type.Object(
+        {
+          pValue: shareSchema('Share of reference images with a place at least this strange.'),
+          parts: Type.Array(
+            Type.Object({
+              text: Type.String({ description: 'Where, and how much: lower right corner, 6 % of the picture.' }),
+              share: shareSchema('Share of the picture.'),
+              left: Type.Number(),
+              top: Type.Number(),
+              right: Type.Number(),
+              bottom: Type.Number(),
+            }),
+            { description: 'What stands out, the largest first; sides in shares of the picture.' },
+          ),
+          map: Type.String({
+            description: 'For every one of 16 x 12 tiles, row by row, the chance that it is hidden, in ninths.',
+          }),
+        },
+        { description: 'Where in the picture something is hidden or blurred; where the Profile tells places.' },
+      ),
     ),
     projection: Type.Optional(
       Type.Array(Type.Number(), {

@@ -136,6 +136,19 @@ export const driftReportSchema = Type.Object(
       { moved: Type.Integer(), compared: Type.Integer() },
       { description: 'How many statistics moved, of how many.' },
     ),
+    places: Type.Optional(
+      Type.Object(
+        {
+          images: Type.Integer({ description: 'Images of late that this is the mean of.' }),
+          parts: Type.Array(Type.Object({ text: Type.String(), share: Type.Number() }, { additionalProperties: true })),
+          map: Type.String({
+            description:
+              'For every one of 16 x 12 tiles, row by row, how much more it is hidden than in the reference, in ninths.',
+          }),
+        },
+        { description: 'What hides or blurs the same places in image after image; where the Profile tells places.' },
+      ),
+    ),
     content: Type.Optional(Type.Object({ distance: Type.Number(), pValue: Type.Number() })),
     causes: Type.Array(Type.Object({ cause: Type.String(), probability: Type.Number() })),
     expectedFlipRate: Type.Optional(Type.Number()),

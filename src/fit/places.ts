@@ -1,0 +1,236 @@
+import { Random } from '../image/corruptions/random.ts';
+import { placeCount, placeGrid, placeMeasures } from '../image/places.ts';
+import type { ProfileDescription } from '../profile/description.ts';
+import {
+  describePlaces,
+  type PlaceModel,
+  placeChances,
+  placeFeatures,
+  placeOdds,
+  strongestPlace,
+} from '../profile/places.ts';
+import { trainNetwork } from './network.ts';
+import { countFlagged } from './power.ts';
+import type { Sample } from './samples.ts';
+
+/** A reference image of which parts were hidden. */
+export interface PlacedView {
+  fold: number;
+  drive?: string | undefined;
+  /** As `measurePlaces` gives it. */
+  places: Float32Array;
+  /** Share of each tile that changed visibly. */
+  hidden: Float32Array;
+}
+
+const measures = placeMeasures.length;
+const units = 16;
+/** About so many steps of training, whatever the number of tiles. */
+const steps = 400;
+const batch = 256;
+/** A tile is shown as hidden from this share on, as seen up to that, and between them not at all. */
+const hiddenFrom = 0.35;
+const seenUpTo = 0.02;
+/** Hidden tiles that the network is shown at most; and of tiles beside them, and of clean images, this many times as many. */
+const mostHidden = 3000;
+const seenTimes = 2;
+const leastSeen = 1500;
+/** More images tell the usual no better. */
+const mostClean = 2000;
+/** How much the deviation of a place counts against that of all places: few images tell it badly. */
+const ownWeight = 0.7;
+
+/** What is told by place, with how it does on images that it was not fitted on. */
+export interface CrossFittedPlaces {
+  model: PlaceModel;
+  /** Per fold, the model that was fitted without it; undefined where nothing is in the fold. */
+  folds: (PlaceModel | undefined)[];
+  /** Mean chance of every tile of a clean image that it is hidden. */
+  usual: Float64Array;
+  description: NonNullable<ProfileDescription['places']>;
+}
+
+/** Nothing is told by place where less than this share of the views with a twentieth hidden is found at one clean image in a hundred. */
+const leastFound = 0.2;
+/** Views of which so much is hidden count for that. */
+const largeShare = 0.05;
+/** The share of the clean images that may look like one of them. */
+const falseShare = 0.01;
+
+/**
+ * Fits places with and without each fold, and tries them on views of the fold.
+ * @returns undefined without views or places, and where places tell too little: scenes that change from image to image
+ */
+export function crossFitPlaces(
+  samples: readonly Sample[],
+  views: readonly PlacedView[],
+): CrossFittedPlaces | undefined {
+  if (views.length === 0) return undefined;
+  const count = 1 + Math.max(...samples.map(({ fold }) => fold));
+  const scores: number[] = [];
+  const tried: number[] = [];
+  const usual = new Float64Array(placeCount);
+  let isWhole = true;
+  const folds = Array.from({ length: count }, (_, fold) => {
+    const inside = samples.filter((sample) => sample.fold === fold);
+    const outside = samples.filter((sample) => sample.fold !== fold);
+    const model = fitPlacesOf(
+      outside,
+      views.filter((view) => view.fold !== fold),
+    );
+    if (inside.length === 0) return undefined;
+    if (!model) {
+      isWhole = false;
+      return undefined;
+    }
+    for (const { places } of inside) {
+      const odds = placeOdds(model, places as Float32Array);
+      scores.push(strongestPlace(odds));
+      for (const [tile, chance] of placeChances(odds).entries()) usual[tile] += chance / samples.length;
+    }
+    for (const view of views) {
+      if (view.fold === fold && meanOf(view.hidden) >= largeShare)
+        tried.push(strongestPlace(placeOdds(model, view.places)));
+    }
+    return model;
+  });
+  const model = fitPlacesOf(samples, views);
+  if (!model || !isWhole || tried.length === 0) return undefined;
+  scores.sort((a, b) => b - a);
+  const limit = scores[Math.floor(falseShare * scores.length)];
+  const flagged = tried.filter((score) => score > limit).length;
+  if (flagged < leastFound * tried.length) return undefined;
+  return {
+    model,
+    folds,
+    usual: usual.map(Math.fround),
+    description: {
+      ...placeGrid,
+      measures: [...placeMeasures],
+      units,
+      found: countFlagged(flagged, tried.length),
+    },
+  };
+}
+
+function meanOf(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return sum / values.length;
+}
+
+/** @returns undefined where there are no views, or images without places */
+export function fitPlacesOf(samples: readonly Sample[], views: readonly PlacedView[]): PlaceModel | undefined {
+  const clean = samples.flatMap(({ places }) => places ?? []);
+  if (clean.length === 0 || clean.length < samples.length || views.length === 0) return undefined;
+  return fitPlaces(clean, views);
+}
+
+/**
+ * Learns what is usual in every place of the view, and how a hidden place looks.
+ * @param all the reference, as `measurePlaces` gives it
+ */
+function fitPlaces(all: readonly Float32Array[], views: readonly PlacedView[]): PlaceModel {
+  const clean = thinOut(all, mostClean);
+  const usual = measureUsual(clean);
+  const rows = collectTiles(clean, views, usual);
+  const set = {
+    x: rows.x,
+    y: rows.y,
+    w: new Float64Array(rows.y.length).fill(1),
+  };
+  const network = trainNetwork(
+    set,
+    { features: placeFeatures, classes: 2 },
+    { units, epochs: Math.ceil((steps * batch) / rows.y.length), seed: 1 },
+  );
+  return {
+    ...usual,
+    network: { ...network, hidden: network.hidden.map(Math.fround), output: network.output.map(Math.fround) },
+  };
+}
+
+function measureUsual(clean: readonly Float32Array[]): Omit<PlaceModel, 'network'> {
+  const size = placeCount * measures;
+  const centre = new Float64Array(size);
+  const own = new Float64Array(size);
+  const sorted = new Float32Array(clean.length);
+  const middle = clean.length >> 1;
+  for (let i = 0; i < size; i++) {
+    for (const [row, places] of clean.entries()) sorted[row] = places[i];
+    centre[i] = sorted.sort()[middle];
+    for (const [row, places] of clean.entries()) sorted[row] = Math.abs(places[i] - centre[i]);
+    // Of a normal distribution the median distance is 0.6745 deviations.
+    own[i] = sorted.sort()[middle] / 0.6745;
+  }
+  const level = new Float64Array(measures);
+  const range = new Float64Array(measures);
+  const shared = new Float64Array(measures);
+  for (let k = 0; k < measures; k++) {
+    const ofMeasure = own.filter((_, i) => i % measures === k).sort();
+    shared[k] = ofMeasure[ofMeasure.length >> 1];
+    let [count, sum, squares] = [0, 0, 0];
+    for (const places of clean) {
+      for (let i = k; i < size; i += measures) {
+        count++;
+        sum += places[i];
+        squares += places[i] ** 2;
+      }
+    }
+    level[k] = Math.fround(sum / count);
+    range[k] = Math.fround(Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2)) + 1e-3);
+  }
+  const spread = own.map((value, i) =>
+    Math.fround(Math.sqrt(ownWeight * value ** 2 + (1 - ownWeight) * shared[i % measures] ** 2) + leastSpread),
+  );
+  return { centre, spread, level, range };
+}
+
+/** A view that never changes at all is told no finer than this. */
+const leastSpread = 0.02;
+
+/** Hidden tiles, tiles beside them, and tiles of clean images: an even choice of each. */
+function collectTiles(
+  clean: readonly Float32Array[],
+  views: readonly PlacedView[],
+  usual: Omit<PlaceModel, 'network'>,
+): { x: Float64Array; y: Uint16Array } {
+  const hidden: number[] = [];
+  const beside: number[] = [];
+  for (const [view, { hidden: shares }] of views.entries()) {
+    for (let tile = 0; tile < placeCount; tile++) {
+      if (shares[tile] > hiddenFrom) hidden.push(view * placeCount + tile);
+      else if (shares[tile] < seenUpTo) beside.push(view * placeCount + tile);
+    }
+  }
+  const shown = Math.min(mostHidden, hidden.length);
+  const seen = Math.max(leastSeen, seenTimes * shown);
+  const untouched = Array.from({ length: clean.length * placeCount }, (_, i) => i);
+  const groups = [
+    { rows: views.map(({ places }) => places), tiles: thinOut(hidden, mostHidden), y: 1 },
+    { rows: views.map(({ places }) => places), tiles: thinOut(beside, seen), y: 0 },
+    { rows: clean, tiles: thinOut(untouched, seen), y: 0 },
+  ];
+  const count = groups.reduce((sum, { tiles }) => sum + tiles.length, 0);
+  const x = new Float64Array(count * placeFeatures);
+  const y = new Uint16Array(count);
+  let at = 0;
+  for (const { rows, tiles, y: kind } of groups) {
+    let described: { row: number; features: Float64Array } | undefined;
+    for (const place of tiles) {
+      const row = Math.floor(place / placeCount);
+      if (described?.row !== row) described = { row, features: describePlaces(usual, rows[row]) };
+      const from = (place % placeCount) * placeFeatures;
+      x.set(described.features.subarray(from, from + placeFeatures), at * placeFeatures);
+      y[at++] = kind;
+    }
+  }
+  return { x, y };
+}
+
+/** At most so many of them: one at random of every stretch, so that no column of tiles comes more often. */
+function thinOut<Item>(tiles: readonly Item[], count: number): readonly Item[] {
+  if (tiles.length <= count) return tiles;
+  const random = new Random(count);
+  return Array.from({ length: count }, (_, i) => tiles[Math.floor(((i + random.uniform()) * tiles.length) / count)]);
+}
