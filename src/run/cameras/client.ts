@@ -48,11 +48,11 @@ export class HttpCamera {
       await body.dump().catch(() => undefined);
       const { location } = headers;
       if (status < 300 || status >= 400 || location === undefined)
-        throw this.#refuse(`it answered with status ${status}`);
-      if (redirects === maxRedirects) throw this.#refuse(`it redirected ${maxRedirects + 1} times`);
+        throw this.refuse(`it answered with status ${status}`);
+      if (redirects === maxRedirects) throw this.refuse(`it redirected ${maxRedirects + 1} times`);
       const next = URL.canParse(String(location), url.href) ? new URL(String(location), url.href) : undefined;
       if (next?.hostname !== url.hostname || !/^https?:$/.test(next.protocol)) {
-        throw this.#refuse('it redirected to another host; name that one where it is meant');
+        throw this.refuse('it redirected to another host; name that one where it is meant');
       }
       url = next;
     }
@@ -69,13 +69,13 @@ export class HttpCamera {
     if (first.statusCode !== 401 || challenge === undefined) return first;
     await first.body.dump().catch(() => undefined);
     const { login } = this.#address;
-    if (!login) throw this.#refuse('it asks for a user and a password: write them as http://user:password@host/path');
+    if (!login) throw this.refuse('it asks for a user and a password: write them as http://user:password@host/path');
     this.#challenge = challenge;
     this.#count = 0;
     const second = await this.#send(url);
     if (second.statusCode !== 401) return second;
     await second.body.dump().catch(() => undefined);
-    throw this.#refuse('it refuses the user or the password');
+    throw this.refuse('it refuses the user or the password');
   }
 
   async #send(url: URL): Promise<Dispatcher.ResponseData> {
@@ -98,11 +98,12 @@ export class HttpCamera {
     return await request(url, { headers, signal: this.#signal, dispatcher: this.#agent }).catch((cause) => {
       if (this.#signal.aborted) throw this.#signal.reason;
       const { code, message } = cause as NodeJS.ErrnoException;
-      throw this.#refuse(this.#address.hide(code === undefined ? message : `${code}: ${message}`));
+      throw this.refuse(this.#address.hide(code === undefined ? message : `${code}: ${message}`));
     });
   }
 
-  #refuse(why: string): StoplineError {
+  /** Why the camera is lost, without what is secret. */
+  refuse(why: string): StoplineError {
     return new StoplineError('CAMERA_UNREACHABLE', `Expected images from ${this.#address.shown} but ${why}.`);
   }
 }

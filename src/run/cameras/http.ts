@@ -19,6 +19,10 @@ export async function* watchHttp(address: CameraAddress, options: CameraOptions)
       const answer = await camera.get();
       const { first, body } = await peek(answer.body);
       const kind = findKind(answer, first);
+      // ffmpeg would say no more than that its input is invalid.
+      if (kind === 'video' && isText(answer.type, first)) {
+        throw camera.refuse(`it answers with text (${answer.type.split(';')[0]}), such as a page to log in on`);
+      }
       if (kind !== 'still') return yield* openStream(camera, { ...answer, kind, body }, options);
       yield { image: await readWhole(body, options.maxBytes) };
       const restMs = options.everyMs - (performance.now() - startedAt);
@@ -64,6 +68,12 @@ function findKind({ type, length }: Answer, first: Buffer): StreamKind | 'still'
   const isImage = /^(\xff\xd8\xff|\x89PNG|RIFF....WEBP)/s.test(first.toString('latin1', 0, 12));
   if (type.startsWith('image/') || (isImage && length !== undefined)) return 'still';
   return isImage ? 'jpeg' : 'video';
+}
+
+/** Whether it is called a text and looks like one: servers call streams of unknown names texts, too. */
+function isText(type: string, first: Buffer): boolean {
+  const isCalled = /^(text\/|application\/(\S+\+)?(json|xml|xhtml))/.test(type);
+  return isCalled && first.every((byte) => byte >= 0x20 || (byte >= 0x09 && byte <= 0x0d));
 }
 
 /** The first bytes of a body, and the body with them. */

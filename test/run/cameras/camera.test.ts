@@ -147,6 +147,12 @@ describe('a snapshot', () => {
     expect((await lose(open(`${url}/none?token=geheim`))).message).toBe(
       `Expected images from ${url} but it answered with status 404.`,
     );
+    server.handlers.set('/login', (_, response) => {
+      response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<html>Who are you?</html>');
+    });
+    expect((await lose(open(`${url}/login`))).message).toBe(
+      `Expected images from ${url} but it answers with text (text/html), such as a page to log in on.`,
+    );
     expect(await lose(open(`${url}/large`, { maxBytes: 100 }))).toMatchObject({ code: 'STOPLINE_ERR_IMAGE_TOO_LARGE' });
     expect((await lose(open(`${url}/late`, { stallMs: 50 }))).message).toMatch(/sent no image|HEADERS_TIMEOUT/);
     expect((await lose(open(`${url}/short`))).message).toMatch(/the connection broke/);
