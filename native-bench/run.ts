@@ -2,7 +2,7 @@
  * Runs the benchmarks one after another, each in a process of its own, and prints what they print.
  *
  *     npm run bench                    all
- *     npm run bench -- core            only that one: core, start, pipeline, peers, gate or drift
+ *     npm run bench -- core            only that one: core, start, decode, pipeline, peers, gate or drift
  *     npm run bench -- --write         and make docs/performance.md, and the README's table, of what was run
  */
 import { spawn } from 'node:child_process';
@@ -14,6 +14,7 @@ import sharp from 'sharp';
 const programs = [
   { name: 'core', title: 'The core', file: 'core.bench.ts', command: 'npm run bench:core' },
   { name: 'start', title: 'The start', file: 'start.bench.ts', command: 'npm run bench:start' },
+  { name: 'decode', title: 'Decoding', file: 'decode.bench.ts', command: 'npm run bench:decode' },
   { name: 'pipeline', title: 'The whole path', file: 'pipeline.bench.ts', command: 'npm run bench:pipeline' },
   { name: 'peers', title: 'Beside what people use', file: 'peers.bench.ts', command: 'npm run bench:peers' },
   { name: 'gate', title: 'The gate', file: 'gate.bench.ts', command: 'npm run bench:gate' },

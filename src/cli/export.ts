@@ -43,7 +43,7 @@ export function exportCommand(): Command {
     .addOption(new Option('--format <FORMAT>', 'the tool').choices(labelFormats).makeOptionMandatory())
     .requiredOption('-o, --out <FILE>', 'file to write; a bucket is named s3://bucket/key')
     .option('--root <DIR>', 'folder in which the tool finds the images; names begin there (default: that of --out)')
-    .option('--url-prefix <TEXT>', 'what stands before each name, such as https://images.example/')
+    .option('--url-prefix <TEXT>', 'what stands before each name, such as s3://images/')
     .option('--copy <DIR>', 'also copy the images there, such as into the folder that the tool serves')
     .option('--tiles', 'also mark where in each image the evidence lies; reads and measures all of them')
     .addOption(new Option('--only <VERDICTS...>', 'leave out the others').choices(verdicts))

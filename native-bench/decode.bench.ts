@@ -1,0 +1,68 @@
+/**
+ * What sharp takes to decode a JPEG, beside libjpeg-turbo of the system writing into a buffer that is kept, which an add-on bound to
+ * it would do; and whether both give the same pixels. Decides whether such a binding pays.
+ *
+ *     npm run bench:decode -- [FOLDER]     FOLDER: JPEGs to compare the pixels of
+ *
+ * Needs gcc and jpeglib.h (`libjpeg62-turbo-dev` of Debian).
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+import { encodeFrame, renderFrame } from '../src/cli/demo/camera/camera.ts';
+import { release } from '../src/image/frame.ts';
+import { cpuMs, median, printTable } from './table.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'stopline-decode-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+const program = join(folder, 'decode');
+
+/** The median of its rounds, and the pixels. */
+function decodeBound(path: string, rounds: number): { ms: number; pixels: Buffer } {
+  const output = execFileSync(program, [path, String(rounds)], {
+    maxBuffer: 2 ** 30,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const end = output.indexOf(10);
+  return { ms: Number(output.subarray(0, end)), pixels: output.subarray(end + 1) };
+}
+
+const source = fileURLToPath(new URL('./decode.c', import.meta.url));
+const built = spawnSync('gcc', ['-O2', source, '-o', program, '-ljpeg'], { encoding: 'utf8' });
+if (built.status !== 0) {
+  console.log('left out: gcc and jpeglib.h are needed (libjpeg62-turbo-dev of Debian)');
+} else {
+  sharp.concurrency(1);
+  const scene = renderFrame(1001, { width: 1920, height: 1080 });
+  const rows: (string | number)[][] = [];
+  for (const quality of [40, 75, 85, 95]) {
+    const bytes = await encodeFrame(scene, { quality });
+    const path = join(folder, `${quality}.jpg`);
+    writeFileSync(path, bytes);
+    const times: number[] = [];
+    for (let round = -5; round < 25; round++) {
+      // Gives its memory back at once, as inspect does.
+      const ms = await cpuMs(async () => release(await sharp(bytes).raw().toBuffer()));
+      if (round >= 0) times.push(ms);
+    }
+    const bound = decodeBound(path, 30);
+    const isEqual = bound.pixels.equals(await sharp(bytes).raw().toBuffer());
+    rows.push([quality, median(times).toFixed(1), bound.ms.toFixed(1), isEqual ? 'yes' : 'no']);
+  }
+  console.log('decoding a 1920x1080 JPEG, one thread, medians\n');
+  printTable(['JPEG quality', 'sharp, CPU ms', 'libjpeg into a kept buffer, CPU ms', 'same pixels'], rows);
+  const [corpus] = process.argv.slice(2);
+  if (corpus !== undefined) {
+    const files = readdirSync(corpus).filter((name) => /\.jpe?g$/i.test(name));
+    let equal = 0;
+    for (const name of files) {
+      const path = join(corpus, name);
+      if (decodeBound(path, 1).pixels.equals(await sharp(path).raw().toBuffer())) equal++;
+      else console.log(`other pixels: ${name}`);
+    }
+    console.log(`\n${equal} of ${files.length} files of the folder have the same pixels`);
+  }
+}
