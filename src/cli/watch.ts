@@ -50,8 +50,8 @@ export function watchCommand(): Command {
       `
 Examples:
   ${commandLine('watch', '--profile', 'camera.stopline', 'rtsp://viewer:secret@192.168.1.20/stream1')}
-  ${commandLine('watch', '--profile', 'camera.stopline', '--every', '5s', '--name', 'front,rear', 'http://192.168.1.21/snapshot.jpg', 'http://192.168.1.22/video.mjpg')}
-  ${commandLine('watch', '--profile', 'camera.stopline', '--config', 'cameras.json')}
+  ${commandLine('watch', '--every', '5s', '--name', 'front,rear', '--profile', 'camera.stopline', 'http://127.0.0.1:8081/snapshot.jpg', 'rtsp://192.168.1.22/h264')}
+  ${commandLine('watch', '--config', 'cameras.json', '--profile', 'camera.stopline')}
     with {"cameras": [{"name": "front", "address": "rtsp://viewer:secret@192.168.1.20/stream1"}]}
 
 Exit status: 0 when it was stopped.`,

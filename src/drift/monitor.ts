@@ -6,7 +6,9 @@ import { createMemory, type Memory, packDeviation, packState, type Sizes } from 
 import type { Observation } from './observation.ts';
 import { Dependence } from './pace.ts';
 import { describeRecent, type RecentLevel, summarizeRecent, takeVerdict } from './recent.ts';
-import type { DriftReport, DriftState, Glance, Transition } from './report.ts';
+import type { DriftReport, DriftState, Glance, Sight, Transition } from './report.ts';
+import { SightWatch } from './sight.ts';
+import type { Standing } from './standing.ts';
 import { collectEvidence, createHead, type Head, readSettled, restore, type Shared } from './state.ts';
 import { findStaying, takeChances } from './stays.ts';
 import { buildReport, countCalmImages, glanceAt, suspectFrom, suspectUntil } from './summary.ts';
@@ -38,6 +40,7 @@ export class Monitor {
   readonly #numbers: Float64Array;
   /** Whether a state was given that another Profile or version has saved. */
   readonly #isNew: boolean;
+  readonly #sights: SightWatch;
   #quietMs = 0;
   #ticked: number | undefined;
 
@@ -51,6 +54,7 @@ export class Monitor {
     const { seriesLength: length, spacing, times } = this.#head;
     this.#series = { values: this.#memory.series, length, spacing, times };
     this.#numbers = new Float64Array(shared.sizes.series);
+    this.#sights = new SightWatch(shared.freezeAfter);
   }
 
   get state(): DriftState {
@@ -81,6 +85,9 @@ export class Monitor {
       return this.#repeat(isSame ? 1 : loop, observation.id);
     }
     remember(memory, head, key, at);
+    if (observation.sketch) this.#sights.observe(observation.sketch);
+    const { standing } = this.#sights;
+    if (standing?.kind === 'frozen' || standing?.kind === 'loop') return this.#stand(standing, observation.id);
     head.run = 0;
     head.loop = 1;
     head.hash = observation.hash;
@@ -113,7 +120,9 @@ export class Monitor {
   }
 
   report(): DriftReport {
-    return buildReport(this.#shared, this.#head, this.#memory, this.#dependence, this.#isNew);
+    const { sight } = this.#sights;
+    const report = buildReport(this.#shared, this.#head, this.#memory, this.#dependence, this.#isNew);
+    return sight ? { ...report, sight } : report;
   }
 
   /** Everything it knows: `createDrift(...).monitor(state)` goes on from there. */
@@ -136,6 +145,26 @@ export class Monitor {
     if (images < this.#shared.freezeAfter) return undefined;
     const text = describeFrozen({ pictures: head.loop, images });
     return this.#change('frozen', text[0].toLowerCase() + text.slice(1), id);
+  }
+
+  /** Takes an image whose bytes are new and whose picture is not: it counts no more than the same bytes would. */
+  #stand({ images, pictures }: Standing, id: string): Transition | undefined {
+    const head = this.#head;
+    head.repeats++;
+    head.run = images - 1;
+    head.loop = pictures;
+    return this.#change('frozen', this.#sights.sight?.text ?? describeFrozen({ pictures, images }), id);
+  }
+
+  /** Raises an alarm of what is seen without numbers: a part that stands still, a camera that was moved. */
+  #tellSight({ text }: Sight, id: string): Transition | undefined {
+    const head = this.#head;
+    head.alarms++;
+    head.lastAlarmAt = head.at;
+    head.alarmImage = head.images;
+    head.alarmTook = 0;
+    head.alarm = { at: head.at, share: 1, by: 'view', text };
+    return this.#change('drifted', text, id);
   }
 
   /** Adds a new image to all that is known. */
@@ -182,6 +211,8 @@ export class Monitor {
     if (evidence.score < suspectUntil) head.calm.score = head.images;
     if (evidence.statistic < calmStatistic) head.calm.statistic = head.images;
     if (evidence.share >= 1 && this.#dependence.known()) return this.#raise(evidence, id);
+    const { sight } = this.#sights;
+    if (sight && readSettled(head) !== 'drifted') return this.#tellSight(sight, id);
     const current = readSettled(head);
     const next = this.#choose(current, evidence) ?? { to: current, text: 'images come again' };
     return this.#change(next.to, next.text, id);
@@ -215,7 +246,7 @@ export class Monitor {
     const hasSigns = share >= suspectFrom || isBlocked || hidden !== undefined;
     if (current === 'drifted') {
       const isLong = head.images - head.alarmImage >= countCalmImages(this.#shared, head, this.#dependence);
-      if (!isLong || hasSigns) return undefined;
+      if (!isLong || hasSigns || this.#sights.sight) return undefined;
       return { to: 'recovered', text: 'images are like those of the reference again' };
     }
     if (current === 'suspect') {

@@ -26,6 +26,8 @@ export interface Observation {
   chances?: Float64Array;
   /** Difference hash of the pixels, 16 hexadecimal digits. */
   hash: string;
+  /** The picture, small and grey, where it is known: see `drawSketch`. */
+  sketch?: Uint8Array;
 }
 
 /** The fields of a Verdict that drift needs. A row of `score` has them all, so recorded verdicts can be replayed without images. */

@@ -8,13 +8,24 @@ import {
 import type { ReasonGroup } from '../profile/sights.ts';
 import { defaultMaxDistance, falseDiscoveryRate, groupMoved, type Movement } from './moved.ts';
 import type { RecentVerdicts } from './recent.ts';
+import type { Standing } from './standing.ts';
 import type { StayingParts } from './stays.ts';
+import type { ViewChange } from './view.ts';
 
 /**
  * `learning`: too little is known to call it ok. `suspect`: a tenth of the evidence of an alarm. `recovered`: like the
  * reference again, until it has been so for a while. `stale`: no images come. `frozen`: the same images come again and again.
  */
 export type DriftState = 'learning' | 'ok' | 'suspect' | 'drifted' | 'recovered' | 'stale' | 'frozen';
+
+/** What is seen of a source beside its numbers: a picture or a part of it that stands still, a camera that was moved. */
+export interface Sight {
+  kind: Standing['kind'] | ViewChange['kind'];
+  /** In plain words. */
+  text: string;
+  /** How much: share of the picture that stands still, share of the width that it is shifted by, degrees, share of the size. */
+  by: number;
+}
 
 /** One change of state: what an alert is made of. */
 export interface Transition {
@@ -90,6 +101,8 @@ export interface Glance {
 
 /** All that is known of one source. */
 export interface DriftReport extends Glance {
+  /** What stands still, or where the camera looks now: absent where nothing is wrong, or nothing can be seen of it. */
+  sight?: Sight;
   /** Where the state is learning: why. */
   reason?: string;
   /** Images that counted; the same picture again does not. */

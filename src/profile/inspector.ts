@@ -8,6 +8,7 @@ import { openPrepared } from '../image/embedding/open.ts';
 import { type ExtractedFrame, type Frame, type Limits, release } from '../image/frame.ts';
 import { readHistory } from '../image/jpeghistory.ts';
 import { type MeasuredImage, measureFrame, measurePixels } from '../image/measure.ts';
+import { drawSketch } from '../image/sketch.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { measureTiles, type Tiles } from '../image/tiles.ts';
 import { parseRule } from './blockrule.ts';
@@ -65,7 +66,10 @@ export interface Inspector {
    * Measures in the thread that calls it: where a server must go on answering, use a pool.
    * @throws {StoplineError} IMAGE_* when the bytes are not an image that can be judged, MODEL_FAILED
    */
-  inspect(image: Uint8Array | ExtractedFrame): Promise<Verdict>;
+  inspect(
+    image: Uint8Array | ExtractedFrame,
+    options?: { wantsSketch?: boolean | undefined },
+  ): Promise<SketchedVerdict>;
   /**
    * The verdict, and where in the image the evidence lies: takes about twice as long.
    * @throws {StoplineError} as `inspect`
@@ -76,7 +80,13 @@ export interface Inspector {
    * tell (format, encoder, compression) is then not judged.
    * @throws {StoplineError} FRAME_INVALID, MODEL_FAILED
    */
-  inspectFrame(frame: Frame): Promise<Verdict>;
+  inspectFrame(frame: Frame, options?: { wantsSketch?: boolean | undefined }): Promise<SketchedVerdict>;
+}
+
+/** A verdict with what a monitor needs to see whether the picture stands still: see `drawSketch`. */
+export interface SketchedVerdict extends Verdict {
+  /** Only where it was asked for; it is no part of what is told. */
+  sketch?: Uint8Array;
 }
 
 const oldProfileWarning =
@@ -152,11 +162,12 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     profile,
     core,
     warnings,
-    async inspect(source) {
+    async inspect(source, { wantsSketch } = {}) {
       const { frame, ...image } = await measurePixels(core, source, options.limits, embedder);
       const verdict = verdictOn(image, frame, source instanceof Uint8Array ? source : undefined);
+      const sketched = wantsSketch ? { ...verdict, sketch: drawSketch(frame) } : verdict;
       release(frame.data);
-      return verdict;
+      return sketched;
     },
     async explain(bytes) {
       const { frame, ...image } = await measurePixels(core, bytes, options.limits, embedder);
@@ -164,8 +175,9 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
       release(frame.data);
       return explanation;
     },
-    async inspectFrame(frame) {
-      return verdictOn(await measureFrame(core, frame, embedder), frame);
+    async inspectFrame(frame, { wantsSketch } = {}) {
+      const verdict = verdictOn(await measureFrame(core, frame, embedder), frame);
+      return wantsSketch ? { ...verdict, sketch: drawSketch(frame) } : verdict;
     },
   };
 }

@@ -12,7 +12,7 @@ import type { MeasuredImage } from '../image/measure.ts';
 import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import type { Profile } from '../profile/description.ts';
 import { loadProfile } from '../profile/file.ts';
-import type { Explanation } from '../profile/inspector.ts';
+import type { Explanation, SketchedVerdict } from '../profile/inspector.ts';
 import type { DecideBy, Verdict } from '../profile/verdict.ts';
 import type { Config } from '../settings.ts';
 import type { RowFormat, WrittenRow } from './rows/row.ts';
@@ -72,12 +72,13 @@ export interface Pool {
   /**
    * @param image the encoded bytes, or pixels that are decoded already
    * @param options.transfer hand the memory over to the worker instead of copying it: the array is empty afterwards
+   * @param options.wantsSketch with the small grey picture that a monitor needs
    * @throws {StoplineError} IMAGE_*, FRAME_INVALID, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
    */
   inspect(
     image: Uint8Array | ExtractedFrame | Frame,
-    options?: { signal?: AbortSignal | undefined; transfer?: boolean },
-  ): Promise<Verdict>;
+    options?: { signal?: AbortSignal | undefined; transfer?: boolean; wantsSketch?: boolean },
+  ): Promise<SketchedVerdict>;
   /** As `inspect`, and where in the image the evidence lies. */
   explain(bytes: Uint8Array, options?: { signal?: AbortSignal }): Promise<Explanation>;
   /**
@@ -234,13 +235,13 @@ class ImagePool implements Pool {
 
   inspect(
     image: Uint8Array | ExtractedFrame | Frame,
-    options: { signal?: AbortSignal; transfer?: boolean } = {},
-  ): Promise<Verdict> {
-    const { signal, transfer } = options;
+    options: { signal?: AbortSignal; transfer?: boolean; wantsSketch?: boolean } = {},
+  ): Promise<SketchedVerdict> {
+    const { signal, transfer, wantsSketch } = options;
     // What goes to a process is copied on the way.
     if (this.#isProcess) {
       return this.#line.run(
-        { kind: 'inspect', image },
+        { kind: 'inspect', image, wantsSketch },
         {
           signal,
           isSlow: this.#slowImages?.isSlow(image instanceof Uint8Array || !('bytes' in image) ? image : image.bytes),
@@ -251,7 +252,10 @@ class ImagePool implements Pool {
     const owned = transfer ? ownBytes(bytes) : new Uint8Array(bytes);
     const sent =
       image instanceof Uint8Array ? owned : { ...image, ...('bytes' in image ? { bytes: owned } : { data: owned }) };
-    return this.#line.run({ kind: 'inspect', image: sent }, { signal, transfer: [owned.buffer as ArrayBuffer] });
+    return this.#line.run(
+      { kind: 'inspect', image: sent, wantsSketch },
+      { signal, transfer: [owned.buffer as ArrayBuffer] },
+    );
   }
 
   explain(bytes: Uint8Array, { signal }: { signal?: AbortSignal } = {}): Promise<Explanation> {

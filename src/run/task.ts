@@ -42,7 +42,7 @@ export type EncodedImage = string | Uint8Array | ExtractedFrame;
 
 export type WorkerTask =
   | { kind: 'warm' }
-  | { kind: 'inspect'; image: Uint8Array | ExtractedFrame | Frame }
+  | { kind: 'inspect'; image: Uint8Array | ExtractedFrame | Frame; wantsSketch?: boolean | undefined }
   | { kind: 'explain'; bytes: Uint8Array }
   | { kind: 'draw'; image: Uint8Array | Frame; side: number }
   | { kind: 'encode'; frame: Frame }

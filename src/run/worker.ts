@@ -87,9 +87,12 @@ function requireInspector(): Promise<Inspector> {
 
 type Answer = Uint8Array | Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | SimulatedImage[];
 
-async function inspect(image: Uint8Array | ExtractedFrame | Frame): Promise<Verdict> {
+async function inspect(image: Uint8Array | ExtractedFrame | Frame, wantsSketch?: boolean): Promise<Verdict> {
   const inspector = await requireInspector();
-  return image instanceof Uint8Array || 'bytes' in image ? inspector.inspect(image) : inspector.inspectFrame(image);
+  const options = { wantsSketch };
+  return image instanceof Uint8Array || 'bytes' in image
+    ? inspector.inspect(image, options)
+    : inspector.inspectFrame(image, options);
 }
 
 /** Bad images are rows, too; a pool that cannot judge at all is an error. */
@@ -130,7 +133,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
         confined: readConfinement(),
       };
     case 'inspect':
-      return inspect(task.image);
+      return inspect(task.image, task.wantsSketch);
     case 'explain':
       return (await requireInspector()).explain(task.bytes);
     case 'draw':

@@ -16,6 +16,8 @@ export interface Judgement {
   requestId: string;
   /** The encoded image; only for watchers that asked for it, and not of an image that came as pixels. */
   bytes?: Uint8Array;
+  /** See `drawSketch`. */
+  sketch?: Uint8Array;
   /** The pixels of an image that came as pixels; only for watchers that asked for bytes. */
   frame?: Frame;
 }
@@ -81,10 +83,18 @@ export class Judge {
    */
   async inspect(image: Uint8Array | ExtractedFrame | Frame, options: JudgeOptions): Promise<Verdict> {
     const { source, requestId, signal, keep = false } = options;
-    const verdict = await this.#pool.inspect(image, { signal, transfer: !keep && !this.#wantsBytes });
+    const transfer = !keep && !this.#wantsBytes;
+    const { sketch, ...verdict } = await this.#pool.inspect(image, { signal, transfer, wantsSketch: true });
     const kept =
       image instanceof Uint8Array ? { bytes: image } : 'bytes' in image ? { bytes: image.bytes } : { frame: image };
-    const judgement: Judgement = { verdict, source, at: Date.now(), requestId, ...(this.#wantsBytes && kept) };
+    const judgement: Judgement = {
+      verdict,
+      source,
+      at: Date.now(),
+      requestId,
+      ...(sketch && { sketch }),
+      ...(this.#wantsBytes && kept),
+    };
     for (const watcher of this.#watchers) watcher(judgement);
     return verdict;
   }

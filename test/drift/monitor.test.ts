@@ -5,9 +5,11 @@ import { createMonitor, type Monitor } from '../../src/drift/monitor.ts';
 import type { Observation } from '../../src/drift/observation.ts';
 import type { Transition } from '../../src/drift/report.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
+import { drawSketch } from '../../src/image/sketch.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { inSentence, labelStatistic } from '../../src/profile/labels.ts';
 import { conformalPValue } from '../../src/profile/maths/ranks.ts';
+import { addNoise, Scene } from '../fixtures/scene.ts';
 
 const count = 30;
 const names = statistics
@@ -433,5 +435,52 @@ describe('a stream of which nobody knows how long it remembers', () => {
     };
     expect(path(run(monitor, 2000, slow))).toEqual([]);
     expect(monitor.report()).toMatchObject({ state: 'learning', reason: expect.stringContaining('remembers') });
+  });
+});
+
+describe('what is seen of a standing camera', () => {
+  const scene = new Scene({ traffic: 3 });
+  const sketches = Array.from({ length: 140 }, (_, image) => drawSketch(scene.take(image)));
+
+  /** Transitions of a monitor whose camera is as it was for 110 images, and then changes. */
+  function run(change: (image: number) => Uint8Array, images = 30): { transitions: Transition[]; monitor: Monitor } {
+    const take = camera(40);
+    const monitor = createMonitor(shared);
+    const transitions: Transition[] = [];
+    for (let image = 0; image < 110 + images; image++) {
+      const sketch = image < 110 ? sketches[image] : change(image);
+      const transition = monitor.observe({ ...take(), sketch });
+      if (transition) transitions.push(transition);
+    }
+    return { transitions, monitor };
+  }
+
+  it('a picture that stands still under noise freezes it, and counts for nothing else', () => {
+    const still = scene.paint(110);
+    const { transitions, monitor } = run((image) => drawSketch(addNoise(still, 2, image)));
+    expect(transitions.at(-1)).toMatchObject({
+      to: 'frozen',
+      text: expect.stringMatching(/^the picture stands still, for 1\d images, though their bytes differ/),
+    });
+    expect(monitor.report()).toMatchObject({ sight: { kind: 'frozen', by: 1 }, repeats: expect.any(Number) });
+    expect(monitor.report().images).toBeLessThan(130);
+    expect(monitor.observe({ ...camera(41)(), sketch: sketches[5] })?.text).toBe('images come again');
+  });
+
+  it('a camera that is moved is an alarm that says by how much, and lasts until it is back', () => {
+    const { transitions, monitor } = run((image) => drawSketch(scene.take(image, { right: 0.03 })));
+    expect(transitions.at(-1)).toMatchObject({ to: 'drifted' });
+    expect(transitions.at(-1)?.text).toMatch(
+      /^the camera was moved: the picture is shifted by (2\.[89]|3\.[012]) % of its width/,
+    );
+    expect(monitor.report().alarm).toMatchObject({ by: 'view' });
+    expect(monitor.report().sight?.kind).toBe('moved');
+  });
+
+  it('says nothing where all stays as it was', () => {
+    const { transitions, monitor } = run((image) => sketches[image]);
+    expect(transitions.map(({ to }) => to)).not.toContain('drifted');
+    expect(transitions.map(({ to }) => to)).not.toContain('frozen');
+    expect(monitor.report()).not.toHaveProperty('sight');
   });
 });

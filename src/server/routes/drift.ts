@@ -149,6 +149,22 @@ export const driftReportSchema = Type.Object(
         { description: 'What hides or blurs the same places in image after image; where the Profile tells places.' },
       ),
     ),
+    sight: Type.Optional(
+      Type.Object(
+        {
+          kind: Type.Enum([
+            ...(['frozen', 'loop', 'part', 'moved', 'turned', 'zoomed', 'shaken'] as const),
+            ...(['mirrored', 'upsideDown', 'rotated'] as const),
+          ]),
+          by: Type.Number({
+            description:
+              'Share of the picture that stands still, share of the width of a shift, degrees, share of the size.',
+          }),
+          text: Type.String(),
+        },
+        { description: 'What stands still although its bytes differ, or how a standing camera looks elsewhere.' },
+      ),
+    ),
     content: Type.Optional(Type.Object({ distance: Type.Number(), pValue: Type.Number() })),
     causes: Type.Array(Type.Object({ cause: Type.String(), probability: Type.Number() })),
     expectedFlipRate: Type.Optional(Type.Number()),

@@ -329,7 +329,8 @@ function append(pipeline: ChainableCommander, stream: string, source: string, ob
     pipeline.xadd(stream, 'MAXLEN', '~', maxStream, '*', 'source', source);
     return;
   }
-  const { z, projection, ...rest } = observation;
+  // The images of a source may be taken by any replica, and what stands still is seen only by one that sees them all.
+  const { z, projection, sketch: _, ...rest } = observation;
   const bytes = (numbers: Float32Array) => Buffer.from(numbers.buffer, numbers.byteOffset, numbers.byteLength);
   const fields = ['source', source, 'rest', JSON.stringify(rest), 'z', bytes(z)];
   if (projection) fields.push('projection', bytes(projection));

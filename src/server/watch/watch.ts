@@ -233,14 +233,17 @@ class Watch implements Sources {
     this.#judged = [];
     const verdicts: PastVerdict[] = [];
     for (const judgement of taken) {
-      const { verdict, source, at } = judgement;
+      const { verdict, source, at, sketch } = judgement;
       const row = describeVerdict(judgement);
       verdicts.push(row);
       this.#series.count(source);
       this.#events.publish('verdict', source, describeEvent(row, judgement));
       // An image that was judged by a Profile that has been replaced since says nothing about this one.
       if (this.#drift && verdict.profile.sha256 === this.#drift.profile) {
-        (this.#replicas ?? this.#monitors).observe(source, this.#drift.makeObservation(verdict, at));
+        (this.#replicas ?? this.#monitors).observe(source, {
+          ...this.#drift.makeObservation(verdict, at),
+          ...(sketch && { sketch }),
+        });
       }
     }
     this.#store.add({ verdicts });

@@ -1,0 +1,43 @@
+import type { Sight } from './report.ts';
+import { type Standing, StandingWatch } from './standing.ts';
+import { ViewWatch } from './view.ts';
+
+/** Watches the small pictures of one source: whether they stand still, and whether the camera looks where it did. */
+export class SightWatch {
+  readonly #standing: StandingWatch;
+  readonly #view = new ViewWatch();
+  #found: Standing | undefined;
+  #sight: Sight | undefined;
+
+  constructor(freezeAfter: number) {
+    this.#standing = new StandingWatch(freezeAfter);
+  }
+
+  /** What stands still now. */
+  get standing(): Standing | undefined {
+    return this.#found;
+  }
+
+  /** What is wrong now, if anything is. */
+  get sight(): Sight | undefined {
+    return this.#sight;
+  }
+
+  /** @param sketch see `drawSketch` */
+  observe(sketch: Uint8Array): void {
+    const standing = this.#standing.observe(sketch);
+    this.#found = standing;
+    // A picture that stands still says nothing of where the camera looks.
+    const isStill = standing?.kind === 'frozen' || standing?.kind === 'loop';
+    const view = isStill ? undefined : this.#view.observe(sketch);
+    this.#sight = standing ? { kind: standing.kind, by: standing.share, text: describeStanding(standing) } : view;
+  }
+}
+
+function describeStanding({ kind, images, pictures, share }: Standing): string {
+  if (kind === 'part')
+    return `${Math.round(100 * share)} % of the picture stand still, for ${images} images, while the rest moves`;
+  if (kind === 'loop')
+    return `the last ${pictures} pictures come again and again, for ${images} images, though their bytes differ`;
+  return `the picture stands still, for ${images} images, though their bytes differ, as under noise or a clock`;
+}

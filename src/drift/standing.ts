@@ -1,0 +1,221 @@
+import { sketchColumns } from '../image/sketch.ts';
+
+/*
+ * Whether a picture stands still although its bytes change: under a ticking clock, under noise, compressed again and again, in a
+ * loop, or in a part of it. The picture is looked at in blocks, and each block is held against what it was when it last changed. In
+ * front of a camera something moves, and where nothing does the light wanders; a picture that was stored does neither. How long a
+ * block may rest is learnt from the source itself, so a source that is seldom seen to change is never called frozen.
+ */
+
+const across = 16;
+const down = 9;
+const blocks = across * down;
+/** A block is four quarters, each of 3 x 3 cells. */
+const quarters = blocks * 4;
+const cellsOfQuarter = 3;
+/** A quarter that is brighter or darker by this many of 255 has changed; noise of 3 is 0.6 or less in a quarter of 10 x 10 pixels. */
+const least = 2;
+/** Images that teach how a source behaves before anything is said of it. */
+const learnFor = 60;
+/** So many times longer than ever before is too long, and never fewer images than the second. */
+const timesLonger = 4;
+/** This share of the blocks may change while the picture stands still: a clock, a logo that turns. */
+const clockShare = 0.06;
+/** A part that stands still is told from this share of the picture on. */
+const partShare = 0.08;
+/** Images that are remembered to find loops. */
+const ring = 64;
+/** A block that changed in so many images of a hundred, at least, is one that rests seldom. */
+const busyShare = 0.1;
+/** Below this brightness a picture is too dark to see whether something moves. */
+const darkest = 24;
+
+/** What stands still. */
+export interface Standing {
+  kind: 'frozen' | 'loop' | 'part';
+  /** Images in a row. */
+  images: number;
+  /** Pictures that a loop has. */
+  pictures: number;
+  /** Share of the picture that stands still, 0 to 1. */
+  share: number;
+}
+
+interface StandingNumbers {
+  images: number;
+  /** Images in a row in which no more than a clock changed, and the most of them while it was learnt. */
+  rest: number;
+  longestRest: number;
+  /** Images in a row that were the same as one so many images back, and how many that is. */
+  round: number;
+  period: number;
+  /** How many of these differed from the image before. */
+  changed: number;
+  filled: number;
+}
+
+/** Watches whether the picture of one source stands still. */
+export class StandingWatch {
+  readonly #freezeAfter: number;
+  readonly #anchor = new Uint8Array(quarters);
+  readonly #past = new Uint8Array(ring * blocks);
+  /** Images in a row in which each block rested, the most of them while it was learnt, and images in which it changed. */
+  readonly #rests = new Uint32Array(blocks);
+  readonly #longest = new Uint32Array(blocks);
+  readonly #changes = new Uint32Array(blocks);
+  #numbers: StandingNumbers = { images: 0, rest: 0, longestRest: 0, round: 0, period: 0, changed: 0, filled: 0 };
+
+  constructor(freezeAfter: number) {
+    this.#freezeAfter = freezeAfter;
+  }
+
+  /**
+   * Takes one image.
+   * @param sketch see `drawSketch`
+   * @returns what stands still, if anything does
+   */
+  observe(sketch: Uint8Array): Standing | undefined {
+    const quarter = shrink(sketch);
+    const isFirst = this.#numbers.images === 0;
+    this.#numbers.images++;
+    if (isFirst) {
+      this.#anchor.set(quarter);
+      this.#remember(quarter);
+      return undefined;
+    }
+    this.#compare(quarter);
+    const round = this.#findRound(quarter);
+    this.#remember(quarter);
+    const isDark = mean(quarter) < darkest;
+    if (this.#numbers.images <= learnFor) {
+      this.#learn();
+      return undefined;
+    }
+    return isDark ? undefined : (this.#tellFrozen() ?? round ?? this.#tellPart());
+  }
+
+  #compare(quarter: Uint8Array): void {
+    let changed = 0;
+    for (let block = 0; block < blocks; block++) {
+      const at = block * 4;
+      let isChanged = false;
+      for (let i = at; i < at + 4; i++) if (Math.abs(quarter[i] - this.#anchor[i]) >= least) isChanged = true;
+      if (isChanged) {
+        changed++;
+        // A rest that was too long was none of the scene, which else would teach that it is normal.
+        if (this.#rests[block] < this.#limit(block))
+          this.#longest[block] = Math.max(this.#longest[block], this.#rests[block]);
+        this.#rests[block] = 0;
+        this.#changes[block]++;
+        for (let i = at; i < at + 4; i++) this.#anchor[i] = quarter[i];
+      } else this.#rests[block]++;
+    }
+    const numbers = this.#numbers;
+    if (changed <= clockShare * blocks) numbers.rest++;
+    else {
+      if (numbers.rest < this.#limitWhole()) numbers.longestRest = Math.max(numbers.longestRest, numbers.rest);
+      numbers.rest = 0;
+    }
+  }
+
+  #limit(block: number): number {
+    return Math.max(3 * this.#freezeAfter, timesLonger * (this.#longest[block] + 1));
+  }
+
+  #limitWhole(): number {
+    return Math.max(this.#freezeAfter, timesLonger * (this.#numbers.longestRest + 1));
+  }
+
+  /** While it is learnt, a rest counts before it is over. */
+  #learn(): void {
+    const numbers = this.#numbers;
+    numbers.longestRest = Math.max(numbers.longestRest, numbers.rest);
+    for (let i = 0; i < blocks; i++) this.#longest[i] = Math.max(this.#longest[i], this.#rests[i]);
+  }
+
+  #tellFrozen(): Standing | undefined {
+    const { rest } = this.#numbers;
+    if (rest < this.#limitWhole()) return undefined;
+    return { kind: 'frozen', images: rest + 1, pictures: 1, share: 1 };
+  }
+
+  /** A part rests for longer than it ever did while others do not. */
+  #tellPart(): Standing | undefined {
+    const { images } = this.#numbers;
+    let resting = 0;
+    let shortest = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < blocks; i++) {
+      const isBusy = this.#changes[i] >= busyShare * Math.min(images, 10 * learnFor);
+      if (!isBusy || this.#rests[i] < this.#limit(i)) continue;
+      resting++;
+      shortest = Math.min(shortest, this.#rests[i]);
+    }
+    const share = resting / blocks;
+    return share < partShare ? undefined : { kind: 'part', images: shortest + 1, pictures: 1, share };
+  }
+
+  /** Whether pictures come again in the same order, each as unlike the one before as it was. */
+  #findRound(quarter: Uint8Array): Standing | undefined {
+    const numbers = this.#numbers;
+    const now = toBlocks(quarter);
+    const changed = this.#countDiffering(now, 1);
+    const isClear = changed > clockShare * blocks;
+    const most = isClear ? changed / 4 : clockShare * blocks;
+    const isSame = (back: number) => back <= Math.min(numbers.filled, ring) && this.#countDiffering(now, back) <= most;
+    if (numbers.round === 0 || !isSame(numbers.period)) {
+      const period = isClear ? this.#findPeriod(isSame) : undefined;
+      Object.assign(numbers, { round: 0, changed: 0, period: period ?? 0 });
+      if (period === undefined) return undefined;
+    }
+    numbers.round++;
+    if (isClear) numbers.changed++;
+    const isLoop =
+      numbers.round >= Math.max(this.#freezeAfter, numbers.period) &&
+      numbers.changed >= Math.max(this.#freezeAfter / 2, numbers.round / 4);
+    return isLoop ? { kind: 'loop', images: numbers.round + 1, pictures: numbers.period, share: 1 } : undefined;
+  }
+
+  #findPeriod(isSame: (back: number) => boolean): number | undefined {
+    for (let back = 2; back <= ring; back++) if (isSame(back)) return back;
+    return undefined;
+  }
+
+  #countDiffering(now: Uint8Array, back: number): number {
+    const at = ((this.#numbers.filled - back) % ring) * blocks;
+    let differing = 0;
+    for (let i = 0; i < blocks; i++) if (Math.abs(now[i] - this.#past[at + i]) >= least) differing++;
+    return differing;
+  }
+
+  #remember(quarter: Uint8Array): void {
+    this.#past.set(toBlocks(quarter), (this.#numbers.filled % ring) * blocks);
+    this.#numbers.filled++;
+  }
+}
+
+/** Quarters of blocks, block by block: top left, top right, bottom left, bottom right. */
+function shrink(sketch: Uint8Array): Uint8Array {
+  const found = new Uint8Array(quarters);
+  for (let i = 0; i < quarters; i++) {
+    const block = i >> 2;
+    const left = ((block % across) * 2 + (i & 1)) * cellsOfQuarter;
+    const top = (Math.floor(block / across) * 2 + ((i >> 1) & 1)) * cellsOfQuarter;
+    let sum = 0;
+    for (let y = top; y < top + cellsOfQuarter; y++)
+      for (let x = left; x < left + cellsOfQuarter; x++) sum += sketch[y * sketchColumns + x];
+    found[i] = Math.round(sum / cellsOfQuarter ** 2);
+  }
+  return found;
+}
+
+function toBlocks(quarter: Uint8Array): Uint8Array {
+  const found = new Uint8Array(blocks);
+  for (let i = 0; i < blocks; i++) {
+    found[i] = (quarter[4 * i] + quarter[4 * i + 1] + quarter[4 * i + 2] + quarter[4 * i + 3] + 2) >> 2;
+  }
+  return found;
+}
+
+function mean(values: Uint8Array): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { StandingWatch } from '../../src/drift/standing.ts';
+import type { Frame } from '../../src/image/frame.ts';
+import { drawSketch } from '../../src/image/sketch.ts';
+import { addNoise, Scene, type SceneOptions } from '../fixtures/scene.ts';
+
+const freezeAfter = 10;
+
+const learnt = new Map<string, { scene: Scene; sketches: Uint8Array[] }>();
+
+/** A scene and its first 100 images, painted once. */
+function learn(options: SceneOptions): { scene: Scene; sketches: Uint8Array[] } {
+  const key = JSON.stringify({ ...options, light: options.light?.toString() });
+  const scene = new Scene(options);
+  const known = learnt.get(key) ?? {
+    scene,
+    sketches: Array.from({ length: 100 }, (_, image) => drawSketch(scene.take(image))),
+  };
+  learnt.set(key, known);
+  return known;
+}
+
+/** What is said after 100 images of a live camera, and after how many images more. */
+function watch(change: (scene: Scene, image: number) => Frame, options: SceneOptions = {}, images = 220) {
+  const { scene, sketches } = learn(options);
+  const standing = new StandingWatch(freezeAfter);
+  for (const sketch of sketches) expect(standing.observe(sketch)).toBeUndefined();
+  for (let image = 100; image < images; image++) {
+    const found = standing.observe(drawSketch(change(scene, image)));
+    if (found) return { ...found, after: image - 99 };
+  }
+  return undefined;
+}
+
+/** The second picture over a part of the first: shares of width and height from the left and the top. */
+function paste(frame: Frame, over: Frame, across: number, down: number): Frame {
+  const data = frame.data.map((value, i) => {
+    const isOver = i % frame.width < across * frame.width && Math.floor(i / frame.width) < down * frame.height;
+    return isOver ? over.data[i] : value;
+  });
+  return { ...frame, data };
+}
+
+describe('StandingWatch', () => {
+  it.each([1, 2, 3])('sees a frozen picture under noise of %i', (noise) => {
+    const found = watch((scene, image) => addNoise(scene.paint(100), noise, image));
+    expect(found).toMatchObject({ kind: 'frozen', share: 1 });
+    expect(found?.after).toBeLessThanOrEqual(15);
+  });
+
+  it('sees it under a clock that goes on, with noise', () => {
+    const clocked = { hasClock: true };
+    const found = watch(
+      (scene, image) => paste(addNoise(scene.paint(100), 2, image), scene.paint(image), 0.19, 0.08),
+      clocked,
+    );
+    expect(found).toMatchObject({ kind: 'frozen' });
+    expect(found?.after).toBeLessThanOrEqual(15);
+  });
+
+  it.each([2, 7, 30])('sees a loop of %i pictures under noise', (pictures) => {
+    const found = watch((scene, image) => addNoise(scene.paint(100 + (image % pictures)), 2, image));
+    expect(found).toMatchObject({ kind: 'loop', pictures });
+    expect(found?.after).toBeLessThanOrEqual(3 * pictures + 15);
+  });
+
+  it('sees that a part stands still, and how much of the picture it is', () => {
+    const found = watch((scene, image) => paste(scene.take(image), addNoise(scene.paint(100), 1, image), 1, 0.5), {
+      traffic: 6,
+    });
+    expect(found).toMatchObject({ kind: 'part' });
+    expect(found?.share).toBeGreaterThan(0.05);
+  });
+
+  it.each<[string, SceneOptions]>([
+    ['of traffic', { traffic: 4 }],
+    ['of little traffic', { traffic: 1 }],
+    ['in the evening', { light: (image) => 1.1 - 0.004 * image }],
+    ['with a clock', { hasClock: true }],
+  ])('says nothing of a live camera %s', (_, options) => {
+    expect(watch((scene, image) => scene.take(image), options, 170)).toBeUndefined();
+  });
+
+  it('says nothing of a source that was never seen to move, nor in the dark', () => {
+    expect(watch((scene, image) => addNoise(scene.paint(0), 2, image), { light: () => 0.05 })).toBeUndefined();
+    const standing = new StandingWatch(freezeAfter);
+    const scene = new Scene();
+    const still = scene.paint(0);
+    for (let image = 0; image < 150; image++) {
+      expect(standing.observe(drawSketch(addNoise(still, 2, image)))).toBeUndefined();
+    }
+  });
+});
