@@ -5,18 +5,7 @@
  * Images are interleaved floats, rows of `width * channels` without gaps.
  */
 #include "core.h"
-
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float f32x4 __attribute__((vector_size(16)));
-
-INLINE f32x4 load(const float *p) {
-  f32x4 v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
-}
-
-INLINE void store(float *p, f32x4 v) { __builtin_memcpy(p, &v, sizeof v); }
+#include "floats.h"
 
 INLINE ptrdiff_t clamp(ptrdiff_t i, ptrdiff_t count) { return i < 0 ? 0 : i < count ? i : count - 1; }
 

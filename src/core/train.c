@@ -6,10 +6,8 @@
  * have three rows more than it has: their sums are computed, and read by nobody.
  */
 #include "core.h"
+#include "floats.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float f32x4 __attribute__((vector_size(16)));
 typedef int32_t i32x4 __attribute__((vector_size(16)));
 typedef uint32_t u32x4 __attribute__((vector_size(16)));
 
@@ -38,14 +36,6 @@ typedef struct {
 
 /* Units of a row of `active`: the hidden ones, and one that is always 1, for the bias. */
 #define BIAS 8
-
-INLINE f32x4 load(const float *p) {
-  f32x4 v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
-}
-
-INLINE void store(float *p, f32x4 v) { __builtin_memcpy(p, &v, sizeof v); }
 
 /* The sums of the lanes of four vectors. */
 INLINE f32x4 sum_lanes4(f32x4 a, f32x4 b, f32x4 c, f32x4 d) {
