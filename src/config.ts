@@ -299,5 +299,14 @@ export function runtimeEnvironment(): {
 /** What decides a verdict, as the settings say it: the same for every command and the service. */
 export function judgingOptions(config: Config) {
   const { core, decideBy, blockWhen, ignore, model, device, bodyLimit: maxBytes, maxPixels, maxSide } = config;
-  return { core, decideBy, blockWhen, ignore, model, device, limits: { maxBytes, maxPixels, maxSide } };
+  const { maxModelBytes, maxModelNodes } = config;
+  return {
+    core,
+    decideBy,
+    blockWhen,
+    ignore,
+    model,
+    device,
+    limits: { maxBytes, maxPixels, maxSide, maxModelBytes, maxModelNodes },
+  };
 }

@@ -182,6 +182,18 @@ const serviceSettings = {
 
 /** What one image or one client may cost; beyond it, the answer is an error and not a wait. */
 const limitSettings = {
+  maxModelBytes: Type.Integer({
+    minimum: 1,
+    maximum: 2_000_000_000,
+    default: 200 * MiB,
+    description: 'Largest model in bytes, with its weights.',
+  }),
+  maxModelNodes: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 20_000,
+    description: 'Most operators of a model.',
+  }),
   maxPixels: Type.Integer({
     minimum: 1,
     maximum: 1_000_000_000,

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Command, Option } from 'commander';
+import { judgingOptions, loadConfig } from '../config.ts';
 import { loadCore } from '../core/index.ts';
 import { StoplineError } from '../errors.ts';
 import { classTensors, type ProposedCard, shapeText } from '../image/embedding/card.ts';
@@ -91,13 +92,14 @@ async function inspectModel(path: string, flags: InspectFlags): Promise<void> {
   if (flags.labels !== undefined && flags.probe === undefined)
     throw new StoplineError('OPTION_INVALID', 'Expected images for --labels, by --probe PATH, but received none.');
   if (flags.out !== undefined) await checkWritable(flags.out);
-  const read = await readModel(path);
+  const { limits } = judgingOptions(loadConfig().config);
+  const read = await readModel(path, limits);
   const proposed = proposeFor(path, read);
   let { card } = proposed;
   const bytes = read.files.reduce((sum, file) => sum + file.length, 0);
   // A model can be read where it cannot be run.
   try {
-    card.answers = await tryModel(read.files, card);
+    card.answers = await tryModel({ files: read.files, card, limits });
   } catch (error) {
     if (!(error instanceof StoplineError && error.code === 'STOPLINE_ERR_MODEL_RUNTIME')) throw error;
     note(`stopline: warning: the card has no known answers: ${printable(error.message)}`);
@@ -107,7 +109,7 @@ async function inspectModel(path: string, flags: InspectFlags): Promise<void> {
     const model = { card, files: read.files, answers: [] };
     probe = await probeModel(model, flags.probe, { labelsFile: flags.labels, ranges: proposed.ranges });
     card = applyProbe(card, probe);
-    card.answers = await tryModel(read.files, card);
+    card.answers = await tryModel({ files: read.files, card, limits });
   }
   if (flags.out !== undefined) await writeCard(flags.out, card);
   const { guesses, known } = proposed;
@@ -214,7 +216,10 @@ async function checkModel(path: string, flags: CheckFlags): Promise<void> {
       `Expected a model card at "${cardPath}" but there is none. Make one: ${commandLine('model', 'inspect', path, '--out', cardPath)}`,
     );
   // Prepared and opened without the answers of the card, so that they are shown instead of thrown.
-  const { model } = await prepareModel(path, { card: { ...card, answers: [] } });
+  const { model } = await prepareModel(path, {
+    card: { ...card, answers: [] },
+    limits: judgingOptions(loadConfig().config).limits,
+  });
   if (flags.confirm) card.assumed = confirm(card, flags.confirm);
   if (flags.record) card.answers = model.answers;
   if (flags.record || flags.confirm) await writeCard(cardPath, card, 'w');

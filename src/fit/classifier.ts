@@ -4,6 +4,7 @@ import type { ModelCard } from '../image/embedding/cardschema.ts';
 import { type Answer, compareAnswers, decideAnswer } from '../image/embedding/classscores.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
+import type { Limits } from '../image/frame.ts';
 import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import type { Looks } from '../profile/score.ts';
 import type { Sample } from './samples.ts';
@@ -19,6 +20,7 @@ const leastAsked = 5;
 export async function chooseClassifier(
   asked: string | PreparedModel | undefined,
   power: number,
+  limits?: Limits,
 ): Promise<{ model: PreparedModel; guesses: string[] } | undefined> {
   if (asked === undefined) return undefined;
   if (power < leastAsked) {
@@ -27,7 +29,7 @@ export async function chooseClassifier(
       `Expected at least ${leastAsked} images for power, on which the classifier is asked, but received ${power}.`,
     );
   }
-  const chosen = typeof asked === 'string' ? await prepareModel(asked) : { model: asked, guesses: [] };
+  const chosen = typeof asked === 'string' ? await prepareModel(asked, { limits }) : { model: asked, guesses: [] };
   const { name, outputs } = chosen.model.card;
   if (outputs.classes === undefined) {
     throw new StoplineError(

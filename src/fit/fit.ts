@@ -108,14 +108,14 @@ async function planFit(options: FitOptions): Promise<FitPlan> {
   const { simulations, power } = resolveSecondLook(options);
   checkOptions({ seed, asked, simulations, power });
   const pattern = groupPattern(groupBy);
-  const chosen = await chooseModel(options.model);
+  const chosen = await chooseModel(options.model, options.limits);
   if (options.keepPaths && !chosen.model) {
     throw new StoplineError(
       'OPTION_INVALID',
       `Expected a model where paths are to be kept, because the nearest images are told by embeddings. ${chosen.missing ?? 'Fit without --model none.'}`,
     );
   }
-  const asking = await chooseClassifier(options.classifier, power);
+  const asking = await chooseClassifier(options.classifier, power, options.limits);
   return { options, seed, groupBy, pattern, asked, simulations, power, chosen, asking };
 }
 

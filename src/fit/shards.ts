@@ -60,7 +60,7 @@ export async function measurePart(
   const { paths, name, groupBy, falseAlarmRate, threshold, leaveOut, model, keepPaths, ordered, example } = options;
   const { seed = 1 } = options;
   const again = resolveSecondLook(options);
-  const chosen = await chooseModel(model);
+  const chosen = await chooseModel(model, options.limits);
   const workers = await createPool({ threads, isBatch: true, model: chosen.model, limits: options.limits });
   try {
     await workers.ready();

@@ -35,6 +35,10 @@ export interface Limits {
   maxSide?: number;
   /** Whole seconds after which libvips gives up, not counting the wait for a thread; 0 for no limit. */
   maxSeconds?: number;
+  /** Bytes of a model with its weights. */
+  maxModelBytes?: number;
+  /** Operators of a model. */
+  maxModelNodes?: number;
 }
 
 /** 40 megapixels are 120 MB of RGB: two decodes at once stay within a service of 512 MB. */
@@ -46,6 +50,8 @@ export const defaultLimits: Readonly<Required<Limits>> = {
   minSide: 16,
   maxSide: 16_384,
   maxSeconds: 10,
+  maxModelBytes: 200 * 1024 * 1024,
+  maxModelNodes: 20_000,
 };
 
 /**

@@ -143,7 +143,7 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
   const embedder = profile.model && (options.embedder ?? (await openModel(profile.model)));
   async function openModel(fitted: NonNullable<Profile['model']>): Promise<Embedder> {
     const { findModel } = await import('../image/embedding/choose.ts');
-    return openPrepared(await findModel(fitted, options.model), { core, device: options.device });
+    return openPrepared(await findModel(fitted, options.model, options.limits), { core, device: options.device });
   }
   const { fingerprint: known } = profile.categories;
   if (known) warnings.push(oldProfileWarning);

@@ -158,7 +158,7 @@ export function poolOptions(config: Config, use: 'batch' | 'stream' | 'service')
  */
 export async function createPool(options: PoolOptions = {}): Promise<Pool> {
   const profile = typeof options.profile === 'string' ? await loadProfile(options.profile) : options.profile;
-  const model = await findPoolModel(profile, options.model);
+  const model = await findPoolModel(profile, options);
   return new ImagePool(options, profile, model);
 }
 
@@ -304,7 +304,7 @@ class ImagePool implements Pool {
   }
 
   async #renewWorkers(profile: Profile): Promise<void> {
-    const model = await findPoolModel(profile, this.#options.model);
+    const model = await findPoolModel(profile, this.#options);
     await this.#line.renew?.({ ...this.#settings, profile, model }, (answer) => {
       if ('error' in (answer as WorkerAnswer<Loaded>)) throw reviveError((answer as { error: never }).error);
       this.info.embedder = (answer as { value: Loaded }).value.embedder;
@@ -357,9 +357,9 @@ function ownBytes(bytes: Uint8Array): Uint8Array {
 /** Found once and sent to every worker. */
 async function findPoolModel(
   profile: Profile | undefined,
-  path?: string | PreparedModel,
+  { model: path, limits }: Pick<PoolOptions, 'model' | 'limits'>,
 ): Promise<PreparedModel | undefined> {
   if (typeof path === 'object') return path;
-  if (profile) return profile.model && findModel(profile.model, path);
-  return path === undefined ? undefined : (await prepareModel(path)).model;
+  if (profile) return profile.model && findModel(profile.model, path, limits);
+  return path === undefined ? undefined : (await prepareModel(path, { limits })).model;
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { loadCore } from '../../core/index.ts';
 import { StoplineError } from '../../errors.ts';
+import type { Limits } from '../frame.ts';
 import type { ModelCard } from './cardschema.ts';
 import type { EmbedderInfo } from './embedder.ts';
 import { loadOnnxRuntime } from './onnx.ts';
@@ -24,11 +25,12 @@ export interface ChosenModel {
 /**
  * Finds the model that `fit` was asked for.
  * @param asked `none`, `default`, or a path as of `readModel`; undefined: the default where it can be run
+ * @param limits of them `maxModelBytes` and `maxModelNodes`
  * @throws {StoplineError} what `prepareModel` throws, where a model was asked for
  */
-export async function chooseModel(asked?: string): Promise<ChosenModel> {
+export async function chooseModel(asked?: string, limits?: Limits): Promise<ChosenModel> {
   if (asked === 'none') return { guesses: [] };
-  if (asked !== undefined && asked !== 'default') return prepareModel(asked);
+  if (asked !== undefined && asked !== 'default') return prepareModel(asked, { limits });
   try {
     if (!existsSync(defaultModelPath)) {
       throw new StoplineError('MODEL_UNREADABLE', 'Expected the default model in this package but it is not there.');
@@ -63,16 +65,18 @@ export async function examineDefaultModel(device: 'cpu' | 'gpu'): Promise<Embedd
  * Finds the model that a Profile was fitted with.
  * @param fitted what the Profile says of it
  * @param path where it lies; default: the model of this package
+ * @param limits of them `maxModelBytes` and `maxModelNodes`
  * @throws {StoplineError} MODEL_UNREADABLE and MODEL_CHECKSUM saying which model to name, and what `prepareModel` throws
  */
 export async function findModel(
   fitted: { name: string; sha256: string; card: ModelCard },
   path: string = defaultModelPath,
+  limits?: Limits,
 ): Promise<PreparedModel> {
   const { name, sha256, card } = fitted;
   const isOwn = path === defaultModelPath || path === 'default';
   try {
-    const { model } = await prepareModel(isOwn ? defaultModelPath : path, { card, isOwn });
+    const { model } = await prepareModel(isOwn ? defaultModelPath : path, { card, isOwn, limits });
     return model;
   } catch (error) {
     if (!(error instanceof StoplineError)) throw error;

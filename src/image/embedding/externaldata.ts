@@ -1,5 +1,5 @@
 import { StoplineError } from '../../errors.ts';
-import { modelLimits } from './graph.ts';
+import { type ModelBounds, modelLimits, readModelBounds } from './graph.ts';
 import { encodeField, type Field, ProtobufReader } from './protobuf.ts';
 
 /** Where a tensor's numbers lie. */
@@ -23,13 +23,14 @@ const refuse = (what: string) =>
 export function inlineExternalData(
   bytes: Uint8Array,
   read: (name: string, maxBytes: number) => Uint8Array,
+  bounds: ModelBounds = readModelBounds(),
 ): Uint8Array {
   const reader = new ProtobufReader(bytes, modelLimits.fields);
   const files = new Map<string, Uint8Array>();
-  let left = modelLimits.bytes - bytes.length;
+  let left = bounds.bytes - bytes.length;
   const open = (name: string): Uint8Array => {
     if (!/^[\w-][\w.-]*$/.test(name)) throw refuse(`a tensor names ${JSON.stringify(name.slice(0, 60))}`);
-    const kept = files.get(name) ?? read(name, modelLimits.bytes);
+    const kept = files.get(name) ?? read(name, bounds.bytes);
     files.set(name, kept);
     return kept;
   };
@@ -45,7 +46,7 @@ export function inlineExternalData(
     if (left < 0)
       throw new StoplineError(
         'MODEL_TOO_LARGE',
-        `Expected a model of at most ${modelLimits.bytes} bytes with its weights.`,
+        `Expected a model of at most ${bounds.bytes} bytes with its weights (setting maxModelBytes).`,
       );
     return file.subarray(offset, offset + size);
   };

@@ -1,4 +1,5 @@
 import { StoplineError } from '../../errors.ts';
+import { boundsFrom, type Limits } from '../frame.ts';
 import { encodeField, encodeVarint, type Field, ProtobufReader } from './protobuf.ts';
 
 /** One operator. */
@@ -43,21 +44,37 @@ export interface Graph {
 
 /** One file while it is read. */
 interface Reading {
+  bounds: ModelBounds;
   reader: ProtobufReader;
   graph: Graph;
   /** Also those of graphs within nodes. */
   nodes: number;
 }
 
-/** What is refused before ONNX Runtime sees it. */
+/** What is refused before a runtime sees it, whatever is asked for. */
 export const modelLimits = {
-  /** The largest model worth running beside every image; VGG-16, the largest of the old ones, has 553 MB. */
-  bytes: 200 * 1024 * 1024,
-  nodes: 20_000,
   fields: 4_000_000,
   /** Graphs within graphs, as of If. */
   depth: 8,
 } as const;
+
+/** Most bytes and nodes of a model: the settings `maxModelBytes` and `maxModelNodes`. */
+export interface ModelBounds {
+  bytes: number;
+  nodes: number;
+}
+
+/** The bounds of a model among those of images, with the defaults of both. */
+export function readModelBounds(limits: Limits = {}): ModelBounds {
+  const { maxModelBytes, maxModelNodes } = boundsFrom(limits);
+  return { bytes: maxModelBytes, nodes: maxModelNodes };
+}
+
+/** @throws {StoplineError} MODEL_TOO_LARGE */
+export function checkNodeCount(count: number, { nodes }: ModelBounds): void {
+  if (count > nodes)
+    throw new StoplineError('MODEL_TOO_LARGE', `Expected a model of at most ${nodes} nodes (setting maxModelNodes).`);
+}
 
 /** Contributed operators of quantised and optimised image models. EPContext, which names files, is not among them. */
 const microsoftOperators = new Set(
@@ -115,11 +132,11 @@ function quoted(text: string): string {
  *
  * @throws {StoplineError} MODEL_TOO_LARGE, MODEL_TRUNCATED, MODEL_INVALID, MODEL_EXTERNAL_DATA, MODEL_OPERATOR
  */
-export function readGraph(bytes: Uint8Array): Graph {
-  if (bytes.length > modelLimits.bytes)
+export function readGraph(bytes: Uint8Array, bounds: ModelBounds = readModelBounds()): Graph {
+  if (bytes.length > bounds.bytes)
     throw new StoplineError(
       'MODEL_TOO_LARGE',
-      `Expected a model of at most ${modelLimits.bytes} bytes but received ${bytes.length}.`,
+      `Expected a model of at most ${bounds.bytes} bytes (setting maxModelBytes) but received ${bytes.length}.`,
     );
   if (bytes.length === 0) throw new StoplineError('MODEL_TRUNCATED', 'Expected an ONNX model but the file is empty.');
   // ONNX Runtime looks for this mark first, so a file can be both.
@@ -143,7 +160,7 @@ export function readGraph(bytes: Uint8Array): Graph {
     else if (field.number === 2) graph.producer = reader.text(field);
     else if (field.number === 7) {
       if (++graphs > 1) throw invalid('it holds two graphs');
-      readGraphProto({ reader, graph, nodes: 0 }, field, 0);
+      readGraphProto({ reader, graph, bounds, nodes: 0 }, field, 0);
     } else if (field.number === 8) readOpset(reader, field, graph);
     else if (field.number === 14) readMetadata(reader, field, graph);
     else if (field.number === 20) throw invalid('it holds a training graph: export it for inference');
@@ -195,8 +212,7 @@ function readGraphProto(file: Reading, { from, to }: Field, depth: number): void
       const node = readNode(file, field, depth);
       checkOperator(node);
       if (isMain) graph.nodes.push(node);
-      if (++file.nodes > modelLimits.nodes)
-        throw new StoplineError('MODEL_TOO_LARGE', `Expected a model of at most ${modelLimits.nodes} nodes.`);
+      checkNodeCount(++file.nodes, file.bounds);
     } else if (field.number === 5) {
       const { name, dims } = readTensor(reader, field);
       if (isMain) graph.initializers.set(name, dims);

@@ -44,6 +44,32 @@ const rearranging = new Set(
 /** Strides at which the early maps are taken: the ends of the first stages of common networks. */
 const earlyStrides = [4, 8, 16];
 
+/** Nodes in an order in which they can run: files need not have one, such as those that were made float16 afterwards. */
+function sortNodes({ nodes }: Graph): GraphNode[] {
+  const writers = new Map(nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
+  const sorted: GraphNode[] = [];
+  const state = new Map<GraphNode, 'open' | 'done'>();
+  for (const first of nodes) {
+    const stack = [first];
+    for (let node = stack.at(-1); node !== undefined; node = stack.at(-1)) {
+      // One that comes back while it is open is in a circle, or has what it waited for.
+      const waiting =
+        state.get(node) === undefined
+          ? node.inputs.flatMap((name) => writers.get(name) ?? []).filter((writer) => !state.has(writer))
+          : [];
+      if (waiting.length > 0) {
+        state.set(node, 'open');
+        stack.push(...waiting);
+        continue;
+      }
+      stack.pop();
+      if (state.get(node) !== 'done') sorted.push(node);
+      state.set(node, 'done');
+    }
+  }
+  return sorted;
+}
+
 /** Names of tensors that do not depend on the input. */
 function findConstants(graph: Graph): Set<string> {
   const constants = new Set(graph.initializers.keys());
@@ -180,7 +206,8 @@ function readWidth(graph: Graph, { operator, inputs, integers }: GraphNode): num
  *   of its coarsest stage, and where there is none of these, the output itself.
  * - early: for strides 4, 8 and 16 the map that enters the first layer of a larger stride, which is the end of a stage.
  */
-export function findLayers(graph: Graph): Layers {
+export function findLayers(given: Graph): Layers {
+  const graph = { ...given, nodes: sortNodes(given) };
   const constants = findConstants(graph);
   const strides = computeStrides(graph, constants);
   const early = earlyStrides.flatMap((stride) => stageEnd(graph, strides, constants, stride) ?? []);

@@ -4,8 +4,10 @@ import { dirname, join } from 'node:path';
 import vm from 'node:vm';
 import type { LiteRt } from '@litertjs/core';
 import { StoplineError } from '../../errors.ts';
+import type { Limits } from '../frame.ts';
 import { checkCardFits, namedOutputs } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
+import { readModelBounds } from './graph.ts';
 import { type Network, type NetworkCheck, type NetworkOutput, roundPixels } from './network.ts';
 import { firstLine } from './onnx.ts';
 import { type LiteTensor, readTflite, setOutputs } from './tflite.ts';
@@ -62,14 +64,16 @@ export interface LiteRtOptions {
   bytes: Uint8Array;
   card: ModelCard;
   check?: NetworkCheck;
+  /** Of them `maxModelNodes`. */
+  limits?: Limits | undefined;
 }
 
 /**
  * Opens a TFLite model in this thread, on one thread of the CPU.
  * @throws {StoplineError} what `readTflite` throws, MODEL_RUNTIME, MODEL_FAILED
  */
-export async function openLiteRt({ bytes, card, check }: LiteRtOptions): Promise<Network> {
-  const model = readTflite(bytes);
+export async function openLiteRt({ bytes, card, check, limits }: LiteRtOptions): Promise<Network> {
+  const model = readTflite(bytes, readModelBounds(limits));
   checkCardFits(card, model.graph);
   const names = namedOutputs(card);
   const tensors = names.map((name) => model.tensors.find((tensor) => tensor.name === name) as LiteTensor);

@@ -1,8 +1,9 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import { StoplineError } from '../../errors.ts';
+import type { Limits } from '../frame.ts';
 import { checkCardFits, namedOutputs } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
-import { addOutputs, castInput, castName, readGraph } from './graph.ts';
+import { addOutputs, castInput, castName, readGraph, readModelBounds } from './graph.ts';
 import { readHalf } from './halves.ts';
 import { type FailedProvider, type Network, type NetworkCheck, type NetworkOutput, roundPixels } from './network.ts';
 import { encodeField } from './protobuf.ts';
@@ -85,6 +86,8 @@ export interface OnnxOptions {
   device?: 'cpu' | 'gpu' | undefined;
   /** Looks at each provider's network; what it says makes the next one be tried. */
   check?: NetworkCheck;
+  /** Of them `maxModelBytes` and `maxModelNodes`. */
+  limits?: Limits | undefined;
 }
 
 /**
@@ -92,8 +95,8 @@ export interface OnnxOptions {
  * A provider that is missing throws instead of falling back, so they are tried one by one.
  * @throws {StoplineError} what `readGraph` throws, MODEL_RUNTIME, MODEL_FAILED with every provider's reason
  */
-export async function openOnnx({ bytes, card, device = 'cpu', check }: OnnxOptions): Promise<Network> {
-  const graph = readGraph(bytes);
+export async function openOnnx({ bytes, card, device = 'cpu', check, limits }: OnnxOptions): Promise<Network> {
+  const graph = readGraph(bytes, readModelBounds(limits));
   checkCardFits(card, graph);
   const names = namedOutputs(card);
   const isHalf = card.input.type === 'float16';

@@ -1,5 +1,6 @@
 import type { Core } from '../../core/core.ts';
 import { StoplineError } from '../../errors.ts';
+import type { Limits } from '../frame.ts';
 import type { ModelCard } from './cardschema.ts';
 import { checkAnswers, createEmbedder, type Embedder } from './embedder.ts';
 import type { NetworkCheck } from './network.ts';
@@ -11,6 +12,8 @@ export interface PreparedModel {
   card: ModelCard;
   /** What the CPU answered when the model was first loaded; every thread and provider must answer the same. */
   answers: ModelCard['answers'];
+  /** Within which it was read, where these are not the usual ones. */
+  limits?: Limits;
 }
 
 export interface OpenOptions {
@@ -24,7 +27,7 @@ export interface OpenOptions {
  * @throws {StoplineError} MODEL_RUNTIME, MODEL_FAILED, MODEL_ANSWER when even the CPU does not give the known answers
  */
 export async function openPrepared(model: PreparedModel, { core, device }: OpenOptions): Promise<Embedder> {
-  const { card, files, answers } = model;
+  const { card, files, answers, limits } = model;
   let opened: Embedder | undefined;
   let differs: string | undefined;
   const check: NetworkCheck = async (network) => {
@@ -39,8 +42,9 @@ export async function openPrepared(model: PreparedModel, { core, device }: OpenO
     return differs;
   };
   try {
-    if (card.kind === 'onnx') await openOnnx({ bytes: files[0], card, device, check });
-    else if (card.kind === 'tflite') await (await import('./litert.ts')).openLiteRt({ bytes: files[0], card, check });
+    if (card.kind === 'onnx') await openOnnx({ bytes: files[0], card, device, check, limits });
+    else if (card.kind === 'tflite')
+      await (await import('./litert.ts')).openLiteRt({ bytes: files[0], card, check, limits });
     else await (await import('./tfjs.ts')).openTfjs({ files, card, check });
   } catch (error) {
     if (differs === undefined) throw error;

@@ -3,12 +3,13 @@ import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { StoplineError } from '../../errors.ts';
 import { readImage } from '../file.ts';
+import type { Limits } from '../frame.ts';
 import { checkCardFits, proposeCard } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
 import { checkCard } from './checkcard.ts';
 import { type Constants, readOnnxConstants, readTensorflowConstants } from './constants.ts';
 import { inlineExternalData } from './externaldata.ts';
-import { type Graph, modelLimits, readGraph } from './graph.ts';
+import { type Graph, type ModelBounds, readGraph, readModelBounds } from './graph.ts';
 import type { PreparedModel } from './open.ts';
 import { freezeSavedModel, readSavedModel } from './savedmodel.ts';
 import { readTensorflowGraph, readTensorflowModel } from './tensorflow.ts';
@@ -26,6 +27,8 @@ export interface ModelFiles {
   /** Of the files as they lie there. */
   sha256: string;
   graph: Graph;
+  /** Within which it was read. */
+  bounds: ModelBounds;
 }
 
 const maxCardBytes = 1024 * 1024;
@@ -33,27 +36,41 @@ const maxCardBytes = 1024 * 1024;
 /**
  * Reads the files of a model and its graph; nothing is run.
  * @param path an .onnx or .tflite file, the model.json of a TensorFlow.js model, or the folder of a SavedModel
+ * @param limits of them `maxModelBytes` and `maxModelNodes`
  * @throws {StoplineError} MODEL_UNREADABLE, what `readGraph`, `readTensorflowGraph`, `freezeSavedModel` and `readTflite` throw
  */
-export async function readModel(path: string): Promise<ModelFiles> {
+export async function readModel(path: string, limits: Limits = {}): Promise<ModelFiles> {
+  const bounds = readModelBounds(limits);
   // A user who names a link means the model behind it.
   const file = await realpath(path).catch(() => path);
   if (file.endsWith('.json')) {
-    const { kind, files } = readTensorflowModel(file, readBytes);
-    return { kind, files, sha256: hashFiles(files), graph: readTensorflowGraph(files[0]) };
+    const { kind, files } = readTensorflowModel(file, readBytes, bounds);
+    return { kind, files, sha256: hashFiles(files), graph: readTensorflowGraph(files[0], bounds), bounds };
   }
   const isFolder = (await stat(file).catch(() => undefined))?.isDirectory();
   if (isFolder || basename(file) === 'saved_model.pb') {
-    const given = readSavedModel(isFolder ? file : dirname(file), readBytes);
-    const files = freezeSavedModel(given);
-    return { kind: 'saved-model', files, sha256: hashFiles(given), graph: readTensorflowGraph(files[0]) };
+    const given = readSavedModel(isFolder ? file : dirname(file), readBytes, bounds);
+    const files = freezeSavedModel(given, bounds);
+    return {
+      kind: 'saved-model',
+      files,
+      sha256: hashFiles(given),
+      graph: readTensorflowGraph(files[0], bounds),
+      bounds,
+    };
   }
-  const bytes = readBytes(file);
+  const bytes = readBytes(file, bounds.bytes);
   refuseOtherFormats(bytes);
   if (isTflite(bytes))
-    return { kind: 'tflite', files: [bytes], sha256: hashFiles([bytes]), graph: readTflite(bytes).graph };
-  const files = [inlineExternalData(bytes, (name, maxBytes) => readBytes(join(dirname(file), name), maxBytes))];
-  return { kind: 'onnx', files, sha256: hashFiles(files), graph: readGraph(files[0]) };
+    return {
+      kind: 'tflite',
+      files: [bytes],
+      sha256: hashFiles([bytes]),
+      graph: readTflite(bytes, bounds).graph,
+      bounds,
+    };
+  const files = [inlineExternalData(bytes, (name, maxBytes) => readBytes(join(dirname(file), name), maxBytes), bounds)];
+  return { kind: 'onnx', files, sha256: hashFiles(files), graph: readGraph(files[0], bounds), bounds };
 }
 
 /** What files of other frameworks begin with, and how to make of them what is read. */
@@ -88,7 +105,7 @@ function hashFiles(files: readonly Uint8Array[]): string {
   return hash.digest('hex');
 }
 
-function readBytes(path: string, maxBytes: number = modelLimits.bytes): Uint8Array {
+function readBytes(path: string, maxBytes: number): Uint8Array {
   try {
     return readImage(path, maxBytes);
   } catch (error) {
@@ -139,16 +156,19 @@ export function proposeFor(path: string, read: ModelFiles) {
 }
 
 /** The small constants of a model, whatever its kind. */
-function readConstants({ kind, files, graph }: ModelFiles): Constants {
+function readConstants({ kind, files, graph, bounds }: ModelFiles): Constants {
   if (kind === 'onnx') return readOnnxConstants(files[0], graph.nodes);
-  if (kind === 'tflite') return readTfliteConstants(files[0], readTflite(files[0]));
+  if (kind === 'tflite') return readTfliteConstants(files[0], readTflite(files[0], bounds));
   return readTensorflowConstants(files);
 }
 
 export interface PrepareOptions {
   /** Instead of the one beside the model. */
   card?: ModelCard | undefined;
-  limits?: TrialLimits | undefined;
+  /** Of its first load. */
+  trial?: TrialLimits | undefined;
+  /** Of them `maxModelBytes` and `maxModelNodes`. */
+  limits?: Limits | undefined;
   /** Comes with this package: there is no need to try it in a process of its own. */
   isOwn?: boolean;
 }
@@ -165,9 +185,9 @@ export interface PrepareOptions {
  */
 export async function prepareModel(
   path: string,
-  { card: given, limits, isOwn }: PrepareOptions = {},
+  { card: given, trial, limits, isOwn }: PrepareOptions = {},
 ): Promise<{ model: PreparedModel; guesses: string[] }> {
-  const read = await readModel(path);
+  const read = await readModel(path, limits);
   const kept = given ?? readCard(resolveCardPath(path));
   const { card, guesses } =
     kept === undefined
@@ -179,6 +199,6 @@ export async function prepareModel(
       `Expected the model of the card, sha256 ${card.sha256.slice(0, 16)}, but "${path}" has ${read.sha256.slice(0, 16)}.`,
     );
   checkCardFits(card, read.graph);
-  const answers = isOwn ? card.answers : await tryModel(read.files, card, limits);
-  return { model: { files: read.files, card, answers }, guesses };
+  const answers = isOwn ? card.answers : await tryModel({ files: read.files, card, limits }, trial);
+  return { model: { files: read.files, card, answers, ...(limits && { limits }) }, guesses };
 }

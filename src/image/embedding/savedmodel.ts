@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Freezer, type FrozenGraph } from './freeze.ts';
-import { modelLimits } from './graph.ts';
+import { type ModelBounds, modelLimits, readModelBounds } from './graph.ts';
 import { GraphDefReader, invalidSavedModel as invalid, type MetaGraph, quoted, type Signature } from './graphdef.ts';
 import { TensorBundle } from './tensorbundle.ts';
 import { savedModelMark } from './tensorflow.ts';
@@ -14,15 +14,19 @@ const served = { tag: 'serve', signature: 'serving_default' } as const;
  * @param read reads one regular file of bounded size
  * @throws {StoplineError} MODEL_INVALID, MODEL_TOO_LARGE, and what `read` throws
  */
-export function readSavedModel(folder: string, read: (path: string, maxBytes: number) => Uint8Array): Uint8Array[] {
-  const files = [read(join(folder, 'saved_model.pb'), modelLimits.bytes)];
+export function readSavedModel(
+  folder: string,
+  read: (path: string, maxBytes: number) => Uint8Array,
+  bounds: ModelBounds = readModelBounds(),
+): Uint8Array[] {
+  const files = [read(join(folder, 'saved_model.pb'), bounds.bytes)];
   let names: string[] = [];
   try {
     names = readdirSync(join(folder, 'variables')).filter((name) => /^variables\.(index|data-)/.test(name));
   } catch {
     // A frozen model has no variables.
   }
-  let left: number = modelLimits.bytes - files[0].length;
+  let left: number = bounds.bytes - files[0].length;
   for (let i = 1; i <= names.length; i++) {
     const name = makeName(i, names.length + 1);
     if (!names.includes(name.replace('variables/', ''))) throw invalid(`${name} is not there`);
@@ -47,8 +51,11 @@ function makeName(place: number, files: number): string {
  * @returns model.json and its weights
  * @throws {StoplineError} MODEL_INVALID, MODEL_TRUNCATED, MODEL_TOO_LARGE
  */
-export function freezeSavedModel([saved, index, ...shards]: readonly Uint8Array[]): Uint8Array[] {
-  const { fields, nodes, bytes } = modelLimits;
+export function freezeSavedModel(
+  [saved, index, ...shards]: readonly Uint8Array[],
+  { nodes, bytes }: ModelBounds = readModelBounds(),
+): Uint8Array[] {
+  const { fields } = modelLimits;
   const file = new GraphDefReader(saved, { maxFields: fields, maxNodes: 50 * nodes });
   const { graph, signature } = chooseSignature(file.readMetaGraphs());
   const bundle = index && new TensorBundle(index, shards);

@@ -1,7 +1,14 @@
 import { dirname, join } from 'node:path';
 import { StoplineError } from '../../errors.ts';
 import { check, listErrors, Type } from '../../schema.ts';
-import { type Graph, type GraphNode, type GraphValue, modelLimits } from './graph.ts';
+import {
+  checkNodeCount,
+  type Graph,
+  type GraphNode,
+  type GraphValue,
+  type ModelBounds,
+  readModelBounds,
+} from './graph.ts';
 import { graphOperators } from './graphoperators.ts';
 
 /** What is read of the model.json of TensorFlow.js; the topology is looked at node by node. */
@@ -64,11 +71,15 @@ export function parseModelJson(bytes: Uint8Array) {
  * @param read reads one regular file of bounded size
  * @throws {StoplineError} MODEL_INVALID, MODEL_EXTERNAL_DATA, MODEL_TOO_LARGE, and what `read` throws
  */
-export function readTensorflowModel(path: string, read: (path: string, maxBytes: number) => Uint8Array) {
+export function readTensorflowModel(
+  path: string,
+  read: (path: string, maxBytes: number) => Uint8Array,
+  bounds: ModelBounds = readModelBounds(),
+) {
   const first = read(path, maxJsonBytes);
   const { json, kind } = parseModelJson(first);
   const files = [first];
-  let left: number = modelLimits.bytes - first.length;
+  let left: number = bounds.bytes - first.length;
   for (const shard of json.weightsManifest.flatMap(({ paths }) => paths)) {
     if (!/^[\w-][\w.-]*$/.test(shard))
       throw new StoplineError(
@@ -118,7 +129,7 @@ const operators = new Map(
  * left out, and with it what computes from it: `graph.refused` says what that was, and outputs that need it are none.
  * @throws {StoplineError} MODEL_INVALID, MODEL_TOO_LARGE
  */
-export function readTensorflowGraph(bytes: Uint8Array): Graph {
+export function readTensorflowGraph(bytes: Uint8Array, bounds: ModelBounds = readModelBounds()): Graph {
   const { json, topology, kind } = parseModelJson(bytes);
   const weights = json.weightsManifest.flatMap((group) => group.weights);
   const initializers = new Map(weights.map(({ name, shape }) => [name, shape]));
@@ -133,8 +144,7 @@ export function readTensorflowGraph(bytes: Uint8Array): Graph {
     parameters: weights.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
   };
   const list = (kind === 'tfjs-graph' ? topology.node : listLayers(topology)) as unknown[];
-  if (list.length > modelLimits.nodes)
-    throw new StoplineError('MODEL_TOO_LARGE', `Expected a model of at most ${modelLimits.nodes} nodes.`);
+  checkNodeCount(list.length, bounds);
   const refused = kind === 'tfjs-graph' ? readNodes(list, initializers, graph) : readLayers(list, graph);
   if (graph.inputs.length === 0 || graph.nodes.length === 0) throw invalid('it has no input or no nodes');
   const read = new Set(graph.nodes.flatMap(({ inputs }) => inputs));

@@ -1,7 +1,7 @@
 import { StoplineError } from '../../errors.ts';
 import type { Constant, Constants } from './constants.ts';
 import { FlatBufferReader, type FlatTable } from './flatbuffer.ts';
-import { type Graph, type GraphNode, modelLimits } from './graph.ts';
+import { checkNodeCount, type Graph, type GraphNode, type ModelBounds, readModelBounds } from './graph.ts';
 import { readHalf } from './halves.ts';
 
 /** A tensor of a TFLite model. */
@@ -72,7 +72,7 @@ const maxSides = 16;
  * graphs of TensorFlow: kernels are height, width, input, output.
  * @throws {StoplineError} MODEL_INVALID, MODEL_TRUNCATED, MODEL_TOO_LARGE, MODEL_OPERATOR
  */
-export function readTflite(bytes: Uint8Array): LiteModel {
+export function readTflite(bytes: Uint8Array, bounds: ModelBounds = readModelBounds()): LiteModel {
   if (!isTflite(bytes)) throw invalid('the file has not its mark');
   const root = new FlatBufferReader(bytes, what).root();
   const codes = root.children(1);
@@ -80,8 +80,7 @@ export function readTflite(bytes: Uint8Array): LiteModel {
   const places = { outputs: subgraph?.place(2), signatures: root.place(7) };
   if (subgraph === undefined || places.outputs === undefined) throw invalid('it has no graph, or that no outputs');
   const { length } = subgraph.vector(3, 4);
-  if (length > modelLimits.nodes)
-    throw new StoplineError('MODEL_TOO_LARGE', `Expected a model of at most ${modelLimits.nodes} nodes.`);
+  checkNodeCount(length, bounds);
   const tensors = readTensors(subgraph);
   const named = (index: number): LiteTensor => {
     const tensor = tensors[index];

@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { loadCore } from '../../core/index.ts';
 import { asStoplineError } from '../../errors.ts';
+import type { Limits } from '../frame.ts';
 import type { ModelCard } from './cardschema.ts';
 import { collectAnswers } from './embedder.ts';
 import { openPrepared } from './open.ts';
@@ -14,13 +15,17 @@ async function answer(): Promise<unknown> {
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   const all = Buffer.concat(chunks);
   const end = all.indexOf(10);
-  const { card, sizes } = JSON.parse(all.toString('utf8', 0, end)) as { card: ModelCard; sizes: number[] };
+  const { card, limits, sizes } = JSON.parse(all.toString('utf8', 0, end)) as {
+    card: ModelCard;
+    limits: Limits;
+    sizes: number[];
+  };
   let at = end + 1;
   const files = sizes.map((size) => {
     at += size;
     return all.subarray(at - size, at);
   });
-  const embedder = await openPrepared({ card, files, answers: [] }, { core: loadCore() });
+  const embedder = await openPrepared({ card, files, limits, answers: [] }, { core: loadCore() });
   return { answers: await collectAnswers(embedder) };
 }
 

@@ -4,6 +4,7 @@ import { limitNode } from '../../core/confine.ts';
 import { resolveEntry } from '../../core/entry.ts';
 import { pickEnvironment } from '../../core/environment.ts';
 import { reviveError, StoplineError } from '../../errors.ts';
+import type { Limits } from '../frame.ts';
 import type { ModelCard } from './cardschema.ts';
 
 /** What the first load of a model may use. */
@@ -22,16 +23,15 @@ const copiesOfModel = 6;
 /**
  * Loads a model for the first time, in a process of its own with limited time and memory, and asks it about the
  * generated frames: a crash of the runtime, a bomb or an endless run ends there.
- * @param files what `openModel` takes: the model's bytes, which the process gets from memory and not by path
+ * @param model its bytes, which the process gets from memory and not by path, its card, and the limits it was read within
  * @returns the answers of the CPU, with which those of other providers are compared
  * @throws {StoplineError} MODEL_FAILED for a crash or a limit; any coded error of the child as it is
  */
 export async function tryModel(
-  files: readonly Uint8Array[],
-  card: ModelCard,
-  limits: TrialLimits = {},
+  { files, card, limits = {} }: { files: readonly Uint8Array[]; card: ModelCard; limits?: Limits | undefined },
+  trial: TrialLimits = {},
 ): Promise<ModelCard['answers']> {
-  const { seconds, bytes } = { ...defaultTrialLimits, ...limits };
+  const { seconds, bytes } = { ...defaultTrialLimits, ...trial };
   const size = files.reduce((sum, file) => sum + file.length, 0);
   const child = resolveEntry('./trial.entry', import.meta.url);
   const kilobytes = Math.ceil((bytes + copiesOfModel * size) / 1024);
@@ -83,7 +83,7 @@ export async function tryModel(
     });
     const input = running.stdin as Writable;
     input.on('error', () => undefined); // an early end is reported by `close`
-    input.write(`${JSON.stringify({ card, sizes: files.map((file) => file.length) })}\n`);
+    input.write(`${JSON.stringify({ card, limits, sizes: files.map((file) => file.length) })}\n`);
     for (const file of files) input.write(file);
     input.end();
   });

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { StoplineError } from '../../../src/errors.ts';
-import { addOutputs, modelLimits, readGraph } from '../../../src/image/embedding/graph.ts';
+import { addOutputs, modelLimits, readGraph, readModelBounds } from '../../../src/image/embedding/graph.ts';
 import { findLayers } from '../../../src/image/embedding/layers.ts';
 import {
   conv,
@@ -238,7 +238,7 @@ describe('hostile files are refused', () => {
 
   it('more nodes than any image model', () => {
     const bytes = node('Relu', ['image'], ['y']);
-    const nodes = Array.from({ length: modelLimits.nodes + 1 }, () => bytes);
+    const nodes = Array.from({ length: readModelBounds().nodes + 1 }, () => bytes);
     expect(catchCode(() => readGraph(model({ nodes, inputs: [image], outputs: [out] })))).toBe('MODEL_TOO_LARGE');
   });
 
@@ -251,7 +251,7 @@ describe('hostile files are refused', () => {
   });
 
   it('more bytes than allowed', () => {
-    expect(catchCode(() => readGraph(new Uint8Array(modelLimits.bytes + 1)))).toBe('MODEL_TOO_LARGE');
+    expect(catchCode(() => readGraph(new Uint8Array(readModelBounds().bytes + 1)))).toBe('MODEL_TOO_LARGE');
   });
 
   it('a model cut anywhere is truncated or otherwise refused, never read as whole', () => {

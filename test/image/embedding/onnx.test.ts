@@ -357,7 +357,7 @@ describe.skipIf(!installed)('the first load, in a process of its own', () => {
   }
   const prepare = (bytes: Uint8Array, name: string, limits?: { seconds?: number; bytes?: number }) => {
     const card = { ...makeCard(bytes), outputs: { content: 'y', early: [] } };
-    return failure(prepareModel(file(name, bytes), { card, limits }));
+    return failure(prepareModel(file(name, bytes), { card, trial: limits }));
   };
 
   it('ends one that would run for hours', async () => {

@@ -2,12 +2,21 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { judgingOptions, loadConfig } from '../../../src/config.ts';
 import { loadCore } from '../../../src/core/index.ts';
 import { corrupt } from '../../../src/image/corruptions/corruptions.ts';
+import { chooseModel } from '../../../src/image/embedding/choose.ts';
 import { checkAnswers, type Embedder } from '../../../src/image/embedding/embedder.ts';
 import { loadOnnxRuntime } from '../../../src/image/embedding/onnx.ts';
 import { openPrepared } from '../../../src/image/embedding/open.ts';
-import { prepareModel, readCard, readModel, resolveCardPath } from '../../../src/image/embedding/prepare.ts';
+import {
+  prepareModel,
+  proposeFor,
+  readCard,
+  readModel,
+  resolveCardPath,
+} from '../../../src/image/embedding/prepare.ts';
+import { tryModel } from '../../../src/image/embedding/trial.ts';
 import type { Frame } from '../../../src/image/frame.ts';
 import { renderFrame } from '../../fixtures/camera.ts';
 import { temporaryFolder } from '../../fixtures/folder.ts';
@@ -18,6 +27,7 @@ const installed = await loadOnnxRuntime().then(
   () => true,
   () => false,
 );
+const temporary = temporaryFolder();
 if (!installed) console.warn('The default model is not run: onnxruntime-node is not installed');
 
 describe('the default model as a file', () => {
@@ -47,16 +57,41 @@ describe('the default model as a file', () => {
   });
 });
 
+describe('how large a model may be', () => {
+  const refused = { code: 'STOPLINE_ERR_MODEL_TOO_LARGE' };
+  it('is a setting, in bytes and in operators, which a refusal names', async () => {
+    const size = statSync(path).size;
+    await expect(readModel(path, { maxModelBytes: size - 1 })).rejects.toMatchObject(refused);
+    expect((await readModel(path, { maxModelBytes: size })).kind).toBe('onnx');
+    const { graph } = await readModel(path);
+    await expect(readModel(path, { maxModelNodes: graph.nodes.length - 1 })).rejects.toMatchObject({
+      ...refused,
+      message: expect.stringContaining('maxModelNodes'),
+    });
+    await expect(chooseModel(path, { maxModelNodes: 1 })).rejects.toMatchObject(refused);
+    const { limits } = judgingOptions(loadConfig({ env: { STOPLINE_MAX_MODEL_NODES: '7' } }).config);
+    expect(limits).toMatchObject({ maxModelNodes: 7, maxModelBytes: 200 * 1024 * 1024 });
+  });
+
+  it.skipIf(!installed)('holds wherever it is opened: in the trial, and in workers', async () => {
+    const read = await readModel(path);
+    const { card: proposed } = proposeFor(path, read);
+    const limits = { maxModelNodes: 1 };
+    await expect(tryModel({ files: read.files, card: proposed, limits })).rejects.toMatchObject(refused);
+    const prepared = { files: read.files, card: proposed, limits, answers: [] };
+    await expect(openPrepared(prepared, { core: loadCore() })).rejects.toMatchObject(refused);
+  });
+});
+
 describe('a file of another framework', () => {
-  const folder = temporaryFolder();
   it.each([
     ['model.h5', '\x89HDF\r\n', /HDF5.*\.export\(/],
     ['model.keras', 'PK\x03\x04', /zip file.*\.export\(/],
     ['model.pt', 'PK\x03\x04', /torch\.onnx\.export/],
     ['model.pth', '\x80\x02', /pickle.*torch\.onnx\.export/],
   ])('such as %s says how to export it', async (name, beginning, message) => {
-    writeFileSync(join(folder, name), Buffer.from(`${beginning} and more`, 'latin1'));
-    await expect(readModel(join(folder, name))).rejects.toMatchObject({
+    writeFileSync(join(temporary, name), Buffer.from(`${beginning} and more`, 'latin1'));
+    await expect(readModel(join(temporary, name))).rejects.toMatchObject({
       code: 'STOPLINE_ERR_MODEL_UNSUPPORTED',
       message: expect.stringMatching(message),
     });

@@ -186,6 +186,11 @@ describe('TensorFlow.js models', () => {
     await tensorflow.close();
   });
 
+  it('a graph whose nodes are listed backwards has the same layers', async () => {
+    const { graph } = await readModel(graphModel('forwards'));
+    expect(findLayers({ ...graph, nodes: graph.nodes.toReversed() })).toEqual(findLayers(graph));
+  });
+
   it('one changed weight is another model', async () => {
     const first = await readModel(graphModel('one'));
     expect(first.files).toHaveLength(2);
