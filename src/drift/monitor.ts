@@ -120,9 +120,9 @@ export class Monitor {
   }
 
   report(): DriftReport {
-    const { sight } = this.#sights;
+    const { sight, uncheckable } = this.#sights;
     const report = buildReport(this.#shared, this.#head, this.#memory, this.#dependence, this.#isNew);
-    return sight ? { ...report, sight } : report;
+    return { ...report, ...(sight && { sight }), ...(uncheckable.length > 0 && { uncheckable }) };
   }
 
   /** Everything it knows: `createDrift(...).monitor(state)` goes on from there. */

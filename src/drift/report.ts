@@ -27,6 +27,13 @@ export interface Sight {
   by: number;
 }
 
+/** A question that the images of a source do not answer now. */
+export interface Uncheckable {
+  /** Whether the picture stands still; where the camera looks. */
+  question: 'standsStill' | 'view';
+  why: string;
+}
+
 /** One change of state: what an alert is made of. */
 export interface Transition {
   from: DriftState;
@@ -103,6 +110,8 @@ export interface Glance {
 export interface DriftReport extends Glance {
   /** What stands still, or where the camera looks now: absent where nothing is wrong, or nothing can be seen of it. */
   sight?: Sight;
+  /** What cannot be told of it now, as at night: absent where all can. */
+  uncheckable?: Uncheckable[];
   /** Where the state is learning: why. */
   reason?: string;
   /** Images that counted; the same picture again does not. */

@@ -1,4 +1,4 @@
-import type { Sight } from './report.ts';
+import type { Sight, Uncheckable } from './report.ts';
 import { type Standing, StandingWatch } from './standing.ts';
 import { ViewWatch } from './view.ts';
 
@@ -8,6 +8,7 @@ export class SightWatch {
   readonly #view = new ViewWatch();
   #found: Standing | undefined;
   #sight: Sight | undefined;
+  #isAsked = false;
 
   constructor(freezeAfter: number) {
     this.#standing = new StandingWatch(freezeAfter);
@@ -23,8 +24,18 @@ export class SightWatch {
     return this.#sight;
   }
 
+  /** What cannot be told now, and why; all can before a small picture has come, because nothing is asked. */
+  get uncheckable(): Uncheckable[] {
+    if (!this.#isAsked) return [];
+    const asked = { standsStill: this.#standing.blind, view: this.#view.blind };
+    return Object.entries(asked).flatMap(([question, why]) =>
+      why === undefined ? [] : [{ question, why } as Uncheckable],
+    );
+  }
+
   /** @param sketch see `drawSketch` */
   observe(sketch: Uint8Array): void {
+    this.#isAsked = true;
     const standing = this.#standing.observe(sketch);
     this.#found = standing;
     // A picture that stands still says nothing of where the camera looks.

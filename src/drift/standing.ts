@@ -63,10 +63,20 @@ export class StandingWatch {
   readonly #rests = new Uint32Array(blocks);
   readonly #longest = new Uint32Array(blocks);
   readonly #changes = new Uint32Array(blocks);
+  #isDark = false;
   #numbers: StandingNumbers = { images: 0, rest: 0, longestRest: 0, round: 0, period: 0, changed: 0, filled: 0 };
 
   constructor(freezeAfter: number) {
     this.#freezeAfter = freezeAfter;
+  }
+
+  /** Why it cannot be told now whether the picture stands still; undefined where it can. */
+  get blind(): string | undefined {
+    const { images } = this.#numbers;
+    if (images <= learnFor)
+      return `it is learnt how much the picture changes, for ${learnFor + 1 - images} images more`;
+    if (this.#isDark) return 'the picture is too dark to see whether something moves';
+    return this.#changes.some((count) => count > 0) ? undefined : 'nothing in the picture was ever seen to change';
   }
 
   /**
@@ -86,12 +96,12 @@ export class StandingWatch {
     this.#compare(quarter);
     const round = this.#findRound(quarter);
     this.#remember(quarter);
-    const isDark = mean(quarter) < darkest;
+    this.#isDark = mean(quarter) < darkest;
     if (this.#numbers.images <= learnFor) {
       this.#learn();
       return undefined;
     }
-    return isDark ? undefined : (this.#tellFrozen() ?? round ?? this.#tellPart());
+    return this.#isDark ? undefined : (this.#tellFrozen() ?? round ?? this.#tellPart());
   }
 
   #compare(quarter: Uint8Array): void {

@@ -59,9 +59,12 @@ export class ViewWatch {
   #isMoving = false;
   #matches: number[] = [];
 
-  /** Whether it was found out that the camera moves, so that nothing can be said of its view. */
-  get isMoving(): boolean {
-    return this.#isMoving;
+  /** Why it cannot be told now where the camera looks; undefined where it can. */
+  get blind(): string | undefined {
+    if (this.#isMoving) return 'the camera moves, or its picture never shows the same view';
+    if (!this.#usual) return 'the view is learnt';
+    const unlike = this.#estimates.filter(({ match, turned }) => match < leastMatch && turned === undefined);
+    return unlike.length > kept / 2 ? 'the view cannot be made out, as at night, in fog or behind a cover' : undefined;
   }
 
   /** @param sketch see `drawSketch` @returns what is wrong with the view, if anything is */

@@ -482,5 +482,17 @@ describe('what is seen of a standing camera', () => {
     expect(transitions.map(({ to }) => to)).not.toContain('drifted');
     expect(transitions.map(({ to }) => to)).not.toContain('frozen');
     expect(monitor.report()).not.toHaveProperty('sight');
+    expect(monitor.report()).not.toHaveProperty('uncheckable');
+  });
+
+  it('says what it cannot tell: while it learns, and at night', () => {
+    const monitor = createMonitor(shared);
+    const take = camera(42);
+    expect(monitor.report()).not.toHaveProperty('uncheckable');
+    monitor.observe({ ...take(), sketch: sketches[0] });
+    expect(monitor.report().uncheckable?.map(({ question }) => question)).toEqual(['standsStill', 'view']);
+    const night = run((image) => sketches[image].map((value) => value / 12)).monitor.report();
+    expect(night.uncheckable).toContainEqual({ question: 'standsStill', why: expect.stringMatching(/too dark/) });
+    expect(night.sight).toBeUndefined();
   });
 });

@@ -149,6 +149,11 @@ export const driftReportSchema = Type.Object(
         { description: 'What hides or blurs the same places in image after image; where the Profile tells places.' },
       ),
     ),
+    uncheckable: Type.Optional(
+      Type.Array(Type.Object({ question: Type.Enum(['standsStill', 'view']), why: Type.String() }), {
+        description: 'What cannot be told of the source now, and why, as at night or of a camera that moves.',
+      }),
+    ),
     sight: Type.Optional(
       Type.Object(
         {
