@@ -203,14 +203,16 @@ describe.skipIf(!installed)('a Profile with a model', () => {
       'embeddingDistance',
       'embeddingNeighbours',
       'embeddingEarly',
+      'places',
       'categories',
     ]);
     const video = expect.any(Number);
     expect(whole.detectors).toEqual([
-      { name: 'combined', components: [0, 1, 2, 3, 4, 5, 6], weights: [0.7, 1, 1, 0.5, 0.5, 0.5, 1], video },
-      { name: 'capture', components: [1, 2, 6], video },
+      { name: 'combined', components: [0, 1, 2, 3, 4, 5, 6, 7], weights: [0.7, 1, 1, 0.5, 0.5, 0.5, 1, 1], video },
+      { name: 'capture', components: [1, 2, 6, 7], video },
       { name: 'content', components: [0, 3, 4], video },
       { name: 'embedding', components: [3, 4], video },
+      { name: 'places', components: [6], video },
     ]);
     expect(whole.power?.images).toBe(5);
     const again = decodeProfile(encodeProfile(whole));
