@@ -15,8 +15,8 @@ export function drawSketch({ data, width, height, channels }: Frame): Uint8Array
   for (let row = 0; row < sketchRows; row++) {
     const top = Math.floor((row * height) / sketchRows);
     const bottom = Math.max(top + 1, Math.floor(((row + 1) * height) / sketchRows));
-    // Every other row of a large cell is enough, and half the work.
-    const step = bottom - top > 8 ? 2 : 1;
+    // Some 25 pixels of a large cell are enough.
+    const step = Math.max(1, Math.floor((bottom - top) / 5));
     for (let column = 0; column < sketchColumns; column++) {
       const left = lefts[column];
       const right = Math.max(left + 1, lefts[column + 1]);
