@@ -22,10 +22,11 @@ const check = (ok: boolean, expected: string) => {
 };
 
 const library = `
-import { access } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { createInspector, createPool, loadProfile, type Frame, type Verdict } from 'stopline';
 import expressGate from 'stopline/express';
 import stopline, { type Passage, type StoplineOptions } from 'stopline/fastify';
+import { createFrameJudge } from 'stopline/frame';
 import honoGate from 'stopline/hono';
 import koaGate from 'stopline/koa';
 import nodeGate from 'stopline/node';
@@ -34,6 +35,12 @@ const profile = await loadProfile('demo/camera.stopline');
 const inspector = await createInspector({ profile });
 const frame: Frame = { data: new Uint8Array(64 * 48 * 3), width: 64, height: 48, channels: 3 };
 const verdict: Verdict = await inspector.inspectFrame(frame);
+const { model } = profile;
+const judge = await createFrameJudge({
+  profile: await readFile('demo/camera.stopline'),
+  embed: () => new Float32Array(model?.dimension ?? 0),
+});
+if ((await judge.inspect(frame)).profile.sha256 !== profile.sha256) throw new Error('Expected a judge of pixels');
 await access('demo/frames/clean.jpg');
 const pool = await createPool({ profile: 'demo/camera.stopline', threads: 1 });
 const judged = await pool.inspectFile('demo/frames/clean.jpg');

@@ -16,6 +16,7 @@ const order = [
   'fastify',
   'express',
   'hono',
+  'frame',
   'koa',
   'node',
 ];

@@ -9,7 +9,7 @@ import { assignFolds, withGroups } from '../../src/fit/groups.ts';
 import type { Sample } from '../../src/fit/samples.ts';
 import { corrupt, type Severity } from '../../src/image/corruptions/corruptions.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
-import { categoricalProperties } from '../../src/image/measure.ts';
+import { categoricalProperties } from '../../src/image/measured.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
 import type { Verdict } from '../../src/profile/verdict.ts';
 import { listImages } from '../../src/run/inputs/folder.ts';

@@ -13,7 +13,7 @@ import { corruptions, families, findFamily, type Severity } from '../../src/imag
 import { decode, decoderVersion } from '../../src/image/decode.ts';
 import { chooseModel } from '../../src/image/embedding/choose.ts';
 import { encodeLike } from '../../src/image/encode.ts';
-import { categoricalProperties } from '../../src/image/measure.ts';
+import { categoricalProperties } from '../../src/image/measured.ts';
 import type { Simulation } from '../../src/image/simulation.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import type { Cause } from '../../src/profile/diagnosis.ts';

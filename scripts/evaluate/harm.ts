@@ -6,7 +6,7 @@ import { corruptions, powerSeverities } from '../../src/image/corruptions/corrup
 import { findModel } from '../../src/image/embedding/choose.ts';
 import { compareAnswers, decideAnswer } from '../../src/image/embedding/classscores.ts';
 import type { PreparedModel } from '../../src/image/embedding/open.ts';
-import { categoricalProperties } from '../../src/image/measure.ts';
+import { categoricalProperties } from '../../src/image/measured.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import type { FlipRate } from '../../src/profile/flips.ts';
 import { createScorer, type Scorer } from '../../src/profile/score.ts';

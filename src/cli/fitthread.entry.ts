@@ -7,7 +7,7 @@ import { type CameraFolder, fitPer, type SourceFit, sourceRule } from '../fit/pe
 import { checkCount } from '../fit/reference.ts';
 import { fitParts, measurePart } from '../fit/shards.ts';
 import { readContainer } from '../image/container/read.ts';
-import { inspectionPixels } from '../image/decode.ts';
+import { inspectionPixels } from '../image/decoderule.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits } from '../image/frame.ts';
 import type { Items, Shard } from '../run/inputs/item.ts';

@@ -1,4 +1,5 @@
-import { type Exports, openWasm } from './wasm.ts';
+import type { Exports } from './instantiate.ts';
+import { openWasm } from './wasm.ts';
 
 /** A floating-point image, interleaved, of one channel or three. */
 export interface FloatImage {

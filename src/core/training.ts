@@ -1,4 +1,5 @@
-import { type Exports, openWasm } from './wasm.ts';
+import type { Exports } from './instantiate.ts';
+import { openWasm } from './wasm.ts';
 
 /** A set to learn from, and the network that is to learn it. */
 export interface TrainingShape {

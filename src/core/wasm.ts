@@ -1,85 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { StoplineError } from '../errors.ts';
-import { checkFrame } from './check.ts';
 import type { Core } from './core.ts';
-import { layoutText, outSize } from './layout.ts';
-
-/** What the module exports; addresses are bytes of its memory. */
-export interface Exports {
-  memory: WebAssembly.Memory;
-  __heap_base: WebAssembly.Global;
-  stopline_layout(): number;
-  stopline_scratch_size(width: number, height: number): number;
-  stopline_history_size(): number;
-  stopline_history(data: number, width: number, height: number, channels: number, scratch: number, out: number): number;
-  stopline_resize_scratch(width: number, channels: number): number;
-  stopline_resize(
-    data: number,
-    width: number,
-    height: number,
-    channels: number,
-    plan: number,
-    planSize: number,
-    weights: number,
-    weightCount: number,
-    scratch: number,
-    out: number,
-    outSize: number,
-  ): number;
-  stopline_measure(data: number, width: number, height: number, channels: number, scratch: number, out: number): number;
-  /** See `core/filters.ts`. */
-  stopline_blur(
-    image: number,
-    width: number,
-    height: number,
-    channels: number,
-    radius: number,
-    edge: number,
-    scale: number,
-    scratch: number,
-  ): void;
-  stopline_trail(
-    source: number,
-    stride: number,
-    samples: number,
-    height: number,
-    offsets: number,
-    weights: number,
-    taps: number,
-    out: number,
-  ): void;
-  stopline_disk(
-    sums: number,
-    width: number,
-    height: number,
-    radius: number,
-    halves: number,
-    line: number,
-    out: number,
-  ): void;
-  stopline_resample(
-    image: number,
-    imageWidth: number,
-    imageHeight: number,
-    channels: number,
-    width: number,
-    height: number,
-    columns: number,
-    columnShares: number,
-    rows: number,
-    rowShares: number,
-    line: number,
-    out: number,
-  ): void;
-  /** See `core/training.ts`. */
-  stopline_train(training: number, rows: number): void;
-}
-
-const pageBytes = 65536;
-/** Sizes are 32-bit inside the module; a frame near this limit would need more memory than a module can have. */
-const maxPixels = 2 ** 28;
-
-const align64 = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+import { createWasmCore, type Exports, instantiate } from './instantiate.ts';
 
 /** Compiled once a thread. */
 let compiled: WebAssembly.Module | undefined;
@@ -90,14 +11,7 @@ let compiled: WebAssembly.Module | undefined;
  */
 export function openWasm(): Exports {
   compiled ??= new WebAssembly.Module(readFileSync(new URL('./stopline.wasm', import.meta.url)));
-  const core = new WebAssembly.Instance(compiled).exports as unknown as Exports;
-  const written = new Uint8Array(core.memory.buffer, core.stopline_layout(), layoutText.length + 1);
-  if (new TextDecoder().decode(written) !== `${layoutText}\0` || core.stopline_blur === undefined)
-    throw new StoplineError(
-      'CORE_UNAVAILABLE',
-      'stopline.wasm was built from other sources. Build it again: npm run build:wasm',
-    );
-  return core;
+  return instantiate(compiled);
 }
 
 /**
@@ -105,72 +19,5 @@ export function openWasm(): Exports {
  * @throws as `openWasm`
  */
 export function loadWasm(): Core {
-  const core = openWasm();
-  const { memory } = core;
-  // Memory: the module's own data and stack, then out, scratch and pixels, laid out anew for each frame.
-  const out = align64(core.__heap_base.value as number);
-  const scratch = align64(out + Math.max(outSize, core.stopline_history_size()) * 8);
-  function checkPixels(data: Uint8Array, width: number, height: number, channels: number) {
-    checkFrame(data, width, height, channels);
-    if (width * height > maxPixels)
-      throw new StoplineError(
-        'IMAGE_TOO_MANY_PIXELS',
-        `Expected at most ${maxPixels} pixels for the WebAssembly core but received ${width} x ${height}.`,
-      );
-  }
-  function reserve(end: number, width: number, height: number) {
-    if (end <= memory.buffer.byteLength) return;
-    try {
-      memory.grow(Math.ceil((end - memory.buffer.byteLength) / pageBytes));
-    } catch (cause) {
-      throw new StoplineError(
-        'IMAGE_TOO_MANY_PIXELS',
-        `Expected a frame that fits the memory of the WebAssembly core but received ${width} x ${height}.`,
-        { cause },
-      );
-    }
-  }
-  type Kernel = 'stopline_measure' | 'stopline_history';
-  function run(kernel: Kernel, data: Uint8Array, width: number, height: number, channels: number, size: number) {
-    checkPixels(data, width, height, channels);
-    const pixels = align64(scratch + (core.stopline_scratch_size(width, height) >>> 0));
-    reserve(pixels + data.length + 64, width, height);
-    new Uint8Array(memory.buffer).set(data, pixels);
-    core[kernel](pixels, width, height, channels, scratch, out);
-    return new Float64Array(memory.buffer, out, size);
-  }
-  return {
-    info: { build: 'wasm', simd: 'simd128' },
-    measure: (data, width, height, channels) => run('stopline_measure', data, width, height, channels, outSize),
-    history: (data, width, height, channels) =>
-      run('stopline_history', data, width, height, channels, core.stopline_history_size()).slice(),
-    resize(data, width, height, channels, plan, weights, out) {
-      checkPixels(data, width, height, channels);
-      // Laid out anew, as for the statistics, whose `out` this overwrites: it is valid until the next call.
-      const plans = align64(core.__heap_base.value as number);
-      const taps = align64(plans + plan.byteLength);
-      const sums = align64(taps + weights.byteLength);
-      const floats = align64(sums + core.stopline_resize_scratch(width, channels));
-      const pixels = align64(floats + out.byteLength);
-      reserve(pixels + data.length + 64, width, height);
-      new Int32Array(memory.buffer, plans, plan.length).set(plan);
-      new Float32Array(memory.buffer, taps, weights.length).set(weights);
-      new Uint8Array(memory.buffer).set(data, pixels);
-      const sizes = [
-        width,
-        height,
-        channels,
-        plans,
-        plan.length,
-        taps,
-        weights.length,
-        sums,
-        floats,
-        out.length,
-      ] as const;
-      if (core.stopline_resize(pixels, ...sizes) !== 0)
-        throw new TypeError('Expected a plan that fits the frame, the weights and the output');
-      out.set(new Float32Array(memory.buffer, floats, out.length));
-    },
-  };
+  return createWasmCore(openWasm());
 }

@@ -1,6 +1,7 @@
 // The part of the WebAssembly API that the core uses. TypeScript declares it only with the browser's whole DOM, and
 // @types/node not at all.
 declare namespace WebAssembly {
+  function compile(bytes: Uint8Array): Promise<Module>;
   class Module {
     constructor(bytes: Uint8Array);
     static imports(module: Module): { module: string; name: string; kind: string }[];

@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { sep } from 'node:path';
 import { StoplineError } from '../errors.ts';
-import { decodeRule, decoderVersion } from '../image/decode.ts';
+import { decoderVersion } from '../image/decode.ts';
+import { decodeRule } from '../image/decoderule.ts';
 import { chooseModel } from '../image/embedding/choose.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';

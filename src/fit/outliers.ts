@@ -1,5 +1,5 @@
 import { quantileSorted } from 'simple-statistics';
-import { remarkedProperties } from '../image/measure.ts';
+import { remarkedProperties } from '../image/measured.ts';
 import type { Statistic } from '../image/statistics/statistic.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { ProfileDescription } from '../profile/description.ts';

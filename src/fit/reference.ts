@@ -1,6 +1,6 @@
 import { dirname, relative } from 'node:path';
 import { asStoplineError, type ErrorJson, endSentence, StoplineError } from '../errors.ts';
-import { categoricalProperties, type MeasuredImage } from '../image/measure.ts';
+import { categoricalProperties, type MeasuredImage } from '../image/measured.ts';
 import { countImages, listImages } from '../run/inputs/folder.ts';
 import type { Item, Items } from '../run/inputs/item.ts';
 import { makeItem } from '../run/inputs/items.ts';

@@ -1,6 +1,6 @@
 import { corruptions, type Severity } from '../image/corruptions/corruptions.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
-import { constantProperties, type MeasuredImage } from '../image/measure.ts';
+import { constantProperties, type MeasuredImage } from '../image/measured.ts';
 import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { createProfile, type ProfileDescription } from '../profile/description.ts';

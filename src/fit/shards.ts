@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { StoplineError } from '../errors.ts';
-import { decodeRule, decoderVersion } from '../image/decode.ts';
+import { decoderVersion } from '../image/decode.ts';
+import { decodeRule } from '../image/decoderule.ts';
 import { chooseModel } from '../image/embedding/choose.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Shard } from '../run/inputs/item.ts';

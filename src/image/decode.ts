@@ -3,17 +3,10 @@ import { setTimeout } from 'node:timers/promises';
 import sharp from 'sharp';
 import { StoplineError } from '../errors.ts';
 import type { Container } from './container/container.ts';
-import { readMarkers } from './container/jpegmarkers.ts';
-import { walkScans } from './container/jpegscan.ts';
 import { findPngDamage } from './container/pngdata.ts';
 import { readContainer } from './container/read.ts';
+import { checkContainer, isOddJpeg, type Source, shrinkFactor, turns, walkJpeg } from './decoderule.ts';
 import { boundsFrom, type Frame, type Limits } from './frame.ts';
-
-/** Largest number of pixels inspected as they are stored: 1920x1080 is 2,073,600. Part of the rule, so not a setting. */
-export const inspectionPixels = 2_100_000;
-
-/** How bytes become pixels; stored in every Profile, because numbers measured under another rule must not be compared. */
-export const decodeRule = `rgb8 orientation-applied alpha-dropped icc-ignored cmyk-managed shrink-pow2-linear<=${inspectionPixels}`;
 
 const { sharp: wrapper, vips, mozjpeg, png, webp } = sharp.versions as Record<string, string | undefined>;
 /** Stored in every Profile: another decoder may round differently. */
@@ -63,12 +56,9 @@ export async function decode(
   checkContainer(stored, bounds);
   const started = performance.now();
   const deadline = bounds.maxSeconds > 0 ? started + bounds.maxSeconds * 1000 : Number.POSITIVE_INFINITY;
-  // Where data of arithmetic coding end, decoders read zeros without a word, as the standard has it.
-  const isOdd = stored.jpeg?.arithmetic || stored.remarks.some(({ kind }) => kind !== 'trailingBytes');
-  let source: Source =
-    stored.format === 'jpeg' && isOdd
-      ? walkJpeg(bytes, stored, deadline)
-      : { bytes, container: stored, isWalked: false };
+  let source: Source = isOddJpeg(stored)
+    ? walkJpeg(bytes, stored, deadline)
+    : { bytes, container: stored, isWalked: false };
   for (let tries = 1; ; tries++) {
     try {
       return { frame: await render(source, bounds), container: source.container };
@@ -88,36 +78,6 @@ export async function decode(
   }
 }
 
-/** Bytes as they are given to the decoder. */
-interface Source {
-  bytes: Uint8Array;
-  container: Container;
-  /** All blocks of the JPEG are known to be there, so that warnings of the decoder mean no loss. */
-  isWalked: boolean;
-}
-
-/**
- * Looks whether all blocks of a JPEG are there. Where it has no end marker the decoder gets one.
- * @throws {StoplineError} IMAGE_TRUNCATED, IMAGE_CORRUPT with what is lost; IMAGE_TOO_COMPLEX
- */
-function walkJpeg(bytes: Uint8Array, container: Container, deadline: number): Source {
-  const structure = readMarkers(bytes);
-  const walk = walkScans(bytes, structure, deadline);
-  if (!walk.isWhole) {
-    const code = walk.isCut ? 'IMAGE_TRUNCATED' : 'IMAGE_CORRUPT';
-    throw new StoplineError(code, `Expected a JPEG with all of its blocks but ${walk.loss}.`);
-  }
-  const remarks = [...container.remarks, ...walk.remarks];
-  const known = new Map(remarks.map((remark) => [remark.kind, remark]));
-  return {
-    bytes: structure.hasEnd ? bytes : Buffer.concat([bytes.subarray(0, structure.end), endOfImage]),
-    container: { ...container, remarks: [...known.values()] },
-    isWalked: true,
-  };
-}
-
-const endOfImage = Uint8Array.of(0xff, 0xd9);
-
 /**
  * libvips keeps one buffer of words for all threads of a process, so that an image that fails may be told those of another:
  * its words decide nothing but whether it is worth asking once more.
@@ -130,55 +90,6 @@ const maxTries = { unrecognised: 4, other: 2 };
  * and unblocking. So it is worth asking again.
  */
 const notRecognised = /contains unsupported image format|not in a known format|operation is blocked/;
-
-function checkContainer(container: Container, limits: Required<Limits>): void {
-  const { format, width, height, bitDepth, frames, scans, progressive } = container;
-  const size = `${width}x${height}`;
-  if (format === 'jpeg' && bitDepth !== 8) {
-    throw new StoplineError('IMAGE_UNSUPPORTED', `Expected a JPEG of 8 bits per sample but received ${bitDepth}.`);
-  }
-  if (frames > 1) {
-    throw new StoplineError('IMAGE_ANIMATED', `Expected a still image but received an animation of ${frames} frames.`);
-  }
-  if (Math.min(width, height) < limits.minSide) {
-    throw new StoplineError('IMAGE_TOO_SMALL', `Expected sides of at least ${limits.minSide} but received ${size}.`);
-  }
-  if (Math.max(width, height) > limits.maxSide) {
-    throw new StoplineError(
-      'IMAGE_TOO_MANY_PIXELS',
-      `Expected sides of at most ${limits.maxSide} but received ${size}.`,
-    );
-  }
-  const most = progressive ? limits.maxProgressivePixels : limits.maxPixels;
-  if (width * height > most) {
-    const kind = progressive ? 'progressive or interlaced pixels' : 'pixels';
-    throw new StoplineError('IMAGE_TOO_MANY_PIXELS', `Expected at most ${most} ${kind} but received ${size}.`);
-  }
-  if (width * height * scans > limits.maxScanPixels) {
-    const message = `Expected at most ${limits.maxScanPixels} pixels times scans but received ${size} in ${scans} scans.`;
-    throw new StoplineError('IMAGE_TOO_COMPLEX', message);
-  }
-}
-
-/** Smallest power of two that brings floor(width / factor) x floor(height / factor) to at most `inspectionPixels`. */
-function shrinkFactor({ width, height }: Container): number {
-  let factor = 1;
-  while (Math.floor(width / factor) * Math.floor(height / factor) > inspectionPixels) factor *= 2;
-  return factor;
-}
-
-/** Mirror first, then turn clockwise: what undoes each EXIF orientation (index 1 to 8). */
-const turns: ReadonlyArray<{ mirror: boolean; degrees: 0 | 90 | 180 | 270 }> = [
-  { mirror: false, degrees: 0 },
-  { mirror: false, degrees: 0 },
-  { mirror: true, degrees: 0 },
-  { mirror: false, degrees: 180 },
-  { mirror: true, degrees: 180 },
-  { mirror: true, degrees: 270 },
-  { mirror: false, degrees: 90 },
-  { mirror: true, degrees: 90 },
-  { mirror: false, degrees: 270 },
-];
 
 async function render({ bytes, container, isWalked }: Source, limits: Required<Limits>): Promise<Frame> {
   const isManaged = container.colour === 'cmyk' || container.colour === 'ycck';

@@ -1,6 +1,7 @@
 import { StoplineError } from '../errors.ts';
 import { placeCount, placeMeasures } from '../image/places.ts';
-import { componentNames, type ProfileDescription } from './description.ts';
+import { componentNames } from './components.ts';
+import type { ProfileDescription } from './description.ts';
 import { cloudSize, coresetSize, countSizes, projectionSize } from './embeddings.ts';
 import { knotCount } from './maths/tail.ts';
 import { placeFeatures } from './places.ts';

@@ -1,14 +1,10 @@
-import { createHash } from 'node:crypto';
 import type { Static } from 'typebox';
 import { ModelCardSchema } from '../image/embedding/cardschema.ts';
-import type { EmbeddingPart } from '../image/embedding/embedder.ts';
 import { placeGrid, placeMeasures } from '../image/places.ts';
 import { Type } from '../schema.ts';
+import { checksum } from './checksum.ts';
 import { coresetSize } from './embeddings.ts';
 import type { Tensor } from './safetensors.ts';
-
-/** Version of the file layout and of the meaning of every number in it. */
-export const profileVersion = 3;
 
 const size = Type.Integer({ minimum: 0 });
 const unitInterval = Type.Number({ minimum: 0, maximum: 1 });
@@ -335,36 +331,4 @@ export function describeProfile(profile: Profile): ProfileSummary {
   if (!model) return description;
   const { name, sha256, dimension, card } = model;
   return { ...description, model: { name, sha256, dimension, assumed: card.assumed ?? [] } };
-}
-
-export function checksum(description: string, tensors: Record<string, Tensor>): string {
-  const hash = createHash('sha256').update(`stopline-profile ${profileVersion}\n`).update(description);
-  for (const name of Object.keys(tensors).sort()) {
-    const { shape, data } = tensors[name];
-    hash.update(`\n${name} ${shape.join('x')}\n`);
-    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  }
-  return hash.digest('hex');
-}
-
-/** Names of the components of a Profile in their order, of which the categorical one is the last. */
-export function componentNames({
-  hasCauses,
-  parts,
-  hasPlaces = false,
-}: {
-  hasCauses: boolean;
-  hasPlaces?: boolean;
-  /** Parts of the embedding; absent without a model. */
-  parts?: readonly Pick<EmbeddingPart, 'kind'>[] | undefined;
-}): string[] {
-  const hasEarly = parts?.some(({ kind }) => kind !== 'content');
-  return [
-    'distance',
-    ...(hasCauses ? ['causeSpace', 'causeOdds'] : []),
-    ...(parts ? ['embeddingDistance', 'embeddingNeighbours'] : []),
-    ...(hasEarly ? ['embeddingEarly'] : []),
-    ...(hasPlaces ? ['places'] : []),
-    'categories',
-  ];
 }

@@ -1,5 +1,5 @@
+import { logits, type Softmax } from './maths/logits.ts';
 import { meanLogits, type Networks } from './maths/network.ts';
-import { logits, type Softmax } from './maths/softmax.ts';
 
 /** What is probably wrong with an image, if something is. */
 export interface Cause {

@@ -4,9 +4,10 @@ import { basename, dirname, join } from 'node:path';
 import { endSentence, StoplineError } from '../errors.ts';
 import { syncFolder } from '../image/file.ts';
 import { check, listErrors } from '../schema.ts';
-import { checkTensors } from './check.ts';
-import { checksum, Description, type Profile, profileVersion } from './description.ts';
-import { decodeTensors, encodeTensors } from './safetensors.ts';
+import { profileVersion } from './checksum.ts';
+import { Description, type Profile } from './description.ts';
+import { readProfile } from './readprofile.ts';
+import { encodeTensors } from './safetensors.ts';
 
 /** The bytes of a Profile file (safetensors layout, see `encodeTensors`). */
 export function encodeProfile(profile: Profile): Uint8Array {
@@ -28,43 +29,11 @@ export function encodeProfile(profile: Profile): Uint8Array {
  * @throws {StoplineError} PROFILE_INVALID, PROFILE_TRUNCATED, PROFILE_CHECKSUM, PROFILE_VERSION
  */
 export function decodeProfile(bytes: Uint8Array): Profile {
-  const { metadata, tensors } = decodeTensors(bytes);
-  if (metadata.format !== 'stopline-profile') {
-    throw new StoplineError('PROFILE_INVALID', 'Expected a Stopline profile but the file holds other tensors.');
-  }
-  if (metadata.version !== String(profileVersion)) {
-    throw new StoplineError(
-      'PROFILE_VERSION',
-      `Expected a profile of version ${profileVersion} but received version ${metadata.version}. ` +
-        'Fit it again with this version of Stopline: stopline fit <folder> --out FILE',
-    );
-  }
-  const text = metadata.profile ?? '';
-  if (checksum(text, tensors) !== metadata.sha256) {
-    throw new StoplineError(
-      'PROFILE_CHECKSUM',
-      `Expected the profile's contents to match its checksum ${metadata.sha256?.slice(0, 16)} but they do not: the file was changed or damaged.`,
-    );
-  }
-  let description: unknown;
-  try {
-    description = JSON.parse(text);
-  } catch {
-    description = undefined;
-  }
-  if (!check(Description, description)) {
+  return readProfile(bytes, (description) => {
+    if (check(Description, description)) return undefined;
     const [, [first]] = listErrors(Description, description);
-    throw new StoplineError(
-      'PROFILE_INVALID',
-      `Expected a profile description that fits the schema but ${first ? `${first.instancePath || 'it'} ${first.message}` : 'it does not'}.`,
-    );
-  }
-  checkTensors(description, tensors);
-  const { sha256, signature } = metadata;
-  if (signature !== undefined && !/^[A-Za-z0-9+/]{86}==$/.test(signature)) {
-    throw new StoplineError('PROFILE_INVALID', 'Expected a signature of 64 bytes in base64 but received another.');
-  }
-  return { ...description, sha256, ...(signature !== undefined && { signature }), tensors };
+    return first ? `${first.instancePath || 'it'} ${first.message}` : 'it does not';
+  });
 }
 
 /**

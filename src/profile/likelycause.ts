@@ -1,5 +1,5 @@
-import type { CorruptionFamily } from '../image/corruptions/corruptions.ts';
-import { corruptions, findFamily } from '../image/corruptions/corruptions.ts';
+import type { CorruptionFamily } from '../image/corruptions/causes.ts';
+import { corruptions, findFamily } from '../image/corruptions/causes.ts';
 import { type Advice, findAdvice } from './advice.ts';
 import type { Cause } from './diagnosis.ts';
 import type { Reason } from './reasons.ts';

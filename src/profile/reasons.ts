@@ -1,6 +1,6 @@
 import type { Remark } from '../image/container/remark.ts';
 import type { History } from '../image/jpeghistory.ts';
-import { type MeasuredImage, remarkedProperties } from '../image/measure.ts';
+import { type MeasuredImage, remarkedProperties } from '../image/measured.ts';
 import type { Statistic } from '../image/statistics/statistic.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Rule, RuleNumbers } from './blockrule.ts';

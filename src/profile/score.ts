@@ -1,6 +1,7 @@
 import { StoplineError } from '../errors.ts';
-import { remarkedProperties } from '../image/measure.ts';
-import { componentNames, type Profile } from './description.ts';
+import { remarkedProperties } from '../image/measured.ts';
+import { componentNames } from './components.ts';
+import type { Profile } from './description.ts';
 import { type Cause, type CauseEvidence, type CauseModel, cap, causeEvidence, diagnose } from './diagnosis.ts';
 import { type EmbeddingDistances, type EmbeddingModel, embeddingDistances } from './embeddings.ts';
 import { expectedFlipRate, type FlipRate, harmRow } from './flips.ts';

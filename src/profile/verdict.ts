@@ -1,7 +1,7 @@
 import type { Container } from '../image/container/container.ts';
 import type { Remark } from '../image/container/remark.ts';
 import type { History } from '../image/jpeghistory.ts';
-import { categoricalProperties, type MeasuredImage } from '../image/measure.ts';
+import { categoricalProperties, type MeasuredImage } from '../image/measured.ts';
 import { toImageStatistics } from '../image/statistics/statistics.ts';
 import type { Rule, RuleNumbers } from './blockrule.ts';
 import type { Profile, Rates } from './description.ts';

@@ -1,6 +1,7 @@
 import type { Statistic } from '../image/statistics/statistic.ts';
 import { statistics } from '../image/statistics/statistics.ts';
-import { type Profile, profileVersion } from '../profile/description.ts';
+import { profileVersion } from '../profile/checksum.ts';
+import type { Profile } from '../profile/description.ts';
 import { distributionCard } from './distributions.ts';
 import { html, type Markup } from './html.ts';
 import { breakable, count, decimal, percent, unitText } from './words.ts';

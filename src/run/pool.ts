@@ -8,7 +8,7 @@ import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
 import { boundsFrom, type ExtractedFrame, type Frame, type Limits } from '../image/frame.ts';
-import type { MeasuredImage } from '../image/measure.ts';
+import type { MeasuredImage } from '../image/measured.ts';
 import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import type { Profile } from '../profile/description.ts';
 import { loadProfile } from '../profile/file.ts';

@@ -268,7 +268,7 @@ async function registerOwnRoutes(own: FastifyInstance, parts: OwnParts): Promise
   await own.register(async (scope) => {
     compressAnswers(scope);
     await registerDashboard(scope, judge);
-    registerReference(scope, judge, config.decideBy);
+    registerReference(scope, judge, config);
   });
   registerMetadata(own, judge, version);
   registerReload(own, config, own.reloader);

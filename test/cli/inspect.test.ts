@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
 import { decode } from '../../src/image/decode.ts';
 import { encodeLike } from '../../src/image/encode.ts';
-import { profileVersion } from '../../src/profile/description.ts';
+import { profileVersion } from '../../src/profile/checksum.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
 import { decodeTensors, encodeTensors } from '../../src/profile/safetensors.ts';
 import type { Verdict } from '../../src/profile/verdict.ts';

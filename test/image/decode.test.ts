@@ -5,7 +5,8 @@ import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import { StoplineError } from '../../src/errors.ts';
 import { readContainer } from '../../src/image/container/read.ts';
-import { decode, decodeRule, decoderVersion, inspectionPixels } from '../../src/image/decode.ts';
+import { decode, decoderVersion } from '../../src/image/decode.ts';
+import { decodeRule, inspectionPixels } from '../../src/image/decoderule.ts';
 import { checkFrame, defaultLimits, type Frame } from '../../src/image/frame.ts';
 import {
   animationControl,

@@ -7,7 +7,7 @@ import {
   logSumExp,
   projectedDistance,
 } from '../../src/profile/diagnosis.ts';
-import type { Softmax } from '../../src/profile/maths/softmax.ts';
+import type { Softmax } from '../../src/profile/maths/logits.ts';
 
 test('cap: linear to 3 deviations, then logarithmic, odd', () => {
   const [a, b, c, d] = cap(Float64Array.of(2.5, -3, 3 + Math.E - 1, -(3 + Math.E - 1)));

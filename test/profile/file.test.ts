@@ -3,7 +3,8 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createProfile, describeProfile, profileVersion } from '../../src/profile/description.ts';
+import { profileVersion } from '../../src/profile/checksum.ts';
+import { createProfile, describeProfile } from '../../src/profile/description.ts';
 import { decodeProfile, encodeProfile, loadProfile, saveProfile } from '../../src/profile/file.ts';
 import { encodeTensors } from '../../src/profile/safetensors.ts';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { constantProperties } from '../../src/image/measure.ts';
+import { constantProperties } from '../../src/image/measured.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import type { Cause } from '../../src/profile/diagnosis.ts';
 import { loadProfile } from '../../src/profile/file.ts';

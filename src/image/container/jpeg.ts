@@ -1,9 +1,9 @@
-import { hash } from 'node:crypto';
 import { StoplineError } from '../../errors.ts';
+import { sha256 } from '../sha256.ts';
 import type { Container } from './container.ts';
 import { isArithmetic, isProgressive, type JpegComponent, type JpegStructure, readMarkers } from './jpegmarkers.ts';
 import { estimateQuality } from './quality.ts';
-import { standardHuffman } from './standardhuffman.ts';
+import { isSameTable, standardHuffman } from './standardhuffman.ts';
 
 const corrupt = (message: string) => new StoplineError('IMAGE_CORRUPT', message);
 
@@ -52,7 +52,7 @@ export function readJpeg(bytes: Uint8Array): Container {
 function nameEncoder({ frame }: JpegStructure, used: readonly number[][]): string {
   const process = `${isProgressive(frame) ? 'progressive' : 'sequential'}${isArithmetic(frame) ? ' arithmetic' : ''}`;
   const components = frame.components.map(({ h, v }, i) => `${h}x${v}:${used[i]!.join(',')}`);
-  return hash('sha256', `jpeg ${process} ${frame.precision} ${components.join(' ')}`).slice(0, 16);
+  return sha256(`jpeg ${process} ${frame.precision} ${components.join(' ')}`).slice(0, 16);
 }
 
 /** What else tells files of one encoder from those of another, in words; none of it reaches the pixels. */
@@ -61,7 +61,7 @@ function describeWrapping({ frame, scans, segments, hasEnd }: JpegStructure): st
   const order = segments.filter((name) => /^(SOF|DQT|DHT)$/.test(name)).join(' ');
   const [{ tables, interval }] = scans as [JpegStructure['scans'][number]];
   const stored = tables.filter((table) => table !== undefined);
-  const isStandard = stored.every((table) => standardHuffman.some((standard) => Buffer.compare(table, standard) === 0));
+  const isStandard = stored.every((table) => standardHuffman.some((standard) => isSameTable(table, standard)));
   const huffman = stored.length === 0 ? 'no' : isStandard ? 'usual' : 'own';
   return [
     ...parts,

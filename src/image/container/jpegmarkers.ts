@@ -394,7 +394,7 @@ function nameSegment(bytes: Uint8Array, type: number, data: number, end: number)
   if (isFrameHeader(type)) return 'SOF';
   if (type >= 0xe0 && type <= 0xef) {
     const [name = ''] =
-      /^[A-Za-z][\w .-]*/.exec(Buffer.from(bytes.subarray(data, Math.min(end, data + 12))).toString('latin1')) ?? [];
+      /^[A-Za-z][\w .-]*/.exec(String.fromCharCode(...bytes.subarray(data, Math.min(end, data + 12)))) ?? [];
     return `APP${type - 0xe0}${name === '' ? '' : ` ${name.trim()}`}`;
   }
   const names: Record<number, string> = {

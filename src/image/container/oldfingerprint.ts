@@ -1,7 +1,7 @@
-import { hash } from 'node:crypto';
+import { sha256 } from '../sha256.ts';
 import { isProgressive, type JpegStructure, readMarkers } from './jpegmarkers.ts';
 import { naturalOrder } from './quality.ts';
-import { standardHuffman } from './standardhuffman.ts';
+import { isSameTable, standardHuffman } from './standardhuffman.ts';
 
 /**
  * Until version 0.1 a fingerprint also named metadata, the order of segments and the Huffman tables. Profiles of that time
@@ -21,7 +21,7 @@ const usualHeads = ['', 'e0', 'e1', 'e0 e1', 'e1 e0', 'e0 e2', 'e1 e2', 'e0 e1 e
 export function findOldFingerprint(bytes: Uint8Array, known: Readonly<Record<string, number>>): string {
   let own: string | undefined;
   for (const text of listOldTexts(bytes)) {
-    const fingerprint = hash('sha256', text).slice(0, 16);
+    const fingerprint = sha256(text).slice(0, 16);
     if (Object.hasOwn(known, fingerprint)) return fingerprint;
     own ??= fingerprint;
   }
@@ -96,7 +96,7 @@ function readTables(bytes: Uint8Array, start: number, end: number): string[] {
 function readHuffmanKind({ scans }: JpegStructure): 'none' | 'standard' | 'own' {
   const stored = scans[0]!.tables.filter((table) => table !== undefined);
   if (stored.length === 0) return 'none';
-  const isStandard = (table: Uint8Array) => standardHuffman.some((standard) => Buffer.compare(table, standard) === 0);
+  const isStandard = (table: Uint8Array) => standardHuffman.some((standard) => isSameTable(table, standard));
   return stored.every(isStandard) ? 'standard' : 'own';
 }
 
@@ -105,7 +105,7 @@ function* listPngTexts(bytes: Uint8Array): Generator<string> {
   const order: string[] = [];
   let level = -1;
   for (let at = 8; at + 12 <= bytes.length && order.at(-1) !== 'IEND'; at += 12 + view.getUint32(at)) {
-    const type = Buffer.from(bytes.subarray(at + 4, at + 8)).toString('latin1');
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (type === 'IDAT' && level < 0 && view.getUint32(at) >= 2) level = bytes[at + 9]! >> 6;
     if (order.at(-1) !== type) order.push(type);
   }
@@ -124,7 +124,7 @@ function* listWebpTexts(bytes: Uint8Array): Generator<string> {
   const end = Math.min(bytes.length, 8 + view.getUint32(4, true));
   const order: string[] = [];
   for (let at = 12; at + 8 <= end; ) {
-    const type = Buffer.from(bytes.subarray(at, at + 4)).toString('latin1');
+    const type = String.fromCharCode(...bytes.subarray(at, at + 4));
     if (order.at(-1) !== type) order.push(type);
     const length = view.getUint32(at + 4, true);
     at += 8 + length + (length & 1);

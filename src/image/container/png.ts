@@ -1,5 +1,5 @@
-import { hash } from 'node:crypto';
 import { StoplineError } from '../../errors.ts';
+import { sha256 } from '../sha256.ts';
 import type { Container } from './container.ts';
 import { readOrientation } from './exif.ts';
 import { noteTrailing } from './remark.ts';
@@ -88,7 +88,7 @@ export function readPng(bytes: Uint8Array): Container {
     bytes: bytes.length,
     bytesPerPixel: bytes.length / (width * height),
     codedBytes,
-    fingerprint: hash('sha256', `png ${bitDepth} ${colourType}`).slice(0, 16),
+    fingerprint: sha256(`png ${bitDepth} ${colourType}`).slice(0, 16),
     wrapping: [...order, `compression level ${level}`, ...(interlaced ? ['interlaced'] : [])],
     remarks: noteTrailing(bytes.length - position),
   };

@@ -1,5 +1,5 @@
-import { hash } from 'node:crypto';
 import { StoplineError } from '../../errors.ts';
+import { sha256 } from '../sha256.ts';
 import type { Container } from './container.ts';
 import { readOrientation } from './exif.ts';
 import { noteTrailing } from './remark.ts';
@@ -120,7 +120,7 @@ export function readWebp(bytes: Uint8Array): Container {
     bytes: bytes.length,
     bytesPerPixel: bytes.length / (size.width * size.height),
     codedBytes,
-    fingerprint: hash('sha256', `webp ${process}`).slice(0, 16),
+    fingerprint: sha256(`webp ${process}`).slice(0, 16),
     wrapping: order.map((name) => name.trim()),
     remarks: noteTrailing(trailingBytes),
   };

@@ -1,6 +1,7 @@
 import { StoplineError } from '../../errors.ts';
 import type { Frame } from '../frame.ts';
 import * as blur from './blur.ts';
+import { corruptions } from './causes.ts';
 import * as compression from './compression.ts';
 import type { Pixels } from './filter.ts';
 import * as geometry from './geometry.ts';
@@ -11,148 +12,65 @@ import { Random } from './random.ts';
 import * as sensor from './sensor.ts';
 import * as weather from './weather.ts';
 
-export type CorruptionFamily =
-  | 'noise'
-  | 'blur'
-  | 'weather'
-  | 'light'
-  | 'compression'
-  | 'scaling'
-  | 'sensor'
-  | 'geometry';
+export { type Corruption, type CorruptionFamily, corruptions, families, findFamily } from './causes.ts';
 
 /** 1 is mild, 5 is severe. */
 export type Severity = 1 | 2 | 3 | 4 | 5;
 
-/** One simulated cause: a thing that happens to cameras and image pipelines. */
-export interface Corruption {
-  /** camelCase, stable: part of the Profile format. */
-  name: string;
-  family: CorruptionFamily;
-  /** What it is, in one sentence for a person. */
-  meaning: string;
-  /** Where the parameters of the five severities come from. */
-  source: string;
-}
-
 type Apply = (pixels: Pixels, severity: Severity, random: Random) => Uint8Array | Promise<Uint8Array>;
 
-const imageNetC = 'ImageNet-C (Hendrycks and Dietterich 2019)';
-const own = 'Stopline';
-
-/** Name, family, meaning, source, function. The order is the order of reports and sheets. */
-const table: readonly (readonly [string, CorruptionFamily, string, string, Apply])[] = [
-  ['gaussianNoise', 'noise', 'Electronic noise of the same strength everywhere.', imageNetC, noise.gaussianNoise],
-  ['shotNoise', 'noise', 'Too few photons: noise that grows with the root of the light.', imageNetC, noise.shotNoise],
-  [
-    'impulseNoise',
-    'noise',
-    'Single samples flipped to black or white, as by bit errors.',
-    imageNetC,
-    noise.impulseNoise,
-  ],
-  ['speckleNoise', 'noise', 'Noise in proportion to the brightness.', imageNetC, noise.speckleNoise],
-
-  ['defocusBlur', 'blur', 'The lens is out of focus.', imageNetC, blur.defocusBlur],
-  ['gaussianBlur', 'blur', 'Soft everywhere: a greasy lens, denoising or resampling.', imageNetC, blur.gaussianBlur],
-  ['motionBlur', 'blur', 'The camera moved during the exposure.', `${imageNetC}, any angle`, blur.motionBlur],
-  ['zoomBlur', 'blur', 'The camera moved towards the scene during the exposure.', imageNetC, blur.zoomBlur],
-  ['glassBlur', 'blur', 'Seen through rippled or scratched glass.', imageNetC, blur.glassBlur],
-
-  ['rain', 'weather', 'Rain streaks, less light and a grey veil.', `${own}, after Garg and Nayar 2007`, weather.rain],
-  [
-    'lensDrops',
-    'weather',
-    'Water drops on the lens or windscreen.',
-    `${own}, after Halimeh and Roser 2009`,
-    lens.lensDrops,
-  ],
-  ['snow', 'weather', 'Falling snow and a whitened scene.', imageNetC, weather.snow],
-  ['frost', 'weather', 'Ice on the glass, growing in from the border.', `${own}, weights of ImageNet-C`, lens.frost],
-  [
-    'fog',
-    'weather',
-    'Fog that thickens with distance.',
-    `${own}, Koschmieder, after Sakaridis et al. 2018`,
-    weather.fog,
-  ],
-  ['spatter', 'weather', 'Water or mud splashed onto the lens.', `${imageNetC}, shading simplified`, lens.spatter],
-  [
-    'dirt',
-    'weather',
-    'Dried dirt on the lens, out of focus.',
-    `${own}, after WoodScape (Yogamani et al. 2019)`,
-    lens.dirt,
-  ],
-  ['sunGlare', 'weather', 'Low sun in the frame: bloom, rays, flare.', `${own}, after Vos 1984`, weather.sunGlare],
-
-  ['overExposure', 'light', 'Too much light: highlights clip.', own, light.overExposure],
-  ['underExposure', 'light', 'Too little light: shadows are crushed.', own, light.underExposure],
-  ['brightness', 'light', 'Brighter by a constant.', imageNetC, light.brightness],
-  ['lowContrast', 'light', 'Washed out: all values close to the mean.', imageNetC, light.lowContrast],
-  ['night', 'light', 'Dark, bluish, with the noise of a high gain.', `${own}, after ImageNet-3DCC`, light.night],
-  ['colourCast', 'light', 'A tint over the whole frame.', own, light.colourCast],
-  ['whiteBalance', 'light', 'White balanced for the wrong light.', `${own}, Kang et al. 2002`, light.whiteBalance],
-  ['saturation', 'light', 'Colours too pale (1, 2) or too strong (3 to 5).', imageNetC, light.saturation],
-  ['desaturation', 'light', 'Colours missing, down to grey.', own, light.desaturation],
-  ['gammaLighter', 'light', 'A tone curve that lifts the shadows.', own, light.gammaLighter],
-  ['gammaDarker', 'light', 'A tone curve that sinks the mid-tones.', own, light.gammaDarker],
-
-  ['jpeg', 'compression', 'Strong JPEG compression.', imageNetC, compression.jpeg],
-  ['jpegMild', 'compression', 'JPEG compression as a service upstream may add it.', own, compression.jpegMild],
-  ['jpegTwice', 'compression', 'JPEG twice with a crop in between.', own, compression.jpegTwice],
-  ['webp', 'compression', 'WebP compression.', own, compression.webp],
-
-  ['downUp', 'scaling', 'Made small and enlarged again.', own, compression.downUp],
-  ['pixelate', 'scaling', 'Made small and shown as blocks.', imageNetC, compression.pixelate],
-  ['sharpening', 'scaling', 'Sharpened until edges have halos.', own, compression.sharpening],
-  [
-    'banding',
-    'scaling',
-    'Too few levels: gradients break into bands.',
-    'ImageNet-3DCC (Kar et al. 2022)',
-    compression.banding,
-  ],
-
-  ['stuckRows', 'sensor', 'Rows of the sensor that are black, white or repeated.', own, sensor.stuckRows],
-  ['deadPixels', 'sensor', 'Single pixels that stay black.', own, sensor.deadPixels],
-  ['hotPixels', 'sensor', 'Single pixels that glow in one colour.', own, sensor.hotPixels],
-  ['interlaceTearing', 'sensor', 'Odd and even rows from different moments.', own, sensor.interlaceTearing],
-  ['verticalBanding', 'sensor', 'Columns with different gains: vertical stripes.', own, sensor.verticalBanding],
-  ['occlusion', 'sensor', 'Something in front of the lens hides a part.', own, sensor.occlusion],
-  ['frozenFrame', 'sensor', 'The lower part never arrived: the last row repeats.', own, sensor.frozenFrame],
-  ['blankFrame', 'sensor', 'One colour everywhere: no picture at all.', own, sensor.blankFrame],
-
-  [
-    'rollingShutter',
-    'geometry',
-    'Skewed and wobbly: rows were read while the camera moved.',
-    own,
-    geometry.rollingShutter,
-  ],
-  ['rotation', 'geometry', 'The camera hangs askew.', own, geometry.rotation],
-  ['cropZoom', 'geometry', 'Cropped or seen through a longer lens.', own, geometry.cropZoom],
-  ['elastic', 'geometry', 'Warped, as through uneven glass.', imageNetC, geometry.elastic],
-  ['channelSwap', 'geometry', 'Colour channels in the wrong order.', own, geometry.channelSwap],
-];
-
-const applyByName = new Map(table.map(([name, , , , apply]) => [name, apply]));
-
-/** Every cause that `fit` simulates and the power report lists. */
-export const corruptions: readonly Corruption[] = table.map(([name, family, meaning, source]) => ({
-  name,
-  family,
-  meaning,
-  source,
-}));
-
-/** In the order of the table. */
-export const families: readonly CorruptionFamily[] = [...new Set(corruptions.map(({ family }) => family))];
-
-/** Undefined for a cause that this version does not know. */
-export function findFamily(cause: string): CorruptionFamily | undefined {
-  return corruptions.find(({ name }) => name === cause)?.family;
-}
+/** What each cause of the table in `causes.ts` does. */
+const applyByName: ReadonlyMap<string, Apply> = new Map<string, Apply>([
+  ['gaussianNoise', noise.gaussianNoise],
+  ['shotNoise', noise.shotNoise],
+  ['impulseNoise', noise.impulseNoise],
+  ['speckleNoise', noise.speckleNoise],
+  ['defocusBlur', blur.defocusBlur],
+  ['gaussianBlur', blur.gaussianBlur],
+  ['motionBlur', blur.motionBlur],
+  ['zoomBlur', blur.zoomBlur],
+  ['glassBlur', blur.glassBlur],
+  ['rain', weather.rain],
+  ['lensDrops', lens.lensDrops],
+  ['snow', weather.snow],
+  ['frost', lens.frost],
+  ['fog', weather.fog],
+  ['spatter', lens.spatter],
+  ['dirt', lens.dirt],
+  ['sunGlare', weather.sunGlare],
+  ['overExposure', light.overExposure],
+  ['underExposure', light.underExposure],
+  ['brightness', light.brightness],
+  ['lowContrast', light.lowContrast],
+  ['night', light.night],
+  ['colourCast', light.colourCast],
+  ['whiteBalance', light.whiteBalance],
+  ['saturation', light.saturation],
+  ['desaturation', light.desaturation],
+  ['gammaLighter', light.gammaLighter],
+  ['gammaDarker', light.gammaDarker],
+  ['jpeg', compression.jpeg],
+  ['jpegMild', compression.jpegMild],
+  ['jpegTwice', compression.jpegTwice],
+  ['webp', compression.webp],
+  ['downUp', compression.downUp],
+  ['pixelate', compression.pixelate],
+  ['sharpening', compression.sharpening],
+  ['banding', compression.banding],
+  ['stuckRows', sensor.stuckRows],
+  ['deadPixels', sensor.deadPixels],
+  ['hotPixels', sensor.hotPixels],
+  ['interlaceTearing', sensor.interlaceTearing],
+  ['verticalBanding', sensor.verticalBanding],
+  ['occlusion', sensor.occlusion],
+  ['frozenFrame', sensor.frozenFrame],
+  ['blankFrame', sensor.blankFrame],
+  ['rollingShutter', geometry.rollingShutter],
+  ['rotation', geometry.rotation],
+  ['cropZoom', geometry.cropZoom],
+  ['elastic', geometry.elastic],
+  ['channelSwap', geometry.channelSwap],
+]);
 
 /** FNV-1a, so that the same seed does not draw the same numbers for two causes. */
 function hash(text: string): number {

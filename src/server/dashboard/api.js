@@ -56,6 +56,7 @@ function fetchOnce(path) {
 /** Another Profile may be in force: its answers are asked for anew. */
 export function forgetProfile() {
   kept.clear();
+  ownJudge = undefined;
 }
 
 /** @returns {Promise<ProfileAnswer>} */
@@ -153,4 +154,29 @@ export function explain(image) {
     body: image,
     headers: { 'content-type': 'application/octet-stream' },
   });
+}
+
+/** @type {Promise<{ explainImage(image: File): Promise<Explanation> }> | undefined} */
+let ownJudge;
+
+/**
+ * The same by this page alone: the image is not sent. The first call loads the judge and the Profile.
+ * @param {File} image
+ * @returns {Promise<Explanation>}
+ */
+export async function explainHere(image) {
+  ownJudge ??= openJudge();
+  ownJudge.catch(() => {
+    ownJudge = undefined;
+  });
+  return (await ownJudge).explainImage(image);
+}
+
+async function openJudge() {
+  // Not of the pages, so found when it is loaded: the compiler of the pages does not know it.
+  const entry = './frame/frame.js';
+  const [{ createFrameJudge }, answer] = await Promise.all([import(entry), fetch('profile/file')]);
+  if (!answer.ok) throw new RefusedError(`${answer.status} ${answer.statusText}`, answer.status);
+  const options = JSON.parse(answer.headers.get('x-stopline-judging') ?? '{}');
+  return createFrameJudge({ ...options, profile: await answer.arrayBuffer() });
 }

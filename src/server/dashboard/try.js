@@ -1,5 +1,5 @@
 // @ts-check
-import { explain } from './api.js';
+import { explain, explainHere } from './api.js';
 import { html, loadStyle } from './library.js';
 import { LivePage } from './page.js';
 import { VerdictTag } from './parts.js';
@@ -22,12 +22,12 @@ import { number, unitText } from './words.js';
 await loadStyle('try.css');
 
 /** @typedef {{ name: string, explanation?: Explanation, picture?: string, refusal?: string }} Result */
-/** @typedef {{ comparison?: Comparison, isOver: boolean, result?: Result }} State */
+/** @typedef {{ comparison?: Comparison, isOver: boolean, isLocal: boolean, result?: Result }} State */
 
 /** One image of the reader's: its verdict, and where in it the evidence lies. Nothing is kept of it. @extends {LivePage<State>} */
 export class TryPage extends LivePage {
   /** @type {State} */
-  state = { isOver: false };
+  state = { isOver: false, isLocal: false };
   /** Anywhere on the page: a file dropped beside the field would otherwise replace the page. @type {Record<string, (event: any) => void>} */
   #listeners = {
     dragover: (event) => {
@@ -68,7 +68,10 @@ export class TryPage extends LivePage {
     const { name } = file;
     this.setState({ result: { name } });
     try {
-      const [explanation, picture] = await Promise.all([explain(file), readPicture(file)]);
+      const [explanation, picture] = await Promise.all([
+        (this.state.isLocal ? explainHere : explain)(file),
+        readPicture(file),
+      ]);
       this.setState({ result: { name, explanation, picture } });
     } catch (error) {
       this.setState({ result: { name, refusal: error instanceof Error ? error.message : String(error) } });
@@ -76,12 +79,14 @@ export class TryPage extends LivePage {
   }
 
   /** @param {State} state */
-  draw({ comparison, isOver, result }) {
+  draw({ comparison, isOver, isLocal, result }) {
     return html`<header class="title"><div><p class="eyebrow">Try it</p><h1>What would be said of this image?</h1></div></header>
       <label class=${`drop ${isOver ? 'over' : ''}`} for="file"><b>Drop an image here</b>
         <span>or choose a file: JPEG, PNG or WebP. It is judged and forgotten: it counts for no camera.</span>
         <input type="file" id="file" accept="image/jpeg,image/png,image/webp" onChange=${(/** @type {any} */ { target }) => target.files[0] && this.#judge(target.files[0])} />
       </label>
+      <label class="local"><input type="checkbox" checked=${isLocal} onChange=${(/** @type {any} */ { target }) => this.setState({ isLocal: target.checked })} />
+        Judge in this page: the image is not sent</label>
       <div class="result" aria-live="polite">${result && comparison && drawResult(result, comparison)}</div>`;
   }
 }

@@ -8,6 +8,7 @@ import { sourcePattern } from '../../settings.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 import { Recent } from '../watch/recent.ts';
+import { registerFrameModules } from './framemodules.ts';
 
 /** The pages of the service: they load nothing from elsewhere, and run without a build. */
 const pages = fileURLToPath(new URL('../dashboard/', import.meta.url));
@@ -40,6 +41,7 @@ async function serveFiles(app: FastifyInstance): Promise<void> {
     // Browsers show text; Markdown they would save.
     setHeaders: (reply) => void reply.header('content-type', 'text/plain; charset=utf-8'),
   });
+  registerFrameModules(app);
   app.get('/', { schema: { hide: true } }, (request, reply) => {
     const [path] = request.url.split('?', 1);
     // The page names everything relative to itself.

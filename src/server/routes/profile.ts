@@ -3,6 +3,8 @@ import { StoplineError } from '../../errors.ts';
 import type { Statistic } from '../../image/statistics/statistic.ts';
 import { statistics } from '../../image/statistics/statistics.ts';
 import { describeProfile, type Profile } from '../../profile/description.ts';
+import { encodeProfile } from '../../profile/file.ts';
+import type { JudgingOptions } from '../../profile/judging.ts';
 import { explainUnit, labelStatistic } from '../../profile/labels.ts';
 import { PValues } from '../../profile/maths/pvalues.ts';
 import { findQuantile } from '../../profile/maths/ranks.ts';
@@ -58,6 +60,19 @@ const exampleSchema = {
     ...refusals(404, 500),
   },
 };
+const fileSchema = {
+  operationId: 'profileFile',
+  tags: ['reference'],
+  summary: 'The Profile as a file, for a judge elsewhere: `stopline/frame`, another service.',
+  response: {
+    200: {
+      description:
+        'The header `x-stopline-judging` has how this service decides, as JSON: `decideBy`, `blockWhen`, `ignore`.',
+      content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } },
+    },
+    ...refusals(500),
+  },
+};
 const statisticsSchema = {
   operationId: 'statistics',
   tags: ['reference'],
@@ -84,7 +99,8 @@ const labelled = statistics.map(
 );
 
 /** Registers what images are judged against: the Profile without its numbers, and the table of statistics. */
-export function registerReference(app: FastifyInstance, judge: Judge, decideBy: DecideBy): void {
+export function registerReference(app: FastifyInstance, judge: Judge, judging: JudgingOptions): void {
+  const { decideBy = 'combined', blockWhen, ignore } = judging;
   app.get(
     '/profile',
     {
@@ -113,6 +129,12 @@ export function registerReference(app: FastifyInstance, judge: Judge, decideBy: 
       if (!example) throw new StoplineError('ROUTE_UNKNOWN', 'Expected a Profile that keeps an example image.');
       return reply.type('image/jpeg').send(Buffer.from(example.jpeg, 'base64'));
     },
+  );
+  app.get('/profile/file', { schema: fileSchema }, async (_request, reply) =>
+    reply
+      .type('application/octet-stream')
+      .header('x-stopline-judging', JSON.stringify({ decideBy, blockWhen, ignore }))
+      .send(Buffer.from(encodeProfile(judge.profile))),
   );
   app.get(
     '/statistics',

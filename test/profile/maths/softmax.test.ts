@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { logits, trainSoftmax } from '../../../src/profile/maths/softmax.ts';
+import { logits } from '../../../src/profile/maths/logits.ts';
+import { trainSoftmax } from '../../../src/profile/maths/softmax.ts';
 
 test('without features the intercepts are the log odds of the class weights', () => {
   const set = {
