@@ -38,6 +38,7 @@ import { registerMetrics } from './routes/metrics.ts';
 import { registerReference } from './routes/profile.ts';
 import { registerProxy } from './routes/proxy.ts';
 import { registerQuarantine } from './routes/quarantine.ts';
+import { Telemetry } from './telemetry.ts';
 import { registerUnjudged, Unjudged } from './unjudged.ts';
 import { Upstream } from './upstream.ts';
 import { Journal } from './watch/journal.ts';
@@ -48,6 +49,8 @@ declare module 'fastify' {
     /** For the log line and the metrics of this request. */
     verdict: Verdict | null;
     errorCode: string | null;
+    /** The camera that its images are of; null where none are looked for. */
+    source: string | null;
     /** The client waits for `100 Continue` before it sends the body. */
     awaitsContinue: boolean;
   }
@@ -55,6 +58,8 @@ declare module 'fastify' {
     judge: Judge;
     reloader: Reloader;
     methods: Methods;
+    /** Traces of the host; null where their package is not installed. */
+    telemetry: Telemetry | null;
     /** The gRPC side of a gate that has one. */
     grpc: GrpcService | null;
     /** Not watched before they are started. */
@@ -95,8 +100,14 @@ export async function buildApp(config: Config, judge: Judge): Promise<FastifyIns
   const app = createApp(parts);
   registerBodies(app);
   noteExpectations(app);
+  const telemetry = await Telemetry.open(version);
+  // Ahead of what may refuse a request: a refusal belongs to the trace of its client, too.
+  telemetry?.traceRequests(app);
+  telemetry?.watchQueue(judge);
+  judge.tracer = telemetry;
+  app.decorate('telemetry', telemetry ?? null);
   await registerAccess(app, config);
-  logRequests(app, metrics);
+  logRequests(app, metrics, telemetry);
   app.addHook('preClose', async () => {
     parts.state.phase = 'draining';
   });
@@ -141,6 +152,7 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
   app.decorate('judge', judge);
   app.decorate('reloader', new Reloader(config, judge, app.log));
   app.decorateRequest('verdict', null);
+  app.decorateRequest('source', null);
   app.decorateRequest('errorCode', null);
   app.decorateRequest('awaitsContinue', false);
   // All schemas are added here: a scope that adds one gets a serializer of its own, which drops fields and rounds numbers.
@@ -187,9 +199,10 @@ function noteExpectations(app: FastifyInstance): void {
 }
 
 /** One log line and one observation for each answer. */
-function logRequests(app: FastifyInstance, metrics: Metrics): void {
+function logRequests(app: FastifyInstance, metrics: Metrics, telemetry: Telemetry | undefined): void {
   app.addHook('onResponse', async (request, reply) => {
-    const { verdict, errorCode } = request;
+    const { verdict, errorCode, source } = request;
+    const span = telemetry?.spanOf(request);
     const route = request.routeOptions.url;
     // How long a stream was read says nothing about how fast this service is.
     if (!request.routeOptions.config?.isStream) {
@@ -202,6 +215,8 @@ function logRequests(app: FastifyInstance, metrics: Metrics): void {
       status: reply.statusCode,
       durationMs: Math.round(reply.elapsedTime * 10) / 10,
       ...(errorCode && { code: errorCode }),
+      ...(span && { trace_id: span.traceId, span_id: span.spanId }),
+      ...(source !== null && { source }),
       ...(verdict && {
         verdict: verdict.verdict,
         decidedBy: verdict.decidedBy,
@@ -232,7 +247,7 @@ async function registerRoutes(app: FastifyInstance, parts: AppParts): Promise<vo
   const journal = new Journal();
   journalRefusals(app, journal);
   const unjudged = new Unjudged({ registry: metrics.registry, log: app.log, journal });
-  const gate = new RequestGate({ config, judge, budget, metrics, unjudged });
+  const gate = new RequestGate({ config, judge, budget, metrics, unjudged, telemetry: app.telemetry ?? undefined });
   const upstream = config.upstream === undefined ? undefined : await Upstream.open(app, config, metrics);
   const calls = { config, gate, budget, metrics, unjudged };
   const grpc = await openGrpc(app, calls, () => describeReadiness(health).ready);

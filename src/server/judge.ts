@@ -22,6 +22,14 @@ export interface Judgement {
   frame?: Frame;
 }
 
+/** Judges an image within a span of a trace. */
+export interface ImageTracer {
+  traceImage<Judged extends Verdict>(
+    image: { source: string; requestId: string },
+    judge: () => Promise<Judged>,
+  ): Promise<Judged>;
+}
+
 export type Watcher = (judgement: Judgement) => void;
 
 /** What a judge judges by: a Profile and a pool that judges by it, or why there is none. */
@@ -47,6 +55,8 @@ export class Judge {
   #pool: Pool;
   #profile: Profile | undefined;
   #refusal: StoplineError | undefined;
+  /** Set where the host traces. */
+  tracer: ImageTracer | undefined;
 
   constructor(state: JudgeState) {
     if ('refusal' in state) {
@@ -84,7 +94,9 @@ export class Judge {
   async inspect(image: Uint8Array | ExtractedFrame | Frame, options: JudgeOptions): Promise<Verdict> {
     const { source, requestId, signal, keep = false } = options;
     const transfer = !keep && !this.#wantsBytes;
-    const { sketch, ...verdict } = await this.#pool.inspect(image, { signal, transfer, wantsSketch: true });
+    const inspect = () => this.#pool.inspect(image, { signal, transfer, wantsSketch: true });
+    const judged = this.tracer?.traceImage({ source, requestId }, inspect) ?? inspect();
+    const { sketch, ...verdict } = await judged;
     const kept =
       image instanceof Uint8Array ? { bytes: image } : 'bytes' in image ? { bytes: image.bytes } : { frame: image };
     const judgement: Judgement = {

@@ -15,6 +15,7 @@ import { askForBody, type BufferBudget, heldBytes, type TakenBody, takeBody } fr
 import { isWithoutBody } from './http/headers.ts';
 import { type Judge, readSource } from './judge.ts';
 import type { Metrics } from './metrics.ts';
+import type { Telemetry } from './telemetry.ts';
 import type { Unjudged } from './unjudged.ts';
 
 /** An observing gate judges when the answer is sent, because its processors are wanted for that; but so late at most. */
@@ -26,6 +27,7 @@ export interface GateParts {
   budget: BufferBudget;
   metrics: Metrics;
   unjudged: Unjudged;
+  telemetry?: Telemetry | undefined;
 }
 
 /** Something that is to be passed on, and what it takes to decide on it. */
@@ -68,6 +70,11 @@ export class RequestGate {
     return this.#matchCall(path);
   }
 
+  /** Traces of the host, where it has any. */
+  get telemetry(): Telemetry | undefined {
+    return this.#parts.telemetry;
+  }
+
   get retryAfterSeconds(): number {
     return roundRetryAfter(this.#parts.judge.pool.expectedWaitMs);
   }
@@ -92,10 +99,12 @@ export class RequestGate {
     const { path, taken, signal } = options;
     const { config } = this.#parts;
     const route = this.#match(path);
+    const source = nameSource(request, config, route);
+    request.source = source;
     const passage = await this.decide({
       path,
       route,
-      source: nameSource(request, config, route),
+      source,
       requestId: request.id,
       signal,
       find: async () => {

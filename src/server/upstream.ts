@@ -73,6 +73,8 @@ export class Upstream {
       rewriteRequestHeaders: (_request, headers) =>
         ({
           ...passRequestHeaders(headers, request, this.#config),
+          // The upstream's span is a child of ours; without one the client's header has been passed on as it came.
+          ...request.server.telemetry?.headersFor(request),
           ...(taken && type === undefined && { 'content-type': undefined }),
           ...changed,
         }) as IncomingHttpHeaders,

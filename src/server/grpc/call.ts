@@ -84,6 +84,12 @@ export class ForwardedCall {
    * @param taken a message that has been read already
    */
   async run(reader: FrameReader, taken?: TakenFrame): Promise<CallOutcome> {
+    const { telemetry } = this.#parts.gate;
+    const run = () => this.#run(reader, taken);
+    return telemetry ? telemetry.traceCall(this.#path, this.#call.headers, run) : run();
+  }
+
+  async #run(reader: FrameReader, taken: TakenFrame | undefined): Promise<CallOutcome> {
     const { stream, headers } = this.#call;
     const ended = stream.closed || stream.destroyed ? Promise.resolve() : once(stream, 'close').catch(() => undefined);
     stream.once('close', () => this.#end());
@@ -183,6 +189,7 @@ export class ForwardedCall {
       ...(leftMs !== undefined && {
         'grpc-timeout': leftMs < 1e8 ? `${Math.floor(leftMs)}m` : headers['grpc-timeout'],
       }),
+      ...this.#parts.gate.telemetry?.activeHeaders(),
       ...told,
     });
     this.#upstream = upstream;

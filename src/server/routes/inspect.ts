@@ -128,6 +128,7 @@ export function registerInspect(
 
   app.post('/inspect', { ...options, schema: inspectSchema }, async (request, reply) => {
     const source = readSource(request, config.sourceHeader);
+    request.source = source;
     const verdict = await withImage(request, reply, (bytes, signal) =>
       judge.inspect(bytes, { source, requestId: request.id, signal }),
     );
