@@ -12,7 +12,7 @@ import { Random } from './random.ts';
 import * as sensor from './sensor.ts';
 import * as weather from './weather.ts';
 
-export { type Corruption, type CorruptionFamily, corruptions, families, findFamily } from './causes.ts';
+export { type CorruptionFamily, corruptions, families, findFamily } from './causes.ts';
 
 /** 1 is mild, 5 is severe. */
 export type Severity = 1 | 2 | 3 | 4 | 5;
