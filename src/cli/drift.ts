@@ -7,6 +7,7 @@ import { type DriftReport, type DriftState, listLeads, type Transition } from '.
 import { StoplineError } from '../errors.ts';
 import { sourceRule } from '../fit/percamera.ts';
 import { inSentence, labelStatistic } from '../profile/labels.ts';
+import { type Columns, columnName } from '../run/rows/row.ts';
 import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
 import { judgeAll } from './judge.ts';
@@ -16,9 +17,17 @@ import { commandLine, count, percent, print, printable, printJson, styled, table
 
 interface DriftFlags extends JudgingFlags, InputFlags {
   sourcePattern?: string;
+  sourceColumn?: string;
   every?: number;
   interval?: number;
   json?: boolean;
+}
+
+/** What the source of an image is told by. */
+interface Named {
+  path: string;
+  folder: string;
+  columns: Columns | undefined;
 }
 
 /** One source as it is replayed. */
@@ -41,6 +50,10 @@ export function driftCommand(): Command {
     )
     .argument('[paths...]', `${pathsHelp}; or one .jsonl file of score`)
     .option('--source-pattern <WHAT>', 'names the source of a path: folder (the default), or a regular expression')
+    .option(
+      '--source-column <NAME>',
+      'column of the manifest that names the source of an image, such as the class that the classifier saw in it',
+    )
     .addOption(numberOption('--every <N>', 'one false alarm in so many images of a source (default: 10000)'))
     .addOption(numberOption('--interval <MS>', 'milliseconds between images (default: 1000)'))
     .option('--json', 'print everything as JSON');
@@ -52,6 +65,7 @@ export function driftCommand(): Command {
 Examples:
   ${commandLine('drift', 'recordings/', '--profile', 'camera.stopline')}
   ${commandLine('drift', 'verdicts.jsonl', '--profile', 'camera.stopline', '--source-pattern', 'cameras/([^/]+)')}
+  ${commandLine('drift', '--manifest', 'answers.csv', '--source-column', 'class', '--profile', 'camera.stopline')}
 
 Exit status: 0 no source drifted or froze, 1 one did, 2 usage, else as docs/errors.md says.`,
     )
@@ -60,7 +74,10 @@ Exit status: 0 no source drifted or froze, 1 one did, 2 usage, else as docs/erro
 
 async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
   setFlagsFromString('--semi-space-growth-factor=1');
-  const { sourcePattern = 'folder', every: falseAlarmEvery, interval = 1000, json } = flags;
+  const { sourcePattern = 'folder', sourceColumn, every: falseAlarmEvery, interval = 1000, json } = flags;
+  if (sourceColumn !== undefined && flags.sourcePattern !== undefined) {
+    throw new StoplineError('OPTION_INVALID', 'Expected --source-column or --source-pattern but received both.');
+  }
   const { config, profile } = await openJudging(pickSettings(flags));
   const { decideBy } = config;
   if (!(interval > 0)) {
@@ -69,10 +86,11 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
   const drift = createDrift(profile, { falseAlarmEvery, decideBy });
   const isRows = paths.length === 1 && flags.manifest === undefined && paths[0].toLowerCase().endsWith('.jsonl');
   const rule = sourceRule(sourcePattern, paths, 'source-pattern');
-  const replays = new Replays(drift, interval, ({ path, folder }) =>
+  const replays = new Replays(drift, interval, ({ path, folder, columns }) => {
+    if (sourceColumn !== undefined) return readColumn(columns, sourceColumn);
     // Paths in rows are as they were given to score: all folders count.
-    isRows && sourcePattern === 'folder' ? folder : (rule({ path, folder }) ?? 'none'),
-  );
+    return isRows && sourcePattern === 'folder' ? folder : (rule({ path, folder }) ?? 'none');
+  });
   if (isRows) {
     await interruptible(async (signal) => {
       for await (const step of readRows(paths[0], profile, decideBy)) {
@@ -88,9 +106,23 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
   tellLeftOut(items, flags);
 }
 
+/** What an image is counted with: the value of a column, or `none` where it has none. @throws {StoplineError} OPTION_INVALID */
+function readColumn(columns: Columns | undefined, name: string): string {
+  const key = columnName(name);
+  if (!columns || !(key in columns)) {
+    const known = Object.keys(columns ?? {}).join(', ') || 'no columns';
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected a column "${name}" for --source-column but the images have ${known}. Columns come from --manifest.`,
+    );
+  }
+  const value = columns[key];
+  return value === null || value === '' ? 'none' : String(value);
+}
+
 function tellDrift(all: readonly Replay[], json: boolean | undefined): void {
   if (json) printJson({ sources: all.map(asJson) });
-  else print(all.map(formatText).join('\n\n'));
+  else print([...all.map(formatText), ...(all.length > 1 ? [formatTable(all)] : [])].join('\n\n'));
   const alarmed = all.filter(({ transitions }) => transitions.some(({ to }) => to === 'drifted' || to === 'frozen'));
   if (alarmed.length > 0) process.exitCode = 1;
 }
@@ -99,22 +131,18 @@ function tellDrift(all: readonly Replay[], json: boolean | undefined): void {
 class Replays {
   readonly #drift: ReturnType<typeof createDrift>;
   readonly #intervalMs: number;
-  readonly #nameSource: (image: { path: string; folder: string }) => string;
+  readonly #nameSource: (image: Named) => string;
   readonly #replays = new Map<string, Replay>();
 
-  constructor(
-    drift: ReturnType<typeof createDrift>,
-    intervalMs: number,
-    nameSource: (image: { path: string; folder: string }) => string,
-  ) {
+  constructor(drift: ReturnType<typeof createDrift>, intervalMs: number, nameSource: (image: Named) => string) {
     this.#drift = drift;
     this.#intervalMs = intervalMs;
     this.#nameSource = nameSource;
   }
 
   take(step: ReplayedRow, folder: string): void {
-    const { path } = step;
-    const replay = this.#find(this.#nameSource({ path, folder }));
+    const { path, columns } = step;
+    const replay = this.#find(this.#nameSource({ path, folder, columns }));
     if ('error' in step) {
       replay.failed++;
       return;
@@ -145,6 +173,23 @@ class Replays {
     this.#replays.set(source, replay);
     return replay;
   }
+}
+
+/** Which of many sources drifted, at a glance. */
+function formatTable(all: readonly Replay[]): string {
+  const rows = all.map(({ source, images, monitor, transitions }) => {
+    const { state } = monitor.report();
+    const alarm = transitions.find(({ to }) => to === 'drifted' || to === 'frozen');
+    const cause = alarm?.report?.causes[0];
+    return [
+      printable(source),
+      `${images}`,
+      stateText(state),
+      alarm ? `image ${alarm.image}` : '-',
+      cause ? `${cause.cause} ${percent(cause.probability)}` : '-',
+    ];
+  });
+  return table([['source', 'images', 'now', 'first alarm', 'probable cause'], ...rows], [1]);
 }
 
 function asJson({ source, monitor, images, failed, transitions }: Replay) {

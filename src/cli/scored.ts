@@ -3,10 +3,10 @@ import { createInterface } from 'node:readline';
 import type { Observable } from '../drift/observation.ts';
 import { type ErrorJson, StoplineError } from '../errors.ts';
 import type { Profile } from '../profile/description.ts';
-import type { Row } from '../run/rows/row.ts';
+import type { Columns, Row } from '../run/rows/row.ts';
 
 /** One row, of which at least so much was checked as a monitor needs. */
-export type ReplayedRow = { path: string } & (Observable | { error: ErrorJson });
+export type ReplayedRow = { path: string; columns?: Columns } & (Observable | { error: ErrorJson });
 
 /**
  * Rows of `score` in their order.

@@ -59,6 +59,32 @@ describe('stopline drift', () => {
     ).toContainEqual(['frozen', 10]);
   });
 
+  it('tells which classes drifted, by a column of the manifest, of images and of rows', async () => {
+    const lines = Array.from({ length: 60 }, (_, i) => `cameras/bad/frame${400 + i}.jpg,${i < 30 ? 'green' : 'red'}`);
+    writeFileSync(at('answers.csv'), ['path,class', ...lines].join('\n'));
+    const judged = ['--profile', profile, '--source-column', 'class'];
+    const run = await runHere(['drift', '--manifest', at('answers.csv'), ...judged]);
+    expect(run.code, run.stderr).toBe(1);
+    expect(run.stdout).toMatch(/^source +images +now +first alarm +probable cause$/m);
+    expect(run.stdout).toMatch(/^green +30 +(ok|learning|suspect) +- +-$/m);
+    expect(run.stdout).toMatch(/^red +30 +drifted +image \d+ +\S/m);
+    await runHere(['score', '--manifest', at('answers.csv'), '--profile', profile, '--out', at('classes.jsonl')]);
+    const replayed = await runHere(['drift', at('classes.jsonl'), ...judged]);
+    expect(replayed.stdout).toBe(run.stdout);
+    const wrong = await runHere([
+      'drift',
+      at('classes.jsonl'),
+      '--profile',
+      profile,
+      '--source-column',
+      'lane',
+      '--json',
+    ]);
+    expect(readError(wrong)).toMatchObject({ message: expect.stringContaining('the images have class') });
+    const both = await runHere(['drift', at('classes.jsonl'), ...judged, '--source-pattern', 'folder', '--json']);
+    expect(readError(both).code).toBe('STOPLINE_ERR_OPTION_INVALID');
+  });
+
   it('replays the rows of score to the same effect, and in words', async () => {
     const scored = await runHere(['score', at('cameras', 'bad'), '--profile', profile, '--out', rows]);
     expect(scored.code).toBe(0);
