@@ -16,7 +16,7 @@ const source = join(root, 'src');
 
 /** What is started or imported by its path: the program, the library, and every thread and process. */
 function listEntries(): Record<string, string> {
-  const entries = ['index', 'fastify', 'express', 'hono', 'koa', 'node', 'cli/main', 'run/worker'];
+  const entries = ['index', 'fastify', 'express', 'frame', 'hono', 'koa', 'node', 'cli/main', 'run/worker'];
   const started = globSync('**/*.entry.ts', { cwd: source }).map((path) => path.replace(/\.ts$/, ''));
   return Object.fromEntries([...entries, ...started].map((name) => [name, join(source, `${name}.ts`)]));
 }

@@ -15,6 +15,8 @@ interface PageFile {
 const root = new URL('../../', import.meta.url);
 const ending = isSource(import.meta.url) ? 'ts' : 'js';
 const script = 'text/javascript; charset=utf-8';
+/** Imports of own modules, as written in the sources and as the bundler writes them. */
+const importPattern = /^(?:import|export)\b(?:[^;'"]*?from )?\s*['"](\.[^'"]+)['"];/gms;
 /** The one package that the modules import; a page finds none by its name. */
 const packageName = 'simple-statistics';
 const packageFile = `${packageName}.js`;
@@ -44,12 +46,10 @@ function readModules(): Map<string, PageFile> {
     const written = readFileSync(new URL(path, root), 'utf8');
     const text = ending === 'ts' ? stripTypeScriptTypes(written) : written;
     const folder = posix.dirname(path);
-    const body = text.replaceAll(
-      `from '${packageName}'`,
-      `from '${posix.relative(folder, packageFile).replace(/^(?!\.)/, './')}'`,
-    );
+    const beside = posix.relative(folder, packageFile).replace(/^(?!\.)/, './');
+    const body = text.replaceAll(new RegExp(`from (['"])${packageName}\\1`, 'g'), `from '${beside}'`);
     files.set(path, { type: script, body });
-    for (const [, target] of text.matchAll(/^(?:import|export)\b[^;]*?from '(\.[^']+)';/gms)) {
+    for (const [, target] of text.matchAll(importPattern)) {
       waiting.push(posix.join(folder, target));
     }
   }
