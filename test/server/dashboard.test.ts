@@ -128,7 +128,8 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await page.locator('.chart canvas').first().waitFor();
     const policy = answer?.headers()['content-security-policy'] ?? '';
     expect(policy).toContain("default-src 'none'");
-    expect(policy).not.toMatch(/unsafe|https:|\*/);
+    // WebAssembly may be compiled, for the judge in the page; no text becomes code.
+    expect(policy.replace("'wasm-unsafe-eval'", '')).not.toMatch(/unsafe|https:|\*/);
     const [paint, bytes] = await page.evaluate<[number, number]>(`[
       performance.getEntriesByName('first-contentful-paint')[0]?.startTime,
       [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
