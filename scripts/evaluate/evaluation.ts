@@ -6,6 +6,7 @@ import { asStoplineError, StoplineError } from '../../src/errors.ts';
 import { folds as modelFolds } from '../../src/fit/crossfit.ts';
 import { modelSection } from '../../src/fit/fit.ts';
 import { assignFolds, deriveSeed, type GroupedBy, groupPattern, hash, withGroups } from '../../src/fit/groups.ts';
+import type { PlacedView } from '../../src/fit/places.ts';
 import { minImages } from '../../src/fit/reference.ts';
 import type { Sample, SimulatedSample } from '../../src/fit/samples.ts';
 import { choose, makeView, planSimulations } from '../../src/fit/secondlook.ts';
@@ -14,7 +15,7 @@ import { decode, decoderVersion } from '../../src/image/decode.ts';
 import { chooseModel } from '../../src/image/embedding/choose.ts';
 import { encodeLike } from '../../src/image/encode.ts';
 import { categoricalProperties } from '../../src/image/measured.ts';
-import type { Simulation } from '../../src/image/simulation.ts';
+import type { SimulatedImage, Simulation } from '../../src/image/simulation.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import type { Cause } from '../../src/profile/diagnosis.ts';
 import { countImages, listImages } from '../../src/run/inputs/folder.ts';
@@ -125,10 +126,9 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const innerFold = assignFolds(outside, { folds: modelFolds, seed });
     const samples = outside.map((sample) => ({ ...sample, fold: innerFold.get(sample.group) as number }));
     const chosen = choose(samples, options.simulations, seed);
-    const simulated = chosen.flatMap((sample) =>
-      (learnt.get(sample.id) ?? []).map((view) => ({ ...view, fold: sample.fold })),
-    );
-    return { fold, samples, simulated, images: chosen.length, judged };
+    const simulated = chosen.flatMap(({ id, fold }) => learnt.get(id)?.views.map((view) => ({ ...view, fold })) ?? []);
+    const placed = chosen.flatMap(({ id, fold }) => learnt.get(id)?.placed.map((view) => ({ ...view, fold })) ?? []);
+    return { fold, samples, simulated, placed, images: chosen.length, judged };
   };
   const parts = Array.from({ length: count }, (_, fold) => {
     const heldOut = images.filter((image) => image.fold === fold);
@@ -146,8 +146,10 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
       const judged = part.judged.filter(
         ({ role }) => role.kind === 'encodedAgain' || (role.kind === 'cause' && findFamily(role.cause) === family),
       );
-      const simulated = part.simulated.filter(({ cause }) => cause === undefined || findFamily(cause) !== family);
-      jobs.push({ ...part, simulated, judged, family });
+      const isKnown = ({ cause }: { cause?: string | undefined }) =>
+        cause === undefined || findFamily(cause) !== family;
+      const [simulated, placed] = [part.simulated.filter(isKnown), part.placed.filter(isKnown)];
+      jobs.push({ ...part, simulated, placed, judged, family });
     }
   }
   const answers = await fitAndScore(jobs, model, options);
@@ -208,9 +210,11 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
       }
       const { listed, image } = answer;
       const properties = categoricalProperties(image);
-      const { sha256: id, statistics, embedding } = image;
-      if (!samples.has(id))
-        samples.set(id, { id, path: listed.path, group: '', fold: 0, statistics, embedding, properties, listed });
+      const { sha256: id, statistics, embedding, places } = image;
+      if (!samples.has(id)) {
+        const looks = { statistics, embedding, places };
+        samples.set(id, { id, path: listed.path, group: '', fold: 0, ...looks, properties, listed });
+      }
     }
     return { samples: [...samples.values()], skipped };
   };
@@ -249,7 +253,7 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
 /** On a machine with other work the decoder's time limit can strike an image that it decoded before. */
 const attempts = 5;
 
-type Measured = Pick<Subject, 'statistics' | 'embedding'>;
+type Measured = Pick<SimulatedImage, 'statistics' | 'embedding' | 'places'> & { hidden?: Float32Array | undefined };
 
 /** What is measured of one image under each simulation, kept where there is a folder for it. */
 async function simulated(
@@ -265,7 +269,12 @@ async function simulated(
   for (let attempt = 1; ; attempt++) {
     try {
       const answers = await pool.simulate(path, plan, { asks });
-      const measured = answers.map(({ statistics: vector, embedding }) => ({ statistics: vector, embedding }));
+      const measured = answers.map(({ statistics, embedding, places, hidden }) => ({
+        statistics,
+        embedding,
+        places,
+        hidden,
+      }));
       if (file) {
         await mkdir(dirname(file), { recursive: true });
         await writeFile(file, serialize(measured));
@@ -279,7 +288,12 @@ async function simulated(
 
 const names = statistics.map(({ name }) => name);
 
-type LearntView = Omit<SimulatedSample, 'fold'>;
+/** What one image is learnt from: views of it under causes, and where parts of it were hidden. */
+interface Learnt {
+  views: Omit<SimulatedSample, 'fold'>[];
+  /** With the cause that hid them, where it was one. */
+  placed: (Omit<PlacedView, 'fold'> & { cause?: string | undefined })[];
+}
 
 async function simulateToLearn(pool: Pool, images: ReferenceImage[], options: EvaluateOptions) {
   const { seed, folds, onProgress } = options;
@@ -288,16 +302,24 @@ async function simulateToLearn(pool: Pool, images: ReferenceImage[], options: Ev
     const outside = images.filter((image) => image.fold !== fold).map(({ sample }) => sample);
     for (const { id } of choose(outside, options.simulations, seed)) wanted.add(id);
   }
-  const learnt = new Map<string, LearntView[]>();
+  const learnt = new Map<string, Learnt>();
   const simulate = async ({ sample, rank }: ReferenceImage) => {
     options.signal?.throwIfAborted();
     const plan = planSimulations(rank, { seed: deriveSeed(seed, sample.id), images: options.simulations });
     const measured = await simulated(pool, sample, { plan, asks: false }, options);
-    return measured.map(({ statistics }, i) => ({ ...makeView(sample, plan[i]), statistics }));
+    const { drive } = sample;
+    return {
+      views: measured.flatMap(({ statistics }, i) =>
+        plan[i].hides ? [] : [{ ...makeView(sample, plan[i]), drive, statistics }],
+      ),
+      placed: measured.flatMap(({ places, hidden }, i) =>
+        hidden ? [{ cause: plan[i].cause, drive, places, hidden }] : [],
+      ),
+    };
   };
   const chosen = images.filter(({ sample }) => wanted.has(sample.id));
-  for await (const views of mapOrdered(chosen, pool.info.threads * 2, simulate)) {
-    learnt.set(chosen[learnt.size].sample.id, views);
+  for await (const one of mapOrdered(chosen, pool.info.threads * 2, simulate)) {
+    learnt.set(chosen[learnt.size].sample.id, one);
     onProgress?.({ stage: 'simulate causes to learn', done: learnt.size, total: chosen.length });
   }
   return learnt;
@@ -375,19 +397,20 @@ async function underFaults(pool: Pool, sample: Sample, { seed, severities }: Eva
       const vector = image.statistics.map((value, i) =>
         statistics[i].group === 'container' ? sample.statistics[i] : value,
       );
-      const subject = { ...makeSubject(sample), statistics: vector, embedding: image.embedding };
+      const { embedding, places } = image;
+      const subject = { ...makeSubject(sample), statistics: vector, embedding, places };
       tests.push({ role: { kind: 'fault', fault, severity }, subject });
     }
   }
   return tests;
 }
 
-function makeSubject({ statistics, embedding, properties }: Sample): Subject {
-  return { statistics, embedding, properties };
+function makeSubject({ statistics, embedding, places, properties }: Sample): Subject {
+  return { statistics, embedding, places, properties };
 }
 
 async function fitAndScore(
-  jobs: { samples: Sample[]; simulated: SimulatedSample[]; judged: { subject: Subject }[] }[],
+  jobs: (Pick<FoldTask, 'samples' | 'simulated' | 'placed'> & { judged: { subject: Subject }[] })[],
   model: FoldTask['model'],
   { threads, onProgress, signal }: EvaluateOptions,
 ): Promise<FoldAnswer[]> {
@@ -395,9 +418,9 @@ async function fitAndScore(
   const line = createWorkerLine<FoldTask>({ filename, threads: Math.min(threads, jobs.length) });
   const answers: FoldAnswer[] = [];
   try {
-    const perform = ({ samples, simulated, judged }: (typeof jobs)[number]) => {
+    const perform = ({ samples, simulated, placed, judged }: (typeof jobs)[number]) => {
       const subjects = judged.map(({ subject }) => subject);
-      return line.run<FoldAnswer>({ samples, simulated, subjects, model }, { signal });
+      return line.run<FoldAnswer>({ samples, simulated, placed, subjects, model }, { signal });
     };
     for await (const answer of mapOrdered(jobs, line.threads, perform)) {
       answers.push(answer);

@@ -1,6 +1,7 @@
 /** Entry of a worker thread: fits on one part of the reference and scores what that part has not seen. */
 
 import { crossFit } from '../../src/fit/crossfit.ts';
+import type { PlacedView } from '../../src/fit/places.ts';
 import type { Sample, SimulatedSample } from '../../src/fit/samples.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { createProfile, type ProfileDescription } from '../../src/profile/description.ts';
@@ -12,6 +13,7 @@ import { answerWith } from '../../src/run/workers/answer.ts';
 export interface Subject {
   statistics: Float64Array;
   embedding?: Float32Array | undefined;
+  places?: Float32Array | undefined;
   /** What the file as it came says: encoding it again after a simulated cause must not count as evidence. What the pixels say does. */
   properties: Record<string, string>;
 }
@@ -19,6 +21,7 @@ export interface Subject {
 export interface FoldTask {
   samples: Sample[];
   simulated: SimulatedSample[];
+  placed: PlacedView[];
   subjects: Subject[];
   /** The network that the embeddings come from; none without one. */
   model?: ProfileDescription['model'];
@@ -37,8 +40,8 @@ export interface FoldAnswer {
 /** The two causes named first are enough to judge a diagnosis. */
 const named = 2;
 
-function perform({ samples, simulated, subjects, model }: FoldTask): FoldAnswer {
-  const { description, tensors } = crossFit(samples, simulated, model);
+function perform({ samples, simulated, placed, subjects, model }: FoldTask): FoldAnswer {
+  const { description, tensors } = crossFit(samples, simulated, model, placed);
   const split = { by: 'image', groups: 0, folds: 0, seed: 0 };
   const rate = { warn: 1, block: 1 };
   const profile = createProfile(
