@@ -57,6 +57,9 @@ describe('the settings that decide a verdict', () => {
         bodyLimit: '5000',
         maxPixels: '600',
         maxSide: '70',
+        maxModelBytes: '8000',
+        maxModelNodes: '90',
+        ignore: 'size',
         isolation: 'thread',
         maxImageMs: '800',
         maxWaitMs: '90',
@@ -69,7 +72,8 @@ describe('the settings that decide a verdict', () => {
       model: 'a.onnx',
       device: 'gpu',
       threads: 3,
-      limits: { maxBytes: 5000, maxPixels: 600, maxSide: 70 },
+      ignore: ['size'],
+      limits: { maxBytes: 5000, maxPixels: 600, maxSide: 70, maxModelBytes: 8000, maxModelNodes: 90 },
     };
     expect(poolOptions(config, 'stream')).toEqual(judging);
     expect(poolOptions(config, 'batch')).toEqual({ ...judging, isBatch: true });

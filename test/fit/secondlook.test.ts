@@ -36,9 +36,11 @@ describe('images that are looked at again', () => {
       const causes = [plan, plans[image ^ 1]].flatMap((one) => one.flatMap(({ cause }) => cause ?? []));
       expect(causes.sort()).toEqual(names.toSorted());
       // Clean once whole, and in parts, which show what else the camera might see.
-      const clean = plan.filter(({ cause }) => cause === undefined);
+      const clean = plan.filter(({ cause, hides }) => cause === undefined && !hides);
       expect(clean.map(({ crop }) => crop)).toEqual([false, true, true, true]);
       expect(plan.filter(({ crop }) => crop)).toHaveLength(3);
+      // And with parts hidden, from which it is learnt what is told by place.
+      expect(plan.some(({ hides }) => hides)).toBe(true);
     }
     for (const name of names) {
       const looks = plans.flatMap((plan) => plan.find(({ cause }) => cause === name) ?? []);

@@ -22,7 +22,10 @@ beforeAll(async () => {
 });
 
 /** A verdict without how long it took. */
-const untimed = async (verdict: Promise<object>) => ({ ...(await verdict), timingMs: undefined });
+const untimed = async <Judged extends object>(verdict: Promise<Judged>) => ({
+  ...(await verdict),
+  timingMs: undefined,
+});
 
 /** PNG of every colour type and depth, interlaced or not: rows of noise behind filter 0. */
 const colourTypes: [number, number[]][] = [
@@ -88,7 +91,8 @@ describe('createFrameJudge', () => {
     );
     const canvas = await untimed(judge.inspect({ data, width: frame.width, height: frame.height }));
     // The checksum is that of the samples, of which there are more.
-    expect(canvas).toMatchObject({ verdict: (expected as never)['verdict'], pValue: (expected as never)['pValue'] });
+    const { verdict, pValue } = expected;
+    expect(canvas).toMatchObject({ verdict, pValue });
   });
 
   it('gives the verdict of the service for pixels with the bytes they came from', async () => {

@@ -320,11 +320,15 @@ describe('GET routes', () => {
 
   it('/health/ready says why not while the workers start, and when they cannot', async () => {
     const starting = await createPool({ profile: reference.profilePath, threads: 1 });
-    const early = await buildApp(makeConfig(), new Judge({ pool: starting, profile: reference.profile }));
+    // Workers start within milliseconds; here they are ready when the test has looked.
+    const { promise: looked, resolve: look } = Promise.withResolvers<void>();
+    const held: Pool = Object.create(starting, { ready: { value: () => looked.then(() => starting.ready()) } });
+    const early = await buildApp(makeConfig(), new Judge({ pool: held, profile: reference.profile }));
     const response = await early.inject('/health/ready');
     expect([response.statusCode, response.json()]).toEqual([503, { ready: false, reason: 'starting' }]);
-    await starting.ready();
-    expect((await early.inject('/health/ready')).statusCode).toBe(200);
+    look();
+    await held.ready();
+    await expect.poll(async () => (await early.inject('/health/ready')).statusCode).toBe(200);
     await early.close();
     await starting.close();
 

@@ -220,7 +220,8 @@ describe('response headers', () => {
       const policy = String(headers['content-security-policy']);
       expect(policy, url).toMatch(/default-src '(none|self)'/);
       expect(policy, url).toMatch(/frame-ancestors '(none|self)'/);
-      expect(policy, url).not.toContain('unsafe');
+      // The page may compile the WebAssembly that judges in it, which comes from this service, and run no other text.
+      expect(policy.replace("'wasm-unsafe-eval'", ''), url).not.toContain('unsafe');
     }
     await app.close();
   });
