@@ -3,6 +3,7 @@
 import { crossFit } from '../../src/fit/crossfit.ts';
 import type { PlacedView } from '../../src/fit/places.ts';
 import type { Sample, SimulatedSample } from '../../src/fit/samples.ts';
+import { constantProperties } from '../../src/image/measured.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { createProfile, type ProfileDescription } from '../../src/profile/description.ts';
 import type { Cause } from '../../src/profile/diagnosis.ts';
@@ -63,17 +64,12 @@ function perform({ samples, simulated, placed, subjects, model }: FoldTask): Fol
     profile,
     statistics.map(({ name }) => name),
   );
-  const constants = statistics.flatMap(({ name }, position) => (name in profile.constants ? [{ name, position }] : []));
   return {
     detectors: profile.detectors.map(({ name }) => name),
-    constants: constants.map(({ name }) => name),
+    constants: Object.keys(profile.constants),
     calibration: profile.detectors.map(({ name }) => [...profile.tensors[`${name}Scores`].data]),
     scored: subjects.map((subject) => {
-      const properties = { ...subject.properties };
-      for (const { name, position } of constants) {
-        const value = subject.statistics[position];
-        if (!Number.isNaN(value)) properties[name] = String(value);
-      }
+      const properties = { ...subject.properties, ...constantProperties(subject.statistics, profile.constants) };
       const { detectors, causes = [] } = scorer.score(subject.statistics, properties, subject);
       return {
         scores: detectors.map(({ score }) => score),

@@ -321,8 +321,17 @@ describe('GET routes', () => {
   it('/health/ready says why not while the workers start, and when they cannot', async () => {
     const starting = await createPool({ profile: reference.profilePath, threads: 1 });
     // Workers start within milliseconds; here they are ready when the test has looked.
-    const { promise: looked, resolve: look } = Promise.withResolvers<void>();
-    const held: Pool = Object.create(starting, { ready: { value: () => looked.then(() => starting.ready()) } });
+    let look: () => void = () => undefined;
+    const looked = new Promise<void>((resolve) => {
+      look = resolve;
+    });
+    const held = new Proxy(starting, {
+      get(pool, name) {
+        if (name === 'ready') return () => looked.then(() => pool.ready());
+        const value = Reflect.get(pool, name);
+        return typeof value === 'function' ? value.bind(pool) : value;
+      },
+    });
     const early = await buildApp(makeConfig(), new Judge({ pool: held, profile: reference.profile }));
     const response = await early.inject('/health/ready');
     expect([response.statusCode, response.json()]).toEqual([503, { ready: false, reason: 'starting' }]);
