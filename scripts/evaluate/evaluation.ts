@@ -7,7 +7,7 @@ import { folds as modelFolds } from '../../src/fit/crossfit.ts';
 import { modelSection } from '../../src/fit/fit.ts';
 import { assignFolds, deriveSeed, type GroupedBy, groupPattern, hash, withGroups } from '../../src/fit/groups.ts';
 import type { PlacedView } from '../../src/fit/places.ts';
-import { minImages } from '../../src/fit/reference.ts';
+import { minImages, shortened } from '../../src/fit/reference.ts';
 import type { Sample, SimulatedSample } from '../../src/fit/samples.ts';
 import { choose, makeView, planSimulations } from '../../src/fit/secondlook.ts';
 import { corruptions, families, findFamily, type Severity } from '../../src/image/corruptions/corruptions.ts';
@@ -213,7 +213,9 @@ async function measureEverything(pool: Pool, options: EvaluateOptions) {
       const { sha256: id, statistics, embedding, places } = image;
       if (!samples.has(id)) {
         const looks = { statistics, embedding, places };
-        samples.set(id, { id, path: listed.path, group: '', fold: 0, ...looks, properties, listed });
+        // Called as fit calls it: what a folder is called decides which fold its groups are in.
+        const folder = shortened(listed.folder, paths);
+        samples.set(id, { id, path: listed.path, group: '', fold: 0, ...looks, properties, listed: { folder } });
       }
     }
     return { samples: [...samples.values()], skipped };
