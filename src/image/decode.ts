@@ -6,7 +6,7 @@ import type { Container } from './container/container.ts';
 import { findPngDamage } from './container/pngdata.ts';
 import { readContainer } from './container/read.ts';
 import { checkContainer, isOddJpeg, type Source, shrinkFactor, turns, walkJpeg } from './decoderule.ts';
-import { boundsFrom, type Frame, type Limits } from './frame.ts';
+import { boundsFrom, checkLength, type Frame, type Limits } from './frame.ts';
 
 const { sharp: wrapper, vips, mozjpeg, png, webp } = sharp.versions as Record<string, string | undefined>;
 /** Stored in every Profile: another decoder may round differently. */
@@ -46,12 +46,7 @@ export async function decode(
   container?: Container,
 ): Promise<{ frame: Frame; container: Container }> {
   const bounds = boundsFrom(limits);
-  if (bytes.length > bounds.maxBytes) {
-    throw new StoplineError(
-      'IMAGE_TOO_LARGE',
-      `Expected at most ${bounds.maxBytes} bytes but received ${bytes.length}.`,
-    );
-  }
+  checkLength(bytes, bounds);
   const stored = container ?? readContainer(bytes);
   checkContainer(stored, bounds);
   const started = performance.now();

@@ -64,6 +64,12 @@ export function boundsFrom(limits: Limits): Required<Limits> {
   return { ...bounds, maxProgressivePixels: Math.min(bounds.maxProgressivePixels, bounds.maxPixels) };
 }
 
+/** @throws {StoplineError} IMAGE_TOO_LARGE, before anything of the bytes is read */
+export function checkLength({ length }: Uint8Array, { maxBytes }: Required<Limits>): void {
+  if (length <= maxBytes) return;
+  throw new StoplineError('IMAGE_TOO_LARGE', `Expected at most ${maxBytes} bytes but received ${length}.`);
+}
+
 /**
  * Gives back the memory of pixels or tensors that nobody else holds; the array is empty afterwards. They lie outside the
  * heap: left to the garbage collector they pile up, and each decode then starts on memory that the system has to clear

@@ -1,4 +1,5 @@
 import { StoplineError } from '../errors.ts';
+import { adam7 } from './container/adam7.ts';
 import type { Container } from './container/container.ts';
 import type { Frame } from './frame.ts';
 
@@ -14,17 +15,6 @@ interface Picture {
 
 /** Samples a pixel has in each colour type: grey, RGB, palette, grey with alpha, RGB with alpha. */
 const samples: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
-
-/** First column and row, and steps across and down, of the passes of Adam7. */
-const adam7 = [
-  [0, 0, 8, 8],
-  [4, 0, 8, 8],
-  [0, 4, 4, 8],
-  [2, 0, 4, 4],
-  [0, 2, 2, 4],
-  [1, 0, 2, 2],
-  [0, 1, 1, 2],
-] as const;
 
 /**
  * The pixels of a PNG by `decodeRule`: grey is replicated, palettes are expanded, 16 bit becomes 8 by dropping the low byte, alpha is

@@ -2,7 +2,7 @@ import { StoplineError } from '../errors.ts';
 import type { Container } from './container/container.ts';
 import { readContainer } from './container/read.ts';
 import { checkContainer, shrinkFactor, turns, walkJpeg } from './decoderule.ts';
-import { boundsFrom, type Frame, type Limits } from './frame.ts';
+import { boundsFrom, checkLength, type Frame, type Limits } from './frame.ts';
 import { readPngPixels } from './pngpixels.ts';
 import { shrinkFrame, turnFrame } from './shrink.ts';
 
@@ -40,12 +40,7 @@ export async function decodeInBrowser(
   limits: Limits = {},
 ): Promise<{ frame: Frame; container: Container }> {
   const bounds = boundsFrom(limits);
-  if (bytes.length > bounds.maxBytes) {
-    throw new StoplineError(
-      'IMAGE_TOO_LARGE',
-      `Expected at most ${bounds.maxBytes} bytes but received ${bytes.length}.`,
-    );
-  }
+  checkLength(bytes, bounds);
   const stored = readContainer(bytes);
   checkContainer(stored, bounds);
   // A browser shows of a damaged JPEG what there is; a verdict on it would be about what is missing.

@@ -2,27 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { StandingWatch } from '../../src/drift/standing.ts';
 import type { Frame } from '../../src/image/frame.ts';
 import { drawSketch } from '../../src/image/sketch.ts';
-import { addNoise, Scene, type SceneOptions } from '../fixtures/scene.ts';
+import { addNoise, learnScene, Scene, type SceneOptions } from '../fixtures/scene.ts';
 
 const freezeAfter = 10;
 
-const learnt = new Map<string, { scene: Scene; sketches: Uint8Array[] }>();
-
-/** A scene and its first 100 images, painted once. */
-function learn(options: SceneOptions): { scene: Scene; sketches: Uint8Array[] } {
-  const key = JSON.stringify({ ...options, light: options.light?.toString() });
-  const scene = new Scene(options);
-  const known = learnt.get(key) ?? {
-    scene,
-    sketches: Array.from({ length: 100 }, (_, image) => drawSketch(scene.take(image))),
-  };
-  learnt.set(key, known);
-  return known;
-}
-
 /** What is said after 100 images of a live camera, and after how many images more. */
 function watch(change: (scene: Scene, image: number) => Frame, options: SceneOptions = {}, images = 220) {
-  const { scene, sketches } = learn(options);
+  const { scene, sketches } = learnScene(options);
   const standing = new StandingWatch(freezeAfter);
   for (const sketch of sketches) expect(standing.observe(sketch)).toBeUndefined();
   for (let image = 100; image < images; image++) {

@@ -2,27 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { findEdges, halve, View, ViewWatch } from '../../src/drift/view.ts';
 import type { Frame } from '../../src/image/frame.ts';
 import { drawSketch } from '../../src/image/sketch.ts';
-import { type Pose, Scene, type SceneOptions } from '../fixtures/scene.ts';
+import { learnScene, type Pose, Scene, type SceneOptions } from '../fixtures/scene.ts';
 
 const edgesOf = (frame: Frame) => findEdges(halve(drawSketch(frame)));
 
-const learnt = new Map<string, { scene: Scene; sketches: Uint8Array[] }>();
-
-/** A scene and its first 100 images, painted once. */
-function learn(options: SceneOptions): { scene: Scene; sketches: Uint8Array[] } {
-  const key = JSON.stringify({ ...options, light: options.light?.toString() });
-  const scene = new Scene(options);
-  const known = learnt.get(key) ?? {
-    scene,
-    sketches: Array.from({ length: 100 }, (_, image) => drawSketch(scene.take(image))),
-  };
-  learnt.set(key, known);
-  return known;
-}
-
 /** What is said of a camera whose view changes after 100 images, and after how many images more. */
 function watch(change: (scene: Scene, image: number) => Frame, options: SceneOptions = {}, images = 140) {
-  const { scene, sketches } = learn(options);
+  const { scene, sketches } = learnScene(options);
   const view = new ViewWatch();
   for (const sketch of sketches) expect(view.observe(sketch)).toBeUndefined();
   for (let image = 100; image < images; image++) {

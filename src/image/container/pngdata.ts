@@ -1,16 +1,6 @@
 import { constants, crc32, inflateSync } from 'node:zlib';
+import { adam7 } from './adam7.ts';
 import type { Container } from './container.ts';
-
-/** First column and row of each pass of an interlaced PNG, and the steps between its pixels (PNG third edition, 8.2). */
-const passes: ReadonlyArray<readonly [column: number, row: number, across: number, down: number]> = [
-  [0, 0, 8, 8],
-  [4, 0, 8, 8],
-  [0, 4, 4, 8],
-  [2, 0, 4, 4],
-  [0, 2, 2, 4],
-  [1, 0, 2, 2],
-  [0, 1, 1, 2],
-];
 
 /**
  * Reads the picture data of a PNG by our own rules, to say what is wrong with one that does not decode.
@@ -51,7 +41,7 @@ function countBytes({ width, height, bitDepth, progressive }: Container, colourT
   const countRows = (columns: number, rows: number) =>
     columns <= 0 || rows <= 0 ? 0 : rows * (1 + Math.ceil((columns * bits) / 8));
   if (!progressive) return countRows(width, height);
-  return passes.reduce(
+  return adam7.reduce(
     (sum, [column, row, across, down]) =>
       sum + countRows(Math.ceil((width - column) / across), Math.ceil((height - row) / down)),
     0,
