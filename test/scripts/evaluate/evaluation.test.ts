@@ -91,7 +91,8 @@ describe('a rendered camera', () => {
     expect(count('cause')).toBe(corruptions.length * 2);
     for (const { fitted, heldOut } of evaluation.folds) expect(fitted + heldOut).toBe(60);
     expect(evaluation.calibration[0]).toHaveLength(60);
-    expect(evaluation.detectors).toEqual(['combined', 'capture', 'content']);
+    // A view that repeats is told by place as well, as `fit` does.
+    expect(evaluation.detectors).toEqual(['combined', 'capture', 'content', 'places']);
   });
 
   it('needs a group for each fold', async () => {
