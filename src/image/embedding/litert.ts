@@ -8,8 +8,7 @@ import type { Limits } from '../frame.ts';
 import { checkCardFits, namedOutputs } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
 import { readModelBounds } from './graph.ts';
-import { type Network, type NetworkCheck, type NetworkOutput, roundPixels } from './network.ts';
-import { firstLine } from './onnx.ts';
+import { firstLine, type Network, type NetworkCheck, type NetworkOutput, openChecked, roundPixels } from './network.ts';
 import { type LiteTensor, readTflite, setOutputs } from './tflite.ts';
 
 /** What LiteRT.js is made around: its WebAssembly, with what that gives out. */
@@ -78,19 +77,11 @@ export async function openLiteRt({ bytes, card, check, limits }: LiteRtOptions):
   const names = namedOutputs(card);
   const tensors = names.map((name) => model.tensors.find((tensor) => tensor.name === name) as LiteTensor);
   const loaded = await loadLiteRt();
-  let network: LiteNetwork | undefined;
-  try {
-    network = await LiteNetwork.open(loaded, setOutputs(bytes, model, names), card, tensors);
-    const wrong = await check?.(network);
-    if (wrong === undefined) return network;
-    throw new Error(wrong);
-  } catch (cause) {
-    await network?.close();
-    if (cause instanceof StoplineError) throw cause;
-    throw new StoplineError('MODEL_FAILED', `Expected LiteRT to run "${card.name}" but ${firstLine(cause)}.`, {
-      cause,
-    });
-  }
+  return openChecked(() => LiteNetwork.open(loaded, setOutputs(bytes, model, names), card, tensors), {
+    by: 'LiteRT',
+    name: card.name,
+    check,
+  });
 }
 
 type Compiled = Awaited<ReturnType<Runtime['compileModel']>>;

@@ -1,3 +1,5 @@
+import { StoplineError } from '../../errors.ts';
+
 /** One output tensor of a run. */
 export interface NetworkOutput {
   /** The first is the number of frames. */
@@ -37,6 +39,38 @@ export interface Network {
  * Nothing wrong: undefined.
  */
 export type NetworkCheck = (network: Network) => Promise<string | undefined>;
+
+/**
+ * Opens a network of which there is one way to run it, and looks at it; one that is not as it should be is closed again.
+ * @param by whoever runs it, such as `LiteRT`
+ * @throws {StoplineError} MODEL_FAILED with what the runtime or the check says; what `open` throws
+ */
+export async function openChecked<Opened extends Network>(
+  open: () => Promise<Opened>,
+  { by, name, check }: { by: string; name: string; check: NetworkCheck | undefined },
+): Promise<Opened> {
+  let network: Opened | undefined;
+  try {
+    network = await open();
+    const wrong = await check?.(network);
+    if (wrong === undefined) return network;
+    throw new Error(wrong);
+  } catch (cause) {
+    await network?.close();
+    if (cause instanceof StoplineError) throw cause;
+    throw new StoplineError('MODEL_FAILED', `Expected ${by} to run "${name}" but ${firstLine(cause)}.`, { cause });
+  }
+}
+
+/** The first line of what a runtime says, without the assertion that failed and the paths of whoever built it. */
+export function firstLine(error: unknown): string {
+  const [line] = (error instanceof Error ? error.message : String(error)).split('\n');
+  return line
+    .replace(/(?:\/[\w.-]+){3,}\/([\w.-]+)/g, '$1')
+    .replace(/\.$/, '')
+    .trim()
+    .slice(0, 300);
+}
 
 /** The whole numbers that an input of such a type can hold. */
 const wholeRanges = { uint8: [0, 255], int8: [-128, 127], int32: [-(2 ** 31), 2 ** 31 - 1] } as const;

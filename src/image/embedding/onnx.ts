@@ -5,7 +5,14 @@ import { checkCardFits, namedOutputs } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
 import { addOutputs, castInput, castName, readGraph, readModelBounds } from './graph.ts';
 import { readHalf } from './halves.ts';
-import { type FailedProvider, type Network, type NetworkCheck, type NetworkOutput, roundPixels } from './network.ts';
+import {
+  type FailedProvider,
+  firstLine,
+  type Network,
+  type NetworkCheck,
+  type NetworkOutput,
+  roundPixels,
+} from './network.ts';
 import { encodeField } from './protobuf.ts';
 
 type Runtime = typeof import('onnxruntime-node');
@@ -202,14 +209,4 @@ function decodeOutput(type: string, data: unknown): Float32Array | undefined {
   if (type === 'float16' && data instanceof Uint16Array) return Float32Array.from(data, readHalf);
   if (data instanceof BigInt64Array) return Float32Array.from(data, Number);
   return ArrayBuffer.isView(data) && !(data instanceof DataView) ? Float32Array.from(data as Int8Array) : undefined;
-}
-
-/** The first line of what a runtime says, without the assertion that failed and the paths of whoever built it. */
-export function firstLine(error: unknown): string {
-  const [line] = (error instanceof Error ? error.message : String(error)).split('\n');
-  return line
-    .replace(/(?:\/[\w.-]+){3,}\/([\w.-]+)/g, '$1')
-    .replace(/\.$/, '')
-    .trim()
-    .slice(0, 300);
 }

@@ -6,8 +6,14 @@ import { StoplineError } from '../../errors.ts';
 import { namedOutputs } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
 import { openEnded } from './graphoperators.ts';
-import { type FailedProvider, type Network, type NetworkCheck, roundPixels } from './network.ts';
-import { firstLine } from './onnx.ts';
+import {
+  type FailedProvider,
+  firstLine,
+  type Network,
+  type NetworkCheck,
+  openChecked,
+  roundPixels,
+} from './network.ts';
 import { parseModelJson, pruneTopology } from './tensorflow.ts';
 
 type TfjsCore = typeof import('@tensorflow/tfjs-core');
@@ -98,20 +104,11 @@ export async function openTfjs({ files, card, check }: TfjsOptions): Promise<Net
   const backend = await loadBackend();
   const names = namedOutputs(card);
   const opened = { 'tfjs-graph': openGraph, 'tfjs-layers': openLayers, 'saved-model': openGraph };
-  let network: Network | undefined;
-  try {
+  const open = async () => {
     const runner = await opened[card.kind as keyof typeof opened](backend, files, card, names);
-    network = createNetwork(backend, runner, card, names);
-    const wrong = await check?.(network);
-    if (wrong === undefined) return network;
-    throw new Error(wrong);
-  } catch (cause) {
-    await network?.close();
-    if (cause instanceof StoplineError) throw cause;
-    throw new StoplineError('MODEL_FAILED', `Expected TensorFlow.js to run "${card.name}" but ${firstLine(cause)}.`, {
-      cause,
-    });
-  }
+    return createNetwork(backend, runner, card, names);
+  };
+  return openChecked(open, { by: 'TensorFlow.js', name: card.name, check });
 }
 
 /** A loaded model: frames to the outputs asked for. */
