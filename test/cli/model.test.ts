@@ -3,18 +3,14 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { checkCard } from '../../src/image/embedding/checkcard.ts';
-import { loadOnnxRuntime } from '../../src/image/embedding/onnx.ts';
 import { readError, runHere } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 import { anyFrame } from '../fixtures/frames.ts';
 import { model, node, smallClassifier, value } from '../fixtures/onnxfile.ts';
+import { hasOnnx } from '../fixtures/onnxruntime.ts';
 
 const folder = temporaryFolder();
-const installed = await loadOnnxRuntime().then(
-  () => true,
-  () => false,
-);
-if (!installed) console.warn('models are not run: onnxruntime-node is not installed');
+if (!hasOnnx) console.warn('models are not run: onnxruntime-node is not installed');
 
 const path = join(folder, 'small.onnx');
 const card = join(folder, 'small.card.json');
@@ -32,7 +28,7 @@ describe('stopline model', () => {
     expect(existsSync(card)).toBe(false);
   });
 
-  it.skipIf(!installed)(
+  it.skipIf(!hasOnnx)(
     'inspect --probe compares ways to feed it, and says what stays assumed; check --confirm settles it',
     async () => {
       const images = join(folder, 'images');
@@ -82,7 +78,7 @@ describe('stopline model', () => {
     });
   });
 
-  it.skipIf(!installed)(
+  it.skipIf(!hasOnnx)(
     'inspect --out writes a card with known answers; check finds them again, and others',
     async () => {
       const { code, stdout } = await runHere(['model', 'inspect', path, '--out', card, '--json']);
@@ -147,7 +143,7 @@ it('doctor says what runs models, and why a graphics card does not', async () =>
   const { code, stdout } = await runHere(['doctor', '--device', 'gpu', '--json']);
   expect(code).toBe(0);
   const { onnx, tensorflow } = JSON.parse(stdout).models;
-  if (installed) {
+  if (hasOnnx) {
     const tried = [...onnx.providers, ...onnx.failed.map(({ provider }: { provider: string }) => provider)].sort();
     expect(tried).toEqual(['cpu', 'cuda', 'tensorrt', 'webgpu']);
     expect(onnx.providers).toContain('cpu');

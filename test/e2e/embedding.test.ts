@@ -1,4 +1,5 @@
 // A model from the first image of the fit to the last answer of the service.
+
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Value } from 'typebox/value';
@@ -7,7 +8,6 @@ import { fit } from '../../src/fit/fit.ts';
 import type { FitOptions } from '../../src/fit/options.ts';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
 import type { EmbedderInfo } from '../../src/image/embedding/embedder.ts';
-import { loadOnnxRuntime } from '../../src/image/embedding/onnx.ts';
 import { proposeFor, readModel } from '../../src/image/embedding/prepare.ts';
 import type { Frame } from '../../src/image/frame.ts';
 import { createProfile, describeProfile, type Profile } from '../../src/profile/description.ts';
@@ -22,12 +22,9 @@ import { encodeFrame, jpegFrame, renderFolder, renderFrame } from '../fixtures/c
 import { readError, startService, stopline } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 import { layoutClassifier, smallClassifier } from '../fixtures/onnxfile.ts';
+import { hasOnnx } from '../fixtures/onnxruntime.ts';
 
-const installed = await loadOnnxRuntime().then(
-  () => true,
-  () => false,
-);
-if (!installed) console.warn('embeddings are not computed: onnxruntime-node is not installed');
+if (!hasOnnx) console.warn('embeddings are not computed: onnxruntime-node is not installed');
 
 const folder = temporaryFolder();
 const at = (...names: string[]) => join(folder, ...names);
@@ -48,7 +45,7 @@ const fitted = (options: Partial<FitOptions> = {}) =>
 
 beforeAll(async () => {
   await renderFolder(at('frames'), 150);
-  if (!installed) return;
+  if (!hasOnnx) return;
   ({ profile } = await fitted({ keepPaths: true }));
   await saveProfile(profile, path);
   inspector = await createInspector({ profile, model });
@@ -67,7 +64,7 @@ async function upsideDown(index: number): Promise<Uint8Array> {
 
 const withoutTime = ({ timingMs: _, ...verdict }: { timingMs: unknown } & Record<string, unknown>) => verdict;
 
-describe.skipIf(!installed)('a Profile with a model', () => {
+describe.skipIf(!hasOnnx)('a Profile with a model', () => {
   it('sees content that the statistics do not, and says so', async () => {
     const frames = 40;
     const seen: Record<string, number> = { statistics: 0, embedding: 0, content: 0, combined: 0 };
@@ -265,7 +262,7 @@ describe.skipIf(!installed)('a Profile with a model', () => {
   });
 });
 
-describe.skipIf(!installed)('on the command line', () => {
+describe.skipIf(!hasOnnx)('on the command line', () => {
   it('fit, inspect, score and serve agree', async () => {
     const file = at('line.stopline');
     const some = ['--simulations', '0', '--power', '0', '--group-by', 'none', '--keep-paths'];

@@ -5,7 +5,7 @@ import { decode } from '../../src/image/decode.ts';
 import { proposeCard } from '../../src/image/embedding/card.ts';
 import { createEmbedder } from '../../src/image/embedding/embedder.ts';
 import { readGraph } from '../../src/image/embedding/graph.ts';
-import { loadOnnxRuntime, openOnnx } from '../../src/image/embedding/onnx.ts';
+import { openOnnx } from '../../src/image/embedding/onnx.ts';
 import { encodeLike, passThroughEncoder } from '../../src/image/encode.ts';
 import { cropFrame } from '../../src/image/frame.ts';
 import { measureBytes } from '../../src/image/measure.ts';
@@ -14,6 +14,7 @@ import { measureSimulations } from '../../src/image/simulation.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { encodeFrame, renderFrame } from '../fixtures/camera.ts';
 import { smallClassifier } from '../fixtures/onnxfile.ts';
+import { hasOnnx } from '../fixtures/onnxruntime.ts';
 
 const frame = renderFrame(1, { width: 320, height: 180 });
 
@@ -105,10 +106,6 @@ test('a large image is simulated at the size at which it is inspected, without t
   expect(clean.statistics).toEqual(original.statistics);
 });
 
-const hasOnnx = await loadOnnxRuntime().then(
-  () => true,
-  () => false,
-);
 if (!hasOnnx) console.warn('no network is run: onnxruntime-node is not installed');
 
 test.skipIf(!hasOnnx)(

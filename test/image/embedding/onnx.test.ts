@@ -18,7 +18,7 @@ import {
 } from '../../../src/image/embedding/embedder.ts';
 import { readGraph } from '../../../src/image/embedding/graph.ts';
 import { knownFrames } from '../../../src/image/embedding/knownframes.ts';
-import { loadOnnxRuntime, openOnnx } from '../../../src/image/embedding/onnx.ts';
+import { openOnnx } from '../../../src/image/embedding/onnx.ts';
 import { openPrepared, type PreparedModel } from '../../../src/image/embedding/open.ts';
 import { prepareModel, resolveCardPath } from '../../../src/image/embedding/prepare.ts';
 import type { Frame } from '../../../src/image/frame.ts';
@@ -34,15 +34,12 @@ import {
   tensorAttribute,
   value,
 } from '../../fixtures/onnxfile.ts';
+import { hasOnnx } from '../../fixtures/onnxruntime.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'stopline-onnx-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const core = loadCore();
-const installed = await loadOnnxRuntime().then(
-  () => true,
-  () => false,
-);
-if (!installed) console.warn('ONNX models are not run: onnxruntime-node is not installed');
+if (!hasOnnx) console.warn('ONNX models are not run: onnxruntime-node is not installed');
 
 function file(name: string, bytes: Uint8Array): string {
   const path = join(folder, name);
@@ -100,7 +97,7 @@ function smallReference(frame: Frame, side: number): { features: number[]; logit
   return { features, logits };
 }
 
-describe.skipIf(!installed)('an ONNX classifier', () => {
+describe.skipIf(!hasOnnx)('an ONNX classifier', () => {
   it('is prepared without a card and gives its penultimate layer, early maps and class scores', async () => {
     const { model: prepared, guesses } = await prepareModel(file('small.onnx', smallClassifier()));
     expect(guesses.join('\n')).toMatch(/input\.scale, mean, std: 0 to 1, which is usual where PyTorch did not/);
@@ -337,7 +334,7 @@ const makeAttribute = (name: string, list: number[]) => {
   };
 };
 
-describe.skipIf(!installed)('the first load, in a process of its own', () => {
+describe.skipIf(!hasOnnx)('the first load, in a process of its own', () => {
   /** Square matrices made at run time, multiplied over and over: a few hundred bytes of model. */
   function bomb(side: number, products: number): Uint8Array {
     const nodes = [
@@ -468,7 +465,7 @@ it('without onnxruntime-node the error names what to type', () => {
 
 const real = fileURLToPath(new URL('../../../../shared/data/model/FastestDet.onnx', import.meta.url));
 if (!existsSync(real)) console.warn('FastestDet is skipped: ../shared/data is not here');
-it.skipIf(!installed || !existsSync(real))('a real detector: one row of its backbone for each frame', async () => {
+it.skipIf(!hasOnnx || !existsSync(real))('a real detector: one row of its backbone for each frame', async () => {
   const { model: prepared } = await prepareModel(real);
   const embedder = await openPrepared(prepared satisfies PreparedModel, { core });
   expect(embedder.info.dimension).toBe(192 + 2 * (24 + 48 + 96));

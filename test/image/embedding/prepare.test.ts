@@ -7,7 +7,6 @@ import { loadCore } from '../../../src/core/index.ts';
 import { corrupt } from '../../../src/image/corruptions/corruptions.ts';
 import { chooseModel } from '../../../src/image/embedding/choose.ts';
 import { checkAnswers, type Embedder } from '../../../src/image/embedding/embedder.ts';
-import { loadOnnxRuntime } from '../../../src/image/embedding/onnx.ts';
 import { openPrepared } from '../../../src/image/embedding/open.ts';
 import {
   prepareModel,
@@ -20,15 +19,12 @@ import { tryModel } from '../../../src/image/embedding/trial.ts';
 import type { Frame } from '../../../src/image/frame.ts';
 import { renderFrame } from '../../fixtures/camera.ts';
 import { temporaryFolder } from '../../fixtures/folder.ts';
+import { hasOnnx } from '../../fixtures/onnxruntime.ts';
 
 const path = fileURLToPath(new URL('../../../models/default.onnx', import.meta.url));
 const card = readCard(resolveCardPath(path));
-const installed = await loadOnnxRuntime().then(
-  () => true,
-  () => false,
-);
 const temporary = temporaryFolder();
-if (!installed) console.warn('The default model is not run: onnxruntime-node is not installed');
+if (!hasOnnx) console.warn('The default model is not run: onnxruntime-node is not installed');
 
 describe('the default model as a file', () => {
   it('has at most 4 MB and a million parameters of one graph', async () => {
@@ -73,7 +69,7 @@ describe('how large a model may be', () => {
     expect(limits).toMatchObject({ maxModelNodes: 7, maxModelBytes: 200 * 1024 * 1024 });
   });
 
-  it.skipIf(!installed)('holds wherever it is opened: in the trial, and in workers', async () => {
+  it.skipIf(!hasOnnx)('holds wherever it is opened: in the trial, and in workers', async () => {
     const read = await readModel(path);
     const { card: proposed } = proposeFor(path, read);
     const limits = { maxModelNodes: 1 };
@@ -98,7 +94,7 @@ describe('a file of another framework', () => {
   });
 });
 
-describe.skipIf(!installed)('the default model when it runs', () => {
+describe.skipIf(!hasOnnx)('the default model when it runs', () => {
   let embedder: Embedder;
   const scenes = Array.from({ length: 16 }, (_, i) => renderFrame(i, { seed: 3, width: 320, height: 180 }));
   const under = (cause: string, severity: 1 | 3 | 5, seed: number) =>

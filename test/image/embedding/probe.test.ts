@@ -2,17 +2,13 @@ import { expect, it } from 'vitest';
 import { loadCore } from '../../../src/core/index.ts';
 import { proposeCard } from '../../../src/image/embedding/card.ts';
 import { readGraph } from '../../../src/image/embedding/graph.ts';
-import { loadOnnxRuntime } from '../../../src/image/embedding/onnx.ts';
 import { applyProbe, probePixels } from '../../../src/image/embedding/probe.ts';
 import type { Frame } from '../../../src/image/frame.ts';
 import { random } from '../../fixtures/frames.ts';
 import { int, model, node, tensor, value } from '../../fixtures/onnxfile.ts';
+import { hasOnnx } from '../../fixtures/onnxruntime.ts';
 
-const installed = await loadOnnxRuntime().then(
-  () => true,
-  () => false,
-);
-if (!installed) console.warn('networks are not probed: onnxruntime-node is not installed');
+if (!hasOnnx) console.warn('networks are not probed: onnxruntime-node is not installed');
 
 /** Pixels from 0 to 1, red first: is an image red, green or blue, and is it dark or bright? */
 const bytes = model({
@@ -47,7 +43,7 @@ const images = Array.from({ length: 24 }, (_, i) => {
 const { card } = proposeCard(readGraph(bytes), { sha256: '0'.repeat(64), name: 'colours', kind: 'onnx' });
 const prepared = { card, files: [bytes], answers: [] };
 
-it.skipIf(!installed)('labels tell how a network is fed, and what is clear is assumed no longer', async () => {
+it.skipIf(!hasOnnx)('labels tell how a network is fed, and what is clear is assumed no longer', async () => {
   const result = await probePixels(prepared, images, { core: loadCore() });
   const [best] = result.rules;
   expect(best).toMatchObject({ range: 'unit', colour: 'RGB', correct: 1 });
@@ -62,7 +58,7 @@ it.skipIf(!installed)('labels tell how a network is fed, and what is clear is as
   expect(confirmed.input).toMatchObject({ scale: 1 / 255, mean: [0, 0, 0], colour: 'RGB' });
 });
 
-it.skipIf(!installed)(
+it.skipIf(!hasOnnx)(
   'without labels a range under which answers are all alike loses; colours that mirror each other stay open',
   async () => {
     const mirror = ({ frame }: (typeof images)[number]) => {

@@ -2,7 +2,6 @@ import { writeFileSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadCore } from '../../../src/core/index.ts';
-import { loadOnnxRuntime } from '../../../src/image/embedding/onnx.ts';
 import { openPrepared } from '../../../src/image/embedding/open.ts';
 import { proposeFor, readModel } from '../../../src/image/embedding/prepare.ts';
 import type { Frame } from '../../../src/image/frame.ts';
@@ -22,14 +21,11 @@ import {
   value,
   varint,
 } from '../../fixtures/onnxfile.ts';
+import { hasOnnx } from '../../fixtures/onnxruntime.ts';
 
 const folder = temporaryFolder();
 const core = loadCore();
-const installed = await loadOnnxRuntime().then(
-  () => true,
-  () => false,
-);
-if (!installed) console.warn('quantised networks are not run: onnxruntime-node is not installed');
+if (!hasOnnx) console.warn('quantised networks are not run: onnxruntime-node is not installed');
 
 /** TensorProto of whole numbers of one byte, or of four. */
 function whole(name: string, dims: number[], type: 'uint8' | 'int8' | 'int32', values: number[]): Uint8Array {
@@ -122,7 +118,7 @@ async function open(name: string, parts: GraphParts) {
   return { card, embedder: await openPrepared({ files: read.files, card, answers: [] }, { core }) };
 }
 
-describe.skipIf(!installed)('a quantised network runs as it is', () => {
+describe.skipIf(!hasOnnx)('a quantised network runs as it is', () => {
   it.each([
     ['pairs (QDQ)', pairs],
     ['operators (QLinear)', operators],

@@ -4,7 +4,6 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadCore } from '../../../src/core/index.ts';
 import { measureDifference } from '../../../src/image/embedding/embedder.ts';
-import { loadOnnxRuntime } from '../../../src/image/embedding/onnx.ts';
 import { openPrepared } from '../../../src/image/embedding/open.ts';
 import { prepareModel, proposeFor, readModel } from '../../../src/image/embedding/prepare.ts';
 import { freezeSavedModel } from '../../../src/image/embedding/savedmodel.ts';
@@ -12,6 +11,7 @@ import type { Frame } from '../../../src/image/frame.ts';
 import { temporaryFolder } from '../../fixtures/folder.ts';
 import { anyFrame, random } from '../../fixtures/frames.ts';
 import { smallClassifier } from '../../fixtures/onnxfile.ts';
+import { hasOnnx } from '../../fixtures/onnxruntime.ts';
 import {
   attribute,
   constant,
@@ -27,10 +27,6 @@ import {
 
 const folder = temporaryFolder();
 const core = loadCore();
-const hasOnnx = await loadOnnxRuntime().then(
-  () => true,
-  () => false,
-);
 if (!hasOnnx) console.warn('SavedModels are not compared with ONNX: onnxruntime-node is not installed');
 
 const frames: Frame[] = [0, 1].map((seed) => ({

@@ -6,21 +6,17 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { loadCore } from '../../../src/core/index.ts';
 import { measureDifference } from '../../../src/image/embedding/embedder.ts';
 import { findLayers } from '../../../src/image/embedding/layers.ts';
-import { loadOnnxRuntime } from '../../../src/image/embedding/onnx.ts';
 import { openPrepared, type PreparedModel } from '../../../src/image/embedding/open.ts';
 import { prepareModel, readModel } from '../../../src/image/embedding/prepare.ts';
 import type { Frame } from '../../../src/image/frame.ts';
 import { anyFrame } from '../../fixtures/frames.ts';
 import { smallClassifier, smallWeights } from '../../fixtures/onnxfile.ts';
+import { hasOnnx } from '../../fixtures/onnxruntime.ts';
 import { tensorflowConvolutions, type Weight } from '../../fixtures/tfnetwork.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'stopline-tfjs-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const core = loadCore();
-const hasOnnx = await loadOnnxRuntime().then(
-  () => true,
-  () => false,
-);
 if (!hasOnnx) console.warn('TensorFlow.js is not compared with ONNX: onnxruntime-node is not installed');
 
 const frames: Frame[] = [0, 1, 2, 3].map((seed) => ({
