@@ -117,6 +117,8 @@ describe('cameras of a service', { timeout: 120_000 }, () => {
     await start(cameras, { staleAfterMs: 400 });
     const readStates = async () => JSON.parse(await get('/drift')).sources.map(({ state }: { state: string }) => state);
     await expect.poll(readStates, wait).toEqual(['stale', 'stale']);
+    // A source can be stale before the first answer of its camera has been read.
+    await expect.poll(async () => (await readCameras()).every(({ problem }) => problem), wait).toBe(true);
     const { sources } = JSON.parse(await get('/drift'));
     expect(sources.map(({ trust }: { trust: string }) => trust)).toEqual(['old', 'old']);
     expect(sources[1].text).toMatch(/^No image has ever come. It is tried again: .* status 404\.$/);
