@@ -19,6 +19,7 @@ import { registerOpenApi } from './http/openapi.ts';
 import { ownPrefix } from './http/prefix.ts';
 import { refuse } from './http/refusal.ts';
 import { readinessSchema, refusalSchema, statisticSchema, verdictSchema } from './http/schemas.ts';
+import { Validators } from './http/validators.ts';
 import type { Judge } from './judge.ts';
 import { createLogger } from './log.ts';
 import { Metrics } from './metrics.ts';
@@ -62,6 +63,7 @@ declare module 'fastify' {
     telemetry: Telemetry | null;
     /** The gRPC side of a gate that has one. */
     grpc: GrpcService | null;
+    validators: Validators;
     /** Not watched before they are started. */
     cameras: Cameras;
   }
@@ -123,7 +125,9 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
       retryAfterSeconds: roundRetryAfter(judge.pool.expectedWaitMs),
       isClosing: state.phase === 'draining',
     });
+  const validators = new Validators();
   const app: FastifyInstance = Fastify({
+    schemaController: validators.controller,
     loggerInstance: createLogger(config),
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (request) => chooseRequestId(request as IncomingMessage, config.trustedRequestId),
@@ -158,11 +162,10 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
   // All schemas are added here: a scope that adds one gets a serializer of its own, which drops fields and rounds numbers.
   const schemas = [verdictSchema, refusalSchema, statisticSchema, readinessSchema, driftReportSchema];
   for (const schema of schemas) app.addSchema(schema);
-  // One way to JSON for HTTP, command line and files: no schema may drop a field or round a number.
-  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error, request, reply) => answerError(request, reply, error));
   app.decorate('methods', new Methods(app));
   app.decorate('grpc', null);
+  app.decorate('validators', validators);
   app.setNotFoundHandler((request, reply) => {
     app.methods.check(request, reply);
     const received = `${request.method} ${request.url.slice(0, 200)}`;

@@ -69,6 +69,7 @@ export async function serve(config: Config): Promise<Service> {
     throw error;
   });
   app.cameras.start();
+  void app.validators.compileAll();
   return service;
 }
 
