@@ -32,12 +32,6 @@ export async function scoreOnQueue(
       `Expected a folder for --out, into which workers write Parquet parts, but received ${flags.out}.`,
     );
   }
-  if (config.ignore !== undefined) {
-    throw new StoplineError(
-      'OPTION_INVALID',
-      'Expected --queue without --ignore, which workers do not know, but received both.',
-    );
-  }
   const { chunk = 512 } = flags;
   if (!Number.isSafeInteger(chunk) || chunk < 1 || chunk > maxChunk) {
     throw new StoplineError('OPTION_INVALID', `Expected 1 to ${maxChunk} images for --chunk but received ${chunk}.`);
@@ -50,11 +44,12 @@ export async function scoreOnQueue(
   if (!isRemote) await makeFolder(out);
   const startedAt = performance.now();
   const progress = startProgress('score');
-  const { maxPixels, maxSide, decideBy, blockWhen } = config;
+  const { maxPixels, maxSide, decideBy, blockWhen, ignore } = config;
   const options = {
     profile: profile.sha256,
     decideBy,
     ...(blockWhen !== undefined && { blockWhen }),
+    ...(ignore !== undefined && { ignore }),
     maxPixels,
     maxSide,
     fps,

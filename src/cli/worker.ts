@@ -104,10 +104,10 @@ async function openRunPool(config: Config, profileBytes: Uint8Array, options: Ru
       `Expected a run with ${key} of at most ${config[key]}, by the settings of this worker, but it asks for ${options[key]}.`,
     );
   }
-  const { decideBy, blockWhen, maxPixels, maxSide } = options;
+  const { decideBy, blockWhen, ignore, maxPixels, maxSide } = options;
   const judged = poolOptions({ ...config, decideBy, maxPixels, maxSide }, 'batch');
-  // Not the rule of this worker's settings where the run has none.
-  const pool = await createPool({ ...judged, blockWhen, profile });
+  // Not what this worker's settings say where the run says nothing.
+  const pool = await createPool({ ...judged, blockWhen, ignore, profile });
   await pool.ready();
   return pool;
 }

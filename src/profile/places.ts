@@ -142,7 +142,9 @@ const maxParts = 3;
  * @param chances of every tile, row by row
  */
 export function findParts(chances: ArrayLike<number>): PicturePart[] {
-  const groups = groupTiles(chances).sort((a, b) => b.length - a.length);
+  const all = groupTiles(chances).sort((a, b) => b.length - a.length);
+  // One tile alone may be anything, and is not worth a word beside a larger part.
+  const groups = all.filter(({ length }) => length > 1 || all[0].length === 1);
   const parts = groups.length > maxParts ? [groups.flat()] : groups;
   return parts.map((tiles) => describePart(tiles, groups.length > maxParts ? groups.length : 1));
 }

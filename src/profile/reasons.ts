@@ -107,7 +107,8 @@ export function explainImage(judged: Judged): Reason[] {
   const found = assignKinds([...findStatistics(judged), ...findConstants(judged)]);
   const kinds = sortFindings(found);
   const reasons = [...kinds].flatMap(([kind, findings]) => writeReason(kind, findings) ?? []);
-  const ranked = rankReasons([...writeHistory(judged), ...writeEmbedding(judged), ...writePlaces(judged), ...reasons]);
+  const places = writePlaces(judged, reasons);
+  const ranked = rankReasons([...writeHistory(judged), ...writeEmbedding(judged), ...places, ...reasons]);
   const texture = writeTexture(found, ranked);
   const file = writeFile(judged, kinds.get('file') ?? []);
   const all = [...ranked.map(({ reason }) => reason), ...texture];
@@ -384,9 +385,11 @@ function writeFile({ profile, properties, score }: Judged, found: readonly Findi
   const facts = foreign.map(({ statistic, value }) =>
     statistic === 'encoder' || statistic === 'fingerprint' ? 'encoder setting' : `${propertyWords[statistic]} ${value}`,
   );
-  const numbers = found.filter(readLegible).map((finding) => writeNumber(finding));
-  const told = [...(facts.length > 0 ? [`${facts.join(', ')} never seen there`] : []), ...numbers];
-  if (told.length === 0) return [];
+  const numbers = found.filter(readLegible);
+  if (facts.length === 0 && numbers.length === 0) return [];
+  // A blurred or dark picture makes a smaller file of the same kind.
+  if (facts.length === 0) return [asReason('file', writeSentence('file', numbers[0]), evidence)];
+  const told = [`${facts.join(', ')} never seen there`, ...numbers.map(writeNumber)];
   return [asReason('file', `from another kind of file than the reference: ${told.join('; ')}`, evidence)];
 }
 
@@ -471,14 +474,22 @@ function writeEmbedding({ profile, score: { detectors } }: Judged): Ranked[] {
   return [{ reason: asReason('scene', text, [evidence]), strength: Math.min(mostStrength, 2.5 * embedding.score) }];
 }
 
+/** What hides or blurs everything, and is told by itself: then no part of the view is hidden. */
+const hidesAll: ReadonlySet<ReasonGroup> = new Set(['dark', 'hazy', 'blurred']);
+
 /** Says where something is hidden or blurred. */
-function writePlaces({ score: { detectors, odds } }: Judged): Ranked[] {
+function writePlaces({ score: { detectors, odds } }: Judged, others: readonly Ranked[]): Ranked[] {
   const places = detectors.find(({ name }) => name === 'places');
   if (!places || !odds || places.pValue > strangePValue) return [];
   const parts = findParts(placeChances(odds));
   if (parts.length === 0) return [];
   const share = parts.reduce((sum, part) => sum + part.share, 0);
-  const text = `something hides or blurs a part of the view: ${parts.map((part) => part.text).join('; ')}`;
+  const isMost = share > 0.5;
+  if (isMost && others.some(({ reason }) => hidesAll.has(reason.group))) return [];
+  const told = parts.map((part) => part.text).join('; ');
+  const text = isMost
+    ? `something hides or blurs most of the view: ${told.replace('most of the view, ', '')}`
+    : `something hides or blurs a part of the view: ${told}`;
   const evidence: Evidence = {
     statistic: 'places',
     value: share,

@@ -504,9 +504,9 @@ const rows: readonly Row[] = [
     'moved',
     'moved',
     {
-      label: 'upright against level edges',
+      label: 'vertical against horizontal edges',
       digits: 2,
-      words: { high: 'richer in upright edges than', low: 'richer in level edges than' },
+      words: { high: 'fuller of vertical lines than', low: 'fuller of horizontal lines than' },
     },
   ],
   [

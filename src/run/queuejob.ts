@@ -34,6 +34,8 @@ const RunOptionsSchema = Type.Object(
     profile: Sha256,
     decideBy: Type.Enum(['combined', 'capture', 'content']),
     blockWhen: Type.Optional(Type.String({ maxLength: 1000 })),
+    /** Properties of the file that count for nothing. */
+    ignore: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { minItems: 1, maxItems: 100 })),
     maxPixels: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
     maxSide: Type.Integer({ minimum: 1, maximum: 65_535 }),
     fps: Type.Number({ exclusiveMinimum: 0, maximum: 1000 }),

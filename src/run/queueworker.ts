@@ -112,7 +112,7 @@ class QueueWorker {
   }
 
   async #findPool(run: RunOptions): Promise<Pool> {
-    const key = JSON.stringify([run.profile, run.decideBy, run.blockWhen, run.maxPixels, run.maxSide]);
+    const key = JSON.stringify([run.profile, run.decideBy, run.blockWhen, run.ignore, run.maxPixels, run.maxSide]);
     if (this.#open?.key === key) return this.#open.pool;
     await this.#open?.pool.close();
     this.#open = undefined;

@@ -37,6 +37,8 @@ describe('findParts', () => {
     const two = fill(0, 0, 2, 2);
     two.set([1, 1, 1], 11 * columns + 12);
     expect(findParts(two).map(({ text }) => text.split(',')[0])).toEqual(['upper left corner', 'lower right corner']);
+    two[0 * columns + 8] = 1;
+    expect(findParts(two)).toHaveLength(2);
     const many = new Float64Array(placeCount);
     for (const tile of [0, 4, 8, 12, 64]) many[tile] = 1;
     expect(findParts(many).map(({ text }) => text)).toEqual(['5 places, 2.6 % of the picture']);

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { MeasuredImage } from '../../src/image/measured.ts';
+import { placeCount } from '../../src/image/places.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { findQuantile } from '../../src/profile/maths/ranks.ts';
-import { readGroup } from '../../src/profile/reasons.ts';
+import { explainImage, readGroup } from '../../src/profile/reasons.ts';
 import { createScorer } from '../../src/profile/score.ts';
 import { decideVerdict } from '../../src/profile/verdict.ts';
 import { fitSynthetic, makeImage } from '../fixtures/synthetic.ts';
@@ -107,6 +109,35 @@ describe('reasons', () => {
       direction: 'new',
       text: 'from another kind of file than the reference: size in pixels 640x480 never seen there',
     });
+  });
+
+  it('call a file of the same kind smaller, not another kind: a blurred picture takes fewer bytes', () => {
+    const { reasons } = judge({ lumaP50: 5, codedBytesPerPixel: 1 });
+    expect(reasons.map(({ group }) => group)).toEqual(['dark', 'file']);
+    expect(reasons[1].text).toMatch(/^much smaller as a file than the reference: bytes for each pixel 1, usually /);
+  });
+
+  it('call no part hidden where most of the view is, and what does it is told by itself', () => {
+    const image = makeImage({ blockSharpness: -5 });
+    const score = scorer.score(image.statistics, {}, image);
+    const places = { name: 'places' as const, pValue: 0.005, score: 2 };
+    const explain = (hidden: number, seen: MeasuredImage = image) =>
+      explainImage({
+        profile,
+        scorer,
+        image: seen,
+        score: {
+          ...(seen === image ? score : scorer.score(seen.statistics, {}, seen)),
+          detectors: [...score.detectors, places],
+          odds: Float64Array.from({ length: placeCount }, (_, tile) => (tile < hidden * placeCount ? 8 : -8)),
+        },
+        properties: {},
+        history: undefined,
+        isStopped: true,
+      }).map(({ text }) => text);
+    expect(explain(0.25)).toContain('something hides or blurs a part of the view: upper part, 25 % of the picture');
+    expect(explain(0.75).filter((text) => text.includes('hides'))).toEqual([]);
+    expect(explain(0.75, makeImage())).toEqual(['something hides or blurs most of the view: 75 % of the picture']);
   });
 
   it('of rows that an earlier version wrote have a group, too', () => {

@@ -237,6 +237,7 @@ export class CameraPage extends LivePage {
         ${reference.hasExample ? html`<img src="profile/example" alt="A typical reference image" />` : html`<div class="blank">the Profile keeps no example</div>`}
         <figcaption><b>As it should look</b> a typical image of the reference</figcaption>
       </figure>
+      ${images && images.files.length > 0 && html`<p class="soft files"><b>About the files of the last ${count(images.statisticsAt.length, 'image')}</b> ${images.files.join('; ')}.</p>`}
     </section>`;
   }
 

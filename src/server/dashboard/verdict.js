@@ -2,7 +2,7 @@
 import { readReference, readStatistics } from './api.js';
 import { html, loadStyle } from './library.js';
 import { PlainTable, VerdictTag } from './parts.js';
-import { labelStatistic, number, percent, pText, valueText, valueUnit } from './words.js';
+import { capital, labelStatistic, number, percent, pText, valueText, valueUnit } from './words.js';
 
 /** @import { Band, Kind, Statistic, Verdict } from './types.js' */
 
@@ -21,14 +21,28 @@ export function tellLimits({ pValue, falseAlarmRate: { warn, block } }) {
   return `p-value ${pText(pValue)}: warned about at ${pText(warn)} and below, blocked at ${pText(block)} and below.`;
 }
 
-/** Why, what explains most first; the names of the numbers stand behind. @param {{ reasons: Verdict['reasons'] }} props */
+/**
+ * Why, what explains most first; the names of the numbers stand behind. What the file says is no reason beside others.
+ * @param {{ reasons: Verdict['reasons'] }} props
+ */
 export function ReasonList({ reasons }) {
   if (reasons.length === 0) return html`<p>Nothing stands out.</p>`;
+  const others = reasons.filter(({ group }) => group !== 'file');
+  if (others.length > 0 && others.length < reasons.length) {
+    const files = reasons.filter(({ group }) => group === 'file');
+    return html`<${ReasonList} reasons=${others} />${files.map((reason) => html`<${FileReason} reason=${reason} />`)}`;
+  }
   // What an earlier version kept has no numbers behind it.
   return html`<ol>${reasons.map(
     ({ text, evidence = [] }) =>
       html`<li>${text}${evidence.length > 0 && html`<details><summary>numbers</summary>${evidence.map((one) => html`<p class="soft">${one.text}</p>`)}</details>`}</li>`,
   )}</ol>`;
+}
+
+/** @param {{ reason: Verdict['reasons'][number] }} props */
+function FileReason({ reason: { text, evidence = [] } }) {
+  const names = evidence.flatMap(({ statistic, value }) => (typeof value === 'string' ? [statistic] : []));
+  return html`<p class="soft"><b>About the file</b> ${capital(text)}.${names.length > 0 && html` If that is meant to be, <code>--ignore ${names.join(',')}</code> leaves it out.`}</p>`;
 }
 
 /** What probably happened, and what to do about it. @param {{ verdict: Verdict }} props */

@@ -1,6 +1,7 @@
 import { groupMoved, type Movement } from '../../drift/moved.ts';
 import type { CorruptionFamily } from '../../image/corruptions/corruptions.ts';
 import type { Profile } from '../../profile/description.ts';
+import { describeFileFacts, type FileFact, FileFacts, readFileFacts } from '../../profile/filefacts.ts';
 import { nameCause } from '../../profile/likelycause.ts';
 import { scoredValue } from '../../profile/maths/gaussianise.ts';
 import { findQuantile } from '../../profile/maths/ranks.ts';
@@ -14,6 +15,7 @@ export interface StrangeImage extends Pick<Verdict, 'verdict' | 'pValue' | 'scor
   /** sha256 of its bytes. */
   id: string;
   at: number;
+  /** What the file says is not among them where anything else is: `files` says it once for all. */
   reasons: string[];
   /** Whether a small picture of it is kept. */
   hasPicture: boolean;
@@ -52,6 +54,8 @@ export interface RecentImages {
   statisticsAt: number[];
   /** The latest first. */
   strange: StrangeEpisode[];
+  /** What the files of these images have that no file of the reference had, said once for all of them; empty where nothing. */
+  files: string[];
   /** The newest image of which there is a picture: at most a second old while somebody looks, half a minute otherwise. */
   latest?: StrangeImage;
 }
@@ -208,6 +212,8 @@ class Camera {
   readonly pictures = new Map<string, Uint8Array>();
   readonly #scored: readonly Scored[];
   #columns: Columns;
+  /** What is foreign about the file of each, by place; neighbours that say the same share one list. */
+  readonly #files: (readonly FileFact[])[] = [];
   #images = 0;
   #episodes: StrangeEpisode[] = [];
   #latest: StrangeImage | undefined;
@@ -235,6 +241,7 @@ class Camera {
     for (const { name, position } of this.#scored) {
       columns.values[first + position] = verdict.statistics[name] ?? Number.NaN;
     }
+    this.#files[place] = shareEqual(readFileFacts(verdict), this.#files[(place + keptImages - 1) % keptImages]);
     const image = describeImage(judgement);
     const isExample = image.verdict !== 'pass' && this.#joinEpisode(image, nameKind(verdict));
     const isLatest = at - this.#drawnAt >= (at - this.#lookedAt < lookMs ? lookedEveryMs : unlookedEveryMs);
@@ -295,8 +302,15 @@ class Camera {
       })),
       statisticsAt: all.map((place) => this.#columns.at[place]),
       strange: this.#episodes.toReversed(),
+      files: this.#describeFiles(all),
       ...(this.#latest && { latest: this.#latest }),
     };
+  }
+
+  #describeFiles(places: readonly number[]): string[] {
+    const facts = new FileFacts();
+    for (const place of places) facts.add(this.#files[place]);
+    return describeFileFacts(facts.list(), places.length);
   }
 
   #value(place: number, position: number): number | null {
@@ -403,11 +417,23 @@ function describeImage({ verdict: full, at }: Judgement): StrangeImage {
     verdict,
     pValue,
     score,
-    reasons: reasons.slice(0, 4).map(({ text }) => text),
+    reasons: leaveOutFile(reasons)
+      .slice(0, 4)
+      .map(({ text }) => text),
     ...(causes && { causes: causes.slice(0, 3) }),
     ...(nearest && { nearest }),
     hasPicture: false,
   };
+}
+
+/** Reasons without those of the file, unless the file is all there is to say. */
+function leaveOutFile(reasons: Verdict['reasons']): Verdict['reasons'] {
+  const others = reasons.filter((reason) => readGroup(reason) !== 'file');
+  return others.length > 0 ? others : reasons;
+}
+
+function shareEqual(facts: readonly FileFact[], before: readonly FileFact[] | undefined): readonly FileFact[] {
+  return before !== undefined && JSON.stringify(before) === JSON.stringify(facts) ? before : facts;
 }
 
 function tidy(value: number): number {

@@ -50,6 +50,21 @@ describe('the latest images of a camera', () => {
     expect(listed).toMatchObject({ source: 'front', images: 7, verdict: images.verdict, pValue: images.pValue });
   });
 
+  it('say once for all what their files have that no file of the reference had', async () => {
+    const large = { width: 400, height: 226 };
+    for (const i of [1, 2]) {
+      const bytes = await jpegFrame(3000 + i, 3, large);
+      await judge.inspect(bytes, { source: 'large', requestId: `large-${i}` });
+    }
+    await judge.inspect(await frame(3003, 3), { source: 'large', requestId: 'usual' });
+    const { files, strange } = recent.images('large')!;
+    expect(files).toContain('size in pixels never seen in the reference: 2 of 3 images (400x226)');
+    expect(files.at(-1)).toMatch(/^if that is meant to be, --ignore [a-z,]*size[a-z,]* leaves it out of verdicts$/);
+    const reasons = strange.flatMap(({ examples }) => examples.flatMap((example) => example.reasons));
+    expect(reasons.length).toBeGreaterThan(0);
+    expect(reasons.filter((text) => /size in pixels|encoder setting/.test(text))).toEqual([]);
+  });
+
   it('that did not pass are one episode for each kind, with the first and the strangest of them', async () => {
     const { strange } = recent.images('front')!;
     expect(strange.reduce((sum, { images }) => sum + images, 0)).toBe(4);
