@@ -12,6 +12,7 @@ const shown = [
 
 /** @throws {Error} A section or a row is not there, or says something of another number of images. */
 export function fillReadme(readme: string, detection: string): string {
+  const counts = new Set<string>();
   const rows = shown.map(({ section, name }) => {
     const [, text] = new RegExp(`^## ${section}\n(.*?)(?=^## |$(?![^]))`, 'ms').exec(detection) ?? [];
     // With its commit where the evaluation wrote one: figures of an earlier version have a date alone.
@@ -20,9 +21,17 @@ export function fillReadme(readme: string, detection: string): string {
     // What the verdict of a fitted Profile stops, which is less than what the best threshold for these images would.
     const [, at1] =
       /^\| combined +\|.*\|([^|]*)\|$/m.exec(text?.slice(text.indexOf('### Simulated causes')) ?? '') ?? [];
-    if (at1 === undefined || made === undefined || images === undefined || !name.includes(images)) {
+    const [, causes] = /^Held-out images under each of (\d+) causes/m.exec(text ?? '') ?? [];
+    if (
+      at1 === undefined ||
+      made === undefined ||
+      causes === undefined ||
+      images === undefined ||
+      !name.includes(images)
+    ) {
       throw new Error(`Expected figures of "${name}" in docs/detection.md, section ${section}`);
     }
+    counts.add(causes);
     return [
       name,
       ...at1
@@ -32,7 +41,10 @@ export function fillReadme(readme: string, detection: string): string {
       made,
     ];
   });
-  const figures = table(['mean over 49 simulated causes', 'mild (1)', 'clear (3)', 'severe (5)', 'measured'], rows);
+  const figures = table(
+    [`mean over ${[...counts].join(' or ')} simulated causes`, 'mild (1)', 'clear (3)', 'severe (5)', 'measured'],
+    rows,
+  );
   const [head, rest] = readme.split(begin);
   return `${head}${begin}${figures}\n${rest.slice(rest.indexOf(end))}`;
 }

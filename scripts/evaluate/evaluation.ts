@@ -34,7 +34,7 @@ export interface EvaluateOptions {
   corruptions: boolean;
   /** The same with the family of the tested cause left out of training. */
   leaveOut: boolean;
-  /** Put held-out images under faults that no simulated cause shows. */
+  /** Put held-out images under faults that the evaluation alone knows. */
   faults: boolean;
   folds: number;
   /** Held-out images of each fold that are put through the causes. */

@@ -3,35 +3,46 @@ import { gaussianBlur, type Pixels, toBytes, toPlane } from '../../src/image/cor
 import { Random } from '../../src/image/corruptions/random.ts';
 
 /**
- * Things that happen to cameras and pipelines and that no simulated cause shows, so that nobody tunes a Profile to the causes
- * that it is tested with. They are known to the evaluation alone.
+ * Things that happen to cameras and pipelines, drawn here and known to the evaluation alone: no Profile is fitted to this code. Most
+ * are unseen: no simulated cause shows them. What became a cause since is kept, drawn in its own way, and counts for itself.
  */
 type Fault = (pixels: Pixels, strength: number, random: Random) => Uint8Array;
 
 /** Strengths of severities 1 to 5. */
 const strengths = [0.2, 0.4, 0.6, 0.8, 1] as const;
 
-const faults: Readonly<Record<string, readonly [meaning: string, fault: Fault]>> = {
+const faults: Readonly<Record<string, readonly [meaning: string, fault: Fault, cause?: string]>> = {
   wiper: ['A wiper blade, out of focus, across the windscreen.', wiper],
   leaf: ['A leaf on the windscreen, dark and soft.', leaf],
   web: ['Threads of a spider web before the lens.', web],
   condensation: ['Moisture inside the housing: a soft patch that grows.', condensation],
   smudge: ['A finger print in one corner.', smudge],
-  limitedRange: ['Video levels 16 to 235 shown as if they were 0 to 255.', limitedRange],
-  stride: ['Rows read with a wrong length: the picture leans and wraps.', stride],
-  macroblocks: ['Blocks of 16 pixels lost in transmission, filled from beside.', macroblocks],
-  displacedBlocks: ['Blocks of 16 pixels put where they do not belong.', displacedBlocks],
-  mirrored: ['A part of the rows is mirrored by a wrong buffer.', mirrored],
   ghost: ['A second picture, shifted and faint: a reflection in the glass.', ghost],
-  greenTint: ['Chroma planes cut short: the picture turns green.', greenTint],
   bitPlane: ['The lowest bits are lost.', bitPlane],
   lineShift: ['Rows shaken to and fro by a bad sync.', lineShift],
+  flicker: ['Bands of light and dark across the picture: lamps that flicker with the mains.', flicker],
+  insect: ['An insect sits on the glass.', insect],
+  colourFringe: ['Red and blue do not meet: a lens that is not made for this sensor.', colourFringe],
+  vignette: ['The corners are dark: a hood or filter that is too narrow.', vignette],
+  mosaic: ['A part made unreadable on purpose, as software for privacy does.', mosaic],
+  moire: ['Filmed from a screen: a fine pattern over everything.', moire],
+  limitedRange: ['Video levels 16 to 235 shown as if they were 0 to 255.', limitedRange, 'colourRange'],
+  stride: ['Rows read with a wrong length: the picture leans and wraps.', stride, 'wrongLayout'],
+  macroblocks: ['Blocks of 16 pixels lost in transmission, filled from beside.', macroblocks, 'brokenBlocks'],
+  displacedBlocks: ['Blocks of 16 pixels put where they do not belong.', displacedBlocks, 'brokenBlocks'],
+  mirrored: ['A part of the rows is mirrored by a wrong buffer.', mirrored, 'orientation'],
+  greenTint: ['Chroma planes cut short: the picture turns green.', greenTint, 'partlyDecoded'],
 };
 
 export const faultNames: readonly string[] = Object.keys(faults);
 
 export function describeFault(name: string): string {
   return faults[name][0];
+}
+
+/** The simulated cause that shows the same since; undefined for a fault that is unseen. */
+export function findSimulated(name: string): string | undefined {
+  return faults[name][2];
 }
 
 /** Puts one fault on pixels; the same for a seed. */
@@ -245,4 +256,84 @@ function lineShift({ data, width, height }: Pixels, strength: number, random: Ra
     }
   }
   return out;
+}
+
+/** A rolling shutter sees lamps brighten and darken a few times while it reads a frame. */
+function flicker({ data, width, height }: Pixels, strength: number, random: Random): Uint8Array {
+  const phase = random.uniform(0, 2 * Math.PI);
+  const turns = random.uniform(1, 4);
+  return data.map((value, i) => {
+    const y = Math.floor(i / (3 * width)) / height;
+    return Math.min(255, Math.round(value * (1 + 0.4 * strength * Math.sin(phase + 2 * Math.PI * turns * y))));
+  });
+}
+
+function insect(pixels: Pixels, strength: number, random: Random): Uint8Array {
+  const { width, height } = pixels;
+  const size = (0.02 + 0.06 * strength) * height;
+  const [cx, cy] = [random.uniform(0.15, 0.85) * width, random.uniform(0.15, 0.85) * height];
+  const turn = random.uniform(0, 2 * Math.PI);
+  return mix(
+    pixels,
+    () => 28,
+    (x, y) => {
+      const u = ((x - cx) * Math.cos(turn) + (y - cy) * Math.sin(turn)) / size;
+      const v = ((y - cy) * Math.cos(turn) - (x - cx) * Math.sin(turn)) / size;
+      if (Math.abs(u) > 2 || Math.abs(v) > 2) return 0;
+      const body = soft((Math.hypot(u / 1.4, v / 0.6) - 1) * size, 0.3 * size);
+      // Three legs to each side, bent backwards.
+      const leg = Math.min(...[-0.6, 0, 0.6].map((foot) => Math.abs(u - foot - 0.4 * Math.abs(v))));
+      return 0.9 * Math.max(body, Math.abs(v) < 1.6 ? soft((leg - 0.06) * size, 0.1 * size) : 0);
+    },
+  );
+}
+
+function colourFringe({ data, width, height }: Pixels, strength: number): Uint8Array {
+  const out = data.slice();
+  const stretch = [1 + 0.012 * strength, 1, 1 - 0.012 * strength];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      for (const c of [0, 2]) {
+        const sx = Math.max(0, Math.min(width - 1, Math.round(width / 2 + (x - width / 2) * stretch[c])));
+        const sy = Math.max(0, Math.min(height - 1, Math.round(height / 2 + (y - height / 2) * stretch[c])));
+        out[3 * (y * width + x) + c] = data[3 * (sy * width + sx) + c];
+      }
+    }
+  }
+  return out;
+}
+
+function vignette(pixels: Pixels, strength: number): Uint8Array {
+  const { width, height } = pixels;
+  const edge = 1.05 - 0.35 * strength;
+  return mix(
+    pixels,
+    () => 4,
+    (x, y) => 1 - soft(Math.hypot(x / width - 0.5, y / height - 0.5) / Math.SQRT1_2 - edge, 0.25),
+  );
+}
+
+function mosaic(pixels: Pixels, strength: number, random: Random): Uint8Array {
+  const { data, width, height } = pixels;
+  const side = (0.12 + 0.25 * strength) * height;
+  const [left, top] = [random.uniform() * (width - side), random.uniform() * (height - side)];
+  const cell = Math.max(2, Math.round(side / 8));
+  return mix(
+    pixels,
+    (at, c) => {
+      const pixel = (at - c) / 3;
+      const [x, y] = [pixel % width, Math.floor(pixel / width)];
+      return data[3 * ((y - (y % cell)) * width + x - (x % cell)) + c];
+    },
+    (x, y) => Number(x >= left && x < left + side && y >= top && y < top + side),
+  );
+}
+
+function moire({ data, width }: Pixels, strength: number, random: Random): Uint8Array {
+  const [fx, fy] = [random.uniform(0.8, 1.6), random.uniform(0.8, 1.6)];
+  return data.map((value, i) => {
+    const [x, y] = [Math.floor(i / 3) % width, Math.floor(i / (3 * width))];
+    const wave = Math.sin(fx * x + 0.02 * y) * Math.sin(fy * y + 0.015 * x + (i % 3));
+    return Math.max(0, Math.min(255, Math.round(value * (1 + 0.25 * strength * wave))));
+  });
 }

@@ -66,6 +66,11 @@ const rows: readonly (readonly [key: string, onShift: string, dataScientist: str
     'Check whether the camera was moved, turned, zoomed or hangs loose, and bring it back.',
     'If the new view stays, fit the Profile again and check regions and calibration that depend on the view.',
   ],
+  [
+    'family:stream',
+    'Look whether it is the picture of the camera at all, then restart the stream, its recorder or its player.',
+    'Find the step that decodes, converts or draws on the images, and take them from before it.',
+  ],
 
   [
     'gaussianNoise',
@@ -307,6 +312,51 @@ const rows: readonly (readonly [key: string, onShift: string, dataScientist: str
     'channelSwap',
     'Report it: the colours are swapped, and nothing at the camera needs to be done.',
     'Find the step that takes BGR for RGB, or U for V, and swap the channels back.',
+  ],
+  [
+    'colourRange',
+    'Set the range of levels (full or limited) to the same at the camera and at the recorder.',
+    'Find the step that takes 16 to 235 for 0 to 255, or the other way round, and declare the range there.',
+  ],
+  [
+    'bars',
+    'Check which aspect ratio and resolution the camera, the recorder and the stream are set to.',
+    'Crop the bars away before the classifier, or find the step that pads and bring training to the same.',
+  ],
+  [
+    'partlyDecoded',
+    'Check network and storage: a part of the picture is missing, and restart the stream if it stays.',
+    'Let the reader refuse pictures that a decoder reports as damaged or cut short, and leave these out.',
+  ],
+  [
+    'wrongLayout',
+    'Report it: the stream is unpacked wrongly, and nothing at the camera needs to be done.',
+    'Find the step that assumes another stride or pixel format (NV12 for I420, say), and read both from the frame.',
+  ],
+  [
+    'brokenBlocks',
+    'Check network, cable and bandwidth: packets of the video are lost.',
+    'Wait for the next key frame before judging, send video over TCP, and leave these images out.',
+  ],
+  [
+    'placeholder',
+    'Check whether the camera is on and connected: this is no picture of it.',
+    'Leave these images out; an answer of the classifier to them means nothing, and test for them upstream.',
+  ],
+  [
+    'overlay',
+    'Switch off what is drawn over the picture: boxes, menus, clock or the controls of a player.',
+    'Take the images from before the step that draws on them; if the caption stays, mask that part of the view.',
+  ],
+  [
+    'orientation',
+    'Check whether the camera hangs upside down and whether its mirror or flip setting was changed.',
+    'Find the step that ignores EXIF orientation or flips the images, and turn them back.',
+  ],
+  [
+    'monochrome',
+    'Check whether the camera switched to infrared, and why: darkness, or a covered light sensor.',
+    'If infrared images are to be judged, give them a Profile and training data of their own; else stop them.',
   ],
 ];
 

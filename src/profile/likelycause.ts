@@ -39,6 +39,7 @@ const familyWords: Readonly<Record<CorruptionFamily, string>> = {
   scaling: 'resizing or sharpening',
   sensor: 'the sensor, its cable, or something in front of the lens',
   geometry: 'the camera was moved, turned or cropped',
+  stream: "the stream: decoded, converted or drawn on wrongly, or not the camera's picture at all",
 };
 
 const otherCamera = 'another camera';
@@ -52,6 +53,7 @@ const shortWords: Readonly<Record<CorruptionFamily, string>> = {
   scaling: 'resizing or sharpening',
   sensor: 'sensor or obstacle',
   geometry: 'moved camera',
+  stream: 'stream',
 };
 
 /** The families that what is seen speaks for, the likeliest first. What is not here speaks for none. */
@@ -70,6 +72,28 @@ const familiesBySight: Readonly<Partial<Record<SightKind, readonly CorruptionFam
   vivid: ['light'],
   moved: ['geometry'],
   sharp: ['scaling'],
+};
+
+/**
+ * Families that what is seen agrees with, and that it never speaks for by itself: what a broken stream shows can look like anything,
+ * and a picture that was turned shows its scene in other places. Darkness and blur have nearer causes.
+ */
+const agreeingBySight: Readonly<Partial<Record<SightKind, readonly CorruptionFamily[]>>> = {
+  hazy: ['stream'],
+  bright: ['stream'],
+  noisy: ['stream'],
+  blocked: ['stream'],
+  damaged: ['stream'],
+  moved: ['stream'],
+  compressed: ['stream'],
+  tinted: ['stream'],
+  flat: ['stream'],
+  pale: ['stream'],
+  vivid: ['stream'],
+  scene: ['stream', 'geometry'],
+  sharp: ['stream'],
+  clear: ['stream'],
+  texture: ['stream', 'geometry'],
 };
 
 /** From this p-value on what an image shows is foreign. */
@@ -100,7 +124,9 @@ function readCause(
   const seen = findSeenFamilies(reasons);
   const [first] = causes ?? [];
   const named = first && first.probability >= namedFrom ? findFamily(first.cause) : undefined;
-  const isTold = named !== undefined && (isForeignFile(reasons) ? seen[0] === named : seen.includes(named));
+  const agrees = (wanted: CorruptionFamily) =>
+    seen.includes(wanted) || reasons.some(({ kind }) => agreeingBySight[kind]?.includes(wanted));
+  const isTold = named !== undefined && (isForeignFile(reasons) ? seen[0] === named : agrees(named));
   const family = isTold ? named : seen[0];
   if (family && first && isTold) {
     const { cause, probability } = first;

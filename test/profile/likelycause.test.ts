@@ -70,6 +70,20 @@ describe('the likely cause', () => {
     });
   });
 
+  it('is a broken stream only where the simulated causes are sure, and what is seen has no nearer cause', () => {
+    const bars = { causes: causes('placeholder', 0.99), detectors };
+    expect(findLikelyCause([reason('scene')], bars)).toMatchObject({ kind: 'cause', family: 'stream' });
+    expect(findLikelyCause([reason('vivid'), reason('scene')], bars)).toMatchObject({ cause: 'placeholder' });
+    expect(findLikelyCause([reason('dark')], bars)).toMatchObject({ kind: 'family', family: 'light' });
+    expect(findLikelyCause([reason('blurred')], bars)).toMatchObject({ kind: 'family', family: 'blur' });
+    expect(findLikelyCause([reason('scene')], { causes: causes('placeholder', 0.5), detectors })?.kind).toBe('unknown');
+    // Of a foreign file, no simulated cause is told that is not seen first.
+    expect(findLikelyCause([reason('scene'), reason('file', 'size')], bars)?.kind).toBe('unknown');
+    // A mirrored picture shows its scene in other places.
+    const mirrored = { causes: causes('orientation', 0.95), detectors };
+    expect(findLikelyCause([reason('scene')], mirrored)).toMatchObject({ kind: 'cause', family: 'geometry' });
+  });
+
   it('is another camera, without a percentage, where encoder, size and scene are foreign', () => {
     const seen = [reason('hazy'), reason('file', 'size', 'fingerprint')];
     const strange = {

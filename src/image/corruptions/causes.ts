@@ -6,7 +6,8 @@ export type CorruptionFamily =
   | 'compression'
   | 'scaling'
   | 'sensor'
-  | 'geometry';
+  | 'geometry'
+  | 'stream';
 
 /** One simulated cause: a thing that happens to cameras and image pipelines. */
 export interface Corruption {
@@ -73,6 +74,25 @@ const table: readonly (readonly [string, CorruptionFamily, string, string])[] = 
   ['cropZoom', 'geometry', 'Cropped or seen through a longer lens.', own],
   ['elastic', 'geometry', 'Warped, as through uneven glass.', imageNetC],
   ['channelSwap', 'geometry', 'Colour channels in the wrong order.', own],
+  [
+    'colourRange',
+    'stream',
+    'Video levels taken for full ones, or full ones for video levels.',
+    `${own}, after ITU-R BT.601`,
+  ],
+  ['bars', 'stream', 'Bars or a border around the picture.', own],
+  ['partlyDecoded', 'stream', 'Decoded in part: the rest is grey, green, black or repeated.', own],
+  ['wrongLayout', 'stream', 'Rows or colour planes read with the wrong layout.', own],
+  ['brokenBlocks', 'stream', 'Blocks of a video that are displaced, left over or discoloured.', own],
+  [
+    'placeholder',
+    'stream',
+    'A test picture, static or a card instead of a picture.',
+    `${own}, bars after ITU-R BT.801`,
+  ],
+  ['overlay', 'stream', 'Boxes, player controls or captions drawn over the picture.', own],
+  ['orientation', 'geometry', 'Mirrored, upside down or turned by a quarter.', `${own}, the kinds of EXIF`],
+  ['monochrome', 'light', 'Grey, as in the infrared mode of a camera.', own],
 ];
 
 /** Every cause that `fit` simulates and the power report lists. */

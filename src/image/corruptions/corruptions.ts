@@ -3,6 +3,7 @@ import type { Frame } from '../frame.ts';
 import * as blur from './blur.ts';
 import { corruptions } from './causes.ts';
 import * as compression from './compression.ts';
+import * as drawn from './drawn.ts';
 import type { Pixels } from './filter.ts';
 import * as geometry from './geometry.ts';
 import * as lens from './lens.ts';
@@ -10,6 +11,7 @@ import * as light from './light.ts';
 import * as noise from './noise.ts';
 import { Random } from './random.ts';
 import * as sensor from './sensor.ts';
+import * as stream from './stream.ts';
 import * as weather from './weather.ts';
 
 export { type CorruptionFamily, corruptions, families, findFamily } from './causes.ts';
@@ -70,6 +72,15 @@ const applyByName: ReadonlyMap<string, Apply> = new Map<string, Apply>([
   ['cropZoom', geometry.cropZoom],
   ['elastic', geometry.elastic],
   ['channelSwap', geometry.channelSwap],
+  ['colourRange', stream.colourRange],
+  ['bars', stream.bars],
+  ['partlyDecoded', stream.partlyDecoded],
+  ['wrongLayout', stream.wrongLayout],
+  ['brokenBlocks', stream.brokenBlocks],
+  ['placeholder', drawn.placeholder],
+  ['overlay', drawn.overlay],
+  ['orientation', geometry.orientation],
+  ['monochrome', light.monochrome],
 ]);
 
 /** FNV-1a, so that the same seed does not draw the same numbers for two causes. */

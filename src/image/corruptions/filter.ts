@@ -112,7 +112,7 @@ export function resize(image: Plane, width: number, height: number): Plane {
 }
 
 /** Reflects a coordinate into 0..limit-1 without repeating the edge. */
-function reflect(value: number, limit: number): number {
+export function reflect(value: number, limit: number): number {
   if (limit === 1) return 0;
   const period = 2 * (limit - 1);
   const v = Math.abs(value) % period;

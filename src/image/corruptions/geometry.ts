@@ -1,4 +1,4 @@
-import { gaussianBlur, type Pixels, type Plane, warp } from './filter.ts';
+import { gaussianBlur, type Pixels, type Plane, reflect, warp } from './filter.ts';
 import type { Random } from './random.ts';
 
 /** Degrees. */
@@ -78,6 +78,32 @@ export function channelSwap({ data }: Pixels, severity: number): Uint8Array {
     out[i] = data[i + red];
     out[i + 1] = data[i + green];
     out[i + 2] = data[i + blue];
+  }
+  return out;
+}
+
+/**
+ * Shown the wrong way round. It has no degrees, so severities are kinds, those of EXIF orientation: mirrored (1), mirrored upside down
+ * (2), upside down (3), turned a quarter either way by the seed (4), the same mirrored (5). A quarter turn keeps the size of the
+ * frame: what it does not fill is mirrored in, and what it would enlarge is cut.
+ */
+export function orientation({ data, width, height }: Pixels, severity: number, random: Random): Uint8Array {
+  const out = new Uint8Array(data.length);
+  const isTurned = severity >= 4;
+  const isMirrored = severity === 1 || severity === 5;
+  const turn = isTurned ? random.sign() : 1;
+  const [cx, cy] = [(width - 1) >> 1, (height - 1) >> 1];
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, to += 3) {
+      const right = isMirrored || severity === 3 ? width - 1 - x : x;
+      const down = severity === 2 || severity === 3 ? height - 1 - y : y;
+      const sx = isTurned ? reflect(cx + turn * (down - cy), width) : right;
+      const sy = isTurned ? reflect(cy - turn * (right - cx), height) : down;
+      const from = 3 * (sy * width + sx);
+      out[to] = data[from];
+      out[to + 1] = data[from + 1];
+      out[to + 2] = data[from + 2];
+    }
   }
   return out;
 }

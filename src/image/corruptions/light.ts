@@ -35,6 +35,15 @@ const nights = [
   { light: 0.035, read: 12, shot: 1.5 },
 ] as const;
 
+/** Share of infrared in the light; light of the lamp at the corners as a share of that in its middle; noise of the gain in DN. */
+const lamps = [
+  { infrared: 0.1, corner: 0.95, noise: 0.8 },
+  { infrared: 0.4, corner: 0.75, noise: 1.5 },
+  { infrared: 0.7, corner: 0.55, noise: 3 },
+  { infrared: 1, corner: 0.4, noise: 5 },
+  { infrared: 1, corner: 0.22, noise: 8 },
+] as const;
+
 const same = (t: Uint8Array) => [t, t, t] as const;
 
 function expose({ data }: Pixels, stops: number): Uint8Array {
@@ -180,4 +189,29 @@ export function night({ data }: Pixels, severity: number, random: Random): Uint8
     Float32Array.from({ length: 256 }, (_, v) => read + shot * Math.sqrt(v)),
     random,
   );
+}
+
+/**
+ * The infrared mode of a camera: no colour at all; the more infrared is in the light, the lighter are foliage and skin and the darker
+ * is the sky; and the lamp of the camera, brightest near the middle, with the noise of the gain.
+ */
+export function monochrome({ data, width, height }: Pixels, severity: number, random: Random): Uint8Array {
+  const { infrared, corner, noise } = lamps[severity - 1];
+  const [cx, cy] = [random.uniform(0.4, 0.6) * width, random.uniform(0.4, 0.6) * height];
+  const reach = (width * width + height * height) / 4;
+  const normals = random.normals(width * height, 0, noise);
+  const out = new Uint8Array(data.length);
+  for (let y = 0, p = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, p++) {
+      const i = 3 * p;
+      // Silicon sees infrared through all three filters, most through red; plants send back much of what they are lit with.
+      const unseen = 0.6 * data[i] + 0.55 * data[i + 1] - 0.15 * data[i + 2];
+      const luma = 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2];
+      const grey = luma + infrared * (unseen - luma);
+      const lit = corner ** (((x - cx) ** 2 + (y - cy) ** 2) / reach);
+      const value = Math.min(255, Math.max(0, lit * grey + normals[p] + 0.5));
+      out.fill(value, i, i + 3);
+    }
+  }
+  return out;
 }

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { corrupt, corruptions, type Severity } from '../../../src/image/corruptions/corruptions.ts';
 import { gaussianBlur, plane } from '../../../src/image/corruptions/filter.ts';
@@ -62,7 +62,7 @@ const channelMeans = ({ data }: Frame): number[] =>
 describe('every cause', () => {
   it('is declared once, with a family, a meaning and a source', () => {
     expect(new Set(names).size).toBe(names.length);
-    expect(names.length).toBeGreaterThanOrEqual(45);
+    expect(names.length).toBeGreaterThanOrEqual(58);
     for (const { name, meaning, source } of corruptions) {
       expect(name).toMatch(/^[a-z][a-zA-Z]+$/);
       expect(meaning).toMatch(/\.$/);
@@ -85,6 +85,7 @@ describe('every cause', () => {
   const drawn = [
     'gaussianNoise shotNoise impulseNoise speckleNoise motionBlur glassBlur rain lensDrops snow frost fog spatter dirt',
     'sunGlare night colourCast stuckRows deadPixels hotPixels verticalBanding occlusion rollingShutter elastic cropZoom',
+    'bars partlyDecoded wrongLayout brokenBlocks overlay monochrome',
   ].join(' ');
   it.each(drawn.split(' '))('%s differs from seed to seed', async (name) => {
     const frame = scene(96, 64);
@@ -119,7 +120,7 @@ describe('every cause', () => {
     const frame = scene(32, 32);
     await expect(corrupt(frame, 'sandstorm', 3, 1)).rejects.toMatchObject({
       code: 'STOPLINE_ERR_OPTION_INVALID',
-      message: expect.stringMatching(/gaussianNoise, .*channelSwap but received sandstorm/),
+      message: expect.stringMatching(/gaussianNoise, .*channelSwap, .*monochrome but received sandstorm/),
     });
     await expect(corrupt(frame, 'fog', 6 as Severity, 1)).rejects.toMatchObject({
       code: 'STOPLINE_ERR_OPTION_INVALID',
@@ -135,8 +136,17 @@ describe('every cause', () => {
 
 describe('severity', () => {
   // Published parameters that are not monotone in pixel distance: saturation first pales and then overdoes, elastic trades
-  // warp for jitter, water turns to mud, snow 2 is denser than snow 3. And the orders of channels have no degrees.
-  const unordered = new Set(['saturation', 'elastic', 'spatter', 'snow', 'channelSwap']);
+  // warp for jitter, water turns to mud, snow 2 is denser than snow 3. And the orders of channels, layouts of memory, turns and kinds of placeholder have no degrees.
+  const unordered = new Set([
+    'saturation',
+    'elastic',
+    'spatter',
+    'snow',
+    'channelSwap',
+    'wrongLayout',
+    'orientation',
+    'placeholder',
+  ]);
   it.each(names.filter((name) => !unordered.has(name)))('%s moves pixels farther from step to step', async (name) => {
     const frame = scene(240, 180);
     const distances = await Promise.all(
@@ -537,6 +547,30 @@ describe('sensor and geometry', () => {
     expect(Math.abs((horizon(150) - horizon(50)) / 100)).toBeCloseTo(Math.tan((20 * Math.PI) / 180), 1);
   });
 
+  it('orientation undoes itself by the turn that EXIF names', async () => {
+    const frame = scene(64, 64);
+    const image = (data: Uint8Array) => sharp(data, { raw: { width: 64, height: 64, channels: 3 } });
+    const raw = async (picture: Sharp) => new Uint8Array(await picture.raw().toBuffer());
+    const turned = async (severity: Severity, seed = 1) => (await corrupt(frame, 'orientation', severity, seed)).data;
+    expect(await raw(image(await turned(1)).flop())).toEqual(frame.data);
+    expect(await raw(image(await turned(2)).flip())).toEqual(frame.data);
+    expect(await raw(image(await turned(3)).rotate(180))).toEqual(frame.data);
+    // A quarter turn about a pixel of a frame of an even side is off by one: the inside of it is compared.
+    const inside = (data: Uint8Array) => raw(image(data).extract({ left: 8, top: 8, width: 40, height: 40 }));
+    const around = [-1, 0, 1].flatMap((x) =>
+      [-1, 0, 1].map((y) => ({ left: 8 + x, top: 8 + y, width: 40, height: 40 })),
+    );
+    const matches = await Promise.all(
+      [90, 270].flatMap((angle) =>
+        around.map(async (part) => {
+          const back = await raw(image(await turned(4)).rotate(angle));
+          return Buffer.compare(await inside(frame.data), await raw(image(back).extract(part))) === 0;
+        }),
+      ),
+    );
+    expect(matches.filter(Boolean)).toHaveLength(1);
+  });
+
   it('deadPixels and hotPixels touch few pixels, in the right direction', async () => {
     const frame = flat(200, 150, 100, 100, 100);
     const dead = (await corrupt(frame, 'deadPixels', 3, 1)).data;
@@ -545,6 +579,113 @@ describe('sensor and geometry', () => {
     const share = (data: Uint8Array, value: number) => data.filter((v) => v === value).length / data.length;
     expect(share(dead, 0)).toBeCloseTo(0.0025, 3);
     expect(share(hot, 255)).toBeCloseTo(0.0025 / 3, 3);
+  });
+});
+
+describe('stream', () => {
+  const grey = (...values: number[]): Frame => ({
+    data: Uint8Array.from(values.flatMap((value) => [value, value, value])),
+    width: values.length,
+    height: 1,
+    channels: 3,
+  });
+  /** Both directions, whichever seed draws them. */
+  const both = async (cause: string, frame: Frame, severity: Severity) => {
+    const all = await Promise.all([1, 2, 3, 4, 5, 6].map((seed) => corrupt(frame, cause, severity, seed)));
+    return new Set(all.map(({ data }) => data.filter((_, i) => i % 3 === 0).join(' ')));
+  };
+
+  it('colourRange 3 is BT.601: 0 to 255 on 16 to 235, or back, clipped; 5 is the same twice', async () => {
+    expect(await both('colourRange', grey(0, 128, 255), 3)).toEqual(new Set(['16 126 235', '0 130 255']));
+    expect(await both('colourRange', grey(0, 255), 5)).toEqual(new Set(['30 218', '0 255']));
+    // Colour differences keep 224 / 255: of pure blue, (255 - 29.07) * 224 / 255 above its luma.
+    const blue = await corrupt(flat(1, 1, 0, 0, 255), 'colourRange', 3, 1);
+    expect([41 + 198, 255]).toContain(blue.data[2]);
+  });
+
+  it('bars are of one colour, take the stated share, and leave a picture', async () => {
+    for (let seed = 0; seed < 12; seed++) {
+      const frame = scene(160, 160);
+      const { data } = await corrupt(frame, 'bars', 4, seed);
+      const corner = data.subarray(data.length - 3);
+      const isBar = (p: number) => corner.every((value, c) => data[3 * p + c] === value);
+      const share = Array.from({ length: 160 * 160 }, (_, p) => p).filter(isBar).length / (160 * 160);
+      // All around, what two bars take is taken twice, less the corners.
+      expect(share).toBeGreaterThan(0.2);
+      expect(share).toBeLessThan(0.35);
+    }
+  });
+
+  it('partlyDecoded leaves what came and repeats, or has one colour, from a row of blocks on', async () => {
+    const frame = scene(96, 128);
+    const kinds = new Set<string>();
+    for (let seed = 0; seed < 12; seed++) {
+      const { data } = await corrupt(frame, 'partlyDecoded', 3, seed);
+      const row = (y: number, from = data) => Buffer.from(from.subarray(y * 288, (y + 1) * 288));
+      // 38 % of 128 rows are lost, from the row of blocks on in which they begin.
+      for (let y = 0; y < 64; y++) expect(row(y).equals(row(y, frame.data))).toBe(true);
+      const isRepeated = row(127).equals(row(111)) && !row(127).equals(row(126));
+      kinds.add(isRepeated ? 'repeated' : [...data.subarray(data.length - 3)].join(' '));
+    }
+    expect(kinds).toEqual(new Set(['repeated', '128 128 128', '0 135 0', '0 0 0']));
+  });
+
+  it('wrongLayout moves no brightness where planes are mixed, and loses no byte elsewhere', async () => {
+    const frame = scene(96, 64);
+    const luma = ({ data }: Frame) =>
+      channelMeans({ ...frame, data }).reduce((sum, v, c) => sum + v * [0.299, 0.587, 0.114][c], 0);
+    for (const severity of [1, 2] as const) {
+      expect(Math.abs(luma(await corrupt(frame, 'wrongLayout', severity, 1)) - luma(frame))).toBeLessThan(0.5);
+    }
+    const planes = await corrupt(frame, 'wrongLayout', 5, 1);
+    expect(planes.data.toSorted()).toEqual(frame.data.toSorted());
+    const { data } = await corrupt(frame, 'wrongLayout', 3, 1);
+    const row = (d: Uint8Array, y: number, from: number) => [...d.subarray(288 * y + from, 288 * y + from + 60)].join();
+    expect(row(data, 0, 0)).toBe(row(frame.data, 0, 0));
+    const shifts = Array.from({ length: 17 }, (_, i) => 3 * (i - 8));
+    const shift = shifts.find((by) => row(data, 1, 60) === row(frame.data, 1, 60 + by));
+    expect(shift).not.toBe(0);
+    expect(row(data, 2, 60)).toBe(row(frame.data, 2, 60 + 2 * (shift as number)));
+  });
+
+  it('brokenBlocks changes at most the stated share, in whole blocks of 16 pixels', async () => {
+    const frame = scene(320, 160);
+    const { data } = await corrupt(frame, 'brokenBlocks', 3, 1);
+    const changed = new Set<number>();
+    for (let i = 0; i < data.length; i++) {
+      const p = Math.floor(i / 3);
+      if (data[i] !== frame.data[i]) changed.add(20 * Math.floor(p / 320 / 16) + Math.floor((p % 320) / 16));
+    }
+    expect(changed.size).toBeGreaterThan(5);
+    expect(changed.size).toBeLessThanOrEqual(20);
+  });
+
+  it('placeholder shows nothing of the picture', async () => {
+    const [day, other] = [scene(160, 120), flat(160, 120, 9, 99, 199)];
+    for (const severity of severities) {
+      const [a, b] = await Promise.all([day, other].map((frame) => corrupt(frame, 'placeholder', severity, 5)));
+      expect(Buffer.compare(a.data, b.data), `${severity}`).toBe(0);
+    }
+    // The bars of 75 %: from white to black.
+    const { data } = await corrupt(day, 'placeholder', 3, 5);
+    const bar = (i: number) => [...data.subarray(3 * (20 * i + 10), 3 * (20 * i + 10) + 3)];
+    expect([bar(0), bar(1), bar(7)]).toEqual([
+      [191, 191, 191],
+      [191, 191, 0],
+      [0, 0, 0],
+    ]);
+  });
+
+  it('overlay leaves most of the picture, monochrome leaves no colour', async () => {
+    const frame = scene(320, 240);
+    for (let seed = 0; seed < 6; seed++) {
+      const { data } = await corrupt(frame, 'overlay', 2, seed);
+      const kept = data.filter((value, i) => value === frame.data[i]).length / data.length;
+      expect(kept).toBeGreaterThan(0.7);
+      expect(kept).toBeLessThan(0.9999);
+    }
+    const { data } = await corrupt(frame, 'monochrome', 3, 1);
+    expect(data.every((value, i) => value === data[i - (i % 3)])).toBe(true);
   });
 });
 
