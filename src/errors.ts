@@ -15,6 +15,11 @@ const table = {
   IMAGE_TOO_LARGE: { status: 413, exit: 65, meaning: 'More encoded bytes than allowed.' },
   IMAGE_TOO_MANY_PIXELS: { status: 422, exit: 65, meaning: 'More pixels, or a longer side, than allowed.' },
   IMAGE_TOO_SMALL: { status: 422, exit: 65, meaning: 'A side is shorter than 16 pixels.' },
+  IMAGE_MASKED: {
+    status: 422,
+    exit: 65,
+    meaning: 'A mask leaves less than a tenth of the image: it cannot be checked.',
+  },
   IMAGE_ANIMATED: { status: 422, exit: 65, meaning: 'The file holds more than one frame.' },
   IMAGE_TOO_COMPLEX: {
     status: 422,

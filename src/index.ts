@@ -27,6 +27,8 @@ export type { Judged, Mode, OnError } from './gate/policy.ts';
 export type { Container } from './image/container/container.ts';
 export { defaultLimits, type Frame, type Limits } from './image/frame.ts';
 export type { History, JpegPass } from './image/jpeghistory.ts';
+export { type Mask, type MaskedArea, maskAreas } from './image/mask.ts';
+export { readMask } from './image/readmask.ts';
 export type { Statistic, StatisticGroup } from './image/statistics/statistic.ts';
 export { statistics } from './image/statistics/statistics.ts';
 export { type Advice, type AdviceTable, englishAdvice, findAdvice } from './profile/advice.ts';

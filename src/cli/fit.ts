@@ -9,6 +9,7 @@ import { type FitOptions, resolveSecondLook } from '../fit/options.ts';
 import type { Outliers } from '../fit/outliers.ts';
 import { listSources, sourceRule } from '../fit/percamera.ts';
 import { blindTo } from '../fit/power.ts';
+import { readMask } from '../image/readmask.ts';
 import { describeProfile, type Profile } from '../profile/description.ts';
 import { saveProfile } from '../profile/file.ts';
 import type { ThresholdKind } from '../profile/maths/pvalues.ts';
@@ -38,6 +39,7 @@ interface FitFlags extends InputFlags {
   classifier?: string;
   device?: string;
   keepPaths?: boolean;
+  mask?: string;
   ordered?: boolean;
   /** A folder, or false for none. */
   cache?: string | false;
@@ -53,6 +55,7 @@ Examples:
   ${commandLine('fit', 'drives/', '--out', 'camera.stopline', '--group-by', 'drive(\\d+)')}
   ${commandLine('fit', 's3://footage/2025/', '--shard', '0/8', '--out', 'part0.stopline-part')}   then: stopline merge
   ${commandLine('fit', 'cameras/', '--out', 'profiles/', '--profile-per', 'cameras/([^/]+)')}
+  ${commandLine('fit', 'frames/', '--out', 'camera.stopline', '--mask', '0,0,0.35,0.08;0,0.85,1,1')}
 
 Consecutive frames of a recording resemble each other. Keep each recording in a folder of its own, or name it with
 --group-by, so that no frame is scored by a model that was fitted on its neighbours.`;
@@ -106,6 +109,10 @@ export function fitCommand(): Command {
       'the classifier that is to be watched: report how often its answers flip under each cause, and expect it in verdicts',
     )
     .addOption(settingOption('device'))
+    .option(
+      '--mask <FILE|AREAS>',
+      'what counts nowhere (a clock, a bonnet, a private area): an image in which black does not count and white does, or left,top,right,bottom in shares of the sides, several joined by ";"; the Profile keeps it and applies it itself',
+    )
     .option('--keep-paths', 'keep the paths of up to 1000 reference images, so that verdicts name those most alike')
     .option(
       '--ordered',
@@ -152,8 +159,9 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
     ordered,
   };
   const leaveOut = await readLeaveOut(flags.leaveOut);
+  const mask = flags.mask === undefined ? undefined : await readMask(flags.mask);
   const { limits } = judgingOptions(config);
-  const options = { paths, threads, device, falseAlarmRate, leaveOut, limits, ...choices };
+  const options = { paths, threads, device, falseAlarmRate, leaveOut, limits, mask, ...choices };
   const cache = readCacheFolder(flags.cache);
   if (flags.profilePer !== undefined) {
     for (const flag of ['manifest', 'shard'] as const) {
@@ -166,6 +174,7 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   const { manifest, pathColumn, delimiter, follow, fps, shard } = flags;
   const inputs: InputFlags = { manifest, pathColumn, delimiter, follow, fps, shard };
   if (shard !== undefined) {
+    if (mask) throw new StoplineError('OPTION_INVALID', 'Expected --mask without --shard but received both.');
     const plan = { simulations: 0, power: 0, threads };
     const task = { kind: 'part', options, inputs, config, out: flags.out, cache } as const;
     const part = await runFitTask(task, plan);

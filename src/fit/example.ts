@@ -2,6 +2,7 @@ import sharp from 'sharp';
 import { decode } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits, type Frame, type Limits } from '../image/frame.ts';
+import { type Mask, Masking } from '../image/mask.ts';
 import type { EncodedImage } from '../run/task.ts';
 import type { UnseenSample } from './samples.ts';
 
@@ -36,10 +37,12 @@ export function chooseExample(images: readonly UnseenSample[]): UnseenSample['sa
  * @param image its path or its bytes
  * @throws {StoplineError} INPUT_*, IMAGE_*
  */
-export async function makeExample(id: string, image: EncodedImage, limits: Limits = {}): Promise<Example> {
+export async function makeExample(id: string, image: EncodedImage, limits: Limits = {}, mask?: Mask): Promise<Example> {
   const source = typeof image === 'string' ? readImage(image, limits.maxBytes ?? defaultLimits.maxBytes) : image;
   const bytes = source instanceof Uint8Array ? source : source.bytes;
   const { frame } = await decode(bytes, { ...limits, maxSeconds: 0 });
+  // What is not to count is often what is not to be shown, either.
+  if (mask) new Masking(mask).fill(frame);
   return {
     sha256: id,
     width: frame.width,

@@ -7,6 +7,7 @@ import { chooseModel } from '../image/embedding/choose.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import type { Limits } from '../image/frame.ts';
+import type { Mask } from '../image/mask.ts';
 import { createProfile, type Profile, type ProfileDescription } from '../profile/description.ts';
 import { createPool, type Pool } from '../run/pool.ts';
 import type { EncodedImage } from '../run/task.ts';
@@ -74,13 +75,13 @@ export async function fitReference(
   measure: (pool: Pool) => Promise<Reference>,
 ): Promise<FitResult> {
   const plan = await planFit(options);
-  const { threads = availableParallelism(), device, limits } = options;
+  const { threads = availableParallelism(), device, limits, mask } = options;
   const { chosen, asking } = plan;
   const classifier = asking?.model;
-  const workers = await createPool({ threads, isBatch: true, model: chosen.model, classifier, device, limits });
+  const workers = await createPool({ threads, isBatch: true, model: chosen.model, classifier, device, limits, mask });
   try {
     await workers.ready();
-    const cards = { model: chosen.model?.card, classifier: classifier?.card, ...workers.info };
+    const cards = { model: chosen.model?.card, classifier: classifier?.card, ...workers.info, ...(mask && { mask }) };
     const pool = options.measurements?.attach(workers, cards) ?? workers;
     return await fitMeasured(pool, await measure(pool), plan);
   } finally {
@@ -143,7 +144,7 @@ async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Pro
   const example =
     options.example === false
       ? undefined
-      : await drawExample(reference, samples, { model, seed, limits: options.limits });
+      : await drawExample(reference, samples, { model, seed, limits: options.limits, mask: options.mask });
   const embedder = pool.info.embedder;
   const description = describeFit(reference, split, { plan, model, outliers, remembered, embedder, example });
   const scoreUnseen = unseenScores(description, model);
@@ -215,11 +216,16 @@ function measureMemory(
 async function drawExample(
   { findSource }: Reference,
   samples: readonly Sample[],
-  { model, seed, limits }: { model: FittedReference; seed: number; limits: Limits | undefined },
+  {
+    model,
+    seed,
+    limits,
+    mask,
+  }: { model: FittedReference; seed: number; limits: Limits | undefined; mask: Mask | undefined },
 ): Promise<Example> {
   const candidates = chooseFrom(samples, { seed: seed + 2, count: exampleCandidates, findSource });
   const { id } = chooseExample(model.unseen.filter(({ sample }) => candidates.some(({ id }) => id === sample.id)));
-  return makeExample(id, findSource(id) as EncodedImage, limits);
+  return makeExample(id, findSource(id) as EncodedImage, limits, mask);
 }
 
 /** Everything that a Profile says in words and counts, but for what is tried on it afterwards. */
@@ -259,6 +265,7 @@ function describeFit(
     createdAt: (options.createdAt ?? new Date()).toISOString(),
     stopline: version,
     decode: { rule: decodeRule, decoder: decoderVersion },
+    ...(options.mask && { mask: options.mask }),
     reference: {
       images: reference.measured,
       fitted: samples.length,

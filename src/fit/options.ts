@@ -1,6 +1,7 @@
 import { StoplineError } from '../errors.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import type { Limits } from '../image/frame.ts';
+import type { Mask } from '../image/mask.ts';
 import type { Rates } from '../profile/description.ts';
 import type { ThresholdKind } from '../profile/maths/pvalues.ts';
 import type { Items } from '../run/inputs/item.ts';
@@ -68,6 +69,11 @@ export interface FitOptions {
   classifier?: string | PreparedModel | undefined;
   /** Where the networks are run; `gpu` falls back to the CPU. Default: cpu. */
   device?: 'cpu' | 'gpu';
+  /**
+   * What of every image counts (`readMask`, `maskAreas`): what lies elsewhere changes no number, in the fit and wherever the Profile
+   * judges. Default: everything.
+   */
+  mask?: Mask | undefined;
   /** Keep the paths of up to 1000 reference images, so that verdicts can name those that are most alike. Default false. */
   keepPaths?: boolean | undefined;
   /**

@@ -3,6 +3,7 @@ import { decode } from './decode.ts';
 import type { Embedder } from './embedding/embedder.ts';
 import { checkFrame, type ExtractedFrame, type Frame, type Limits, release } from './frame.ts';
 import { differenceHash } from './hash.ts';
+import { type Masking, withoutFileSize } from './mask.ts';
 import type { MeasuredImage } from './measured.ts';
 import { measurePlaces } from './places.ts';
 import { sha256 } from './sha256.ts';
@@ -17,14 +18,15 @@ export async function measureBytes(
   source: Uint8Array | ExtractedFrame,
   limits?: Limits,
   embedder?: Embedder,
+  masking?: Masking,
 ): Promise<MeasuredImage> {
-  const { frame, ...image } = await measurePixels(core, source, limits, embedder);
+  const { frame, ...image } = await measurePixels(core, source, limits, embedder, masking);
   release(frame.data);
   return image;
 }
 
 /**
- * The same, with the pixels for whoever wants to look closer, and then releases them.
+ * The same, with the pixels for whoever wants to look closer, and then releases them. Under a mask they are filled.
  * @throws {StoplineError} IMAGE_*, MODEL_FAILED
  */
 export async function measurePixels(
@@ -32,12 +34,15 @@ export async function measurePixels(
   source: Uint8Array | ExtractedFrame,
   limits?: Limits,
   embedder?: Embedder,
+  masking?: Masking,
 ): Promise<MeasuredImage & { frame: Frame }> {
   const started = performance.now();
   const isFile = source instanceof Uint8Array;
   const { frame, container } = await decode(isFile ? source : source.bytes, limits);
+  masking?.fill(frame);
   const decoded = performance.now();
-  const vector = isFile ? measureStatistics(core, frame, container) : measureVideoFrame(core, frame);
+  const whole = isFile ? measureStatistics(core, frame, container) : measureVideoFrame(core, frame);
+  const vector = masking ? withoutFileSize(whole) : whole;
   const places = measurePlaces(frame);
   const measured = performance.now();
   const embedded = await embed(embedder, frame);
@@ -66,7 +71,7 @@ async function embed(embedder: Embedder | undefined, frame: Frame) {
 
 /**
  * A frame that the caller has decoded, by the same rule as `decode`, to statistics.
- * @throws {StoplineError} FRAME_INVALID, MODEL_FAILED
+ * @throws {StoplineError} FRAME_INVALID, IMAGE_MASKED, MODEL_FAILED
  */
 export async function measureFrame(core: Core, frame: Frame, embedder?: Embedder): Promise<MeasuredImage> {
   checkFrame(frame);

@@ -6,6 +6,7 @@ import { decode } from './decode.ts';
 import type { Embedder } from './embedding/embedder.ts';
 import { passThroughEncoder, passThroughVideo } from './encode.ts';
 import { cropFrame, type ExtractedFrame, type Frame, type Limits, release } from './frame.ts';
+import { type Masking, withoutFileSize } from './mask.ts';
 import { measureBytes } from './measure.ts';
 import type { MeasuredImage } from './measured.ts';
 import { hideParts } from './patches.ts';
@@ -49,11 +50,15 @@ export async function measureSimulations(
   source: Uint8Array | ExtractedFrame,
   simulations: readonly Simulation[],
   limits?: Limits,
-  { embedder, classifier }: { embedder?: Embedder | undefined; classifier?: Embedder | undefined } = {},
+  {
+    embedder,
+    classifier,
+    masking,
+  }: { embedder?: Embedder | undefined; classifier?: Embedder | undefined; masking?: Masking | undefined } = {},
 ): Promise<SimulatedImage[]> {
   // Our own files: no time limit, which a busy machine would exceed at random.
   const unhurried = { ...limits, maxSeconds: 0 };
-  const original = await measureBytes(core, source, unhurried);
+  const original = await measureBytes(core, source, unhurried, undefined, masking);
   const isFile = source instanceof Uint8Array;
   const { frame, container } = await decode(isFile ? source : source.bytes, unhurried);
   // A large image is shrunk before it is looked at, and the traces of its encoder with it: at the size at which causes are
@@ -63,24 +68,26 @@ export async function measureSimulations(
   const measured: SimulatedImage[] = [];
   for (const { cause, severity, seed, crop, videoQuality, hides } of simulations) {
     if (hides) {
-      measured.push({ ...original, ...(await measureHidden(frame, seed, encoder)) });
+      measured.push({ ...original, ...(await measureHidden(frame, seed, encoder, masking)) });
       continue;
     }
-    const part = crop ? cropFrame(frame, seed) : frame;
+    // A part of a frame has no place for the mask any more: it is taken of the frame without what the mask hides.
+    const part = crop ? cropFrame(masking ? masking.copy(frame) : frame, seed) : frame;
     const changed = cause === undefined ? part : await corrupt(part, cause, severity, seed);
     const encoded =
       videoQuality === undefined
         ? await passThroughEncoder(changed, encoder)
         : await passThroughVideo(changed, videoQuality);
-    const vector =
-      isFile && videoQuality === undefined
-        ? measureStatistics(core, encoded, container)
-        : measureVideoFrame(core, encoded);
+    const seen = masking && !crop ? masking.copy(encoded) : encoded;
+    const whole =
+      isFile && videoQuality === undefined ? measureStatistics(core, seen, container) : measureVideoFrame(core, seen);
+    const vector = masking ? withoutFileSize(whole) : whole;
     // A part of a frame is nothing that the networks are given.
-    const answers = crop ? {} : await askNetworks(encoded, embedder, classifier);
+    const answers = crop ? {} : await askNetworks(seen, embedder, classifier);
     const hidden = cause !== undefined && localCauses.has(cause) && { hidden: changedShares(part, changed) };
-    const places = measurePlaces(encoded);
+    const places = measurePlaces(seen);
     measured.push({ ...original, statistics: vector, places, ...answers, ...hidden });
+    if (seen !== encoded) release(seen.data);
     if (encoded !== frame) release(encoded.data);
     if (changed !== frame && changed !== encoded) release(changed.data);
   }
@@ -92,11 +99,13 @@ async function measureHidden(
   frame: Frame,
   seed: number,
   encoder: Container,
+  masking: Masking | undefined,
 ): Promise<Pick<SimulatedImage, 'places' | 'hidden'>> {
   const { width, height } = frame;
   const data = new Uint8Array(frame.data.buffer, frame.data.byteOffset, frame.data.length);
   const changed: Frame = { ...frame, data: hideParts({ data, width, height }, new Random(seed)) };
   const encoded = await passThroughEncoder(changed, encoder);
+  masking?.fill(encoded);
   const measured = { places: measurePlaces(encoded), hidden: changedShares(frame, changed) };
   release(encoded.data);
   return measured;

@@ -32,6 +32,17 @@ export const Description = Type.Object(
     createdAt: Type.String({ maxLength: 40 }),
     stopline: Type.String({ maxLength: 40 }),
     decode: Type.Object({ rule: Type.String({ maxLength: 200 }), decoder: Type.String({ maxLength: 200 }) }, closed),
+    /** What of every image counts: what lies under it was filled before anything was measured, and is in what is judged. */
+    mask: Type.Optional(
+      Type.Object(
+        {
+          width: Type.Integer({ minimum: 1, maximum: 1000 }),
+          height: Type.Integer({ minimum: 1, maximum: 1000 }),
+          runs: Type.Array(Type.Integer({ minimum: 0, maximum: 1_000_000 }), { maxItems: 100_000 }),
+        },
+        closed,
+      ),
+    ),
     reference: Type.Object(
       {
         /** Distinct images measured, and those of them that were used: a sample where there are very many. */

@@ -5,6 +5,7 @@ import type { Container } from '../image/container/container.ts';
 import { readContainer } from '../image/container/read.ts';
 import { checkFrame, type Frame, type Limits } from '../image/frame.ts';
 import { differenceHash } from '../image/hash.ts';
+import { Masking, withoutFileSize } from '../image/mask.ts';
 import type { MeasuredImage } from '../image/measured.ts';
 import { measurePlaces } from '../image/places.ts';
 import { sha256 } from '../image/sha256.ts';
@@ -82,9 +83,11 @@ export async function createFrameJudge(options: FrameJudgeOptions): Promise<Fram
     );
   }
   const core = await openCore(options.wasm);
+  const masking = profile.mask && new Masking(profile.mask);
   const measure = async (frame: Frame, bytes?: Uint8Array, container?: Container): Promise<MeasuredImage> => {
     const started = performance.now();
-    const vector = measureStatistics(core, frame, container);
+    const whole = measureStatistics(core, frame, container);
+    const vector = masking ? withoutFileSize(whole) : whole;
     const measured = performance.now();
     const embedding = profile.model && (await embed?.(frame));
     return {
@@ -107,6 +110,7 @@ export async function createFrameJudge(options: FrameJudgeOptions): Promise<Fram
     const bytes = image instanceof Blob ? asBytes(await image.arrayBuffer()) : asBytes(image);
     const started = performance.now();
     const { frame, container } = await decodeInBrowser(bytes, limits);
+    masking?.fill(frame);
     const decode = performance.now() - started;
     const measured = await measure(frame, bytes, container);
     const timingMs = { ...measured.timingMs, decode };
@@ -116,8 +120,9 @@ export async function createFrameJudge(options: FrameJudgeOptions): Promise<Fram
     profile,
     warnings,
     async inspect(pixels, bytes) {
-      const frame = asFrame(pixels);
-      checkFrame(frame, limits);
+      const given = asFrame(pixels);
+      checkFrame(given, limits);
+      const frame = masking ? masking.copy(given) : given;
       return judge(core, await measure(frame, bytes, bytes && readContainer(bytes)), frame, bytes);
     },
     inspectImage: async (image) => (await judgeImage(image)).verdict,

@@ -3,7 +3,8 @@ import { loadCore } from '../core/index.ts';
 import { decoderVersion } from '../image/decode.ts';
 import type { Embedder } from '../image/embedding/embedder.ts';
 import { openPrepared } from '../image/embedding/open.ts';
-import { type ExtractedFrame, type Frame, type Limits, release } from '../image/frame.ts';
+import { checkFrame, type ExtractedFrame, type Frame, type Limits, release } from '../image/frame.ts';
+import { Masking } from '../image/mask.ts';
 import { measureFrame, measurePixels } from '../image/measure.ts';
 import { drawSketch } from '../image/sketch.ts';
 import { measureTiles, type Tiles } from '../image/tiles.ts';
@@ -90,6 +91,7 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
       `The profile was fitted with ${profile.decode.decoder} and images are decoded with ${decoderVersion}: small differences in pixels are possible.`,
     );
   }
+  const masking = profile.mask && new Masking(profile.mask);
   const core = loadCore(options.core === 'auto' ? undefined : options.core);
   const embedder = profile.model && (options.embedder ?? (await openModel(profile.model)));
   async function openModel(fitted: NonNullable<Profile['model']>): Promise<Embedder> {
@@ -101,19 +103,21 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     core,
     warnings,
     async inspect(source, { wantsSketch } = {}) {
-      const { frame, ...image } = await measurePixels(core, source, options.limits, embedder);
+      const { frame, ...image } = await measurePixels(core, source, options.limits, embedder, masking);
       const verdict = judge(core, image, frame, source instanceof Uint8Array ? source : undefined);
       const sketched = wantsSketch ? { ...verdict, sketch: drawSketch(frame) } : verdict;
       release(frame.data);
       return sketched;
     },
     async explain(bytes) {
-      const { frame, ...image } = await measurePixels(core, bytes, options.limits, embedder);
+      const { frame, ...image } = await measurePixels(core, bytes, options.limits, embedder, masking);
       const explanation = { verdict: judge(core, image, frame, bytes), tiles: measureTiles(core, frame) };
       release(frame.data);
       return explanation;
     },
-    async inspectFrame(frame, { wantsSketch } = {}) {
+    async inspectFrame(given, { wantsSketch } = {}) {
+      checkFrame(given);
+      const frame = masking ? masking.copy(given) : given;
       const verdict = judge(core, await measureFrame(core, frame, embedder), frame);
       return wantsSketch ? { ...verdict, sketch: drawSketch(frame) } : verdict;
     },

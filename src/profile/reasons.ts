@@ -104,11 +104,14 @@ interface Finding extends Evidence {
  * reasons, on the page, in reports and in rows, is in this order.
  */
 export function explainImage(judged: Judged): Reason[] {
-  const found = assignKinds([...findStatistics(judged), ...findConstants(judged)]);
+  const given = assignKinds([...findStatistics(judged), ...findConstants(judged)]);
+  const isDrawn = looksDrawn(given);
+  const found = isDrawn ? given.map(withoutCompression) : given;
   const kinds = sortFindings(found);
   const reasons = [...kinds].flatMap(([kind, findings]) => writeReason(kind, findings) ?? []);
   const places = writePlaces(judged, reasons);
-  const ranked = rankReasons([...writeHistory(judged), ...writeEmbedding(judged), ...places, ...reasons]);
+  const history = isDrawn ? [] : writeHistory(judged);
+  const ranked = rankReasons([...history, ...writeEmbedding(judged), ...places, ...reasons]);
   const texture = writeTexture(found, ranked);
   const file = writeFile(judged, kinds.get('file') ?? []);
   const all = [...ranked.map(({ reason }) => reason), ...texture];
@@ -247,6 +250,25 @@ function assignKinds(found: readonly Finding[]): Finding[] {
     if (finding.kind === 'hazy' && !isHazy) return { ...finding, kind: 'bright' };
     return finding.kind === 'flat' && isHazy ? { ...finding, kind: 'hazy' } : finding;
   });
+}
+
+/** From this share of rows or columns on that repeat or are of one colour. */
+const drawnShare = 0.02;
+
+/**
+ * Whether some of the picture was drawn and not taken: a test picture, bars, what a decoder fills in. No camera delivers rows that
+ * repeat.
+ */
+function looksDrawn(found: readonly Finding[]): boolean {
+  return found.some(
+    ({ statistic, value, kind }) =>
+      kind === 'damaged' && ['deadRows', 'deadColumns'].includes(statistic) && (value as number) >= drawnShare,
+  );
+}
+
+/** What is drawn has straight edges and even areas without ever having been compressed. */
+function withoutCompression(finding: Finding): Finding {
+  return finding.kind === 'compressed' ? { ...finding, kind: 'texture' } : finding;
 }
 
 /** Puts findings to their kinds, farthest first. */

@@ -8,6 +8,7 @@ import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
 import { boundsFrom, type ExtractedFrame, type Frame, type Limits } from '../image/frame.ts';
+import type { Mask } from '../image/mask.ts';
 import type { MeasuredImage } from '../image/measured.ts';
 import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import type { Profile } from '../profile/description.ts';
@@ -59,6 +60,8 @@ export interface PoolOptions {
    * no model. Without a Profile, the model that images are measured with.
    */
   model?: string | PreparedModel | undefined;
+  /** What of every image counts, in a pool that measures; a Profile has its own. */
+  mask?: Mask | undefined;
   /** The user's classifier, asked for its answers to simulations. */
   classifier?: PreparedModel | undefined;
   /** Where networks are run; `gpu` falls back to the CPU, with the reasons in `info.embedder.failed`. Default: cpu. */
@@ -174,11 +177,12 @@ class ImagePool implements Pool {
 
   constructor(options: PoolOptions, profile: Profile | undefined, model: PreparedModel | undefined) {
     const { threads = availableParallelism(), isolation = 'thread', maxImageMs: limitMs = 2000, isBatch } = options;
-    const { core = 'auto', decideBy, blockWhen, ignore, classifier, device, limits = {}, maxWaitMs } = options;
+    const { core = 'auto', decideBy, blockWhen, ignore, classifier, device, limits = {}, maxWaitMs, mask } = options;
     // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
     const decodesAhead = isBatch && threads >= availableParallelism();
     this.#options = options;
-    this.#settings = { profile, core, model, classifier, device, decideBy, blockWhen, ignore, limits, decodesAhead };
+    const judging = { decideBy, blockWhen, ignore };
+    this.#settings = { profile, core, model, classifier, device, ...judging, limits, decodesAhead, mask };
     this.#isProcess = isolation === 'process';
     this.#slowImages = this.#isProcess ? new SlowImages() : undefined;
     const maxBytes = countWorkerBytes(limits, [model, classifier]);

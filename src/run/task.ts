@@ -3,6 +3,7 @@ import type { ErrorJson } from '../errors.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import type { ExtractedFrame, Frame, Limits } from '../image/frame.ts';
+import type { Mask } from '../image/mask.ts';
 import type { Simulation } from '../image/simulation.ts';
 import type { Profile } from '../profile/description.ts';
 import type { DecideBy } from '../profile/verdict.ts';
@@ -19,6 +20,8 @@ export interface WorkerSettings {
   classifier?: PreparedModel | undefined;
   /** Whether a thread that is given its next image meanwhile decodes it meanwhile. */
   decodesAhead?: boolean | undefined;
+  /** What of every image counts where images are measured; a Profile has its own. */
+  mask?: Mask | undefined;
   decideBy?: DecideBy | undefined;
   blockWhen?: string | undefined;
   ignore?: readonly string[] | undefined;

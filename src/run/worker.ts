@@ -9,6 +9,7 @@ import { encodePng } from '../image/encode.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits, type ExtractedFrame, type Frame } from '../image/frame.ts';
 import { checkLoaders } from '../image/loaders.ts';
+import { Masking } from '../image/mask.ts';
 import { measureBytes } from '../image/measure.ts';
 import type { MeasuredImage } from '../image/measured.ts';
 import { measureSimulations, type SimulatedImage } from '../image/simulation.ts';
@@ -28,6 +29,8 @@ let core: Core | undefined;
 let inspector: Promise<Inspector> | undefined;
 let embedder: Promise<Embedder | undefined> | undefined;
 let classifier: Promise<Embedder | undefined> | undefined;
+/** Of a pool that measures: a Profile brings its own. */
+let masking: Masking | undefined;
 
 function requireCore(): Core {
   if (core) return core;
@@ -123,11 +126,16 @@ const warmingFrame: Frame = {
   channels: 3,
 };
 
+/** A mask that leaves enough of a camera's image may leave too little of a small one. */
+function ignoreMasked(error: unknown): void {
+  if (!(error instanceof StoplineError) || error.code !== 'STOPLINE_ERR_IMAGE_MASKED') throw error;
+}
+
 async function perform(task: WorkerTask): Promise<Answer> {
   switch (task.kind) {
     case 'warm':
       await checkLoaders();
-      if (settings.profile) await (await requireInspector()).inspectFrame(warmingFrame);
+      if (settings.profile) await (await requireInspector()).inspectFrame(warmingFrame).catch(ignoreMasked);
       return {
         core: requireCore().info,
         embedder: (await requireEmbedder())?.info,
@@ -151,6 +159,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
         readSource(task.image),
         settings.limits,
         settings.model && (await requireEmbedder()),
+        masking,
       );
     case 'simulate':
       return measureSimulations(
@@ -158,7 +167,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
         readSource(task.image),
         task.simulations,
         settings.limits,
-        task.asks ? { embedder: await requireEmbedder(), classifier: await requireClassifier() } : {},
+        task.asks ? { embedder: await requireEmbedder(), classifier: await requireClassifier(), masking } : { masking },
       );
   }
 }
@@ -174,6 +183,7 @@ let last: Promise<unknown> = Promise.resolve();
 export function openWorker(given: WorkerSettings): typeof work {
   const isSame = isDeepStrictEqual(settings?.model?.card, given.model?.card);
   settings = given;
+  masking = given.mask && new Masking(given.mask);
   inspector = undefined;
   if (!isSame) {
     void embedder?.then((open) => open?.close());

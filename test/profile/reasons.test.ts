@@ -92,6 +92,14 @@ describe('reasons', () => {
     );
   });
 
+  it('say nothing of compression where rows were drawn: their straight edges look like those of blocks', () => {
+    const groups = (values: Record<string, number>) => judge(values).reasons.map(({ group }) => group);
+    expect(groups({ deadRows: 0.005, earlierJpegScore: 0.5 })).toContain('compressed');
+    const drawn = groups({ deadRows: band('deadRows')[1] + 50, earlierJpegScore: 0.5 });
+    expect(drawn).not.toContain('compressed');
+    expect(drawn).toContain('noisy');
+  });
+
   it('print numbers that differ so that they differ', () => {
     const [, high] = band('noiseSigma');
     const { reasons } = judge({ noiseSigma: high + 0.03, earlierJpegScore: 0.5 });

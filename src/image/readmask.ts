@@ -1,0 +1,46 @@
+import { StoplineError } from '../errors.ts';
+import { decode } from './decode.ts';
+import { readImage } from './file.ts';
+import { defaultLimits } from './frame.ts';
+import { encodeMask, type Mask, type MaskedArea, maskAreas } from './mask.ts';
+
+/** Cells along a side of a mask that is kept: a finer one is made coarser, and hides what any of its pixels hid. */
+const mostCells = 1000;
+/** From this value on a pixel of a mask is white. */
+const white = 128;
+const number = '\\d*\\.?\\d+';
+const area = new RegExp(`^${number}(,${number}){3}$`);
+
+/**
+ * A mask as it is given: an image of any size in which white counts and black does not, or areas that do not count, each
+ * `left,top,right,bottom` in shares of the sides (`0,0.9,0.4,1` is the lower left strip), joined by `;`.
+ * @throws {StoplineError} OPTION_INVALID, and what reading and decoding an image throw
+ */
+export async function readMask(given: string): Promise<Mask> {
+  const parts = given.split(';').map((part) => part.trim());
+  if (parts.every((part) => area.test(part))) return maskAreas(parts.map(readArea));
+  const { frame } = await decode(readImage(given, defaultLimits.maxBytes));
+  const { data, channels } = frame;
+  const factor = Math.max(1, Math.ceil(Math.max(frame.width, frame.height) / mostCells));
+  const [width, height] = [Math.ceil(frame.width / factor), Math.ceil(frame.height / factor)];
+  const isHidden = new Uint8Array(width * height);
+  for (let y = 0; y < frame.height; y++) {
+    for (let x = 0; x < frame.width; x++) {
+      const at = (y * frame.width + x) * channels;
+      const isBlack = data[at] < white && data[at + 1] < white && data[at + 2] < white;
+      if (isBlack) isHidden[Math.floor(y / factor) * width + Math.floor(x / factor)] = 1;
+    }
+  }
+  if (isHidden.every((hides) => hides === 1)) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected a mask in which white counts and black does not, but "${given}" has no white.`,
+    );
+  }
+  return encodeMask(isHidden, width, height);
+}
+
+function readArea(text: string): MaskedArea {
+  const [left, top, right, bottom] = text.split(',').map(Number);
+  return { left, top, right, bottom };
+}

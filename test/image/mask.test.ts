@@ -1,0 +1,148 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { describe, expect, it } from 'vitest';
+import { loadCore } from '../../src/core/index.ts';
+import type { Frame } from '../../src/image/frame.ts';
+import { encodeMask, Masking, maskAreas } from '../../src/image/mask.ts';
+import { measureBytes } from '../../src/image/measure.ts';
+import { readMask } from '../../src/image/readmask.ts';
+import { measureSimulations } from '../../src/image/simulation.ts';
+import { renderFrame } from '../fixtures/camera.ts';
+
+const core = loadCore();
+const corner = { left: 0, top: 0, right: 0.3, bottom: 0.2 };
+const size = { width: 320, height: 192 };
+/** The frame with the corner painted over. */
+function paint(frame: Frame, colour: (x: number, y: number) => number): Frame {
+  const data = frame.data.slice();
+  for (let y = 0; y < 0.2 * frame.height - 1; y++) {
+    for (let x = 0; x < 0.3 * frame.width - 1; x++) {
+      for (let c = 0; c < 3; c++) data[3 * (y * frame.width + x) + c] = colour(x, y);
+    }
+  }
+  return { ...frame, data };
+}
+const encode = ({ data, width, height }: Frame, format: 'png' | 'jpeg') =>
+  sharp(data, { raw: { width, height, channels: 3 } })
+    .toFormat(format, format === 'jpeg' ? { quality: 90, chromaSubsampling: '4:2:0' } : {})
+    .toBuffer();
+
+describe('a mask', () => {
+  it('lets nothing under it change a number, in PNG and in JPEG, whole, in part and under a cause', async () => {
+    const frame = renderFrame(5, size);
+    const others = [() => 255, (x: number, y: number) => (37 * x * y) % 256, () => 0];
+    for (const format of ['png', 'jpeg'] as const) {
+      const masking = new Masking(maskAreas([corner]));
+      const numbers = async (shown: Frame) => {
+        const bytes = await encode(shown, format);
+        const { statistics, places, hash } = await measureBytes(core, bytes, undefined, undefined, masking);
+        const simulated = await measureSimulations(
+          core,
+          bytes,
+          [
+            { severity: 1, seed: 3, crop: true },
+            { severity: 3, seed: 3, crop: false, cause: 'bars' },
+          ],
+          undefined,
+          { masking },
+        );
+        return { statistics, places, hash, parts: format === 'png' ? simulated.map((one) => one.statistics) : [] };
+      };
+      const own = await numbers(frame);
+      for (const colour of others) expect(await numbers(paint(frame, colour)), format).toEqual(own);
+      const bare = await measureBytes(core, await encode(frame, format));
+      const painted = await measureBytes(core, await encode(paint(frame, others[1]), format));
+      expect(painted.statistics).not.toEqual(bare.statistics);
+    }
+  });
+
+  it('leaves what counts as it is, and mirrors it at its border', () => {
+    const frame = renderFrame(5, size);
+    const masked = new Masking(maskAreas([corner])).copy(frame);
+    const at = ({ data }: Frame, x: number, y: number) => [...data.subarray(3 * (y * 320 + x), 3 * (y * 320 + x) + 3)];
+    // 0.3 of 320 pixels is a border of blocks, and the mask goes 2 beyond; 0.2 of 192 is within the block that ends at 48.
+    for (let y = 0; y < 192; y++) {
+      for (let x = 0; x < 320; x++) {
+        const isMasked = x < 98 && y < 50;
+        if (!isMasked) expect(at(masked, x, y)).toEqual(at(frame, x, y));
+        else expect(at(masked, x, y)).toEqual(at(frame, 195 - x, y));
+      }
+    }
+  });
+
+  it('fills rows that are masked as a whole from the rows beside them', () => {
+    const frame = renderFrame(5, size);
+    const { data } = new Masking(maskAreas([{ left: 0, top: 0.75, right: 1, bottom: 1 }])).copy(frame);
+    const row = (d: Uint8Array, y: number) => d.subarray(960 * y, 960 * (y + 1));
+    for (let y = 142; y < 192; y++) expect(row(data, y)).toEqual(row(frame.data, 283 - y));
+    expect(data.subarray(0, 960 * 142)).toEqual(frame.data.subarray(0, 960 * 142));
+  });
+
+  it('is that of the image, whatever its size and number of channels', () => {
+    const masking = new Masking(maskAreas([corner]));
+    for (const [width, height, channels] of [
+      [64, 48, 1],
+      [640, 384, 4],
+      [33, 500, 3],
+    ] as const) {
+      const data = new Uint8Array(width * height * channels).fill(9);
+      for (let y = 0; y < height * 0.2; y++) data.fill(77, y * width * channels, (y * width + 1) * channels);
+      const { data: filled } = masking.copy({ data, width, height, channels });
+      expect(filled.every((value) => value === 9)).toBe(true);
+    }
+  });
+
+  it('that leaves too little makes an image one that cannot be checked', () => {
+    const masking = new Masking(maskAreas([{ left: 0, top: 0, right: 0.97, bottom: 1 }]));
+    expect(() => masking.copy(renderFrame(5, size))).toThrow(
+      expect.objectContaining({
+        code: 'STOPLINE_ERR_IMAGE_MASKED',
+        message: expect.stringMatching(/at least 10 % .* outside the mask but 0 % of 320x192 is: it cannot be checked/),
+      }),
+    );
+  });
+});
+
+describe('what is given as a mask', () => {
+  it('is an image, white for what counts, or areas that do not', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'mask-'));
+    const path = join(folder, 'mask.png');
+    const cells = Uint8Array.from({ length: 20 * 10 }, (_, p) => (p % 20 < 6 && p < 40 ? 0 : 255));
+    await writeFile(
+      path,
+      await sharp(cells, { raw: { width: 20, height: 10, channels: 1 } })
+        .resize(200, 100, { kernel: 'nearest' })
+        .png()
+        .toBuffer(),
+    );
+    const frame = renderFrame(5, size);
+    const drawn = new Masking(await readMask(path)).copy(frame);
+    const given = new Masking(await readMask('0,0,.3,.2')).copy(frame);
+    expect(drawn).toEqual(given);
+    expect(await readMask('0,0,0.3,0.2; 0.5,0.5,1,1')).toEqual(
+      maskAreas([corner, { left: 0.5, top: 0.5, right: 1, bottom: 1 }]),
+    );
+  });
+
+  it('is refused where it is neither, or hides all', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'mask-'));
+    const path = join(folder, 'black.png');
+    await writeFile(
+      path,
+      await sharp({ create: { width: 32, height: 32, channels: 3, background: 'black' } })
+        .png()
+        .toBuffer(),
+    );
+    await expect(readMask(path)).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
+    await expect(readMask(join(folder, 'none.png'))).rejects.toMatchObject({ code: 'STOPLINE_ERR_INPUT_NOT_FOUND' });
+    await expect(readMask('0.5,0,0.2,1')).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
+    await expect(readMask('0,0,2,1')).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
+  });
+
+  it('is kept as runs that give the same cells', () => {
+    expect(encodeMask(Uint8Array.of(1, 1, 0, 0, 0, 1), 3, 2)).toEqual({ width: 3, height: 2, runs: [0, 2, 3, 1] });
+    expect(encodeMask(Uint8Array.of(0, 0, 0, 1), 2, 2)).toEqual({ width: 2, height: 2, runs: [3, 1] });
+  });
+});
