@@ -52,6 +52,9 @@ const routeSchema = Type.Object(
 /** One entry of `routes`: a path, the protocol spoken there, and what is different about it; docs/gate.md has the fields. */
 export type Route = Static<typeof routeSchema>;
 
+/** ISO 8601 with a zone: without one it would mean another moment on another machine. */
+const timePattern = '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,3})?)?(Z|[+-]\\d\\d:\\d\\d)$';
+
 /** One entry of `cameras`: where it is, and how often it is looked at. */
 const cameraSchema = Type.Object(
   {
@@ -67,6 +70,33 @@ const cameraSchema = Type.Object(
 
 /** A camera that the service watches by itself; docs/watch.md has the fields. */
 export type CameraSetting = Static<typeof cameraSchema>;
+
+/** One entry of `maintenance`: which sources, and once (`from`, `to`) or again and again (`cron`, `minutes`). */
+const maintenanceSchema = Type.Object(
+  {
+    sources: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[\\w.:*-]{1,128}$' }), {
+        minItems: 1,
+        maxItems: 1000,
+        description: 'Names of sources; `*` stands for any text. Default: all.',
+      }),
+    ),
+    reason: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+    from: Type.Optional(Type.String({ pattern: timePattern, description: 'With a zone, as 2026-12-01T08:00Z.' })),
+    to: Type.Optional(Type.String({ pattern: timePattern })),
+    cron: Type.Optional(
+      Type.String({ minLength: 9, maxLength: 200, description: 'When it begins: minute, hour, day, month, weekday.' }),
+    ),
+    minutes: Type.Optional(Type.Integer({ minimum: 1, maximum: 7 * 24 * 60, description: 'How long it lasts.' })),
+    timezone: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 100, description: 'Default: that of the service.' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+/** A time in which sources are judged and nobody is told; docs/watch.md has the fields. */
+export type MaintenanceSetting = Static<typeof maintenanceSchema>;
 
 const MiB = 1024 * 1024;
 
@@ -420,8 +450,28 @@ const driftSettings = {
   ),
 };
 
-/** Where it is told that the alarm of a source begins or ends. */
+/** Where it is told that the alarm of a source begins or ends, and when. */
 const alertSettings = {
+  alertAfterMs: Type.Integer({
+    minimum: 0,
+    maximum: 24 * 3_600_000,
+    default: 0,
+    description: 'A source must be in an alarm for so long before anybody is told.',
+  }),
+  alertRecoverMs: Type.Integer({
+    minimum: 0,
+    maximum: 24 * 3_600_000,
+    default: 0,
+    description: 'A source must be well for so long before anybody is told that its alarm is over.',
+  }),
+  maintenance: Type.Optional(
+    Type.Array(maintenanceSchema, {
+      minItems: 1,
+      maxItems: 1000,
+      description:
+        'Times in which sources are judged and nobody is told, from and to or by cron; docs/watch.md has the fields.',
+    }),
+  ),
   alertWebhook: Type.Optional(
     Type.String({
       pattern: '^https?://',
@@ -451,6 +501,28 @@ const alertSettings = {
       expects: 'an address such as https://127.0.0.1 or http://127.0.0.1:9000',
       writeOnly: true,
       description: 'Address of an Alertmanager that alarms are pushed to, such as http://127.0.0.1:9093.',
+    }),
+  ),
+  alertMqtt: Type.Optional(
+    Type.String({
+      pattern: '^mqtts?://',
+      expects: 'an address such as mqtt://user:password@127.0.0.1:1883',
+      writeOnly: true,
+      description:
+        'MQTT broker that is told the state of every source as a retained message, such as mqtt://127.0.0.1:1883; needs the package mqtt.',
+    }),
+  ),
+  alertMqttTopic: Type.String({
+    pattern: '^[^\\s#+/]+(/[^\\s#+/]+)*$',
+    expects: 'a topic such as stopline or site/stopline, without # and +',
+    default: 'stopline',
+    description: 'Where the topics of `alertMqtt` begin.',
+  }),
+  alertMqttDiscovery: Type.Optional(
+    Type.String({
+      pattern: '^[^\\s#+/]+(/[^\\s#+/]+)*$',
+      expects: 'a topic such as homeassistant, without # and +',
+      description: 'Prefix under which Home Assistant finds every source by itself, which is homeassistant there.',
     }),
   ),
 };
@@ -590,7 +662,7 @@ export const settingGroups = [
   {
     name: 'alerts',
     title: 'Alerts',
-    about: 'Where it is told that the alarm of a source begins or ends.',
+    about: 'Where it is told that the alarm of a source begins or ends, and when.',
     settings: alertSettings,
   },
   { name: 'history', title: 'History', about: 'What the service keeps of its verdicts.', settings: historySettings },

@@ -76,6 +76,7 @@ describe('loadConfig', () => {
     if (key === 'cameras')
       return JSON.stringify([{ name: 'front', address: 'rtsp://127.0.0.1/stream1', everyMs: 500 }]);
     if (key === 'routes') return JSON.stringify([{ path: '/classify', protocol: 'image', tensor: { mean: [0.5] } }]);
+    if (key === 'maintenance') return JSON.stringify([{ cron: '0 2 * * *', minutes: 30 }]);
     if (key === 'ignore') return 'size, encoder';
     if (key === 'allowedHost') return 'gate.example, 10.0.0.7';
     if (schema.type === 'array') return [`inspect+read:${'0a'.repeat(32)}`, `admin:${'1b'.repeat(32)}`].join(', ');
@@ -271,6 +272,7 @@ describe('describeConfig', () => {
     const addresses = settings.filter(({ expects }) => expects.startsWith('an address'));
     expect(addresses.map(({ key }) => key).sort()).toEqual(
       [
+        'alertMqtt',
         'alertSlack',
         'alertWebhook',
         'alertmanager',

@@ -18,6 +18,8 @@ export interface Answer {
   trust: Trust;
   /** Why, in one sentence. */
   text: string;
+  /** Where it is judged and nobody is told: until when, in milliseconds since 1970, and why. */
+  maintenance?: { until: number; reason?: string };
 }
 
 /** What an answer is made of. */

@@ -14,6 +14,8 @@ const answers = {
   unknown: { answer: 'not known yet', title: 'not known yet', tone: 'quiet' },
   old: { answer: 'not known', title: 'no new images', tone: 'unknown' },
 };
+/** Where nobody is told and nothing is wrong. @type {Omit<Answer, 'text'>} */
+const maintained = { answer: 'in maintenance', title: 'in maintenance', tone: 'quiet' };
 
 /** @type {Record<string, Tone>} */
 const stateTones = {
@@ -34,11 +36,11 @@ export function toneState(state) {
 /**
  * Can the classifier be trusted on this camera right now? The service answers; this says how it is said. An answer that this page
  * does not know is no yes.
- * @param {{ trust?: Trust, text?: string }} camera
+ * @param {{ trust?: Trust, text?: string, maintenance?: { until: number } }} camera
  * @returns {Answer}
  */
-export function answerCamera({ trust, text }) {
-  const told = trust === undefined ? undefined : answers[trust];
+export function answerCamera({ trust, text, maintenance }) {
+  const told = maintenance && trust === 'unknown' ? maintained : trust && answers[trust];
   return {
     ...(told ?? { answer: 'not known', title: 'not known', tone: 'quiet' }),
     text: text ?? 'Nothing is known of it yet.',
@@ -71,12 +73,14 @@ export function tellHeadline({ contact, heardAt, readiness, failure, cameras }) 
   if (cameras.length === 0) return { text: 'No images yet', detail: '', tone: 'quiet', title: 'No images yet' };
   /** @param {Tone} tone */
   const pick = (tone) => cameras.filter((camera) => camera.tone === tone);
-  const [bad, watch, unknown, quiet, good] = toneOrder.map(pick);
+  const [bad, watch, unknown, resting, good] = toneOrder.map(pick);
+  const quiet = resting.filter(({ maintenance }) => !maintenance);
   const rest = [
     good.length > 0 && `${count(good.length, 'camera')} like the reference`,
     watch.length > 0 && `${watch.length} to look at`,
     unknown.length > 0 && `${unknown.length} without new images`,
     quiet.length > 0 && `${quiet.length} still learning`,
+    resting.length > quiet.length && `${resting.length - quiet.length} in maintenance`,
   ];
   /** @param {number} own the part that the headline itself says */
   const others = (own) => rest.filter((text, i) => text && i !== own).join(', ');
@@ -92,12 +96,16 @@ export function tellHeadline({ contact, heardAt, readiness, failure, cameras }) 
     const why = unknown.length === 1 ? `${unknown[0].text} ` : '';
     return { text, detail: `${why}${others(2)}`, tone: 'unknown', title: `No new images: ${who}` };
   }
+  if (good.length === 0 && quiet.length === 0) {
+    const detail = cameras.length === 1 ? cameras[0].text : 'They are judged, and nobody is told.';
+    return { text: 'In maintenance', detail, tone: 'quiet', title: 'In maintenance' };
+  }
   if (good.length === 0) {
     const detail =
       cameras.length === 1 ? cameras[0].text : 'Too few images yet to say whether they are like the reference.';
     return { text: 'Still learning', detail, tone: 'quiet', title: 'Still learning' };
   }
-  if (quiet.length > 0) {
+  if (resting.length > 0) {
     const text = `Trust the classifier on ${good.length} of ${count(cameras.length, 'camera')}`;
     return { text, detail: others(0), tone: 'good', title: `${good.length} of ${cameras.length} ok` };
   }

@@ -55,6 +55,8 @@ const roundsToDrift = 3;
 const roundsToHistory = 15;
 /** @type {readonly Kind[]} */
 const kinds = ['pass', 'warn', 'block'];
+/** What cannot be told now, as a question. */
+const questions = { standsStill: 'whether the picture stands still', view: 'whether the camera looks where it did' };
 const verdictWords = { pass: 'passed', warn: 'warned about', block: 'blocked' };
 
 /** What does not change while the page is open. @typedef {{ profile: ProfileAnswer, reference: Reference, words: Map<string, Statistic> }} Known */
@@ -211,11 +213,13 @@ export class CameraPage extends LivePage {
       <p>${isLost && 'Before: '}${text}</p>
       ${
         report &&
-        html`<p class="soft">The monitor says <b class=${toneState(report.state)}>${report.state}</b> since ${clock(report.since)}, for ${ago(report.since, this.props.live.now())}${report.before && `; before it was ${report.before}`}.
+        html`<p class="soft">The monitor says <b class=${report.maintenance && toneState(report.state) === 'good' ? 'quiet' : toneState(report.state)}>${report.state}</b> since ${clock(report.since)}, for ${ago(report.since, this.props.live.now())}${report.before && `; before it was ${report.before}`}.
         ${isNamed && ` What did not pass is likely ${cause.cause} (${percent(cause.probability)} of it).`}
         ${report.expectedFlipRate !== undefined && ` The classifier is expected to answer otherwise on ${percent(report.expectedFlipRate)} of such images.`}</p>`
       }
       ${report?.learning && html`<${Learning} learning=${report.learning} />`}
+      ${report?.sight && !text.toLowerCase().includes(report.sight.text.toLowerCase()) && html`<p>${capital(report.sight.text)}.</p>`}
+      ${report?.uncheckable && html`<p class="soft">Not checked now: ${report.uncheckable.map(({ question, why }) => `${questions[question]} (${why})`).join('; ')}.</p>`}
     </section>`;
   }
 

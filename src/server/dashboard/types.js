@@ -21,7 +21,7 @@
  * @typedef {{ images: number, statistics: Band[], cloud: [number, number][], scoreLimits: { warn: number, block: number }, hasExample: boolean }} Reference
  * @typedef {ReturnType<typeof import('../../profile/description.ts').describeProfile>} Description
  * @typedef {Description & { model?: { runtime?: string, provider?: string } }} ProfileAnswer
- * @typedef {{ total: number, states: Record<string, number>, now: number, staleAfterMs: number, sources: (SourceSummary & { trust: Trust, text: string })[], next?: string, storeDegraded?: string, alone?: boolean, overflowed: number }} DriftList
+ * @typedef {{ total: number, states: Record<string, number>, now: number, staleAfterMs: number, sources: (SourceSummary & { trust: Trust, text: string, maintenance?: Maintenance })[], next?: string, storeDegraded?: string, alone?: boolean, overflowed: number }} DriftList
  * @typedef {{ at: number, from: DriftState, to: DriftState, source?: string }} Transition
  * @typedef {{ trend: TrendPoint[], transitions: Transition[] }} History
  * @typedef {import('../watch/journal.ts').JournalEntry} JournalEntry
@@ -48,6 +48,7 @@
  * @property {DriftState} [state] absent while no monitor watches it
  * @property {Trust} [trust]
  * @property {string} [text] why, in one sentence
+ * @property {Maintenance} [maintenance] while nobody is told of it
  * @property {SourceSummary['learning']} [learning] how far it is, where it learns
  * @property {SourceSummary['recent']} [recent] how the latest images were judged
  * @property {number} [since]
@@ -60,6 +61,7 @@
 /**
  * What to answer to "can the classifier be trusted?".
  * @typedef {import('../../drift/trust.ts').Trust} Trust
+ * @typedef {NonNullable<import('../../drift/trust.ts').Answer['maintenance']>} Maintenance
  * @typedef {'good' | 'quiet' | 'watch' | 'unknown' | 'bad'} Tone
  * @typedef {{ answer: string, title: string, tone: Tone, text: string }} Answer
  */

@@ -34,6 +34,12 @@ const answerSchema = {
       'Whether the classifier can be trusted on the images of this source now. `yes`: enough is known, and images are like the reference. `doubtful`: signs of a change, or one has just ended. `no`: drifted, frozen, or half of the latest images blocked. `unknown`: too little is known. `old`: no image for `staleAfterMs`, so nothing is known of now.',
   }),
   text: Type.String({ description: 'Why, in one sentence.' }),
+  maintenance: Type.Optional(
+    Type.Object(
+      { until: timeSchema('When it ends'), reason: Type.Optional(Type.String()) },
+      { description: 'It is judged and nobody is told: see the setting `maintenance`. Then `trust` is never `yes`.' },
+    ),
+  ),
 };
 const learningSchema = Type.Object(
   {
@@ -97,6 +103,21 @@ const summarySchema = Type.Object(
     ...glanceSchema,
     cause: Type.Optional(Type.String({ description: 'The likeliest cause when the state last changed.' })),
     moved: movedSchema,
+    why: Type.Optional(Type.String({ description: 'Why it came into its state.' })),
+    told: Type.Optional(
+      Type.Object(
+        {
+          state: Type.Enum([...states]),
+          at: timeSchema('Since when it is in that state'),
+          blocked: Type.Optional(Type.String({ description: 'That most of its latest images are blocked.' })),
+          causes: Type.Array(Type.String()),
+        },
+        {
+          description: 'What receivers of alerts know of it: other than `state` while that has not lasted long enough.',
+          additionalProperties: true,
+        },
+      ),
+    ),
   },
   { additionalProperties: true },
 );

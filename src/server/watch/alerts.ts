@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { Counter, Gauge, type Registry } from '@prometheus-io/client';
 import type { FastifyBaseLogger } from 'fastify';
-import { describeRecent } from '../../drift/recent.ts';
 import type { Config } from '../../settings.ts';
 import type { StoredAlert } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
 import type { Journal, SentAlert } from './journal.ts';
-import { isAlarm, type SourceAttention, type SourceSummary, type SourceTransition } from './monitors.ts';
+import type { SourceAttention, SourceSummary, SourceTransition } from './monitors.ts';
 import {
   type Alert,
   type AttentionAlert,
@@ -17,6 +16,7 @@ import {
   refreshMs,
   type Sink,
 } from './sinks.ts';
+import { isAlarm } from './told.ts';
 
 /** Alerts that wait for one receiver; beyond it the oldest go. */
 const maxPending = 1000;
@@ -33,8 +33,14 @@ export interface AlertsOptions {
   /** What becomes of each alert is written there. */
   journal: Journal;
   profile: () => { name: string; sha256: string };
-  /** The sources that are in an alarming state now, or whose latest images are blocked. */
-  firing: () => SourceSummary[];
+  /** The alarms that receivers were told of and that are not over. */
+  firing: () => Firing[];
+}
+
+/** What receivers know of one source. */
+export interface Firing extends Pick<SourceSummary, 'source' | 'state' | 'since' | 'cause' | 'moved'> {
+  /** In words, where most of its latest images are blocked. */
+  blocked?: string | undefined;
 }
 
 /** Opens the receivers that the configuration names, and goes on with the alerts that they have not taken yet. */
@@ -138,9 +144,8 @@ export class Alerts {
   }
 }
 
-function describeBlocked({ source, since, recent }: SourceSummary, profile: string) {
-  const text = recent.level === 'blocked' && describeRecent(recent);
-  return text ? [alertmanagerBlocked({ source, startsAt: since, text }, profile)] : [];
+function describeBlocked({ source, since, blocked }: Firing, profile: string) {
+  return blocked === undefined ? [] : [alertmanagerBlocked({ source, startsAt: since, text: blocked }, profile)];
 }
 
 function createAlertMetrics(registry: Registry) {

@@ -14,6 +14,7 @@ import {
 import { StoplineError } from '../../errors.ts';
 import type { StoredAlert, StoredMonitor } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
+import { advance, createTold, isWaiting, type News, type Present, type TellingRules, type Told } from './told.ts';
 
 /** What is kept of a source beside the state of its monitor, so that lists need not read every state. */
 export interface SourceSummary extends Glance {
@@ -23,6 +24,10 @@ export interface SourceSummary extends Glance {
   /** The likeliest cause and the statistics that moved most, as the report said at the last change of state. */
   cause?: string;
   moved: (Omit<Moved, 'pValue' | 'group' | 'text'> & Partial<Pick<Moved, 'text'>>)[];
+  /** Why it came into its state, in plain words. */
+  why?: string;
+  /** What receivers were told; an earlier version kept none. */
+  told?: Told;
 }
 
 /** One change of state of one source. */
@@ -40,10 +45,6 @@ export interface SourceAttention {
   at: number;
   text: string;
 }
-
-/** States that somebody must be told of; leaving them, too. */
-const alarming: readonly DriftState[] = ['drifted', 'frozen', 'stale'];
-export const isAlarm = (state: DriftState): boolean => alarming.includes(state);
 
 /** Number of sources by state. */
 export function countStates(summaries: readonly SourceSummary[]): Map<DriftState, number> {
@@ -64,10 +65,21 @@ export interface MonitorsOptions {
   maxSources: number;
   /** Monitors in memory at once; default 1,000, of about 20 kB each. */
   capacity?: number;
-  /** Told of every transition before it is written; what it returns is written with it, or not at all. */
-  onTransition(transition: SourceTransition): StoredAlert[];
-  /** Told when most of the latest images begin to be blocked, and when that ends; what it returns is written. */
-  onAttention(attention: SourceAttention): StoredAlert[];
+  /** Told of every transition at once. */
+  onTransition(transition: SourceTransition): void;
+  /** Told at once when most of the latest images begin to be blocked, and when that ends. */
+  onAttention(attention: SourceAttention): void;
+  /** Whom to tell, and when; default: nobody. */
+  telling?: Telling;
+  /** Milliseconds that never go back; default: those of this process. */
+  monotonic?: () => number;
+}
+
+/** How others are told of alarms: when they have lasted, and not in maintenance. */
+export interface Telling extends TellingRules {
+  isMaintained(source: string): boolean;
+  /** Makes the alerts of one change, which are written with the state or not at all. */
+  describe(change: SourceTransition | SourceAttention): StoredAlert[];
 }
 
 /** What is known of one source. */
@@ -86,6 +98,8 @@ interface Entry {
   resets: number;
   /** Monotonic milliseconds of the last image; the clock of the day may jump. */
   quietSince: number;
+  /** Monotonic milliseconds at which what is to be told was last looked at; absent where nothing waits. */
+  waitsSince?: number | undefined;
 }
 
 const defaultCapacity = 1000;
@@ -98,6 +112,8 @@ const maxWaitingImages = 1000;
 /** States written at once: some megabytes that exist several times while they are written. */
 const maxPerWrite = 256;
 const maxMoved = 3;
+/** Alarms that wait to be told are looked at so often. */
+const waitingTickMs = 1000;
 
 /** Opens the monitors that the store has. */
 export async function createMonitors(options: MonitorsOptions): Promise<Monitors> {
@@ -125,18 +141,25 @@ export class Monitors {
   readonly #ticking: NodeJS.Timeout;
   /** Sources that are known before an image has come. */
   readonly #expected = new Set<string>();
+  /** Those of which something is to be told that must last first. */
+  readonly #waiting = new Set<Entry>();
+  readonly #telling: NodeJS.Timeout;
+  readonly #monotonic: () => number;
   #overflowed = 0;
 
   /** Use `createMonitors`. */
   constructor(options: MonitorsOptions, stored: readonly Omit<StoredMonitor, 'state'>[]) {
     this.#options = options;
     this.#capacity = options.capacity ?? defaultCapacity;
+    this.#monotonic = options.monotonic ?? (() => performance.now());
     for (const entry of stored.flatMap(parseEntry).sort((a, b) => a.summary.lastAt - b.summary.lastAt)) {
       this.#entries.set(entry.summary.source, entry);
+      this.#expectNews(entry);
     }
     if (options.drift) this.replace(options.drift);
     options.store.onWrite(() => this.#collect());
     this.#ticking = setInterval(() => this.#tick(), Math.min(30_000, Math.max(100, options.staleAfterMs / 8))).unref();
+    this.#telling = setInterval(() => this.tellWaiting(), waitingTickMs).unref();
   }
 
   /** Images of sources that were counted as `other`. */
@@ -213,9 +236,12 @@ export class Monitors {
   /** Goes on from a state that another service saved. */
   adopt(stored: StoredMonitor): void {
     for (const entry of parseEntry(stored)) {
+      const before = this.#entries.get(stored.source);
+      if (before) this.#waiting.delete(before);
       this.#entries.delete(stored.source);
       this.#loaded.delete(stored.source);
       this.#entries.set(stored.source, entry);
+      this.#expectNews(entry);
       this.#options.store.add({ monitors: [stored] });
     }
   }
@@ -230,8 +256,29 @@ export class Monitors {
     for (const entry of this.#loaded.values()) if (entry.monitor) this.#markDirty(entry);
   }
 
+  /** Tells what has lasted long enough by now. Called every second. */
+  tellWaiting(): void {
+    for (const entry of [...this.#waiting]) {
+      if (entry.monitor) {
+        const alerts = this.#settle(entry);
+        if (alerts.length > 0) this.#options.store.add({ alerts, monitors: [describeMonitor(entry)] });
+      } else if (!entry.waiting && this.#isDue(entry)) entry.loading = this.#load(entry);
+    }
+  }
+
+  /** Whether a source is to be told of whose monitor is only in the store: it is read back for what is told. */
+  #isDue(entry: Entry): boolean {
+    const { telling } = this.#options;
+    const { told, source } = entry.summary;
+    if (!telling || !told || !this.#drift || telling.isMaintained(source)) return false;
+    const elapsedMs = this.#monotonic() - (entry.waitsSince ?? this.#monotonic());
+    const news = advance({ ...told, causes: [...told.causes] }, describePresent(entry), elapsedMs, telling);
+    return Object.keys(news).length > 0;
+  }
+
   close(): void {
     clearInterval(this.#ticking);
+    clearInterval(this.#telling);
   }
 
   #requireDrift(): Drift {
@@ -296,12 +343,14 @@ export class Monitors {
       ...summarize(entry),
       state: transition.to,
       since: transition.at,
+      why: transition.text,
       cause: cause?.cause,
       moved: listLeads(report.moved)
         .slice(0, maxMoved)
         .map(({ statistic, text, direction, size }) => ({ statistic, text, direction, size })),
     };
-    const alerts = this.#options.onTransition({ ...transition, source, report });
+    this.#options.onTransition({ ...transition, source, report });
+    const alerts = this.#settle(entry, { ...transition, source, report });
     const { at, from, to } = transition;
     this.#markClean(entry);
     this.#options.store.add({
@@ -345,8 +394,69 @@ export class Monitors {
     const { source } = entry.summary;
     const at = Math.max(entry.summary.since, entry.summary.lastAt);
     const text = describeRecent(recent) ?? `${recent.block} of the last ${recent.images} images blocked`;
-    const alerts = this.#options.onAttention({ source, from, to, at, text });
+    this.#options.onAttention({ source, from, to, at, text });
+    const alerts = this.#settle(entry);
     this.#options.store.add({ alerts });
+  }
+
+  /** Alerts of what has lasted long enough; what has not is looked at again. */
+  #settle(entry: Entry, transition?: SourceTransition): StoredAlert[] {
+    const { telling } = this.#options;
+    if (!telling) return [];
+    const { summary } = entry;
+    const { source } = summary;
+    summary.told ??= createTold(transition?.from ?? summary.state, summary.since);
+    const { told } = summary;
+    const now = this.#monotonic();
+    const elapsedMs = entry.waitsSince === undefined ? 0 : now - entry.waitsSince;
+    const present = describePresent(entry);
+    const isMaintained = telling.isMaintained(source);
+    // What happens in maintenance has not lasted when it ends: it counts from then.
+    if (isMaintained) Object.assign(told, { stateMs: 0, blockedMs: 0 });
+    const news = isMaintained ? {} : advance(told, present, elapsedMs, telling);
+    if (isWaiting(told, present)) {
+      entry.waitsSince = now;
+      this.#waiting.add(entry);
+    } else {
+      entry.waitsSince = undefined;
+      this.#waiting.delete(entry);
+    }
+    return this.#describeNews(entry, news, transition).flatMap((change) => telling.describe(change));
+  }
+
+  #describeNews(entry: Entry, news: News, transition: SourceTransition | undefined) {
+    const { source, since, told, why = '' } = entry.summary;
+    const changes: (SourceTransition | SourceAttention)[] = [];
+    if (!told) return changes;
+    const { state, recent } = summarize(entry);
+    if (news.from !== undefined) {
+      told.at = since;
+      if (transition?.to === state) changes.push({ ...transition, from: news.from });
+      else {
+        const report = entry.monitor?.report() ?? this.#requireDrift().monitor().report();
+        const { images, evidence } = report;
+        const rest = { at: since, images, evidence: evidence.share, text: why, report };
+        changes.push({ source, from: news.from, to: state, ...rest });
+      }
+    }
+    if (news.isBlocked !== undefined) {
+      const text = describeRecent(recent) ?? `${recent.block} of the last ${recent.images} images blocked`;
+      const at = Math.max(since, entry.summary.lastAt);
+      if (news.isBlocked) told.blocked = text;
+      else delete told.blocked;
+      changes.push({ source, at, text, from: news.isBlocked ? 'calm' : 'blocked', to: recent.level });
+    }
+    return changes;
+  }
+
+  /** Watches the time of an entry that was read back, where something is still to be told of it. */
+  #expectNews(entry: Entry): void {
+    if (!this.#options.telling) return;
+    // What an earlier version kept says nothing of it: it told everything at once.
+    entry.summary.told ??= { ...createTold(entry.summary.state, entry.summary.since), ...toldAtOnce(entry.summary) };
+    if (!isWaiting(entry.summary.told, describePresent(entry))) return;
+    entry.waitsSince = this.#monotonic();
+    this.#waiting.add(entry);
   }
 
   /** Reads the monitor of an entry back; images that come meanwhile wait. */
@@ -416,6 +526,7 @@ export class Monitors {
     this.#entries.delete(source);
     this.#unload(entry);
     this.#dirty.delete(entry);
+    this.#waiting.delete(entry);
     this.#options.store.add({ forgotten: [source] });
   }
 
@@ -462,6 +573,16 @@ function summarize({ summary, monitor }: Entry): SourceSummary {
   if (!monitor) return summary;
   const { since: _, ...glance } = monitor.glance();
   return { ...summary, ...unknown, since: summary.since, ...glance };
+}
+
+function describePresent(entry: Entry): Present {
+  const { state, cause, recent } = summarize(entry);
+  return { state, cause, isBlocked: recent.level === 'blocked', recentCause: recent.cause };
+}
+
+function toldAtOnce({ state, recent }: SourceSummary): Partial<Told> {
+  const blocked = recent.level === 'blocked' ? describeRecent(recent) : undefined;
+  return { state, ...(blocked !== undefined && { blocked }) };
 }
 
 function describeMonitor(entry: Entry): StoredMonitor {

@@ -2,7 +2,8 @@ import { createHmac } from 'node:crypto';
 import { listLeads, tellMoved } from '../../drift/report.ts';
 import { adviseOn } from '../../profile/likelycause.ts';
 import type { Config } from '../../settings.ts';
-import { isAlarm, type SourceAttention, type SourceSummary, type SourceTransition } from './monitors.ts';
+import type { SourceAttention, SourceSummary, SourceTransition } from './monitors.ts';
+import { isAlarm } from './told.ts';
 
 /** What a receiver is told; stored until it has taken it. */
 export interface Alert extends SourceTransition {

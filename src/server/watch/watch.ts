@@ -12,19 +12,21 @@ import { registerDrift, type SourceReport, type Sources } from '../routes/drift.
 import { type Events, registerEvents } from '../routes/events.ts';
 import type { PastVerdict, StoredAlert } from '../store/database.ts';
 import { openStore, type Store, type StoreEvent } from '../store/store.ts';
-import { type Alerts, createAlerts } from './alerts.ts';
+import { type Alerts, createAlerts, type Firing } from './alerts.ts';
 import type { Journal } from './journal.ts';
+import { describeMaintained, Maintenance } from './maintenance.ts';
 import {
   createMonitors,
-  isAlarm,
   type Monitors,
   type SourceAttention,
   type SourceSummary,
   type SourceTransition,
 } from './monitors.ts';
+import { type MqttStates, openMqttStates } from './mqttstates.ts';
 import { Replicas, redisAt, resetText } from './replicas.ts';
 import { describeEvent, describeVerdict } from './rows.ts';
 import { registerReplicaSeries, registerSourceSeries, registerStoreSeries } from './series.ts';
+import { isAlarm } from './told.ts';
 
 interface WatchOptions {
   config: Config;
@@ -58,6 +60,8 @@ class Watch implements Sources {
   readonly #cameras: WatchOptions['cameras'];
   readonly #events: Events;
   readonly #transitions: Counter<'to'>;
+  readonly #maintenance: Maintenance;
+  #mqtt: MqttStates | undefined;
   #drift: Drift | undefined;
   #store!: Store;
   #alerts!: Alerts;
@@ -74,6 +78,7 @@ class Watch implements Sources {
     this.#registry = registry;
     this.#journal = journal;
     this.#cameras = cameras;
+    this.#maintenance = new Maintenance(config.maintenance);
     this.#drift = judge.hasProfile ? this.#createDrift(judge.profile) : undefined;
     this.#events = registerEvents(app, registry);
     this.#transitions = new Counter({
@@ -97,8 +102,12 @@ class Watch implements Sources {
       registry: this.#registry,
       journal: this.#journal,
       profile: () => (this.#judge.hasProfile ? this.#judge.profile : { name: '', sha256: '' }),
-      firing: () =>
-        (this.#monitors?.summaries() ?? []).filter(({ state, recent }) => isAlarm(state) || recent.level === 'blocked'),
+      firing: () => this.#listFiring(),
+    });
+    this.#mqtt = await openMqttStates(this.#config, {
+      log: app.log,
+      registry: this.#registry,
+      summaries: () => (this.#monitors?.summaries() ?? []).map((summary) => ({ ...summary, ...this.assess(summary) })),
     });
     const monitors = await createMonitors({
       store,
@@ -108,6 +117,12 @@ class Watch implements Sources {
       maxSources,
       onTransition: (transition) => this.#onTransition(transition),
       onAttention: (attention) => this.#onAttention(attention),
+      telling: {
+        alertAfterMs: this.#config.alertAfterMs,
+        alertRecoverMs: this.#config.alertRecoverMs,
+        isMaintained: (source) => this.#maintenance.find(source, Date.now()) !== undefined,
+        describe: (change) => this.#describeAlerts(change),
+      },
     });
     this.#monitors = monitors;
     monitors.expect(this.#cameras.names);
@@ -127,7 +142,18 @@ class Watch implements Sources {
     if (!this.#drift) return { trust: 'unknown', text: 'There is no Profile that can be used, so nothing is watched.' };
     const answer = assessTrust(known, { now: Date.now(), staleAfterMs: this.#config.staleAfterMs });
     const lost = this.#cameras.describeLost(known.source);
-    return lost === undefined ? answer : { ...answer, text: `${answer.text} ${lost}` };
+    const told = lost === undefined ? answer : { ...answer, text: `${answer.text} ${lost}` };
+    const maintenance = this.#maintenance.find(known.source, Date.now());
+    return maintenance ? describeMaintained(told, maintenance) : told;
+  }
+
+  /** The alarms that receivers know of, which may wait for their end to last. */
+  #listFiring(): Firing[] {
+    return (this.#monitors?.summaries() ?? []).flatMap((summary) => {
+      const { told } = summary;
+      if (!told || (!isAlarm(told.state) && told.blocked === undefined)) return [];
+      return [{ ...summary, state: told.state, since: told.at, blocked: told.blocked }];
+    });
   }
 
   async summaries(): Promise<SourceSummary[]> {
@@ -205,24 +231,23 @@ class Watch implements Sources {
     else this.#monitors?.save();
   }
 
-  /** @returns the alerts that are to be stored together with the state */
-  #onTransition(transition: SourceTransition): StoredAlert[] {
+  #onTransition(transition: SourceTransition): void {
     const { report, ...told } = transition;
     this.#transitions.inc({ to: transition.to });
     this.#app.log[isAlarm(transition.to) ? 'warn' : 'info'](told, 'drift');
     this.#events.publish('transition', transition.source, { ...told, causes: report.causes, moved: report.moved });
-    const made = this.#alerts.describe(transition);
-    // They are sent after the store was given them, together with the state that they are about.
-    if (made.length > 0) setImmediate(() => this.#alerts.send(made));
-    return made;
   }
 
-  /** @returns the alerts that are to be stored */
-  #onAttention(attention: SourceAttention): StoredAlert[] {
+  #onAttention(attention: SourceAttention): void {
     this.#app.log[attention.to === 'blocked' ? 'warn' : 'info'](attention, 'recent images');
     this.#journal.addAttention(attention);
     this.#events.publish('attention', attention.source, attention);
-    const made = this.#alerts.describeAttention(attention);
+  }
+
+  /** @returns the alerts that are to be stored together with the state */
+  #describeAlerts(change: SourceTransition | SourceAttention): StoredAlert[] {
+    const made = 'report' in change ? this.#alerts.describe(change) : this.#alerts.describeAttention(change);
+    // They are sent after the store was given them, together with the state that they are about.
     if (made.length > 0) setImmediate(() => this.#alerts.send(made));
     return made;
   }
@@ -254,6 +279,7 @@ class Watch implements Sources {
     await this.#replicas?.close();
     this.#alerts.close();
     this.#monitors.close();
+    await this.#mqtt?.close();
   }
 }
 

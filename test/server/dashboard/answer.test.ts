@@ -31,6 +31,13 @@ describe('answerCamera', () => {
     expect(answerCamera({})).toMatchObject({ answer: 'not known', tone: 'quiet' });
   });
 
+  it('is in maintenance where nobody is told, and still bad where it is bad', () => {
+    const maintenance = { until: now };
+    const told = { answer: 'in maintenance', title: 'in maintenance', tone: 'quiet' };
+    expect(answerCamera(camera('unknown', { maintenance }))).toMatchObject(told);
+    expect(answerCamera(camera('no', { maintenance })).tone).toBe('bad');
+  });
+
   it('says why as the service does', () => {
     expect(answerCamera(camera('no')).text).toBe('It is no.');
   });
@@ -59,6 +66,10 @@ describe('tellHeadline', () => {
 
   it('says trust only where every camera is known to be good', () => {
     expect(tell([ok])).toMatchObject({ text: 'The classifier can be trusted', tone: 'good', title: 'All ok' });
+    const cleaned = camera('unknown', { source: 'roof', maintenance: { until: now } });
+    expect(tell([ok, cleaned])).toMatchObject({ title: '1 of 2 ok', tone: 'good', detail: '1 in maintenance' });
+    expect(tell([cleaned])).toMatchObject({ text: 'In maintenance', tone: 'quiet', detail: 'It is unknown.' });
+    expect(tell([cleaned, learning])).toMatchObject({ text: 'Still learning', tone: 'quiet' });
     expect(tell([ok, learning])).toMatchObject({ text: 'Trust the classifier on 1 of 2\u00a0cameras', tone: 'good' });
     const others = [
       tell([]),

@@ -34,9 +34,8 @@ describe('a store that commit 63a478e has written', () => {
         maxSources: 10,
         onTransition(transition) {
           transitions.push(transition);
-          return [];
         },
-        onAttention: () => [],
+        onAttention: () => undefined,
       });
       return { store, monitors };
     };

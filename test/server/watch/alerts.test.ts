@@ -76,17 +76,14 @@ async function start(flags: Partial<Config>, folder?: string) {
         source: 'rear',
         state: 'stale',
         since: at,
-        lastAt: at,
         moved: [],
-        recent: { images: 0, warn: 0, block: 0, level: 'calm' },
       },
       {
         source: 'side',
         state: 'learning',
         since: at,
-        lastAt: at,
         moved: [],
-        recent: { images: 25, warn: 0, block: 25, level: 'blocked', cause: 'fog' },
+        blocked: '25 of the last 25 images blocked, likely fog',
       },
     ],
   });

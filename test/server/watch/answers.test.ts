@@ -88,6 +88,43 @@ describe('what is said of a camera', () => {
     }
   });
 
+  it('in maintenance: that it is, until when, and to no receiver a word', async () => {
+    const received: string[] = [];
+    const hook = createServer(async (request, response) => {
+      received.push(JSON.parse((await request.toArray()).join('')).subject);
+      response.end();
+    });
+    await new Promise<void>((resolve) => hook.listen(0, '127.0.0.1', resolve));
+    const alertWebhook = `http://127.0.0.1:${(hook.address() as AddressInfo).port}/`;
+    const maintenance = [{ sources: ['rear'], from: '2020-01-01T00:00Z', to: '2999-01-01T00:00Z', reason: 'new lens' }];
+    const service = await start({ alertWebhook, maintenance, freezeAfter: 3 });
+    try {
+      const frame = await jpegFrame(6000, undefined, size);
+      for (const source of ['rear', 'front']) for (let i = 0; i < 3; i++) await send(service, source, frame);
+      await expect.poll(() => received).toEqual(['front']);
+      const { sources } = await ask(`${service.url}/drift`);
+      expect(sources).toMatchObject([
+        { source: 'front', trust: 'no', told: { state: 'frozen' } },
+        {
+          source: 'rear',
+          state: 'frozen',
+          trust: 'no',
+          told: { state: 'learning' },
+          maintenance: { reason: 'new lens' },
+        },
+      ]);
+      const report = await ask(`${service.url}/drift/rear`);
+      expect([...Value.Errors(driftReportSchema, report)]).toEqual([]);
+      expect(report.text).toMatch(
+        /^In maintenance until 2999-.* \(new lens\): it is judged, and nobody is told\. The same/,
+      );
+    } finally {
+      await service.close();
+      hook.close();
+    }
+    expect(received).toEqual(['front']);
+  });
+
   it('whose last image came before the service was away: old, from the first answer on', async () => {
     const stateDir = join(folder, 'state');
     const first = await start({ stateDir });

@@ -72,8 +72,8 @@ async function startReplica() {
     drift,
     staleAfterMs: 300_000,
     maxSources: 100,
-    onTransition: () => [],
-    onAttention: () => [],
+    onTransition: () => undefined,
+    onAttention: () => undefined,
   });
   const connect = await redisAt(`redis://127.0.0.1:${port}`);
   const replicas = new Replicas({ redis: connect(), profile: drift.profile, monitors, log });
