@@ -46,7 +46,12 @@ async function askService(): Promise<Service> {
   const folder = mkdtempSync(join(tmpdir(), 'stopline-docs-'));
   const profile = await loadProfile(profilePath);
   const pool = await createPool({ profile, threads: 1 });
-  const parts = { redis: 'redis://127.0.0.1:1', alertWebhook: 'http://127.0.0.1:1', quarantine: join(folder, 'kept') };
+  const parts = {
+    redis: 'redis://127.0.0.1:1',
+    alertWebhook: 'http://127.0.0.1:1',
+    alertMqtt: 'mqtt://127.0.0.1:1',
+    quarantine: join(folder, 'kept'),
+  };
   const ask = async (flags: object) => {
     const { config } = loadConfig({ env: {}, flags: { logLevel: 'silent', ...flags } });
     const app = await buildApp(config, new Judge({ pool, profile }));

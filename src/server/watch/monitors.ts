@@ -76,7 +76,7 @@ export interface MonitorsOptions {
 }
 
 /** How others are told of alarms: when they have lasted, and not in maintenance. */
-export interface Telling extends TellingRules {
+interface Telling extends TellingRules {
   isMaintained(source: string): boolean;
   /** Makes the alerts of one change, which are written with the state or not at all. */
   describe(change: SourceTransition | SourceAttention): StoredAlert[];
