@@ -54,7 +54,8 @@ export class Monitor {
     const { seriesLength: length, spacing, times } = this.#head;
     this.#series = { values: this.#memory.series, length, spacing, times };
     this.#numbers = new Float64Array(shared.sizes.series);
-    this.#sights = new SightWatch(shared.freezeAfter);
+    this.#sights = new SightWatch(shared.freezeAfter, this.#head.sight);
+    delete this.#head.sight;
   }
 
   get state(): DriftState {
@@ -127,7 +128,8 @@ export class Monitor {
 
   /** Everything it knows: `createDrift(...).monitor(state)` goes on from there. */
   save(): Uint8Array {
-    return packState(this.#head, this.#memory.bytes);
+    const sight = this.#sights.save();
+    return packState({ ...this.#head, ...(sight && { sight }) }, this.#memory.bytes);
   }
 
   /** Gives back its memory at once; it must not be used any more. */

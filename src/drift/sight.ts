@@ -1,17 +1,42 @@
 import type { Sight, Uncheckable } from './report.ts';
-import { type Standing, StandingWatch } from './standing.ts';
-import { ViewWatch } from './view.ts';
+import { type SavedStanding, type Standing, StandingWatch } from './standing.ts';
+import { type SavedView, ViewWatch } from './view.ts';
+
+/** What is known of the small pictures of one source, to be kept: about 23 kB as JSON. */
+export interface SavedSight {
+  standing: SavedStanding;
+  view: SavedView;
+  found?: Standing;
+  sight?: Sight;
+}
 
 /** Watches the small pictures of one source: whether they stand still, and whether the camera looks where it did. */
 export class SightWatch {
   readonly #standing: StandingWatch;
-  readonly #view = new ViewWatch();
+  readonly #view: ViewWatch;
   #found: Standing | undefined;
   #sight: Sight | undefined;
   #isAsked = false;
 
-  constructor(freezeAfter: number) {
-    this.#standing = new StandingWatch(freezeAfter);
+  /** @param saved what `save` gave */
+  constructor(freezeAfter: number, saved?: SavedSight) {
+    this.#standing = new StandingWatch(freezeAfter, saved?.standing);
+    this.#view = new ViewWatch(saved?.view);
+    this.#found = saved?.found;
+    this.#sight = saved?.sight;
+    this.#isAsked = saved !== undefined;
+  }
+
+  /** All that is known; undefined where nothing was asked yet. */
+  save(): SavedSight | undefined {
+    if (!this.#isAsked) return undefined;
+    const [found, sight] = [this.#found, this.#sight];
+    return {
+      standing: this.#standing.save(),
+      view: this.#view.save(),
+      ...(found && { found }),
+      ...(sight && { sight }),
+    };
   }
 
   /** What stands still now. */

@@ -54,20 +54,38 @@ interface StandingNumbers {
   filled: number;
 }
 
+/** What a watch knows, to be kept: numbers, and bytes in base64. */
+export interface SavedStanding extends StandingNumbers {
+  isDark: boolean;
+  bytes: string;
+}
+
 /** Watches whether the picture of one source stands still. */
 export class StandingWatch {
   readonly #freezeAfter: number;
-  readonly #anchor = new Uint8Array(quarters);
-  readonly #past = new Uint8Array(ring * blocks);
+  readonly #bytes = new Uint8Array(3 * 4 * blocks + quarters + ring * blocks);
   /** Images in a row in which each block rested, the most of them while it was learnt, and images in which it changed. */
-  readonly #rests = new Uint32Array(blocks);
-  readonly #longest = new Uint32Array(blocks);
-  readonly #changes = new Uint32Array(blocks);
+  readonly #rests = new Uint32Array(this.#bytes.buffer, 0, blocks);
+  readonly #longest = new Uint32Array(this.#bytes.buffer, 4 * blocks, blocks);
+  readonly #changes = new Uint32Array(this.#bytes.buffer, 8 * blocks, blocks);
+  readonly #anchor = this.#bytes.subarray(12 * blocks, 12 * blocks + quarters);
+  readonly #past = this.#bytes.subarray(12 * blocks + quarters);
   #isDark = false;
   #numbers: StandingNumbers = { images: 0, rest: 0, longestRest: 0, round: 0, period: 0, changed: 0, filled: 0 };
 
-  constructor(freezeAfter: number) {
+  /** @param saved what `save` gave; another length than that of this version is left aside */
+  constructor(freezeAfter: number, saved?: SavedStanding) {
     this.#freezeAfter = freezeAfter;
+    const bytes = Buffer.from(saved?.bytes ?? '', 'base64');
+    if (!saved || bytes.length !== this.#bytes.length) return;
+    const { bytes: _, isDark, ...numbers } = saved;
+    this.#bytes.set(bytes);
+    this.#isDark = isDark;
+    this.#numbers = numbers;
+  }
+
+  save(): SavedStanding {
+    return { ...this.#numbers, isDark: this.#isDark, bytes: Buffer.from(this.#bytes).toString('base64') };
   }
 
   /** Why it cannot be told now whether the picture stands still; undefined where it can. */

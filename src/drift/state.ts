@@ -3,6 +3,7 @@ import type { Calibration, Detectors } from './detectors.ts';
 import { createMemory, type Memory, type Sizes, unpackState } from './memory.ts';
 import type { RecentMemory } from './recent.ts';
 import type { DriftReport, DriftState } from './report.ts';
+import type { SavedSight } from './sight.ts';
 import type { Stays } from './stays.ts';
 
 /** What all sources of one Profile share. */
@@ -68,6 +69,8 @@ export interface Head extends RecentMemory {
   flip?: number;
   /** What stays in its place; where the Profile tells places. */
   stays?: Stays;
+  /** What is seen in its small pictures, as it was saved. */
+  sight?: SavedSight;
   frames: { id: string; at: number; pValue: number; weight: number }[];
 }
 

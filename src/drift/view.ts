@@ -48,16 +48,56 @@ export interface Registration {
 type Places = 'right' | 'down' | 'turn' | 'zoom';
 const places: readonly Places[] = ['right', 'down', 'turn', 'zoom'];
 
+type Estimate = Registration & { turned?: Turned | undefined };
+type Usual = { middle: Record<Places, number>; spread: Record<Places, number> };
+
+/** What a watch knows, to be kept: numbers, and the view that was learnt in base64. */
+export interface SavedView {
+  images: number;
+  sum: string;
+  estimates: Estimate[];
+  matches: number[];
+  usualMatch: number;
+  usual?: Usual;
+  isMoving: boolean;
+}
+
 /** Watches the view of one source. */
 export class ViewWatch {
   #images = 0;
-  #sum = new Float64Array(cells);
+  readonly #sum = new Float32Array(cells);
   #reference: View | undefined;
-  #estimates: (Registration & { turned?: Turned | undefined })[] = [];
+  #estimates: Estimate[] = [];
   #usualMatch = 0;
-  #usual: { middle: Record<Places, number>; spread: Record<Places, number> } | undefined;
+  #usual: Usual | undefined;
   #isMoving = false;
   #matches: number[] = [];
+
+  /** @param saved what `save` gave; another length than that of this version is left aside */
+  constructor(saved?: SavedView) {
+    const bytes = Buffer.from(saved?.sum ?? '', 'base64');
+    if (!saved || bytes.length !== this.#sum.byteLength) return;
+    this.#sum.set(new Float32Array(new Uint8Array(bytes).buffer));
+    this.#images = saved.images;
+    this.#estimates = saved.estimates;
+    this.#matches = saved.matches;
+    this.#usualMatch = saved.usualMatch;
+    this.#usual = saved.usual;
+    this.#isMoving = saved.isMoving;
+    if (this.#images >= learnFor) this.#reference = new View(this.#sum);
+  }
+
+  save(): SavedView {
+    return {
+      images: this.#images,
+      sum: Buffer.from(this.#sum.buffer).toString('base64'),
+      estimates: this.#estimates,
+      matches: this.#matches,
+      usualMatch: this.#usualMatch,
+      ...(this.#usual && { usual: this.#usual }),
+      isMoving: this.#isMoving,
+    };
+  }
 
   /** Why it cannot be told now where the camera looks; undefined where it can. */
   get blind(): string | undefined {
@@ -96,6 +136,7 @@ export class ViewWatch {
     this.#isMoving = this.#usualMatch < leastMatch;
     this.#usual = { middle, spread };
     this.#estimates = [];
+    this.#matches = [];
     return undefined;
   }
 
@@ -219,7 +260,7 @@ export class View {
   /** For each cell how its value changes with the four places. */
   readonly #slopes: Float64Array;
 
-  constructor(edges: Float64Array) {
+  constructor(edges: ArrayLike<number>) {
     this.#edges = Float64Array.from(edges);
     this.#slopes = new Float64Array(cells * 4);
     for (let y = 1; y < rows - 1; y++) {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { crc32 } from 'node:zlib';
+import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { FastifyBaseLogger } from 'fastify';
 import type { ChainableCommander, Redis } from 'ioredis';
 import type { Observation } from '../../drift/observation.ts';
@@ -17,8 +17,9 @@ const renewEveryMs = 1000;
 const readEveryMs = 100;
 const maxRead = 500;
 const maxPublish = 200;
-/** Images that wait for Redis; beyond it the oldest go. */
+/** Images that wait for Redis; beyond it the oldest go. Beyond the second they wait without their small pictures, of 5 kB each. */
 const maxPending = 10_000;
+const maxPendingSketches = 1000;
 /** Images that a group keeps while nobody reads it. */
 const maxStream = 10_000;
 const commandTimeoutMs = 2000;
@@ -175,8 +176,10 @@ export class Replicas {
     };
   }
 
-  #put(item: Pending): void {
-    this.#pending.push(item);
+  #put({ source, observation }: Pending): void {
+    const { sketch: _, ...bare } = observation ?? {};
+    const isBare = observation && this.#pending.length >= maxPendingSketches;
+    this.#pending.push({ source, ...(observation && { observation: isBare ? (bare as Observation) : observation }) });
     if (this.#pending.length <= maxPending) return;
     this.#pending.shift();
     this.#dropped += 1;
@@ -329,11 +332,13 @@ function append(pipeline: ChainableCommander, stream: string, source: string, ob
     pipeline.xadd(stream, 'MAXLEN', '~', maxStream, '*', 'source', source);
     return;
   }
-  // The images of a source may be taken by any replica, and what stands still is seen only by one that sees them all.
-  const { z, projection, sketch: _, ...rest } = observation;
+  const { z, projection, chances, sketch, ...rest } = observation;
   const bytes = (numbers: Float32Array) => Buffer.from(numbers.buffer, numbers.byteOffset, numbers.byteLength);
   const fields = ['source', source, 'rest', JSON.stringify(rest), 'z', bytes(z)];
   if (projection) fields.push('projection', bytes(projection));
+  if (chances) fields.push('chances', bytes(Float32Array.from(chances)));
+  // Whoever watches the source sees the small pictures of all replicas, or could not tell what stands still.
+  if (sketch) fields.push('sketch', deflateRawSync(sketch, { level: 1 }));
   pipeline.xadd(stream, 'MAXLEN', '~', maxStream, '*', ...fields);
 }
 
@@ -345,13 +350,15 @@ function parse(fields: readonly Buffer[]): Pending {
   const rest = given.get('rest');
   const z = given.get('z');
   if (!rest || !z) return { source };
-  const projection = given.get('projection');
+  const [projection, chances, sketch] = ['projection', 'chances', 'sketch'].map((name) => given.get(name));
   return {
     source,
     observation: {
       ...JSON.parse(rest.toString()),
       z: numbers(z),
       ...(projection && { projection: numbers(projection) }),
+      ...(chances && { chances: Float64Array.from(numbers(chances)) }),
+      ...(sketch && { sketch: new Uint8Array(inflateRawSync(sketch)) }),
     },
   };
 }

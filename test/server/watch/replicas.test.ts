@@ -8,6 +8,7 @@ import { fastify } from 'fastify';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createDrift, type Drift } from '../../../src/drift/drift.ts';
 import type { Observation } from '../../../src/drift/observation.ts';
+import { sketchColumns, sketchRows } from '../../../src/image/sketch.ts';
 import { openStore } from '../../../src/server/store/store.ts';
 import { createMonitors } from '../../../src/server/watch/monitors.ts';
 import { Replicas, redisAt } from '../../../src/server/watch/replicas.ts';
@@ -95,7 +96,8 @@ function observation(): Observation {
   const id = serial.toString(16).padStart(16, '0').padEnd(64, 'f');
   const z = Float32Array.from({ length: reference.profile.statistics.length }, (_, i) => Math.sin(serial * (i + 1)));
   const hash = id.slice(0, 16);
-  return { id, at: Date.now(), verdict: 'pass', decidedBy: 'combined', pValue: 0.5, score: 1, z, hash };
+  const sketch = new Uint8Array(sketchColumns * sketchRows).fill(serial);
+  return { id, at: Date.now(), verdict: 'pass', decidedBy: 'combined', pValue: 0.5, score: 1, z, hash, sketch };
 }
 
 const sources = Array.from({ length: 40 }, (_, i) => `camera-${i}`);
@@ -123,6 +125,10 @@ describe.skipIf(!hasRedis)('replicas', () => {
     feed(b, 2);
     await expect.poll(() => imagesAt(a), soon).toEqual(each(5));
     expect(await imagesAt(b)).toEqual(each(5));
+    // Whoever watches has seen the small pictures of both, and hands on what it has learnt of them.
+    const state = (await a.replicas.state('camera-1')) as Uint8Array;
+    const seen = { question: 'standsStill', why: 'it is learnt how much the picture changes, for 56 images more' };
+    expect(drift.monitor(state).report().uncheckable).toContainEqual(seen);
     // Each source has one replica that watches it, and both have some.
     await expect
       .poll(() => sources.filter((source) => a.replicas.watches(source) !== b.replicas.watches(source)).length, soon)
