@@ -6,7 +6,7 @@ import { createMemory, type Memory, packDeviation, packState, type Sizes } from 
 import type { Observation } from './observation.ts';
 import { Dependence } from './pace.ts';
 import { describeRecent, type RecentLevel, summarizeRecent, takeVerdict } from './recent.ts';
-import type { DriftReport, DriftState, Glance, Sight, Transition } from './report.ts';
+import type { DriftReport, DriftState, Glance, Sight, Transition, Uncheckable } from './report.ts';
 import { SightWatch } from './sight.ts';
 import type { Standing } from './standing.ts';
 import { collectEvidence, createHead, type Head, readSettled, restore, type Shared } from './state.ts';
@@ -23,6 +23,8 @@ const sameBits = 1;
 /** How much the newest of the images that did not pass counts for the causes. */
 const causeWeight = 0.1;
 const maxCauses = 8;
+/** One image without colour may be a fault of the stream. */
+const leastGreys = 3;
 export const maxFrames = 5;
 
 /** Goes on from a saved state; one of another Profile or version is left aside, and the source learns again. */
@@ -121,7 +123,8 @@ export class Monitor {
   }
 
   report(): DriftReport {
-    const { sight, uncheckable } = this.#sights;
+    const { sight } = this.#sights;
+    const uncheckable = this.#listUncheckable();
     const report = buildReport(this.#shared, this.#head, this.#memory, this.#dependence, this.#isNew);
     return { ...report, ...(sight && { sight }), ...(uncheckable.length > 0 && { uncheckable }) };
   }
@@ -135,6 +138,18 @@ export class Monitor {
   /** Gives back its memory at once; it must not be used any more. */
   release(): void {
     release(this.#memory.bytes);
+  }
+
+  /** What the images of late do not tell: of a reference in colour whether colours are right, and in the dark what is hidden. */
+  #listUncheckable(): Uncheckable[] {
+    const { names, usual } = this.#shared;
+    const { greys = 0 } = this.#head;
+    const found = [...this.#sights.uncheckable];
+    if (greys >= leastGreys && names.includes('colourfulness'))
+      found.push({ question: 'colour', why: `the last ${greys} images have no colour, as in infrared` });
+    if (usual && this.#sights.isDark)
+      found.push({ question: 'places', why: 'the picture is too dark to see whether something hides a part of it' });
+    return found;
   }
 
   /** Takes an image that came before; `loop` is how many pictures it lies back. */
@@ -191,6 +206,7 @@ export class Monitor {
     note(head, observation, detectors.weight(observation.score));
     takeVerdict(head, observation.verdict);
     if (observation.chances && this.#shared.usual) head.stays = takeChances(head.stays, observation.chances);
+    head.greys = observation.isGrey ? (head.greys ?? 0) + 1 : 0;
     head.images++;
   }
 

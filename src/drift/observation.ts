@@ -24,6 +24,8 @@ export interface Observation {
   expectedFlipRate?: number;
   /** Chance of every tile that it is hidden; where the Profile tells places. */
   chances?: Float64Array;
+  /** Whether it has no colour, as in infrared. */
+  isGrey?: boolean;
   /** Difference hash of the pixels, 16 hexadecimal digits. */
   hash: string;
   /** The picture, small and grey, where it is known: see `drawSketch`. */
@@ -45,6 +47,8 @@ export type Observable = Pick<
   | 'statistics'
 > & { image: Pick<Verdict['image'], 'sha256' | 'hash'>; profile: Pick<Verdict['profile'], 'sha256'> };
 
+/** A picture whose colours are weaker than this (Hasler and Suesstrunk 2003) has none: infrared, but for the rounding of a codec. */
+const leastColour = 2;
 /** How many causes of an image are remembered. */
 const maxCauses = 3;
 
@@ -55,6 +59,10 @@ function readCauses(verdict: Observable): Pick<Observation, 'causes'> {
   const { causes } = verdict;
   if (!causes) return {};
   return { causes: causes.slice(0, maxCauses).map(({ cause, probability }) => ({ cause, probability })) };
+}
+
+function isGrey({ statistics: { colourfulness } }: Observable): boolean {
+  return typeof colourfulness === 'number' && colourfulness < leastColour;
 }
 
 /** @param at milliseconds since 1970 */
@@ -71,6 +79,7 @@ export function makeObservation(scorer: Pick<Scorer, 'deviations'>, verdict: Obs
     z: Float32Array.from(scorer.deviations(verdict.statistics)),
     ...(projection && { projection: Float32Array.from(projection) }),
     ...(chances && { chances }),
+    ...(isGrey(verdict) && { isGrey: true }),
     ...readCauses(verdict),
     ...(expectedFlipRate && { expectedFlipRate: expectedFlipRate.rate }),
     hash: verdict.image.hash,

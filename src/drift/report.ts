@@ -29,8 +29,8 @@ export interface Sight {
 
 /** A question that the images of a source do not answer now. */
 export interface Uncheckable {
-  /** Whether the picture stands still; where the camera looks. */
-  question: 'standsStill' | 'view';
+  /** Whether the picture stands still; where the camera looks; whether its colours are right; whether something hides a part. */
+  question: 'standsStill' | 'view' | 'colour' | 'places';
   why: string;
 }
 

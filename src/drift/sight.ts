@@ -49,6 +49,11 @@ export class SightWatch {
     return this.#sight;
   }
 
+  /** Whether the picture is too dark to see what is in it. */
+  get isDark(): boolean {
+    return this.#standing.isDark;
+  }
+
   /** What cannot be told now, and why; all can before a small picture has come, because nothing is asked. */
   get uncheckable(): Uncheckable[] {
     if (!this.#isAsked) return [];

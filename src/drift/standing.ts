@@ -88,6 +88,11 @@ export class StandingWatch {
     return { ...this.#numbers, isDark: this.#isDark, bytes: Buffer.from(this.#bytes).toString('base64') };
   }
 
+  /** Whether the picture is too dark to see whether something moves. */
+  get isDark(): boolean {
+    return this.#isDark;
+  }
+
   /** Why it cannot be told now whether the picture stands still; undefined where it can. */
   get blind(): string | undefined {
     const { images } = this.#numbers;

@@ -69,6 +69,8 @@ export interface Head extends RecentMemory {
   flip?: number;
   /** What stays in its place; where the Profile tells places. */
   stays?: Stays;
+  /** Images in a row without colour. */
+  greys?: number;
   /** What is seen in its small pictures, as it was saved. */
   sight?: SavedSight;
   frames: { id: string; at: number; pValue: number; weight: number }[];

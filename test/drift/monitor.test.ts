@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type DriftReference, makeShared } from '../../src/drift/drift.ts';
 import { mergeStates } from '../../src/drift/merge.ts';
 import { createMonitor, type Monitor } from '../../src/drift/monitor.ts';
-import type { Observation } from '../../src/drift/observation.ts';
+import { makeObservation, type Observable, type Observation } from '../../src/drift/observation.ts';
 import type { Transition } from '../../src/drift/report.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import { drawSketch } from '../../src/image/sketch.ts';
@@ -483,6 +483,36 @@ describe('what is seen of a standing camera', () => {
     expect(transitions.map(({ to }) => to)).not.toContain('frozen');
     expect(monitor.report()).not.toHaveProperty('sight');
     expect(monitor.report()).not.toHaveProperty('uncheckable');
+  });
+
+  it('says that colours cannot be told in infrared, of a camera whose reference has colours, and of no other', () => {
+    const plain = names.filter((name) => name !== 'colourfulness').slice(0, count - 1);
+    const ask = (last: string, greys: number) => {
+      const monitor = createMonitor(makeShared({ ...reference, names: [...plain, last] }, {}));
+      const take = camera(43);
+      monitor.observe({ ...take(), isGrey: false });
+      for (let i = 0; i < greys; i++) monitor.observe({ ...take(), isGrey: true });
+      const before = monitor.report().uncheckable;
+      monitor.observe(take());
+      return { before, after: monitor.report().uncheckable };
+    };
+    const why = 'the last 3 images have no colour, as in infrared';
+    expect(ask('colourfulness', 3)).toEqual({ before: [{ question: 'colour', why }], after: undefined });
+    expect(ask('colourfulness', 2).before).toBeUndefined();
+    expect(ask('a grey reference has none', 3).before).toBeUndefined();
+  });
+
+  it('knows an image without colour by its colourfulness', () => {
+    const see = (colourfulness: number | null) =>
+      makeObservation(
+        { deviations: () => new Float64Array(0) },
+        {
+          ...{ verdict: 'pass', decidedBy: 'combined', pValue: 0.5, score: 0, statistics: { colourfulness } },
+          ...{ image: { sha256: 'a'.repeat(64), hash: '' }, profile: { sha256: '' } },
+        } as Observable,
+        0,
+      ).isGrey;
+    expect([see(0), see(1.9), see(2), see(30), see(null)]).toEqual([true, true, undefined, undefined, undefined]);
   });
 
   it('says what it cannot tell: while it learns, and at night', () => {

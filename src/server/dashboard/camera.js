@@ -56,7 +56,12 @@ const roundsToHistory = 15;
 /** @type {readonly Kind[]} */
 const kinds = ['pass', 'warn', 'block'];
 /** What cannot be told now, as a question. */
-const questions = { standsStill: 'whether the picture stands still', view: 'whether the camera looks where it did' };
+const questions = {
+  standsStill: 'whether the picture stands still',
+  view: 'whether the camera looks where it did',
+  colour: 'whether its colours are right',
+  places: 'whether something hides a part of the view',
+};
 const verdictWords = { pass: 'passed', warn: 'warned about', block: 'blocked' };
 
 /** What does not change while the page is open. @typedef {{ profile: ProfileAnswer, reference: Reference, words: Map<string, Statistic> }} Known */

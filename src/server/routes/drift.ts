@@ -171,9 +171,13 @@ export const driftReportSchema = Type.Object(
       ),
     ),
     uncheckable: Type.Optional(
-      Type.Array(Type.Object({ question: Type.Enum(['standsStill', 'view']), why: Type.String() }), {
-        description: 'What cannot be told of the source now, and why, as at night or of a camera that moves.',
-      }),
+      Type.Array(
+        Type.Object({ question: Type.Enum(['standsStill', 'view', 'colour', 'places']), why: Type.String() }),
+        {
+          description:
+            'What cannot be told of the source now, and why, as at night, in infrared or of a camera that moves.',
+        },
+      ),
     ),
     sight: Type.Optional(
       Type.Object(
