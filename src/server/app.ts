@@ -14,6 +14,7 @@ import { registerAccess } from './http/access.ts';
 import type { BufferBudget } from './http/body.ts';
 import { compressAnswers } from './http/compress.ts';
 import { answerClientError, boundPipelining, chooseRequestId, readServerOptions } from './http/connections.ts';
+import { Http2Door } from './http/http2.ts';
 import { Methods } from './http/methods.ts';
 import { registerOpenApi } from './http/openapi.ts';
 import { ownPrefix } from './http/prefix.ts';
@@ -61,6 +62,8 @@ declare module 'fastify' {
     methods: Methods;
     /** Traces of the host; null where their package is not installed. */
     telemetry: Telemetry | null;
+    /** Where clients that speak HTTP/2 come in. */
+    http2: Http2Door;
     /** The gRPC side of a gate that has one. */
     grpc: GrpcService | null;
     validators: Validators;
@@ -126,6 +129,7 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
       isClosing: state.phase === 'draining',
     });
   const validators = new Validators();
+  const idleMs = config.requestTimeoutMs + config.maxWaitMs + idleAllowanceMs;
   const app: FastifyInstance = Fastify({
     schemaController: validators.controller,
     loggerInstance: createLogger(config),
@@ -133,7 +137,7 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
     genReqId: (request) => chooseRequestId(request as IncomingMessage, config.trustedRequestId),
     bodyLimit: config.bodyLimit,
     requestTimeout: config.requestTimeoutMs,
-    connectionTimeout: config.requestTimeoutMs + config.maxWaitMs + idleAllowanceMs,
+    connectionTimeout: idleMs,
     ...readServerOptions(config),
     // Ours has the shape and the code that clients know.
     return503OnClosing: false,
@@ -153,6 +157,9 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
     },
   });
   boundPipelining(app.server);
+  const http2 = new Http2Door(app.server, { ...config, idleMs }, config.tlsCert !== undefined);
+  app.decorate('http2', http2);
+  app.addHook('preClose', async () => http2.close());
   app.decorate('judge', judge);
   app.decorate('reloader', new Reloader(config, judge, app.log));
   app.decorateRequest('verdict', null);

@@ -186,6 +186,7 @@ class ListeningService implements Service {
     const isClean = (await calls) && this.#inFlight === 0;
     if (!isClean) app.log.warn({ inFlight: this.#inFlight }, 'the drain time is over: requests are cut off');
     app.server.closeAllConnections();
+    app.http2.cut();
     await closed; // waits also for images that a gate judges beside
     await app.judge.pool.destroy();
     return isClean;

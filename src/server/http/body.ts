@@ -48,6 +48,12 @@ export function askForBody(request: FastifyRequest, reply: FastifyReply): void {
   reply.raw.writeContinue();
 }
 
+/** Why a body did not come whole: it took too long, or its connection broke. */
+function readBreak(error: Error): StoplineError {
+  if (error instanceof StoplineError) return error;
+  return new StoplineError('REQUEST_INVALID', `Expected the whole body but received: ${error.message}.`);
+}
+
 /** Pieces that nobody else holds to one array. */
 function join(chunks: readonly Buffer[], length: number): Buffer {
   if (chunks.length === 1) return chunks[0];
@@ -79,7 +85,7 @@ function collect(stream: Readable, limit: number, hold: (bytes: number) => void)
     // Also notices a stream that had failed before it was looked at.
     const forget = finished(stream, { writable: false }, (error) => {
       if (!error) resolve(join(chunks, length));
-      else reject(new StoplineError('REQUEST_INVALID', `Expected the whole body but received: ${error.message}.`));
+      else reject(readBreak(error));
     });
     stream.on('data', take);
   });
@@ -210,7 +216,7 @@ export function takeBody(
     };
     const forget = finished(stream, { writable: false }, (error) => {
       if (!error) resolve({ body: join(chunks, length) });
-      else reject(new StoplineError('REQUEST_INVALID', `Expected the whole body but received: ${error.message}.`));
+      else reject(readBreak(error));
     });
     stream.on('data', take);
   });

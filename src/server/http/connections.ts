@@ -18,7 +18,9 @@ const maxUnanswered = 16;
 /** Cuts off a client that asks on and on without taking the answers. */
 export function boundPipelining(server: FastifyInstance['server']): void {
   const unanswered = new WeakMap<Socket, number>();
-  const count = ({ socket }: IncomingMessage, response: ServerResponse) => {
+  const count = ({ socket, httpVersionMajor }: IncomingMessage, response: ServerResponse) => {
+    // HTTP/2 has a bound of its own for that.
+    if (httpVersionMajor === 2) return;
     const open = (unanswered.get(socket) ?? 0) + 1;
     unanswered.set(socket, open);
     // Not 'close', which an answer of a gate has ten listeners for: one more and Node warns of a leak, once an answer.
@@ -43,7 +45,8 @@ export function readServerOptions({ headersTimeoutMs, tlsCert, tlsKey }: Config)
       cause,
     });
   }
-  return { https: { ...timeouts, cert, key, minVersion: 'TLSv1.2' as const, handshakeTimeout: headersTimeoutMs } };
+  const tls = { cert, key, minVersion: 'TLSv1.2' as const, ALPNProtocols: ['h2', 'http/1.1'] };
+  return { https: { ...timeouts, ...tls, handshakeTimeout: headersTimeoutMs } };
 }
 
 function readPem(name: string, path: string): Buffer {

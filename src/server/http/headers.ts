@@ -13,6 +13,8 @@ const ofTheBody = /^(content-.*|host|inference-header-content-length|authorizati
  * `x-real-ip`, so a name is judged by what it could be read as.
  */
 export function isOwn(name: string): boolean {
+  // What HTTP/2 says of a request beside its headers (`:path`) is said otherwise over HTTP/1.1.
+  if (name.startsWith(':')) return false;
   const read = name.replace(/[^a-z0-9]/g, '-');
   if (hopByHop.test(read) || forged.test(read)) return false;
   return read === name || !ofTheBody.test(read);

@@ -89,7 +89,7 @@ export async function refuse(request: FastifyRequest, reply: FastifyReply, error
 
   if (request.awaitsContinue) {
     // The client may send the body or leave it out: the connection cannot be used for another request.
-    reply.header('connection', 'close');
+    if (request.raw.httpVersionMajor === 1) reply.header('connection', 'close');
   } else if (options.isClosing) {
     await discardBody(request.raw);
   } else {

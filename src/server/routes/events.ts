@@ -109,7 +109,7 @@ export class Events {
       wants: (event) => (!source || event.source === source) && (!kind || event.kind === kind),
     };
     reply.hijack();
-    request.raw.socket.setTimeout(0); // the heartbeat finds out who is gone
+    request.raw.setTimeout(0); // the heartbeat finds out who is gone
     reply.raw.writeHead(200, {
       ...(reply.getHeaders() as Record<string, string>),
       'content-type': 'text/event-stream',
