@@ -9,6 +9,7 @@ import { settingGroups, settings } from '../src/settings.ts';
 import { renderCommandsPage } from './docs/commands.ts';
 import { renderLibraryPage } from './docs/library.ts';
 import { code, page, table } from './docs/markdown.ts';
+import { markStale, takeProbe } from './docs/probe.ts';
 import { fillReadme } from './docs/readme.ts';
 import { renderServicePages } from './docs/service.ts';
 import { type Form, forms } from './faults/forms.ts';
@@ -127,7 +128,11 @@ function formsPage(): string {
 }
 
 const service = await renderServicePages();
+const probe = await takeProbe();
+/** Pages with sections that commands of minutes to hours measured: each says whether it is out of date. */
+const measured = ['docs/detection.md', 'docs/harm.md', 'docs/drift.md'];
 const pages = {
+  ...Object.fromEntries(measured.map((path) => [path, markStale(read(path), probe)])),
   'docs/forms.md': formsPage(),
   'docs/statistics.md': statisticsPage(),
   'docs/errors.md': errorsPage(),

@@ -13,6 +13,7 @@ import { loadCore } from '../src/core/index.ts';
 import { asStoplineError, StoplineError } from '../src/errors.ts';
 import type { Severity } from '../src/image/corruptions/corruptions.ts';
 import { prepareModel, readCard } from '../src/image/embedding/prepare.ts';
+import { takeProbe, writeProbe } from './docs/probe.ts';
 import { type EvaluateOptions, evaluate, type Stage } from './evaluate/evaluation.ts';
 import { evaluateHarm, type HarmOptions, type HarmStage, harmReport } from './evaluate/harm.ts';
 import { evaluateHistory, historyReport } from './evaluate/history.ts';
@@ -110,7 +111,7 @@ async function run(all: EvaluateFlags): Promise<void> {
     evaluate({ ...options, onProgress: progress.update, signal }),
   ).finally(progress.stop);
   const heading = formatHeading(options.reference);
-  const section = `${heading}\n\n${provenance()}\n\n${report(evaluation, options)}\n`;
+  const section = `${heading}\n\n${await provenance()}\n\n${report(evaluation, options)}\n`;
   publish(heading, section, write);
 }
 
@@ -118,7 +119,7 @@ async function runHistory(folders: readonly string[], write: boolean | undefined
   const progress = startProgress('history', 'pictures');
   const found = await evaluateHistory(loadCore(), folders, progress.update).finally(progress.stop);
   const heading = '## JPEG history';
-  publish(heading, `${heading}\n\n${provenance()}\n\n${historyReport(found)}\n`, write);
+  publish(heading, `${heading}\n\n${await provenance()}\n\n${historyReport(found)}\n`, write);
 }
 
 async function runShifts(
@@ -130,7 +131,7 @@ async function runShifts(
   const found = await judgeShifts(profile, current, progress.update).finally(progress.stop);
   const simulations = simulate === undefined ? [] : await judgeSimulated(profile, simulate);
   const heading = '## Causes on real shifts';
-  publish(heading, `${heading}\n\n${provenance()}\n\n${shiftsReport(found, simulations)}\n`, write);
+  publish(heading, `${heading}\n\n${await provenance()}\n\n${shiftsReport(found, simulations)}\n`, write);
 }
 
 async function runHarm(
@@ -145,7 +146,7 @@ async function runHarm(
   const progress = startStages((stage: HarmStage) => [stage, 'images']);
   const found = await evaluateHarm({ ...options, classifier, onProgress: progress.update }).finally(progress.stop);
   const heading = formatHeading(options.reference);
-  publish(heading, `${heading}\n\n${provenance()}\n\n${harmReport(found)}\n`, write, 'harm');
+  publish(heading, `${heading}\n\n${await provenance()}\n\n${harmReport(found)}\n`, write, 'harm');
 }
 
 const chooseThreads = (threads: number | undefined) => loadConfig({ flags: { threads } }).config.threads;
@@ -160,7 +161,7 @@ async function runStreams(
   const onProgress = (done: number, total: number) => progress.update({ done, total, failed: 0 });
   const found = await evaluateStreams({ ...flags, threads, onProgress }).finally(progress.stop);
   const heading = '## Measured on streams';
-  publish(heading, `${heading}\n\n${provenance()}\n\n${streamsReport(found)}\n`, write, 'drift');
+  publish(heading, `${heading}\n\n${await provenance()}\n\n${streamsReport(found)}\n`, write, 'drift');
 }
 
 async function runCamera(runs: number, seed: number, write: boolean | undefined): Promise<void> {
@@ -168,7 +169,7 @@ async function runCamera(runs: number, seed: number, write: boolean | undefined)
   const onProgress = (done: number, total: number) => progress.update({ done, total, failed: 0 });
   const found = await evaluateCamera({ runs, seed, onProgress }).finally(progress.stop);
   const heading = '## Measured on a camera';
-  publish(heading, `${heading}\n\n${provenance()}\n\n${cameraReport(found)}\n`, write, 'drift');
+  publish(heading, `${heading}\n\n${await provenance()}\n\n${cameraReport(found)}\n`, write, 'drift');
 }
 
 function publish(
@@ -193,13 +194,13 @@ function readCommit(): string {
   return `${git('rev-parse', '--short', 'HEAD') || 'unknown'}${changed === '' ? '' : ' with changes'}`;
 }
 
-/** The command line, the day and the commit, so that anyone can do it again. Paths are told from the current folder. */
-function provenance(): string {
+/** The command line, the day, the commit, and what the code does, so that anyone can do it again. Paths are told from the current folder. */
+async function provenance(): Promise<string> {
   const here = (text: string) => (isAbsolute(text) ? relative(process.cwd(), text) : text);
   // Where things were kept changes no number.
   const said = process.argv.slice(2).filter((text, i, all) => text !== '--cache' && all[i - 1] !== '--cache');
   const command = ['npm run evaluate --', ...said.map(here)].join(' ');
-  return `\`\`\`sh\n${command}\n\`\`\`\n\nMade on ${new Date().toISOString().slice(0, 10)}, at commit ${readCommit()}.`;
+  return `\`\`\`sh\n${command}\n\`\`\`\n\nMade on ${new Date().toISOString().slice(0, 10)}, at commit ${readCommit()}.\n${writeProbe(await takeProbe())}`;
 }
 
 await program.parseAsync().catch((error: unknown) => {

@@ -16,11 +16,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page, Request } from 'playwright-core';
 import { loadConfig } from '../../src/config.ts';
 import { type Service, serve } from '../../src/server/serve.ts';
 import { browserPath, openBrowser, watchPage } from '../../test/fixtures/browser.ts';
 import { fitOnce } from '../../test/fixtures/fitted.ts';
+import { sleep } from '../faults/target.ts';
 import { writeReports } from './reports.ts';
 import { Street, size, staleAfterMs } from './street.ts';
 
@@ -47,6 +48,27 @@ interface Shot {
   act?: (page: Page) => Promise<unknown>;
   /** Whether the service is gone before the picture is taken. */
   isLost?: boolean;
+  /** Whether the service refuses something that the page asks, which a browser reports as an error. */
+  isRefused?: boolean;
+}
+
+/** What a page is waiting for: everything but the events that it follows for ever. */
+class OpenRequests {
+  readonly #open = new Set<Request>();
+
+  constructor(page: Page) {
+    page.on('request', (request) => new URL(request.url()).pathname.endsWith('/events') || this.#open.add(request));
+    for (const event of ['requestfinished', 'requestfailed'] as const)
+      page.on(event as 'requestfinished', (request) => this.#open.delete(request));
+  }
+
+  /** Nothing was asked for a while, or for ten seconds there was always something. */
+  async settle(): Promise<void> {
+    for (let quiet = 0, tries = 0; quiet < 4 && tries < 100; tries++) {
+      await sleep(100);
+      quiet = this.#open.size === 0 ? quiet + 1 : 0;
+    }
+  }
 }
 
 /** Takes the pictures, and remembers what no page may do. */
@@ -73,13 +95,19 @@ class Photographer {
     }
   }
 
-  async #takeOne(context: BrowserContext, { name, address, act, isLost = false }: Shot, look: string): Promise<void> {
+  async #takeOne(
+    context: BrowserContext,
+    { name, address, act, isLost, isRefused }: Shot,
+    look: string,
+  ): Promise<void> {
     const page = await context.newPage();
     const found = watchPage(page, new URL(address).protocol === 'file:' ? 'file:' : new URL(address).origin);
+    const requests = new OpenRequests(page);
     await page.goto(address);
     await page.locator('h1').first().waitFor();
-    await page.waitForLoadState('networkidle', { timeout: 3000 }).catch(() => undefined); // a page that follows events never is
+    await requests.settle();
     await act?.(page);
+    await requests.settle();
     if (isLost) {
       await page.route('**/*', (route) => route.abort());
       await page.locator('#live[data-state=lost]').waitFor({ timeout: 30_000 });
@@ -87,6 +115,8 @@ class Photographer {
     await page.waitForTimeout(300);
     const beyond = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
     if (beyond > 0) found.push(`${beyond} pixels wider than its window`);
+    if (isRefused)
+      found.splice(0, found.length, ...found.filter((fault) => !fault.includes('Failed to load resource')));
     // What cannot be reached is an error to the browser.
     if (!isLost) this.faults.push(...found.map((fault) => `${name} ${look}: ${fault}`));
     await page.screenshot({ path: join(values.out, `${name}-${look}.png`), fullPage: true });
@@ -118,8 +148,8 @@ async function chooseFile(page: Page, name: string, bytes: Uint8Array): Promise<
 function listEmpty(url: string): Shot[] {
   return [
     { name: 'overview-none', address: `${url}/#/` },
-    { name: 'camera-unknown', address: `${url}/#/camera/never-seen` },
-    { name: 'quarantine-off', address: `${url}/#/quarantine` },
+    { name: 'camera-unknown', address: `${url}/#/camera/never-seen`, isRefused: true },
+    { name: 'quarantine-off', address: `${url}/#/quarantine`, isRefused: true },
     { name: 'events-none', address: `${url}/#/events` },
     { name: 'service-none', address: `${url}/#/service` },
   ];
@@ -149,7 +179,12 @@ async function listStreet(url: string, street: Street): Promise<Shot[]> {
     { name: 'try-empty', address: `${url}/#/try` },
     { name: 'try-block', address: `${url}/#/try`, act: (page) => chooseFile(page, 'fog.jpg', street.pools.fog[0]) },
     { name: 'try-pass', address: `${url}/#/try`, act: (page) => chooseFile(page, 'clear.jpg', street.pools.fresh[0]) },
-    { name: 'try-refused', address: `${url}/#/try`, act: (page) => chooseFile(page, 'notes.txt', unreadable) },
+    {
+      name: 'try-refused',
+      address: `${url}/#/try`,
+      isRefused: true,
+      act: (page) => chooseFile(page, 'notes.txt', unreadable),
+    },
   ];
 }
 

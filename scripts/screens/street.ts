@@ -19,7 +19,6 @@ type Plan = (round: number) => Uint8Array | undefined;
 interface Pools {
   fresh: Uint8Array[];
   fog: Uint8Array[];
-  dim: Uint8Array[];
   blur: Uint8Array[];
 }
 
@@ -34,13 +33,12 @@ async function renderPools(): Promise<Pools> {
   return {
     fresh: await Promise.all(Array.from({ length: rounds + 10 }, (_, i) => encodeFrame(renderFrame(1000 + i, size)))),
     fog: await under('fog', 4, 60, 3000),
-    dim: await under('brightness', 1, 60, 4000),
     blur: await under('defocusBlur', 3, 40, 5000),
   };
 }
 
 /** One camera for each state that there is, by what happens to it so many rounds before the end. */
-function planStates({ fresh, fog, dim, blur }: Pools): Record<string, Plan> {
+function planStates({ fresh, fog, blur }: Pools): Record<string, Plan> {
   /** Fresh images, and from so many rounds before the end on those of `more`; after `last` of them fresh ones again. */
   const turn =
     (before: number, more: readonly Uint8Array[], last = before): Plan =>
@@ -59,7 +57,7 @@ function planStates({ fresh, fog, dim, blur }: Pools): Record<string, Plan> {
   return {
     'always-ok': (round) => fresh[round],
     'in-fog': turn(45, fog),
-    'first-signs': turn(4, dim),
+    'first-signs': turn(4, fog),
     'new-here': from(9, (round) => fresh[round]),
     hangs: (round) => fresh[Math.min(round, rounds - 25)],
     'loop-of-five': (round) => fresh[round < rounds - 35 ? round : rounds - 40 + (round % 5)],

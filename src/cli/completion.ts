@@ -1,5 +1,5 @@
 import { Argument, Command, type Option } from 'commander';
-import { commandLine, print } from './terminal.ts';
+import { commandLine, print, printJson } from './terminal.ts';
 
 const shells = ['bash', 'zsh', 'fish'] as const;
 type Shell = (typeof shells)[number];
@@ -37,6 +37,7 @@ export function completionCommand(table: readonly Entry[]): Command {
   return new Command('completion')
     .description('Prints a script for a shell, which then completes commands, options and their values.')
     .addArgument(new Argument('<shell>', 'the shell').choices(shells))
+    .option('--json', 'print the script as JSON')
     .addHelpText(
       'after',
       `
@@ -45,7 +46,11 @@ Examples:
   ${commandLine('completion', 'zsh')} > ~/.zfunc/_stopline   (a folder in fpath)
   ${commandLine('completion', 'fish')} > ~/.config/fish/completions/stopline.fish`,
     )
-    .action(async (shell: Shell) => print((await writeCompletion(shell, table)).trimEnd()));
+    .action(async (shell: Shell, { json }: { json?: boolean }) => {
+      const script = (await writeCompletion(shell, table)).trimEnd();
+      if (json) printJson({ shell, script });
+      else print(script);
+    });
 }
 
 export async function writeCompletion(shell: Shell, table: readonly Entry[]): Promise<string> {

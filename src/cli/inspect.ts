@@ -98,7 +98,7 @@ async function checkIsImage(path: string, profile: string): Promise<void> {
   const isFolder = kind?.isDirectory();
   const isPattern = kind === undefined && /[*?]/.test(path);
   if (isFolder || isPattern || isObjectUrl(path) || /\.(tar|tgz|tar\.gz|mp4|mkv|mov|avi|webm)$/i.test(path)) {
-    const what = isFolder ? 'a folder' : 'many images';
+    const what = isFolder ? 'a folder' : isObjectUrl(path) ? 'in a bucket' : 'many images';
     throw new StoplineError(
       'OPTION_INVALID',
       `Expected an image file but "${path}" is ${what}. To judge all of them: ${commandLine('score', path, '--profile', profile, '--out', 'verdicts.jsonl')}`,

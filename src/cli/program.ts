@@ -60,9 +60,7 @@ async function createProgram(asked: Asked): Promise<Command> {
     .helpOption('-h, --help', 'print help; also after a command')
     .option('--help-all', 'print all of it; also after a command')
     .option('-q, --quiet', 'print results, warnings and errors only; also after a command')
-    .addHelpCommand(
-      new Command('help').argument('[command]').summary('print help for a command').helpGroup('This machine:'),
-    )
+    .addHelpCommand(makeHelpCommand().helpGroup('This machine:'))
     .exitOverride()
     .configureHelp({
       // Commander leaves narrower texts unwrapped.
@@ -86,10 +84,16 @@ Try:
     const isNeeded = entry === asked.entry || (asked.isWhole && asked.entry === undefined);
     const command = isNeeded ? await loadCommand(entry, asked) : new Command(entry.name);
     command.summary(entry.summary).helpGroup(entry.group).copyInheritedSettings(program);
+    // Its parts stand under no heading, so its help does not either.
+    if (command.commands.length > 0) command.addHelpCommand(makeHelpCommand());
     for (const part of command.commands) part.copyInheritedSettings(command);
     program.addCommand(command);
   }
   return program;
+}
+
+function makeHelpCommand(): Command {
+  return new Command('help').argument('[command]').summary('print help for a command');
 }
 
 async function loadCommand(entry: CommandEntry, asked: Asked): Promise<Command> {

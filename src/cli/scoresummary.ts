@@ -53,12 +53,15 @@ export async function sumUp(
   const { tally, format, config, profile, seconds, shard, store, leftOut } = run;
   const { promised, threshold } = profile.falseAlarmRate;
   const { decideBy: decidedBy, blockWhen } = config;
+  // Where the rows went and what their files are have the same name in a tally.
+  const { file: fileFacts, ...counts } = tally.toJSON();
   const counted = {
     file: flags.out,
     format,
     decidedBy,
     blockWhen,
-    ...tally.toJSON(),
+    ...counts,
+    ...(fileFacts && { fileFacts }),
     leftOut: leftOut.toJSON(),
     falseAlarmRate: { ...promised, ...(threshold && { threshold }) },
     seconds,

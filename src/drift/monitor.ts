@@ -247,8 +247,8 @@ export class Monitor {
     head.alarmImage = head.images;
     const text =
       by === 'score'
-        ? `images are stranger than those of the reference, for about ${head.alarmTook} images`
-        : `${inSentence(labelStatistic(by))}: elsewhere than in the reference, for about ${head.alarmTook} images`;
+        ? `images are stranger than those of the reference, seen after about ${head.alarmTook} images`
+        : `${inSentence(labelStatistic(by))}: elsewhere than in the reference, seen after about ${head.alarmTook} images`;
     head.alarm = { at: head.at, share, by, text };
     const transition = this.#change('drifted', text, id);
     memory.score.fill(0);

@@ -2,6 +2,7 @@ import { statistics } from '../image/statistics/statistics.ts';
 import {
   findSight,
   legibility,
+  looksHazy,
   type ReasonGroup,
   rankSights,
   readMeaning,
@@ -43,20 +44,36 @@ const mostStrength = 8;
  */
 export function groupMoved<Item extends Movement>(all: readonly Item[]): MovedGroup<Item>[] {
   const groups = new Map<ReasonGroup, Item[]>();
-  for (const item of all) {
-    const { group } = findSight(readMovement(item).kind);
-    groups.set(group, [...(groups.get(group) ?? []), item]);
+  const put = (group: ReasonGroup, items: readonly Item[]) =>
+    groups.set(group, [...(groups.get(group) ?? []), ...items]);
+  for (const item of all) put(findSight(readMovement(item).kind).group, [item]);
+  for (const [group, items] of groups) {
+    // What no number tells that a person reads is texture, as it is in the reasons of an image.
+    if (group === 'texture' || items.some(isLegible)) continue;
+    groups.delete(group);
+    put('texture', items);
   }
-  const moved = [...groups].map(([group, items]): MovedGroup<Item> => {
+  const isHazy = !groups.has('dark') && looksHazy(all.map((item) => ({ ...item, deviations: item.size })));
+  const moved = [...groups].map(([group, items]): MovedGroup<Item> & { kind: SightKind } => {
     const bySize = [...items].sort((a, b) => b.size - a.size);
     const [lead] = [...bySize].sort((a, b) => legibility(a.name) - legibility(b.name));
     const members = [lead, ...bySize.filter((item) => item !== lead)];
-    return { group, words: readMovement(lead).words, lead, members };
+    const { kind, words } = group === 'texture' ? sightOf('texture') : readMovement(lead);
+    const seen = group === 'hazy' && isHazy ? sightOf('hazy') : { kind, words };
+    return { group, lead, members, ...seen };
   });
-  return rankSights(moved, ({ group, lead }) => {
-    const isLegible = group !== 'texture' && readMeaning(lead.name).legible !== undefined;
-    return { kind: readMovement(lead).kind, strength: isLegible ? Math.min(mostStrength, lead.size) : 0 };
+  const ranked = rankSights(moved, ({ group, kind, lead }) => {
+    const isRead = group !== 'texture' && isLegible(lead);
+    return { kind, strength: isRead ? Math.min(mostStrength, lead.size) : 0 };
   });
+  return ranked.map(({ kind: _, ...group }) => group);
+}
+
+const isLegible = ({ name }: Movement): boolean => readMeaning(name).legible !== undefined;
+
+/** A kind by itself, whatever number leads it. */
+function sightOf(kind: SightKind): { kind: SightKind; words: string } {
+  return { kind, words: `${findSight(kind).words} the reference` };
 }
 
 /** The kind of a movement, and its words. A change of spread is one of content. */

@@ -36,9 +36,9 @@ function describeAlarm(shared: Shared, head: Head, memory: Memory, dependence: D
   const since = head.images - head.alarmImage;
   const more = Math.max(0, Math.ceil(countCalmImages(shared, head, dependence) - since));
   const now = share > 100 ? 'far above that' : round(share);
-  const below = `evidence is below ${suspectFrom} of an alarm, and it is ${now} now`;
-  const calm = more > 0 ? `after ${more} more images, if ${below}` : `when ${below}`;
-  const text = head.level === 'blocked' ? `${calm}, and no longer half of the images are blocked` : calm;
+  const below = `the evidence is below ${suspectFrom} of an alarm (it is ${now} now)`;
+  const calm = more > 0 ? `after ${more} more images, if by then ${below}` : `when ${below}`;
+  const text = head.level === 'blocked' ? `${calm} and fewer than half of the latest images are blocked` : calm;
   return { ...head.alarm, ends: { more, text } };
 }
 

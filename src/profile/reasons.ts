@@ -14,6 +14,7 @@ import {
   findSight,
   type Legible,
   legibility,
+  looksHazy,
   type ReasonGroup,
   rankSights,
   readMeaning,
@@ -245,7 +246,7 @@ function judgeNovelty(counts: Readonly<Record<string, number>>, pValue: number):
 
 /** Lost contrast is part of haze where the image looks hazy; lifted shadows are brightness where it does not. */
 function assignKinds(found: readonly Finding[]): Finding[] {
-  const isHazy = looksHazy(found);
+  const isHazy = !hasLegible(found, 'dark') && looksHazy(found.map((one) => ({ ...one, name: one.statistic })));
   return found.map((finding): Finding => {
     if (finding.kind === 'hazy' && !isHazy) return { ...finding, kind: 'bright' };
     return finding.kind === 'flat' && isHazy ? { ...finding, kind: 'hazy' } : finding;
@@ -281,32 +282,6 @@ function sortFindings(found: readonly Finding[]): Map<SightKind, Finding[]> {
 }
 
 const readLegible = ({ statistic }: Evidence): Legible | undefined => readMeaning(statistic).legible;
-
-/** From so many deviations on lost local contrast, lifted shadows and a narrower range speak for haze. */
-const hazyDeviations = 3;
-/** Contrast that is lost by so many times as much as fine detail is lost at every scale, which blur does not do. */
-const evenLoss = 1.5;
-
-/**
- * Haze lays light over everything: the shadows are lifted, or the range is narrower, and more contrast is lost than sharpness. Blur
- * takes contrast, too, but only with the fine detail. Lifted shadows alone are a bright image, lost contrast alone a flat one;
- * darkness takes contrast, too, and comes first.
- */
-function looksHazy(found: readonly Finding[]): boolean {
-  const deviations = (direction: 'high' | 'low', ...names: string[]) =>
-    found.reduce(
-      (most, one) =>
-        names.includes(one.statistic) && one.direction === direction ? Math.max(most, one.deviations) : most,
-      0,
-    );
-  const lost = deviations('low', 'localContrast');
-  if (lost < hazyDeviations || hasLegible(found, 'dark')) return false;
-  const isLifted = deviations('high', 'lumaP01', 'lumaP05', 'darkChannel') >= hazyDeviations;
-  const isNarrow = deviations('low', 'lumaRange', 'lumaStd') >= hazyDeviations;
-  if (isLifted && isNarrow) return true;
-  const isFlatter = lost > deviations('low', 'blockSharpness');
-  return isFlatter && (isLifted || isNarrow || lost > evenLoss * deviations('low', 'blockSharpness', 'laplacianRatio'));
-}
 
 function hasLegible(found: readonly Finding[], wanted: SightKind): boolean {
   return found.some((finding) => finding.kind === wanted && readLegible(finding));

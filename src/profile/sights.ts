@@ -602,6 +602,32 @@ export function rankSights<Item>(
   });
 }
 
+/** From so many deviations on lost local contrast, lifted shadows and a narrower range speak for haze. */
+const hazyDeviations = 3;
+/** Contrast that is lost by so many times as much as fine detail is lost at every scale, which blur does not do. */
+const evenLoss = 1.5;
+
+/**
+ * Haze lays light over everything: the shadows are lifted, or the range is narrower, and more contrast is lost than sharpness. Blur
+ * takes contrast, too, but only with the fine detail. Lifted shadows alone are a bright image, lost contrast alone a flat one;
+ * darkness takes contrast, too, and comes first: whoever asks knows whether it is dark.
+ * @param found what lies elsewhere than in the reference, and by how many standard deviations of it
+ */
+export function looksHazy(found: readonly { name: string; direction: string; deviations: number }[]): boolean {
+  const deviations = (direction: 'high' | 'low', ...names: string[]) =>
+    found.reduce(
+      (most, one) => (names.includes(one.name) && one.direction === direction ? Math.max(most, one.deviations) : most),
+      0,
+    );
+  const lost = deviations('low', 'localContrast');
+  if (lost < hazyDeviations) return false;
+  const isLifted = deviations('high', 'lumaP01', 'lumaP05', 'darkChannel') >= hazyDeviations;
+  const isNarrow = deviations('low', 'lumaRange', 'lumaStd') >= hazyDeviations;
+  if (isLifted && isNarrow) return true;
+  const isFlatter = lost > deviations('low', 'blockSharpness');
+  return isFlatter && (isLifted || isNarrow || lost > evenLoss * deviations('low', 'blockSharpness', 'laplacianRatio'));
+}
+
 /** Where a kind stands in the table. */
 export function findPlace(wanted: SightKind): number {
   return sights.findIndex(({ kind }) => kind === wanted);

@@ -113,7 +113,7 @@ describe('stopline inspect', () => {
       /is a folder\. To judge all of them: .* score .*reference --profile .* --out verdicts\.jsonl/,
     ],
     ['an archive', 'frames.tar', /is many images\. To judge all of them: .* score /],
-    ['objects', 's3://bucket/frames/', /is many images\. To judge all of them: .* score /],
+    ['objects', 's3://bucket/frames/', /is in a bucket\. To judge all of them: .* score /],
     [
       'an address',
       'https://me:s3cret@host/x.jpg',

@@ -355,7 +355,9 @@ describe('what is said of a source', () => {
     expect(evidence).toMatchObject({ share: expect.any(Number), by: 'score' });
     expect(evidence.share).toBeGreaterThanOrEqual(1);
     expect(monitor.glance().alarm).toMatchObject({ by: 'score', text: expect.stringContaining('stranger') });
-    expect(monitor.glance().alarm?.ends.text).toMatch(/^after \d+ more images, if evidence is below 0.1 of an alarm/);
+    expect(monitor.glance().alarm?.ends.text).toMatch(
+      /^after \d+ more images, if by then the evidence is below 0.1 of an alarm/,
+    );
     expect(alarm.evidence).toBeGreaterThanOrEqual(1);
     let images = monitor.glance().alarm?.ends.more ?? 0;
     expect(path(run(monitor, images - 1, next))).not.toContain('recovered');

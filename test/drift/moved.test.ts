@@ -25,6 +25,22 @@ describe('groupMoved', () => {
     expect(order()).toEqual([]);
   });
 
+  it('calls haze what takes contrast and lifts the shadows, as the reasons of an image do', () => {
+    const fog = [move('localContrast', 'low', 6), move('lumaP05', 'high', 7), move('noiseSigma', 'low', 8)];
+    expect(groupMoved(fog)[0]).toMatchObject({ group: 'hazy', words: 'hazier than the reference' });
+    const flat = [move('localContrast', 'low', 2)];
+    expect(groupMoved(flat)[0]).toMatchObject({ group: 'hazy', words: 'lower in contrast than the reference' });
+    expect(groupMoved([...fog, move('lumaP50', 'low', 4)])[0].group).toBe('dark');
+  });
+
+  it('leads no group with a number that nobody reads', () => {
+    const groups = groupMoved([move('pyramidEnergy1', 'high', 9), move('lumaP50', 'low', 1)]);
+    expect(groups.map(({ group, words }) => [group, words])).toEqual([
+      ['dark', 'darker than the reference'],
+      ['texture', 'other in fine texture than the reference'],
+    ]);
+  });
+
   it('calls a change of spread one of content', () => {
     const [{ group, words }] = groupMoved([move('lumaP50', 'spread', 1)]);
     expect([group, words]).toEqual(['scene', 'spread otherwise than in the reference']);

@@ -17,7 +17,7 @@ const alarm = {
   at: now,
   share: 1.2,
   by: 'score',
-  text: 'images are stranger than those of the reference, for about 7 images',
+  text: 'images are stranger than those of the reference, seen after about 7 images',
   ends: { more: 13, text: 'after 13 more images, if evidence is below 0.1 of an alarm, and it is 0.03 now' },
 };
 const assess = (known: Partial<Known>) =>
@@ -57,7 +57,7 @@ describe('whether a source can be trusted', () => {
       'drifted',
       { state: 'drifted', alarm },
       'no',
-      `Images are stranger than those of the reference, for about 7 images; it ends ${alarm.ends.text}.`,
+      `Images are stranger than those of the reference, seen after about 7 images; it ends ${alarm.ends.text}.`,
     ],
     [
       'stale',

@@ -26,7 +26,7 @@ interface Place {
  * Lists images in a fixed order, holding one folder, one page of a bucket or one archive member at a time. A path may be an
  * image file, a folder (recursive), a glob, a tar archive, a video or `s3://bucket/prefix`; a row of a manifest is one image,
  * archive or video.
- * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE, MANIFEST_INVALID, VIDEO_UNAVAILABLE, OBJECTS_UNAVAILABLE
+ * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE, OPTION_INVALID, MANIFEST_INVALID, VIDEO_UNAVAILABLE, OBJECTS_UNAVAILABLE
  */
 export async function openItems(paths: readonly string[], options: InputOptions): Promise<Items> {
   const manifest = options.manifest === undefined ? undefined : await openManifest(options.manifest, options);
@@ -119,7 +119,18 @@ async function findPlace(text: string): Promise<Place> {
     throw unreadable(path, cause);
   });
   if (!found) return { path, kind: 'glob' };
+  if (found.isFile() && isTableName(path)) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected images but ${quotePath(path)} is a table. If it lists images: --manifest ${quotePath(path)}`,
+    );
+  }
   return { path, kind: found.isDirectory() ? 'folder' : nameKind(path, found.isFile()) };
+}
+
+/** Whether a file that somebody named is a list of images by its name, which no decoder need be asked. */
+function isTableName(path: string): boolean {
+  return /\.(csv|tsv|jsonl|ndjson|parquet)$/i.test(path);
 }
 
 /** What a file is by its name; a pipe or device is never waited for. */

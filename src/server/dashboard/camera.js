@@ -238,9 +238,9 @@ export class CameraPage extends LivePage {
         ${
           latest
             ? html`<div class="seen"><img src=${this.#picturePath(latest)} alt=${`Image of ${this.#source}, ${clock(latest.at)}`} onLoad=${(/** @type {Event} */ event) => this.#takeSize(event)} />${this.#drawHeat()}</div>`
-            : html`<div class="blank">no image yet since the service started</div>`
+            : html`<div class="blank">${images && 'no image yet since the service started'}</div>`
         }
-        <figcaption><b>${!latest ? 'Nothing seen yet' : isNow ? 'Now' : 'Last seen'}</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`} ${this.#tellStaying()}</figcaption>
+        <figcaption><b>${!images ? 'Asking' : !latest ? 'Nothing seen yet' : isNow ? 'Now' : 'Last seen'}</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`} ${this.#tellStaying()}</figcaption>
       </figure>
       <figure>
         ${reference.hasExample ? html`<img src="profile/example" alt="A typical reference image" />` : html`<div class="blank">the Profile keeps no example</div>`}
@@ -307,7 +307,8 @@ export class CameraPage extends LivePage {
     const marks = history?.transitions;
     const about = `Strangeness is 1 at the edge of the reference and grows without end. From the dashed line on images are warned about (${percent(promised.warn)} of the reference lie there), from the solid one on they are blocked (${percent(promised.block)}).`;
     if (range === 'latest') {
-      if (!images || images.at.length === 0)
+      if (!images) return undefined;
+      if (images.at.length === 0)
         return html`<p class="soft">No image yet since the service started: choose a longer time.</p>`;
       const data = this.#keepColumns(images, 'scores', () => arrangeScores(images, limits));
       return html`<p class="soft">${about} A dot is an image.</p>

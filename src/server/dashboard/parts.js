@@ -18,11 +18,6 @@ export function Manual({ page, children }) {
   return html`<a href=${`dashboard/manual/${page}.md`}>${children}</a>`;
 }
 
-/** `camelCase` may break before a capital. @param {{ name: string }} props */
-export function Breakable({ name }) {
-  return name.split(/(?=[A-Z])/).flatMap((part, i) => (i === 0 ? [part] : [html`<wbr />`, part]));
-}
-
 /** Facts as a list of terms. @param {{ facts: ([string, any] | false | undefined | 0 | '')[] }} props */
 export function Facts({ facts }) {
   return html`<dl class="facts">

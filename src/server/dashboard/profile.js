@@ -2,8 +2,8 @@
 import { readProfile, readReference, readStatistics } from './api.js';
 import { html, loadStyle } from './library.js';
 import { LivePage } from './page.js';
-import { Breakable, Facts, Manual } from './parts.js';
-import { count, labelStatistic, percent, valueText, valueUnit, whole } from './words.js';
+import { Facts, Manual } from './parts.js';
+import { count, labelStatistic, percent, spellCause, valueText, valueUnit, whole } from './words.js';
 
 /** @import { Band, ProfileAnswer, Reference, Statistic } from './types.js' */
 
@@ -69,7 +69,7 @@ function drawFigures(
     ${drawFigure('Reference images', whole(images), `${split.groups} groups by ${split.by}`)}
     ${achieved && drawFigure('False alarms met', percent(achieved.warn.flagged / achieved.warn.images), met)}
     ${power && drawFigure('Causes seen', `${power.causes.filter((row) => row.detectedFrom !== undefined).length} of ${power.causes.length}`, '95 % stopped or more, from some severity on')}
-    ${power && drawFigure('Blind to', String(blind.length), blind.join(', ') || 'none of the simulated causes')}
+    ${power && drawFigure('Blind to', String(blind.length), blind.map(spellCause).join(', ') || 'none of the simulated causes')}
   </dl>`;
 }
 
@@ -157,8 +157,8 @@ function drawHeatTable(what, rows) {
   return html`<table class="heat">
     <thead><tr><th scope="col">cause</th>${[1, 2, 3, 4, 5].map((severity) => html`<th scope="col">${severity}</th>`)}${isStopped && html`<th scope="col">from</th>`}</tr></thead>
     <tbody>${rows.map(
-      ({ cause, shares, from, isBlind }) => html`<tr><th scope="row"><${Breakable} name=${cause} /></th>
-        ${shares.map((share, i) => html`<td class=${`s${Math.min(10, Math.floor((share / full) * 10))}`} title=${`${cause}, severity ${i + 1}: ${percent(share)} ${what}`}>${Math.round(share * 100)}</td>`)}
+      ({ cause, shares, from, isBlind }) => html`<tr><th scope="row">${spellCause(cause)}</th>
+        ${shares.map((share, i) => html`<td class=${`s${Math.min(10, Math.floor((share / full) * 10))}`} title=${`${spellCause(cause)}, severity ${i + 1}: ${percent(share)} ${what}`}>${Math.round(share * 100)}</td>`)}
         ${isStopped && html`<td class="from">${isBlind ? html`<b class="bad">blind</b>` : (from ?? '\u2013')}</td>`}</tr>`,
     )}</tbody></table>`;
 }

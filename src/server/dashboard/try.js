@@ -12,7 +12,7 @@ import {
   StatisticsSection,
   tellLimits,
 } from './verdict.js';
-import { number, unitText } from './words.js';
+import { number, percent, unitText } from './words.js';
 
 /**
  * @import { Explanation, TileMaps } from './types.js'
@@ -96,22 +96,22 @@ function drawResult({ name, explanation, picture, refusal }, comparison) {
   if (refusal !== undefined) return html`<p class="error" role="alert">${name} cannot be judged: ${refusal}</p>`;
   if (!explanation || picture === undefined) return html`<p class="soft">Judging ${name} ...</p>`;
   const { verdict, tiles } = explanation;
-  const { image, reasons, unusual = [], timingMs } = verdict;
+  const { image, reasons, timingMs } = verdict;
   const isPass = verdict.verdict === 'pass';
   return html`<section class="said">
       <h2><${VerdictTag} verdict=${verdict.verdict} /> ${name}</h2>
       <p>${tellLimits(verdict)} ${image.format.toUpperCase()} of ${image.width} \u00d7 ${image.height} pixels, judged in ${Math.round(timingMs.total)} ms.</p>
       <${FileRemarks} image=${image} />
-      ${isPass ? drawPassed(unusual) : html`<${CauseAndAdvice} verdict=${verdict} /><${ReasonList} reasons=${reasons} />`}
+      ${isPass ? drawPassed(verdict) : html`<${CauseAndAdvice} verdict=${verdict} /><${ReasonList} reasons=${reasons} />`}
     </section>
     <section><h2>${isPass ? 'Where it is weakest, tile by tile' : 'Where the evidence lies'}</h2><div class="tilemaps">${tiles.maps.map((map) => drawTiles(map, tiles, picture))}</div></section>
-    <${DetectorsAndCauses} verdict=${verdict} remark=${isPass ? 'Had something been wrong with it. It passed.' : 'If it was not taken as the reference was.'} />
+    <${DetectorsAndCauses} verdict=${verdict} remark=${isPass ? 'What it would look most like, had it not passed.' : 'What it looks most like of them.'} />
     <${StatisticsSection} title="Statistics against the reference" verdict=${verdict} comparison=${comparison} />`;
 }
 
-/** A pass needs no reasons: what is unusual is there for who wants to know. @param {import('./types.js').Verdict['reasons']} unusual */
-function drawPassed(unusual) {
-  return html`<p>It is like the reference.</p>
+/** A pass needs no reasons: what is unusual is there for who wants to know. @param {import('./types.js').Verdict} verdict */
+function drawPassed({ pValue, unusual = [] }) {
+  return html`<p>It is like the reference: ${percent(pValue)} of such images are as unusual or more so.</p>
     ${unusual.length > 0 && html`<details><summary>What is least usual about it</summary><${ReasonList} reasons=${unusual} /></details>`}`;
 }
 

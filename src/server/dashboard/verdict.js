@@ -2,7 +2,7 @@
 import { readReference, readStatistics } from './api.js';
 import { html, loadStyle } from './library.js';
 import { PlainTable, VerdictTag } from './parts.js';
-import { capital, labelStatistic, number, percent, pText, valueText, valueUnit } from './words.js';
+import { capital, labelStatistic, number, percent, pText, spellCause, valueText, valueUnit } from './words.js';
 
 /** @import { Band, Kind, Statistic, Verdict } from './types.js' */
 
@@ -84,7 +84,7 @@ function CauseBars({ causes }) {
   if (!causes) return html`<p class="soft">The Profile was fitted without causes.</p>`;
   return html`<ul class="bars">${causes.map(
     ({ cause, probability }) =>
-      html`<li><span>${cause}</span><meter min="0" max="1" value=${probability} aria-label=${cause}></meter><span class="number">${percent(probability)}</span></li>`,
+      html`<li><span>${spellCause(cause)}</span><meter min="0" max="1" value=${probability} aria-label=${spellCause(cause)}></meter><span class="number">${percent(probability)}</span></li>`,
   )}</ul>`;
 }
 

@@ -115,6 +115,11 @@ export function valueUnit(row) {
   return row?.isPercent ? '%' : unitText(row?.unit);
 }
 
+/** A simulated cause as people write it: "channel swap". @param {string} cause */
+export function spellCause(cause) {
+  return cause.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
 /** A label within a sentence: names such as JPEG stay as they are. @param {string} label */
 export function inSentence(label) {
   return /^[A-Z][a-z]/.test(label) ? label[0].toLowerCase() + label.slice(1) : label;

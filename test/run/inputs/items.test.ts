@@ -58,6 +58,14 @@ beforeAll(async () => {
 });
 
 describe('openItems', () => {
+  it.each(['list.csv', 'rows.jsonl', 'rows.parquet'])('says how %s is given, which lists images', async (name) => {
+    writeFileSync(at(name), 'path\na.jpg\n');
+    await expect(openItems([at(name)], options)).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+      message: expect.stringContaining(`--manifest "${at(name)}"`),
+    });
+  });
+
   it('lists folders and globs in the same order, and counts them', async () => {
     const all = ['drives/a/front/f9.jpg', 'drives/a/front/f10.jpg', 'drives/a/rear/f1.jpg', 'drives/b/front/f2.jpg'];
     expect(await names([at('drives')])).toEqual(all);

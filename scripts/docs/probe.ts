@@ -1,0 +1,143 @@
+/**
+ * Whether what a measured section of a document says is still what the code does. Such sections take minutes to hours to make, so each
+ * keeps a probe: what the code did on a few rendered frames and drawn numbers when the section was made. Where the code does something
+ * else today the section says so itself, and names the command that makes it again.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { renderFrame } from '../../src/cli/demo/camera/camera.ts';
+import { loadCore } from '../../src/core/index.ts';
+import { type DriftReference, makeShared } from '../../src/drift/drift.ts';
+import { createMonitor } from '../../src/drift/monitor.ts';
+import { corrupt, corruptions } from '../../src/image/corruptions/corruptions.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
+import { measureFrame } from '../../src/image/measure.ts';
+import { statistics } from '../../src/image/statistics/statistics.ts';
+import { conformalPValue } from '../../src/profile/maths/ranks.ts';
+import { createScorer } from '../../src/profile/score.ts';
+import { decideVerdict } from '../../src/profile/verdict.ts';
+import { fitSynthetic, makeImage } from '../../test/fixtures/synthetic.ts';
+
+/** Numbers by what they are of. */
+export type Probe = Readonly<Record<string, number | string>>;
+
+/** Numbers that differ by a smaller share are the same: two builds of the core and of libjpeg round otherwise. */
+const tolerance = 0.002;
+const names = statistics.map(({ name }) => name);
+
+/** What the code does now. */
+export async function takeProbe(): Promise<Probe> {
+  const network = readFileSync(fileURLToPath(new URL('../../models/default.onnx', import.meta.url)));
+  return {
+    statistics: names.length,
+    ...(await probeImages()),
+    ...probeScores(),
+    drift: probeDrift(),
+    network: createHash('sha256').update(network).digest('hex').slice(0, 8),
+  };
+}
+
+/** Statistics of a rendered frame, and of the same under every cause: each squeezed to between -1 and 1, so that all of them count. */
+async function probeImages(): Promise<Probe> {
+  const core = loadCore();
+  const frame = renderFrame(1, { width: 160, height: 90 });
+  const measure = async (seen: typeof frame) => {
+    const { statistics: values } = await measureFrame(core, seen);
+    const squeezed = statistics.map(({ resolution }, i) => Math.tanh((values[i] || 0) / (100 * resolution)));
+    return squeezed.reduce((sum, value) => sum + value, 0) / squeezed.length;
+  };
+  let under = 0;
+  for (const { name } of corruptions) under += (await measure(await corrupt(frame, name, 3, 1))) / corruptions.length;
+  return { measured: tidy(await measure(frame)), causes: corruptions.length, underCauses: tidy(under) };
+}
+
+/** Scores of drawn images, by a Profile that is fitted on drawn numbers. */
+function probeScores(): Probe {
+  const profile = fitSynthetic(100);
+  const scorer = createScorer(profile, names);
+  const scoreOf = (values: Record<string, number>) => tidy(decideVerdict(profile, scorer, makeImage(values)).score);
+  return {
+    darkScore: scoreOf({ lumaP50: 1, lumaMean: 2, noiseSigma: 12 }),
+    blurredScore: scoreOf({ blockSharpness: -5, localContrast: 1 }),
+    noisyScore: scoreOf({ noiseSigma: 50, lumaP05: 120 }),
+  };
+}
+
+/** After how many images a monitor tells of scores that lie one and a half deviations higher. */
+function probeDrift(): number {
+  const random = new Random(5);
+  const scores = Float64Array.from(new Random(1).normals(1000)).sort();
+  const count = 30;
+  const reference: DriftReference = {
+    profile: 'a'.repeat(64),
+    names: statistics
+      .filter(({ scored }) => scored)
+      .slice(0, count)
+      .map(({ name }) => name),
+    scores,
+    images: scores.length,
+    correlation: { score: 1, statistics: new Float64Array(count).fill(1) },
+    cloud: { across: 8, rows: Float64Array.from(new Random(2).normals(800)) },
+  };
+  const monitor = createMonitor(makeShared(reference, {}));
+  const hex = (words: number) => [...random.words(words)].map((word) => word.toString(16).padStart(8, '0')).join('');
+  const learnt = 300;
+  for (let image = 1; image < 1000; image++) {
+    const score = random.normals(1)[0] + (image > learnt ? 1.5 : 0);
+    const pValue = conformalPValue(scores, score);
+    monitor.observe({
+      id: hex(8),
+      at: 1_700_000_000_000 + 1000 * image,
+      verdict: pValue <= 0.01 ? 'warn' : 'pass',
+      decidedBy: 'combined',
+      pValue,
+      score,
+      z: random.normals(count),
+      projection: random.normals(8),
+      hash: hex(2),
+    });
+    if (monitor.state === 'drifted') return image - learnt;
+  }
+  return 0;
+}
+
+const tidy = (value: number): number => Number(value.toPrecision(6));
+
+/** The line that a section keeps; readers of the page do not see it. */
+export function writeProbe(probe: Probe): string {
+  return `<!-- probe ${JSON.stringify(probe)} -->`;
+}
+
+/** What differs between two probes, in words; empty where nothing that matters does. */
+export function compareProbes(then: Probe, now: Probe): string[] {
+  return Object.keys(now).flatMap((name) => {
+    const [a, b] = [then[name], now[name]];
+    const isSame =
+      typeof a === 'number' && typeof b === 'number'
+        ? Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b))
+        : a === b;
+    return isSame ? [] : [`${name} was ${a ?? 'not told'} and is ${b}`];
+  });
+}
+
+const note = /\n\n\*\*Out of date\*\*[^\n]*/;
+
+/** The page with every measured section saying whether it is out of date: `Made on` begins one, and its command stands before. */
+export function markStale(page: string, now: Probe): string {
+  const sections = page.split(/^(?=## )/m);
+  return sections.map((section) => (/^Made on /m.test(section) ? markSection(section, now) : section)).join('');
+}
+
+function markSection(section: string, now: Probe): string {
+  const clean = section.replace(note, '');
+  const [, text] = /^<!-- probe (\{.*\}) -->$/m.exec(clean) ?? [];
+  const [made] = /^Made on .*(?:\n<!-- probe .*-->)?$/m.exec(clean) ?? [''];
+  const changed = text === undefined ? undefined : compareProbes(JSON.parse(text), now);
+  if (changed?.length === 0) return clean;
+  const why = changed
+    ? `what it measures has changed since (${changed.join('; ')})`
+    : 'it is of an earlier version, and does not say what the code did then';
+  const told = `**Out of date**: ${why}. The command above makes it again.`;
+  return clean.replace(made, `${made}\n\n${told}`);
+}
