@@ -1,14 +1,17 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
 import { judgingOptions, loadConfig, readCacheFolder } from '../config.ts';
 import { reviveError, StoplineError } from '../errors.ts';
+import { type BurntIn, writeAreas } from '../fit/burntin.ts';
 import type { FitResult } from '../fit/fit.ts';
 import { type FitOptions, resolveSecondLook } from '../fit/options.ts';
 import type { Outliers } from '../fit/outliers.ts';
 import { listSources, sourceRule } from '../fit/percamera.ts';
 import { blindTo } from '../fit/power.ts';
+import { Canvas } from '../image/corruptions/canvas.ts';
+import { encodePng } from '../image/encode.ts';
 import { readMask } from '../image/readmask.ts';
 import { describeProfile, type Profile } from '../profile/description.ts';
 import { saveProfile } from '../profile/file.ts';
@@ -210,6 +213,8 @@ export function planFit(options: { threads: number } & Parameters<typeof resolve
 /** @throws {StoplineError} OUTPUT_UNWRITABLE */
 export async function writeProfile(result: FitResult, { out, json }: { out: string; json?: boolean }): Promise<void> {
   await saveProfile(result.profile, out);
+  const { burntIn, profile } = result;
+  if (burntIn) await writeFile(maskFile(out), await drawMask(burntIn, profile.example));
   if (json) printJson(asJson(result, out));
   else print(summary(result, out));
 }
@@ -325,7 +330,8 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-function summary({ profile, skipped, outliers, missingModel, warnings }: FitResult, file: string): string {
+function summary(result: FitResult, file: string): string {
+  const { profile, skipped, outliers, missingModel, warnings, burntIn } = result;
   const { reference, falseAlarmRate } = profile;
   const { split } = reference;
   const rows = [
@@ -384,8 +390,34 @@ function summary({ profile, skipped, outliers, missingModel, warnings }: FitResu
   const lines = [styled('bold', 'Profile written'), indent(table(rows))];
   lines.push(...describeSkipped(skipped), ...outlierLines(outliers), ...powerTable(profile));
   for (const warning of warnings) lines.push(`${styled('yellow', 'warning:')} ${printable(warning)}`);
+  if (burntIn) lines.push(...burntInLines(burntIn, file));
   lines.push('Next:', `  ${commandLine('inspect', '<image>', '--profile', file)}`);
   return lines.join('\n');
+}
+
+const maskFile = (file: string) => `${file.replace(/\.stopline$/, '')}.mask.png`;
+
+/** A mask of what is proposed, as a picture to look at, to change and to give back: white counts, black does not. */
+function drawMask(areas: readonly BurntIn[], { width, height } = { width: 4, height: 3 }): Promise<Uint8Array> {
+  const size = { width: 640, height: Math.max(1, Math.round((640 * height) / width)) };
+  const white = { data: new Uint8Array(3 * size.width * size.height).fill(255), ...size };
+  const canvas = new Canvas(white);
+  for (const { left, top, right, bottom } of areas) {
+    const [x, y] = [left * size.width, top * size.height];
+    canvas.fill(x, y, right * size.width - x, bottom * size.height - y, [0, 0, 0]);
+  }
+  return encodePng({ data: canvas.data, ...size, channels: 3 });
+}
+
+/** What looks burnt in, and how it is left out: nothing is until somebody says so. */
+function burntInLines(areas: readonly BurntIn[], file: string): string[] {
+  const words = { still: 'never changes while the rest does', flipping: 'jumps between two values, as a clock does' };
+  const rows = areas.map((box) => `  ${writeAreas([box])}   ${words[box.kind]}`);
+  return [
+    styled('yellow', `${count(areas.length, 'part')} of the view may be burnt in, and counts like the rest of it:`),
+    ...rows,
+    `If that is a clock or logo, fit again with --mask '${writeAreas(areas)}', or with ${printable(maskFile(file))}, drawn there to look at.`,
+  ];
 }
 
 /** How many images could not be read, and the first of them with what is wrong. */

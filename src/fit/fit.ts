@@ -12,6 +12,7 @@ import { createProfile, type Profile, type ProfileDescription } from '../profile
 import { createPool, type Pool } from '../run/pool.ts';
 import type { EncodedImage } from '../run/task.ts';
 import { version } from '../version.ts';
+import { type BurntIn, findBurntIn } from './burntin.ts';
 import { chooseClassifier } from './classifier.ts';
 import { chooseStatistics, crossFit, type FittedReference, folds } from './crossfit.ts';
 import { chooseExample, type Example, makeExample } from './example.ts';
@@ -44,6 +45,8 @@ export interface FitResult {
   outliers: Outliers;
   /** Why there is no model, where the default one was not asked for and cannot be run. */
   missingModel?: string;
+  /** What looks burnt in (a clock, a logo), to be confirmed and masked; absent where nothing does, or a mask was given. */
+  burntIn?: BurntIn[];
   /** What the user should know: rates that cannot be promised, outliers, duplicates, few groups. */
   warnings: string[];
 }
@@ -156,6 +159,7 @@ async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Pro
   const harm =
     classifier &&
     learnHarm(classifier, [...again.asked, ...tried.asked], { profile: description, scoreUnseen, samples, seed });
+  const burntIn = options.mask ? [] : await findBurntIn(samples, findSource, options.limits);
   const warnings = [...description.warnings, ...(harm?.warnings ?? [])];
   const profile = createProfile(
     {
@@ -172,7 +176,11 @@ async function fitMeasured(pool: Pool, reference: Reference, plan: FitPlan): Pro
       ...harm?.tensors,
     },
   );
-  return { profile, skipped, outliers, ...(chosen.missing && { missingModel: chosen.missing }), warnings };
+  return {
+    ...{ profile, skipped, outliers, warnings },
+    ...(chosen.missing && { missingModel: chosen.missing }),
+    ...(burntIn.length > 0 && { burntIn }),
+  };
 }
 
 /** The images of a reference, cut into the parts that are left out in turn. */
