@@ -22,6 +22,7 @@ import { judgeShifts, judgeSimulated, shiftsReport } from './evaluate/shifts.ts'
 import { evaluateCamera, evaluateStreams } from './evaluate/streams.run.ts';
 import { cameraReport, streamsReport } from './evaluate/streams.tables.ts';
 import { report } from './evaluate/tables.ts';
+import { evaluateWatched, watchedReport } from './evaluate/watched.ts';
 
 interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> {
   threads?: number | undefined;
@@ -34,6 +35,9 @@ interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> 
   card?: string;
   streams: boolean;
   camera: boolean;
+  cameras: boolean;
+  only?: string;
+  days: number;
   runs: number;
   length: number;
 }
@@ -69,6 +73,13 @@ const program = new Command('evaluate')
     false,
   )
   .option('--camera', 'instead: delays of drift under simulated causes, on the simulated camera of the demo', false)
+  .option(
+    '--cameras',
+    'instead: rendered cameras under faults, watched as the service does; --write writes docs/watch.md',
+    false,
+  )
+  .option('--only <NAMES>', 'of --cameras: names of cameras, separated by commas (default: all five)')
+  .addOption(numberOption('--days <N>', 'of --cameras: days of each camera in which nothing happens').default(10))
   .addOption(numberOption('--runs <N>', 'of --streams and --camera: runs of each kind').default(200))
   .addOption(numberOption('--length <N>', 'of --streams: images of each run in which nothing changes').default(2000))
   .option('--corruptions', 'put held-out images through every simulated cause', false)
@@ -90,10 +101,11 @@ const program = new Command('evaluate')
   .action(run);
 
 async function run(all: EvaluateFlags): Promise<void> {
-  const { write, history, shifts, simulate, harm, card, streams, camera, runs, length, threads, severities, ...flags } =
-    all;
+  const { write, history, shifts, simulate, harm, card, streams, ...others } = all;
+  const { camera, cameras, only, days, runs, length, threads, severities, ...flags } = others;
   if (history) return runHistory(flags.current, write);
   if (shifts !== undefined) return runShifts(shifts, { current: flags.current, simulate }, write);
+  if (cameras) return runCameras({ days, seed: flags.seed, cameras: only?.split(',') }, write);
   if (camera) return runCamera(runs, flags.seed, write);
   if (streams) return runStreams({ ...flags, runs, length, threads }, write);
   if (flags.reference.length === 0) {
@@ -170,6 +182,17 @@ async function runCamera(runs: number, seed: number, write: boolean | undefined)
   const found = await evaluateCamera({ runs, seed, onProgress }).finally(progress.stop);
   const heading = '## Measured on a camera';
   publish(heading, `${heading}\n\n${await provenance()}\n\n${cameraReport(found)}\n`, write, 'drift');
+}
+
+async function runCameras(
+  options: { days: number; seed: number; cameras: string[] | undefined },
+  write: boolean | undefined,
+): Promise<void> {
+  const progress = startProgress('cameras', 'frames');
+  const onProgress = (done: number) => progress.update({ done, total: undefined, failed: 0 });
+  const found = await evaluateWatched({ ...options, onProgress }).finally(progress.stop);
+  const heading = '## Measured on rendered cameras';
+  publish(heading, `${heading}\n\n${provenance()}\n\n${watchedReport(found)}\n`, write, 'watch');
 }
 
 function publish(

@@ -14,6 +14,7 @@ Profile is fitted on all but one with the classifier, as \`fit --classifier\` do
 every cause. Each section is written by the command that it names.
 `,
   drift: '# Drift\n',
+  watch: '# Cameras\n',
 };
 
 /** The page with the section of this heading replaced, or added at the end. */
