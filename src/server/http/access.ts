@@ -76,26 +76,33 @@ function findScopes(presented: string, keys: readonly Key[]): ReadonlySet<string
   return found?.scopes;
 }
 
+/** What a browser may load for a page of ours. @param scripts where its scripts come from */
+function makePolicy(scripts: string[]) {
+  return {
+    useDefaults: false,
+    directives: {
+      'default-src': ["'none'"],
+      'script-src': scripts,
+      'style-src': ["'self'"],
+      'img-src': ["'self'", 'data:'],
+      'connect-src': ["'self'"],
+      'form-action': ["'self'"],
+      'frame-ancestors': ["'none'"],
+      'base-uri': ["'none'"],
+    },
+  };
+}
+
+/** The policy of the page that judges in itself: it compiles WebAssembly; no text becomes code. */
+export const judgingPagePolicy = makePolicy(["'self'", "'wasm-unsafe-eval'"]);
+
 /**
  * Who may ask for what: response headers for browsers, a bound on the requests of one address, API keys. All are decided by
  * the headers of a request, before its body is read. Routes must be added after it.
  */
 export async function registerAccess(app: FastifyInstance, config: Config): Promise<void> {
   await app.register(helmet, {
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: {
-        'default-src': ["'none'"],
-        // WebAssembly alone, which the page that judges in itself compiles; no text becomes code.
-        'script-src': ["'self'", "'wasm-unsafe-eval'"],
-        'style-src': ["'self'"],
-        'img-src': ["'self'", 'data:'],
-        'connect-src': ["'self'"],
-        'form-action': ["'self'"],
-        'frame-ancestors': ["'none'"],
-        'base-uri': ["'none'"],
-      },
-    },
+    contentSecurityPolicy: makePolicy(["'self'"]),
     // A browser would take this for the other services of the same host name, too, if they speak HTTP.
     strictTransportSecurity: config.tlsCert !== undefined,
   });

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { StoplineError } from '../../errors.ts';
 import { Type } from '../../schema.ts';
 import { sourcePattern } from '../../settings.ts';
+import { judgingPagePolicy } from '../http/access.ts';
 import { refusals } from '../http/schemas.ts';
 import type { Judge } from '../judge.ts';
 import { Recent } from '../watch/recent.ts';
@@ -42,7 +43,8 @@ async function serveFiles(app: FastifyInstance): Promise<void> {
     setHeaders: (reply) => void reply.header('content-type', 'text/plain; charset=utf-8'),
   });
   registerFrameModules(app);
-  app.get('/', { schema: { hide: true } }, (request, reply) => {
+  const helmet = { contentSecurityPolicy: judgingPagePolicy };
+  app.get('/', { schema: { hide: true }, helmet }, (request, reply) => {
     const [path] = request.url.split('?', 1);
     // The page names everything relative to itself.
     return path.endsWith('/') ? reply.sendFile('index.html') : reply.redirect(`${path}/`);
