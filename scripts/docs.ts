@@ -7,6 +7,8 @@ import { corruptions } from '../src/image/corruptions/corruptions.ts';
 import { statistics } from '../src/image/statistics/statistics.ts';
 import { settingGroups, settings } from '../src/settings.ts';
 import { renderCommandsPage } from './docs/commands.ts';
+import { drawCalibration, drawKinds, drawPromise } from './docs/conceptpictures.ts';
+import type { Concepts } from './docs/concepts.ts';
 import { renderLibraryPage } from './docs/library.ts';
 import { code, page, table } from './docs/markdown.ts';
 import { markStale, takeProbe } from './docs/probe.ts';
@@ -128,6 +130,7 @@ function formsPage(): string {
 }
 
 const service = await renderServicePages();
+const concepts = JSON.parse(read('docs/pictures/concepts.json')) as Concepts;
 const probe = await takeProbe();
 /** Pages with sections that commands of minutes to hours measured: each says whether it is out of date. */
 const measured = ['docs/detection.md', 'docs/harm.md', 'docs/drift.md'];
@@ -143,6 +146,9 @@ const pages = {
   'docs/http.md': service.http,
   'docs/metrics.md': service.metrics,
   'docs/architecture.svg': drawRooms(),
+  'docs/pictures/calibration.svg': drawCalibration(concepts),
+  'docs/pictures/kinds.svg': drawKinds(concepts),
+  'docs/pictures/promise.svg': drawPromise(concepts),
   'README.md': fillReadme(read('README.md'), read('docs/detection.md')),
 };
 if (process.argv.includes('--check')) {
