@@ -1,8 +1,9 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { fit } from '../../src/fit/fit.ts';
+import { Measurements } from '../../src/run/measurements.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const data = fileURLToPath(new URL('../../../shared/data/', import.meta.url));
@@ -10,6 +11,9 @@ const isHere = existsSync(join(data, 'reference'));
 if (!isHere) process.stderr.write('skipped: outliers on photographs, ../shared/data is absent\n');
 
 const folder = temporaryFolder();
+/** The drives are the same in each mixture: they are measured once. */
+const measurements = Measurements.open(join(folder, 'measurements'));
+afterAll(() => measurements.close());
 const images = (name: string) =>
   readdirSync(join(data, name))
     .filter((file) => /\.(jpe?g|png)$/i.test(file))
@@ -28,7 +32,14 @@ describe.skipIf(!isHere)('on drives of one car camera', () => {
     return join(folder, name);
   }
   const fitOutliers = async (path: string) => {
-    const { outliers, warnings } = await fit({ paths: [path], simulations: 0, power: 0, threads: 1 });
+    const { outliers, warnings } = await fit({
+      paths: [path],
+      simulations: 0,
+      power: 0,
+      threads: 1,
+      example: false,
+      measurements,
+    });
     const strangers = outliers.images.filter((image) => image.path.includes('-stranger-'));
     return { outliers, strangers: strangers.length, warnings: warnings.join('\n') };
   };
