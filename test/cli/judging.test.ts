@@ -20,7 +20,7 @@ beforeAll(async () => {
   for (const name of ['clean', 'large']) mkdirSync(at(name));
   writeFileSync(at('clean/a.jpg'), await jpegFrame(500));
   writeFileSync(at('large/a.jpg'), await picture(1600, 1600).jpeg({ progressive: true }).toBuffer());
-}, 120_000);
+});
 
 /** What each command says of the one image of a folder: its verdict, or the code of its error. */
 async function judge(name: string, env: Record<string, string>): Promise<Record<string, string>> {
@@ -91,7 +91,7 @@ describe('the settings that decide a verdict', () => {
     const code = 'STOPLINE_ERR_IMAGE_TOO_MANY_PIXELS';
     const refused = { score: code, inspect: code, check: code, drift: 'failed' };
     expect(await judge('large', { STOPLINE_MAX_PIXELS: '1000000' })).toEqual(refused);
-  }, 240_000);
+  });
 
   it('ask for the signature of the Profile in every command', async () => {
     const keys = makeKeys();
@@ -113,7 +113,7 @@ describe('the settings that decide a verdict', () => {
       else expect(stderr).not.toContain('STOPLINE_ERR');
       expect(code === 78).toBe(i % 2 === 0);
     }
-  }, 240_000);
+  });
 });
 
 describe('a run that left something out', () => {
@@ -127,5 +127,5 @@ describe('a run that left something out', () => {
     expect(run.stderr).toContain(`2 no image by its name: .txt (${at('rest/more.txt')}, ${at('rest/notes.txt')})`);
     expect(strict.code).toBe(65);
     expect(strict.stderr).toContain('STOPLINE_ERR_INPUT_LEFT_OUT');
-  }, 120_000);
+  });
 });

@@ -302,5 +302,5 @@ describe('a run that fails before its first row', () => {
     openJob(`${out}.job`, { Profile: 'another' }, false).close();
     const next = await runHere(['score', at('incoming', 'b'), '--profile', profile, '--out', out]);
     expect(next.code, next.stderr).toBe(0);
-  }, 120_000);
+  });
 });

@@ -131,7 +131,6 @@ describe('quality from pixels', () => {
         expect(Math.min(...found.map((one) => one.score)), `lowest at ${quality}`).toBeGreaterThan(Math.max(...clean));
       }
     },
-    120_000,
   );
 });
 

@@ -254,33 +254,29 @@ describe('sharpness that noise cannot fake (octaveRatioCompensated)', () => {
   });
 
   // measured in a prototype on 101 photographs: 0.945 and 0.953 at 0.6 pixels, 0.548 for noise alone.
-  it.skipIf(!present)(
-    'photographs: AUROC of blur with and without noise, and of noise alone',
-    async () => {
-      const planes = await Promise.all(
-        readdirSync(photographs).map(async (file) => {
-          const { data, info } = await sharp(readFileSync(`${photographs}${file}`))
-            .toColourspace('b-w')
-            .raw()
-            .toBuffer({ resolveWithObject: true });
-          const plane = Float64Array.from({ length: info.width * info.height }, (_, i) => data[i * info.channels]);
-          return { plane, width: info.width, height: info.height };
-        }),
-      );
-      const normal = gaussian(18);
-      const values = (blur: number, noise: number): number[] =>
-        planes.map(({ plane, width, height }) => {
-          const blurred = blurPlane(plane, width, height, blur);
-          return named(grey(width, height, (x, y) => blurred[y * width + x] + noise * normal())).octaveRatioCompensated;
-        });
-      const clean = values(0, 0);
-      const auroc = (low: number[]): number =>
-        low.reduce((sum, a) => sum + clean.filter((b) => a < b).length, 0) / (low.length * clean.length);
-      expect(auroc(values(0.6, 0))).toBeGreaterThanOrEqual(0.94);
-      expect(auroc(values(0.6, 8))).toBeGreaterThanOrEqual(0.94);
-      expect(auroc(values(1, 8))).toBeGreaterThanOrEqual(0.99);
-      expect(Math.abs(auroc(values(0, 8)) - 0.5)).toBeLessThanOrEqual(0.08);
-    },
-    60_000,
-  );
+  it.skipIf(!present)('photographs: AUROC of blur with and without noise, and of noise alone', async () => {
+    const planes = await Promise.all(
+      readdirSync(photographs).map(async (file) => {
+        const { data, info } = await sharp(readFileSync(`${photographs}${file}`))
+          .toColourspace('b-w')
+          .raw()
+          .toBuffer({ resolveWithObject: true });
+        const plane = Float64Array.from({ length: info.width * info.height }, (_, i) => data[i * info.channels]);
+        return { plane, width: info.width, height: info.height };
+      }),
+    );
+    const normal = gaussian(18);
+    const values = (blur: number, noise: number): number[] =>
+      planes.map(({ plane, width, height }) => {
+        const blurred = blurPlane(plane, width, height, blur);
+        return named(grey(width, height, (x, y) => blurred[y * width + x] + noise * normal())).octaveRatioCompensated;
+      });
+    const clean = values(0, 0);
+    const auroc = (low: number[]): number =>
+      low.reduce((sum, a) => sum + clean.filter((b) => a < b).length, 0) / (low.length * clean.length);
+    expect(auroc(values(0.6, 0))).toBeGreaterThanOrEqual(0.94);
+    expect(auroc(values(0.6, 8))).toBeGreaterThanOrEqual(0.94);
+    expect(auroc(values(1, 8))).toBeGreaterThanOrEqual(0.99);
+    expect(Math.abs(auroc(values(0, 8)) - 0.5)).toBeLessThanOrEqual(0.08);
+  });
 });

@@ -244,7 +244,7 @@ describe.each(brokers)('consume from %s', (kind, program, scheme) => {
       await client.close().catch(() => undefined);
       await server.stop();
     }
-  }, 300_000);
+  });
 
   it('says which broker cannot be reached, without the password', async () => {
     const options = { topic: 'images', publish: 'verdicts', group: 'g', atOnce: 1, stalledMs: 1000 };

@@ -101,7 +101,7 @@ async function countListed(isAccepted: boolean): Promise<number> {
 async function open(hash: string, options: { width?: number; colorScheme?: 'light' | 'dark' } = {}) {
   const { width = 1280, colorScheme = 'light' } = options;
   const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme, reducedMotion: 'reduce' });
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(120_000);
   const faults = watchPage(page, service.url);
   await page.goto(`${service.url}/${hash}`);
   await page.locator('.page h1').waitFor();
@@ -391,13 +391,13 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await expect.poll(() => headline.innerText()).toMatch(/^Do not trust/);
     // The service ends under the page.
     await page.route('**/*', (route) => route.abort());
-    await expect.poll(() => headline.innerText(), { timeout: 20_000 }).toMatch(/^No contact with the service since/);
+    await expect.poll(() => headline.innerText()).toMatch(/^No contact with the service since/);
     expect(await page.title()).toBe('No contact \u00b7 Stopline');
     expect(await page.locator('link[rel=icon]').getAttribute('href')).toBe('dashboard/icon-lost.svg');
     expect(await page.locator('.cameras tbody').innerText()).not.toMatch(/yes/);
     expect(await page.locator('.cameras tbody tr').first().innerText()).toMatch(/not known/);
     await page.unroute('**/*');
-    await expect.poll(() => headline.innerText(), { timeout: 20_000 }).toMatch(/^Do not trust/);
+    await expect.poll(() => headline.innerText()).toMatch(/^Do not trust/);
     await page.close();
   });
 

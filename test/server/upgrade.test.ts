@@ -66,14 +66,14 @@ describe('a Redis that replicas and a run of then have left', async () => {
     const service = await start({ redis: url });
     const read = async (source: string) => JSON.parse(await (await fetch(`${service.url}/drift/${source}`)).text());
     try {
-      await expect.poll(async () => (await read('front')).images, { timeout: 60_000 }).toBe(32);
+      await expect.poll(async () => (await read('front')).images).toBe(32);
       expect(await read('side')).toMatchObject({ images: 3, state: 'learning' });
       const body = await encodeFrame(renderFrame(900, { width: 160, height: 90 }));
       const headers = { 'content-type': 'image/jpeg', 'x-stopline-source': 'side' };
       expect((await fetch(`${service.url}/inspect`, { method: 'POST', body: body as never, headers })).status).toBe(
         200,
       );
-      await expect.poll(async () => (await read('side')).images, { timeout: 60_000 }).toBe(4);
+      await expect.poll(async () => (await read('side')).images).toBe(4);
     } finally {
       await service.close();
     }

@@ -187,7 +187,7 @@ describe('a motion JPEG', () => {
   });
 });
 
-describe.skipIf(!hasFfmpeg)('a video', { timeout: 60_000 }, () => {
+describe.skipIf(!hasFfmpeg)('a video', () => {
   beforeAll(async () => {
     await ffmpeg(...pattern('160x90', 2), '-c:v', 'libx264', '-g', '5', '-f', 'mpegts', 'small.ts');
     await ffmpeg(...pattern('320x180', 2), '-c:v', 'libx264', '-g', '5', '-f', 'mpegts', 'large.ts');
@@ -243,9 +243,7 @@ describe.skipIf(!hasFfmpeg)('a video', { timeout: 60_000 }, () => {
     stop.push(() => sender.kill('SIGKILL'));
     let taken: CameraImage[] = [];
     // It listens when it is ready, and serves one connection.
-    await expect
-      .poll(async () => (taken = await take(open(address), 2).catch(() => [])), { timeout: 30_000 })
-      .toHaveLength(2);
+    await expect.poll(async () => (taken = await take(open(address), 2).catch(() => []))).toHaveLength(2);
     expect(await Promise.all(taken.map(readSize))).toEqual(['160x90', '160x90']);
   });
 
@@ -288,7 +286,7 @@ describe.skipIf(!hasFfmpeg)('a video', { timeout: 60_000 }, () => {
   });
 });
 
-describe.skipIf(!hasFfmpeg)('RTSP', { timeout: 60_000 }, () => {
+describe.skipIf(!hasFfmpeg)('RTSP', () => {
   const login = { user: 'viewer', password: 'geheim' };
 
   async function serveRtsp(): Promise<{ rtsp: RtspServer; port: number }> {
@@ -303,7 +301,7 @@ describe.skipIf(!hasFfmpeg)('RTSP', { timeout: 60_000 }, () => {
       sender.kill('SIGKILL');
       await once(sender, 'close');
     });
-    await expect.poll(() => rtsp.isSent, { timeout: 30_000 }).toBe(true);
+    await expect.poll(() => rtsp.isSent).toBe(true);
     return { rtsp, port };
   }
 
@@ -331,7 +329,7 @@ describe.skipIf(!hasFfmpeg)('RTSP', { timeout: 60_000 }, () => {
     rtsp.isFlowing = false;
     expect((await lose(images)).message).toMatch(/sent no image|ffmpeg says|stream ended/);
     const gone = async () => (await listChildren()).filter((line) => line.includes('concat'));
-    await expect.poll(gone, { timeout: 30_000 }).toEqual([]);
+    await expect.poll(gone).toEqual([]);
   });
 
   /** The command lines of the programs that this process has started, as `ps` shows them, and their environments. */

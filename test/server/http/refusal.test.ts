@@ -157,9 +157,7 @@ it('a quarantine that fails and a Profile that cannot be read are told without t
     await rm(join(folder, 'kept'), { recursive: true });
     await writeFile(join(folder, 'kept'), 'no folder');
     await ask('/inspect', { method: 'POST', body: (await grey()) as never, headers: { 'content-type': 'image/png' } });
-    await expect
-      .poll(async () => JSON.parse(await ask('/quarantine')).degraded, { timeout: 30_000 })
-      .toContain('a file of the service');
+    await expect.poll(async () => JSON.parse(await ask('/quarantine')).degraded).toContain('a file of the service');
     for (const path of [
       '/',
       '/journal',

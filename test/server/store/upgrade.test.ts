@@ -68,7 +68,7 @@ describe('a store that commit 63a478e has written', () => {
 
     // It goes on: the drifted source recovers by the images that it still lacks, and nothing was lost on the way.
     for (let i = 0; i < 400; i++) monitors.observe('foggy', observe({ seed: 5_000_000 + 7919 * i, shift: 0 }));
-    await expect.poll(async () => (await monitors.report('foggy'))?.images, { timeout: 20_000 }).toBe(530);
+    await expect.poll(async () => (await monitors.report('foggy'))?.images).toBe(530);
     expect(transitions.map(({ to }) => to).slice(0, 2)).toEqual(['recovered', 'ok']);
     monitors.close();
     await store.close();
