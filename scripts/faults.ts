@@ -6,6 +6,7 @@
  *     npm run faults -- slow smuggling types      some; times count on a machine that does nothing else
  *     npm run faults -- sigterm --count 20        fewer repetitions (or seconds, of overload)
  *     npm run faults -- --careless                the control: a service that takes no care must fail
+ *     npm run faults -- links --against FOLDER    the same to another version, a checkout with its packages installed
  *
  * Two are programs with options of their own, and are named alone (as are faults:batch and faults:queue):
  *
@@ -13,6 +14,7 @@
  *     npm run faults -- reload --reloads 1000 --rate 50
  */
 import { loadavg } from 'node:os';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Outcome, type Stage, setStage } from './faults/target.ts';
 
@@ -36,6 +38,26 @@ const faults: Record<string, () => Promise<{ run(stage: Stage): Promise<Outcome>
   crash: () => import('./faults/crash.ts'),
   disk: () => import('./faults/disk.ts'),
   eio: () => import('./faults/eio.ts'),
+  readings: () => import('./faults/readings.ts'),
+  crosssite: () => import('./faults/crosssite.ts'),
+  limits: () => import('./faults/limits.ts'),
+  pictures: () => import('./faults/pictures.ts'),
+  slowimages: () => import('./faults/slowimages.ts'),
+  job: () => import('./faults/job.ts'),
+  links: () => import('./faults/links.ts'),
+  secrets: () => import('./faults/secrets.ts'),
+  degraded: () => import('./faults/degraded.ts'),
+  lock: () => import('./faults/lock.ts'),
+  healthcheck: () => import('./faults/healthcheck.ts'),
+  models: () => import('./faults/models.ts'),
+  savedmodel: () => import('./faults/savedmodel.ts'),
+  fuzzers: () => import('./faults/fuzzers.ts'),
+  waiting: () => import('./faults/waiting.ts'),
+  brokers: () => import('./faults/brokers.ts'),
+  oldnode: () => import('./faults/oldnode.ts'),
+  windows: () => import('./faults/windows.ts'),
+  upgrade: () => import('./faults/upgrade.ts'),
+  leftover: () => import('./faults/leftover.ts'),
 };
 const programs: Record<string, () => Promise<unknown>> = {
   gate: () => import('./faults/gate.ts'),
@@ -55,7 +77,7 @@ if (Object.hasOwn(programs, process.argv[2] ?? '')) {
 async function runFaults(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { count: { type: 'string' }, careless: { type: 'boolean', default: false } },
+    options: { count: { type: 'string' }, careless: { type: 'boolean', default: false }, against: { type: 'string' } },
   });
   const names = positionals.length > 0 ? positionals : values.careless ? controls : Object.keys(faults);
   const unknown = names.find((name) => !Object.hasOwn(faults, name));
@@ -68,9 +90,14 @@ async function runFaults(): Promise<void> {
     const stage = await setStage({
       isCareless: values.careless,
       ...(values.count !== undefined && { count: Number(values.count) }),
+      ...(values.against !== undefined && { checkout: resolve(values.against) }),
     });
     try {
-      const { ok, figures } = await (await faults[name]()).run(stage);
+      const { ok, figures, isSkipped } = await (await faults[name]()).run(stage);
+      if (isSkipped) {
+        console.log(`skip ${name}: ${figures}`);
+        continue;
+      }
       const isExpected = ok !== values.careless;
       const label = `${name}${values.careless ? ' (control)' : ''}`;
       console.log(`${isExpected ? 'pass' : 'FAIL'} ${label}: ${figures} [load before: ${load}]`);

@@ -4,6 +4,8 @@ import { type Outcome, post, readMemory, type Stage } from './target.ts';
 const settling = 5000;
 const maxGrowth = 0.05;
 const cameras = 20;
+/** After how many requests the memory is read, so that what grows is seen to grow. */
+const step = 10_000;
 
 /** Ordinary requests, on and on, in both isolations: memory that grows with their number ends every service one day. */
 export async function run(stage: Stage): Promise<Outcome> {
@@ -26,13 +28,19 @@ export async function run(stage: Stage): Promise<Outcome> {
     await send(Math.min(settling, Math.ceil(count / 2)));
     const settled = next;
     const before = readMemory(target.pid);
-    await send(count);
-    const after = readMemory(target.pid);
+    const curve = [before];
+    for (let until = settled; until < count; ) {
+      until = Math.min(count, until + step);
+      await send(until);
+      curve.push(readMemory(target.pid));
+      console.error(`${isolation}: ${Math.round(curve[curve.length - 1])} MB after ${until}`);
+    }
+    const after = curve[curve.length - 1];
     target.kill('SIGKILL');
     await target.exit;
     ok &&= bad === 0 && after <= before * (1 + maxGrowth);
     figures.push(
-      `${isolation}: ${bad} of ${count} refused, ${Math.round(before)} MB after ${settled}, ${Math.round(after)} MB at the end`,
+      `${isolation}: ${bad} of ${count} refused, MB after ${settled} and every ${step} more: ${curve.map(Math.round).join(', ')}`,
     );
   }
   return { ok, figures: figures.join('; ') };

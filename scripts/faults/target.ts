@@ -3,22 +3,38 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text as readText } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { fit } from '../../src/fit/fit.ts';
 import type { FitOptions } from '../../src/fit/options.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const careless = fileURLToPath(new URL('./careless.ts', import.meta.url));
 
 /** What one fault came to: whether the service stood it, and the figures that say so. */
 export interface Outcome {
   ok: boolean;
   figures: string;
+  /** It could not be tried here: the figures say what is missing. */
+  isSkipped?: boolean;
 }
+
+/** How a command ended. */
+export interface Ended {
+  /** The exit status; that of a shell for a signal; undefined where it had to be ended because it hung. */
+  code: number | undefined;
+  stdout: string;
+  stderr: string;
+  /** Most memory at any time, of it and of those it started, in MB; looked at twenty times a second. */
+  megabytes: number;
+}
+
+/** A fit without networks and simulated causes, in words that every version takes. */
+export const quickFit = ['--exposures', '0', '--power', '0', '--model', 'none'];
 
 /** What faults are done to: the service in a process of its own, or one that takes no care and must fail. */
 export interface Target {
@@ -35,54 +51,103 @@ export interface Stage {
   frame: Uint8Array;
   profile: string;
   folder: string;
+  /** The folder of the checkout that faults are done to. */
+  checkout: string;
   isCareless: boolean;
   /** Number of repetitions or seconds, where the command line asks for another than the usual one. */
   count?: number | undefined;
-  start(options?: { args?: string[]; env?: Record<string, string>; shell?: string }): Promise<Target>;
+  start(options?: StartOptions): Promise<Target>;
+  /** Runs another command of the same program to its end, or ends it after five minutes. */
+  command(args: string[], options?: Omit<StartOptions, 'args'> & { timeoutMs?: number }): Promise<Ended>;
   close(): void;
 }
 
-/** Fits a small Profile in a temporary folder, unless told otherwise without a network and without causes. */
-export async function setStage(
-  options: { isCareless?: boolean; count?: number; fitted?: Partial<FitOptions> } = {},
-): Promise<Stage> {
-  const { isCareless = false, count, fitted } = options;
-  const folder = mkdtempSync(join(tmpdir(), 'stopline-faults-'));
+interface StartOptions {
+  args?: string[];
+  env?: Record<string, string>;
+  /** What the shell does before it starts the program. */
+  shell?: string;
+  /** The Profile, in place of that of the stage. */
+  profile?: string;
+}
+
+/** A folder of images like the reference. */
+async function drawReference(folder: string): Promise<string> {
   const images = join(folder, 'reference');
   mkdirSync(images);
-  const size = { width: 320, height: 180 };
   for (let i = 0; i < 60; i++) writeFileSync(join(images, `${i}.jpg`), await encodeFrame(renderFrame(i, size)));
-  const { profile } = await fit({ paths: [images], simulations: 0, power: 0, model: 'none', ...fitted });
+  return images;
+}
+const size = { width: 320, height: 180 };
+
+/**
+ * Fits a small Profile in a temporary folder, unless told otherwise without a network and without causes.
+ * @param options.checkout the folder of another version, to do the same to it: it fits its own Profile
+ */
+export async function setStage(
+  options: { isCareless?: boolean; count?: number; fitted?: Partial<FitOptions>; checkout?: string } = {},
+): Promise<Stage> {
+  const { isCareless = false, count, fitted, checkout = root } = options;
+  const main = ['bin.js', 'main.ts'].map((name) => join(checkout, 'src/cli', name)).find(existsSync) as string;
+  const folder = mkdtempSync(join(tmpdir(), 'stopline-faults-'));
+  const images = await drawReference(folder);
   const path = join(folder, 'camera.stopline');
-  await saveProfile(profile, path);
   const frame = await encodeFrame(renderFrame(1000, size));
   const running = new Set<ChildProcess>();
+  // With a time limit of its own for every image, so that a busy machine is not taken for a hanging decoder.
+  const always = { NODE_COMPILE_CACHE: join(tmpdir(), 'stopline-compile-cache'), STOPLINE_MAX_IMAGE_MS: '20000' };
+  const launch = (program: string[], { env = {}, shell = '' }: StartOptions) => {
+    const child = spawn('/bin/sh', ['-c', `${shell} exec "$0" "$@"`, process.execPath, ...program], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...always, ...env },
+    });
+    running.add(child);
+    child.on('close', () => running.delete(child));
+    return child;
+  };
+  const command: Stage['command'] = async (args, { timeoutMs = 300_000, ...options } = {}) => {
+    const child = launch([main, ...args], options);
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    const texts = Promise.all([readText(child.stdout), readText(child.stderr)]);
+    let megabytes = 0;
+    const watch = setInterval(() => {
+      megabytes = Math.max(megabytes, Math.round(readMemory(child.pid as number)));
+    }, 50);
+    const [status, signal] = await once(child, 'close');
+    clearTimeout(timer);
+    clearInterval(watch);
+    const [stdout, stderr] = await texts;
+    const code =
+      signal === null ? status : signal === 'SIGKILL' ? undefined : 128 + constants.signals[signal as 'SIGINT'];
+    return { code, stdout, stderr, megabytes };
+  };
+  if (checkout === root) {
+    const { profile } = await fit({ paths: [images], simulations: 0, power: 0, model: 'none', ...fitted });
+    await saveProfile(profile, path);
+  } else {
+    const { code, stderr } = await command(['fit', images, '--out', path, ...quickFit]);
+    if (code !== 0)
+      throw new Error(`Expected ${checkout} to fit a Profile but received ${code}: ${stderr.slice(-500)}`);
+  }
 
   return {
+    checkout,
     isCareless,
+    command,
     count,
     frame,
     profile: path,
     folder,
-    async start({ args = [], env = {}, shell = '' } = {}) {
-      const program = isCareless ? [careless] : [main, 'serve', '--profile', path, '--port', '0', ...args];
-      // With a time limit of its own for every image, so that a busy machine is not taken for a hanging decoder.
-      const set = { STOPLINE_MAX_IMAGE_MS: '20000', ...env };
-      const child = spawn('/bin/sh', ['-c', `${shell} exec "$0" "$@"`, process.execPath, ...program], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'stopline-compile-cache'), ...set },
-      });
-      running.add(child);
+    async start({ args = [], profile = path, ...options } = {}) {
+      const program = isCareless ? [careless] : [main, 'serve', '--profile', profile, '--port', '0', ...args];
+      const child = launch(program, options);
       let log = '';
-      const exit = once(child, 'close').then(([code, signal]) => {
-        running.delete(child);
-        return { code, signal };
-      });
+      const exit = once(child, 'close').then(([code, signal]) => ({ code, signal }));
       const url = await new Promise<string>((resolve, reject) => {
         for (const stream of [child.stdout, child.stderr]) {
           stream.setEncoding('utf8').on('data', (text: string) => {
             log += text;
-            const [found] = /http:\/\/127\.0\.0\.1:\d+/.exec(log) ?? [];
+            const [found] = /https?:\/\/127\.0\.0\.1:\d+/.exec(log) ?? [];
             if (found) resolve(found);
           });
         }
@@ -146,21 +211,20 @@ export interface Reply {
 
 const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY });
 
-export function post(
+export const post = (url: string, body: Uint8Array, headers: Record<string, string> = {}, path = '/inspect') =>
+  ask(url, { path, body, headers: { 'content-type': 'image/jpeg', ...headers } });
+
+/** Any request, on a connection that is kept, with headers as they are given: `host` and those of browsers among them. */
+export function ask(
   url: string,
-  body: Uint8Array,
-  headers: Record<string, string> = {},
-  path = '/inspect',
+  options: { method?: string; path: string; headers?: Record<string, string>; body?: Uint8Array },
 ): Promise<Reply> {
+  const { method = 'POST', path, headers = {}, body } = options;
   const startedAt = performance.now();
   return new Promise((resolve) => {
     const end = (reply: Partial<Reply>) =>
       resolve({ status: 0, body: '', ...reply, ms: performance.now() - startedAt });
-    const message = request(url + path, {
-      method: 'POST',
-      agent,
-      headers: { 'content-type': 'image/jpeg', ...headers },
-    });
+    const message = request(url + path, { method, agent, headers });
     message.on('error', (error: NodeJS.ErrnoException) => end({ error: error.code ?? error.message }));
     message.on('response', (response) => {
       let text = '';

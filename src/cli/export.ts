@@ -5,6 +5,7 @@ import { loadConfig } from '../config.ts';
 import type { Core } from '../core/core.ts';
 import { loadCore } from '../core/index.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
+import { readContainer } from '../image/container/read.ts';
 import { decode } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits } from '../image/frame.ts';
@@ -120,8 +121,12 @@ class Preparation {
   async #read(row: LabelRow): Promise<Uint8Array | undefined> {
     try {
       const { path } = row;
-      if (isObjectUrl(path)) return await this.#store.read(path, defaultLimits.maxBytes);
-      return readImage(await realpath(path).catch(() => path), defaultLimits.maxBytes);
+      const bytes = isObjectUrl(path)
+        ? await this.#store.read(path, defaultLimits.maxBytes)
+        : readImage(await realpath(path).catch(() => path), defaultLimits.maxBytes);
+      // Rows may come from elsewhere: whatever else they name is not laid where the tool serves it.
+      readContainer(bytes);
+      return bytes;
     } catch (cause) {
       return this.#skip(row, cause);
     }

@@ -6,10 +6,14 @@ import { decode } from '../image/decode.ts';
 import { readImage } from '../image/file.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Advice } from '../profile/advice.ts';
-import { createInspector } from '../profile/inspector.ts';
+import type { Profile } from '../profile/description.ts';
+import { createInspector, warnOfDecoder } from '../profile/inspector.ts';
+import { prepareJudging } from '../profile/judging.ts';
 import { writeNumbers } from '../profile/sights.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import { isObjectUrl } from '../run/objects.ts';
+import { createPool, poolOptions } from '../run/pool.ts';
+import type { Config } from '../settings.ts';
 import { type JudgingFlags, judgingFlags, openJudging } from './options.ts';
 import { beside, picture, showsPictures } from './picture.ts';
 import {
@@ -59,18 +63,59 @@ Exit status, of several images the highest: 0 pass, 3 warn, 4 block; 2 usage, 65
 async function runInspect(paths: string[], { json, verbose = false, ...flags }: InspectFlags): Promise<void> {
   const { config, profile } = await openJudging(flags);
   for (const path of paths) await checkIsImage(path, config.profile);
+  const judge = await openJudge(config, profile);
+  for (const warning of judge.warnings) complain(`stopline: warning: ${printable(warning)}`);
+  try {
+    process.exitCode = await inspectAll(paths, judge, { json, verbose, config });
+  } finally {
+    await judge.close();
+  }
+}
+
+/** What judges here, and what is to be said of its Profile. */
+interface ImageJudge {
+  warnings: readonly string[];
+  inspect(bytes: Uint8Array): Promise<Verdict>;
+  close(): Promise<void>;
+}
+
+/** In this process; with a model of somebody else's in another one, which has bounds. */
+async function openJudge(config: Config, profile: Profile): Promise<ImageJudge> {
   const options = judgingOptions(config);
-  const inspector = await createInspector({ ...options, profile });
-  for (const warning of inspector.warnings) complain(`stopline: warning: ${printable(warning)}`);
+  if (config.model === undefined || profile.model === undefined) {
+    const inspector = await createInspector({ ...options, profile });
+    return {
+      warnings: inspector.warnings,
+      inspect: (bytes) => inspector.inspect(bytes),
+      close: async () => undefined,
+    };
+  }
+  const { warnings } = prepareJudging(profile, options);
+  const pool = await createPool({ ...poolOptions(config, 'stream'), threads: 1, profile });
+  await pool.ready();
+  return {
+    warnings: [...warnOfDecoder(profile), ...warnings],
+    inspect: (bytes) => pool.inspect(bytes),
+    close: () => pool.destroy(),
+  };
+}
+
+/** @returns the exit status */
+async function inspectAll(
+  paths: string[],
+  judge: ImageJudge,
+  { json, verbose, config }: { json: boolean | undefined; verbose: boolean; config: Config },
+): Promise<number> {
+  const { limits } = judgingOptions(config);
   let worst = 0;
   for (const [i, path] of paths.entries()) {
     try {
       const bytes = await readInput(path, config.bodyLimit);
-      const verdict = await inspector.inspect(bytes);
+      const verdict = await judge.inspect(bytes);
       worst = Math.max(worst, verdictExit[verdict.verdict]);
       if (json) printJson(paths.length === 1 ? verdict : { path, ...verdict });
       else {
-        const shown = showsPictures() ? await picture((await decode(bytes, options.limits)).frame) : [];
+        const shown = showsPictures() ? await picture((await decode(bytes, limits)).frame) : [];
         print(
           `${i > 0 ? '\n' : ''}${describe(verdict, path === '-' ? 'standard input' : path, { pictureLines: shown, verbose })}`,
         );
@@ -83,7 +128,7 @@ async function runInspect(paths: string[], { json, verbose = false, ...flags }: 
       else complain(`stopline: ${error.code}: ${printable(path)}: ${printable(error.message)}`);
     }
   }
-  process.exitCode = worst;
+  return worst;
 }
 
 /** Names the command for what is more than an image. @throws {StoplineError} OPTION_INVALID */

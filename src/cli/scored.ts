@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import type { Observable } from '../drift/observation.ts';
 import { type ErrorJson, StoplineError } from '../errors.ts';
 import type { Profile } from '../profile/description.ts';
+import { decodeText, splitLines } from '../run/inputs/text.ts';
 import type { Columns, Row } from '../run/rows/row.ts';
 
 /** One row, of which at least so much was checked as a monitor needs. */
@@ -13,7 +13,7 @@ export type ReplayedRow = { path: string; columns?: Columns } & (Observable | { 
  * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE, REQUEST_INVALID, OPTION_INVALID for those of another Profile
  */
 export async function* readRows(path: string, { sha256 }: Profile, decideBy?: string): AsyncGenerator<Row> {
-  const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
+  const lines = splitLines(decodeText(createReadStream(path)), path);
   let number = 0;
   try {
     for await (const line of lines) {

@@ -70,6 +70,14 @@ export interface SketchedVerdict extends Verdict {
   sketch?: Uint8Array;
 }
 
+/** What is to be said of a Profile that was fitted with another version of the decoder. */
+export function warnOfDecoder({ decode: { decoder } }: Profile): string[] {
+  if (decoder === decoderVersion) return [];
+  return [
+    `The profile was fitted with ${decoder} and images are decoded with ${decoderVersion}: small differences in pixels are possible.`,
+  ];
+}
+
 /**
  * Loads a Profile with its model and judges images in this thread, one at a time; `createPool` does so in several.
  *
@@ -86,11 +94,7 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
       ? await (await import('./file.ts')).loadProfile(options.profile)
       : options.profile;
   const { profile, warnings, judge } = prepareJudging(loaded, options);
-  if (profile.decode.decoder !== decoderVersion) {
-    warnings.unshift(
-      `The profile was fitted with ${profile.decode.decoder} and images are decoded with ${decoderVersion}: small differences in pixels are possible.`,
-    );
-  }
+  warnings.unshift(...warnOfDecoder(profile));
   const masking = profile.mask && new Masking(profile.mask);
   const core = loadCore(options.core === 'auto' ? undefined : options.core);
   const embedder = profile.model && (options.embedder ?? (await openModel(profile.model)));

@@ -7,6 +7,7 @@ import { findModel } from '../image/embedding/choose.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
+import { defaultTrialLimits } from '../image/embedding/trial.ts';
 import { boundsFrom, type ExtractedFrame, type Frame, type Limits } from '../image/frame.ts';
 import type { Mask } from '../image/mask.ts';
 import type { MeasuredImage } from '../image/measured.ts';
@@ -139,12 +140,16 @@ export interface Pool {
 }
 
 /**
- * The settings in the terms of a pool.
+ * The settings in the terms of a pool. With a model that is not of this package the pool has processes, whatever is asked for.
  * @param use `batch` for long lists, `stream` where images come one by one, `service` where people wait for answers
  */
 export function poolOptions(config: Config, use: 'batch' | 'stream' | 'service'): PoolOptions {
   const { threads, isolation, maxImageMs, maxWaitMs } = config;
   const options: PoolOptions = { ...judgingOptions(config), threads };
+  // A model may wait for one image to expand without bounds: what it may use is what its trial may, in a process of its own.
+  if (use !== 'service' && config.model !== undefined) {
+    return { ...options, isolation: 'process', maxImageMs: Math.max(maxImageMs, 1000 * defaultTrialLimits.seconds) };
+  }
   if (use === 'batch') return { ...options, isBatch: true };
   return use === 'stream' ? options : { ...options, isolation, maxImageMs, maxWaitMs };
 }

@@ -135,6 +135,8 @@ function createApp({ config, judge, state, metrics }: AppParts): FastifyInstance
     loggerInstance: createLogger(config),
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (request) => chooseRequestId(request as IncomingMessage, config.trustedRequestId),
+    // The start waits for what it needs, such as the folder of the quarantine for 15 s, and says itself what is missing.
+    pluginTimeout: 0,
     bodyLimit: config.bodyLimit,
     requestTimeout: config.requestTimeoutMs,
     connectionTimeout: idleMs,

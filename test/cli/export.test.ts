@@ -82,6 +82,16 @@ describe('export', () => {
     for (const { bbox } of marked) expect(bbox[1] + bbox[3]).toBeLessThanOrEqual(smallSize.height / 2 + 1);
   });
 
+  it('copies nothing but images, whatever rows of elsewhere name', async () => {
+    const [row] = readFileSync(path('rows.jsonl'), 'utf8').split('\n');
+    writeFileSync(path('secret.txt'), 'a secret that is no image');
+    writeFileSync(path('hostile.jsonl'), JSON.stringify({ ...JSON.parse(row), path: path('secret.txt') }));
+    const args = ['--format', 'coco', '--copy', path('served'), '--out', path('hostile.json'), '--json'];
+    const run = await runHere(['export', path('hostile.jsonl'), ...args]);
+    expect(JSON.parse(run.stdout).unread).toMatchObject([{ code: 'STOPLINE_ERR_IMAGE_UNSUPPORTED' }]);
+    expect(readdirSync(path('served'))).toEqual([]);
+  });
+
   it('leaves verdicts out that are not asked for, and says what could not be read', async () => {
     writeFileSync(path('gone.jsonl'), readFileSync(path('rows.jsonl'), 'utf8').replaceAll('covered.png', 'gone.png'));
     const args = ['--format', 'fiftyone', '--out', path('gone.json'), '--only', 'warn', 'block', '--tiles'];

@@ -15,7 +15,7 @@ export interface TrialLimits {
   bytes?: number;
 }
 
-const defaultTrialLimits: Readonly<Required<TrialLimits>> = { seconds: 30, bytes: 1024 ** 3 };
+export const defaultTrialLimits: Readonly<Required<TrialLimits>> = { seconds: 30, bytes: 1024 ** 3 };
 
 /** ONNX Runtime holds the file, the graph made of it, its weights, and the weights packed for the processor. */
 const copiesOfModel = 6;

@@ -12,7 +12,7 @@ import { type Columns, columnName } from '../rows/row.ts';
 import { readAddress } from './address.ts';
 import type { InputOptions } from './item.ts';
 import type { LeftOut } from './leftout.ts';
-import { decodeText, splitEntries } from './text.ts';
+import { decodeText, splitEntries, splitLines } from './text.ts';
 
 /** What is wrong with a row that cannot be read as one. */
 const fault = Symbol('fault');
@@ -40,9 +40,8 @@ export interface ManifestRow {
 
 type Cell = Columns[string];
 
-/** Longest path in a list, and longest line of JSON, which may hold an image as base64. */
+/** Longest path in a list. */
 const maxPathLength = 1024 * 1024;
-const maxLineLength = 64 * 1024 * 1024;
 const defaultPathColumn = 'path';
 
 /**
@@ -277,23 +276,6 @@ async function* readJson(open: () => Promise<Readable>, file: string): AsyncGene
     const message = `Expected a JSON object in line ${number} of ${quotePath(file)}.`;
     yield isRow ? (row as Row) : { [fault]: new StoplineError('MANIFEST_INVALID', message) };
   }
-}
-
-/** Lines with their empty ones, so that they can be counted. Within a JSON text, only a line feed ends a line. */
-async function* splitLines(text: AsyncIterable<string>, file: string): AsyncGenerator<string> {
-  let held = '';
-  for await (const piece of text) {
-    const lines = `${held}${piece}`.split('\n');
-    held = lines.pop() as string;
-    yield* lines;
-    if (held.length > maxLineLength) {
-      throw new StoplineError(
-        'MANIFEST_INVALID',
-        `Expected JSON lines in ${quotePath(file)} but one has more than ${maxLineLength} characters.`,
-      );
-    }
-  }
-  yield held;
 }
 
 async function* readCsv(

@@ -5,6 +5,8 @@ import { quotePath } from '../../image/file.ts';
 
 /** Bytes that must be there before the encoding is decided. */
 const sniffedBytes = 1024;
+/** Longest line of JSON, which may hold an image as base64. */
+const maxLineLength = 64 * 1024 * 1024;
 
 /**
  * The text of a stream, piece by piece, in whatever Unicode it is: UTF-8 or UTF-16 by its mark, and UTF-16 without one by its
@@ -77,4 +79,24 @@ function recogniseSeparator(text: string): '\0' | '\n' {
 function* cleanEntry(entry: string, separator: '\0' | '\n' | undefined): Generator<string> {
   const text = separator === '\0' ? entry : entry.replace(/\r$/, '');
   if (text !== '') yield text;
+}
+
+/**
+ * Lines with their empty ones, so that they can be counted. Within a JSON text, only a line feed ends a line.
+ * @throws {StoplineError} MANIFEST_INVALID for a line that is longer than any should be
+ */
+export async function* splitLines(text: AsyncIterable<string>, file: string): AsyncGenerator<string> {
+  let held = '';
+  for await (const piece of text) {
+    const lines = `${held}${piece}`.split('\n');
+    held = lines.pop() as string;
+    yield* lines;
+    if (held.length > maxLineLength) {
+      throw new StoplineError(
+        'MANIFEST_INVALID',
+        `Expected JSON lines in ${quotePath(file)} but one has more than ${maxLineLength} characters.`,
+      );
+    }
+  }
+  yield held;
 }

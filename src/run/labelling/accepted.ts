@@ -57,6 +57,13 @@ export async function readAccepted(file: string, { label = 'accept', root }: Acc
       `Expected images labelled ${JSON.stringify(label)} in ${quotePath(file)} but its ${labelled.length} images have ${seen.join(', ') || 'no labels'}. Name the label that accepts: --accept-label NAME`,
     );
   }
+  const nameless = accepted.find(({ path, name }) => !(root === undefined && path) && name === '');
+  if (nameless) {
+    throw new StoplineError(
+      'REQUEST_INVALID',
+      `Expected the name of every image labelled ${JSON.stringify(label)} in ${quotePath(file)} but one has none.`,
+    );
+  }
   const start = root ?? dirname(file);
   const paths = [...new Set(accepted.map(({ path, name }) => (root === undefined && path) || locate(name, start)))];
   return { paths, others: labelled.length - accepted.length };
@@ -65,9 +72,22 @@ export async function readAccepted(file: string, { label = 'accept', root }: Acc
 /** Where an image lies by the name that a tool has for it. */
 function locate(name: string, root: string): string {
   const local = /^\/data\/local-files\/\?d=(.*)$/.exec(name);
-  if (local) return resolve(root, decodeURIComponent(local[1]));
+  if (local) return resolve(root, decodeName(local[1]));
   if (isObjectUrl(name) || isAbsolute(name)) return name;
   return join(root, name);
+}
+
+/** @throws {StoplineError} REQUEST_INVALID */
+function decodeName(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    throw new StoplineError(
+      'REQUEST_INVALID',
+      `Expected the name of an image in the encoding of URLs but received ${quotePath(text)}.`,
+      { cause },
+    );
+  }
 }
 
 function readJson(text: string): Labelled[] | undefined {
@@ -138,7 +158,10 @@ function readCoco({ images, annotations, categories }: Json): Labelled[] {
   const labels = new Map<unknown, string[]>();
   for (const { image_id, category_id } of (annotations as unknown[]).filter(isObject)) {
     const name = asText(names.get(category_id));
-    if (name !== undefined) labels.set(image_id, [...(labels.get(image_id) ?? []), name]);
+    if (name === undefined) continue;
+    const known = labels.get(image_id);
+    if (known) known.push(name);
+    else labels.set(image_id, [name]);
   }
   return (images as unknown[])
     .filter(isObject)
@@ -161,6 +184,7 @@ function readAttribute(text: string, name: string): string {
   const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
   return (double ?? single ?? '').replace(/&(?:(\w+)|#(\d+)|#x([\da-f]+));/gi, (whole, entity, decimal, hex) => {
     if (entity) return entities[entity] ?? whole;
-    return String.fromCodePoint(decimal ? Number(decimal) : Number.parseInt(hex, 16));
+    const sign = decimal ? Number(decimal) : Number.parseInt(hex, 16);
+    return sign <= 0x10ffff ? String.fromCodePoint(sign) : whole;
   });
 }

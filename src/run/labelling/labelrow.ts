@@ -1,10 +1,11 @@
 import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { StoplineError } from '../../errors.ts';
 import { quotePath, unreadable } from '../../image/file.ts';
 import { statistics } from '../../image/statistics/statistics.ts';
 import type { Verdict } from '../../profile/verdict.ts';
+import { check, Type } from '../../schema.ts';
 import { openManifest } from '../inputs/manifest.ts';
+import { decodeText, splitLines } from '../inputs/text.ts';
 import type { ObjectStore } from '../objects.ts';
 import type { Columns } from '../rows/row.ts';
 
@@ -43,7 +44,7 @@ export async function* readLabelRows(file: string, store: ObjectStore): AsyncGen
   }
   let number = 0;
   try {
-    for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY })) {
+    for await (const line of splitLines(decodeText(createReadStream(file)), file)) {
       number++;
       if (line.trim() !== '') yield* keepRow(parseJson(line), file, number);
     }
@@ -71,20 +72,33 @@ function parseJson(line: string): unknown {
   }
 }
 
-function isRow(row: unknown): row is LabelRow {
-  const { path, verdict, pValue, score, reasons, statistics: values, image } = (row ?? {}) as Partial<LabelRow>;
-  return (
-    typeof path === 'string' &&
-    (verdict === 'pass' || verdict === 'warn' || verdict === 'block') &&
-    typeof pValue === 'number' &&
-    typeof score === 'number' &&
-    Array.isArray(reasons) &&
-    typeof values === 'object' &&
-    values !== null &&
-    typeof image?.width === 'number' &&
-    typeof image.height === 'number'
-  );
-}
+const Text = Type.String();
+const Side = Type.Integer({ minimum: 1 });
+const RowSchema = Type.Object({
+  path: Text,
+  verdict: Type.Enum(['pass', 'warn', 'block']),
+  pValue: Type.Number(),
+  score: Type.Number(),
+  expectedFlipRate: Type.Optional(Type.Object({ rate: Type.Number() })),
+  reasons: Type.Array(Type.Object({ text: Text, group: Type.Optional(Text) })),
+  causes: Type.Optional(Type.Array(Type.Object({ cause: Text, probability: Type.Number() }))),
+  cause: Type.Optional(Type.Object({ text: Text })),
+  projection: Type.Optional(Type.Array(Type.Number())),
+  statistics: Type.Record(Text, Type.Union([Type.Number(), Type.Null()])),
+  // Names of files are made of these two.
+  image: Type.Object({
+    format: Type.String({ pattern: '^[a-z0-9]{1,16}$' }),
+    width: Side,
+    height: Side,
+    sha256: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+    hash: Type.Optional(Text),
+  }),
+  source: Type.Optional(Text),
+  at: Type.Optional(Type.Number()),
+});
+
+/** Every field is looked at, because rows are files that come from elsewhere. */
+const isRow = (row: unknown): row is LabelRow => check(RowSchema, row);
 
 function isFailure(row: unknown): boolean {
   const { path, error } = (row ?? {}) as { path?: unknown; error?: { code?: unknown } };

@@ -112,3 +112,35 @@ it('tells files of labels from images', async () => {
     code: 'STOPLINE_ERR_INPUT_NOT_FOUND',
   });
 });
+
+describe('a hostile file of labels', () => {
+  const accept = (name: string) => ({ image: name, label: 'accept' });
+
+  it.each<[string, unknown, RegExp]>([
+    ['an image without a name, which would be the whole folder', [{ label: 'accept' }], /name of every image/],
+    ['an empty name', [accept('')], /name of every image/],
+    ['a name that is no text', [{ image: 5, label: 'accept' }], /name of every image/],
+    ['half an escape in a name', [accept('/data/local-files/?d=a%')], /encoding of URLs/],
+    ['numbers in place of tasks', [1, 2], /received something else/],
+    ['a list that holds itself in strings', '[[[[[[[[', /received something else/],
+    ['CVAT without images', '<annotations></annotations>', /0 images have no labels/],
+  ])('with %s is refused', async (name, content, words) => {
+    const file = save(`${name.length}.json`, content);
+    await expect(readAccepted(file)).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_REQUEST_INVALID',
+      message: expect.stringMatching(words),
+    });
+  });
+
+  it('keeps a sign as it stands that Unicode does not have', async () => {
+    const image = '<image name="&#x110000;&#99999999;&#x63;.jpg"><tag label="accept"/></image>';
+    const { paths } = await readAccepted(save('signs.xml', `<annotations>${image}</annotations>`));
+    expect(paths).toEqual([join(folder, '&#x110000;&#99999999;c.jpg')]);
+  });
+
+  it('has as many labels of one image as it likes', async () => {
+    const annotations = Array.from({ length: 200_000 }, () => ({ image_id: 1, category_id: 1 }));
+    const coco = { images: [{ id: 1, file_name: 'a.jpg' }], annotations, categories: [{ id: 1, name: 'accept' }] };
+    expect((await readAccepted(save('many.json', coco))).paths).toEqual([join(folder, 'a.jpg')]);
+  });
+});

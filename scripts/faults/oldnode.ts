@@ -1,0 +1,43 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Outcome, Stage } from './target.ts';
+
+const releases = ['22.12.0', '22.13.1', '20.19.0'];
+
+/** A Node in which native packages crash: it is told what is wrong before any of them is loaded. */
+export async function run(stage: Stage): Promise<Outcome> {
+  const run = promisify(execFile);
+  const args = ['score', join(stage.folder, 'reference'), '--profile', stage.profile, '--out'];
+  const wrong: string[] = [];
+  const { engines } = JSON.parse(readFileSync(join(stage.checkout, 'package.json'), 'utf8'));
+  const main = ['bin.js', 'main.ts'].map((name) => join(stage.checkout, 'src/cli', name)).find(existsSync) as string;
+  for (const release of releases) {
+    const folder = join(stage.folder, `node-${release}`);
+    const install = [
+      'install',
+      '--prefix',
+      folder,
+      '--no-audit',
+      '--no-fund',
+      '--allow-scripts=node',
+      `node@${release}`,
+    ];
+    try {
+      await run('npm', install);
+    } catch {
+      return { ok: true, isSkipped: true, figures: `Node ${release} cannot be fetched from the registry of npm` };
+    }
+    const node = join(folder, 'node_modules/node/bin/node');
+    const code = await run(node, [main, ...args, join(folder, 'rows.jsonl')]).then(
+      () => 'works',
+      ({ code, signal, stderr }) => (/RUNTIME_UNSAFE/.test(stderr) ? 'told' : `ends with ${signal ?? code}`),
+    );
+    if (code !== 'told') wrong.push(`${release} ${code}`);
+  }
+  return {
+    ok: wrong.length === 0,
+    figures: `${wrong.length} of ${releases.length} releases of Node below ${engines.node} are not told so${wrong.length > 0 ? ` (${wrong.join('; ')})` : ''}`,
+  };
+}
