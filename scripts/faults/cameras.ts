@@ -9,7 +9,7 @@ export async function run(stage: Stage): Promise<Outcome> {
     .png()
     .toBuffer();
   for (let i = 0; i < 20; i++) await post(target.url, tiny, { 'x-stopline-source': 'warm-up' });
-  const before = readMemory(target.pid);
+  const before = readMemory(target.pid, 'Anonymous');
   let next = 0;
   let bad = 0;
   const lane = async () => {
@@ -23,7 +23,7 @@ export async function run(stage: Stage): Promise<Outcome> {
   const metrics = await (await fetch(`${target.url}/metrics`)).text();
   const ms = Math.round(performance.now() - startedAt);
   const named = new Set(metrics.match(/source="[^"]*"/g) ?? []).size;
-  const grown = readMemory(target.pid) - before;
+  const grown = readMemory(target.pid, 'Anonymous') - before;
   target.kill('SIGKILL');
   return {
     ok: bad === 0 && named <= 1001 && metrics.length <= 2 ** 20 && ms <= 500 && grown <= 100,

@@ -27,12 +27,12 @@ export async function run(stage: Stage): Promise<Outcome> {
     };
     await send(Math.min(settling, Math.ceil(count / 2)));
     const settled = next;
-    const before = readMemory(target.pid);
+    const before = readMemory(target.pid, 'Anonymous');
     const curve = [before];
     for (let until = settled; until < count; ) {
       until = Math.min(count, until + step);
       await send(until);
-      curve.push(readMemory(target.pid));
+      curve.push(readMemory(target.pid, 'Anonymous'));
       console.error(`${isolation}: ${Math.round(curve[curve.length - 1])} MB after ${until}`);
     }
     const after = curve[curve.length - 1];

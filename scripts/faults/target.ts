@@ -172,9 +172,10 @@ export async function setStage(
 
 /**
  * Memory of a process and of those it started, in MB.
- * @param what `Pss` counts once what they share, the code of Node and of libraries above all; `Rss` once for each
+ * @param what `Pss` counts once what they share, the code of Node and of libraries above all, and so depends on who else runs Node;
+ * `Rss` once for each; `Anonymous` is what they have written, and nobody else's
  */
-export function readMemory(pid: number, what: 'Pss' | 'Rss' = 'Pss'): number {
+export function readMemory(pid: number, what: 'Pss' | 'Rss' | 'Anonymous' = 'Pss'): number {
   try {
     const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
     const own = Number(new RegExp(`^${what}: +(\\d+)`, 'm').exec(text)?.[1] ?? 0) / 1024;
