@@ -75,8 +75,14 @@ describe('the settings that decide a verdict', () => {
       ignore: ['size'],
       limits: { maxBytes: 5000, maxPixels: 600, maxSide: 70, maxModelBytes: 8000, maxModelNodes: 90 },
     };
-    expect(poolOptions(config, 'stream')).toEqual(judging);
-    expect(poolOptions(config, 'batch')).toEqual({ ...judging, isBatch: true });
+    // A model of the user's runs in processes, and has the time of its trial.
+    const confined = { isolation: 'process', maxImageMs: 30_000 };
+    expect(poolOptions(config, 'stream')).toEqual({ ...judging, ...confined });
+    expect(poolOptions(config, 'batch')).toEqual({ ...judging, ...confined });
+    const { model: _, ...own } = config;
+    const { model: __, ...judgingOwn } = judging;
+    expect(poolOptions(own, 'stream')).toEqual(judgingOwn);
+    expect(poolOptions(own, 'batch')).toEqual({ ...judgingOwn, isBatch: true });
     expect(poolOptions(config, 'service')).toEqual({
       ...judging,
       isolation: 'thread',
