@@ -47,7 +47,9 @@ export function describeMaintained({ trust, text }: Answer, maintenance: Mainten
   const { until, reason } = maintenance;
   const why = reason === undefined ? '' : ` (${reason})`;
   const isGood = trust === 'yes' || trust === 'doubtful';
-  const now = `In maintenance until ${new Date(until).toISOString()}${why}: it is judged, and nobody is told.`;
+  // To the minute, as settings give it: 2026-11-29 09:30 UTC.
+  const end = new Date(until).toISOString().slice(0, 16).replace('T', ' ');
+  const now = `In maintenance until ${end} UTC${why}: it is judged, and nobody is told.`;
   return { trust: isGood ? 'unknown' : trust, text: `${now} ${text}`, maintenance };
 }
 

@@ -59,7 +59,7 @@ describe('maintenance', () => {
     const tell = (trust: Answer['trust']) => describeMaintained({ trust, text: 'As it is.' }, window);
     expect(tell('yes')).toEqual({
       trust: 'unknown',
-      text: 'In maintenance until 2026-12-01T09:30:00.000Z (lens is cleaned): it is judged, and nobody is told. As it is.',
+      text: 'In maintenance until 2026-12-01 09:30 UTC (lens is cleaned): it is judged, and nobody is told. As it is.',
       maintenance: window,
     });
     const trusts = (['yes', 'doubtful', 'unknown', 'no', 'old'] as const).map((trust) => tell(trust).trust);
