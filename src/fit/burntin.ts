@@ -1,8 +1,7 @@
-import { decode } from '../image/decode.ts';
-import { readImage } from '../image/file.ts';
-import { defaultLimits, type Frame, type Limits } from '../image/frame.ts';
+import type { Frame, Limits } from '../image/frame.ts';
 import type { MaskedArea } from '../image/mask.ts';
 import type { EncodedImage } from '../run/task.ts';
+import { decodeSource } from './example.ts';
 import type { Sample } from './samples.ts';
 
 /** A part of the view that looks burnt in: proposed as a mask, and never applied without being asked for. */
@@ -46,8 +45,7 @@ export async function findBurntIn(
   const lights: Uint8Array[] = [];
   let size: Frame | undefined;
   for (const source of chosen) {
-    const read = typeof source === 'string' ? readImage(source, limits.maxBytes ?? defaultLimits.maxBytes) : source;
-    const { frame } = await decode(read instanceof Uint8Array ? read : read.bytes, { ...limits, maxSeconds: 0 });
+    const frame = await decodeSource(source, limits);
     size ??= frame;
     if (frame.width === size.width && frame.height === size.height) lights.push(readLight(frame));
   }

@@ -33,14 +33,23 @@ export function chooseExample(images: readonly UnseenSample[]): UnseenSample['sa
 }
 
 /**
+ * The pixels of an image of the reference, however long they take: it was measured before.
+ * @param image its path or its bytes
+ * @throws {StoplineError} INPUT_*, IMAGE_*
+ */
+export async function decodeSource(image: EncodedImage, limits: Limits): Promise<Frame> {
+  const source = typeof image === 'string' ? readImage(image, limits.maxBytes ?? defaultLimits.maxBytes) : image;
+  const bytes = source instanceof Uint8Array ? source : source.bytes;
+  return (await decode(bytes, { ...limits, maxSeconds: 0 })).frame;
+}
+
+/**
  * Makes the picture from a file. It is drawn from the decoded pixels, so nothing else of the file (EXIF, place, names) is in it.
  * @param image its path or its bytes
  * @throws {StoplineError} INPUT_*, IMAGE_*
  */
 export async function makeExample(id: string, image: EncodedImage, limits: Limits = {}, mask?: Mask): Promise<Example> {
-  const source = typeof image === 'string' ? readImage(image, limits.maxBytes ?? defaultLimits.maxBytes) : image;
-  const bytes = source instanceof Uint8Array ? source : source.bytes;
-  const { frame } = await decode(bytes, { ...limits, maxSeconds: 0 });
+  const frame = await decodeSource(image, limits);
   // What is not to count is often what is not to be shown, either.
   if (mask) new Masking(mask).fill(frame);
   return {
