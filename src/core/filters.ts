@@ -76,6 +76,23 @@ class Filters {
     return this.#read(out, size);
   }
 
+  /** See `passThroughJpeg`. */
+  jpeg(
+    data: Uint8Array,
+    { width, height }: Pick<FloatImage, 'width' | 'height'>,
+    { tables, isHalved }: JpegLoss,
+  ): Uint8Array<ArrayBuffer> {
+    const scratchBytes = this.#exports.stopline_jpeg_scratch(width, height);
+    this.#begin(Math.ceil((data.length + scratchBytes) / 4) + tables.length, 3);
+    const steps = this.#write(tables);
+    const pixels = this.#reserve(Math.ceil(data.length / 4));
+    const scratch = this.#reserve(Math.ceil(scratchBytes / 4));
+    const { memory, stopline_jpeg: lose } = this.#exports;
+    new Uint8Array(memory.buffer).set(data, pixels);
+    lose(pixels, width, height, steps, isHalved ? 1 : 0, scratch);
+    return new Uint8Array(memory.buffer, pixels, data.length).slice();
+  }
+
   /** Makes room for so many words in so many arrays, from the beginning of the memory on. */
   #begin(words: number, arrays: number): void {
     const { memory, __heap_base: base } = this.#exports;
@@ -118,6 +135,14 @@ export interface Tap {
   weight: number;
   /** Samples from the place that is written to. */
   offset: number;
+}
+
+/** How a JPEG encoder is set. */
+export interface JpegLoss {
+  /** Steps of the quantiser, each 1 to 255: 64 for luma, then 64 for colours, both row by row. */
+  tables: Int32Array;
+  /** Whether colours are kept at half the size along both axes. */
+  isHalved: boolean;
 }
 
 // Loaded by the first cause that needs it, once a thread.
@@ -170,4 +195,17 @@ export function averageDisk(
  */
 export function resamplePlane(image: FloatImage, columns: AxisSamples, rows: AxisSamples): Float32Array {
   return useFilters().resample(image, columns, rows);
+}
+
+/**
+ * What JPEG leaves of interleaved RGB: to the bit what libjpeg (libjpeg-turbo, mozjpeg) decodes from what it encoded, with its accurate
+ * DCT and its smooth enlargement of colours. Without the file between, which loses nothing and takes most of the time.
+ * @throws {StoplineError} CORE_UNAVAILABLE
+ */
+export function passThroughJpeg(
+  data: Uint8Array,
+  size: Pick<FloatImage, 'width' | 'height'>,
+  loss: JpegLoss,
+): Uint8Array<ArrayBuffer> {
+  return useFilters().jpeg(data, size, loss);
 }

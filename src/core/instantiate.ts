@@ -70,6 +70,8 @@ export interface Exports {
     line: number,
     out: number,
   ): void;
+  stopline_jpeg_scratch(width: number, height: number): number;
+  stopline_jpeg(rgb: number, width: number, height: number, tables: number, isHalved: number, scratch: number): void;
   /** See `core/training.ts`. */
   stopline_train(training: number, rows: number): void;
 }
@@ -87,7 +89,7 @@ const align64 = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 export function instantiate(module: WebAssembly.Module): Exports {
   const core = new WebAssembly.Instance(module).exports as unknown as Exports;
   const written = new Uint8Array(core.memory.buffer, core.stopline_layout(), layoutText.length + 1);
-  if (new TextDecoder().decode(written) !== `${layoutText}\0` || core.stopline_blur === undefined)
+  if (new TextDecoder().decode(written) !== `${layoutText}\0` || core.stopline_jpeg === undefined)
     throw new StoplineError(
       'CORE_UNAVAILABLE',
       'stopline.wasm was built from other sources. Build it again: npm run build:wasm',

@@ -1,7 +1,8 @@
-import sharp, { type JpegOptions } from 'sharp';
+import sharp from 'sharp';
 import type { Container } from './container/container.ts';
 import { decode } from './decode.ts';
 import type { Frame } from './frame.ts';
+import { loseAsJpeg } from './jpegloss.ts';
 
 /**
  * Encodes a frame the way an image of `container` was encoded: the same format, JPEG quality, chroma subsampling and
@@ -9,38 +10,33 @@ import type { Frame } from './frame.ts';
  * that encoder like every reference image; otherwise the missing traces alone would give it away.
  */
 export async function encodeLike(frame: Frame, container: Container): Promise<Uint8Array> {
-  if (container.format === 'jpeg') return encodeJpeg(frame, container, { progressive: container.progressive });
   const { width, height, channels } = frame;
   const image = sharp(frame.data, { raw: { width, height, channels } });
+  if (container.format === 'jpeg')
+    return image.jpeg({ ...findJpegOptions(container), progressive: container.progressive }).toBuffer();
   if (container.format === 'webp') return image.webp({ quality: 90 }).toBuffer();
   return image.png({ compressionLevel: 1 }).toBuffer();
 }
 
 /**
  * What is left of the pixels of a frame by the encoder of `container`: those of `encodeLike` decoded again, for less. A PNG keeps
- * all of them, and of a JPEG they depend on its quantised coefficients alone, however those are written: in one scan and with
- * the Huffman tables of the standard, which nobody has to look for.
+ * all of them, and of a JPEG they depend on its quantised coefficients alone, so that no file is written.
  */
 export async function passThroughEncoder(frame: Frame, container: Container): Promise<Frame> {
   if (container.format === 'png') return frame;
-  const isJpeg = container.format === 'jpeg';
-  const bytes = isJpeg
-    ? await encodeJpeg(frame, container, { optimiseCoding: false })
-    : await encodeLike(frame, container);
+  if (container.format === 'jpeg' && frame.channels === 3) {
+    const { quality, chromaSubsampling } = findJpegOptions(container);
+    return { ...frame, data: loseAsJpeg(frame, quality, chromaSubsampling) };
+  }
   // One of our own files, and perhaps a part of a frame: no time limit, which a busy machine would exceed at random.
-  return (await decode(bytes, { maxSeconds: 0, minSide: 1 })).frame;
+  return (await decode(await encodeLike(frame, container), { maxSeconds: 0, minSide: 1 })).frame;
 }
 
-function encodeJpeg(
-  { data, width, height, channels }: Frame,
-  { jpeg }: Container,
-  options: JpegOptions,
-): Promise<Buffer> {
-  const quality = jpeg?.quality ?? 90;
-  const chromaSubsampling = jpeg?.chromaSubsampling === '4:2:0' ? '4:2:0' : '4:4:4';
-  return sharp(data, { raw: { width, height, channels } })
-    .jpeg({ quality, chromaSubsampling, ...options })
-    .toBuffer();
+function findJpegOptions({ jpeg }: Container): { quality: number; chromaSubsampling: '4:2:0' | '4:4:4' } {
+  return {
+    quality: jpeg?.quality ?? 90,
+    chromaSubsampling: jpeg?.chromaSubsampling === '4:2:0' ? '4:2:0' : '4:4:4',
+  };
 }
 
 /** What is left of the pixels by a video codec: coded as VP8 codes a key frame, which is what a lossy WebP of this quality holds. */

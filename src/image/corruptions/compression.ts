@@ -1,4 +1,6 @@
 import sharp, { type Sharp } from 'sharp';
+import { cutFrame } from '../frame.ts';
+import { loseAsJpeg } from '../jpegloss.ts';
 import { gaussianBlur, mapChannels, type Pixels, resize, table, toBytes, toPlane } from './filter.ts';
 import type { Random } from './random.ts';
 
@@ -31,29 +33,35 @@ async function raw(pipeline: Sharp): Promise<Uint8Array> {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** Encodes at `quality` with 4:2:0 chroma (sharp's default) and decodes again. */
-async function throughJpeg(pixels: Pixels, quality: number): Promise<Uint8Array> {
-  return raw(sharp(await image(pixels).jpeg({ quality }).toBuffer()));
-}
+export const jpeg = (pixels: Pixels, severity: number): Uint8Array => loseAsJpeg(pixels, jpegQuality[severity - 1]);
 
-export const jpeg = (pixels: Pixels, severity: number): Promise<Uint8Array> =>
-  throughJpeg(pixels, jpegQuality[severity - 1]);
-
-export const jpegMild = (pixels: Pixels, severity: number): Promise<Uint8Array> =>
-  throughJpeg(pixels, jpegMildQuality[severity - 1]);
+export const jpegMild = (pixels: Pixels, severity: number): Uint8Array =>
+  loseAsJpeg(pixels, jpegMildQuality[severity - 1]);
 
 /** JPEG on a grid that is 1 to 7 pixels off, a crop back to the frame, and JPEG again on the frame's own grid. */
-export async function jpegTwice(pixels: Pixels, severity: number, random: Random): Promise<Uint8Array> {
-  const { width, height } = pixels;
+export function jpegTwice(pixels: Pixels, severity: number, random: Random): Uint8Array {
   const [first, second] = jpegTwiceQuality[severity - 1];
   const left = 1 + random.integer(7);
   const top = 1 + random.integer(7);
-  const larger = await image(pixels)
-    .extend({ left, top, right: 0, bottom: 0, extendWith: 'copy' })
-    .jpeg({ quality: first })
-    .toBuffer();
-  const data = await raw(sharp(larger).extract({ left, top, width, height }));
-  return throughJpeg({ data, width, height }, second);
+  const { width, height } = pixels;
+  const larger = extend(pixels, left, top);
+  const data = cutFrame(
+    { data: loseAsJpeg(larger, first), width: larger.width, height: larger.height, channels: 3 },
+    { left, top, width, height },
+  ).data;
+  return loseAsJpeg({ data, width, height }, second);
+}
+
+/** Repeats the first column and row so many times. */
+function extend({ data, width, height }: Pixels, left: number, top: number): Pixels {
+  const larger = new Uint8Array((width + left) * (height + top) * 3);
+  const stride = (width + left) * 3;
+  for (let y = 0; y < height + top; y++) {
+    const row = data.subarray(Math.max(0, y - top) * width * 3, (Math.max(0, y - top) + 1) * width * 3);
+    for (let x = 0; x < left; x++) larger.set(row.subarray(0, 3), y * stride + x * 3);
+    larger.set(row, y * stride + left * 3);
+  }
+  return { data: larger, width: width + left, height: height + top };
 }
 
 /** Lossy WebP (VP8 intra) at the fastest effort. */
