@@ -192,7 +192,7 @@ async function runCameras(
   const onProgress = (done: number) => progress.update({ done, total: undefined, failed: 0 });
   const found = await evaluateWatched({ ...options, onProgress }).finally(progress.stop);
   const heading = '## Measured on rendered cameras';
-  publish(heading, `${heading}\n\n${provenance()}\n\n${watchedReport(found)}\n`, write, 'watch');
+  publish(heading, `${heading}\n\n${await provenance()}\n\n${watchedReport(found)}\n`, write, 'watch');
 }
 
 function publish(

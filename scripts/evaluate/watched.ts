@@ -82,7 +82,7 @@ async function watchCamera(camera: RenderedCamera, options: WatchedOptions, foun
     found.uncheckable.push({ camera: camera.name, text: `${question}: ${why}` });
   for (const fault of cameraFaults) {
     if (options.faults && !options.faults.includes(fault.name)) continue;
-    if (fault.needsView && !camera.isStanding) continue;
+    if ((fault.needsView && !camera.isStanding) || (fault.needsClock && !camera.hasClock)) continue;
     const monitor = lens.drift.monitor();
     for (const observation of lead) monitor.observe(observation);
     found.noticed.push({ camera: camera.name, fault, ...(await awaitNotice(camera, fault, lens, monitor)) });

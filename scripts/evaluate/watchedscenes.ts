@@ -17,6 +17,8 @@ export interface RenderedCamera {
   name: string;
   about: string;
   isStanding: boolean;
+  /** Whether its recorder draws a clock into the picture. */
+  hasClock: boolean;
   /** Image at which it begins to be watched. */
   start: number;
   /** One image as it is seen, without noise where the recorder has stopped. */
@@ -52,7 +54,7 @@ function stand(
     const frame = colour(scene.paint(image, pose));
     return hasClock ? drawClock(frame, Math.floor(clockAt / rate)) : frame;
   };
-  return { name, about, isStanding: true, start: Math.round(30 * day + (hour / 24) * day), paint };
+  return { name, about, isStanding: true, hasClock, start: Math.round(30 * day + (hour / 24) * day), paint };
 }
 
 /** Five cameras that are watched side by side. */
@@ -60,11 +62,12 @@ export const renderedCameras: readonly RenderedCamera[] = [
   stand('front', 'a street by day, cars and a tree in the wind', { seed: 1, traffic: 2, hasClock: false, hour: 12 }),
   stand('yard', 'dusk, a clock in the picture, one car at a time', { seed: 2, traffic: 1, hasClock: true, hour: 18.4 }),
   stand('square', 'day, six cars at a time, a clock', { seed: 3, traffic: 6, hasClock: true, hour: 10 }),
-  stand('gate', 'night', { seed: 4, traffic: 2, hasClock: false, hour: 0.5 }),
+  stand('gate', 'night, a clock', { seed: 4, traffic: 2, hasClock: true, hour: 0.5 }),
   {
     name: 'road',
     about: 'driving: no two images show the same place',
     isStanding: false,
+    hasClock: false,
     start: 30 * day,
     paint: (image) => renderFrame(image, size),
   },
@@ -98,6 +101,8 @@ export interface CameraFault {
   kind: 'gross' | 'local' | 'pan';
   /** Only of cameras that stand. */
   needsView: boolean;
+  /** Only of cameras with a clock: one that is new is another fault. */
+  needsClock?: boolean;
   /** What says the right thing of it. */
   right: RegExp;
   /** @param image the one that is seen @param first the one with which the fault began */
@@ -118,7 +123,8 @@ const drawn = (name: string): CameraFault['draw'] => {
   };
 };
 const fill = (frame: Frame, grey: number): Frame => ({ ...frame, data: new Uint8Array(frame.data.length).fill(grey) });
-const hidden = /hid|lens|dirt|drop|smudge|occlu|spatter|blur|part/i;
+/** `sensor or obstacle` is what the service calls something in front of the lens that it cannot tell closer. */
+const hidden = /hid|lens|dirt|drop|smudge|occlu|obstacle|spatter|blur|part/i;
 
 export const cameraFaults: readonly CameraFault[] = [
   {
@@ -126,14 +132,19 @@ export const cameraFaults: readonly CameraFault[] = [
     draw: (camera, _, first) => takeImage(camera, first),
   },
   {
-    ...{ name: 'frozen, clock ticks', kind: 'gross', needsView: false, right: /frozen|part|loop/ },
+    ...{ name: 'frozen, clock ticks', kind: 'gross', needsView: false, needsClock: true, right: /frozen|part|loop/ },
     draw: (camera, image, first) => {
       const still = addNoise(camera.paint(first), noise, first);
       return drawClock(still, Math.floor(image / rate));
     },
   },
   {
-    ...{ name: 'covered', kind: 'gross', needsView: false, right: /dark|light|occlu|cover|hid|lens|exposure/i },
+    ...{
+      name: 'covered',
+      kind: 'gross',
+      needsView: false,
+      right: /dark|light|occlu|obstacle|cover|hid|lens|exposure/i,
+    },
     draw: (camera, image) => addNoise(fill(camera.paint(image), 14), noise, image),
   },
   {
@@ -173,7 +184,7 @@ export const cameraFaults: readonly CameraFault[] = [
   },
   { ...{ name: 'leaf', kind: 'local', needsView: false, right: hidden }, draw: drawn('leaf') },
   {
-    ...{ name: 'stuck block', kind: 'local', needsView: false, right: /hid|part|dead|stuck|block/i },
+    ...{ name: 'stuck block', kind: 'local', needsView: false, right: /part|dead|stuck/i },
     draw: (camera, image, first) => copyBlock(takeImage(camera, image), takeImage(camera, first)),
   },
   { ...{ name: 'pan of 1 %', kind: 'pan', needsView: true, right: /moved/ }, draw: posed({ right: 0.01 }) },

@@ -2,7 +2,7 @@ import type { Sight, Uncheckable } from './report.ts';
 import { type SavedStanding, type Standing, StandingWatch } from './standing.ts';
 import { type SavedView, ViewWatch } from './view.ts';
 
-/** What is known of the small pictures of one source, to be kept: about 23 kB as JSON. */
+/** What is known of the small pictures of one source, to be kept: about 36 kB as JSON. */
 export interface SavedSight {
   standing: SavedStanding;
   view: SavedView;

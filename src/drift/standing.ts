@@ -1,4 +1,4 @@
-import { sketchColumns } from '../image/sketch.ts';
+import { sketchColumns, sketchRows } from '../image/sketch.ts';
 
 /*
  * Whether a picture stands still although its bytes change: under a ticking clock, under noise, compressed again and again, in a
@@ -13,6 +13,7 @@ const blocks = across * down;
 /** A block is four quarters, each of 3 x 3 cells. */
 const quarters = blocks * 4;
 const cellsOfQuarter = 3;
+const cells = sketchColumns * sketchRows;
 /** A quarter that is brighter or darker by this many of 255 has changed; noise of 3 is 0.6 or less in a quarter of 10 x 10 pixels. */
 const least = 2;
 /** Images that teach how a source behaves before anything is said of it. */
@@ -29,6 +30,20 @@ const ring = 64;
 const busyShare = 0.1;
 /** Below this brightness a picture is too dark to see whether something moves. */
 const darkest = 24;
+/**
+ * A quarter whose cells differ from those of the image before by no more than this, as a sum of squares, is the same to the bit but
+ * for rounding: noise alone changes a quarter that is seen live. Only a part that differed in half of the images tells by this.
+ */
+const sameSquares = 1;
+const livelyShare = 0.5;
+/** So many times longer than ever before is too long for a quarter that is the same; and never fewer than twice what freezes a picture. */
+const timesLongerSame = 3;
+/** From this share of the picture on, in one piece, and while so much of the rest lives as it did. */
+const stuckShare = 0.02;
+const livesShare = 0.8;
+/** Outside of these a sensor has no noise to show; a picture of which less than this share lies within is not told by it. */
+const readable = { least: 6, most: 248 };
+const readableShare = 0.25;
 
 /** What stands still. */
 export interface Standing {
@@ -52,6 +67,9 @@ interface StandingNumbers {
   /** How many of these differed from the image before. */
   changed: number;
   filled: number;
+  /** Images in a row that were the same to the bit but for a clock, and the most of them while it was learnt. */
+  same: number;
+  longestSame: number;
 }
 
 /** What a watch knows, to be kept: numbers, and bytes in base64. */
@@ -60,18 +78,35 @@ export interface SavedStanding extends StandingNumbers {
   bytes: string;
 }
 
+const nothingSeen: StandingNumbers = {
+  images: 0,
+  rest: 0,
+  longestRest: 0,
+  round: 0,
+  period: 0,
+  changed: 0,
+  filled: 0,
+  same: 0,
+  longestSame: 0,
+};
+
 /** Watches whether the picture of one source stands still. */
 export class StandingWatch {
   readonly #freezeAfter: number;
-  readonly #bytes = new Uint8Array(3 * 4 * blocks + quarters + ring * blocks);
+  readonly #bytes = new Uint8Array(3 * 4 * blocks + 3 * 2 * quarters + quarters + cells + ring * blocks);
   /** Images in a row in which each block rested, the most of them while it was learnt, and images in which it changed. */
   readonly #rests = new Uint32Array(this.#bytes.buffer, 0, blocks);
   readonly #longest = new Uint32Array(this.#bytes.buffer, 4 * blocks, blocks);
   readonly #changes = new Uint32Array(this.#bytes.buffer, 8 * blocks, blocks);
-  readonly #anchor = this.#bytes.subarray(12 * blocks, 12 * blocks + quarters);
-  readonly #past = this.#bytes.subarray(12 * blocks + quarters);
+  /** The same of each quarter: images in a row that were the same to the bit, the most of them, and images that differed. */
+  readonly #sames = new Uint16Array(this.#bytes.buffer, 12 * blocks, quarters);
+  readonly #longestSames = new Uint16Array(this.#bytes.buffer, 12 * blocks + 2 * quarters, quarters);
+  readonly #differed = new Uint16Array(this.#bytes.buffer, 12 * blocks + 4 * quarters, quarters);
+  readonly #anchor = this.#bytes.subarray(12 * blocks + 6 * quarters, 12 * blocks + 7 * quarters);
+  readonly #before = this.#bytes.subarray(12 * blocks + 7 * quarters, 12 * blocks + 7 * quarters + cells);
+  readonly #past = this.#bytes.subarray(12 * blocks + 7 * quarters + cells);
   #isDark = false;
-  #numbers: StandingNumbers = { images: 0, rest: 0, longestRest: 0, round: 0, period: 0, changed: 0, filled: 0 };
+  #numbers: StandingNumbers = { ...nothingSeen };
 
   /** @param saved what `save` gave; another length than that of this version is left aside */
   constructor(freezeAfter: number, saved?: SavedStanding) {
@@ -98,8 +133,14 @@ export class StandingWatch {
     const { images } = this.#numbers;
     if (images <= learnFor)
       return `it is learnt how much the picture changes, for ${learnFor + 1 - images} images more`;
-    if (this.#isDark) return 'the picture is too dark to see whether something moves';
+    if (this.#isDark && !this.#showsNoise) return 'the picture is too dark to see whether something moves';
     return this.#changes.some((count) => count > 0) ? undefined : 'nothing in the picture was ever seen to change';
+  }
+
+  /** Whether most of the picture was seldom the same to the bit: by this it is told in the dark, too, that nothing comes. */
+  get #showsNoise(): boolean {
+    const { images } = this.#numbers;
+    return this.#differed.filter((count) => count >= livelyShare * Math.min(images, 65_535)).length > quarters / 2;
   }
 
   /**
@@ -113,10 +154,12 @@ export class StandingWatch {
     this.#numbers.images++;
     if (isFirst) {
       this.#anchor.set(quarter);
+      this.#before.set(sketch);
       this.#remember(quarter);
       return undefined;
     }
     this.#compare(quarter);
+    this.#compareExactly(sketch, quarter);
     const round = this.#findRound(quarter);
     this.#remember(quarter);
     this.#isDark = mean(quarter) < darkest;
@@ -124,7 +167,8 @@ export class StandingWatch {
       this.#learn();
       return undefined;
     }
-    return this.#isDark ? undefined : (this.#tellFrozen() ?? round ?? this.#tellPart());
+    const stuck = this.#tellSame() ?? this.#tellStuck(quarter);
+    return this.#isDark ? stuck : (this.#tellFrozen() ?? round ?? stuck ?? this.#tellPart());
   }
 
   #compare(quarter: Uint8Array): void {
@@ -151,6 +195,41 @@ export class StandingWatch {
     }
   }
 
+  /** Holds every quarter against the image before: nothing that is seen live is the same to the bit for long. */
+  #compareExactly(sketch: Uint8Array, quarter: Uint8Array): void {
+    let [same, seen] = [0, 0];
+    for (let i = 0; i < quarters; i++) {
+      const isSame = isSameQuarter(sketch, this.#before, i);
+      if (isReadable(quarter[i])) {
+        seen++;
+        if (isSame) same++;
+      }
+      if (isSame) {
+        if (this.#sames[i] < 65_535) this.#sames[i]++;
+        continue;
+      }
+      if (this.#sames[i] < this.#limitQuarter(i))
+        this.#longestSames[i] = Math.max(this.#longestSames[i], this.#sames[i]);
+      this.#sames[i] = 0;
+      if (this.#differed[i] < 65_535) this.#differed[i]++;
+    }
+    const numbers = this.#numbers;
+    if (seen >= readableShare * quarters && same >= (1 - clockShare) * seen) numbers.same++;
+    else {
+      if (numbers.same < this.#limitSame()) numbers.longestSame = Math.max(numbers.longestSame, numbers.same);
+      numbers.same = 0;
+    }
+    this.#before.set(sketch);
+  }
+
+  #limitQuarter(quarter: number): number {
+    return Math.max(2 * this.#freezeAfter, timesLongerSame * (this.#longestSames[quarter] + 1));
+  }
+
+  #limitSame(): number {
+    return Math.max(this.#freezeAfter, timesLonger * (this.#numbers.longestSame + 1));
+  }
+
   #limit(block: number): number {
     return Math.max(3 * this.#freezeAfter, timesLonger * (this.#longest[block] + 1));
   }
@@ -163,13 +242,39 @@ export class StandingWatch {
   #learn(): void {
     const numbers = this.#numbers;
     numbers.longestRest = Math.max(numbers.longestRest, numbers.rest);
+    numbers.longestSame = Math.max(numbers.longestSame, numbers.same);
     for (let i = 0; i < blocks; i++) this.#longest[i] = Math.max(this.#longest[i], this.#rests[i]);
+    for (let i = 0; i < quarters; i++) this.#longestSames[i] = Math.max(this.#longestSames[i], this.#sames[i]);
+  }
+
+  #tellSame(): Standing | undefined {
+    const { same } = this.#numbers;
+    return same < this.#limitSame() ? undefined : { kind: 'frozen', images: same + 1, pictures: 1, share: 1 };
   }
 
   #tellFrozen(): Standing | undefined {
     const { rest } = this.#numbers;
-    if (rest < this.#limitWhole()) return undefined;
-    return { kind: 'frozen', images: rest + 1, pictures: 1, share: 1 };
+    return rest < this.#limitWhole() ? undefined : { kind: 'frozen', images: rest + 1, pictures: 1, share: 1 };
+  }
+
+  /** A part in one piece, as a block that a decoder keeps, is the same to the bit while the rest lives as it did. */
+  #tellStuck(quarter: Uint8Array): Standing | undefined {
+    const images = Math.min(this.#numbers.images, 65_535);
+    const isStuck = new Uint8Array(quarters);
+    let [lively, living] = [0, 0];
+    for (let i = 0; i < quarters; i++) {
+      if (!isReadable(quarter[i]) || this.#differed[i] < livelyShare * (images - this.#sames[i])) continue;
+      if (this.#sames[i] >= this.#limitQuarter(i)) isStuck[placeOf(i)] = 1;
+      else {
+        lively++;
+        if (this.#sames[i] <= this.#longestSames[i]) living++;
+      }
+    }
+    if (living < livesShare * lively || living < stuckShare * quarters) return undefined;
+    const piece = findLargestPiece(isStuck);
+    if (piece.length < stuckShare * quarters) return undefined;
+    const shortest = Math.min(...piece.map((place) => this.#sames[quarterAt(place)]));
+    return { kind: 'part', images: shortest + 1, pictures: 1, share: piece.length / quarters };
   }
 
   /** A part rests for longer than it ever did while others do not. */
@@ -224,6 +329,58 @@ export class StandingWatch {
     this.#past.set(toBlocks(quarter), (this.#numbers.filled % ring) * blocks);
     this.#numbers.filled++;
   }
+}
+
+/** Where a quarter lies among all of them row by row, and which lies there. */
+function placeOf(quarter: number): number {
+  const block = quarter >> 2;
+  const [x, y] = [(block % across) * 2 + (quarter & 1), Math.floor(block / across) * 2 + ((quarter >> 1) & 1)];
+  return y * 2 * across + x;
+}
+
+function quarterAt(place: number): number {
+  const [x, y] = [place % (2 * across), Math.floor(place / (2 * across))];
+  return 4 * ((y >> 1) * across + (x >> 1)) + 2 * (y & 1) + (x & 1);
+}
+
+/** The places of the largest piece whose places touch, side by side or one above the other. */
+function findLargestPiece(isIn: Uint8Array): number[] {
+  const columns = 2 * across;
+  let largest: number[] = [];
+  for (let first = 0; first < isIn.length; first++) {
+    if (isIn[first] !== 1) continue;
+    const piece = [first];
+    isIn[first] = 2;
+    for (const place of piece) {
+      const x = place % columns;
+      const near = [place - columns, place + columns, x > 0 ? place - 1 : -1, x < columns - 1 ? place + 1 : -1];
+      for (const other of near) {
+        if (isIn[other] !== 1) continue;
+        isIn[other] = 2;
+        piece.push(other);
+      }
+    }
+    if (piece.length > largest.length) largest = piece;
+  }
+  return largest;
+}
+
+function isReadable(value: number): boolean {
+  return value >= readable.least && value <= readable.most;
+}
+
+function isSameQuarter(now: Uint8Array, before: Uint8Array, quarter: number): boolean {
+  const block = quarter >> 2;
+  const left = ((block % across) * 2 + (quarter & 1)) * cellsOfQuarter;
+  const top = (Math.floor(block / across) * 2 + ((quarter >> 1) & 1)) * cellsOfQuarter;
+  let squares = 0;
+  for (let y = top; y < top + cellsOfQuarter; y++) {
+    for (let x = left; x < left + cellsOfQuarter; x++) {
+      const at = y * sketchColumns + x;
+      squares += (now[at] - before[at]) ** 2;
+    }
+  }
+  return squares <= sameSquares;
 }
 
 /** Quarters of blocks, block by block: top left, top right, bottom left, bottom right. */

@@ -15,6 +15,9 @@ const steadyFor = 20;
 const every = 2;
 /** Estimates whose median counts. */
 const kept = 9;
+/** Estimates that agree, each so many times as far as is told, say it at once. */
+const sudden = 3;
+const suddenTimes = 2;
 /** A camera whose images are less like their mean than this moves: then nothing is said of it. */
 const leastMatch = 0.45;
 /** What is told: share of the width, share of the size, degrees; and so many times what is usual. */
@@ -140,16 +143,46 @@ export class ViewWatch {
     return undefined;
   }
 
+  /** What nearly all estimates of late say, or the latest few where the view changed far. */
   #tell(): ViewChange | undefined {
-    if (!this.#usual || this.#estimates.length < kept) return undefined;
+    const late = this.#estimates.slice(-sudden);
+    return (
+      this.#tellOf(this.#estimates, kept, 1) ??
+      (this.#doAgree(late) ? this.#tellOf(late, sudden, suddenTimes) : undefined)
+    );
+  }
+
+  /** Whether estimates are of one view, as a vehicle that passes never makes them. */
+  #doAgree(estimates: readonly Estimate[]): boolean {
+    const [first] = estimates;
+    if (!this.#usual || !first) return false;
+    if (estimates.some(({ turned }) => turned !== first.turned)) return false;
+    if (first.turned !== undefined) return true;
+    const { spread } = this.#usual;
+    const near: Record<Places, number> = {
+      right: floors.shift,
+      down: floors.shift,
+      turn: floors.turn,
+      zoom: floors.zoom,
+    };
+    return places.every((name) => {
+      const all = estimates.map((one) => one[name]);
+      return Math.max(...all) - Math.min(...all) <= Math.max(near[name], times * spread[name]);
+    });
+  }
+
+  /** @param least estimates that are needed @param farther so many times as far as is told else */
+  #tellOf(estimates: readonly Estimate[], least: number, farther: number): ViewChange | undefined {
+    if (!this.#usual || estimates.length < least) return undefined;
     const { middle, spread } = this.#usual;
-    const turned = this.#estimates.flatMap((one) => one.turned ?? []);
-    if (turned.length > kept / 2) return describeTurned(turned[turned.length >> 1]);
-    const clear = this.#estimates.filter((one) => one.match >= leastMatch && one.turned === undefined);
-    if (clear.length <= kept / 2) return undefined;
+    const turned = estimates.flatMap((one) => one.turned ?? []);
+    if (turned.length > least / 2) return describeTurned(turned[turned.length >> 1]);
+    const clear = estimates.filter((one) => one.match >= leastMatch && one.turned === undefined);
+    if (clear.length <= least / 2) return undefined;
     const now = eachPlace((name) => median(clear.map((one) => one[name])) - middle[name]);
     const wide = eachPlace((name) => 1.48 * median(clear.map((one) => Math.abs(one[name] - middle[name] - now[name]))));
-    const isFar = (name: Places, floor: number) => Math.abs(now[name]) > Math.max(floor, times * spread[name]);
+    const isFar = (name: Places, floor: number) =>
+      Math.abs(now[name]) > farther * Math.max(floor, times * spread[name]);
     if (isFar('turn', floors.turn)) {
       return {
         kind: 'turned',

@@ -47,6 +47,11 @@ const rows: readonly (readonly [key: string, onShift: string, dataScientist: str
     'If this light comes back every day, it belongs into the reference; else see what changed in exposure or tone curve.',
   ],
   [
+    'family:colour',
+    'Check the white balance and the colour settings of the camera, and whether it switched to night mode.',
+    'See which step of the pipeline orders the channels or converts colours, and measure the classifier on such colours.',
+  ],
+  [
     'family:compression',
     'Check whether the quality of the stream or the upload was turned down.',
     'Find which step of the pipeline compresses the images again, and whether training images went through it.',

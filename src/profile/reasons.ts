@@ -107,7 +107,11 @@ interface Finding extends Evidence {
 export function explainImage(judged: Judged): Reason[] {
   const given = assignKinds([...findStatistics(judged), ...findConstants(judged)]);
   const isDrawn = looksDrawn(given);
-  const found = isDrawn ? given.map(withoutCompression) : given;
+  const isEmpty = looksEmpty(given);
+  const found = given.map((finding) => {
+    if (isEmpty && restsOnContrast.has(finding.kind)) return { ...finding, kind: 'texture' as const };
+    return isDrawn ? withoutCompression(finding) : finding;
+  });
   const kinds = sortFindings(found);
   const reasons = [...kinds].flatMap(([kind, findings]) => writeReason(kind, findings) ?? []);
   const places = writePlaces(judged, reasons);
@@ -264,6 +268,19 @@ function looksDrawn(found: readonly Finding[]): boolean {
   return found.some(
     ({ statistic, value, kind }) =>
       kind === 'damaged' && ['deadRows', 'deadColumns'].includes(statistic) && (value as number) >= drawnShare,
+  );
+}
+
+/** Below this share of the local contrast that nearly all of the reference has, nothing is left to see. */
+const emptyContrast = 0.6;
+/** What compares parts, directions or rows of a picture: where there is nothing to see it tells nothing. */
+const restsOnContrast: ReadonlySet<SightKind> = new Set(['moved', 'damaged', 'compressed']);
+
+/** Whether the picture shows hardly anything, as behind a cover or in the dark. */
+function looksEmpty(found: readonly Finding[]): boolean {
+  return found.some(
+    ({ statistic, value, reference }) =>
+      statistic === 'localContrast' && (value as number) < emptyContrast * (reference?.p01 ?? 0),
   );
 }
 
@@ -474,6 +491,9 @@ function writeEmbedding({ profile, score: { detectors } }: Judged): Ranked[] {
 /** What hides or blurs everything, and is told by itself: then no part of the view is hidden. */
 const hidesAll: ReadonlySet<ReasonGroup> = new Set(['dark', 'hazy', 'blurred']);
 
+/** Parts that cover more than this may be a change of colour everywhere. */
+const recolouredShare = 0.3;
+
 /** Says where something is hidden or blurred. */
 function writePlaces({ score: { detectors, odds } }: Judged, others: readonly Ranked[]): Ranked[] {
   const places = detectors.find(({ name }) => name === 'places');
@@ -482,6 +502,10 @@ function writePlaces({ score: { detectors, odds } }: Judged, others: readonly Ra
   if (parts.length === 0) return [];
   const share = parts.reduce((sum, part) => sum + part.share, 0);
   const isMost = share > 0.5;
+  const strongest = (wanted: SightKind) =>
+    Math.max(0, ...others.map(({ reason, strength }) => (reason.kind === wanted ? strength : 0)));
+  // What hides a third of the view takes its detail away as much as its colours.
+  if (share > recolouredShare && strongest('tinted') > strongest('blocked')) return [];
   if (isMost && others.some(({ reason }) => hidesAll.has(reason.group))) return [];
   const told = parts.map((part) => part.text).join('; ');
   const text = isMost

@@ -59,6 +59,49 @@ describe('StandingWatch', () => {
   });
 
   it.each<[string, SceneOptions]>([
+    ['by day', {}],
+    ['in the dark', { light: () => 0.2 }],
+    ['of six cars at a time', { traffic: 6 }],
+  ])('sees at once that nothing comes but a clock, as noise that stands still tells: %s', (_, options) => {
+    const found = watch((scene, image) => paste(scene.take(100), scene.paint(image), 0.19, 0.08), {
+      ...options,
+      hasClock: true,
+    });
+    expect(found).toMatchObject({ kind: 'frozen', share: 1 });
+    expect(found?.after).toBeLessThanOrEqual(12);
+  });
+
+  it.each<[string, SceneOptions]>([
+    ['by day', {}],
+    ['in the dark', { light: () => 0.2 }],
+  ])('sees a block that a decoder keeps, a sixteenth of the picture: %s', (_, options) => {
+    const found = watch((scene, image) => {
+      const [now, kept] = [scene.take(image), scene.take(100)];
+      const isKept = (x: number, y: number) => x >= 192 && x < 272 && y >= 108 && y < 153;
+      const data = now.data.map((value, i) => (isKept(i % 320, Math.floor(i / 320)) ? kept.data[i] : value));
+      return { ...now, data };
+    }, options);
+    expect(found).toMatchObject({ kind: 'part' });
+    expect(found?.after).toBeLessThanOrEqual(25);
+    expect(found?.share).toBeGreaterThan(0.03);
+    expect(found?.share).toBeLessThan(0.0625);
+  });
+
+  it('says nothing where a codec repeats what does not move, as it did while it was learnt', () => {
+    const scene = new Scene({ traffic: 2 });
+    const standing = new StandingWatch(freezeAfter);
+    let sent = scene.take(0);
+    for (let image = 0; image < 200; image++) {
+      const now = scene.take(image);
+      // Whole pictures come every eighth image; between them only blocks that changed much.
+      const old = sent;
+      const isSent = (at: number) => image % 8 === 0 || Math.abs(now.data[at] - old.data[at]) > 16;
+      sent = { ...now, data: now.data.map((value, i) => (isSent(i) ? value : old.data[i])) };
+      expect(standing.observe(drawSketch(sent))).toBeUndefined();
+    }
+  });
+
+  it.each<[string, SceneOptions]>([
     ['of traffic', { traffic: 4 }],
     ['of little traffic', { traffic: 1 }],
     ['in the evening', { light: (image) => 1.1 - 0.004 * image }],

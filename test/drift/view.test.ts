@@ -52,6 +52,14 @@ describe('ViewWatch', () => {
     expect(found?.after).toBeLessThanOrEqual(20);
   });
 
+  it.each<[string, (scene: Scene, image: number) => Frame]>([
+    ['by a twentieth', moveBy({ right: 0.05 })],
+    ['by three degrees', moveBy({ turn: 3 })],
+    ['upside down', (scene, image) => ({ ...scene.take(image), data: scene.take(image).data.reverse() })],
+  ])('tells a change that is far at once: %s', (_, change) => {
+    expect(watch(change)?.after).toBeLessThanOrEqual(6);
+  });
+
   it('tells a camera that shakes', () => {
     const shake = (image: number) => 0.015 * Math.sin(image * 2.1);
     const found = watch((scene, image) => scene.take(image, { right: shake(image), down: 0.7 * shake(image + 5) }));

@@ -100,6 +100,16 @@ describe('reasons', () => {
     expect(drawn).toContain('noisy');
   });
 
+  it('say nothing of halves, rows and blocks where there is nothing to see', () => {
+    const kinds = (localContrast: number) =>
+      judge({ localContrast, lumaTopBottom: -90, oddEvenRows: 60, castBlueGreen: -2 }).reasons.map(({ kind }) => kind);
+    const [low] = band('localContrast');
+    expect(kinds(0.9 * low)).toEqual(expect.arrayContaining(['moved', 'damaged']));
+    expect(kinds(0.5 * low)).not.toEqual(expect.arrayContaining(['moved']));
+    expect(kinds(0.5 * low)).not.toEqual(expect.arrayContaining(['damaged']));
+    expect(kinds(0.5 * low)).toEqual(expect.arrayContaining(['tinted']));
+  });
+
   it('print numbers that differ so that they differ', () => {
     const [, high] = band('noiseSigma');
     const { reasons } = judge({ noiseSigma: high + 0.03, earlierJpegScore: 0.5 });

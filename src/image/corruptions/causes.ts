@@ -3,6 +3,7 @@ export type CorruptionFamily =
   | 'blur'
   | 'weather'
   | 'light'
+  | 'colour'
   | 'compression'
   | 'scaling'
   | 'sensor'
@@ -47,10 +48,10 @@ const table: readonly (readonly [string, CorruptionFamily, string, string])[] = 
   ['brightness', 'light', 'Brighter by a constant.', imageNetC],
   ['lowContrast', 'light', 'Washed out: all values close to the mean.', imageNetC],
   ['night', 'light', 'Dark, bluish, with the noise of a high gain.', `${own}, after ImageNet-3DCC`],
-  ['colourCast', 'light', 'A tint over the whole frame.', own],
-  ['whiteBalance', 'light', 'White balanced for the wrong light.', `${own}, Kang et al. 2002`],
-  ['saturation', 'light', 'Colours too pale (1, 2) or too strong (3 to 5).', imageNetC],
-  ['desaturation', 'light', 'Colours missing, down to grey.', own],
+  ['colourCast', 'colour', 'A tint over the whole frame.', own],
+  ['whiteBalance', 'colour', 'White balanced for the wrong light.', `${own}, Kang et al. 2002`],
+  ['saturation', 'colour', 'Colours too pale (1, 2) or too strong (3 to 5).', imageNetC],
+  ['desaturation', 'colour', 'Colours missing, down to grey.', own],
   ['gammaLighter', 'light', 'A tone curve that lifts the shadows.', own],
   ['gammaDarker', 'light', 'A tone curve that sinks the mid-tones.', own],
   ['jpeg', 'compression', 'Strong JPEG compression.', imageNetC],
@@ -73,7 +74,7 @@ const table: readonly (readonly [string, CorruptionFamily, string, string])[] = 
   ['rotation', 'geometry', 'The camera hangs askew.', own],
   ['cropZoom', 'geometry', 'Cropped or seen through a longer lens.', own],
   ['elastic', 'geometry', 'Warped, as through uneven glass.', imageNetC],
-  ['channelSwap', 'geometry', 'Colour channels in the wrong order.', own],
+  ['channelSwap', 'colour', 'Colour channels in the wrong order.', own],
   [
     'colourRange',
     'stream',
@@ -92,7 +93,7 @@ const table: readonly (readonly [string, CorruptionFamily, string, string])[] = 
   ],
   ['overlay', 'stream', 'Boxes, player controls or captions drawn over the picture.', own],
   ['orientation', 'geometry', 'Mirrored, upside down or turned by a quarter.', `${own}, the kinds of EXIF`],
-  ['monochrome', 'light', 'Grey, as in the infrared mode of a camera.', own],
+  ['monochrome', 'colour', 'Grey, as in the infrared mode of a camera.', own],
 ];
 
 /** Every cause that `fit` simulates and the power report lists. */
