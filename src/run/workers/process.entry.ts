@@ -2,6 +2,7 @@
 import { enableCompileCache } from 'node:module';
 import { getPriority, setPriority } from 'node:os';
 import { pathToFileURL } from 'node:url';
+import { type Piece, Pieces, type TaskApart } from './pieces.ts';
 
 enableCompileCache?.();
 // Where all cores are busy the service comes first: it is the one that answers, also those that it must refuse. A service that
@@ -14,12 +15,16 @@ let work: Work | undefined;
 // A service that is gone has no use for an answer.
 const send = (message: object) => process.send?.(message, undefined, {}, () => undefined);
 
-process.on('message', async (message: { workerData?: unknown; warmUp?: unknown; task?: unknown }) => {
-  if ('workerData' in message) {
+const pieces = new Pieces();
+
+type Message = { workerData: unknown; warmUp?: unknown } | Piece | Omit<TaskApart, 'arrays'>;
+process.on('message', async (message: Message) => {
+  if ('piece' in message) pieces.add(message);
+  else if ('workerData' in message) {
     work = openWorker(message.workerData);
     send({ ready: true, answer: message.warmUp === undefined ? undefined : await work(message.warmUp) });
   } else {
-    send({ answer: await work?.(message.task) });
+    send({ answer: await work?.(pieces.join(message)) });
   }
 });
 // The service decides when its workers end; a terminal and a service manager signal all processes at once.

@@ -4,6 +4,7 @@ import { resolveEntry } from '../../core/entry.ts';
 import { pickEnvironment } from '../../core/environment.ts';
 import { StoplineError } from '../../errors.ts';
 import type { Workers } from './answer.ts';
+import { cutPieces, takeApart } from './pieces.ts';
 import { planNextLook, readProcessorMs } from './processortime.ts';
 
 /** Longest time that a process may take to start and to warm up. */
@@ -169,7 +170,7 @@ export class WorkerProcesses<Task> implements Workers<Task> {
     if (!job) return;
     child.job = job;
     if (job.isLimited) this.#limit(child);
-    child.process.send({ task: job.task }, () => undefined); // a process that is gone is noticed by its end
+    void handOver(child.process, job.task);
   }
 
   /** Ends the process when its task has used its processor time: on a busy machine a sound image may take longer by the clock. */
@@ -274,6 +275,15 @@ export class WorkerProcesses<Task> implements Workers<Task> {
       if (child.isReady && !child.job) this.#giveNext(child);
     });
   }
+}
+
+/** Sends a task; a long array of it piece by piece, each when the one before it is on its way, so that little of it is copied. */
+async function handOver(child: ChildProcess, whole: unknown): Promise<void> {
+  const { arrays, ...apart } = takeApart(whole);
+  // A process that is gone is noticed by its end.
+  const send = (message: object) => new Promise<Error | null>((resolve) => child.send(message, resolve));
+  for (const array of arrays) for (const piece of cutPieces(array)) if (await send(piece)) return;
+  await send(apart);
 }
 
 function spawnChild<Task>(options: ProcessOptions<Task>): ChildProcess {

@@ -1,9 +1,11 @@
 import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { limitNode } from '../../../src/core/confine.ts';
 import { createWorkerLine, type WorkerLine } from '../../../src/run/workers/line.ts';
+import { pieceBytes } from '../../../src/run/workers/pieces.ts';
 import type { ProbeTask } from '../../fixtures/pool.program.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 
@@ -60,6 +62,22 @@ describe('a fault in native code', () => {
     expect([line.crashes, line.isFailing]).toEqual([1, false]);
     const pids = () => Promise.all([line.run<number>({ kind: 'pid' }), line.run<number>({ kind: 'pid' })]);
     await expect.poll(async () => new Set([...(await pids()), process.pid]).size).toBe(3);
+  });
+
+  it('loses nothing of long arrays, which cross in pieces', async () => {
+    const line = start(1);
+    const long = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 255);
+    const around = long(3 * pieceBytes + 5);
+    const value = {
+      one: long(pieceBytes + 1),
+      among: { others: { view: around.subarray(3), short: long(10) }, text: 'x', nothing: null },
+      whole: Buffer.from(long(2 * pieceBytes)),
+    };
+    for (const asked of [value, long(pieceBytes + 7), value]) {
+      const { task } = await line.run<{ task: unknown }>({ kind: 'echo', value: asked });
+      // Far cheaper than comparing millions of numbers one by one.
+      expect(isDeepStrictEqual(structuredClone(task), structuredClone(asked))).toBe(true);
+    }
   });
 
   it('in a process leaves its work to one that was ready before', async () => {
