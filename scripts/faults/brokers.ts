@@ -1,6 +1,7 @@
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectNats } from '@nats-io/transport-node';
 import { Redis } from 'ioredis';
+import { connectAsync as connectMqtt } from 'mqtt';
 import { startBroker } from '../../test/fixtures/broker.ts';
 import { type Outcome, type Stage, sleep } from './target.ts';
 
@@ -17,6 +18,7 @@ interface Client {
 const kinds = {
   nats: { program: 'nats-server', scheme: 'nats', open: openNats },
   'redis-stream': { program: 'redis-server', scheme: 'redis', open: openRedis },
+  mqtt: { program: 'mosquitto', scheme: 'mqtt', open: openMqtt },
 } as const;
 
 async function openNats(port: number): Promise<Client> {
@@ -39,6 +41,26 @@ async function openRedis(port: number): Promise<Client> {
     close: async () => redis.disconnect(),
   };
 }
+
+/** Rows are counted as they come: the broker keeps those of a session that is away. */
+async function openMqtt(port: number): Promise<Client> {
+  const client = await connectMqtt(`mqtt://127.0.0.1:${port}`, {
+    protocolVersion: 5,
+    clientId: 'faults',
+    clean: false,
+    properties: { sessionExpiryInterval: 3600 },
+  });
+  client.on('message', () => {
+    mqttRows += 1;
+  });
+  await client.subscribeAsync('verdicts', { qos: 1 });
+  return {
+    send: async (image) => void (await client.publishAsync('images', Buffer.from(image), { qos: 1 })),
+    countRows: () => Promise.resolve(mqttRows),
+    close: () => client.endAsync(true),
+  };
+}
+let mqttRows = 0;
 
 /** Brokers that are killed and come back, again and again: `consume` goes on with them. */
 export async function run(stage: Stage): Promise<Outcome> {

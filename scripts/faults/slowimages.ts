@@ -1,5 +1,5 @@
 import sharp from 'sharp';
-import { type Outcome, post, type Stage } from './target.ts';
+import { type Outcome, post, type Reply, type Stage } from './target.ts';
 
 /** Legal images that take longer than one may: no crash of a decoder, however many come. */
 export async function run(stage: Stage): Promise<Outcome> {
@@ -14,17 +14,19 @@ export async function run(stage: Stage): Promise<Outcome> {
     .jpeg({ progressive: true, quality: 95 })
     .toBuffer();
   let notReady = 0;
-  let hurt = 0;
+  const hurt: string[] = [];
   const codes = new Set<string>();
   for (let i = 0; i < count; i++) {
     const [slow, other] = await Promise.all([post(target.url, image), post(target.url, stage.frame)]);
-    codes.add(/STOPLINE_ERR_(\w+)/.exec(slow.body)?.[1] ?? String(slow.status));
-    if (other.status !== 200) hurt += 1;
+    codes.add(readCode(slow));
+    if (other.status !== 200) hurt.push(readCode(other));
     const ready = await fetch(`${target.url}/health/ready`);
     if ((await ready.text()).includes('crash')) notReady += 1;
   }
   return {
-    ok: notReady === 0 && hurt === 0,
-    figures: `${count} JPEGs of 24 megapixels in many scans (${[...codes].join(', ')}): ${hurt} other images hurt, ${notReady} times taken for crashes`,
+    ok: notReady === 0 && hurt.length === 0,
+    figures: `${count} JPEGs of 24 megapixels in many scans (${[...codes].join(', ')}): ${hurt.length} other images hurt${hurt.length > 0 ? ` (${hurt.join(', ')})` : ''}, ${notReady} times taken for crashes`,
   };
 }
+
+const readCode = ({ status, body }: Reply) => /STOPLINE_ERR_(\w+)/.exec(body)?.[1] ?? String(status);

@@ -5,7 +5,7 @@ import { pickEnvironment } from '../../core/environment.ts';
 import { StoplineError } from '../../errors.ts';
 import type { Workers } from './answer.ts';
 import { cutPieces, takeApart } from './pieces.ts';
-import { planNextLook, readProcessorMs } from './processortime.ts';
+import { planNextLook, readProcessorMs, wantsProcessor } from './processortime.ts';
 
 /** Longest time that a process may take to start and to warm up. */
 const startMs = 60_000;
@@ -183,7 +183,8 @@ export class WorkerProcesses<Task> implements Workers<Task> {
     const look = () => {
       const usedNow = readProcessorMs(pid);
       const usedMs = usedBefore === undefined || usedNow === undefined ? limitMs : usedNow - usedBefore;
-      const waitMs = planNextLook({ limitMs, usedMs, lastUsedMs, elapsedMs: performance.now() - startedAt });
+      const elapsedMs = performance.now() - startedAt;
+      const waitMs = planNextLook({ limitMs, usedMs, lastUsedMs, elapsedMs, isWaiting: wantsProcessor(pid) });
       lastUsedMs = usedMs;
       if (waitMs === undefined) this.#endLate(child);
       else child.timer = setTimeout(look, waitMs);

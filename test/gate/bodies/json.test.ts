@@ -130,7 +130,7 @@ describe('the structure of JSON', () => {
     ['texts', `[${'"",'.repeat(50_001)}""]`, 'REQUEST_TOO_LARGE'],
     ['arrays', `[${'{},'.repeat(50_001)}{}]`, 'REQUEST_TOO_LARGE'],
     ['rows of numbers', `[${`[${'1,'.repeat(20)}1],`.repeat(500_001)}[]]`, 'REQUEST_TOO_LARGE'],
-    ['quotation marks in a text', `"${'\\"'.repeat(500_001)}"`, 'REQUEST_TOO_LARGE'],
+    ['quotation marks in a text', `"${'\\"'.repeat(100_001)}"`, 'REQUEST_TOO_LARGE'],
     ['backslashes', `"${'\\'.repeat(5000)}"`, 'REQUEST_TOO_LARGE'],
     ['digits', '1'.repeat(500), 'REQUEST_TOO_LARGE'],
     ['the length of a key', `{"${'k'.repeat(2000)}":1}`, 'REQUEST_TOO_LARGE'],
