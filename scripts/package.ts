@@ -8,6 +8,8 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { browserPath, openBrowser } from '../test/fixtures/browser.ts';
+import { renderFolder } from '../test/fixtures/camera.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** The package brings a native core for Linux on two processors; elsewhere WebAssembly. */
@@ -133,6 +135,7 @@ try {
     'the library and its worker threads to judge images',
   );
   await tryExamples();
+  await tryRuntimes();
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
@@ -175,6 +178,42 @@ async function tryExamples(): Promise<void> {
     const answer = run(folder, 'python3', 'examples/python/inspect_image.py', 'demo/frames/fog-3.jpg', address);
     check(/^block p = .*\n- /.test(answer), 'inspect_image.py to print a verdict and its reasons');
     return Promise.resolve();
+  });
+}
+
+/** Judges decoded pixels without Node: in Deno and Bun, which npm has, and in a page, where there is a browser. */
+async function tryRuntimes(): Promise<void> {
+  const quick = ['--model', 'none', '--simulations', '0', '--power', '0'];
+  const profile = 'pixels.stopline';
+  const [frame] = await renderFolder(join(folder, 'drives'), 60);
+  run(folder, 'npx', '--no-install', 'stopline', 'fit', 'drives', '--out', profile, '--group-by', 'none', ...quick);
+  const corrupt = ['corrupt', frame, '--cause', 'fog', '--severity', '5', '--out', 'foggy'];
+  run(folder, 'npx', '--no-install', 'stopline', ...corrupt);
+  const image = 'foggy/frame0-fog-5.png';
+  const example = ['examples/judge-pixels.mjs', profile, image];
+  const judged = run(folder, 'node', ...example);
+  check(/"verdict":"(warn|block)"/.test(judged), 'judge-pixels.mjs to see fog');
+  run(folder, 'npm', 'install', '--silent', '--prefix', 'runtimes', 'deno', 'bun');
+  const runtimes = join(folder, 'runtimes/node_modules/.bin');
+  const deno = run(folder, join(runtimes, 'deno'), 'run', '--allow-read', '--allow-env', ...example);
+  check(deno === judged, 'Deno to judge pixels as Node does');
+  check(run(folder, join(runtimes, 'bun'), ...example) === judged, 'Bun to judge pixels as Node does');
+
+  if (browserPath === undefined) return console.log('skipped: no chromium, in which examples/page.html would run');
+  cpSync(join(folder, 'examples/page.html'), join(folder, 'index.html'));
+  cpSync(join(folder, profile), join(folder, 'camera.stopline'));
+  // Unbuffered, so that it says where it is before it is asked.
+  const server = spawn('python3', ['-u', '-m', 'http.server', '--bind', '127.0.0.1', '0'], { cwd: folder });
+  await during(server, async (address) => {
+    const browser = await openBrowser();
+    const page = await browser.newPage();
+    await page.goto(`${address}/`);
+    await page.locator('#file:enabled').setInputFiles(join(folder, image));
+    const shown = page.locator('#verdict', { hasText: 'p-value' });
+    const { verdict, reasons } = JSON.parse(judged) as { verdict: string; reasons: string[] };
+    const text = await shown.innerText();
+    await browser.close();
+    check(text.startsWith(`${verdict}, `) && text.includes(reasons[0]), 'page.html to judge as Node does');
   });
 }
 

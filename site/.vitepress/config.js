@@ -1,6 +1,7 @@
 /** The documents of the repository as a site: the same Markdown, searched in the browser, with nothing loaded from elsewhere. */
 import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { searchOptions } from './search.js';
 
 const docs = fileURLToPath(new URL('../../docs/', import.meta.url));
 const pages = fileURLToPath(new URL('../pages/', import.meta.url));
@@ -30,9 +31,10 @@ export default {
   cacheDir: '../node_modules/.cache/stopline-site',
   rewrites: { 'README.md': 'index.md' },
   cleanUrls: true,
-  markdown: { html: false },
+  // Headings such as `GET /drift/{source}` are no attributes.
+  markdown: { html: false, attrs: { disable: true } },
   lastUpdated: false,
   // Pages of the repository that are no documents: README, CHANGELOG, examples. Every other dead link fails the build.
   ignoreDeadLinks: [/^(\.\/)?\.\.\//],
-  themeConfig: { sidebar, outline: [2, 3], search: { provider: 'local' } },
+  themeConfig: { sidebar, outline: [2, 3], search: { provider: 'local', options: { miniSearch: { searchOptions } } } },
 };
