@@ -11,7 +11,7 @@ import { cap, unknownFeatures } from '../profile/diagnosis.ts';
 import { type Grain, scoredValue } from '../profile/maths/gaussianise.ts';
 import { concatenate } from '../profile/maths/softmax.ts';
 import { fitTail, knotCount, knotsBelow } from '../profile/maths/tail.ts';
-import type { PlaceModel } from '../profile/places.ts';
+import { type PlaceModel, tellLayout } from '../profile/places.ts';
 import type { Tensor } from '../profile/safetensors.ts';
 import {
   computeComponents,
@@ -24,7 +24,7 @@ import {
 } from '../profile/score.ts';
 import { calibrateDiagnosis, fitCauses, networks, type View } from './causes.ts';
 import { fitEmbeddings } from './embeddings.ts';
-import { crossFitPlaces, fitPlacesOf, type PlacedView } from './places.ts';
+import { type CrossFittedPlaces, crossFitPlaces, fitPlacesOf, type PlacedView } from './places.ts';
 import { findRegimes, fitRegime } from './regimes.ts';
 import type { Sample, SimulatedSample, UnseenDrive, UnseenSample } from './samples.ts';
 import { collectProjections, collectTensors, vector } from './tensors.ts';
@@ -77,6 +77,7 @@ export function crossFit(
 ): FittedReference {
   const rows = prepareRows(samples, simulated, embedding?.parts);
   const places = crossFitPlaces(samples, placed);
+  if (places) for (const row of rows.clean) noteLayout(row, places);
   const { parts: ofAll, coreset } = fitParts(rows);
   const whole = { ...ofAll, placeModel: places?.model };
   const without = Array.from({ length: folds }, (_, fold) => fitWithout(fold, rows, places?.folds[fold]));
@@ -159,6 +160,11 @@ function prepareRows(samples: Sample[], simulated: SimulatedSample[], embedded?:
   const views = simulated.map((sample) => ({ ...sample, row: readRow(sample) }));
   const causes = [...new Set(simulated.flatMap(({ cause }) => cause ?? []))];
   return { used, grains, constants, members, causes, labels, clean, views, ...(embedded && { embedded }) };
+}
+
+/** Which way round an image is shown, as places tell that do not know it. */
+function noteLayout({ sample: { fold, places }, properties }: CleanRow, { model, folds }: CrossFittedPlaces): void {
+  if (places) properties.layout = tellLayout(folds[fold] ?? model, places);
 }
 
 /** An image of the reference as a model sees it that was fitted without its fold. */

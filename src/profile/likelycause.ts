@@ -16,7 +16,7 @@ export interface LikelyCause {
   family?: CorruptionFamily;
   /** A name in the table of simulated causes. */
   cause?: string;
-  /** Calibrated on simulated causes; only where one cause is named. */
+  /** Calibrated on simulated causes; only where they name one. */
   probability?: number;
   text: string;
   /** What to do about it. */
@@ -122,6 +122,9 @@ function readCause(
       kind: 'camera',
       text: 'another camera: encoder, size and scene are all foreign, so no cause can be told',
     };
+  }
+  if (reasons[0]?.statistic === 'layout') {
+    return { kind: 'cause', family: 'geometry', cause: 'orientation', text: reasons[0].text };
   }
   const seen = findSeenFamilies(reasons);
   const [first] = causes ?? [];

@@ -114,6 +114,45 @@ export function strongestPlace(odds: Float64Array): number {
   return most;
 }
 
+/** Which way round a picture is shown, as far as its places tell. */
+export type Layout = 'upright' | 'mirrored' | 'upsideDown';
+
+/** Squared deviations beyond this count as this: a vehicle somewhere says little of the whole. */
+const mostSquared = 9;
+/** The mean of them beyond which a picture is of another scene, and upside down is none of its faults. */
+const mostAlike = 4;
+/** The other way round has to fit the better by these shares; streets look much the same in a mirror. */
+const fitsBetter: Readonly<Record<Exclude<Layout, 'upright'>, number>> = { mirrored: 0.8, upsideDown: 0.9 };
+
+/**
+ * Holds every tile against what is usual in its place, and in the place where it would be if the picture were shown another way
+ * round: whatever is measured of a tile is the same in a mirror.
+ * @param places as `measurePlaces` gives it
+ */
+export function tellLayout({ centre, spread }: Pick<PlaceModel, 'centre' | 'spread'>, places: Float32Array): Layout {
+  const { columns, rows } = placeGrid;
+  const distance = (isAcross: boolean, isDown: boolean) => {
+    let sum = 0;
+    for (let tile = 0; tile < placeCount; tile++) {
+      const [x, y] = [tile % columns, Math.floor(tile / columns)];
+      const other = (isDown ? rows - 1 - y : y) * columns + (isAcross ? columns - 1 - x : x);
+      for (let k = 0; k < measures; k++) {
+        const at = tile * measures + k;
+        const z = (places[other * measures + k] - centre[at]) / spread[at];
+        sum += Math.min(mostSquared, z * z);
+      }
+    }
+    return sum / places.length;
+  };
+  const upright = distance(false, false);
+  const ways: [Exclude<Layout, 'upright'>, number][] = [
+    ['upsideDown', Math.min(distance(false, true), distance(true, true))],
+    ['mirrored', distance(true, false)],
+  ];
+  const [layout, least] = ways[0][1] <= ways[1][1] ? ways[0] : ways[1];
+  return least < fitsBetter[layout] * upright && least <= mostAlike ? layout : 'upright';
+}
+
 /** Chance for every tile that it is hidden. */
 export function placeChances(odds: Float64Array): Float64Array {
   return odds.map((value) => 1 / (1 + Math.exp(-value)));

@@ -26,7 +26,7 @@ import {
 /** One number that makes an image strange. */
 export interface Evidence {
   /**
-   * Name in the statistics table, `embedding`, `places`, for categorical evidence the container property (`fingerprint`, `format`,
+   * Name in the statistics table, `embedding`, `places`, `layout`, for categorical evidence the container property (`fingerprint`, `format`,
    * `size`) or `history`, `combination` where no number stands out by itself, or `blockWhen` for the rule that blocks.
    */
   statistic: string;
@@ -114,9 +114,10 @@ export function explainImage(judged: Judged): Reason[] {
   });
   const kinds = sortFindings(found);
   const reasons = [...kinds].flatMap(([kind, findings]) => writeReason(kind, findings) ?? []);
-  const places = writePlaces(judged, reasons);
+  const shown = writeLayout(judged);
+  const places = writePlaces(judged, [...shown, ...reasons]);
   const history = isDrawn ? [] : writeHistory(judged);
-  const ranked = rankReasons([...history, ...writeEmbedding(judged), ...places, ...reasons]);
+  const ranked = rankReasons([...shown, ...history, ...writeEmbedding(judged), ...places, ...reasons]);
   const texture = writeTexture(found, ranked);
   const file = writeFile(judged, kinds.get('file') ?? []);
   const all = [...ranked.map(({ reason }) => reason), ...texture];
@@ -350,6 +351,8 @@ function rankReasons(reasons: readonly Ranked[]): Ranked[] {
     kind: reason.kind,
     strength,
     // An earlier compression that can be read explains lost sharpness and noise.
+    // What stands on its head has everything elsewhere.
+    ...(reason.statistic === 'layout' && { place: -1 }),
     ...(reason.statistic === 'history' && { place: findPlace('blurred') - 0.5 }),
     // Blur and noise lift the shadows, too, and explain them better than more light does.
     ...(reason.kind === 'bright' && readMeaning(reason.statistic).high === 'hazy' && { place: findPlace('flat') }),
@@ -504,8 +507,9 @@ function writePlaces({ score: { detectors, odds } }: Judged, others: readonly Ra
   const isMost = share > 0.5;
   const strongest = (wanted: SightKind) =>
     Math.max(0, ...others.map(({ reason, strength }) => (reason.kind === wanted ? strength : 0)));
-  // What hides a third of the view takes its detail away as much as its colours.
-  if (share > recolouredShare && strongest('tinted') > strongest('blocked')) return [];
+  // What hides a third of the view takes its detail away as much as its colours; what stands on its head hides nothing.
+  const isElsewhere = others.some(({ reason }) => reason.statistic === 'layout');
+  if (share > recolouredShare && (isElsewhere || strongest('tinted') > strongest('blocked'))) return [];
   if (isMost && others.some(({ reason }) => hidesAll.has(reason.group))) return [];
   const told = parts.map((part) => part.text).join('; ');
   const text = isMost
@@ -520,6 +524,21 @@ function writePlaces({ score: { detectors, odds } }: Judged, others: readonly Ra
     text,
   };
   return [{ reason: asReason('blocked', text, [evidence]), strength: Math.min(mostStrength, 2.5 * places.score) }];
+}
+
+const layoutWords = {
+  mirrored: 'mirrored: everything is more like the reference with left and right exchanged',
+  upsideDown: 'upside down: everything is more like the reference the other way up',
+} as const;
+
+/** Says that it is shown another way round than any of the reference. */
+function writeLayout({ profile, score: { layout, detectors } }: Judged): Ranked[] {
+  const counts = profile.categories.layout;
+  if (!layout || layout === 'upright' || !counts || Object.hasOwn(counts, layout)) return [];
+  const text = layoutWords[layout];
+  const { pValue } = judgeNovelty(counts, detectors[0].pValue);
+  const evidence: Evidence = { statistic: 'layout', value: layout, unit: '', direction: 'new', pValue, text };
+  return [{ reason: asReason('moved', text, [evidence]), strength: mostStrength }];
 }
 
 /** Where no number stands out by itself. */

@@ -9,7 +9,7 @@ import { type Gaussianiser, gaussianise, scoredValue } from './maths/gaussianise
 import type { Networks } from './maths/network.ts';
 import { PValues } from './maths/pvalues.ts';
 import { knotCount, strangeness, type Tail } from './maths/tail.ts';
-import { type PlaceModel, placeFeatures, placeOdds, strongestPlace } from './places.ts';
+import { type Layout, type PlaceModel, placeFeatures, placeOdds, strongestPlace, tellLayout } from './places.ts';
 
 /** ln of the squared Mahalanobis distance. */
 export function logDistance(z: Float64Array, mean: Float64Array, precision: Float64Array): number {
@@ -101,6 +101,7 @@ export function computeComponents(
   evidence?: CauseEvidence | undefined;
   embedded?: EmbeddingDistances | undefined;
   odds?: Float64Array | undefined;
+  layout?: Layout | undefined;
 } {
   const { causeModel, embeddingModel, placeModel } = parts;
   const standardised = standardise(parts.regimes, row);
@@ -108,6 +109,8 @@ export function computeComponents(
   const evidence = causeModel && causeEvidence(causeModel, pick(cap(z), parts.members));
   const embedded = embeddingModel && embedding && embeddingDistances(embeddingModel, embedding);
   const odds = placeModel && places && placeOdds(placeModel, places);
+  // Which way round a picture is shown is a property like those of its file: some value of it was never seen.
+  const layout = placeModel && places && parts.categories.layout ? tellLayout(placeModel, places) : undefined;
   const nothing = Number.NEGATIVE_INFINITY;
   const values: Record<string, number> = {
     distance,
@@ -117,14 +120,21 @@ export function computeComponents(
     embeddingNeighbours: embedded?.neighbours ?? nothing,
     embeddingEarly: embedded?.early ?? nothing,
     places: odds ? strongestPlace(odds) : nothing,
-    categories: surprise(parts.categories, properties),
+    categories: surprise(parts.categories, { ...properties, ...(layout && { layout }) }),
   };
   const names = componentNames({
     hasCauses: causeModel !== undefined,
     parts: embeddingModel?.parts,
     hasPlaces: placeModel !== undefined,
   });
-  return { ...standardised, values: Float64Array.from(names, (name) => values[name]), evidence, embedded, odds };
+  return {
+    ...standardised,
+    values: Float64Array.from(names, (name) => values[name]),
+    evidence,
+    embedded,
+    odds,
+    layout,
+  };
 }
 
 export function pick(x: Float64Array, members: readonly number[]): Float64Array {
@@ -147,6 +157,8 @@ export interface Score {
   embedded?: EmbeddingDistances | undefined;
   /** Log odds for every tile that it is hidden; absent where the Profile knows no places. */
   odds?: Float64Array | undefined;
+  /** Which way round it is shown; absent where the Profile does not know. */
+  layout?: Layout | undefined;
   /** Absent where the Profile has no harm map. */
   flips?: FlipRate | undefined;
 }
@@ -222,7 +234,7 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
         scoredValue(vector[position], profile.statistics[i].logFloor),
       );
       const found = computeComponents(parts, row, properties, looks);
-      const { z, regime, distance, values, evidence, embedded, odds } = found;
+      const { z, regime, distance, values, evidence, embedded, odds, layout } = found;
       const causes = parts.causeModel && evidence && diagnose(parts.causeModel, evidence, distance);
       const normalised = normalise(values, scales[regime]);
       const isVideo = properties.codec !== undefined && profile.categories.codec === undefined;
@@ -232,7 +244,7 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
         return { name, pValue: pValues[i].of(score), score };
       });
       const flips = harm && expectedFlipRate(harm, harmRow(detectors[0].score, causes, profile.causes?.names ?? []));
-      return { detectors, z, regime, causes, components: normalised, embedded, odds, flips };
+      return { detectors, z, regime, causes, components: normalised, embedded, odds, layout, flips };
     },
   };
 }

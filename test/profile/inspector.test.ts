@@ -104,6 +104,21 @@ describe('a verdict', () => {
     expect((await inspector.inspect(await spoilt('gaussianNoise', 4))).verdict).toBe('block');
   });
 
+  it('says that a picture is upside down, of a camera that drives, too', async () => {
+    expect(profile.categories.layout?.upright).toBeGreaterThan(180);
+    for (const image of [600, 601, 602]) {
+      const frame = renderFrame(image, { width: 160, height: 90 });
+      const whole = await sharp(frame.data, { raw: { width: 160, height: 90, channels: 3 } })
+        .rotate(180)
+        .raw()
+        .toBuffer();
+      const { verdict, reasons, cause } = await inspector.inspect(await encodeFrame({ ...frame, data: whole }));
+      expect(verdict).not.toBe('pass');
+      expect(reasons[0]).toMatchObject({ group: 'moved', statistic: 'layout', value: 'upsideDown' });
+      expect(cause).toMatchObject({ kind: 'cause', family: 'geometry', cause: 'orientation' });
+    }
+  });
+
   it('is decided by the detector asked for, and all of them are shown', async () => {
     const images = [
       await jpegFrame(700),

@@ -84,6 +84,25 @@ describe('the likely cause', () => {
     expect(findLikelyCause([reason('scene')], mirrored)).toMatchObject({ kind: 'cause', family: 'geometry' });
   });
 
+  it('is the wrong way round where that is seen first, without a percentage', () => {
+    const turned = { ...reason('moved'), statistic: 'layout', text: 'upside down' };
+    const found = findLikelyCause([turned, reason('blocked')], { causes: causes('occlusion', 0.99), detectors });
+    expect(found).toMatchObject({ kind: 'cause', family: 'geometry', cause: 'orientation', text: 'upside down' });
+    expect(found).not.toHaveProperty('probability');
+  });
+
+  it('is a family of its own where colours are wrong: a swap of channels moves no camera', () => {
+    const swap = { causes: causes('channelSwap', 0.95), detectors };
+    expect(findLikelyCause([reason('tinted')], swap)).toMatchObject({
+      kind: 'cause',
+      cause: 'channelSwap',
+      family: 'colour',
+    });
+    const unsure = { causes: causes('channelSwap', 0.7), detectors };
+    expect(findLikelyCause([reason('tinted')], unsure)).toMatchObject({ kind: 'family', family: 'colour' });
+    expect(findLikelyCause([reason('moved')], swap)).toMatchObject({ family: 'geometry', kind: 'family' });
+  });
+
   it('is another camera, without a percentage, where encoder, size and scene are foreign', () => {
     const seen = [reason('hazy'), reason('file', 'size', 'fingerprint')];
     const strange = {

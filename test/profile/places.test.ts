@@ -7,6 +7,7 @@ import {
   placeFeatures,
   placeOdds,
   strongestPlace,
+  tellLayout,
   unpackChances,
 } from '../../src/profile/places.ts';
 
@@ -57,6 +58,42 @@ it('takes the strongest two by two tiles', () => {
   odds.set([4, 4], 50);
   odds.set([4, 4], 50 + columns);
   expect(strongestPlace(odds)).toBe(4);
+});
+
+describe('tellLayout', () => {
+  const measures = placeMeasures.length;
+  /** Light above dark, and something tall on the left. */
+  const centre = Float64Array.from({ length: placeCount * measures }, (_, i) => {
+    const tile = Math.floor(i / measures);
+    return (tile < placeCount / 2 ? 3 : -3) + (tile % columns < 4 ? 2 : 0);
+  });
+  const model = { centre, spread: new Float64Array(centre.length).fill(1) };
+  const show = (isAcross: boolean, isDown: boolean, shift = 0.4) =>
+    Float32Array.from({ length: centre.length }, (_, i) => {
+      const [tile, k] = [Math.floor(i / measures), i % measures];
+      const [x, y] = [tile % columns, Math.floor(tile / columns)];
+      const other = (isDown ? rows - 1 - y : y) * columns + (isAcross ? columns - 1 - x : x);
+      return centre[other * measures + k] + shift * Math.sin(i);
+    });
+
+  it('says the way round in which everything is in its place', () => {
+    expect(tellLayout(model, show(false, false))).toBe('upright');
+    expect(tellLayout(model, show(true, false))).toBe('mirrored');
+    expect(tellLayout(model, show(false, true))).toBe('upsideDown');
+    expect(tellLayout(model, show(true, true))).toBe('upsideDown');
+  });
+
+  it('says nothing of a picture that fits in no way, nor of one that looks alike in all', () => {
+    expect(tellLayout(model, show(false, true, 40))).toBe('upright');
+    const even = { ...model, centre: new Float64Array(centre.length) };
+    expect(tellLayout(even, show(false, true, 0))).toBe('upright');
+    expect(
+      tellLayout(
+        even,
+        Float32Array.from(centre, () => 0.5),
+      ),
+    ).toBe('upright');
+  });
 });
 
 it('packs chances in a digit each', () => {
