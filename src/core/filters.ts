@@ -9,6 +9,13 @@ export interface FloatImage {
   channels: number;
 }
 
+/** Interleaved 8-bit RGB. */
+export interface BytesImage {
+  data: Uint8Array;
+  width: number;
+  height: number;
+}
+
 /**
  * Where along one axis each sample is read: between `from`, which is at most the last but one, and its neighbour, of which it
  * takes `share`.
@@ -33,6 +40,19 @@ class Filters {
     const scratch = this.#reserve(data.length + width * channels);
     this.#exports.stopline_blur(image, width, height, channels, radius, edge, scale, scratch);
     return this.#read(image, data.length);
+  }
+
+  /** See `blurBytes`. */
+  blurBytes({ data, width, height }: BytesImage, { radius, edge, scale }: ExtendedBox): Uint8Array<ArrayBuffer> {
+    const stride = width * 3;
+    this.#begin(2 * data.length + stride + Math.ceil(data.length / 4), 3);
+    const bytes = this.#writeBytes(data);
+    const image = this.#reserve(data.length);
+    const scratch = this.#reserve(data.length + stride);
+    this.#exports.stopline_floats(bytes, data.length, image);
+    this.#exports.stopline_blur(image, width, height, 3, radius, edge, scale, scratch);
+    this.#exports.stopline_bytes(image, data.length, bytes);
+    return this.#readBytes(bytes, data.length);
   }
 
   /** See `addShifted`. */
@@ -77,20 +97,14 @@ class Filters {
   }
 
   /** See `passThroughJpeg`. */
-  jpeg(
-    data: Uint8Array,
-    { width, height }: Pick<FloatImage, 'width' | 'height'>,
-    { tables, isHalved }: JpegLoss,
-  ): Uint8Array<ArrayBuffer> {
+  jpeg({ data, width, height }: BytesImage, { tables, isHalved }: JpegLoss): Uint8Array<ArrayBuffer> {
     const scratchBytes = this.#exports.stopline_jpeg_scratch(width, height);
     this.#begin(Math.ceil((data.length + scratchBytes) / 4) + tables.length, 3);
     const steps = this.#write(tables);
-    const pixels = this.#reserve(Math.ceil(data.length / 4));
+    const pixels = this.#writeBytes(data);
     const scratch = this.#reserve(Math.ceil(scratchBytes / 4));
-    const { memory, stopline_jpeg: lose } = this.#exports;
-    new Uint8Array(memory.buffer).set(data, pixels);
-    lose(pixels, width, height, steps, isHalved ? 1 : 0, scratch);
-    return new Uint8Array(memory.buffer, pixels, data.length).slice();
+    this.#exports.stopline_jpeg(pixels, width, height, steps, isHalved ? 1 : 0, scratch);
+    return this.#readBytes(pixels, data.length);
   }
 
   /** Makes room for so many words in so many arrays, from the beginning of the memory on. */
@@ -113,6 +127,16 @@ class Filters {
     if (values instanceof Float32Array) new Float32Array(buffer, at, values.length).set(values);
     else new Int32Array(buffer, at, values.length).set(values);
     return at;
+  }
+
+  #writeBytes(bytes: Uint8Array): number {
+    const at = this.#reserve(Math.ceil(bytes.length / 4));
+    new Uint8Array(this.#exports.memory.buffer).set(bytes, at);
+    return at;
+  }
+
+  #readBytes(at: number, count: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#exports.memory.buffer, at, count).slice();
   }
 
   #read(at: number, count: number): Float32Array {
@@ -162,6 +186,14 @@ export function blurBoxes(image: FloatImage, box: ExtendedBox): Float32Array {
 }
 
 /**
+ * `blurBoxes` of pixels, rounded and clipped.
+ * @throws {StoplineError} CORE_UNAVAILABLE
+ */
+export function blurBytes(pixels: BytesImage, box: ExtendedBox): Uint8Array<ArrayBuffer> {
+  return useFilters().blurBytes(pixels, box);
+}
+
+/**
  * The weighted sum of shifted copies.
  * @param rows.at where in `source` the first row begins; what the taps reach has to lie inside it
  * @returns `samples` x `height`
@@ -202,10 +234,6 @@ export function resamplePlane(image: FloatImage, columns: AxisSamples, rows: Axi
  * DCT and its smooth enlargement of colours. Without the file between, which loses nothing and takes most of the time.
  * @throws {StoplineError} CORE_UNAVAILABLE
  */
-export function passThroughJpeg(
-  data: Uint8Array,
-  size: Pick<FloatImage, 'width' | 'height'>,
-  loss: JpegLoss,
-): Uint8Array<ArrayBuffer> {
-  return useFilters().jpeg(data, size, loss);
+export function passThroughJpeg(pixels: BytesImage, loss: JpegLoss): Uint8Array<ArrayBuffer> {
+  return useFilters().jpeg(pixels, loss);
 }

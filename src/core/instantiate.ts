@@ -37,6 +37,8 @@ export interface Exports {
     scale: number,
     scratch: number,
   ): void;
+  stopline_floats(bytes: number, count: number, out: number): void;
+  stopline_bytes(values: number, count: number, out: number): void;
   stopline_trail(
     source: number,
     stride: number,
@@ -89,7 +91,7 @@ const align64 = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 export function instantiate(module: WebAssembly.Module): Exports {
   const core = new WebAssembly.Instance(module).exports as unknown as Exports;
   const written = new Uint8Array(core.memory.buffer, core.stopline_layout(), layoutText.length + 1);
-  if (new TextDecoder().decode(written) !== `${layoutText}\0` || core.stopline_jpeg === undefined)
+  if (new TextDecoder().decode(written) !== `${layoutText}\0` || core.stopline_bytes === undefined)
     throw new StoplineError(
       'CORE_UNAVAILABLE',
       'stopline.wasm was built from other sources. Build it again: npm run build:wasm',

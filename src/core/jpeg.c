@@ -6,10 +6,15 @@
  *
  * Four blocks are transformed side by side, one in each lane of a vector.
  */
+#include <wasm_simd128.h>
+
 #include "core.h"
 #include "floats.h"
 
+typedef uint8_t u8x8 __attribute__((vector_size(8)));
 typedef uint8_t u8x16 __attribute__((vector_size(16)));
+typedef int16_t i16x8 __attribute__((vector_size(16)));
+typedef uint16_t u16x8 __attribute__((vector_size(16)));
 typedef int32_t i32x4 __attribute__((vector_size(16)));
 typedef uint32_t u32x4 __attribute__((vector_size(16)));
 
@@ -154,52 +159,134 @@ static void lose_plane(uint8_t *plane, size_t stride, size_t width, size_t heigh
     for (size_t x = 0; x < width; x += 8 * LANES) lose_blocks(plane + y * stride + x, stride, table);
 }
 
-/* jccolor.c */
+/* Sums of products of neighbouring pairs. */
+INLINE i32x4 pair_dot(i16x8 v, int16_t even, int16_t odd) {
+  return (i32x4)wasm_i32x4_dot_i16x8((v128_t)v, (v128_t)(i16x8){even, odd, even, odd, even, odd, even, odd});
+}
+
+INLINE u8x16 narrow(i32x4 a, i32x4 b, i32x4 c, i32x4 d) {
+  return (u8x16)wasm_u8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4((v128_t)a, (v128_t)b),
+                                        wasm_i16x8_narrow_i32x4((v128_t)c, (v128_t)d));
+}
+
+#define COLOUR_HALF (1 << (COLOUR_BITS - 1))
+#define COLOUR_MIDDLE ((128 << COLOUR_BITS) + COLOUR_HALF - 1)
+
+/*
+ * jccolor.c: Y = .299 R + .587 G + .114 B, Cb = -.16874 R - .33126 G + .5 B, Cr = .5 R - .41869 G - .08131 B. The weight of green in Y
+ * does not fit 16 bits, so it is added in two parts.
+ */
 static void convert_row(const uint8_t *restrict rgb, size_t width, uint8_t *restrict luma, uint8_t *restrict blue,
                         uint8_t *restrict red) {
-  const int32_t half = 1 << (COLOUR_BITS - 1), middle = (128 << COLOUR_BITS) + half - 1;
-  for (size_t x = 0; x < width; x++) {
+  size_t x = 0;
+  for (; x + 16 + 2 <= width; x += 16) {
+    i32x4 y[4], cb[4], cr[4];
+    for (int k = 0; k < 4; k++) {
+      u8x16 v;
+      __builtin_memcpy(&v, rgb + 3 * (x + 4 * (size_t)k), 16);
+      const u8x16 zero = {0};
+      const i16x8 rg = (i16x8)__builtin_shufflevector(v, zero, 0, 16, 1, 16, 3, 16, 4, 16, 6, 16, 7, 16, 9, 16, 10, 16);
+      const i16x8 bg =
+          (i16x8)__builtin_shufflevector(v, zero, 2, 16, 1, 16, 5, 16, 4, 16, 8, 16, 7, 16, 11, 16, 10, 16);
+      y[k] = (pair_dot(rg, 19595, 22086) + pair_dot(bg, 7471, 16384) + COLOUR_HALF) >> COLOUR_BITS;
+      cb[k] = (pair_dot(rg, -11059, -21709) + (((i32x4)bg & 255) << 15) + COLOUR_MIDDLE) >> COLOUR_BITS;
+      cr[k] = (pair_dot(bg, -5329, -27439) + (((i32x4)rg & 255) << 15) + COLOUR_MIDDLE) >> COLOUR_BITS;
+    }
+    const u8x16 lumas = narrow(y[0], y[1], y[2], y[3]), blues = narrow(cb[0], cb[1], cb[2], cb[3]),
+                reds = narrow(cr[0], cr[1], cr[2], cr[3]);
+    __builtin_memcpy(luma + x, &lumas, 16);
+    __builtin_memcpy(blue + x, &blues, 16);
+    __builtin_memcpy(red + x, &reds, 16);
+  }
+  for (; x < width; x++) {
     const int32_t r = rgb[3 * x], g = rgb[3 * x + 1], b = rgb[3 * x + 2];
-    luma[x] = (uint8_t)((19595 * r + 38470 * g + 7471 * b + half) >> COLOUR_BITS);
-    blue[x] = (uint8_t)((-11059 * r - 21709 * g + 32768 * b + middle) >> COLOUR_BITS);
-    red[x] = (uint8_t)((32768 * r - 27439 * g - 5329 * b + middle) >> COLOUR_BITS);
+    luma[x] = (uint8_t)((19595 * r + 38470 * g + 7471 * b + COLOUR_HALF) >> COLOUR_BITS);
+    blue[x] = (uint8_t)((-11059 * r - 21709 * g + 32768 * b + COLOUR_MIDDLE) >> COLOUR_BITS);
+    red[x] = (uint8_t)((32768 * r - 27439 * g - 5329 * b + COLOUR_MIDDLE) >> COLOUR_BITS);
   }
 }
 
-/* jdcolor.c */
+INLINE i16x8 weigh_pairs(i16x8 low, i16x8 high, int16_t blue, int16_t red) {
+  const i32x4 a = (pair_dot(low, blue, red) + COLOUR_HALF) >> COLOUR_BITS;
+  const i32x4 b = (pair_dot(high, blue, red) + COLOUR_HALF) >> COLOUR_BITS;
+  return (i16x8)wasm_i16x8_narrow_i32x4((v128_t)a, (v128_t)b);
+}
+
+INLINE i16x8 widen(const uint8_t *p) {
+  u8x8 bytes;
+  __builtin_memcpy(&bytes, p, sizeof bytes);
+  return __builtin_convertvector(bytes, i16x8);
+}
+
+/*
+ * jdcolor.c: R = Y + 1.402 Cr, G = Y - .34414 Cb - .71414 Cr, B = Y + 1.772 Cb. What of a weight does not fit 16 bits is a whole multiple,
+ * which is added apart.
+ */
 static void show_row(const uint8_t *restrict luma, const uint8_t *restrict blue, const uint8_t *restrict red,
                      size_t width, uint8_t *restrict rgb) {
-  const int32_t half = 1 << (COLOUR_BITS - 1);
-  for (size_t x = 0; x < width; x++) {
+  size_t x = 0;
+  for (; x + 8 + 3 <= width; x += 8) {
+    const i16x8 y = widen(luma + x), cb = widen(blue + x) - 128, cr = widen(red + x) - 128;
+    const i16x8 low = __builtin_shufflevector(cb, cr, 0, 8, 1, 9, 2, 10, 3, 11);
+    const i16x8 high = __builtin_shufflevector(cb, cr, 4, 12, 5, 13, 6, 14, 7, 15);
+    const i16x8 r = y + cr + weigh_pairs(low, high, 0, 91881 - 65536);
+    const i16x8 g = y - cr + weigh_pairs(low, high, -22554, 65536 - 46802);
+    const i16x8 b = y + cb + cb + weigh_pairs(low, high, 116130 - 131072, 0);
+    const u8x16 rg = (u8x16)wasm_u8x16_narrow_i16x8((v128_t)r, (v128_t)g);
+    const u8x16 bb = (u8x16)wasm_u8x16_narrow_i16x8((v128_t)b, (v128_t)b);
+    const u8x16 first = __builtin_shufflevector(rg, bb, 0, 8, 16, 1, 9, 17, 2, 10, 18, 3, 11, 19, 4, 12, 20, 5);
+    const u8x16 rest = __builtin_shufflevector(rg, bb, 13, 21, 6, 14, 22, 7, 15, 23, 0, 0, 0, 0, 0, 0, 0, 0);
+    __builtin_memcpy(rgb + 3 * x, &first, 16);
+    /* Eight bytes more than these pixels have: the next ones are written after them. */
+    __builtin_memcpy(rgb + 3 * x + 16, &rest, 16);
+  }
+  for (; x < width; x++) {
     const int32_t y = luma[x], cb = blue[x] - 128, cr = red[x] - 128;
-    const int32_t r = y + ((91881 * cr + half) >> COLOUR_BITS);
-    const int32_t g = y + ((-22554 * cb - 46802 * cr + half) >> COLOUR_BITS);
-    const int32_t b = y + ((116130 * cb + half) >> COLOUR_BITS);
+    const int32_t r = y + ((91881 * cr + COLOUR_HALF) >> COLOUR_BITS);
+    const int32_t g = y + ((-22554 * cb - 46802 * cr + COLOUR_HALF) >> COLOUR_BITS);
+    const int32_t b = y + ((116130 * cb + COLOUR_HALF) >> COLOUR_BITS);
     rgb[3 * x] = (uint8_t)(r < 0 ? 0 : r > 255 ? 255 : r);
     rgb[3 * x + 1] = (uint8_t)(g < 0 ? 0 : g > 255 ? 255 : g);
     rgb[3 * x + 2] = (uint8_t)(b < 0 ? 0 : b > 255 ? 255 : b);
   }
 }
 
-/* Means of two by two, rounded down and up in turn (jcsample.c, h2v2_downsample). */
+/* Means of two by two, rounded down and up in turn (jcsample.c, h2v2_downsample). `width` is a multiple of eight. */
 static void halve_rows(const uint8_t *restrict above, const uint8_t *restrict below, size_t width,
                        uint8_t *restrict out) {
-  for (size_t x = 0; x < width; x++)
-    out[x] = (uint8_t)((above[2 * x] + above[2 * x + 1] + below[2 * x] + below[2 * x + 1] + 1 + (x & 1)) >> 2);
+  for (size_t x = 0; x < width; x += 8) {
+    u16x8 a, b;
+    __builtin_memcpy(&a, above + 2 * x, 16);
+    __builtin_memcpy(&b, below + 2 * x, 16);
+    const u16x8 sum = (a & 255) + (a >> 8) + (b & 255) + (b >> 8) + (u16x8){1, 2, 1, 2, 1, 2, 1, 2};
+    const u8x8 means = __builtin_convertvector(sum >> 2, u8x8);
+    __builtin_memcpy(out + x, &means, 8);
+  }
 }
 
 /* Twice as wide and high, three quarters of the nearer and one of the farther (jdsample.c, h2v2_fancy_upsample). */
-static void double_row(const uint8_t *restrict near, const uint8_t *restrict far, size_t width, int16_t *restrict sums,
+static void double_row(const uint8_t *restrict near, const uint8_t *restrict far, size_t width, uint16_t *restrict sums,
                        uint8_t *restrict out) {
   if (width <= 2) {
     /* Too narrow for it, says libjpeg. */
     for (size_t x = 0; x < width; x++) out[2 * x] = out[2 * x + 1] = near[x];
     return;
   }
-  for (size_t x = 0; x < width; x++) sums[x] = (int16_t)(3 * near[x] + far[x]);
+  for (size_t x = 0; x < width; x++) sums[x] = (uint16_t)(3 * near[x] + far[x]);
   out[0] = (uint8_t)((4 * sums[0] + 8) >> 4);
-  for (size_t x = 1; x < width; x++) out[2 * x] = (uint8_t)((3 * sums[x] + sums[x - 1] + 8) >> 4);
-  for (size_t x = 0; x + 1 < width; x++) out[2 * x + 1] = (uint8_t)((3 * sums[x] + sums[x + 1] + 7) >> 4);
+  size_t x = 0;
+  for (; x + 9 <= width; x += 8) {
+    u16x8 own, next;
+    __builtin_memcpy(&own, sums + x, 16);
+    __builtin_memcpy(&next, sums + x + 1, 16);
+    /* The right half of each sample, and the left one of the next. */
+    const u16x8 pairs = ((3 * own + next + 7) >> 4) | ((3 * next + own + 8) >> 4) << 8;
+    __builtin_memcpy(out + 2 * x + 1, &pairs, 16);
+  }
+  for (; x + 1 < width; x++) {
+    out[2 * x + 1] = (uint8_t)((3 * sums[x] + sums[x + 1] + 7) >> 4);
+    out[2 * x + 2] = (uint8_t)((3 * sums[x + 1] + sums[x] + 8) >> 4);
+  }
   out[2 * width - 1] = (uint8_t)((4 * sums[width - 1] + 7) >> 4);
 }
 
@@ -253,7 +340,7 @@ void stopline_jpeg(uint8_t *restrict rgb, size_t width, size_t height, const int
   lose_plane(luma, stride, width, height, table);
   lose_plane(blue, stride, w, h, table + SAMPLES);
   lose_plane(red, stride, w, h, table + SAMPLES);
-  int16_t *sums = (int16_t *)(void *)(lines + 4 * stride);
+  uint16_t *sums = (uint16_t *)(void *)(lines + 4 * stride);
   for (size_t y = 0; y < height; y++) {
     const uint8_t *own_blue = blue + y * stride, *own_red = red + y * stride;
     if (is_halved) {

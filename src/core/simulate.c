@@ -7,6 +7,12 @@
 #include "core.h"
 #include "floats.h"
 
+typedef float f32x2 __attribute__((vector_size(8)));
+typedef double f64x2 __attribute__((vector_size(16)));
+
+INLINE f64x2 widen_low(f32x4 v) { return __builtin_convertvector(__builtin_shufflevector(v, v, 0, 1), f64x2); }
+INLINE f64x2 widen_high(f32x4 v) { return __builtin_convertvector(__builtin_shufflevector(v, v, 2, 3), f64x2); }
+
 INLINE ptrdiff_t clamp(ptrdiff_t i, ptrdiff_t count) { return i < 0 ? 0 : i < count ? i : count - 1; }
 
 typedef struct {
@@ -16,12 +22,9 @@ typedef struct {
 } box;
 
 /* One pass of the extended box along a row: the channels side by side, so that none waits for the sum of another. */
-INLINE void box_row(const float *restrict source, float *restrict target, ptrdiff_t count, const ptrdiff_t channels,
-                    box b) {
-  double sum[3] = {0};
-  for (ptrdiff_t k = -b.radius; k <= b.radius; k++)
-    for (ptrdiff_t c = 0; c < channels; c++) sum[c] += source[clamp(k, count) * channels + c];
-  for (ptrdiff_t x = 0; x < count; x++) {
+INLINE void box_row(const float *restrict source, float *restrict target, ptrdiff_t from, ptrdiff_t until,
+                    ptrdiff_t count, const ptrdiff_t channels, box b, double *sum) {
+  for (ptrdiff_t x = from; x < until; x++) {
     const float *next = source + clamp(x + b.radius + 1, count) * channels;
     const float *past = source + clamp(x - b.radius - 1, count) * channels;
     const float *leave = source + clamp(x - b.radius, count) * channels;
@@ -32,15 +35,46 @@ INLINE void box_row(const float *restrict source, float *restrict target, ptrdif
   }
 }
 
+/* The same of three channels away from the ends of the row, in vectors of four: the last lane is of the next pixel, and written over. */
+static void box_middle(const float *restrict source, float *restrict target, ptrdiff_t from, ptrdiff_t until, box b,
+                       double *sum) {
+  f64x2 low = {sum[0], sum[1]}, high = {sum[2], 0};
+  const f64x2 scale = {b.scale, b.scale};
+  for (ptrdiff_t x = from; x < until; x++) {
+    const f32x4 next = load(source + (x + b.radius + 1) * 3), leave = load(source + (x - b.radius) * 3);
+    const f32x4 ends = b.edge * (next + load(source + (x - b.radius - 1) * 3)), step = next - leave;
+    const f32x2 first = __builtin_convertvector(scale * (low + widen_low(ends)), f32x2);
+    const f32x2 second = __builtin_convertvector(scale * (high + widen_high(ends)), f32x2);
+    store(target + x * 3, __builtin_shufflevector(first, second, 0, 1, 2, 3));
+    low += widen_low(step);
+    high += widen_high(step);
+  }
+  sum[0] = low[0], sum[1] = low[1], sum[2] = high[0];
+}
+
+INLINE void box_line(const float *restrict source, float *restrict target, ptrdiff_t count, const ptrdiff_t channels,
+                     box b) {
+  double sum[3] = {0};
+  for (ptrdiff_t k = -b.radius; k <= b.radius; k++)
+    for (ptrdiff_t c = 0; c < channels; c++) sum[c] += source[clamp(k, count) * channels + c];
+  /* Where nothing is clamped, and no vector reaches beyond the row. */
+  const ptrdiff_t from = b.radius + 1, until = count - b.radius - 2;
+  const int has_middle = channels == 3 && from < until;
+  box_row(source, target, 0, has_middle ? from : count, count, channels, b, sum);
+  if (!has_middle) return;
+  box_middle(source, target, from, until, b, sum);
+  box_row(source, target, until, count, count, channels, b, sum);
+}
+
 static void box_rows(const float *restrict source, float *restrict target, ptrdiff_t width, ptrdiff_t height,
                      ptrdiff_t channels, box b) {
   for (ptrdiff_t y = 0; y < height; y++) {
     const float *from = source + y * width * channels;
     float *to = target + y * width * channels;
     if (channels == 1)
-      box_row(from, to, width, 1, b);
+      box_line(from, to, width, 1, b);
     else
-      box_row(from, to, width, 3, b);
+      box_line(from, to, width, 3, b);
   }
 }
 
@@ -79,6 +113,24 @@ void stopline_blur(float *restrict image, size_t width, size_t height, size_t ch
   box_columns(scratch, image, sums, stride, h, b);
   box_columns(image, scratch, sums, stride, h, b);
   box_columns(scratch, image, sums, stride, h, b);
+}
+
+/* Bytes as floats, and floats as bytes: rounded and clipped. */
+STOPLINE_EXPORT(stopline_floats)
+void stopline_floats(const uint8_t *restrict bytes, size_t count, float *restrict out);
+void stopline_floats(const uint8_t *restrict bytes, size_t count, float *restrict out) {
+  for (size_t i = 0; i < count; i++) out[i] = bytes[i];
+}
+
+STOPLINE_EXPORT(stopline_bytes)
+void stopline_bytes(const float *restrict values, size_t count, uint8_t *restrict out);
+void stopline_bytes(const float *restrict values, size_t count, uint8_t *restrict out) {
+  for (size_t i = 0; i < count; i++) {
+    const float v = values[i] < 0 ? 0 : values[i] > 255 ? 255 : values[i];
+    const int32_t whole = (int32_t)v;
+    /* Not v + 0.5, which as a float may be rounded up. */
+    out[i] = (uint8_t)(whole + (v - (float)whole >= 0.5f));
+  }
 }
 
 /*

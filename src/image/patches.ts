@@ -1,4 +1,4 @@
-import { gaussianBlur, type Pixels, plane, toBytes } from './corruptions/filter.ts';
+import { blurPixels, type Pixels } from './corruptions/filter.ts';
 import type { Random } from './corruptions/random.ts';
 
 /** What hides a part. */
@@ -12,9 +12,9 @@ interface Cover {
   turned: boolean;
 }
 
-/** An outline: how far inside a point lies, in pixels; negative outside. */
+/** An outline: how far inside a point lies, in pixels; negative outside. Beyond `rim` either way it may be told as infinite. */
 interface Outline {
-  inside: (x: number, y: number) => number;
+  inside: (x: number, y: number, rim: number) => number;
   box: { left: number; top: number; right: number; bottom: number };
 }
 
@@ -71,9 +71,14 @@ function drawOutline({ width, height }: Pixels, random: Random, largest: number)
   }
   const stretch = random.uniform(1, 2.2);
   const [wave, phase, lobes] = [random.uniform(0, 0.25), random.uniform(0, 7), 2 + random.integer(4)];
-  const inside = (x: number, y: number) => {
+  // One pixel more than the waves reach: what is rounded then does not matter.
+  const [least, most] = [radius * (1 - wave) - 1, radius * (1 + wave) + 1];
+  const inside = (x: number, y: number, rim: number) => {
     const u = ((x - x0) * cos + (y - y0) * sin) / stretch;
     const v = (y - y0) * cos - (x - x0) * sin;
+    const distance = Math.sqrt(u * u + v * v);
+    if (distance > most + rim) return Number.NEGATIVE_INFINITY;
+    if (distance < least - rim) return Number.POSITIVE_INFINITY;
     return radius * (1 + wave * Math.sin(lobes * Math.atan2(v, u) + phase)) - Math.hypot(u, v);
   };
   const reach = 1.5 * radius * stretch;
@@ -83,16 +88,18 @@ function drawOutline({ width, height }: Pixels, random: Random, largest: number)
 }
 
 /** Mixes what hides into the pixels, over `soft` pixels at its rim. */
-function coverPart({ data, width, height }: Pixels, { inside, box }: Outline, cover: Cover, soft: number): void {
+function coverPart(pixels: Pixels, { inside, box }: Outline, cover: Cover, soft: number): void {
+  const { data, width } = pixels;
   const wide = box.right - box.left + 1;
-  const behind = seeThrough({ data, width, height }, box, cover);
+  const isPlain = !cover.turned && cover.blur <= leastBlur;
+  const behind = isPlain ? data : seeThrough(pixels, box, cover);
   const { colour, opacity } = cover;
   for (let y = box.top; y <= box.bottom; y++) {
     for (let x = box.left; x <= box.right; x++) {
-      const share = Math.min(1, inside(x, y) / soft + 0.5);
+      const share = Math.min(1, inside(x, y, soft) / soft + 0.5);
       if (share <= 0) continue;
       const at = (y * width + x) * 3;
-      const from = ((y - box.top) * wide + x - box.left) * 3;
+      const from = isPlain ? at : ((y - box.top) * wide + x - box.left) * 3;
       for (let c = 0; c < 3; c++) {
         const seen = behind[from + c] + opacity * (colour[c] - behind[from + c]);
         data[at + c] = data[at + c] + share * (seen - data[at + c]) + 0.5;
@@ -101,17 +108,23 @@ function coverPart({ data, width, height }: Pixels, { inside, box }: Outline, co
   }
 }
 
-/** What is seen behind a part: as it is, out of focus, or upside down and small. */
+/** A smaller blur is none. */
+const leastBlur = 0.3;
+
+/** What is seen behind a part that is out of focus, or upside down and small. */
 function seeThrough({ data, width, height }: Pixels, box: Outline['box'], { blur, turned }: Cover): Uint8Array {
   const wide = box.right - box.left + 1;
   const tall = box.bottom - box.top + 1;
-  const part = plane(wide, tall, 3);
-  for (let y = 0; y < tall; y++) {
-    for (let x = 0; x < wide; x++) {
+  const part = new Uint8Array(wide * tall * 3);
+  for (let y = 0, to = 0; y < tall; y++) {
+    const line = width * (turned ? Math.floor(((tall - 1 - y + 0.5) * height) / tall) : box.top + y);
+    for (let x = 0; x < wide; x++, to += 3) {
       const column = turned ? Math.floor(((wide - 1 - x + 0.5) * width) / wide) : box.left + x;
-      const line = turned ? Math.floor(((tall - 1 - y + 0.5) * height) / tall) : box.top + y;
-      for (let c = 0; c < 3; c++) part.data[(y * wide + x) * 3 + c] = data[(line * width + column) * 3 + c];
+      const from = (line + column) * 3;
+      part[to] = data[from];
+      part[to + 1] = data[from + 1];
+      part[to + 2] = data[from + 2];
     }
   }
-  return toBytes(blur > 0.3 ? gaussianBlur(part, blur).data : part.data);
+  return blur > leastBlur ? blurPixels({ data: part, width: wide, height: tall }, blur) : part;
 }

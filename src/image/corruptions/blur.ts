@@ -1,5 +1,5 @@
 import { addShifted, averageDisk } from '../../core/filters.ts';
-import { gaussianBlur as gaussian, type Pixels, resample, toBytes, toPlane } from './filter.ts';
+import { blurPixels, gaussianBlur as gaussian, type Pixels, resample, toBytes, toPlane } from './filter.ts';
 import type { Random } from './random.ts';
 
 /** ImageNet-C `gaussian_blur`: sigma in pixels. */
@@ -32,7 +32,7 @@ const glass = [
 ] as const;
 
 export function gaussianBlur(pixels: Pixels, severity: number): Uint8Array {
-  return toBytes(gaussian(toPlane(pixels), gaussianSigma[severity - 1]).data);
+  return blurPixels(pixels, gaussianSigma[severity - 1]);
 }
 
 /** Horizontal prefix sums of rows padded by `pad` replicated pixels on each side; one more entry than samples in each row. */

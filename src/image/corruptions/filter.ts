@@ -1,4 +1,11 @@
-import { type AxisSamples, blurBoxes, type FloatImage, resamplePlane } from '../../core/filters.ts';
+import {
+  type AxisSamples,
+  blurBoxes,
+  blurBytes,
+  type ExtendedBox,
+  type FloatImage,
+  resamplePlane,
+} from '../../core/filters.ts';
 
 /** One channel for masks, three for pixels. */
 export type Plane = FloatImage;
@@ -65,12 +72,21 @@ export function encodeLight(x: number): number {
  * foundations of Gaussian convolution by extended box filtering"); cost does not grow with sigma. Edges replicate.
  */
 export function gaussianBlur(image: Plane, sigma: number): Plane {
-  if (sigma <= 0) return image;
+  return sigma <= 0 ? image : { ...image, data: blurBoxes(image, findBox(sigma)) };
+}
+
+/** The same of pixels, rounded and clipped. */
+export function blurPixels(pixels: Pixels, sigma: number): Uint8Array {
+  return blurBytes(pixels, findBox(sigma));
+}
+
+/** @param sigma above 0 */
+function findBox(sigma: number): ExtendedBox {
   const variance = (sigma * sigma) / 3;
   const radius = Math.floor((Math.sqrt(12 * variance + 1) - 1) / 2);
   const size = 2 * radius + 1;
   const edge = (size * (radius * (radius + 1) - 3 * variance)) / (6 * (variance - (radius + 1) ** 2));
-  return { ...image, data: blurBoxes(image, { radius, edge, scale: 1 / (size + 2 * edge) }) };
+  return { radius, edge, scale: 1 / (size + 2 * edge) };
 }
 
 /** Bilinear sample positions along one axis, inside it. */

@@ -60,12 +60,17 @@ export const underExposure = (pixels: Pixels, severity: number): Uint8Array =>
 /** HSV with V + c, clipped: scales each pixel, hue and saturation stay. */
 export function brightness({ data }: Pixels, severity: number): Uint8Array {
   const add = 255 * valueAdded[severity - 1];
+  // What becomes of a sample, for every value of its pixel.
+  const raised = new Uint8Array(65536).fill(add + 0.5, 0, 1);
+  for (let value = 1; value < 256; value++) {
+    for (let v = 0; v <= value; v++) raised[256 * value + v] = (v * Math.min(255, value + add)) / value + 0.5;
+  }
   const out = new Uint8Array(data.length);
   for (let i = 0; i < data.length; i += 3) {
-    const value = Math.max(data[i], data[i + 1], data[i + 2]);
-    const raised = Math.min(255, value + add);
-    if (value === 0) out.fill(raised + 0.5, i, i + 3);
-    else for (let c = i; c < i + 3; c++) out[c] = (data[c] * raised) / value + 0.5;
+    const row = 256 * Math.max(data[i], data[i + 1], data[i + 2]);
+    out[i] = raised[row + data[i]];
+    out[i + 1] = raised[row + data[i + 1]];
+    out[i + 2] = raised[row + data[i + 2]];
   }
   return out;
 }
@@ -210,7 +215,9 @@ export function monochrome({ data, width, height }: Pixels, severity: number, ra
       const grey = luma + infrared * (unseen - luma);
       const lit = corner ** (((x - cx) ** 2 + (y - cy) ** 2) / reach);
       const value = Math.min(255, Math.max(0, lit * grey + normals[p] + 0.5));
-      out.fill(value, i, i + 3);
+      out[i] = value;
+      out[i + 1] = value;
+      out[i + 2] = value;
     }
   }
   return out;
