@@ -89,8 +89,7 @@ typedef struct {
 
 /* Totals of one chunk that stay in registers. */
 typedef struct {
-  i16v laplacian;
-  i32v laplacian2, jxx, jxy, gradient2;
+  i32v laplacian, laplacian2, jxx, jxy, gradient2;
 } lanes;
 
 /*
@@ -127,10 +126,11 @@ INLINE void walk_column(const uint8_t *centre, size_t stride, size_t rows, i16v 
   }
   sum->laplacian2 += laplacian2;
   sum->gradient2 += gradient2;
-  sum->laplacian += laplacian;
+  const i16v ones = first + 1;
+  /* Eight rows fit 16 bits, a chunk of static does not. */
+  sum->laplacian += pair_dot(laplacian, ones);
   if (rows < BLOCK) return;
   /* Through memory: four neighbouring 32-bit lanes make a block, and loads are cheaper than moving lanes about. */
-  const i16v ones = first + 1;
   i32v parts[5] = {residual2, gradient2, laplacian2, pair_dot((i16v)luma, ones), (i32v)clipped};
   int32_t lane[5][LANES32];
   __builtin_memcpy(lane, parts, sizeof lane);
@@ -392,8 +392,7 @@ void stopline_gradient(const uint8_t *restrict luma, size_t width, size_t height
         if (rows == BLOCK) walk_column(centre, width, BLOCK, mask, i, &sum, &chunk, left + i, top / BLOCK, &at);
         else walk_column(centre, width, rows, mask, i, &sum, &chunk, left + i, top / BLOCK, &at);
       }
-      const i16v ones = (i16v){0} + 1;
-      total.laplacian += sum_lanes(pair_dot(sum.laplacian, ones));
+      total.laplacian += sum_lanes(sum.laplacian);
       total.laplacian2 += sum_lanes(sum.laplacian2);
       total.jxx += sum_lanes(sum.jxx), total.jxy += sum_lanes(sum.jxy), total.gradient2 += sum_lanes(sum.gradient2);
       /* Counting is the dearest step, and 8 of the 16 rows of a band meet every row of an 8x8 grid as often as all do. */

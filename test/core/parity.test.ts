@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { at, type Field, slice } from '../../src/core/layout.ts';
-import { anyFrame, everyCore } from '../fixtures/frames.ts';
+import { anyFrame, everyCore, grey } from '../fixtures/frames.ts';
 
 const [wasm, ...native] = everyCore();
 if (native.length === 0) console.warn('parity is skipped: there is no native build, run npm run build:native');
@@ -57,3 +57,17 @@ it('a result does not depend on the frame measured before it', () => {
     expect(core.measure(small, 67, 51, 3)).toEqual(first);
   }
 });
+
+it.each([64, 128])(
+  'stripes %i pixels apart, which one lane of a vector sees again and again, are summed whole',
+  (apart) => {
+    const [width, height] = [2051, 19];
+    const read = (x: number) => (x % apart === 7 ? 255 : 0);
+    const { data } = grey(width, height, read);
+    let sum = 0;
+    for (let x = 1; x < width - 1; x++) sum += (height - 2) * (read(x - 1) + read(x + 1) - 2 * read(x));
+    for (const core of [wasm, ...native]) {
+      expect(slice(core.measure(data, width, height, 1), 'sumLaplacian')[0], core.info.simd).toBe(sum);
+    }
+  },
+);
