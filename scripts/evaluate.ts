@@ -105,7 +105,7 @@ async function run(all: EvaluateFlags): Promise<void> {
   const { camera, cameras, only, days, runs, length, threads, severities, ...flags } = others;
   if (history) return runHistory(flags.current, write);
   if (shifts !== undefined) return runShifts(shifts, { current: flags.current, simulate }, write);
-  if (cameras) return runCameras({ days, seed: flags.seed, cameras: only?.split(',') }, write);
+  if (cameras) return runCameras({ days, seed: flags.seed, cache: flags.cache, cameras: only?.split(',') }, write);
   if (camera) return runCamera(runs, flags.seed, write);
   if (streams) return runStreams({ ...flags, runs, length, threads }, write);
   if (flags.reference.length === 0) {
@@ -185,7 +185,7 @@ async function runCamera(runs: number, seed: number, write: boolean | undefined)
 }
 
 async function runCameras(
-  options: { days: number; seed: number; cameras: string[] | undefined },
+  options: { days: number; seed: number; cache: string | undefined; cameras: string[] | undefined },
   write: boolean | undefined,
 ): Promise<void> {
   const progress = startProgress('cameras', 'frames');

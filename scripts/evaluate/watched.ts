@@ -1,4 +1,5 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeFrame } from '../../src/cli/demo/camera/camera.ts';
@@ -37,6 +38,8 @@ interface WatchedOptions {
   /** Days without a fault of each camera. */
   days: number;
   seed: number;
+  /** A folder that keeps what was found of each camera, so that they can be watched one by one. */
+  cache?: string | undefined;
   onProgress?: ((done: number) => void) | undefined;
 }
 
@@ -64,12 +67,36 @@ export async function evaluateWatched(options: WatchedOptions): Promise<Watched>
   const found: Watched = { noticed: [], calm: [], uncheckable: [], cost: measureCost() };
   for (const camera of renderedCameras) {
     if (options.cameras && !options.cameras.includes(camera.name)) continue;
-    await watchCamera(camera, options, found);
+    const { noticed, calm, uncheckable } = await recallCamera(camera, options);
+    found.noticed.push(...noticed);
+    found.calm.push(...calm);
+    found.uncheckable.push(...uncheckable);
   }
   return found;
 }
 
-async function watchCamera(camera: RenderedCamera, options: WatchedOptions, found: Watched): Promise<void> {
+type CameraFindings = Omit<Watched, 'cost'>;
+
+/** What was found of a camera before, or is now. Functions of faults are not kept, only their names. */
+async function recallCamera(camera: RenderedCamera, options: WatchedOptions): Promise<CameraFindings> {
+  if (options.cache === undefined) return watchCamera(camera, options);
+  await mkdir(options.cache, { recursive: true });
+  const file = join(options.cache, `watched-${camera.name}-${options.days}-${options.seed}.json`);
+  if (!existsSync(file)) {
+    const { noticed, ...others } = await watchCamera(camera, options);
+    const named = noticed.map(({ fault, ...one }) => ({ ...one, fault: fault.name }));
+    await writeFile(file, JSON.stringify({ ...others, noticed: named }));
+  }
+  const { noticed, ...others } = JSON.parse(await readFile(file, 'utf8'));
+  const findFault = (name: string) => cameraFaults.find((fault) => fault.name === name) as CameraFault;
+  return {
+    ...others,
+    noticed: noticed.map((one: { fault: string }) => ({ ...one, fault: findFault(one.fault) })),
+  };
+}
+
+async function watchCamera(camera: RenderedCamera, options: WatchedOptions): Promise<CameraFindings> {
+  const found: CameraFindings = { noticed: [], calm: [], uncheckable: [] };
   const { profile } = await fitCamera(camera, options.seed);
   const inspector = await createInspector({ profile });
   const lens = new Lens(inspector, createDrift(profile, {}), options.onProgress);
@@ -92,6 +119,7 @@ async function watchCamera(camera: RenderedCamera, options: WatchedOptions, foun
     calm.observe(await lens.see(takeImage(camera, image), image * imageMs));
   }
   found.calm.push({ camera: camera.name, ...calm.result });
+  return found;
 }
 
 /** A Profile of images of thirty days, by day and by night. */

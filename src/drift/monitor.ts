@@ -85,6 +85,7 @@ export class Monitor {
       const loop = seen >= 0 ? countSince(memory, head, seen) : 1;
       if (seen >= 0) memory.recentAt[seen] = at;
       else remember(memory, head, key, at);
+      if (isSame || loop === 1) this.#sights.repeat();
       return this.#repeat(isSame ? 1 : loop, observation.id);
     }
     remember(memory, head, key, at);

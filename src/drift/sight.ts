@@ -63,6 +63,11 @@ export class SightWatch {
     );
   }
 
+  /** Takes the image before once more: between two ticks of a clock a frozen picture is the same to the byte. */
+  repeat(): void {
+    this.#standing.repeat();
+  }
+
   /** @param sketch see `drawSketch` */
   observe(sketch: Uint8Array): void {
     this.#isAsked = true;

@@ -44,6 +44,8 @@ const livesShare = 0.8;
 /** Outside of these a sensor has no noise to show; a picture of which less than this share lies within is not told by it. */
 const readable = { least: 6, most: 248 };
 const readableShare = 0.25;
+/** In the dark nothing is told by noise before so many images showed it. */
+const armedFrom = 30;
 
 /** What stands still. */
 export interface Standing {
@@ -70,6 +72,8 @@ interface StandingNumbers {
   /** Images in a row that were the same to the bit but for a clock, and the most of them while it was learnt. */
   same: number;
   longestSame: number;
+  /** Images since it is dark in which noise was seen, up to what arms it. */
+  noisyDark: number;
 }
 
 /** What a watch knows, to be kept: numbers, and bytes in base64. */
@@ -88,6 +92,7 @@ const nothingSeen: StandingNumbers = {
   filled: 0,
   same: 0,
   longestSame: 0,
+  noisyDark: 0,
 };
 
 /** Watches whether the picture of one source stands still. */
@@ -133,14 +138,13 @@ export class StandingWatch {
     const { images } = this.#numbers;
     if (images <= learnFor)
       return `it is learnt how much the picture changes, for ${learnFor + 1 - images} images more`;
-    if (this.#isDark && !this.#showsNoise) return 'the picture is too dark to see whether something moves';
+    if (this.#isBlack) return 'the picture is too dark to see whether something moves';
     return this.#changes.some((count) => count > 0) ? undefined : 'nothing in the picture was ever seen to change';
   }
 
-  /** Whether most of the picture was seldom the same to the bit: by this it is told in the dark, too, that nothing comes. */
-  get #showsNoise(): boolean {
-    const { images } = this.#numbers;
-    return this.#differed.filter((count) => count >= livelyShare * Math.min(images, 65_535)).length > quarters / 2;
+  /** Whether the picture is so dark that not even noise is seen, by which it is told at night, too, that nothing comes. */
+  get #isBlack(): boolean {
+    return this.#isDark && this.#numbers.noisyDark < armedFrom;
   }
 
   /**
@@ -158,17 +162,29 @@ export class StandingWatch {
       this.#remember(quarter);
       return undefined;
     }
+    this.#isDark = mean(quarter) < darkest;
     this.#compare(quarter);
     this.#compareExactly(sketch, quarter);
     const round = this.#findRound(quarter);
     this.#remember(quarter);
-    this.#isDark = mean(quarter) < darkest;
     if (this.#numbers.images <= learnFor) {
       this.#learn();
       return undefined;
     }
+    if (this.#isBlack) return undefined;
     const stuck = this.#tellSame() ?? this.#tellStuck(quarter);
     return this.#isDark ? stuck : (this.#tellFrozen() ?? round ?? stuck ?? this.#tellPart());
+  }
+
+  /** The image before came once more: everything rested. What that means is told with the next image that differs. */
+  repeat(): void {
+    const numbers = this.#numbers;
+    if (numbers.images === 0) return;
+    numbers.rest++;
+    numbers.same++;
+    for (let i = 0; i < blocks; i++) this.#rests[i]++;
+    for (let i = 0; i < quarters; i++) if (this.#sames[i] < 65_535) this.#sames[i]++;
+    if (numbers.images <= learnFor) this.#learn();
   }
 
   #compare(quarter: Uint8Array): void {
@@ -214,6 +230,9 @@ export class StandingWatch {
       if (this.#differed[i] < 65_535) this.#differed[i]++;
     }
     const numbers = this.#numbers;
+    // What is seen by day says nothing of how much noise the night has.
+    if (!this.#isDark) numbers.noisyDark = 0;
+    else if (same < seen / 2 && numbers.noisyDark < armedFrom) numbers.noisyDark++;
     if (seen >= readableShare * quarters && same >= (1 - clockShare) * seen) numbers.same++;
     else {
       if (numbers.same < this.#limitSame()) numbers.longestSame = Math.max(numbers.longestSame, numbers.same);

@@ -469,6 +469,21 @@ describe('what is seen of a standing camera', () => {
     expect(monitor.observe({ ...camera(41)(), sketch: sketches[5] })?.text).toBe('images come again');
   });
 
+  it('a picture under a clock freezes it within three seconds, though five images come between two ticks', () => {
+    const take = camera(40);
+    const monitor = createMonitor(shared);
+    for (let image = 0; image < 110; image++) monitor.observe({ ...take(), sketch: sketches[image] });
+    let shown = take();
+    const states = Array.from({ length: 15 }, (_, image) => {
+      const sketch = sketches[110].map((value, cell) => (cell < 12 ? 40 * (1 + Math.floor(image / 5)) : value));
+      shown = image % 5 === 0 ? { ...take(), sketch } : { ...shown, at: shown.at + 200 };
+      monitor.observe(shown);
+      return monitor.state;
+    });
+    expect(states[7]).not.toBe('frozen');
+    expect(states[14]).toBe('frozen');
+  });
+
   it('a camera that is moved is an alarm that says by how much, and lasts until it is back', () => {
     const { transitions, monitor } = run((image) => drawSketch(scene.take(image, { right: 0.03 })));
     expect(transitions.at(-1)).toMatchObject({ to: 'drifted' });
