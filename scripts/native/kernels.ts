@@ -15,10 +15,11 @@ export const kernels = [
   'local.c',
   'tint.c',
   'resize.c',
+  'train.c',
 ];
 
 /** Compiled as WebAssembly only: what they compute is kept in a Profile, and has to be the same to the bit on every machine. */
-export const wasmKernels = ['simulate.c', 'train.c', 'jpeg.c'];
+export const wasmKernels = ['simulate.c', 'jpeg.c'];
 
 /** The same numbers everywhere: no fused multiplication, which only some processors have. */
 export const compilerFlags = ['-std=c11', '-O3', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden'];

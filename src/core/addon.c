@@ -11,6 +11,9 @@
 
 #include "core.h"
 
+/* Of the record that train.c reads. */
+#define TRAINING_BYTES 128
+
 #if defined(__GLIBC__)
 /* Built on glibc the add-on runs on musl too, which has no such function and needs none. */
 #pragma weak mallopt
@@ -27,6 +30,7 @@ typedef struct {
   int (*resize)(const uint8_t *restrict, size_t, size_t, size_t, const int32_t *restrict, size_t, const float *restrict,
                 size_t, void *restrict, float *restrict, size_t);
   size_t (*resize_scratch)(size_t, size_t);
+  void (*train)(uint8_t *, size_t, size_t);
 } variant;
 
 #define DECLARE(name)                                                                                                  \
@@ -38,10 +42,11 @@ typedef struct {
   int stopline_resize_##name(const uint8_t *restrict, size_t, size_t, size_t, const int32_t *restrict, size_t,         \
                              const float *restrict, size_t, void *restrict, float *restrict, size_t);                  \
   size_t stopline_resize_scratch_##name(size_t, size_t);                                                               \
+  void stopline_train_##name(uint8_t *, size_t, size_t);                                                               \
   static const variant name = {#name, stopline_measure_##name, stopline_history_##name,                                \
                                stopline_scratch_size_##name, stopline_out_size_##name,                                 \
                                stopline_history_size_##name, stopline_layout_##name, stopline_resize_##name,           \
-                               stopline_resize_scratch_##name};
+                               stopline_resize_scratch_##name, stopline_train_##name};
 DECLARE(baseline)
 #if defined(__x86_64__)
 DECLARE(avx2)
@@ -164,6 +169,26 @@ static napi_value resize(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* (memory: Uint8Array, record: number, rows: number): undefined. What the record says of the memory is trusted, as in WebAssembly. */
+static napi_value train(napi_env env, napi_callback_info info) {
+  size_t argc = 3;
+  napi_value argv[3];
+  void *data;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, &data) != napi_ok) return fail(env, "Expected a call");
+  if (argc < 3) return fail(env, "Expected three arguments: memory, record, rows");
+  napi_typedarray_type type;
+  size_t bytes;
+  void *memory;
+  if (napi_get_typedarray_info(env, argv[0], &type, &bytes, &memory, NULL, NULL) != napi_ok || type != napi_uint8_array)
+    return fail(env, "Expected a Uint8Array for memory");
+  uint32_t at, rows;
+  if (napi_get_value_uint32(env, argv[1], &at) != napi_ok || napi_get_value_uint32(env, argv[2], &rows) != napi_ok)
+    return fail(env, "Expected numbers for record and rows");
+  if (at % 64 != 0 || (uint64_t)at + TRAINING_BYTES > bytes) return fail(env, "Expected a record inside the memory");
+  ((const variant *)data)->train(memory, at, rows);
+  return NULL;
+}
+
 static napi_value describe(napi_env env, const variant *chosen) {
   napi_value object, value;
   napi_create_object(env, &object);
@@ -181,6 +206,8 @@ static napi_value describe(napi_env env, const variant *chosen) {
   napi_set_named_property(env, object, "history", value);
   napi_create_function(env, "resize", NAPI_AUTO_LENGTH, resize, (void *)(uintptr_t)chosen, &value);
   napi_set_named_property(env, object, "resize", value);
+  napi_create_function(env, "train", NAPI_AUTO_LENGTH, train, (void *)(uintptr_t)chosen, &value);
+  napi_set_named_property(env, object, "train", value);
   return object;
 }
 

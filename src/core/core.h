@@ -42,6 +42,7 @@
 #define stopline_history_size STOPLINE_NAME(stopline_history_size)
 #define stopline_resize STOPLINE_NAME(stopline_resize)
 #define stopline_resize_scratch STOPLINE_NAME(stopline_resize_scratch)
+#define stopline_train STOPLINE_NAME(stopline_train)
 #endif
 
 #if defined(__wasm__)

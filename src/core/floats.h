@@ -1,4 +1,4 @@
-/* Vectors of four floats, for the kernels that only the WebAssembly build has. */
+/* Vectors of four floats. */
 #ifndef STOPLINE_FLOATS_H
 #define STOPLINE_FLOATS_H
 

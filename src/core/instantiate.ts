@@ -75,7 +75,7 @@ export interface Exports {
   stopline_jpeg_scratch(width: number, height: number): number;
   stopline_jpeg(rgb: number, width: number, height: number, tables: number, isHalved: number, scratch: number): void;
   /** See `core/training.ts`. */
-  stopline_train(training: number, rows: number): void;
+  stopline_train(memory: number, training: number, rows: number): void;
 }
 
 const pageBytes = 65536;

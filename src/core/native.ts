@@ -15,6 +15,7 @@ interface Variant {
   measure(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): void;
   history(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): void;
   resize: Core['resize'];
+  train(memory: Uint8Array, record: number, rows: number): void;
 }
 
 const require = createRequire(import.meta.url);
@@ -34,12 +35,8 @@ export function nativeVariants(): string[] {
   return open().map((variant) => variant.simd);
 }
 
-/**
- * Loads the native build.
- * @param simd instruction set to use instead of the fastest one
- * @throws whatever Node says about the missing or foreign file; `CORE_UNAVAILABLE` when the build is stale
- */
-export function loadNative(simd?: string): Core {
+/** @throws as `loadNative` */
+function findVariant(simd: string | undefined): Variant {
   const variants = open();
   const variant = simd === undefined ? variants[0] : variants.find((candidate) => candidate.simd === simd);
   if (variant === undefined)
@@ -47,11 +44,29 @@ export function loadNative(simd?: string): Core {
       'CORE_UNAVAILABLE',
       `Expected one of ${variants.map((v) => v.simd).join(', ')} for simd but received ${simd}.`,
     );
-  if (variant.layout !== layoutText || variant.resize === undefined)
+  if (variant.layout !== layoutText || variant.train === undefined)
     throw new StoplineError(
       'CORE_UNAVAILABLE',
       'The native core was built from other sources. Build it again: npm run build:native',
     );
+  return variant;
+}
+
+/**
+ * The step of a training, on the memory of a WebAssembly instance and with its bits, for less.
+ * @throws as `loadNative`
+ */
+export function loadTrain(simd?: string): Variant['train'] {
+  return findVariant(simd).train;
+}
+
+/**
+ * Loads the native build.
+ * @param simd instruction set to use instead of the fastest one
+ * @throws whatever Node says about the missing or foreign file; `CORE_UNAVAILABLE` when the build is stale
+ */
+export function loadNative(simd?: string): Core {
+  const variant = findVariant(simd);
   const out = new Float64Array(outSize);
   return {
     info: { build: 'native', simd: variant.simd },

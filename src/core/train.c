@@ -1,6 +1,7 @@
 /*
- * One step of training a network of one hidden layer, for `fit/network.ts`: what it computes is said there. Only in the
- * WebAssembly build, whose arithmetic is the same to the bit wherever it runs; sums are added up in the order written here.
+ * One step of training a network of one hidden layer, for `fit/network.ts`: what it computes is said there. Additions,
+ * multiplications, divisions and roots of 32-bit floats, in the order written here whatever the width of a vector: the WebAssembly build
+ * and every native one give the same bits.
  *
  * Rows of all matrices are padded with zeros to a multiple of eight floats, so that no loop has a rest. Matrices of a batch
  * have three rows more than it has: their sums are computed, and read by nobody.
@@ -8,8 +9,16 @@
 #include "core.h"
 #include "floats.h"
 
+typedef float f32x8 __attribute__((vector_size(32)));
 typedef int32_t i32x4 __attribute__((vector_size(16)));
 typedef uint32_t u32x4 __attribute__((vector_size(16)));
+
+/* Vectors of eight floats that are summed side by side, as many as registers hold: a sum waits for the one before it. */
+#if defined(__AVX2__)
+#define SIDE_BY_SIDE 2
+#else
+#define SIDE_BY_SIDE 1
+#endif
 
 /* Weights, their gradient, and the running means of it and of its square: `rows` x `width`. */
 typedef struct {
@@ -17,7 +26,21 @@ typedef struct {
   uint32_t rows, width;
 } parameters;
 
-/* As `core/training.ts` lays it out. */
+typedef struct {
+  uint32_t values, gradient, mean, square, rows, width;
+} parameter_places;
+
+/* As `core/training.ts` lays it out: pointers are bytes from the beginning of the memory. */
+typedef struct {
+  parameter_places hidden, output;
+  uint32_t features, units, classes, noise_mask;
+  uint32_t x, weights, y, noise, batch, offsets, luck, inputs, active, errors, deltas;
+  uint32_t dropped_below;
+  float kept_scale;
+  /* Of this step of AdamW. */
+  float size, root, shrink;
+} record;
+
 typedef struct {
   parameters hidden, output;
   uint32_t features, units, classes, noise_mask;
@@ -30,12 +53,19 @@ typedef struct {
   float *inputs, *active, *errors, *deltas;
   uint32_t dropped_below;
   float kept_scale;
-  /* Of this step of AdamW. */
   float size, root, shrink;
 } training;
 
 /* Units of a row of `active`: the hidden ones, and one that is always 1, for the bias. */
 #define BIAS 8
+
+/* By address: as an argument such a vector is passed in other ways with and without AVX. */
+INLINE void load8(f32x8 *v, const float *p) { __builtin_memcpy(v, p, sizeof *v); }
+INLINE void store8(float *p, const f32x8 *v) { __builtin_memcpy(p, v, sizeof *v); }
+
+#define JOIN(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7)
+#define LOW(v) __builtin_shufflevector(v, v, 0, 1, 2, 3)
+#define HIGH(v) __builtin_shufflevector(v, v, 4, 5, 6, 7)
 
 /* The sums of the lanes of four vectors. */
 INLINE f32x4 sum_lanes4(f32x4 a, f32x4 b, f32x4 c, f32x4 d) {
@@ -44,64 +74,62 @@ INLINE f32x4 sum_lanes4(f32x4 a, f32x4 b, f32x4 c, f32x4 d) {
   return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
 }
 
-/* out[r][u] = a[r] . b[u], both of `width`: two rows by four at a time, which is what fits into registers. */
+/* out[r][u] = a[r] . b[u], both of `width`: two rows, one in each half of a vector, by four at a time. */
 static void multiply_rows(const float *restrict a, size_t rows, const float *restrict b, size_t units, size_t width,
                           float *restrict out, size_t stride) {
   for (size_t r = 0; r < rows; r += 2) {
     const float *x = a + r * width, *y = x + width;
     for (size_t u = 0; u < units; u += 4) {
       const float *p = b + u * width, *q = p + width, *s = q + width, *t = s + width;
-      f32x4 a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0}, b0 = {0}, b1 = {0}, b2 = {0}, b3 = {0};
+      f32x8 sum0 = {0}, sum1 = {0}, sum2 = {0}, sum3 = {0};
       for (size_t j = 0; j < width; j += 4) {
         const f32x4 v = load(x + j), w = load(y + j);
         const f32x4 p4 = load(p + j), q4 = load(q + j), s4 = load(s + j), t4 = load(t + j);
-        a0 += p4 * v, a1 += q4 * v, a2 += s4 * v, a3 += t4 * v;
-        b0 += p4 * w, b1 += q4 * w, b2 += s4 * w, b3 += t4 * w;
+        const f32x8 both = JOIN(v, w);
+        sum0 += JOIN(p4, p4) * both, sum1 += JOIN(q4, q4) * both;
+        sum2 += JOIN(s4, s4) * both, sum3 += JOIN(t4, t4) * both;
       }
-      store(out + r * stride + u, sum_lanes4(a0, a1, a2, a3));
-      store(out + (r + 1) * stride + u, sum_lanes4(b0, b1, b2, b3));
+      store(out + r * stride + u, sum_lanes4(LOW(sum0), LOW(sum1), LOW(sum2), LOW(sum3)));
+      store(out + (r + 1) * stride + u, sum_lanes4(HIGH(sum0), HIGH(sum1), HIGH(sum2), HIGH(sum3)));
     }
   }
+}
+
+/* `count` times eight columns of four rows of out[i][k] = the sum over n of a[n * step + i * apart] b[n][k]. */
+INLINE void mix_columns(const float *restrict a, size_t step, size_t apart, size_t terms, const float *restrict b,
+                        size_t width, float *restrict out, const int count) {
+  f32x8 sums[4][SIDE_BY_SIDE];
+  for (int i = 0; i < 4; i++)
+    for (int c = 0; c < count; c++) sums[i][c] = (f32x8){0};
+  for (size_t n = 0; n < terms; n++) {
+    for (int c = 0; c < count; c++) {
+      f32x8 v;
+      load8(&v, b + n * width + 8 * c);
+      for (int i = 0; i < 4; i++) sums[i][c] += a[n * step + (size_t)i * apart] * v;
+    }
+  }
+  for (int i = 0; i < 4; i++)
+    for (int c = 0; c < count; c++) store8(out + (size_t)i * width + 8 * c, &sums[i][c]);
+}
+
+INLINE void mix_four(const float *restrict a, size_t step, size_t apart, size_t terms, const float *restrict b,
+                     size_t width, float *restrict out) {
+  size_t k = 0;
+  for (; k + 8 * SIDE_BY_SIDE <= width; k += 8 * SIDE_BY_SIDE)
+    mix_columns(a, step, apart, terms, b + k, width, out + k, SIDE_BY_SIDE);
+  for (; k < width; k += 8) mix_columns(a, step, apart, terms, b + k, width, out + k, 1);
 }
 
 /* out[r] = the sum over u of a[r][u] b[u]. */
 static void mix_rows(const float *restrict a, size_t rows, size_t units, const float *restrict b, size_t width,
                      float *restrict out) {
-  for (size_t r = 0; r < rows; r += 4) {
-    const float *w = a + r * units, *x = w + units, *y = x + units, *z = y + units;
-    for (size_t k = 0; k < width; k += 8) {
-      f32x4 w0 = {0}, w1 = {0}, x0 = {0}, x1 = {0}, y0 = {0}, y1 = {0}, z0 = {0}, z1 = {0};
-      for (size_t u = 0; u < units; u++) {
-        const f32x4 b0 = load(b + u * width + k), b1 = load(b + u * width + k + 4);
-        w0 += w[u] * b0, w1 += w[u] * b1, x0 += x[u] * b0, x1 += x[u] * b1;
-        y0 += y[u] * b0, y1 += y[u] * b1, z0 += z[u] * b0, z1 += z[u] * b1;
-      }
-      float *to = out + r * width + k;
-      store(to, w0), store(to + 4, w1), store(to + width, x0), store(to + width + 4, x1);
-      to += 2 * width;
-      store(to, y0), store(to + 4, y1), store(to + width, z0), store(to + width + 4, z1);
-    }
-  }
+  for (size_t r = 0; r < rows; r += 4) mix_four(a + r * units, 1, units, units, b, width, out + r * width);
 }
 
 /* out[u] = the sum over rows of a[r][u] b[r]. */
 static void sum_products(const float *restrict a, size_t units, const float *restrict b, size_t width, size_t rows,
                          float *restrict out) {
-  for (size_t k = 0; k < width; k += 8) {
-    for (size_t u = 0; u < units; u += 4) {
-      f32x4 w0 = {0}, w1 = {0}, x0 = {0}, x1 = {0}, y0 = {0}, y1 = {0}, z0 = {0}, z1 = {0};
-      for (size_t r = 0; r < rows; r++) {
-        const float *s = a + r * units + u;
-        const f32x4 b0 = load(b + r * width + k), b1 = load(b + r * width + k + 4);
-        w0 += s[0] * b0, w1 += s[0] * b1, x0 += s[1] * b0, x1 += s[1] * b1;
-        y0 += s[2] * b0, y1 += s[2] * b1, z0 += s[3] * b0, z1 += s[3] * b1;
-      }
-      float *to = out + u * width + k;
-      store(to, w0), store(to + 4, w1), store(to + width, x0), store(to + width + 4, x1);
-      to += 2 * width;
-      store(to, y0), store(to + 4, y1), store(to + width, z0), store(to + width + 4, z1);
-    }
-  }
+  for (size_t u = 0; u < units; u += 4) mix_four(a + u, units, 1, rows, b, width, out + u * width);
 }
 
 /* e^x of x at most 0, to a millionth, by 2^k and a Taylor polynomial within half a doubling. */
@@ -183,10 +211,23 @@ static void update(const training *t, const parameters *p) {
   }
 }
 
-void stopline_train(const training *t, size_t rows);
+static parameters place(uint8_t *memory, const parameter_places *p) {
+  return (parameters){(float *)(void *)(memory + p->values), (float *)(void *)(memory + p->gradient),
+                      (float *)(void *)(memory + p->mean), (float *)(void *)(memory + p->square), p->rows, p->width};
+}
 
-/* Looks at a batch and moves the weights against the gradient of its mean loss. */
-STOPLINE_EXPORT(stopline_train) void stopline_train(const training *t, size_t rows) {
+void stopline_train(uint8_t *memory, size_t at, size_t rows);
+
+/* Looks at a batch and moves the weights against the gradient of its mean loss; the record of the training lies at `at`. */
+STOPLINE_EXPORT(stopline_train) void stopline_train(uint8_t *memory, size_t at, size_t rows) {
+  const record *r = (const record *)(const void *)(memory + at);
+#define FLOATS(field) (float *)(void *)(memory + r->field)
+#define WORDS(field) (const uint32_t *)(const void *)(memory + r->field)
+  const training all = {place(memory, &r->hidden), place(memory, &r->output), r->features, r->units, r->classes,
+                        r->noise_mask, FLOATS(x), FLOATS(weights), WORDS(y), FLOATS(noise), WORDS(batch),
+                        WORDS(offsets), WORDS(luck), FLOATS(inputs), FLOATS(active), FLOATS(errors), FLOATS(deltas),
+                        r->dropped_below, r->kept_scale, r->size, r->root, r->shrink};
+  const training *t = &all;
   read_inputs(t, rows);
   activate(t, rows);
   answer(t, rows);

@@ -1,4 +1,6 @@
+import { StoplineError } from '../errors.ts';
 import type { Exports } from './instantiate.ts';
+import { loadTrain, nativeVariants } from './native.ts';
 import { openWasm } from './wasm.ts';
 
 /** A set to learn from, and the network that is to learn it. */
@@ -30,9 +32,34 @@ const recordWords = 32;
 
 const roundUp = (count: number, to: number) => Math.ceil(count / to) * to;
 
+/** Which build takes the steps: an instruction set of the native one, or WebAssembly. */
+export type TrainingBuild = (string & {}) | 'wasm';
+
+/** @throws {StoplineError} CORE_UNAVAILABLE where WebAssembly is faster than the native core: its vectors are as wide, and kept in registers. */
+function fastestWide(): string {
+  const [fastest] = nativeVariants();
+  if (fastest !== 'baseline') return fastest;
+  throw new StoplineError('CORE_UNAVAILABLE', 'Expected vectors of more than four floats but this processor has none.');
+}
+
+/** The step on the memory of an instance, which must not grow any more. */
+function chooseTrain(wasm: Exports, build?: TrainingBuild): (record: number, rows: number) => void {
+  if (build !== 'wasm') {
+    try {
+      const train = loadTrain(build ?? fastestWide());
+      const memory = new Uint8Array(wasm.memory.buffer);
+      return (record, rows) => train(memory, record, rows);
+    } catch (error) {
+      // `loadCore` says why there is no native core.
+      if (build !== undefined) throw error;
+    }
+  }
+  return (record, rows) => wasm.stopline_train(0, record, rows);
+}
+
 /**
- * The memory in which one network is trained, and the step that trains it (src/core/train.c). Always WebAssembly, also where the
- * native core is: what is learnt is the same to the bit everywhere.
+ * The memory in which one network is trained, and the step that trains it (src/core/train.c). The memory is always that of a
+ * WebAssembly instance; the step is taken by the native core where there is one. What is learnt is the same to the bit everywhere.
  */
 export class Training {
   /** Rows of the set, each with a 1 behind its features. */
@@ -47,14 +74,17 @@ export class Training {
   /** units x (features + 1), and (units + 1) x classes: the last of each is the bias. */
   readonly hidden: PaddedMatrix;
   readonly output: PaddedMatrix;
-  readonly #exports: Exports;
+  readonly #train: (record: number, rows: number) => void;
   readonly #record: number;
   readonly #step: Float32Array;
 
-  /** @throws {StoplineError} CORE_UNAVAILABLE */
-  constructor({ rows, batch, features, units, classes, noise, dropout }: TrainingShape) {
-    this.#exports = openWasm();
-    const { memory, __heap_base: base } = this.#exports;
+  /**
+   * @param build default: the fastest that there is
+   * @throws {StoplineError} CORE_UNAVAILABLE
+   */
+  constructor({ rows, batch, features, units, classes, noise, dropout }: TrainingShape, build?: TrainingBuild) {
+    const wasm = openWasm();
+    const { memory, __heap_base: base } = wasm;
     const width = roundUp(features + 1, 8);
     const across = roundUp(classes, 8);
     const most = batch + spareRows;
@@ -78,6 +108,7 @@ export class Training {
     const hidden = Array.from({ length: 4 }, () => reserve(matrices.hidden));
     const output = Array.from({ length: 4 }, () => reserve(matrices.output));
     if (end > memory.buffer.byteLength) memory.grow(Math.ceil((end - memory.buffer.byteLength) / 65536));
+    this.#train = chooseTrain(wasm, build);
     this.#record = roundUp(base.value as number, 64);
     const floats = (from: number, count: number) => new Float32Array(memory.buffer, from, count);
     const words = (from: number, count: number) => new Uint32Array(memory.buffer, from, count);
@@ -110,6 +141,6 @@ export class Training {
    */
   learn(rows: number, { size, root, shrink }: { size: number; root: number; shrink: number }): void {
     this.#step.set([size, root, shrink]);
-    this.#exports.stopline_train(this.#record, rows);
+    this.#train(this.#record, rows);
   }
 }

@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { Training } from '../../src/core/training.ts';
+import { nativeVariants } from '../../src/core/native.ts';
+import { Training, type TrainingBuild } from '../../src/core/training.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 
 const shape = { rows: 9, batch: 7, features: 13, units: 8, classes: 5, noise: 64, dropout: 0.25 };
 const step = { size: 0.01, root: 3, shrink: 0.99 };
 
 /** A training whose numbers are all drawn, and seven of its nine rows as the batch. */
-function drawTraining(): Training {
+function drawTraining(build?: TrainingBuild): Training {
   const { rows, features, units, classes } = shape;
   const random = new Random(1);
-  const training = new Training(shape);
+  const training = new Training(shape, build);
   const fill = ({ data, width }: Training['x'], height: number, columns: number) => {
     for (let row = 0; row < height; row++) data.set(random.normals(columns), row * width);
   };
@@ -65,6 +66,15 @@ function learnPlainly(training: Training, rows: number): { hidden: number[][]; o
   return { hidden: moveAll(hidden, slopes.hidden), output: moveAll(output, slopes.output) };
 }
 
+function listBuilds(): (TrainingBuild | undefined)[] {
+  try {
+    return ['wasm', undefined, ...nativeVariants()];
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'STOPLINE_ERR_CORE_UNAVAILABLE') throw error;
+    return ['wasm', undefined];
+  }
+}
+
 describe('Training', () => {
   it.each([7, 1])('moves the weights as plain loops over %i rows do', (rows) => {
     const training = drawTraining();
@@ -78,6 +88,15 @@ describe('Training', () => {
         expect([...data.subarray(i * width + row.length, (i + 1) * width)].every((v) => v === 0)).toBe(true);
       }
     }
+  });
+
+  it('is the same to the bit in every build that runs here', () => {
+    const learnt = listBuilds().map((build) => {
+      const training = drawTraining(build);
+      for (let i = 0; i < 20; i++) training.learn(1 + (i % 7), step);
+      return [...training.hidden.data, ...training.output.data];
+    });
+    for (const weights of learnt) expect(weights).toEqual(learnt[0]);
   });
 
   it('is no other for what a training before it left', () => {
