@@ -38,3 +38,43 @@ export function isLater(next: string, version: string): boolean {
 export function listOddSubjects(subjects: readonly string[]): string[] {
   return subjects.filter((subject) => subject.length > 72 || !/^[a-z]+(\([a-z0-9-]+\))?!?: \S/.test(subject));
 }
+
+/** What a packed tarball has to bring, by path within the package. */
+const needed = [
+  'dist/index.js',
+  'dist/index.d.ts',
+  'dist/cli/bin.js',
+  'dist/core/stopline.wasm',
+  'prebuilds/linux-x64/stopline.node',
+  'prebuilds/linux-arm64/stopline.node',
+  'docs/README.md',
+  'deploy/compose.yaml',
+  'examples/README.md',
+  'README.md',
+  'LICENSE',
+  'CHANGELOG.md',
+  'SECURITY.md',
+];
+
+/**
+ * What is wrong with a tarball of a version; empty where nothing is.
+ * @param files as tar lists them, such as `package/dist/index.js`
+ * @param read gives the text of a file within the package
+ */
+export function listTarballFaults(files: readonly string[], read: (name: string) => string, version: string): string[] {
+  const inside = new Set(files.map((file) => file.replace(/^package\//, '')));
+  const missing = needed.filter((name) => !inside.has(name));
+  const odd = [...inside].filter((name) => /^(test|src|scripts|site|artifacts|\.)|\.stopline$|\.tgz$/.test(name));
+  const packed = JSON.parse(read('package.json')) as { version: string; bin: Record<string, string> };
+  const faults = [
+    ...(missing.length > 0 ? [`lacks ${missing.join(', ')}`] : []),
+    ...(odd.length > 0 ? [`holds ${odd.slice(0, 5).join(', ')}`] : []),
+    ...(packed.version === version ? [] : [`says version ${packed.version}`]),
+    ...Object.values(packed.bin)
+      .filter((path) => !inside.has(path))
+      .map((path) => `has no ${path}, which package.json names as a command`),
+  ];
+  return read('CHANGELOG.md').includes(`\n## ${version} (`)
+    ? faults
+    : [...faults, `has a changelog without ${version}`];
+}

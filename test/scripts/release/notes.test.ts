@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { cutNotes, isLater, listOddSubjects } from '../../../scripts/release/notes.ts';
+import { cutNotes, isLater, listOddSubjects, listTarballFaults } from '../../../scripts/release/notes.ts';
 
 const changelog = '# Changelog\n\n## Unreleased\n\n- New.\n\n## 0.1.0 (2026-01-02)\n\n- First.\n';
 
@@ -53,5 +53,44 @@ describe('listOddSubjects', () => {
   it('finds the others', () => {
     const long = `fix(gate): ${'x'.repeat(62)}`;
     expect(listOddSubjects([long, 'Fixed it', 'fix(gate):'])).toEqual([long, 'Fixed it', 'fix(gate):']);
+  });
+});
+
+describe('listTarballFaults', () => {
+  const files = [
+    ...[
+      'dist/index.js',
+      'dist/index.d.ts',
+      'dist/cli/bin.js',
+      'dist/core/stopline.wasm',
+      'docs/README.md',
+      'deploy/compose.yaml',
+    ],
+    ...['prebuilds/linux-x64/stopline.node', 'prebuilds/linux-arm64/stopline.node', 'examples/README.md', 'README.md'],
+    ...['LICENSE', 'CHANGELOG.md', 'SECURITY.md', 'package.json'],
+  ].map((name) => `package/${name}`);
+  const texts: Record<string, string> = {
+    'package.json': '{ "version": "0.2.0", "bin": { "stopline": "dist/cli/bin.js" } }',
+    'CHANGELOG.md': '# Changelog\n\n## 0.2.0 (2026-11-28)\n',
+  };
+  const list = (given: readonly string[], version = '0.2.0') =>
+    listTarballFaults(given, (name) => texts[name], version);
+
+  it('finds none in a whole one', () => {
+    expect(list(files)).toEqual([]);
+  });
+
+  it('finds what is missing, what does not belong there, and another version', () => {
+    expect(list(files.filter((name) => !name.includes('arm64')))).toEqual([
+      'lacks prebuilds/linux-arm64/stopline.node',
+    ]);
+    expect(list([...files, 'package/test/a.test.ts', 'package/camera.stopline'])).toEqual([
+      'holds test/a.test.ts, camera.stopline',
+    ]);
+    expect(list(files, '0.3.0')).toEqual(['says version 0.2.0', 'has a changelog without 0.3.0']);
+    expect(list(files.filter((name) => !name.endsWith('bin.js')))).toEqual([
+      'lacks dist/cli/bin.js',
+      'has no dist/cli/bin.js, which package.json names as a command',
+    ]);
   });
 });
