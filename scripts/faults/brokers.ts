@@ -8,10 +8,13 @@ import { type Outcome, type Stage, sleep } from './target.ts';
 /** An image has its row within this of the broker's return. */
 const limitMs = 60_000;
 
+/** A message without a row is sent again after this. */
+const againMs = 5000;
+
 /** What is asked of a broker here: a message goes in, and rows come out. */
 interface Client {
-  send(image: Uint8Array): Promise<void>;
-  countRows(): Promise<number>;
+  send(message: string): Promise<void>;
+  hasRow(id: string): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -27,8 +30,11 @@ async function openNats(port: number): Promise<Client> {
   const client = jetstream(connection);
   for (const name of ['images', 'verdicts']) await manager.streams.add({ name, subjects: [name] });
   return {
-    send: async (image) => void (await client.publish('images', image)),
-    countRows: async () => (await manager.streams.info('verdicts')).state.messages,
+    send: async (message) => void (await client.publish('images', message)),
+    async hasRow(id) {
+      const last = await manager.streams.getMessage('verdicts', { last_by_subj: 'verdicts' }).catch(() => undefined);
+      return last?.string().includes(id) ?? false;
+    },
     close: () => connection.close(),
   };
 }
@@ -36,79 +42,82 @@ async function openNats(port: number): Promise<Client> {
 async function openRedis(port: number): Promise<Client> {
   const redis = new Redis(port, '127.0.0.1');
   return {
-    send: async (image) => void (await redis.xadd('images', '*', 'data', Buffer.from(image))),
-    countRows: () => redis.xlen('verdicts'),
+    send: async (message) => void (await redis.xadd('images', '*', 'data', message)),
+    hasRow: async (id) => (await redis.xrange('verdicts', '-', '+')).flat(2).some((text) => text.includes(id)),
     close: async () => redis.disconnect(),
   };
 }
 
-/** Rows are counted as they come: the broker keeps those of a session that is away. */
 async function openMqtt(port: number): Promise<Client> {
-  const client = await connectMqtt(`mqtt://127.0.0.1:${port}`, {
-    protocolVersion: 5,
-    clientId: 'faults',
-    clean: false,
-    properties: { sessionExpiryInterval: 3600 },
-  });
-  client.on('message', () => {
-    mqttRows += 1;
+  const client = await connectMqtt(`mqtt://127.0.0.1:${port}`, { protocolVersion: 5 });
+  let rows = '';
+  client.on('message', (_, payload) => {
+    rows += payload.toString();
   });
   await client.subscribeAsync('verdicts', { qos: 1 });
   return {
-    send: async (image) => void (await client.publishAsync('images', Buffer.from(image), { qos: 1 })),
-    countRows: () => Promise.resolve(mqttRows),
+    send: async (message) => void (await client.publishAsync('images', message, { qos: 1 })),
+    hasRow: (id) => Promise.resolve(rows.includes(id)),
     close: () => client.endAsync(true),
   };
 }
-let mqttRows = 0;
+
+/** Kills one broker again and again under `consume`. @returns undefined where it is not installed */
+async function killAgain(stage: Stage, kind: keyof typeof kinds, kills: number): Promise<Outcome | undefined> {
+  const { program, scheme, open } = kinds[kind];
+  const broker = await startBroker(program);
+  if (!broker) return undefined;
+  let client = await open(broker.port);
+  const address = `${scheme}://127.0.0.1:${broker.port}`;
+  const topics = ['--from', kind, '--broker', address, '--topic', 'images', '--publish', 'verdicts'];
+  const stop = new AbortController();
+  const consumer = stage.command(['consume', ...topics, '--profile', stage.profile, '--threads', '1'], {
+    timeoutMs: 600_000,
+    signal: stop.signal,
+  });
+  let end = '';
+  void consumer.then(({ code, stderr }) => {
+    end = `, exit ${code}: ${stderr.slice(-200)}`;
+  });
+  const image = Buffer.from(stage.frame).toString('base64');
+  const comesBack = async (id: string) => {
+    const deadline = performance.now() + limitMs;
+    for (let sentAt = 0; performance.now() < deadline && end === ''; await sleep(50)) {
+      // MQTT keeps nothing for one that has not subscribed yet, and Mosquitto may lose what it had queued.
+      if (sentAt === 0 || performance.now() > sentAt + againMs) {
+        await client.send(JSON.stringify({ id, image }));
+        sentAt = performance.now();
+      }
+      if (await client.hasRow(`"${id}"`)) return true;
+    }
+    return false;
+  };
+  let stood = 0;
+  let isThere = await comesBack('first');
+  for (; isThere && stood < kills; stood += isThere ? 1 : 0) {
+    await client.close();
+    await broker.kill();
+    await broker.start();
+    client = await open(broker.port);
+    isThere = await comesBack(`after-${stood + 1}`);
+  }
+  const figures = isThere
+    ? 'a row for every image'
+    : `no row after ${stood} times${end || `, for ${limitMs / 1000} s`}`;
+  await client.close();
+  stop.abort();
+  await consumer;
+  await broker.stop();
+  return { ok: isThere, figures: `${kind} killed ${kills} times: ${figures}` };
+}
 
 /** Brokers that are killed and come back, again and again: `consume` goes on with them. */
 export async function run(stage: Stage): Promise<Outcome> {
-  const kills = stage.count ?? 10;
-  const figures: string[] = [];
-  let ok = true;
-  let isSkipped = true;
-  for (const [kind, { program, scheme, open }] of Object.entries(kinds)) {
-    const broker = await startBroker(program);
-    if (!broker) continue;
-    isSkipped = false;
-    let client = await open(broker.port);
-    const address = `${scheme}://127.0.0.1:${broker.port}`;
-    const topics = ['--from', kind, '--broker', address, '--topic', 'images', '--publish', 'verdicts'];
-    const consumer = stage.command(['consume', ...topics, '--profile', stage.profile, '--threads', '1'], {
-      timeoutMs: 600_000,
-    });
-    let code: number | undefined | 'runs' = 'runs';
-    void consumer.then((ended) => {
-      code = ended.code;
-    });
-    const comeBack = async (count: number) => {
-      await client.send(stage.frame);
-      for (const deadline = Date.now() + limitMs; Date.now() < deadline && code === 'runs'; await sleep(50))
-        if ((await client.countRows()) >= count) return true;
-      return false;
-    };
-    let stood = -1;
-    while (stood < kills && (await comeBack(stood + 2))) {
-      stood += 1;
-      if (stood === kills) break;
-      await client.close();
-      await broker.kill();
-      await broker.start();
-      client = await open(broker.port);
-    }
-    ok &&= stood === kills;
-    figures.push(
-      `${kind} killed ${kills} times: ${stood === kills ? 'a row for every image' : `no row after ${Math.max(0, stood)} times${code === 'runs' ? `, for ${limitMs / 1000} s` : `, exit ${code}`}`}`,
-    );
-    await client.close();
-    stage.close();
-    await consumer;
-    await broker.stop();
+  const outcomes: Outcome[] = [];
+  for (const kind of Object.keys(kinds) as (keyof typeof kinds)[]) {
+    const outcome = await killAgain(stage, kind, stage.count ?? 10);
+    if (outcome) outcomes.push(outcome);
   }
-  return {
-    ok,
-    isSkipped,
-    figures: isSkipped ? 'neither nats-server nor redis-server is installed' : figures.join('; '),
-  };
+  if (outcomes.length === 0) return { ok: true, isSkipped: true, figures: 'no broker is installed' };
+  return { ok: outcomes.every(({ ok }) => ok), figures: outcomes.map(({ figures }) => figures).join('; ') };
 }

@@ -13,7 +13,7 @@ export async function run(stage: Stage): Promise<Outcome> {
     jpeg: await source.jpeg().toBuffer(),
   };
   const model = join(stage.folder, 'large.onnx');
-  const card = join(stage.folder, 'large.onnx.card.json');
+  const card = join(stage.folder, 'large.card.json');
   writeFileSync(model, largeClassifier());
   for (const args of [
     ['inspect', model, '--out', card],

@@ -28,6 +28,11 @@ export async function run(stage: Stage): Promise<Outcome> {
       wrong.push(`${kind}: fit ends with ${fitted.code}: ${fitted.stderr.slice(-300)}`);
       continue;
     }
+    // The image that it waits for is among the reference.
+    const again = await stage.command([...fit.slice(0, 2), white, ...fit.slice(2)]);
+    const skipped = /STOPLINE_ERR_\w+/.exec(again.stdout + again.stderr)?.[0];
+    if (again.megabytes > bound || (again.code === 0 && skipped === undefined))
+      wrong.push(`${kind}: fit with the white image ends with ${again.code} after ${again.megabytes} MB`);
     const judge = ['--profile', profile, '--model', model];
     const inspected = await stage.command(['inspect', white, ...judge, '--json']);
     const code = /STOPLINE_ERR_\w+/.exec(inspected.stdout + inspected.stderr)?.[0];

@@ -1,6 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { Agent, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { constants, tmpdir } from 'node:os';
@@ -57,8 +66,11 @@ export interface Stage {
   /** Number of repetitions or seconds, where the command line asks for another than the usual one. */
   count?: number | undefined;
   start(options?: StartOptions): Promise<Target>;
-  /** Runs another command of the same program to its end, or ends it after five minutes. */
-  command(args: string[], options?: Omit<StartOptions, 'args'> & { timeoutMs?: number }): Promise<Ended>;
+  /** Runs another command of the same program to its end, or ends it when the signal aborts, or after five minutes. */
+  command(
+    args: string[],
+    options?: Omit<StartOptions, 'args'> & { timeoutMs?: number; signal?: AbortSignal },
+  ): Promise<Ended>;
   close(): void;
 }
 
@@ -105,9 +117,10 @@ export async function setStage(
     child.on('close', () => running.delete(child));
     return child;
   };
-  const command: Stage['command'] = async (args, { timeoutMs = 300_000, ...options } = {}) => {
+  const command: Stage['command'] = async (args, { timeoutMs = 300_000, signal: stop, ...options } = {}) => {
     const child = launch([main, ...args], options);
     const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    stop?.addEventListener('abort', () => child.kill('SIGKILL'));
     const texts = Promise.all([readText(child.stdout), readText(child.stderr)]);
     let megabytes = 0;
     const watch = setInterval(() => {
@@ -185,9 +198,10 @@ export function readMemory(pid: number, what: 'Pss' | 'Rss' | 'Anonymous' = 'Pss
   }
 }
 
+/** Those that any thread of a process has started. */
 export function listChildren(pid: number): number[] {
-  const path = `/proc/${pid}/task/${pid}/children`;
-  return existsSync(path) ? readFileSync(path, 'utf8').trim().split(' ').filter(Boolean).map(Number) : [];
+  const lists = globSync(`/proc/${pid}/task/*/children`).map((path) => readFileSync(path, 'utf8'));
+  return lists.flatMap((text) => text.trim().split(' ').filter(Boolean).map(Number));
 }
 
 /** Time on the processor of a process so far. */

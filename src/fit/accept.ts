@@ -7,7 +7,7 @@ import type { Items } from '../run/inputs/item.ts';
 import { openItems } from '../run/inputs/items.ts';
 import type { LeftOutCount } from '../run/inputs/leftout.ts';
 import { createObjectStore } from '../run/objects.ts';
-import { createPool, type Pool, type PoolOptions } from '../run/pool.ts';
+import { createPool, isolateModels, type Pool, type PoolOptions } from '../run/pool.ts';
 import { fit } from './fit.ts';
 import type { FitOptions } from './options.ts';
 import type { SkippedImage } from './reference.ts';
@@ -115,7 +115,7 @@ export async function acceptImages(options: AcceptOptions): Promise<Acceptance> 
 
 async function collectVerdicts(images: Items, options: PoolOptions): Promise<Verdicts> {
   const counts: Verdicts = { pass: 0, warn: 0, block: 0 };
-  const pool: Pool = await createPool(options);
+  const pool: Pool = await createPool({ ...isolateModels(options.model), ...options });
   try {
     await pool.ready();
     for await (const { path, target = path, codec, read } of images) {

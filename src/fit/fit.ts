@@ -9,7 +9,7 @@ import type { PreparedModel } from '../image/embedding/open.ts';
 import type { Limits } from '../image/frame.ts';
 import type { Mask } from '../image/mask.ts';
 import { createProfile, type Profile, type ProfileDescription } from '../profile/description.ts';
-import { createPool, type Pool } from '../run/pool.ts';
+import { createPool, isolateModels, type Pool } from '../run/pool.ts';
 import type { EncodedImage } from '../run/task.ts';
 import { version } from '../version.ts';
 import { type BurntIn, findBurntIn } from './burntin.ts';
@@ -81,7 +81,8 @@ export async function fitReference(
   const { threads = availableParallelism(), device, limits, mask } = options;
   const { chosen, asking } = plan;
   const classifier = asking?.model;
-  const workers = await createPool({ threads, isBatch: true, model: chosen.model, classifier, device, limits, mask });
+  const judging = isolateModels(options.model, options.classifier);
+  const workers = await createPool({ ...judging, threads, model: chosen.model, classifier, device, limits, mask });
   try {
     await workers.ready();
     const cards = { model: chosen.model?.card, classifier: classifier?.card, ...workers.info, ...(mask && { mask }) };

@@ -7,7 +7,7 @@ import { chooseModel } from '../image/embedding/choose.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import type { Shard } from '../run/inputs/item.ts';
 import type { ObjectStore } from '../run/objects.ts';
-import { createPool } from '../run/pool.ts';
+import { createPool, isolateModels } from '../run/pool.ts';
 import { replaceFile } from '../run/rows/output.ts';
 import { type FitResult, fitReference } from './fit.ts';
 import { type FitOptions, resolveSecondLook } from './options.ts';
@@ -62,7 +62,7 @@ export async function measurePart(
   const { seed = 1 } = options;
   const again = resolveSecondLook(options);
   const chosen = await chooseModel(model, options.limits);
-  const workers = await createPool({ threads, isBatch: true, model: chosen.model, limits: options.limits });
+  const workers = await createPool({ ...isolateModels(model), threads, model: chosen.model, limits: options.limits });
   try {
     await workers.ready();
     const pool = options.measurements?.attach(workers, { model: chosen.model?.card, ...workers.info }) ?? workers;

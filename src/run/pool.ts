@@ -146,12 +146,27 @@ export interface Pool {
 export function poolOptions(config: Config, use: 'batch' | 'stream' | 'service'): PoolOptions {
   const { threads, isolation, maxImageMs, maxWaitMs } = config;
   const options: PoolOptions = { ...judgingOptions(config), threads };
-  // A model may wait for one image to expand without bounds: what it may use is what its trial may, in a process of its own.
   if (use !== 'service' && config.model !== undefined) {
-    return { ...options, isolation: 'process', maxImageMs: Math.max(maxImageMs, 1000 * defaultTrialLimits.seconds) };
+    const alone = isolateModels(config.model);
+    return { ...options, ...alone, maxImageMs: Math.max(maxImageMs, 1000 * defaultTrialLimits.seconds) };
   }
   if (use === 'batch') return { ...options, isBatch: true };
   return use === 'stream' ? options : { ...options, isolation, maxImageMs, maxWaitMs };
+}
+
+/** Processor time of one task of a batch with a model: an image under a hundred simulations, each of which the model is asked about. */
+const modelTaskMs = 20_000 * defaultTrialLimits.seconds;
+
+/**
+ * How a batch runs models. One that is not of this package may wait for one image to expand without bounds: what it may use is what its
+ * trial may, in a process of its own.
+ * @param models as `fit` takes them: paths, `none`, `default`, or what has been read already
+ */
+export function isolateModels(
+  ...models: readonly (string | PreparedModel | undefined)[]
+): Pick<PoolOptions, 'isolation' | 'isBatch' | 'maxImageMs'> {
+  const isForeign = models.some((model) => model !== undefined && model !== 'none' && model !== 'default');
+  return isForeign ? { isolation: 'process', maxImageMs: modelTaskMs } : { isBatch: true };
 }
 
 /**

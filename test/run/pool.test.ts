@@ -1,9 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { statistics } from '../../src/image/statistics/statistics.ts';
-import { createPool, type Pool } from '../../src/run/pool.ts';
+import { createPool, isolateModels, type Pool } from '../../src/run/pool.ts';
 import { createWorkerLine, type WorkerLine } from '../../src/run/workers/line.ts';
+import { temporaryFolder } from '../fixtures/folder.ts';
+import { treacherousClassifier } from '../fixtures/onnxfile.ts';
 import type { ProbeTask } from '../fixtures/pool.program.ts';
 import { fitReference, type Reference } from '../fixtures/reference.ts';
 
@@ -285,6 +289,25 @@ describe('createPool', () => {
     await expect(measuring.measure(path)).resolves.toHaveProperty('statistics');
     await expect(measuring.inspectFile(path)).rejects.toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
     await measuring.close();
+  });
+
+  it('stops a model that expands for one image, in fit and in every batch', async () => {
+    const path = join(temporaryFolder(), 'tile.onnx');
+    await writeFile(path, treacherousClassifier('Tile'));
+    const white = await sharp({ create: { width: 64, height: 64, channels: 3, background: 'white' } })
+      .png()
+      .toBuffer();
+    const pool = await createPool({ ...isolateModels(path), model: path, threads: 1 });
+    try {
+      await expect(pool.measure(white)).rejects.toMatchObject({ code: 'STOPLINE_ERR_MODEL_FAILED' });
+      expect((await pool.measure(Buffer.from(reference.frame))).embedding?.length).toBeGreaterThan(0);
+    } finally {
+      await pool.destroy();
+    }
+    expect([isolateModels('none'), isolateModels('default', undefined)]).toEqual([
+      { isBatch: true },
+      { isBatch: true },
+    ]);
   });
 
   it('does not open with a profile that is missing or damaged, nor become ready with one that it cannot judge by', async () => {
