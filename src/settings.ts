@@ -98,6 +98,28 @@ const maintenanceSchema = Type.Object(
 /** A time in which sources are judged and nobody is told; docs/watch.md has the fields. */
 export type MaintenanceSetting = Static<typeof maintenanceSchema>;
 
+/** One entry of `masks`: what counts nowhere in the images of which sources. */
+const maskSchema = Type.Object(
+  {
+    sources: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[\\w.:*-]{1,128}$' }), {
+        minItems: 1,
+        maxItems: 1000,
+        description: 'Names of sources; `*` stands for any text. Default: all.',
+      }),
+    ),
+    mask: Type.String({
+      minLength: 1,
+      maxLength: 10_000,
+      description: 'A picture in which black does not count, or areas: as of `fit --mask`.',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+/** A part of the images of some sources that counts nowhere; docs/watch.md has the fields. */
+export type MaskSetting = Static<typeof maskSchema>;
+
 const MiB = 1024 * 1024;
 
 /** What images are judged against, and what decides. */
@@ -389,6 +411,14 @@ const gateSettings = {
 
 /** Cameras whose images the service fetches by itself. */
 const cameraSettings = {
+  masks: Type.Optional(
+    Type.Array(maskSchema, {
+      minItems: 1,
+      maxItems: 1000,
+      description:
+        'Parts of the images of sources that count nowhere and that no kept picture shows: a picture, or rectangles and polygons; docs/watch.md has the fields.',
+    }),
+  ),
   cameras: Type.Optional(
     Type.Array(cameraSchema, {
       minItems: 1,

@@ -77,6 +77,7 @@ describe('loadConfig', () => {
       return JSON.stringify([{ name: 'front', address: 'rtsp://127.0.0.1/stream1', everyMs: 500 }]);
     if (key === 'routes') return JSON.stringify([{ path: '/classify', protocol: 'image', tensor: { mean: [0.5] } }]);
     if (key === 'maintenance') return JSON.stringify([{ cron: '0 2 * * *', minutes: 30 }]);
+    if (key === 'masks') return JSON.stringify([{ sources: ['front'], mask: '0,0,0.4,0.1' }]);
     if (key === 'ignore') return 'size, encoder';
     if (key === 'allowedHost') return 'gate.example, 10.0.0.7';
     if (schema.type === 'array') return [`inspect+read:${'0a'.repeat(32)}`, `admin:${'1b'.repeat(32)}`].join(', ');

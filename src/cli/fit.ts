@@ -114,7 +114,7 @@ export function fitCommand(): Command {
     .addOption(settingOption('device'))
     .option(
       '--mask <FILE|AREAS>',
-      'what counts nowhere (a clock, a bonnet, a private area): an image in which black does not count and white does, or left,top,right,bottom in shares of the sides, several joined by ";"; the Profile keeps it and applies it itself',
+      'what counts nowhere (a clock, a bonnet, a private area): an image in which black does not count and white does, or areas in shares of the sides, left,top,right,bottom or a polygon x,y,x,y,x,y, several joined by ";"; the Profile keeps it and applies it itself',
     )
     .option('--keep-paths', 'keep the paths of up to 1000 reference images, so that verdicts name those most alike')
     .option(

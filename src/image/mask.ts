@@ -18,6 +18,17 @@ export interface MaskedArea {
   bottom: number;
 }
 
+/** A polygon of at least three corners in the same shares, its last corner joined to the first. */
+export interface MaskedPolygon {
+  points: readonly (readonly [x: number, y: number])[];
+}
+
+/** What is hidden of the images of one source, with a name by which what is prepared for it is found again. */
+export interface SourceMask {
+  key: string;
+  masks: readonly Mask[];
+}
+
 /** Cells of a mask that is made of areas, on either side. */
 const areaCells = 500;
 /** Side of the largest block that a JPEG codes together, in pixels: what lies under the mask reaches so far. */
@@ -31,9 +42,14 @@ const leastKept = 0.1;
  * A mask of areas that do not count: cells that they touch.
  * @throws {StoplineError} OPTION_INVALID unless every area lies within the image and is not empty
  */
-export function maskAreas(areas: readonly MaskedArea[]): Mask {
+export function maskAreas(areas: readonly (MaskedArea | MaskedPolygon)[]): Mask {
   const isHidden = new Uint8Array(areaCells * areaCells);
-  for (const { left, top, right, bottom } of areas) {
+  for (const area of areas) {
+    if ('points' in area) {
+      hidePolygon(isHidden, area);
+      continue;
+    }
+    const { left, top, right, bottom } = area;
     const isWithin = [left, top, right, bottom].every((share) => share >= 0 && share <= 1);
     if (!isWithin || left >= right || top >= bottom) {
       throw new StoplineError(
@@ -46,6 +62,39 @@ export function maskAreas(areas: readonly MaskedArea[]): Mask {
     }
   }
   return encodeMask(isHidden, areaCells, areaCells);
+}
+
+/** Hides the cells whose middle lies within (by the even-odd rule), and those that an edge passes through. */
+function hidePolygon(isHidden: Uint8Array, { points }: MaskedPolygon): void {
+  if (points.length < 3 || !points.flat().every((share) => share >= 0 && share <= 1)) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected polygons of a mask as x,y of at least three corners in shares of the sides, 0 to 1, but received ${points.join(',')}.`,
+    );
+  }
+  const corners = points.map(([x, y]) => [x * areaCells, y * areaCells] as const);
+  const edges = corners.map((from, i) => [from, corners[(i + 1) % corners.length]] as const);
+  for (let row = 0; row < areaCells; row++) {
+    const middle = row + 0.5;
+    const crossings = edges
+      .filter(([[, y0], [, y1]]) => y0 > middle !== y1 > middle)
+      .map(([[x0, y0], [x1, y1]]) => x0 + ((middle - y0) / (y1 - y0)) * (x1 - x0))
+      .sort((a, b) => a - b);
+    for (let i = 0; i + 1 < crossings.length; i += 2) {
+      isHidden.fill(
+        1,
+        row * areaCells + Math.ceil(crossings[i] - 0.5),
+        row * areaCells + Math.ceil(crossings[i + 1] - 0.5),
+      );
+    }
+  }
+  for (const [[x0, y0], [x1, y1]] of edges) {
+    const steps = Math.ceil(4 * Math.max(Math.abs(x1 - x0), Math.abs(y1 - y0))) + 1;
+    for (let i = 0; i <= steps; i++) {
+      const cell = (from: number, to: number) => Math.min(areaCells - 1, Math.floor(from + (i / steps) * (to - from)));
+      isHidden[cell(y0, y1) * areaCells + cell(x0, x1)] = 1;
+    }
+  }
 }
 
 /** @param isHidden a cell each, row by row: not 0 where it does not count */
@@ -77,14 +126,13 @@ function decodeMask({ width, height, runs }: Mask): Uint8Array {
  * within them.
  */
 export class Masking {
-  readonly mask: Mask;
-  readonly #isHidden: Uint8Array;
+  readonly #masks: readonly { width: number; height: number; isHidden: Uint8Array }[];
   /** For the size that came last: where each masked pixel is taken from. */
   #plan: { width: number; height: number; to: Int32Array; from: Int32Array } | undefined;
 
-  constructor(mask: Mask) {
-    this.mask = mask;
-    this.#isHidden = decodeMask(mask);
+  /** @param masks what any of them hides does not count */
+  constructor(...masks: readonly Mask[]) {
+    this.#masks = masks.map((mask) => ({ width: mask.width, height: mask.height, isHidden: decodeMask(mask) }));
   }
 
   /**
@@ -123,21 +171,12 @@ export class Masking {
 
   /** The mask at a size: a byte a pixel. */
   #grow(width: number, height: number): Uint8Array {
-    const { width: columns, height: rows } = this.mask;
     const grown = new Uint8Array(width * height);
     for (let y = 0; y < height; y += block) {
       const bottom = Math.min(height, y + block);
       for (let x = 0; x < width; x += block) {
         const right = Math.min(width, x + block);
-        if (
-          !this.#touches(
-            (x * columns) / width,
-            (y * rows) / height,
-            (right * columns) / width,
-            (bottom * rows) / height,
-          )
-        )
-          continue;
+        if (!this.#touches(x / width, y / height, right / width, bottom / height)) continue;
         for (let row = Math.max(0, y - bleed); row < Math.min(height, bottom + bleed); row++) {
           grown.fill(1, row * width + Math.max(0, x - bleed), row * width + Math.min(width, right + bleed));
         }
@@ -146,12 +185,42 @@ export class Masking {
     return grown;
   }
 
+  /** Whether a rectangle in shares of the sides touches what is hidden. */
   #touches(left: number, top: number, right: number, bottom: number): boolean {
-    const { width } = this.mask;
-    for (let y = Math.floor(top); y < bottom; y++) {
-      for (let x = Math.floor(left); x < right; x++) if (this.#isHidden[y * width + x]) return true;
-    }
-    return false;
+    return this.#masks.some(({ width, height, isHidden }) => {
+      for (let y = Math.floor(top * height); y < bottom * height; y++) {
+        for (let x = Math.floor(left * width); x < right * width; x++) if (isHidden[y * width + x]) return true;
+      }
+      return false;
+    });
+  }
+}
+
+/** Masks that are kept prepared: more sources than this with masks of their own take turns. */
+const keptMaskings = 64;
+
+/** What masks of sources are prepared to, each once. */
+export class Maskings {
+  readonly #always: readonly Mask[];
+  readonly #all: Masking | undefined;
+  readonly #known = new Map<string, Masking>();
+
+  /** @param always what is masked of every image */
+  constructor(...always: readonly Mask[]) {
+    this.#always = always;
+    this.#all = always.length > 0 ? new Masking(...always) : undefined;
+  }
+
+  /** Undefined where nothing is masked. */
+  find(mask: SourceMask | undefined): Masking | undefined {
+    if (!mask) return this.#all;
+    const { key, masks } = mask;
+    const masking = this.#known.get(key) ?? new Masking(...this.#always, ...masks);
+    // The one that was used last stands last.
+    this.#known.delete(key);
+    this.#known.set(key, masking);
+    if (this.#known.size > keptMaskings) this.#known.delete(this.#known.keys().next().value as string);
+    return masking;
   }
 }
 

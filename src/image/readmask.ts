@@ -2,24 +2,25 @@ import { StoplineError } from '../errors.ts';
 import { decode } from './decode.ts';
 import { readImage } from './file.ts';
 import { defaultLimits } from './frame.ts';
-import { encodeMask, type Mask, type MaskedArea, maskAreas } from './mask.ts';
+import { encodeMask, type Mask, type MaskedArea, type MaskedPolygon, maskAreas } from './mask.ts';
 
 /** Cells along a side of a mask that is kept: a finer one is made coarser, and hides what any of its pixels hid. */
 const mostCells = 1000;
 /** From this value on a pixel of a mask is white. */
 const white = 128;
 const number = '\\d*\\.?\\d+';
-const area = new RegExp(`^${number}(,${number}){3}$`);
+const area = new RegExp(`^${number}(,${number}){3,399}$`);
 
 /**
  * A mask as it is given: an image of any size in which white counts and black does not, or areas that do not count, each
- * `left,top,right,bottom` in shares of the sides (`0,0.9,0.4,1` is the lower left strip), joined by `;`.
+ * `left,top,right,bottom` in shares of the sides (`0,0.9,0.4,1` is the lower left strip) or a polygon `x,y,x,y,x,y...` of three
+ * corners and more, joined by `;`.
  * @throws {StoplineError} OPTION_INVALID, and what reading and decoding an image throw
  */
 export async function readMask(given: string): Promise<Mask> {
   const parts = given.split(';').map((part) => part.trim());
   if (parts.every((part) => area.test(part))) return maskAreas(parts.map(readArea));
-  const { frame } = await decode(readImage(given, defaultLimits.maxBytes));
+  const { frame } = await decode(readImage(given, defaultLimits.maxBytes), { minSide: 1 });
   const { data, channels } = frame;
   const factor = Math.max(1, Math.ceil(Math.max(frame.width, frame.height) / mostCells));
   const [width, height] = [Math.ceil(frame.width / factor), Math.ceil(frame.height / factor)];
@@ -40,7 +41,19 @@ export async function readMask(given: string): Promise<Mask> {
   return encodeMask(isHidden, width, height);
 }
 
-function readArea(text: string): MaskedArea {
-  const [left, top, right, bottom] = text.split(',').map(Number);
-  return { left, top, right, bottom };
+function readArea(text: string): MaskedArea | MaskedPolygon {
+  const numbers = text.split(',').map(Number);
+  if (numbers.length === 4) {
+    const [left, top, right, bottom] = numbers;
+    return { left, top, right, bottom };
+  }
+  if (numbers.length % 2 === 1) {
+    throw new StoplineError(
+      'OPTION_INVALID',
+      `Expected areas of a mask as left,top,right,bottom or as x,y of three corners and more, but received ${numbers.length} numbers: ${text.slice(0, 100)}.`,
+    );
+  }
+  return {
+    points: Array.from({ length: numbers.length / 2 }, (_, i) => [numbers[2 * i], numbers[2 * i + 1]] as const),
+  };
 }

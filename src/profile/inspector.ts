@@ -4,7 +4,7 @@ import { decoderVersion } from '../image/decode.ts';
 import type { Embedder } from '../image/embedding/embedder.ts';
 import { openPrepared } from '../image/embedding/open.ts';
 import { checkFrame, type ExtractedFrame, type Frame, type Limits, release } from '../image/frame.ts';
-import { Masking } from '../image/mask.ts';
+import { Maskings, type SourceMask } from '../image/mask.ts';
 import { measureFrame, measurePixels } from '../image/measure.ts';
 import { drawSketch } from '../image/sketch.ts';
 import { measureTiles, type Tiles } from '../image/tiles.ts';
@@ -49,19 +49,22 @@ export interface Inspector {
    */
   inspect(
     image: Uint8Array | ExtractedFrame,
-    options?: { wantsSketch?: boolean | undefined },
+    options?: { wantsSketch?: boolean | undefined; mask?: SourceMask | undefined },
   ): Promise<SketchedVerdict>;
   /**
    * The verdict, and where in the image the evidence lies: takes about twice as long.
    * @throws {StoplineError} as `inspect`
    */
-  explain(bytes: Uint8Array): Promise<Explanation>;
+  explain(bytes: Uint8Array, options?: { mask?: SourceMask | undefined }): Promise<Explanation>;
   /**
    * For callers who have already decoded: 8-bit sRGB at native size, orientation applied. What only the encoded bytes
    * tell (format, encoder, compression) is then not judged.
    * @throws {StoplineError} FRAME_INVALID, MODEL_FAILED
    */
-  inspectFrame(frame: Frame, options?: { wantsSketch?: boolean | undefined }): Promise<SketchedVerdict>;
+  inspectFrame(
+    frame: Frame,
+    options?: { wantsSketch?: boolean | undefined; mask?: SourceMask | undefined },
+  ): Promise<SketchedVerdict>;
 }
 
 /** A verdict with what a monitor needs to see whether the picture stands still: see `drawSketch`. */
@@ -95,7 +98,7 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
       : options.profile;
   const { profile, warnings, judge } = prepareJudging(loaded, options);
   warnings.unshift(...warnOfDecoder(profile));
-  const masking = profile.mask && new Masking(profile.mask);
+  const maskings = new Maskings(...(profile.mask ? [profile.mask] : []));
   const core = loadCore(options.core === 'auto' ? undefined : options.core);
   const embedder = profile.model && (options.embedder ?? (await openModel(profile.model)));
   async function openModel(fitted: NonNullable<Profile['model']>): Promise<Embedder> {
@@ -106,21 +109,23 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
     profile,
     core,
     warnings,
-    async inspect(source, { wantsSketch } = {}) {
+    async inspect(source, { wantsSketch, mask } = {}) {
+      const masking = maskings.find(mask);
       const { frame, ...image } = await measurePixels(core, source, options.limits, embedder, masking);
       const verdict = judge(core, image, frame, source instanceof Uint8Array ? source : undefined);
       const sketched = wantsSketch ? { ...verdict, sketch: drawSketch(frame) } : verdict;
       release(frame.data);
       return sketched;
     },
-    async explain(bytes) {
-      const { frame, ...image } = await measurePixels(core, bytes, options.limits, embedder, masking);
+    async explain(bytes, { mask } = {}) {
+      const { frame, ...image } = await measurePixels(core, bytes, options.limits, embedder, maskings.find(mask));
       const explanation = { verdict: judge(core, image, frame, bytes), tiles: measureTiles(core, frame) };
       release(frame.data);
       return explanation;
     },
-    async inspectFrame(given, { wantsSketch } = {}) {
+    async inspectFrame(given, { wantsSketch, mask } = {}) {
       checkFrame(given);
+      const masking = maskings.find(mask);
       const frame = masking ? masking.copy(given) : given;
       const verdict = judge(core, await measureFrame(core, frame, embedder), frame);
       return wantsSketch ? { ...verdict, sketch: drawSketch(frame) } : verdict;

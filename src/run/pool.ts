@@ -9,7 +9,7 @@ import type { PreparedModel } from '../image/embedding/open.ts';
 import { prepareModel } from '../image/embedding/prepare.ts';
 import { defaultTrialLimits } from '../image/embedding/trial.ts';
 import { boundsFrom, type ExtractedFrame, type Frame, type Limits } from '../image/frame.ts';
-import type { Mask } from '../image/mask.ts';
+import type { Mask, SourceMask } from '../image/mask.ts';
 import type { MeasuredImage } from '../image/measured.ts';
 import type { SimulatedImage, Simulation } from '../image/simulation.ts';
 import type { Profile } from '../profile/description.ts';
@@ -77,21 +77,30 @@ export interface Pool {
    * @param image the encoded bytes, or pixels that are decoded already
    * @param options.transfer hand the memory over to the worker instead of copying it: the array is empty afterwards
    * @param options.wantsSketch with the small grey picture that a monitor needs
+   * @param options.mask what counts nowhere beside what the Profile masks
    * @throws {StoplineError} IMAGE_*, FRAME_INVALID, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
    */
   inspect(
     image: Uint8Array | ExtractedFrame | Frame,
-    options?: { signal?: AbortSignal | undefined; transfer?: boolean; wantsSketch?: boolean },
+    options?: {
+      signal?: AbortSignal | undefined;
+      transfer?: boolean;
+      wantsSketch?: boolean;
+      mask?: SourceMask | undefined;
+    },
   ): Promise<SketchedVerdict>;
   /** As `inspect`, and where in the image the evidence lies. */
-  explain(bytes: Uint8Array, options?: { signal?: AbortSignal }): Promise<Explanation>;
+  explain(
+    bytes: Uint8Array,
+    options?: { signal?: AbortSignal | undefined; mask?: SourceMask | undefined },
+  ): Promise<Explanation>;
   /**
    * A small WebP of an image, whose longer side has so many pixels at most.
    * @throws {StoplineError} IMAGE_*, OVERLOADED, CLOSED
    */
-  draw(image: Uint8Array | Frame, side: number): Promise<Uint8Array>;
-  /** Pixels as a PNG. @throws {StoplineError} OVERLOADED, CLOSED */
-  encode(frame: Frame): Promise<Uint8Array>;
+  draw(image: Uint8Array | Frame, side: number, mask?: SourceMask): Promise<Uint8Array>;
+  /** An image as a PNG of the pixels that are judged. @throws {StoplineError} IMAGE_*, OVERLOADED, CLOSED */
+  encode(image: Uint8Array | Frame, mask?: SourceMask): Promise<Uint8Array>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
   inspectFile(path: string): Promise<Verdict>;
   /**
@@ -259,13 +268,13 @@ class ImagePool implements Pool {
 
   inspect(
     image: Uint8Array | ExtractedFrame | Frame,
-    options: { signal?: AbortSignal; transfer?: boolean; wantsSketch?: boolean } = {},
+    options: { signal?: AbortSignal; transfer?: boolean; wantsSketch?: boolean; mask?: SourceMask } = {},
   ): Promise<SketchedVerdict> {
-    const { signal, transfer, wantsSketch } = options;
+    const { signal, transfer, wantsSketch, mask } = options;
     // What goes to a process is copied on the way.
     if (this.#isProcess) {
       return this.#line.run(
-        { kind: 'inspect', image, wantsSketch },
+        { kind: 'inspect', image, wantsSketch, mask },
         {
           signal,
           isSlow: this.#slowImages?.isSlow(image instanceof Uint8Array || !('bytes' in image) ? image : image.bytes),
@@ -277,24 +286,27 @@ class ImagePool implements Pool {
     const sent =
       image instanceof Uint8Array ? owned : { ...image, ...('bytes' in image ? { bytes: owned } : { data: owned }) };
     return this.#line.run(
-      { kind: 'inspect', image: sent, wantsSketch },
+      { kind: 'inspect', image: sent, wantsSketch, mask },
       { signal, transfer: [owned.buffer as ArrayBuffer] },
     );
   }
 
-  explain(bytes: Uint8Array, { signal }: { signal?: AbortSignal } = {}): Promise<Explanation> {
+  explain(
+    bytes: Uint8Array,
+    { signal, mask }: { signal?: AbortSignal | undefined; mask?: SourceMask | undefined } = {},
+  ): Promise<Explanation> {
     const owned = new Uint8Array(bytes);
     const isSlow = this.#slowImages?.isSlow(bytes);
-    return this.#line.run({ kind: 'explain', bytes: owned }, { signal, isSlow, transfer: [owned.buffer] });
+    return this.#line.run({ kind: 'explain', bytes: owned, mask }, { signal, isSlow, transfer: [owned.buffer] });
   }
 
-  draw(image: Uint8Array | Frame, side: number): Promise<Uint8Array> {
+  draw(image: Uint8Array | Frame, side: number, mask?: SourceMask): Promise<Uint8Array> {
     // The array is the caller's still, so it is copied.
-    return this.#line.run({ kind: 'draw', image, side }, { isSlow: this.#slowImages?.isSlow(image) });
+    return this.#line.run({ kind: 'draw', image, side, mask }, { isSlow: this.#slowImages?.isSlow(image) });
   }
 
-  encode(frame: Frame): Promise<Uint8Array> {
-    return this.#line.run({ kind: 'encode', frame });
+  encode(image: Uint8Array | Frame, mask?: SourceMask): Promise<Uint8Array> {
+    return this.#line.run({ kind: 'encode', image, mask });
   }
 
   inspectFile(path: string): Promise<Verdict> {

@@ -3,7 +3,7 @@ import type { ErrorJson } from '../errors.ts';
 import type { EmbedderInfo } from '../image/embedding/embedder.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import type { ExtractedFrame, Frame, Limits } from '../image/frame.ts';
-import type { Mask } from '../image/mask.ts';
+import type { Mask, SourceMask } from '../image/mask.ts';
 import type { Simulation } from '../image/simulation.ts';
 import type { Profile } from '../profile/description.ts';
 import type { DecideBy } from '../profile/verdict.ts';
@@ -45,10 +45,15 @@ export type EncodedImage = string | Uint8Array | ExtractedFrame;
 
 export type WorkerTask =
   | { kind: 'warm' }
-  | { kind: 'inspect'; image: Uint8Array | ExtractedFrame | Frame; wantsSketch?: boolean | undefined }
-  | { kind: 'explain'; bytes: Uint8Array }
-  | { kind: 'draw'; image: Uint8Array | Frame; side: number }
-  | { kind: 'encode'; frame: Frame }
+  | {
+      kind: 'inspect';
+      image: Uint8Array | ExtractedFrame | Frame;
+      wantsSketch?: boolean | undefined;
+      mask?: SourceMask | undefined;
+    }
+  | { kind: 'explain'; bytes: Uint8Array; mask?: SourceMask | undefined }
+  | { kind: 'draw'; image: Uint8Array | Frame; side: number; mask?: SourceMask | undefined }
+  | { kind: 'encode'; image: Uint8Array | Frame; mask?: SourceMask | undefined }
   | { kind: 'inspectFile'; path: string }
   | { kind: 'score'; item: ScoredItem; format: RowFormat }
   | { kind: 'measure'; image: EncodedImage }

@@ -3,13 +3,14 @@ import { readConfinement } from '../core/confine.ts';
 import type { Core } from '../core/core.ts';
 import { loadCore } from '../core/index.ts';
 import { asStoplineError, endSentence, reviveError, StoplineError } from '../errors.ts';
+import { decode } from '../image/decode.ts';
 import type { Embedder } from '../image/embedding/embedder.ts';
 import { openPrepared, type PreparedModel } from '../image/embedding/open.ts';
 import { encodePng } from '../image/encode.ts';
 import { readImage } from '../image/file.ts';
 import { defaultLimits, type ExtractedFrame, type Frame } from '../image/frame.ts';
 import { checkLoaders } from '../image/loaders.ts';
-import { Masking } from '../image/mask.ts';
+import { Masking, Maskings, type SourceMask } from '../image/mask.ts';
 import { measureBytes } from '../image/measure.ts';
 import type { MeasuredImage } from '../image/measured.ts';
 import { measureSimulations, type SimulatedImage } from '../image/simulation.ts';
@@ -91,9 +92,9 @@ function requireInspector(): Promise<Inspector> {
 
 type Answer = Uint8Array | Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | SimulatedImage[];
 
-async function inspect(image: Uint8Array | ExtractedFrame | Frame, wantsSketch?: boolean): Promise<Verdict> {
+async function inspect({ image, wantsSketch, mask }: Extract<WorkerTask, { kind: 'inspect' }>): Promise<Verdict> {
   const inspector = await requireInspector();
-  const options = { wantsSketch };
+  const options = { wantsSketch, mask };
   return image instanceof Uint8Array || 'bytes' in image
     ? inspector.inspect(image, options)
     : inspector.inspectFrame(image, options);
@@ -112,6 +113,18 @@ async function score({ name, path, bytes, codec, error, columns }: ScoredItem, f
   } catch (cause) {
     return writeRow(format, { ...known, error: asStoplineError(cause).toJSON() });
   }
+}
+
+/** What each source masks, prepared. */
+const maskings = new Maskings();
+
+/** The pixels of an image as they are judged: what is masked is filled, and nothing of it is shown to anybody. */
+async function cover({ image, mask }: { image: Uint8Array | Frame; mask?: SourceMask | undefined }): Promise<Frame> {
+  const isFile = image instanceof Uint8Array;
+  const frame = isFile ? (await decode(image, settings.limits)).frame : image;
+  const masking = maskings.find(mask);
+  if (isFile) masking?.fill(frame);
+  return masking && !isFile ? masking.copy(frame) : frame;
 }
 
 function readSource(image: EncodedImage): Uint8Array | ExtractedFrame {
@@ -142,13 +155,13 @@ async function perform(task: WorkerTask): Promise<Answer> {
         confined: readConfinement(),
       };
     case 'inspect':
-      return inspect(task.image, task.wantsSketch);
+      return inspect(task);
     case 'explain':
-      return (await requireInspector()).explain(task.bytes);
+      return (await requireInspector()).explain(task.bytes, { mask: task.mask });
     case 'draw':
-      return shrinkImage(task.image, task.side, settings.limits);
+      return shrinkImage(await cover(task), task.side, settings.limits);
     case 'encode':
-      return encodePng(task.frame);
+      return encodePng(await cover(task));
     case 'inspectFile':
       return (await requireInspector()).inspect(readImage(task.path, maxBytes()));
     case 'score':

@@ -23,6 +23,7 @@ import { readinessSchema, refusalSchema, statisticSchema, verdictSchema } from '
 import { Validators } from './http/validators.ts';
 import type { Judge } from './judge.ts';
 import { createLogger } from './log.ts';
+import { Masks } from './masks.ts';
 import { Metrics } from './metrics.ts';
 import { openQuarantine } from './quarantine/quarantine.ts';
 import { Reloader, registerReload } from './reload.ts';
@@ -97,6 +98,7 @@ interface AppParts {
  * await app.listen({ host: config.host, port: config.port });
  */
 export async function buildApp(config: Config, judge: Judge): Promise<FastifyInstance> {
+  judge.masks = await Masks.open(config.masks);
   const budget: BufferBudget = { limit: config.bufferLimit, used: 0 };
   const metrics = new Metrics(judge, budget, { decidedBy: config.decideBy, version });
   const parts: AppParts = { config, judge, state: { phase: 'starting' }, budget, metrics };

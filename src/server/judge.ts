@@ -1,10 +1,12 @@
 import type { FastifyRequest } from 'fastify';
 import { StoplineError } from '../errors.ts';
 import type { ExtractedFrame, Frame } from '../image/frame.ts';
+import type { SourceMask } from '../image/mask.ts';
 import type { Profile } from '../profile/description.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Pool } from '../run/pool.ts';
 import { sourcePattern } from '../settings.ts';
+import { joinMasks, type Masks } from './masks.ts';
 
 /** One image that was judged, as those who watch a service see it. */
 export interface Judgement {
@@ -18,6 +20,8 @@ export interface Judgement {
   bytes?: Uint8Array;
   /** See `drawSketch`. */
   sketch?: Uint8Array;
+  /** What no picture of it may show, because it counts nowhere. */
+  mask?: SourceMask;
   /** The pixels of an image that came as pixels; only for watchers that asked for bytes. */
   frame?: Frame;
 }
@@ -57,6 +61,8 @@ export class Judge {
   #refusal: StoplineError | undefined;
   /** Set where the host traces. */
   tracer: ImageTracer | undefined;
+  /** What counts nowhere in the images of which source. */
+  masks: Masks | undefined;
 
   constructor(state: JudgeState) {
     if ('refusal' in state) {
@@ -94,7 +100,8 @@ export class Judge {
   async inspect(image: Uint8Array | ExtractedFrame | Frame, options: JudgeOptions): Promise<Verdict> {
     const { source, requestId, signal, keep = false } = options;
     const transfer = !keep && !this.#wantsBytes;
-    const inspect = () => this.#pool.inspect(image, { signal, transfer, wantsSketch: true });
+    const mask = this.masks?.find(source);
+    const inspect = () => this.#pool.inspect(image, { signal, transfer, wantsSketch: true, mask });
     const judged = this.tracer?.traceImage({ source, requestId }, inspect) ?? inspect();
     const { sketch, ...verdict } = await judged;
     const kept =
@@ -105,10 +112,20 @@ export class Judge {
       at: Date.now(),
       requestId,
       ...(sketch && { sketch }),
-      ...(this.#wantsBytes && kept),
+      ...(this.#wantsBytes && { ...kept, ...this.#readHidden(mask) }),
     };
     for (const watcher of this.#watchers) watcher(judgement);
     return verdict;
+  }
+
+  /** What pictures of a source must not show: what it masks, and what the Profile does. */
+  #readHidden(mask: SourceMask | undefined): Pick<Judgement, 'mask'> {
+    const { mask: always, sha256 } = this.#profile ?? {};
+    const hidden = joinMasks([
+      ...(always ? [{ key: `profile ${sha256}`, masks: [always] }] : []),
+      ...(mask ? [mask] : []),
+    ]);
+    return hidden ? { mask: hidden } : {};
   }
 
   /** Calls the watcher after each verdict, in the order in which they were reached. It must not throw or block. */

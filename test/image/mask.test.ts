@@ -146,3 +146,41 @@ describe('what is given as a mask', () => {
     expect(encodeMask(Uint8Array.of(0, 0, 0, 1), 2, 2)).toEqual({ width: 2, height: 2, runs: [3, 1] });
   });
 });
+
+describe('a polygon', () => {
+  const count = (mask: { width: number; runs: number[] }) =>
+    mask.runs.reduce((sum, run, i) => sum + (i & 1 ? run : 0), 0);
+
+  it('hides as much as it covers, and the cells that its edges touch', async () => {
+    const triangle = await readMask('0.2,0.2,0.8,0.2,0.5,0.8');
+    const { width, height } = triangle;
+    expect(count(triangle) / (width * height)).toBeGreaterThan(0.18);
+    expect(count(triangle) / (width * height)).toBeLessThan(0.18 + 0.008);
+    // The same as a rectangle, as two areas, and with its corners the other way round.
+    const square = await readMask('0.25,0.25,0.75,0.25,0.75,0.75,0.25,0.75');
+    expect(count(square) - count(await readMask('0.25,0.25,0.75,0.75'))).toBeLessThan(1100);
+    expect(await readMask('0.25,0.75,0.75,0.75,0.75,0.25,0.25,0.25')).toEqual(square);
+    expect(count(await readMask('0,0,0.1,0.1;0.2,0.2,0.8,0.2,0.5,0.8'))).toBe(count(triangle) + 2500);
+  });
+
+  it('lets nothing within it change a pixel that counts', async () => {
+    const masking = new Masking(await readMask('0.1,0.1,0.9,0.1,0.5,0.6'), maskAreas([corner]));
+    const isInside = (x: number, y: number) => y > 0.1 && y < 0.6 && Math.abs(x - 0.5) < (0.4 * (0.6 - y)) / 0.5;
+    const frame = renderFrame(5, size);
+    const other = frame.data.map((value, i) => {
+      const [x, y] = [
+        ((Math.floor(i / 3) % size.width) + 0.5) / size.width,
+        (Math.floor(i / 3 / size.width) + 0.5) / size.height,
+      ];
+      return isInside(x, y) || (x < 0.3 && y < 0.2) ? 255 - value : value;
+    });
+    expect(Buffer.compare(masking.copy({ ...frame, data: other }).data, masking.copy(frame).data)).toBe(0);
+  });
+
+  it.each(['0.1,0.1,0.9,0.1,0.5', '0.1,0.1,0.9,0.1,0.5,1.6'])('%s is refused', async (text) => {
+    await expect(readMask(text)).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+      message: expect.stringContaining('three corners'),
+    });
+  });
+});

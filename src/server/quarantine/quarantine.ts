@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import { asStoplineError } from '../../errors.ts';
 import type { Frame } from '../../image/frame.ts';
+import type { SourceMask } from '../../image/mask.ts';
 import type { Verdict } from '../../profile/verdict.ts';
 import { isObjectUrl } from '../../run/objects.ts';
 import type { Config } from '../../settings.ts';
@@ -26,8 +27,9 @@ type QuarantineConfig = Pick<
 
 interface WaitingImage {
   kept: Omit<Kept, 'bytes'>;
-  /** Pixels are encoded when their turn comes. */
+  /** Pixels, and images of which a part is masked, are encoded when their turn comes. */
   image: Uint8Array | Frame;
+  mask?: SourceMask | undefined;
 }
 
 /**
@@ -163,7 +165,7 @@ export class Quarantine {
   }
 
   /** Takes an image that was judged; it is written later. */
-  keep({ verdict, source, requestId, at, bytes, frame }: Judgement): void {
+  keep({ verdict, source, requestId, at, bytes, frame, mask }: Judgement): void {
     const { sha256: id, format } = verdict.image;
     const image = bytes ?? frame;
     if (this.#isClosed || verdict.verdict === 'pass' || this.#isKnown(id) || !image) return;
@@ -171,8 +173,9 @@ export class Quarantine {
     // Pages are cut by the time, so two images of one millisecond are set apart; a clock that was set back is believed.
     this.#lastAt = at > this.#lastAt || at < this.#lastAt - 1000 ? at : this.#lastAt + 1;
     this.#queue.push({
-      kept: { id, at: this.#lastAt, source, requestId, verdict, format: format === 'frame' ? 'png' : format },
+      kept: { id, at: this.#lastAt, source, requestId, verdict, format: format === 'frame' || mask ? 'png' : format },
       image: image instanceof Uint8Array ? copyPart(image) : { ...image, data: copyPart(image.data) },
+      mask,
     });
     this.#limitQueue();
     if (this.#degraded === undefined) void this.#work();
@@ -218,7 +221,10 @@ export class Quarantine {
       if (performance.now() >= this.#refreshAt) await this.#refresh();
       await this.#prune();
       for (next = this.#queue.shift(); next; next = this.#queue.shift()) {
-        if (!(next.image instanceof Uint8Array)) next.image = await this.#judge.pool.encode(next.image);
+        if (next.mask || !(next.image instanceof Uint8Array)) {
+          next.image = await this.#judge.pool.encode(next.image, next.mask);
+          next.mask = undefined;
+        }
         if (!this.#isKnown(next.kept.id)) {
           await this.#stopped.save({ ...next.kept, bytes: next.image.length }, next.image);
         }

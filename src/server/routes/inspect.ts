@@ -137,6 +137,9 @@ export function registerInspect(
     return reply.send(verdict);
   });
   app.post('/explain', { ...options, schema: explainSchema }, (request, reply) =>
-    withImage(request, reply, (bytes, signal) => judge.pool.explain(bytes, { signal })),
+    withImage(request, reply, (bytes, signal) => {
+      const mask = judge.masks?.find(readSource(request, config.sourceHeader));
+      return judge.pool.explain(bytes, { signal, mask });
+    }),
   );
 }

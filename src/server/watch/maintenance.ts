@@ -2,6 +2,7 @@ import { Cron } from 'croner';
 import type { Answer } from '../../drift/trust.ts';
 import { StoplineError } from '../../errors.ts';
 import type { MaintenanceSetting } from '../../settings.ts';
+import { matchSources } from './sourcepattern.ts';
 
 /** A time in which a source is judged and nobody is told. */
 export interface MaintenanceWindow {
@@ -55,8 +56,7 @@ export function describeMaintained({ trust, text }: Answer, maintenance: Mainten
 
 function planWindow(entry: MaintenanceSetting, i: number): Plan {
   const { sources, reason, cron, minutes, timezone, from, to } = entry;
-  const pattern = sources?.map((name) => name.replace(/\./g, '\\.').replace(/\*/g, '.*')).join('|');
-  const parts = { sources: pattern === undefined ? undefined : new RegExp(`^(?:${pattern})$`), reason };
+  const parts = { sources: matchSources(sources), reason };
   const isRepeated = cron !== undefined && minutes !== undefined && from === undefined && to === undefined;
   const isOnce = from !== undefined && to !== undefined && cron === undefined && minutes === undefined;
   if (isRepeated) return { ...parts, findEnd: repeat(i, cron, minutes, timezone) };

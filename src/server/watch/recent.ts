@@ -171,10 +171,10 @@ export class Recent {
   async #draw(camera: Camera, image: StrangeImage, options: { judgement: Judgement; side: number }): Promise<void> {
     this.#waiting++;
     try {
-      const { frame, bytes } = options.judgement;
+      const { frame, bytes, mask } = options.judgement;
       const given = frame ?? bytes;
       // A worker draws it: nothing is decoded in the process that answers.
-      if (given) camera.illustrate(image, await this.#judge.pool.draw(given, options.side));
+      if (given) camera.illustrate(image, await this.#judge.pool.draw(given, options.side, mask));
     } catch {
       // There was no room for it, and nothing depends on the picture.
     } finally {
