@@ -14,6 +14,8 @@ import { asStoplineError, StoplineError } from '../src/errors.ts';
 import type { Severity } from '../src/image/corruptions/corruptions.ts';
 import { prepareModel, readCard } from '../src/image/embedding/prepare.ts';
 import { takeProbe, writeProbe } from './docs/probe.ts';
+import { type CifarStage, evaluateCifar } from './evaluate/cifar/run.ts';
+import { cifarReport } from './evaluate/cifar/tables.ts';
 import { type EvaluateOptions, evaluate, type Stage } from './evaluate/evaluation.ts';
 import { evaluateHarm, type HarmOptions, type HarmStage, harmReport } from './evaluate/harm.ts';
 import { evaluateHistory, historyReport } from './evaluate/history.ts';
@@ -33,6 +35,7 @@ interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> 
   simulate?: string;
   harm?: string;
   card?: string;
+  cifar?: string;
   streams: boolean;
   camera: boolean;
   cameras: boolean;
@@ -68,6 +71,10 @@ const program = new Command('evaluate')
   )
   .option('--card <FILE>', 'card of that classifier, where it does not lie beside it')
   .option(
+    '--cifar <DIR>',
+    'instead: training and test images of CIFAR-10 (its binary version), the latter also as CIFAR-10-C has them',
+  )
+  .option(
     '--streams',
     'instead: false alarms and delays of drift on simulated streams, and on the frames of --reference in their order',
     false,
@@ -101,12 +108,13 @@ const program = new Command('evaluate')
   .action(run);
 
 async function run(all: EvaluateFlags): Promise<void> {
-  const { write, history, shifts, simulate, harm, card, streams, ...others } = all;
+  const { write, history, shifts, simulate, harm, card, cifar, streams, ...others } = all;
   const { camera, cameras, only, days, runs, length, threads, severities, ...flags } = others;
   if (history) return runHistory(flags.current, write);
   if (shifts !== undefined) return runShifts(shifts, { current: flags.current, simulate }, write);
   if (cameras) return runCameras({ days, seed: flags.seed, cache: flags.cache, cameras: only?.split(',') }, write);
   if (camera) return runCamera(runs, flags.seed, write);
+  if (cifar !== undefined) return runCifar(cifar, { seed: flags.seed, threads: chooseThreads(threads) }, write);
   if (streams) return runStreams({ ...flags, runs, length, threads }, write);
   if (flags.reference.length === 0) {
     throw new StoplineError('OPTION_INVALID', 'Expected --reference DIR... but received none.');
@@ -144,6 +152,20 @@ async function runShifts(
   const simulations = simulate === undefined ? [] : await judgeSimulated(profile, simulate);
   const heading = '## Causes on real shifts';
   publish(heading, `${heading}\n\n${await provenance()}\n\n${shiftsReport(found, simulations)}\n`, write);
+}
+
+async function runCifar(
+  folder: string,
+  options: { seed: number; threads: number },
+  write: boolean | undefined,
+): Promise<void> {
+  const progress = startStages((stage: CifarStage) => [stage, 'images']);
+  const found = await evaluateCifar({
+    ...{ folder, ...options, reference: 2000, clean: 1000, spoilt: 100, windowed: 2000 },
+    onProgress: progress.update,
+  }).finally(progress.stop);
+  const heading = '## CIFAR-10-C';
+  publish(heading, `${heading}\n\n${await provenance()}\n\n${cifarReport(found)}\n`, write);
 }
 
 async function runHarm(
