@@ -114,7 +114,7 @@ async function run(all: EvaluateFlags): Promise<void> {
   if (shifts !== undefined) return runShifts(shifts, { current: flags.current, simulate }, write);
   if (cameras) return runCameras({ days, seed: flags.seed, cache: flags.cache, cameras: only?.split(',') }, write);
   if (camera) return runCamera(runs, flags.seed, write);
-  if (cifar !== undefined) return runCifar(cifar, { seed: flags.seed, threads: chooseThreads(threads) }, write);
+  if (cifar !== undefined) return runCifar(cifar, { ...flags, threads: chooseThreads(threads) }, write);
   if (streams) return runStreams({ ...flags, runs, length, threads }, write);
   if (flags.reference.length === 0) {
     throw new StoplineError('OPTION_INVALID', 'Expected --reference DIR... but received none.');
@@ -156,12 +156,12 @@ async function runShifts(
 
 async function runCifar(
   folder: string,
-  options: { seed: number; threads: number },
+  { seed, simulations, threads }: { seed: number; simulations: number; threads: number },
   write: boolean | undefined,
 ): Promise<void> {
   const progress = startStages((stage: CifarStage) => [stage, 'images']);
   const found = await evaluateCifar({
-    ...{ folder, ...options, reference: 2000, clean: 1000, spoilt: 100, windowed: 2000 },
+    ...{ folder, seed, simulations, threads, reference: 2000, clean: 1000, spoilt: 100, windowed: 2000 },
     onProgress: progress.update,
   }).finally(progress.stop);
   const heading = '## CIFAR-10-C';

@@ -179,6 +179,11 @@ const rows: readonly (readonly [key: string, onShift: string, dataScientist: str
     'See whether the range of levels or the tone curve changed (16 to 235 shown as 0 to 255, say).',
   ],
   [
+    'dusk',
+    'It is dusk or dawn at the camera: see whether lights or its exposure should follow the hour.',
+    'Decide whether dusk belongs to the task; if so, collect images of it for training and reference.',
+  ],
+  [
     'night',
     'Switch on the lights, or judge by hand until it is day.',
     'Decide whether night belongs to the task; if so, collect night images for training and reference.',

@@ -24,6 +24,8 @@ export interface CifarOptions {
   spoilt: number;
   /** Test images that windows are drawn from, the clean ones among them. */
   windowed: number;
+  /** As of `fit`. */
+  simulations: number;
   seed: number;
   threads: number;
   onProgress?: ((progress: { stage: CifarStage; done: number; total?: number | undefined }) => void) | undefined;
@@ -97,12 +99,12 @@ export async function evaluateCifar(options: CifarOptions): Promise<CifarEvaluat
 }
 
 async function fitPictures(pictures: readonly Pixels[], options: CifarOptions): Promise<Profile> {
-  const { seed, threads, onProgress } = options;
+  const { simulations, seed, threads, onProgress } = options;
   const place = mkdtempSync(join(tmpdir(), 'stopline-cifar-'));
   try {
     for (const [i, picture] of pictures.entries()) writeFileSync(join(place, `${i}.png`), await encode(picture));
     const { profile } = await fit({
-      ...{ paths: [place], groupBy: 'none', seed, threads, power: 0 },
+      ...{ paths: [place], groupBy: 'none', simulations, seed, threads, power: 0 },
       onProgress: ({ done, total }) => onProgress?.({ stage: 'fit', done, total }),
     });
     return profile;

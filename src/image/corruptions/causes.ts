@@ -47,6 +47,7 @@ const table: readonly (readonly [string, CorruptionFamily, string, string])[] = 
   ['underExposure', 'light', 'Too little light: shadows are crushed.', own],
   ['brightness', 'light', 'Brighter by a constant.', imageNetC],
   ['lowContrast', 'light', 'Washed out: all values close to the mean.', imageNetC],
+  ['dusk', 'light', 'The last or first light of a day: darker, bluish or reddish, the sky still bright.', own],
   ['night', 'light', 'Dark, bluish, with the noise of a high gain.', `${own}, after ImageNet-3DCC`],
   ['colourCast', 'colour', 'A tint over the whole frame.', own],
   ['whiteBalance', 'colour', 'White balanced for the wrong light.', `${own}, Kang et al. 2002`],

@@ -44,6 +44,7 @@ const applyByName: ReadonlyMap<string, Apply> = new Map<string, Apply>([
   ['underExposure', light.underExposure],
   ['brightness', light.brightness],
   ['lowContrast', light.lowContrast],
+  ['dusk', light.dusk],
   ['night', light.night],
   ['colourCast', light.colourCast],
   ['whiteBalance', light.whiteBalance],

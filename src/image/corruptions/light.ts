@@ -1,4 +1,4 @@
-import { encodeLight, linearLight, mapChannels, type Pixels, table } from './filter.ts';
+import { encodeLight, gaussianBlur, linearLight, mapChannels, type Pixels, table, toBytes, toPlane } from './filter.ts';
 import { addNoise } from './noise.ts';
 import type { Random } from './random.ts';
 
@@ -43,6 +43,20 @@ const lamps = [
   { infrared: 1, corner: 0.4, noise: 5 },
   { infrared: 1, corner: 0.22, noise: 8 },
 ] as const;
+
+/**
+ * Share of daylight that is left, the exponent by which what is dark falls further, gain of red and blue at blue hour, colour that is
+ * left, deviation in pixels of what a longer exposure smears, and of the noise of the gain in DN.
+ */
+const dusks = [
+  { light: 0.75, fall: 1.1, red: 0.94, blue: 1.02, colour: 0.92, blur: 0.3, noise: 0.1 },
+  { light: 0.6, fall: 1.17, red: 0.9, blue: 1.04, colour: 0.84, blur: 0.38, noise: 0.2 },
+  { light: 0.45, fall: 1.25, red: 0.87, blue: 1.06, colour: 0.76, blur: 0.45, noise: 0.3 },
+  { light: 0.33, fall: 1.33, red: 0.84, blue: 1.08, colour: 0.68, blur: 0.52, noise: 0.5 },
+  { light: 0.24, fall: 1.4, red: 0.8, blue: 1.1, colour: 0.6, blur: 0.6, noise: 0.8 },
+] as const;
+/** What is burnt out by day was brighter than white by so much. */
+const headroom = 0.9;
 
 const same = (t: Uint8Array) => [t, t, t] as const;
 
@@ -194,6 +208,25 @@ export function night({ data }: Pixels, severity: number, random: Random): Uint8
     Float32Array.from({ length: 256 }, (_, v) => read + shot * Math.sqrt(v)),
     random,
   );
+}
+
+/**
+ * Several things at once, as they come at dusk: less light, which leaves the ground before it leaves the sky (a power of linear light),
+ * the tint of blue hour or of a low sun by the seed, paler colours, and a longer exposure, with what it smears and some noise.
+ */
+export function dusk({ data, width, height }: Pixels, severity: number, random: Random): Uint8Array {
+  const { light, fall, red, blue, colour, blur, noise } = dusks[severity - 1];
+  const tint = random.sign() > 0 ? [red, 1, blue] : [blue, 1, red];
+  const tables = tint.map((gain) =>
+    table((v) => encodeLight(light * gain * linearLight[v] ** fall * (1 + headroom * linearLight[v] ** 4))),
+  );
+  const dark = mapChannels(data, tables as [Uint8Array, Uint8Array, Uint8Array]);
+  const smeared = gaussianBlur(toPlane({ data: dark, width, height }), blur).data;
+  for (let i = 0; i < smeared.length; i += 3) {
+    const grey = 0.299 * smeared[i] + 0.587 * smeared[i + 1] + 0.114 * smeared[i + 2];
+    for (let c = i; c < i + 3; c++) smeared[c] = grey + colour * (smeared[c] - grey);
+  }
+  return addNoise(toBytes(smeared), new Float32Array(256).fill(noise), random);
 }
 
 /**

@@ -62,7 +62,7 @@ const channelMeans = ({ data }: Frame): number[] =>
 describe('every cause', () => {
   it('is declared once, with a family, a meaning and a source', () => {
     expect(new Set(names).size).toBe(names.length);
-    expect(names.length).toBeGreaterThanOrEqual(58);
+    expect(names.length).toBeGreaterThanOrEqual(59);
     for (const { name, meaning, source } of corruptions) {
       expect(name).toMatch(/^[a-z][a-zA-Z]+$/);
       expect(meaning).toMatch(/\.$/);
@@ -84,7 +84,7 @@ describe('every cause', () => {
 
   const drawn = [
     'gaussianNoise shotNoise impulseNoise speckleNoise motionBlur glassBlur rain lensDrops snow frost fog spatter dirt',
-    'sunGlare night colourCast stuckRows deadPixels hotPixels verticalBanding occlusion rollingShutter elastic cropZoom',
+    'sunGlare dusk night colourCast stuckRows deadPixels hotPixels verticalBanding occlusion rollingShutter elastic cropZoom',
     'bars partlyDecoded wrongLayout brokenBlocks overlay monochrome',
   ].join(' ');
   it.each(drawn.split(' '))('%s differs from seed to seed', async (name) => {
@@ -404,6 +404,26 @@ describe('light', () => {
         Math.max(strong[i], strong[i + 1], strong[i + 2]) === value;
       if (!isRight) expect.fail(`sample ${i}`);
     }
+  });
+
+  it('dusk is a power of linear light, tinted blue or red, and leaves the sky brighter than the ground', async () => {
+    const linear = (v: number) => ((v / 255 + 0.055) / 1.055) ** 2.4;
+    const tints = new Set<string>();
+    for (let seed = 0; seed < 12; seed++) {
+      const [sky, ground] = await Promise.all(
+        [230, 90].map(async (v) => channelMeans(await corrupt(flat(64, 64, v, v, v), 'dusk', 3, seed))),
+      );
+      // Paler colours keep the luma: green loses a little of its distance to it.
+      const luma = ([red, green, blue]: number[]) => 0.299 * red + 0.587 * green + 0.114 * blue;
+      const left = [sky, ground].map((colour, i) => linear(luma(colour)) / linear([230, 90][i]));
+      expect(left[0]).toBeGreaterThan(1.5 * left[1]);
+      // Green alone: .45 of the light to the power 1.25, with what was burnt out, drawn to the grey by .24 of its distance.
+      const grey = luma(sky);
+      const expected = 0.45 * linear(230) ** 1.25 * (1 + 0.9 * linear(230) ** 4);
+      expect(linear(grey + (sky[1] - grey) / 0.76)).toBeCloseTo(expected, 2);
+      tints.add(sky[2] > sky[0] ? 'blue' : 'red');
+    }
+    expect(tints).toEqual(new Set(['blue', 'red']));
   });
 
   it('night is dark, bluish and noisy', async () => {

@@ -28,7 +28,16 @@ it.each([
 ])('says what a batch is when one %s', async (_, length, message) => {
   const place = mkdtempSync(join(folder, 'batch-'));
   if (length !== undefined) writeFileSync(join(place, 'data_batch_1.bin'), new Uint8Array(length));
-  const options = { folder: place, reference: 10, clean: 1, spoilt: 1, windowed: 1, seed: 1, threads: 1 };
+  const options = {
+    folder: place,
+    reference: 10,
+    clean: 1,
+    spoilt: 1,
+    windowed: 1,
+    simulations: 120,
+    seed: 1,
+    threads: 1,
+  };
   await expect(evaluateCifar(options)).rejects.toMatchObject({
     code: 'STOPLINE_ERR_INPUT_UNREADABLE',
     message: expect.stringMatching(message),
