@@ -90,6 +90,9 @@ const renamed = new Map([
  */
 const limits = { depth: 64, row: 10_000, steps: 4_000_000 } as const;
 
+/** Most bytes of a constant that a condition hangs on. */
+const conditionBytes = 64;
+
 const isControl = (input: string) => input.startsWith('^');
 
 /**
@@ -109,6 +112,7 @@ export class Freezer {
   #bytesLeft: number;
   /** Key in the checkpoint of each variable, by the place of its node. */
   #restored: ReadonlyMap<string, string> | undefined;
+  readonly #names = new Map<NodeDef, readonly string[]>();
   /** Node of the main graph that stands for the image. */
   #input = '';
 
@@ -237,7 +241,8 @@ export class Freezer {
     weights.push({ name, tensor });
   }
 
-  #readConstant({ node, scope }: Place): ConstantValue {
+  /** @param maxBytes what it may take where it is a tensor */
+  #readConstant({ node, scope }: Place, maxBytes = this.#bytesLeft): ConstantValue {
     const name = scope.prefix + node.name;
     const { reader } = this.#file;
     const value = this.#file.findAttribute(node, 'value');
@@ -246,7 +251,7 @@ export class Freezer {
       reader.each(value.from, value.to, (field) => {
         if (field.number !== 8) return;
         const shape = (part: Parameters<GraphDefReader['readShape']>[0]) => this.#file.readShape(part);
-        found = readTensorProto(reader, field, { name, shape, maxBytes: this.#bytesLeft });
+        found = readTensorProto(reader, field, { name, shape, maxBytes });
       });
     if (found === undefined) throw invalid(`the constant ${quoted(name)} has no value`);
     return found;
@@ -299,9 +304,19 @@ export class Freezer {
     if (names === undefined) return;
     const source = this.#resolve(value.scope, names);
     if (source.node.operator !== 'Const') return;
-    const constant = this.#readConstant(source);
-    if ('texts' in constant && constant.texts[value.output] !== undefined)
-      keys.set(pathOf(variable), constant.texts[value.output]);
+    const key = this.#readNames(source)[value.output];
+    if (key !== undefined) keys.set(pathOf(variable), key);
+  }
+
+  /** The texts of a constant, read once: every variable has its name in the same one. */
+  #readNames(source: Place): readonly string[] {
+    let texts = this.#names.get(source.node);
+    if (texts === undefined) {
+      const constant = this.#readConstant(source);
+      texts = 'texts' in constant ? constant.texts : [];
+      this.#names.set(source.node, texts);
+    }
+    return texts;
   }
 
   /** The node that computes an input, behind calls and what only gives on. */
@@ -388,7 +403,8 @@ export class Freezer {
     const place = this.#resolve(scope, input);
     const { operator } = place.node;
     if (operator === 'Const') {
-      const value = this.#readConstant(place);
+      // A condition is one number; a long constant in place of one would be read again for each that it decides.
+      const value = this.#readConstant(place, conditionBytes);
       return 'tensor' in value && value.tensor.bytes.length > 0
         ? value.tensor.dtype === 'int32'
           ? new DataView(value.tensor.bytes.buffer, value.tensor.bytes.byteOffset).getInt32(0, true)

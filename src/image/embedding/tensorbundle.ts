@@ -27,6 +27,8 @@ const trailerBytes = 5;
 const maxEntries = 100_000;
 const maxFields = 4_000_000;
 const maxKey = 4096;
+/** Bytes of all names together, at most. */
+const maxKeyBytes = 32 * 1024 * 1024;
 
 /** Reads a block of the index, whose bytes are not trusted. */
 class BlockReader {
@@ -83,12 +85,23 @@ export class TensorBundle {
     places.varint();
     places.varint(); // the block of filters, which TensorFlow leaves empty
     const blocks = this.#readBlock(places.varint(), places.varint());
+    let end = 0;
+    let [count, keyBytes] = [0, 0];
     for (const [, place] of listEntries(blocks)) {
       const where = new BlockReader(place);
-      const block = this.#readBlock(where.varint(), where.varint());
-      for (const [key, value] of listEntries(block)) {
-        if (this.#entries.size >= maxEntries)
-          throw new StoplineError('MODEL_TOO_LARGE', `Expected a model of at most ${maxEntries} variables.`);
+      const [offset, size] = [where.varint(), where.varint()];
+      // One that is named again and again would be read as often.
+      if (offset < end) throw invalid('its index is damaged: its blocks lie over each other');
+      end = offset + size;
+      for (const [key, value] of listEntries(this.#readBlock(offset, size))) {
+        count += 1;
+        keyBytes += key.length;
+        if (count > maxEntries || keyBytes > maxKeyBytes)
+          throw new StoplineError(
+            'MODEL_TOO_LARGE',
+            `Expected a model of at most ${maxEntries} variables and ${maxKeyBytes} bytes of their names.`,
+          );
+        if (this.#entries.has(key)) throw invalid('its index is damaged: a name stands in it twice');
         if (key === '') this.#checkHeader(value);
         else this.#entries.set(key, readEntry(value));
       }

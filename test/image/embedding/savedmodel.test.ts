@@ -74,6 +74,35 @@ function smallest(parts: Partial<SavedModelParts> & Pick<SavedModelParts, 'nodes
   });
 }
 
+/** A graph in which so many variables have their names in one constant, as in every checkpoint of TensorFlow 2. */
+function restored(count: number) {
+  const keys = Array.from({ length: count }, (_, i) => `layer_with_weights-${i}/kernel`);
+  const each = keys.flatMap((_, i) => [
+    node(`v${i}`, 'VarHandleOp', [], { dtype: attribute.type(1) }),
+    node(`a${i}`, 'AssignVariableOp', [`v${i}`, `r:${i}`]),
+  ]);
+  const texts = (name: string, values: string[]) => constant(name, 'string', [count], values);
+  return {
+    restore: 'all',
+    nodes: [
+      node('p', 'Placeholder', [], { dtype: attribute.type(7) }),
+      texts('names', keys),
+      texts(
+        'slices',
+        keys.map(() => ''),
+      ),
+      node('r', 'RestoreV2', ['p', 'names', 'slices']),
+      ...each,
+      node(
+        'all',
+        'NoOp',
+        keys.map((_, i) => `^a${i}`),
+      ),
+      node('y', 'Add', ['x', 'v0'], float),
+    ],
+  };
+}
+
 describe('a SavedModel', () => {
   it('is read by its folder or its file, and is a graph without functions and variables', async () => {
     const path = writeSavedModel(join(folder, 'sound'), smallSavedModel(), bundle(2));
@@ -281,6 +310,26 @@ describe('a hostile or broken SavedModel is refused', () => {
       [smallest({ nodes: [claims, node('y', 'Add', ['x', 'big'], float)] })],
       'MODEL_TOO_LARGE',
       /claims 10000000000/,
+    ],
+    [
+      'a condition that is no single number',
+      [
+        smallest({
+          nodes: [
+            constant('c', 'bool', [1000], []),
+            node('s', 'Switch', ['x', 'c'], float),
+            node('y', 'Relu', ['s'], float),
+          ],
+        }),
+      ],
+      'MODEL_TOO_LARGE',
+      /"c" claims 1000 numbers/,
+    ],
+    [
+      'the names of 2,000 variables, which are read once, and none of them',
+      [smallest(restored(2000))],
+      'MODEL_INVALID',
+      /no folder of variables/,
     ],
     [
       'a function that is not there',

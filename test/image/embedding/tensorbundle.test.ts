@@ -39,6 +39,17 @@ describe('a tensor bundle', () => {
     expect(bundle.has('layer/kernel/1')).toBe(false);
     expect(() => bundle.read('layer')).toThrow(/there is no "layer"/);
   });
+
+  it('is read once: an index that names a block or a variable again is damaged', () => {
+    const one = (key: string) => ({ key, shape: [1], values: [1] });
+    const read = (bundle: ReturnType<typeof tensorBundle>) => new TensorBundle(bundle.index, bundle.data);
+    const keys = ['a', 'b', 'c', 'd', 'e'];
+    expect(read(tensorBundle(keys.map(one))).has('e')).toBe(true);
+    expect(() => read(tensorBundle(keys.map(one), 1, { repeats: 2 }))).toThrow(/blocks lie over each other/);
+    expect(() => read(tensorBundle(['a', 'a'].map(one)))).toThrow(/a name stands in it twice/);
+    const long = Array.from({ length: 9000 }, (_, i) => one(`${i}`.padStart(4000, 'x')));
+    expect(() => read(tensorBundle(long))).toThrow(/bytes of their names/);
+  });
 });
 
 describe('tensors of TensorFlow', () => {
