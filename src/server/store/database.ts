@@ -1,10 +1,9 @@
 import { existsSync, renameSync } from 'node:fs';
-import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib';
+import { crc32 } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { StoplineError } from '../../errors.ts';
-import { release } from '../../image/frame.ts';
+import { MemoryStates } from './memorystates.ts';
 import { applicationId, pruneSlice, schema, schemaVersion } from './schema.ts';
-import { StateBudget } from './statebudget.ts';
 
 /** One verdict as the history keeps it. */
 export interface PastVerdict {
@@ -121,11 +120,13 @@ export interface DatabaseSettings {
 }
 
 const minuteMs = 60_000;
+/** Stands in the file for a state that is not there. */
+const none = new Uint8Array();
 /** Aggregates are small, so they may be this many times as many as verdicts. */
 const minutesPerVerdict = 2;
 const maxTransitions = 10_000;
 /** Packed states of monitors in memory; beyond it those written longest ago go, and their sources learn again. */
-const maxStateBytes = 32 * 1024 * 1024;
+const maxStateBytes = 24 * 1024 * 1024;
 /** Errors after which the file is not the one that was written. */
 const isDamage = (code: string) => code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB';
 
@@ -145,7 +146,7 @@ export class StoreDatabase {
   #minutes = 0;
   #prunedAt = 0;
   /** The states of monitors, where they are in memory. */
-  readonly #states: StateBudget | undefined;
+  readonly #states: MemoryStates | undefined;
   /** Where damaged files were set aside since this object was made. */
   readonly setAside: string[] = [];
   /** Rises when what was committed earlier may be gone: then everything that is still in memory is to be written again. */
@@ -153,7 +154,7 @@ export class StoreDatabase {
 
   constructor(settings: DatabaseSettings) {
     this.#settings = settings;
-    if (settings.file === undefined) this.#states = new StateBudget(maxStateBytes);
+    if (settings.file === undefined) this.#states = new MemoryStates(maxStateBytes);
   }
 
   /**
@@ -185,8 +186,6 @@ export class StoreDatabase {
     const { file = ':memory:', lockTimeoutMs } = this.#settings;
     const db = new Database(file, { timeout: lockTimeoutMs });
     this.#db = db;
-    // Packed states fill pages of the usual size by half.
-    if (this.#states) db.pragma('page_size = 65536');
     db.pragma('locking_mode = EXCLUSIVE');
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
@@ -257,17 +256,14 @@ export class StoreDatabase {
             'ON CONFLICT (source) DO UPDATE SET profile = :profile, state = :state, summary = :summary, checksum = :checksum',
         );
         for (const row of batch.monitors) {
-          const state = this.#pack(row);
-          monitor.run({ ...row, state, checksum: computeChecksum(row) });
-          if (state !== row.state) release(new Uint8Array(state.buffer));
+          this.#states?.put(row.source, row.state);
+          monitor.run({ ...row, state: this.#states ? none : row.state, checksum: computeChecksum(row) });
         }
         const forget = this.#prepare('DELETE FROM monitor WHERE source = ?');
         for (const source of batch.forgotten) {
           forget.run(source);
           this.#states?.remove(source);
         }
-        const empty = this.#prepare("UPDATE monitor SET state = x'' WHERE source = ?");
-        for (const source of this.#states?.takeExcess() ?? []) empty.run(source);
         const transition = this.#prepare(
           'INSERT INTO transition (source, at, "from", "to", report) VALUES (:source, :at, :from, :to, :report)',
         );
@@ -316,20 +312,6 @@ export class StoreDatabase {
     }
   }
 
-  /** In memory states are packed: those of sources that sent little are nearly empty, and there may be many. */
-  #pack({ source, state }: StoredMonitor): Uint8Array {
-    if (!this.#states) return state;
-    // In one piece that belongs to nobody else, so that it can be given back as soon as it is written.
-    const packed = deflateRawSync(state, { level: 1, chunkSize: Math.max(state.length + 1024, Buffer.poolSize) });
-    this.#states.put(source, packed.length);
-    return packed;
-  }
-
-  #unpack(state: Uint8Array): Uint8Array {
-    if (!this.#states || state.length === 0) return state;
-    return new Uint8Array(inflateRawSync(state));
-  }
-
   /** Takes away a slice of what is too much or too old: never so much that a commit would take long. */
   #prune(): void {
     const { historyRows, historyDays } = this.#settings;
@@ -363,7 +345,7 @@ export class StoreDatabase {
       | undefined;
     if (!row) return undefined;
     const { checksum, ...stored } = row;
-    const monitor = { ...stored, state: this.#unpack(stored.state) };
+    const monitor = this.#states ? { ...stored, state: this.#states.get(source) ?? none } : stored;
     return checksum === computeChecksum(monitor) ? monitor : undefined;
   }
 
