@@ -11,7 +11,7 @@ import { drawCalibration, drawKinds, drawPromise } from './docs/conceptpictures.
 import type { Concepts } from './docs/concepts.ts';
 import { renderLibraryPage } from './docs/library.ts';
 import { code, page, table } from './docs/markdown.ts';
-import { markStale, takeProbe } from './docs/probe.ts';
+import { markStale, takeProbe, takeSightProbe } from './docs/probe.ts';
 import { fillReadme } from './docs/readme.ts';
 import { renderServicePages } from './docs/service.ts';
 import { type Form, forms } from './faults/forms.ts';
@@ -131,9 +131,9 @@ function formsPage(): string {
 
 const service = await renderServicePages();
 const concepts = JSON.parse(read('docs/pictures/concepts.json')) as Concepts;
-const probe = await takeProbe();
+const probe = { ...(await takeProbe()), ...takeSightProbe() };
 /** Pages with sections that commands of minutes to hours measured: each says whether it is out of date. */
-const measured = ['docs/detection.md', 'docs/harm.md', 'docs/drift.md'];
+const measured = ['docs/detection.md', 'docs/harm.md', 'docs/drift.md', 'docs/watch.md'];
 const pages = {
   ...Object.fromEntries(measured.map((path) => [path, markStale(read(path), probe)])),
   'docs/forms.md': formsPage(),

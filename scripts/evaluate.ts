@@ -13,11 +13,12 @@ import { loadCore } from '../src/core/index.ts';
 import { asStoplineError, StoplineError } from '../src/errors.ts';
 import type { Severity } from '../src/image/corruptions/corruptions.ts';
 import { prepareModel, readCard } from '../src/image/embedding/prepare.ts';
-import { takeProbe, writeProbe } from './docs/probe.ts';
+import { type Probe, takeProbe, takeSightProbe, writeProbe } from './docs/probe.ts';
 import { type CifarStage, evaluateCifar } from './evaluate/cifar/run.ts';
 import { cifarReport } from './evaluate/cifar/tables.ts';
 import { type EvaluateOptions, evaluate, type Stage } from './evaluate/evaluation.ts';
 import { evaluateHarm, type HarmOptions, type HarmStage, harmReport } from './evaluate/harm.ts';
+import { evaluateHidden, hiddenReport } from './evaluate/hidden.ts';
 import { evaluateHistory, historyReport } from './evaluate/history.ts';
 import { prefaces, withSection } from './evaluate/page.ts';
 import { judgeShifts, judgeSimulated, shiftsReport } from './evaluate/shifts.ts';
@@ -39,6 +40,7 @@ interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> 
   streams: boolean;
   camera: boolean;
   cameras: boolean;
+  hidden: boolean;
   only?: string;
   days: number;
   runs: number;
@@ -85,6 +87,11 @@ const program = new Command('evaluate')
     'instead: rendered cameras under faults, watched as the service does; --write writes docs/watch.md',
     false,
   )
+  .option(
+    '--hidden',
+    'instead: drops, dirt, a wiper, a leaf on single frames of --current, by a Profile of --reference; --write writes docs/watch.md',
+    false,
+  )
   .option('--only <NAMES>', 'of --cameras: names of cameras, separated by commas (default: all five)')
   .addOption(numberOption('--days <N>', 'of --cameras: days of each camera in which nothing happens').default(10))
   .addOption(numberOption('--runs <N>', 'of --streams and --camera: runs of each kind').default(200))
@@ -109,7 +116,7 @@ const program = new Command('evaluate')
 
 async function run(all: EvaluateFlags): Promise<void> {
   const { write, history, shifts, simulate, harm, card, cifar, streams, ...others } = all;
-  const { camera, cameras, only, days, runs, length, threads, severities, ...flags } = others;
+  const { camera, cameras, hidden, only, days, runs, length, threads, severities, ...flags } = others;
   if (history) return runHistory(flags.current, write);
   if (shifts !== undefined) return runShifts(shifts, { current: flags.current, simulate }, write);
   if (cameras) return runCameras({ days, seed: flags.seed, cache: flags.cache, cameras: only?.split(',') }, write);
@@ -119,6 +126,7 @@ async function run(all: EvaluateFlags): Promise<void> {
   if (flags.reference.length === 0) {
     throw new StoplineError('OPTION_INVALID', 'Expected --reference DIR... but received none.');
   }
+  if (hidden) return runHidden(flags, write);
   if (harm !== undefined)
     return runHarm(harm, card, { ...flags, threads: chooseThreads(threads), onProgress: undefined }, write);
   const options: EvaluateOptions = {
@@ -206,6 +214,17 @@ async function runCamera(runs: number, seed: number, write: boolean | undefined)
   publish(heading, `${heading}\n\n${await provenance()}\n\n${cameraReport(found)}\n`, write, 'drift');
 }
 
+async function runHidden(
+  flags: Pick<EvaluateFlags, 'reference' | 'current' | 'model'>,
+  write: boolean | undefined,
+): Promise<void> {
+  const progress = startProgress('hidden', 'frames');
+  const onProgress = (done: number) => progress.update({ done, total: undefined, failed: 0 });
+  const found = await evaluateHidden(flags, onProgress).finally(progress.stop);
+  const heading = '## Measured on one frame';
+  publish(heading, `${heading}\n\n${await provenance()}\n\n${hiddenReport(found)}\n`, write, 'watch');
+}
+
 async function runCameras(
   options: { days: number; seed: number; cache: string | undefined; cameras: string[] | undefined },
   write: boolean | undefined,
@@ -214,7 +233,7 @@ async function runCameras(
   const onProgress = (done: number) => progress.update({ done, total: undefined, failed: 0 });
   const found = await evaluateWatched({ ...options, onProgress }).finally(progress.stop);
   const heading = '## Measured on rendered cameras';
-  publish(heading, `${heading}\n\n${await provenance()}\n\n${watchedReport(found)}\n`, write, 'watch');
+  publish(heading, `${heading}\n\n${await provenance(takeSightProbe())}\n\n${watchedReport(found)}\n`, write, 'watch');
 }
 
 function publish(
@@ -240,12 +259,12 @@ function readCommit(): string {
 }
 
 /** The command line, the day, the commit, and what the code does, so that anyone can do it again. Paths are told from the current folder. */
-async function provenance(): Promise<string> {
+async function provenance(also: Probe = {}): Promise<string> {
   const here = (text: string) => (isAbsolute(text) ? relative(process.cwd(), text) : text);
   // Where things were kept changes no number.
   const said = process.argv.slice(2).filter((text, i, all) => text !== '--cache' && all[i - 1] !== '--cache');
   const command = ['npm run evaluate --', ...said.map(here)].join(' ');
-  return `\`\`\`sh\n${command}\n\`\`\`\n\nMade on ${new Date().toISOString().slice(0, 10)}, at commit ${readCommit()}.\n${writeProbe(await takeProbe())}`;
+  return `\`\`\`sh\n${command}\n\`\`\`\n\nMade on ${new Date().toISOString().slice(0, 10)}, at commit ${readCommit()}.\n${writeProbe({ ...(await takeProbe()), ...also })}`;
 }
 
 await program.parseAsync().catch((error: unknown) => {

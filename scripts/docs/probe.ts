@@ -10,13 +10,17 @@ import { renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { loadCore } from '../../src/core/index.ts';
 import { type DriftReference, makeShared } from '../../src/drift/drift.ts';
 import { createMonitor } from '../../src/drift/monitor.ts';
+import { SightWatch } from '../../src/drift/sight.ts';
 import { corrupt, corruptions } from '../../src/image/corruptions/corruptions.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
+import type { Frame } from '../../src/image/frame.ts';
 import { measureFrame } from '../../src/image/measure.ts';
+import { drawSketch } from '../../src/image/sketch.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { conformalPValue } from '../../src/profile/maths/ranks.ts';
 import { createScorer } from '../../src/profile/score.ts';
 import { decideVerdict } from '../../src/profile/verdict.ts';
+import { learnScene } from '../../test/fixtures/scene.ts';
 import { fitSynthetic, makeImage } from '../../test/fixtures/synthetic.ts';
 
 /** Numbers by what they are of. */
@@ -102,6 +106,35 @@ function probeDrift(): number {
   return 0;
 }
 
+/**
+ * After how many images it is told of a rendered camera that stands, by its small pictures, that it was moved, turned over, frozen
+ * under a clock, or keeps a block: what sections about cameras depend on beside the rest.
+ */
+export function takeSightProbe(): Probe {
+  const { scene, sketches } = learnScene({ seed: 6 });
+  const after = (change: (image: number) => Frame): string => {
+    const watch = new SightWatch(10);
+    for (const sketch of sketches) watch.observe(sketch);
+    for (let image = 100; image < 130; image++) {
+      watch.observe(drawSketch(change(image)));
+      if (watch.sight) return `${watch.sight.kind} ${image - 99}`;
+    }
+    return 'nothing';
+  };
+  const kept = scene.take(100);
+  const mix = (image: number, isNew: (at: number) => boolean): Frame => {
+    const { data, ...rest } = scene.take(image);
+    return { ...rest, data: data.map((value, at) => (isNew(at) ? value : kept.data[at])) };
+  };
+  const sights = [
+    after((image) => scene.take(image, { right: 0.01 })),
+    after((image) => ({ ...kept, data: scene.take(image).data.reverse() })),
+    after((image) => mix(image, (at) => at % kept.width < 40 && at < 10 * kept.width)),
+    after((image) => mix(image, (at) => at % kept.width < 200 || at < 100 * kept.width)),
+  ];
+  return { sights: sights.join(', ') };
+}
+
 const tidy = (value: number): number => Number(value.toPrecision(6));
 
 /** The line that a section keeps; readers of the page do not see it. */
@@ -111,13 +144,14 @@ export function writeProbe(probe: Probe): string {
 
 /** What differs between two probes, in words; empty where nothing that matters does. */
 export function compareProbes(then: Probe, now: Probe): string[] {
-  return Object.keys(now).flatMap((name) => {
+  // A section that is not about cameras keeps nothing of their pictures.
+  return Object.keys(then).flatMap((name) => {
     const [a, b] = [then[name], now[name]];
     const isSame =
       typeof a === 'number' && typeof b === 'number'
         ? Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b))
         : a === b;
-    return isSame ? [] : [`${name} was ${a ?? 'not told'} and is ${b}`];
+    return isSame ? [] : [`${name} was ${a} and is ${b ?? 'not told'}`];
   });
 }
 

@@ -177,7 +177,6 @@ async function runFit(paths: string[], flags: FitFlags): Promise<void> {
   const { manifest, pathColumn, delimiter, follow, fps, shard } = flags;
   const inputs: InputFlags = { manifest, pathColumn, delimiter, follow, fps, shard };
   if (shard !== undefined) {
-    if (mask) throw new StoplineError('OPTION_INVALID', 'Expected --mask without --shard but received both.');
     const plan = { simulations: 0, power: 0, threads };
     const task = { kind: 'part', options, inputs, config, out: flags.out, cache } as const;
     const part = await runFitTask(task, plan);

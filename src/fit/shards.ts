@@ -40,6 +40,7 @@ type StoredOptions = Pick<
   | 'threshold'
   | 'leaveOut'
   | 'model'
+  | 'mask'
   | 'keepPaths'
   | 'ordered'
   | 'example'
@@ -58,14 +59,23 @@ export async function measurePart(
   store: ObjectStore,
 ): Promise<{ images: number; skipped: number }> {
   const { shard, items, threads, signal } = options;
-  const { paths, name, groupBy, falseAlarmRate, threshold, leaveOut, model, keepPaths, ordered, example } = options;
+  const { paths, name, groupBy, falseAlarmRate, threshold, leaveOut, model, mask } = options;
+  const { keepPaths, ordered, example } = options;
   const { seed = 1 } = options;
   const again = resolveSecondLook(options);
   const chosen = await chooseModel(model, options.limits);
-  const workers = await createPool({ ...isolateModels(model), threads, model: chosen.model, limits: options.limits });
+  const workers = await createPool({
+    ...isolateModels(model),
+    threads,
+    model: chosen.model,
+    mask,
+    limits: options.limits,
+  });
   try {
     await workers.ready();
-    const pool = options.measurements?.attach(workers, { model: chosen.model?.card, ...workers.info }) ?? workers;
+    const pool =
+      options.measurements?.attach(workers, { model: chosen.model?.card, ...workers.info, ...(mask && { mask }) }) ??
+      workers;
     const onProgress = (state: { done: number; total?: number | undefined; failed: number }) =>
       options.onProgress?.({ stage: 'measure', ...state });
     const reference = await measureReference(pool, { paths, items, seed, again, keepsFew: true, onProgress, signal });
@@ -84,6 +94,7 @@ export async function measurePart(
         threshold,
         leaveOut,
         model,
+        mask,
         keepPaths,
         ordered,
         example,

@@ -6,6 +6,7 @@ import { pack } from 'tar-stream';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { fit } from '../../src/fit/fit.ts';
 import { fitParts, measurePart } from '../../src/fit/shards.ts';
+import { maskAreas } from '../../src/image/mask.ts';
 import { encodeProfile } from '../../src/profile/file.ts';
 import type { InputOptions } from '../../src/run/inputs/item.ts';
 import { openItems } from '../../src/run/inputs/items.ts';
@@ -18,7 +19,17 @@ const at = (...names: string[]) => join(folder, ...names);
 const inputs: InputOptions = { store: createObjectStore(), maxBytes: 1e7 };
 const createdAt = new Date('2026-01-01T00:00:00Z');
 /** Causes show each at each severity on two images; a third is kept for the report of power alone. */
-const options = { simulations: 10, power: 3, model: 'none', seed: 3, threads: 2 };
+const mask = maskAreas([
+  { left: 0, top: 0, right: 0.3, bottom: 0.1 },
+  {
+    points: [
+      [0.5, 0.8],
+      [0.9, 0.8],
+      [0.7, 1],
+    ],
+  },
+]);
+const options = { simulations: 10, power: 3, model: 'none', seed: 3, threads: 2, mask };
 const paths = [at('drives')];
 
 async function measureShards(count: number, more: Partial<typeof options> = {}): Promise<string[]> {
@@ -49,6 +60,7 @@ describe('fitParts', () => {
     const joined = await fitParts([parts[2], parts[0], parts[1]], { createdAt });
     expect(joined.profile.reference).toMatchObject({ images: 70, duplicates: 6, skipped: 1 });
     expect(joined.profile.power?.images).toBe(3);
+    expect(joined.profile.mask).toEqual(mask);
     expect(Buffer.from(encodeProfile(joined.profile)).equals(encodeProfile(whole.profile))).toBe(true);
 
     const refused = (...some: string[]) => expect(fitParts(some)).rejects;

@@ -1,5 +1,12 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { compareProbes, markStale, type Probe, takeProbe, writeProbe } from '../../../scripts/docs/probe.ts';
+import {
+  compareProbes,
+  markStale,
+  type Probe,
+  takeProbe,
+  takeSightProbe,
+  writeProbe,
+} from '../../../scripts/docs/probe.ts';
 
 let now: Probe;
 beforeAll(async () => {
@@ -33,6 +40,14 @@ describe('a measured section', () => {
       expect(markStale(marked.replace(writeProbe(then), writeProbe(now)), now)).toBe(section(now));
     },
   );
+
+  it('about cameras goes out of date with what is told of their pictures, and no other does', () => {
+    const sights = takeSightProbe();
+    expect(sights.sights).toBe('moved 10, rotated 6, frozen 11, part 21');
+    const all = { ...now, ...sights };
+    expect(markStale(section(now), all)).toBe(section(now));
+    expect(markStale(section(all), { ...all, sights: 'nothing' })).toContain('(sights was moved 10');
+  });
 
   it('that keeps no probe is of an earlier version, and a page of words is left alone', () => {
     expect(markStale(section(undefined), now)).toContain('\n\n**Out of date**: it is of an earlier version');
