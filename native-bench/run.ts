@@ -2,26 +2,40 @@
  * Runs the benchmarks one after another, each in a process of its own, and prints what they print.
  *
  *     npm run bench                    all
- *     npm run bench -- core            only that one: core, start, decode, pipeline, peers, gate or drift
- *     npm run bench -- --write         and make docs/performance.md, and the README's table, of what was run
+ *     npm run bench -- core gate       only those: core, start, decode, pipeline, peers, gate, drift
+ *     npm run bench -- --write         and put each into its section of docs/performance.md, and the core's table into the README
  */
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { arch, availableParallelism, cpus, loadavg, platform } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
+import { readCommit } from '../scripts/docs/commit.ts';
+import { takeSpeedProbe, writeProbe } from '../scripts/docs/probe.ts';
+import { prefaces, withSection } from '../scripts/evaluate/page.ts';
 
 const programs = [
-  { name: 'core', title: 'The core', file: 'core.bench.ts', command: 'npm run bench:core' },
-  { name: 'start', title: 'The start', file: 'start.bench.ts', command: 'npm run bench:start' },
-  { name: 'decode', title: 'Decoding', file: 'decode.bench.ts', command: 'npm run bench:decode' },
-  { name: 'pipeline', title: 'The whole path', file: 'pipeline.bench.ts', command: 'npm run bench:pipeline' },
-  { name: 'peers', title: 'Beside what people use', file: 'peers.bench.ts', command: 'npm run bench:peers' },
-  { name: 'gate', title: 'The gate', file: 'gate.bench.ts', command: 'npm run bench:gate' },
-  { name: 'drift', title: 'Watching sources', file: 'drift.bench.ts', command: 'npm run bench:drift' },
+  { name: 'core', title: 'The core', file: 'core.bench.ts' },
+  { name: 'start', title: 'The start', file: 'start.bench.ts' },
+  { name: 'decode', title: 'Decoding', file: 'decode.bench.ts' },
+  { name: 'pipeline', title: 'The whole path', file: 'pipeline.bench.ts' },
+  { name: 'peers', title: 'Beside what people use', file: 'peers.bench.ts' },
+  { name: 'gate', title: 'The gate', file: 'gate.bench.ts' },
+  { name: 'drift', title: 'Watching sources', file: 'drift.bench.ts' },
 ];
+/** What people wrote about the numbers, which stands at the end. */
 const limits = '## Limits, and what was tried';
+const page = new URL('../docs/performance.md', import.meta.url);
+const readme = new URL('../README.md', import.meta.url);
+
+const isWritten = process.argv.includes('--write');
 const named = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+const unknown = named.filter((name) => !programs.some((program) => program.name === name));
+if (unknown.length > 0) {
+  throw new Error(
+    `Expected names of ${programs.map(({ name }) => name).join(', ')} but received ${unknown.join(', ')}`,
+  );
+}
 
 function readOutput(file: string): Promise<string> {
   const path = fileURLToPath(new URL(file, import.meta.url));
@@ -39,25 +53,42 @@ function readOutput(file: string): Promise<string> {
   });
 }
 
-// What else ran meanwhile: times taken on a busy machine say so.
-const [load] = loadavg();
-const sections: string[] = [];
-for (const { name, title, file, command } of programs) {
-  if (named.length > 0 && !named.includes(name)) continue;
-  console.log(`\n## ${title}\n`);
-  sections.push(`## ${title}\n\n\`${command}\`\n\n${(await readOutput(file)).trim()}\n`);
-}
-if (process.argv.includes('--write')) {
+/** The section as it stands in the document, with what it was made by, on and of. */
+function writeSection({ name, title }: (typeof programs)[number], output: string, load: number): string {
   const machine = `${cpus()[0].model}, ${availableParallelism()} cores, load ${load.toFixed(1)} at the start, ${platform()} ${arch()}`;
   const versions = `Node ${process.versions.node}, sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}`;
-  const head = `# Performance\n\nPrinted by \`npm run bench -- ${process.argv.slice(2).join(' ')}\` on ${new Date().toISOString().slice(0, 10)}: ${machine}; ${versions}. Times are medians; another machine gives other times, so compare within one run.\n`;
-  const page = new URL('../docs/performance.md', import.meta.url);
-  // What people wrote about the numbers stands at the end.
-  const before = readFileSync(page, 'utf8');
-  const written = before.includes(limits) ? [before.slice(before.indexOf(limits))] : [];
-  writeFileSync(page, [head, ...sections, ...written].join('\n'));
-  const readme = new URL('../README.md', import.meta.url);
+  const day = new Date().toISOString().slice(0, 10);
+  return `## ${title}
+
+\`\`\`sh
+npm run bench -- ${name} --write
+\`\`\`
+
+Made on ${day}, at commit ${readCommit()}: ${machine}; ${versions}.
+${writeProbe(takeSpeedProbe())}
+
+${output.trim()}
+`;
+}
+
+/** Puts a section where it stands, or before the limits. What was measured before it stays if a later benchmark fails. */
+function keepSection(heading: string, section: string): void {
+  const text = readFileSync(page, 'utf8');
+  const at = text.indexOf(limits);
+  const [measured, words] = at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at)];
+  const [, ...sections] = withSection(measured, heading, section).split(/^(?=## )/m);
+  const parts = [prefaces.performance, ...sections, ...(words ? [words] : [])];
+  writeFileSync(page, `${parts.map((part) => part.trimEnd()).join('\n\n')}\n`);
   const table = /^\| core, from JavaScript.*\n(?:\|.*\n)+/m;
-  const printed = table.exec(sections.join('\n'))?.[0];
+  const printed = table.exec(section)?.[0];
   if (printed) writeFileSync(readme, readFileSync(readme, 'utf8').replace(table, printed));
+}
+
+for (const program of programs) {
+  if (named.length > 0 && !named.includes(program.name)) continue;
+  console.log(`\n## ${program.title}\n`);
+  // What else runs: times taken on a busy machine say so.
+  const [load] = loadavg();
+  const section = writeSection(program, await readOutput(program.file), load);
+  if (isWritten) keepSection(`## ${program.title}`, section);
 }

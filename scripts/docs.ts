@@ -11,7 +11,7 @@ import { drawCalibration, drawKinds, drawPromise } from './docs/conceptpictures.
 import type { Concepts } from './docs/concepts.ts';
 import { renderLibraryPage } from './docs/library.ts';
 import { code, page, table } from './docs/markdown.ts';
-import { markStale, takeProbe, takeSightProbe } from './docs/probe.ts';
+import { markStale, takeProbe, takeSightProbe, takeSpeedProbe } from './docs/probe.ts';
 import { fillReadme } from './docs/readme.ts';
 import { renderServicePages } from './docs/service.ts';
 import { type Form, forms } from './faults/forms.ts';
@@ -136,6 +136,7 @@ const probe = { ...(await takeProbe()), ...takeSightProbe() };
 const measured = ['docs/detection.md', 'docs/harm.md', 'docs/drift.md', 'docs/watch.md'];
 const pages = {
   ...Object.fromEntries(measured.map((path) => [path, markStale(read(path), probe)])),
+  'docs/performance.md': markStale(read('docs/performance.md'), takeSpeedProbe()),
   'docs/forms.md': formsPage(),
   'docs/statistics.md': statisticsPage(),
   'docs/errors.md': errorsPage(),

@@ -1,5 +1,4 @@
 /** Measures what a reference detects, on images that its models have not seen: `npm run evaluate -- --help`. */
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, isAbsolute, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +12,7 @@ import { loadCore } from '../src/core/index.ts';
 import { asStoplineError, StoplineError } from '../src/errors.ts';
 import type { Severity } from '../src/image/corruptions/corruptions.ts';
 import { prepareModel, readCard } from '../src/image/embedding/prepare.ts';
+import { readCommit } from './docs/commit.ts';
 import { type Probe, takeProbe, takeSightProbe, writeProbe } from './docs/probe.ts';
 import { type CifarStage, evaluateCifar } from './evaluate/cifar/run.ts';
 import { cifarReport } from './evaluate/cifar/tables.ts';
@@ -248,14 +248,6 @@ function publish(
   const before = existsSync(file) ? readFileSync(file, 'utf8') : prefaces[page];
   writeFileSync(file, withSection(before, heading, section));
   note(`written: docs/${page}.md`);
-}
-
-/** The commit that is checked out, and whether its sources were changed since. */
-function readCommit(): string {
-  const git = (...args: string[]) =>
-    spawnSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8' }).stdout.trim();
-  const changed = git('status', '--porcelain', '--untracked-files=no', '--', ':/src', ':/scripts');
-  return `${git('rev-parse', '--short', 'HEAD') || 'unknown'}${changed === '' ? '' : ' with changes'}`;
 }
 
 /** The command line, the day, the commit, and what the code does, so that anyone can do it again. Paths are told from the current folder. */

@@ -13,6 +13,11 @@ How well a verdict tells how often the classifier answers otherwise, on images t
 Profile is fitted on all but one with the classifier, as \`fit --classifier\` does it, and images of the one are put through
 every cause. Each section is written by the command that it names.
 `,
+  performance: `# Performance
+
+Times are medians; another machine gives other times, so compare within one run. Each section is written by the command that it
+names, and says so itself when the kernels, the statistics or the packages that it times have changed since.
+`,
   drift: '# Drift\n',
   watch: '# Cameras\n',
 };

@@ -5,6 +5,7 @@ import {
   type Probe,
   takeProbe,
   takeSightProbe,
+  takeSpeedProbe,
   writeProbe,
 } from '../../../scripts/docs/probe.ts';
 
@@ -47,6 +48,15 @@ describe('a measured section', () => {
     const all = { ...now, ...sights };
     expect(markStale(section(now), all)).toBe(section(now));
     expect(markStale(section(all), { ...all, sights: 'nothing' })).toContain('(sights was moved 10');
+  });
+
+  it('of times says so when the kernels or a package that it times are others', () => {
+    const speed = takeSpeedProbe();
+    for (const name of ['kernels', 'statistics', 'sharp', 'fastify']) {
+      const page = `# Performance\n\n${section({ ...speed, [name]: 'another' })}`;
+      expect(markStale(page, speed)).toContain(`(${name} was another and is ${speed[name]})`);
+    }
+    expect(markStale(section(speed), speed)).toBe(section(speed));
   });
 
   it('that keeps no probe is of an earlier version, and a page of words is left alone', () => {
