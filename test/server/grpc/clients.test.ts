@@ -4,9 +4,10 @@ import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:http2';
 import { dirname, join } from 'node:path';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { credentials } from '@grpc/grpc-js';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { credentials, ServerCredentials } from '@grpc/grpc-js';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config.ts';
 import { type Service, serve } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
@@ -128,25 +129,67 @@ describe.skipIf(python === '')('grpcio of Python', () => {
     expect(received.slice(0, 3)).toEqual([[good], [good], [good, good]]);
   });
 
-  it('speaks TLS to the gate, and the gate to the upstream', async () => {
-    execFileSync(
-      'openssl',
-      [
-        ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-        ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'],
-        ...['-keyout', path('tls.key'), '-out', path('tls.crt')],
-      ],
-      { stdio: 'ignore' },
-    );
+  it('speaks TLS to the gate', async () => {
+    const { certificate } = makeCertificate();
     const service = await start({ tlsCert: path('tls.crt'), tlsKey: path('tls.key'), onError: 'closed' });
     expect(service.grpcUrl).toMatch(/^grpcs:/);
-    const certificate = readFileSync(path('tls.crt'), 'utf8');
     const call: PythonCall = { kind: 'unary', method: inferMethod, messages: [infer(reference.frame)] };
     const results = await runPython(service, [call, { ...call, messages: [infer(strange)] }], certificate);
     expect(results.map(({ code }) => code)).toEqual(['OK', 'FAILED_PRECONDITION']);
     const client = new RawClient(service.grpcUrl as string, credentials.createSsl(Buffer.from(certificate)));
     expect((await client.call(inferMethod, [infer(reference.frame)])).code).toBe(0);
     client.close();
+  });
+});
+
+/** A certificate for this machine that nobody has signed but itself. */
+function makeCertificate(): { certificate: string; key: Buffer } {
+  execFileSync(
+    'openssl',
+    [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
+      ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'],
+      ...['-keyout', path('tls.key'), '-out', path('tls.crt')],
+    ],
+    { stdio: 'ignore' },
+  );
+  return { certificate: readFileSync(path('tls.crt'), 'utf8'), key: readFileSync(path('tls.key')) };
+}
+
+// What NODE_EXTRA_CA_CERTS does for a process.
+const canTrust = typeof setDefaultCACertificates === 'function';
+if (!canTrust) console.log('skipped: this Node cannot be told to trust a certificate while it runs');
+
+describe.skipIf(!canTrust)('an upstream behind grpcs://', () => {
+  const trusted = canTrust ? getCACertificates('default') : [];
+  afterEach(() => setDefaultCACertificates(trusted));
+
+  it('is called over TLS, and judged calls and their trailers go through', async () => {
+    const { certificate, key } = makeCertificate();
+    const pair = { private_key: key, cert_chain: Buffer.from(certificate) };
+    const secure = await startGrpcRecorder({ secure: ServerCredentials.createSsl(null, [pair]) });
+    expect(secure.url).toMatch(/^grpcs:/);
+    const service = await start({ grpcUpstream: secure.url, onError: 'closed' });
+    const client = new RawClient(service.grpcUrl as string);
+    const good = infer(reference.frame);
+
+    // Nobody vouches for it: the call does not go there.
+    const untrusted = await client.call(inferMethod, [good]);
+    expect([untrusted.code, untrusted.details, secure.received]).toEqual([
+      14,
+      expect.stringMatching(/^STOPLINE_ERR_UPSTREAM_BROKEN: .*SELF_SIGNED_CERT/),
+      [],
+    ]);
+    setDefaultCACertificates([...trusted, certificate]);
+    const [passed, refused] = [
+      await client.call(inferMethod, [good]),
+      await client.call(inferMethod, [infer(strange)]),
+    ];
+    expect([passed.code, refused.code]).toEqual([0, 9]);
+    expect(passed.trailers.get('x-trailer')).toEqual(['behind']);
+    expect(secure.received.map(({ messages }) => messages)).toEqual([[good]]);
+    client.close();
+    secure.close();
   });
 });
 
