@@ -300,7 +300,8 @@ const limitSettings = {
     minimum: 0,
     maximum: 1_000_000,
     default: 0,
-    description: 'Most requests in a second from one address, beyond which it gets 429; 0 for no bound.',
+    description:
+      'Most requests in a second from one address, beyond which it gets 429, and as many calls of gRPC, beyond which it gets RESOURCE_EXHAUSTED; 0 for no bound.',
   }),
 };
 

@@ -13,6 +13,7 @@ import { asStoplineError, StoplineError } from '../../errors.ts';
 import { plainPath } from '../../gate/routes.ts';
 import { createKeyCheck } from '../http/access.ts';
 import { readServerOptions } from '../http/connections.ts';
+import { PeerRate } from '../http/peerrate.ts';
 import { hideInternals } from '../http/refusal.ts';
 import { answerCheck, checkMethod } from './authorization.ts';
 import { type Call, type CallOutcome, type CallParts, ForwardedCall } from './call.ts';
@@ -42,6 +43,7 @@ export class GrpcService {
   readonly #server: Http2Server | Http2SecureServer;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #checkKey: ReturnType<typeof createKeyCheck>;
+  readonly #peerRate: PeerRate;
   #inFlight = 0;
 
   /** @throws {StoplineError} OPTION_INVALID */
@@ -49,6 +51,7 @@ export class GrpcService {
     const { config } = parts;
     this.#parts = parts;
     this.#checkKey = createKeyCheck(config);
+    this.#peerRate = new PeerRate(config.peerRate);
     this.upstream = config.grpcUpstream === undefined ? undefined : new GrpcUpstream(config);
     const { https } = readServerOptions(config);
     const settings = { maxConcurrentStreams: maxCalls, initialWindowSize: windows.stream };
@@ -112,7 +115,7 @@ export class GrpcService {
 
   async #handle(call: Call): Promise<void> {
     const startedAt = performance.now();
-    const { log } = this.#parts;
+    const { log, metrics } = this.#parts;
     this.#inFlight += 1;
     let outcome: CallOutcome;
     try {
@@ -125,11 +128,14 @@ export class GrpcService {
     }
     const { verdict, error } = outcome;
     if (error && error.status >= 500) log.warn({ err: error, reqId: call.requestId }, 'refused');
+    const tookMs = performance.now() - startedAt;
+    // The names of methods are up to the client, so they are no label.
+    metrics.observeRequest('gRPC', error?.status ?? 200, tookMs / 1000);
     const line = {
       method: 'gRPC',
       route: String(call.headers[':path']).slice(0, 200),
       reqId: call.requestId,
-      durationMs: Math.round((performance.now() - startedAt) * 10) / 10,
+      durationMs: Math.round(tookMs * 10) / 10,
       ...(error && { code: error.code }),
       ...(verdict && { verdict: verdict.verdict, pValue: verdict.pValue, sha256: verdict.image.sha256 }),
     };
@@ -144,6 +150,7 @@ export class GrpcService {
       stream.resume();
       return {};
     }
+    this.#peerRate.admit(stream.session?.socket?.remoteAddress ?? '');
     const path = plainPath(String(headers[':path']));
     const isHealth = path === healthMethod;
     if (!isHealth) this.#checkKey(headers, 'inspect');

@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import { StoplineError } from '../../errors.ts';
 import type { Config } from '../../settings.ts';
 import { registerOrigin } from './origin.ts';
+import { tooMany } from './peerrate.ts';
 
 /** What an API key is for; `admin` includes the others. */
 type Scope = 'inspect' | 'read' | 'admin';
@@ -110,11 +111,7 @@ export async function registerAccess(app: FastifyInstance, config: Config): Prom
     await app.register(rateLimit, {
       max: config.peerRate,
       timeWindow: 1000,
-      errorResponseBuilder: () =>
-        new StoplineError(
-          'RATE_LIMITED',
-          `Expected at most ${config.peerRate} requests in a second but received more.`,
-        ),
+      errorResponseBuilder: () => tooMany(config.peerRate),
     });
   }
 

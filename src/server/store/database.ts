@@ -126,7 +126,7 @@ const none = new Uint8Array();
 const minutesPerVerdict = 2;
 const maxTransitions = 10_000;
 /** Packed states of monitors in memory; beyond it those written longest ago go, and their sources learn again. */
-const maxStateBytes = 24 * 1024 * 1024;
+const maxStateBytes = 16 * 1024 * 1024;
 /** Errors after which the file is not the one that was written. */
 const isDamage = (code: string) => code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB';
 

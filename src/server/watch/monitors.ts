@@ -63,7 +63,7 @@ export interface MonitorsOptions {
   drift: Drift | undefined;
   staleAfterMs: number;
   maxSources: number;
-  /** Monitors in memory at once; default 500, of about 45 kB each. */
+  /** Monitors in memory at once; default 400, of about 45 kB each. */
   capacity?: number;
   /** Told of every transition at once. */
   onTransition(transition: SourceTransition): void;
@@ -102,7 +102,7 @@ interface Entry {
   waitsSince?: number | undefined;
 }
 
-const defaultCapacity = 500;
+const defaultCapacity = 400;
 /** A source that is silent for this long gives its place to a new one when there are too many. */
 const forgottenAfterMs = 24 * 60 * 60_000;
 /** Read back in one round because they may be stale. */

@@ -1,9 +1,7 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:http2';
-import { dirname, join } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { credentials, ServerCredentials } from '@grpc/grpc-js';
@@ -12,6 +10,8 @@ import { loadConfig } from '../../../src/config.ts';
 import { type Service, serve } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
 import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
+import { makeCertificate } from '../../fixtures/certificate.ts';
+import { temporaryFolder } from '../../fixtures/folder.ts';
 import {
   type GrpcRecorder,
   inferMethod,
@@ -31,7 +31,6 @@ let web: Awaited<ReturnType<typeof startRecorder>>;
 /** Closed, and open. */
 const gates = {} as Record<'closed' | 'open', Service>;
 const services: Service[] = [];
-const path = (name: string) => join(dirname(reference.profilePath), name);
 
 async function start(flags: Partial<Config>): Promise<Service> {
   const usual = { profile: reference.profilePath, port: 0, grpcPort: 0, threads: 1, logLevel: 'silent' };
@@ -130,8 +129,8 @@ describe.skipIf(python === '')('grpcio of Python', () => {
   });
 
   it('speaks TLS to the gate', async () => {
-    const { certificate } = makeCertificate();
-    const service = await start({ tlsCert: path('tls.crt'), tlsKey: path('tls.key'), onError: 'closed' });
+    const { certificate, tlsCert, tlsKey } = makeCertificate(temporaryFolder());
+    const service = await start({ tlsCert, tlsKey, onError: 'closed' });
     expect(service.grpcUrl).toMatch(/^grpcs:/);
     const call: PythonCall = { kind: 'unary', method: inferMethod, messages: [infer(reference.frame)] };
     const results = await runPython(service, [call, { ...call, messages: [infer(strange)] }], certificate);
@@ -142,20 +141,6 @@ describe.skipIf(python === '')('grpcio of Python', () => {
   });
 });
 
-/** A certificate for this machine that nobody has signed but itself. */
-function makeCertificate(): { certificate: string; key: Buffer } {
-  execFileSync(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-      ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'],
-      ...['-keyout', path('tls.key'), '-out', path('tls.crt')],
-    ],
-    { stdio: 'ignore' },
-  );
-  return { certificate: readFileSync(path('tls.crt'), 'utf8'), key: readFileSync(path('tls.key')) };
-}
-
 // What NODE_EXTRA_CA_CERTS does for a process.
 const canTrust = typeof setDefaultCACertificates === 'function';
 if (!canTrust) console.log('skipped: this Node cannot be told to trust a certificate while it runs');
@@ -165,7 +150,7 @@ describe.skipIf(!canTrust)('an upstream behind grpcs://', () => {
   afterEach(() => setDefaultCACertificates(trusted));
 
   it('is called over TLS, and judged calls and their trailers go through', async () => {
-    const { certificate, key } = makeCertificate();
+    const { certificate, key } = makeCertificate(temporaryFolder());
     const pair = { private_key: key, cert_chain: Buffer.from(certificate) };
     const secure = await startGrpcRecorder({ secure: ServerCredentials.createSsl(null, [pair]) });
     expect(secure.url).toMatch(/^grpcs:/);

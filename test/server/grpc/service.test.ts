@@ -84,6 +84,20 @@ describe('a call of the Open Inference Protocol', () => {
   });
 });
 
+describe('calls', () => {
+  it('are timed, and an address that asks for too many in a second is refused', async () => {
+    const { service, client } = await start({ grpcUpstream: upstream.url, mode: 'enforce', peerRate: 3 });
+    const calls = await Promise.all(Array.from({ length: 12 }, () => client.call(strangeMethod, [Buffer.from('x')])));
+    const codes = calls.map(({ code }) => code);
+    // They come at once, and four seconds would have to pass between them for none to be one too many.
+    expect([codes.includes(0), codes.includes(8)]).toEqual([true, true]);
+    expect(calls.find(({ code }) => code === 8)?.details).toMatch(/^STOPLINE_ERR_RATE_LIMITED: /);
+    const metrics = await (await fetch(`${service.url}/metrics`)).text();
+    expect(metrics).toMatch(/stopline_request_duration_seconds_count\{route="gRPC",status="200"\} [1-6]\n/);
+    expect(metrics).toMatch(/stopline_request_duration_seconds_count\{route="gRPC",status="429"\} \d+\n/);
+  });
+});
+
 describe('other ways to send an image', () => {
   it('raw contents, pixels as numbers, TensorFlow Serving: each is judged, good and strange', async () => {
     for (const [image, expected] of [

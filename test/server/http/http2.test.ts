@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import {
   type ClientHttp2Session,
   connect,
@@ -11,12 +11,14 @@ import {
 import { request as requestHttps } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { request } from 'undici';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config.ts';
 import { type Service, serve } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
 import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
+import { makeCertificate } from '../../fixtures/certificate.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 import { type Connection, openConnection } from '../../fixtures/socket.ts';
 import { startRecorder } from '../../fixtures/upstream.ts';
@@ -101,6 +103,46 @@ const post = (path: string, headers: OutgoingHttpHeaders = {}) => ({
   ...headers,
 });
 
+/** Debian's curl speaks HTTP/2 with nghttp2, which nobody here wrote. */
+const curls = (spawnSync('curl', ['--version'], { encoding: 'utf8' }).stdout ?? '').includes('HTTP2');
+if (!curls) console.log('skipped: no curl with HTTP/2 is installed');
+
+/** What curl says of a POST: the version of HTTP, the status, and the answer. */
+async function runCurl(url: string, body: Uint8Array, options: string[]) {
+  const told = ['-sS', '-o', '-', '-w', '\n%{http_version} %{http_code}', '-H', 'content-type: image/jpeg'];
+  const child = spawn('curl', [...told, ...options, '--data-binary', '@-', url], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  child.stdin.on('error', () => undefined).end(body);
+  const lines = (await text(child.stdout)).split('\n');
+  return { version: lines.pop(), answer: lines.join('\n') };
+}
+
+describe.skipIf(!curls)('curl', () => {
+  it('is judged over HTTP/2 in clear text, begun with it or offered, and over TLS', async () => {
+    const { tlsCert, tlsKey } = makeCertificate(folder);
+    const secure = await start({ tlsCert, tlsKey });
+    const trusting = ['--cacert', tlsCert];
+    const ways: [string, string[], string][] = [
+      [gate.url, ['--http2-prior-knowledge'], '2'],
+      // The offer is passed over: the body that comes with it belongs to HTTP/1.1.
+      [gate.url, ['--http2'], '1.1'],
+      [secure.url, ['--http2', ...trusting], '2'],
+      [secure.url, ['--http1.1', ...trusting], '1.1'],
+    ];
+    for (const [url, options, version] of ways) {
+      const good = await runCurl(`${url}/classify`, reference.frame, options);
+      const bad = await runCurl(`${url}/classify`, strange, options);
+      expect([good.version, bad.version], options.join(' ')).toEqual([`${version} 200`, `${version} 422`]);
+      expect(JSON.parse(good.answer)).toMatchObject({ model_name: 'lights' });
+      expect(JSON.parse(bad.answer)).toMatchObject({ error: { code: 'STOPLINE_ERR_IMAGE_REFUSED' } });
+    }
+    expect(upstream.received.map(({ body }) => body.equals(Buffer.from(reference.frame)))).toEqual(
+      ways.map(() => true),
+    );
+  });
+});
+
 /** What a service says first: its settings. */
 const settings = new RegExp(`^.{3}${String.fromCharCode(4)}`, 's');
 
@@ -182,18 +224,8 @@ describe('a client that begins with HTTP/2', () => {
 
 describe('over TLS', () => {
   it('the client chooses HTTP/2 or HTTP/1.1', async () => {
-    const path = (name: string) => join(folder, name);
-    execFileSync(
-      'openssl',
-      [
-        ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-        ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'],
-        ...['-keyout', path('tls.key'), '-out', path('tls.crt')],
-      ],
-      { stdio: 'ignore' },
-    );
-    const ca = readFileSync(path('tls.crt'));
-    const service = await start({ tlsCert: path('tls.crt'), tlsKey: path('tls.key') });
+    const { certificate: ca, tlsCert, tlsKey } = makeCertificate(folder);
+    const service = await start({ tlsCert, tlsKey });
     const session = open(service.url, { ca });
     const { status, headers } = await ask(session, post('/classify'), reference.frame);
     expect([status, headers['x-stopline-verdict'], session.alpnProtocol]).toEqual([200, 'pass', 'h2']);
