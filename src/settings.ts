@@ -649,8 +649,8 @@ const runSettings = {
   }),
   broker: Type.Optional(
     Type.String({
-      pattern: '^(nats|mqtts?|rediss?)://',
-      expects: 'an address such as nats://host:4222, mqtt://host or redis://host',
+      pattern: '^(nats|mqtts?|rediss?|kafkas?)://',
+      expects: 'an address such as nats://host:4222, mqtt://host, redis://host or kafka://host:9092',
       description: 'Message broker that consume takes images from, such as nats://host:4222.',
     }),
   ),

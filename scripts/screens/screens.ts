@@ -1,6 +1,6 @@
 /**
  * Takes a picture of every page of the dashboard and of the reports in every state that they can be in, wide and narrow, light
- * and dark, to be looked at one by one. The states are those of a real service that real images were sent to.
+ * and dark, and of the reports on paper, to be looked at one by one. The states are those of a real service that real images were sent to.
  *
  *     npm run screens                          all of them, into artifacts/screens
  *     npm run screens -- --out DIR             into another folder
@@ -93,6 +93,15 @@ class Photographer {
       }
       await context.close();
     }
+  }
+
+  /** A page as it comes out of a printer, on A4. */
+  async print({ name, address }: Shot): Promise<void> {
+    if (!name.includes(values.only)) return;
+    const page = await this.#browser.newPage();
+    await page.goto(address);
+    await page.pdf({ path: join(values.out, `${name}-paper.pdf`), format: 'A4', printBackground: true });
+    await page.close();
   }
 
   async #takeOne(
@@ -199,7 +208,9 @@ async function takeAll(photographer: Photographer, folder: string): Promise<void
   });
   const street = await Street.open();
   const reports = await writeReports(join(folder, 'reports'), { profile, profilePath, street });
-  await photographer.take(reports.map(({ name, path }) => ({ name, address: pathToFileURL(path).href })));
+  const files = reports.map(({ name, path }) => ({ name, address: pathToFileURL(path).href }));
+  await photographer.take(files);
+  for (const file of files) await photographer.print(file);
   // Pages that are files need no street.
   if (/^(report|causes|gallery)/.test(values.only)) return;
   const empty = await start(profilePath, {});

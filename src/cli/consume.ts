@@ -25,6 +25,7 @@ const servers: Record<BrokerKind, string> = {
   nats: 'nats://127.0.0.1:4222',
   mqtt: 'mqtt://127.0.0.1:1883',
   'redis-stream': 'redis://127.0.0.1:6379',
+  kafka: 'kafka://127.0.0.1:9092',
 };
 
 export function consumeCommand(): Command {

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectNats } from '@nats-io/transport-node';
+import { Consumer, Producer } from '@platformatic/kafka';
 import { Redis } from 'ioredis';
 import { connectAsync } from 'mqtt';
 import { describe, expect, it } from 'vitest';
@@ -12,6 +13,7 @@ import type { Pool } from '../../src/run/pool.ts';
 import { type Row, writeRow } from '../../src/run/rows/row.ts';
 import { startBroker } from '../fixtures/broker.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
+import { startKafka } from '../fixtures/kafka.ts';
 
 const folder = temporaryFolder();
 const root = join(folder, 'root');
@@ -57,7 +59,7 @@ const answers = [
   ['REQUEST_INVALID', 'JSON'],
 ];
 
-/** What the three brokers need of their client: send messages, and wait for so many answers. */
+/** What the brokers need of their client: send messages, and wait for so many answers. */
 interface Client {
   send(texts: string[]): Promise<void>;
   answers(
@@ -127,9 +129,35 @@ const clients: Record<BrokerKind, (port: number) => Promise<Client>> = {
       },
     };
   },
+  async kafka(port) {
+    const options = { clientId: 'test', bootstrapBrokers: [`127.0.0.1:${port}`] };
+    const producer = new Producer({ ...options, autocreateTopics: true });
+    const consumer = new Consumer({ ...options, groupId: 'test' });
+    const send = (topic: string, texts: string[]) =>
+      producer.send({ messages: texts.map((text) => ({ topic, value: Buffer.from(text) })), acks: -1 });
+    // A topic begins with its first message, which is a row of nobody.
+    await send('verdicts', ['{"id":"first"}']);
+    return {
+      async send(texts) {
+        await send('images', texts);
+      },
+      async answers(count) {
+        const all: Awaited<ReturnType<Client['answers']>> = [];
+        const stream = await consumer.consume({ topics: ['verdicts'], mode: 'earliest' });
+        for await (const { value } of stream) {
+          const row = JSON.parse(value.toString());
+          if (row.id !== 'first') all.push(row);
+          if (all.length === count) break;
+        }
+        return all;
+      },
+      close: () => Promise.all([consumer.close(true), producer.close()]),
+    };
+  },
 };
 
 const brokers = [
+  ['kafka', 'kcat', 'kafka'],
   ['nats', 'nats-server', 'nats'],
   ['mqtt', 'mosquitto', 'mqtt'],
   ['redis-stream', 'redis-server', 'redis'],
@@ -137,7 +165,7 @@ const brokers = [
 
 describe.each(brokers)('consume from %s', (kind, program, scheme) => {
   it('publishes one row a message, and after a crash those that were at work', async (test) => {
-    const server = await startBroker(program);
+    const server = program === 'kcat' ? await startKafka() : await startBroker(program);
     if (!server) return test.skip();
     const store = createObjectStore();
     const client = await clients[kind](server.port);
@@ -192,7 +220,8 @@ describe.each(brokers)('consume from %s', (kind, program, scheme) => {
   });
 
   it('goes on after the broker was killed ten times, with a row for every message', async (test) => {
-    const server = await startBroker(program);
+    // What stands for Kafka forgets everything when it ends.
+    const server = program === 'kcat' ? undefined : await startBroker(program);
     if (!server) return test.skip();
     const store = createObjectStore();
     let client = await clients[kind](server.port);
@@ -253,5 +282,27 @@ describe.each(brokers)('consume from %s', (kind, program, scheme) => {
       code: 'STOPLINE_ERR_BROKER_UNAVAILABLE',
       message: expect.stringMatching(/^(?!.*secret).*127\.0\.0\.1:1/),
     });
+  });
+});
+
+describe('consume from Kafka', () => {
+  it('notices that its broker is gone, so that it is opened anew', async (test) => {
+    const server = await startKafka();
+    if (!server) return test.skip();
+    const client = await clients.kafka(server.port);
+    await client.send(['an image']);
+    await client.close();
+    const broker = await openBroker('kafka', {
+      ...{ server: `kafka://127.0.0.1:${server.port}`, topic: 'images', publish: 'verdicts' },
+      ...{ group: 'g', atOnce: 4, stalledMs: 1000 },
+    });
+    const messages = broker.messages(new AbortController().signal);
+    const { value: message } = await messages.next();
+    expect(Buffer.from(message?.data ?? []).toString()).toBe('an image');
+    expect(message?.id).toMatch(/^images-\d-0$/);
+    await server.stop();
+    await expect(messages.next()).rejects.toMatchObject({ code: 'STOPLINE_ERR_BROKER_UNAVAILABLE' });
+    await expect(message?.settle('lost')).rejects.toMatchObject({ code: 'STOPLINE_ERR_BROKER_UNAVAILABLE' });
+    await broker.close();
   });
 });
