@@ -4,7 +4,7 @@
  *
  *     npm run screens                          all of them, into artifacts/screens
  *     npm run screens -- --out DIR             into another folder
- *     npm run screens -- --only camera-        only those whose name has this in it
+ *     npm run screens -- --only camera-        only those whose name has this in it, such as dark-390
  *     npm run screens -- --stay                afterwards the service stays, to be looked at in a browser
  *
  * A page that is wider than its window, reports an error or asks another host for anything is named at the end, and fails.
@@ -89,7 +89,8 @@ class Photographer {
         reducedMotion: 'reduce',
       });
       for (const shot of shots) {
-        if (shot.name.includes(values.only)) await this.#takeOne(context, shot, `${colorScheme}-${width}`);
+        const look = `${colorScheme}-${width}`;
+        if (`${shot.name}-${look}`.includes(values.only)) await this.#takeOne(context, shot, look);
       }
       await context.close();
     }
@@ -97,7 +98,7 @@ class Photographer {
 
   /** A page as it comes out of a printer, on A4. */
   async print({ name, address }: Shot): Promise<void> {
-    if (!name.includes(values.only)) return;
+    if (!`${name}-paper`.includes(values.only)) return;
     const page = await this.#browser.newPage();
     await page.goto(address);
     await page.pdf({ path: join(values.out, `${name}-paper.pdf`), format: 'A4', printBackground: true });

@@ -1,6 +1,7 @@
 import { corrupt, corruptions, type Severity } from '../image/corruptions/corruptions.ts';
 import type { Frame } from '../image/frame.ts';
 import { thumbnail } from '../image/thumbnail.ts';
+import { spellCause } from '../profile/labels.ts';
 import { html, type Markup } from '../report/html.ts';
 import { page } from '../report/page.ts';
 
@@ -19,7 +20,9 @@ export async function drawCauses(
     const figures: Markup[] = [];
     for (const { name, meaning } of corruptions.filter((corruption) => corruption.family === family)) {
       for (const severity of severities) {
-        figures.push(await drawFigure(await corrupt(frame, name, severity, seed), `${name} ${severity}`, meaning));
+        figures.push(
+          await drawFigure(await corrupt(frame, name, severity, seed), `${spellCause(name)} ${severity}`, meaning),
+        );
       }
     }
     sections.push(html`<section><h2>${family}</h2><div class="pictures">${original}${figures}</div></section>`);

@@ -6,7 +6,7 @@ import type { Monitor } from '../drift/monitor.ts';
 import { type DriftReport, type DriftState, listLeads, type Transition } from '../drift/report.ts';
 import { StoplineError } from '../errors.ts';
 import { sourceRule } from '../fit/percamera.ts';
-import { inSentence, labelStatistic } from '../profile/labels.ts';
+import { inSentence, labelStatistic, spellCause } from '../profile/labels.ts';
 import { type Columns, columnName } from '../run/rows/row.ts';
 import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
@@ -186,7 +186,7 @@ function formatTable(all: readonly Replay[]): string {
       `${images}`,
       stateText(state),
       alarm ? `image ${alarm.image}` : '-',
-      cause ? `${cause.cause} ${percent(cause.probability)}` : '-',
+      cause ? `${spellCause(cause.cause)} ${percent(cause.probability)}` : '-',
     ];
   });
   return table([['source', 'images', 'now', 'first alarm', 'probable cause'], ...rows], [1]);

@@ -15,6 +15,7 @@ import { encodePng } from '../image/encode.ts';
 import { readMask } from '../image/readmask.ts';
 import { describeProfile, type Profile } from '../profile/description.ts';
 import { saveProfile } from '../profile/file.ts';
+import { spellCause } from '../profile/labels.ts';
 import type { ThresholdKind } from '../profile/maths/pvalues.ts';
 import type { Shard } from '../run/inputs/item.ts';
 import type { FitPlan } from './fitclock.ts';
@@ -291,12 +292,12 @@ function powerTable({ power, harm }: Profile): string[] {
   const shade = (share: number) => ' .:oO#'[Math.floor((share / 0.95) * 5)] ?? '#';
   const rows = [...power.causes].sort((a, b) => sum(a.warn) - sum(b.warn));
   const cells = rows.map(({ cause, warn, detectedFrom }) => [
-    cause,
+    spellCause(cause),
     warn.map(shade).join(' '),
     detectedFrom === undefined ? 'not reliably' : `from severity ${detectedFrom}`,
     ...(harm ? [formatFlips(harm, cause)] : []),
   ]);
-  const missed = blindTo(power);
+  const missed = blindTo(power).map(spellCause);
   return [
     styled('bold', `What it sees: share of ${power.images} images each stopped at severities 1 to 5 (# at least 95 %)`),
     indent(table(cells)),

@@ -27,6 +27,11 @@ function spellName(name: string): string {
   return name.replace(/([a-z0-9])([A-Z])/g, (_, before, after) => `${before} ${after.toLowerCase()}`);
 }
 
+/** A simulated cause as people write it: "lensDrops" is "lens drops". */
+export function spellCause(cause: string): string {
+  return cause.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
 /** With a capital first letter, as a sentence begins. */
 export function capital(text: string): string {
   return text === '' ? '' : text[0].toUpperCase() + text.slice(1);

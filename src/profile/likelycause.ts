@@ -2,6 +2,7 @@ import type { CorruptionFamily } from '../image/corruptions/causes.ts';
 import { corruptions, findFamily } from '../image/corruptions/causes.ts';
 import { type Advice, findAdvice } from './advice.ts';
 import type { Cause } from './diagnosis.ts';
+import { spellCause } from './labels.ts';
 import type { Reason } from './reasons.ts';
 import type { DetectorScore } from './score.ts';
 import type { SightKind } from './sights.ts';
@@ -136,7 +137,7 @@ function readCause(
   if (family && first && isTold) {
     const { cause, probability } = first;
     const share = Math.min(99, Math.round(100 * probability));
-    const text = `${familyWords[family]}; of the simulated causes most like ${spell(cause)} (${share} %)`;
+    const text = `${familyWords[family]}; of the simulated causes most like ${spellCause(cause)} (${share} %)`;
     return { kind: 'cause', family, cause, probability, text };
   }
   if (family) return { kind: 'family', family, text: familyWords[family] };
@@ -159,7 +160,7 @@ export function nameCause(verdict: {
 }): string | undefined {
   if (verdict.verdict === 'pass') return undefined;
   const { cause } = verdict;
-  const spelled = (name: string | undefined) => name && spell(name);
+  const spelled = (name: string | undefined) => name && spellCause(name);
   if (!cause) return spelled(verdict.causes?.[0]?.cause);
   if (cause.kind === 'camera') return otherCamera;
   return spelled(cause.cause) ?? (cause.family ? shortWords[cause.family] : 'unknown');
@@ -171,7 +172,7 @@ export function adviseOn(name: string): Advice | undefined {
   const [family] = Object.entries(shortWords).find(([, words]) => words === name) ?? [];
   if (family) return findAdvice({ kind: 'family', family: family as CorruptionFamily });
   // Names of causes are spelled or not, by the version that wrote them.
-  const cause = corruptions.find((row) => row.name === name || spell(row.name) === name)?.name;
+  const cause = corruptions.find((row) => row.name === name || spellCause(row.name) === name)?.name;
   return name === 'unknown' || cause ? findAdvice({ kind: 'cause', cause: cause ?? name }) : undefined;
 }
 
@@ -191,8 +192,4 @@ function isOtherCamera(reasons: readonly Reason[], detectors: readonly DetectorS
   if (!isForeign(reasons, 'size') || !isForeign(reasons, ...encoderProperties)) return false;
   const scene = detectors.find(({ name }) => name === 'embedding') ?? detectors[0];
   return scene.pValue <= foreignPValue;
-}
-
-function spell(cause: string): string {
-  return cause.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }

@@ -2,6 +2,7 @@ import type { ExpectedHarm } from '../drift/population.ts';
 import { blindTo, type Power } from '../fit/power.ts';
 import { corruptions, findFamily, powerSeverities } from '../image/corruptions/corruptions.ts';
 import type { Profile, Rates } from '../profile/description.ts';
+import { spellCause } from '../profile/labels.ts';
 import { html, type Markup } from './html.ts';
 import { count, decimal, percent, wholePercent } from './words.ts';
 
@@ -14,7 +15,7 @@ export function flipsText({ rate: { rate, low, high } }: ExpectedHarm): string {
 export function harmSection(harm: NonNullable<Profile['harm']>, expected: ExpectedHarm | undefined): Markup {
   const rows = expected?.causes.map(({ cause, images, flips }) => {
     const width = `width:${((100 * flips) / Math.max(1e-9, expected.causes[0].flips)).toFixed(1)}%`;
-    return html`<tr><th scope="row">${cause ?? 'passed'}</th><td>${decimal(images)}</td><td>${decimal(flips, 1)}</td><td>${percent(flips / images)}</td><td class="bar"><i style="${width}"></i></td></tr>`;
+    return html`<tr><th scope="row">${cause ? spellCause(cause) : 'passed'}</th><td>${decimal(images)}</td><td>${decimal(flips, 1)}</td><td>${percent(flips / images)}</td><td class="bar"><i style="${width}"></i></td></tr>`;
   });
   const table =
     rows &&
@@ -69,13 +70,13 @@ export function heatMap(power: Power, harm?: Harm): Markup {
       const cells = powerSeverities.map((severity, i) => {
         const flips = harm?.causes.find((row) => row.cause === cause)?.flips[i];
         const flipped = flips === undefined ? '' : `, ${percent(flips)} of answers flipped`;
-        const title = `${cause}, severity ${severity}: ${percent(warn[i])} stopped, ${percent(block[i])} blocked${flipped}`;
+        const title = `${spellCause(cause)}, severity ${severity}: ${percent(warn[i])} stopped, ${percent(block[i])} blocked${flipped}`;
         return html`<td title="${title}">${swatch('at-warn', warn[i])}${swatch('at-block', block[i])}${flips !== undefined && swatch('at-flip', flips)}</td>`;
       });
       const from = blind.has(cause)
         ? html`<td class="from"><b class="tag">blind</b></td>`
         : html`<td class="from">${detectedFrom ?? html`<span title="not reliably at any severity">\u2013</span>`}</td>`;
-      return html`<tr><th scope="row" title="${findMeaning(cause)}">${cause}</th>${cells}${from}</tr>\n`;
+      return html`<tr><th scope="row" title="${findMeaning(cause)}">${spellCause(cause)}</th>${cells}${from}</tr>\n`;
     });
     return heatTable(family, lines, html`<th scope="col" class="from">from</th>`);
   });
@@ -87,10 +88,10 @@ function harmMap({ causes }: Harm): Markup {
   const families = byFamily(causes).map(({ family, rows }) => {
     const lines = rows.map(({ cause, flips }) => {
       const cells = powerSeverities.map((severity, i) => {
-        const title = `${cause}, severity ${severity}: ${percent(flips[i])} of answers flipped`;
+        const title = `${spellCause(cause)}, severity ${severity}: ${percent(flips[i])} of answers flipped`;
         return html`<td title="${title}">${swatch('flip', flips[i])}</td>`;
       });
-      return html`<tr><th scope="row" title="${findMeaning(cause)}">${cause}</th>${cells}</tr>\n`;
+      return html`<tr><th scope="row" title="${findMeaning(cause)}">${spellCause(cause)}</th>${cells}</tr>\n`;
     });
     return heatTable(family, lines);
   });

@@ -2,6 +2,7 @@ import { blindTo, type Power } from '../fit/power.ts';
 import type { Severity } from '../image/corruptions/corruptions.ts';
 import type { Thumbnail } from '../image/thumbnail.ts';
 import type { Profile } from '../profile/description.ts';
+import { spellCause } from '../profile/labels.ts';
 import { byFamily, findMeaning, heatLegend, heatMap, rateSwitch } from './heatmap.ts';
 import { html, type Markup } from './html.ts';
 import { intervalText } from './summary.ts';
@@ -35,7 +36,7 @@ export function powerSection({
   const missed =
     blind.length === 0
       ? html`<p>It is blind to none of them at their strongest.</p>`
-      : html`<p><b class="alarm">Blind to ${count(blind.length, 'cause')}:</b> ${listed(blind)}. Of these it stops less than half of the images at every severity.</p>`;
+      : html`<p><b class="alarm">Blind to ${count(blind.length, 'cause')}:</b> ${listed(blind.map(spellCause))}. Of these it stops less than half of the images at every severity.</p>`;
   return html`<section id="power"><h2>What it can see</h2>
 <p>Reference images, each judged by a model that was not fitted on its group, went through ${count(power.causes.length, 'simulated cause')} at severities 1 (mild) to 5 (severe), at least ${count(power.images, 'image')} each. Each number is the share of them, in percent, that the Profile stops. <i>From</i> is the mildest severity from which on at least 95 % are stopped.</p>
 ${missed}
@@ -55,7 +56,7 @@ function cleanText({ clean }: Power): string {
 /** What the third view of the heat map shows, and where the classifier suffers most. */
 function harmText({ classifier, images, causes, stopped }: NonNullable<Profile['harm']>): Markup {
   const worst = [...causes].sort((a, b) => b.flips[4] - a.flips[4]).slice(0, 3);
-  const named = worst.map(({ cause, flips }) => `${cause} (${percent(flips[4])})`);
+  const named = worst.map(({ cause, flips }) => `${spellCause(cause)} (${percent(flips[4])})`);
   return html`<p>The classifier <b>${classifier.name}</b> was asked, too. <i>Flipped</i> is the share of answers that are not those to the same image clean, of ${count(images, 'image')} asked; at severity 5 most often under ${listed(named)}. A verdict of this Profile has an <code>expectedFlipRate</code>.</p>${stopped && stoppedText(stopped)}`;
 }
 
@@ -78,7 +79,7 @@ export function picturesSection(
   const families = byFamily(causes).map(({ family, rows }) => {
     const pictures = rows.map(({ cause, severity, picture }) => {
       const row = power?.causes.find((candidate) => candidate.cause === cause);
-      return html`<figure>${image(picture, `${cause} at severity ${severity}`)}<figcaption><b>${cause} <span>${severity}</span></b>${row && verdictOn(row)}<em>${findMeaning(cause)}</em></figcaption></figure>
+      return html`<figure>${image(picture, `${spellCause(cause)} at severity ${severity}`)}<figcaption><b>${spellCause(cause)} <span>${severity}</span></b>${row && verdictOn(row)}<em>${findMeaning(cause)}</em></figcaption></figure>
 `;
     });
     return html`<h3>${family}</h3><div class="pictures"><figure class="clean">${image(clean, 'the clean image')}<figcaption><b>clean</b><em>The image as it is.</em></figcaption></figure>

@@ -2,6 +2,7 @@ import type { Statistic } from '../image/statistics/statistic.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { profileVersion } from '../profile/checksum.ts';
 import type { Profile } from '../profile/description.ts';
+import { inSentence, labelStatistic } from '../profile/labels.ts';
 import { distributionCard } from './distributions.ts';
 import { html, type Markup } from './html.ts';
 import { breakable, count, decimal, percent, unitText } from './words.ts';
@@ -53,7 +54,7 @@ export function distributionsSection(profile: Profile): Markup {
   const left = statistics.filter(({ name }) => !known.has(name)).map(({ name }) => name);
   const missing =
     left.length > 0 &&
-    html`<p class="soft">Not scored here, because they are only shown or do not apply to every reference image: ${left.join(', ')}.</p>`;
+    html`<p class="soft">Not scored here, because they are only shown or do not apply to every reference image: ${left.map((name) => inSentence(labelStatistic(name))).join('; ')}.</p>`;
   return html`<section id="distributions"><h2>What is normal</h2>
 <p>How the ${count(profile.statistics.length, 'scored statistic')} lie over the ${count(images, 'reference image')}. The solid line is the median (p50), the dotted ones are the 1st and the 99th percentile. Heavy-tailed ones are drawn over a logarithm, as they are scored; the numbers are always the plain ones. Each group unfolds.</p>
 ${missing}${groups}</section>`;
@@ -74,7 +75,7 @@ export function referenceSection(profile: Profile): Markup {
   );
   const rows = Object.entries(constants).map(([name, value]) => {
     const { unit, digits } = findRow(name);
-    return html`<tr><th scope="row">${breakable(name)}</th><td><data value="${value}">${decimal(value, digits)}</data> ${unitText(unit)}</td></tr>`;
+    return html`<tr><th scope="row" title="${name}">${propertyLabels[name] ?? labelStatistic(name)}</th><td><data value="${value}">${decimal(value, digits)}</data> ${unitText(unit)}</td></tr>`;
   });
   const fixed =
     rows.length === 0

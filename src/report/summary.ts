@@ -1,5 +1,6 @@
 import { blindTo, type Counted, type Power } from '../fit/power.ts';
 import type { Profile } from '../profile/description.ts';
+import { spellCause } from '../profile/labels.ts';
 import { html, type Markup } from './html.ts';
 import { count, decimal, listed, percent } from './words.ts';
 
@@ -13,7 +14,7 @@ export function sentenceAbout({ name, reference, falseAlarmRate, power }: Profil
   if (!power) return `${start}; what it can see was not tried.`;
   const blind = blindTo(power);
   const seen = `it reliably sees ${reliable(power).length} of ${count(power.causes.length, 'simulated cause')}`;
-  return `${start}; ${seen}, and is blind to ${blind.length === 0 ? 'none' : `${decimal(blind.length)}: ${listed(blind)}`}.`;
+  return `${start}; ${seen}, and is blind to ${blind.length === 0 ? 'none' : `${decimal(blind.length)}: ${listed(blind.map(spellCause))}`}.`;
 }
 
 /** Rates by a fitted tail are no promise. */

@@ -4,6 +4,7 @@ import { StoplineError } from '../../errors.ts';
 import { decode } from '../../image/decode.ts';
 import { thumbnail } from '../../image/thumbnail.ts';
 import type { Profile } from '../../profile/description.ts';
+import { nameCause } from '../../profile/likelycause.ts';
 import type { Verdict } from '../../profile/verdict.ts';
 import { html, type Markup } from '../../report/html.ts';
 import { page } from '../../report/page.ts';
@@ -67,8 +68,8 @@ async function drawExample({ name, label, bytes, verdict }: GalleryExample): Pro
   const { source, width, height } = await thumbnail(frame);
   // A frame that passes has nothing to explain.
   const reasons = verdict.verdict === 'pass' ? [] : verdict.reasons.slice(0, 3);
-  const [cause] = verdict.verdict === 'pass' ? [] : (verdict.causes ?? []);
-  const named = cause && html`<em>probable cause: ${cause.cause}, ${percent(cause.probability)}</em>`;
+  const cause = verdict.verdict === 'pass' ? undefined : nameCause(verdict);
+  const named = cause && html`<em>probable cause: ${cause}</em>`;
   return html`<figure id="${name}"><img src="${source}" alt="${label}" width="${width}" height="${height}"><figcaption><b><span class="verdict ${verdict.verdict}">${verdict.verdict}</span></b>
 <em>p-value ${Number(verdict.pValue.toPrecision(2))}</em>${named}${reasons.length > 0 && html`<ol>${reasons.map(({ text }) => html`<li>${text}</li>`)}</ol>`}</figcaption></figure>`;
 }
