@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, extname, join, posix } from 'node:path';
 import { Command } from 'commander';
 import sharp from 'sharp';
-import { loadConfig } from '../config.ts';
+import { findSimilar, loadConfig } from '../config.ts';
 import { asStoplineError, StoplineError } from '../errors.ts';
 import { corrupt, corruptions, type Severity } from '../image/corruptions/corruptions.ts';
 import { decode } from '../image/decode.ts';
@@ -119,10 +119,13 @@ interface Simulation {
 /** One PNG for each image, in the same sub-folders; what cannot be decoded is named and skipped, as everywhere. */
 async function writeImages(paths: string[], flags: Flags, simulation: Simulation): Promise<void> {
   const { cause, severity, out } = simulation;
-  if (!corruptions.some(({ name }) => name === cause)) {
+  const names = corruptions.map(({ name }) => name);
+  if (!(names as string[]).includes(cause)) {
+    const like = names.filter((name) => name.toLowerCase().includes(cause.toLowerCase()));
+    const meant = like.length > 0 ? like.join(', ') : findSimilar(cause, names);
     throw new StoplineError(
       'OPTION_INVALID',
-      `Expected --cause to be one of ${corruptions.map(({ name }) => name).join(', ')} but received ${cause}.`,
+      `Expected --cause to be one of ${names.join(', ')} but received ${cause}.${meant ? ` Did you mean ${meant}?` : ''}`,
     );
   }
   const { config } = loadConfig({ flags: { s3Endpoint: flags.s3Endpoint } });

@@ -51,8 +51,13 @@ const helper = Object.assign(new Help(), { minWidthToWrap: 1 });
  * the number of a list, or in the last column of a table. Commands to type stay on one line, so that they can be copied.
  */
 function wrapText(text: string, width: number): string {
-  const wrapLine = (line: string) => {
-    if (measureWidth(line) <= width || /(npm run -s stopline|npx stopline|curl) /.test(line)) return line;
+  const wrapLine = (line: string): string => {
+    if (measureWidth(line) <= width) return line;
+    const command = line.search(/(npm run -s stopline|npx stopline|curl) /);
+    const before = command < 0 ? '' : line.slice(0, command).trimEnd();
+    // A command behind a sentence has a line of its own; behind a word or two it stays where it is.
+    if (measureWidth(before) > width / 2) return `${wrapLine(before)}\n  ${line.slice(command)}`;
+    if (command >= 0) return line;
     const plain = stripVTControlCharacters(line);
     const starts = [...plain.matchAll(/^\s*(\d+\.|[-*]) (?=\S)|\s{2,}(?=\S)/g)].map(
       (match) => match.index + match[0].length,

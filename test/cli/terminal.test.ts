@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { beside, picture } from '../../src/cli/picture.ts';
 import {
   bar,
   bytesText,
+  complain,
   duration,
   measureWidth,
   percent,
@@ -166,5 +167,37 @@ describe('createTally', () => {
       { code: 'Y', count: 2, example: 'b' },
       { code: 'X', count: 1, example: 'a' },
     ]);
+  });
+});
+
+describe('complain', () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  /** What is written to a terminal of that width. */
+  function complainAt(width: number, text: string): string {
+    let written = '';
+    vi.spyOn(process.stderr, 'write').mockImplementation((piece) => {
+      written += piece;
+      return true;
+    });
+    const { isTTY, columns } = process.stderr;
+    Object.assign(process.stderr, { isTTY: true, columns: width });
+    complain(text);
+    Object.assign(process.stderr, { isTTY, columns });
+    return written;
+  }
+
+  it('breaks a sentence between words, and puts the command behind it on a line of its own', () => {
+    const text =
+      "stopline: unknown option '--profil' (Did you mean --profile?). See: npm run -s stopline -- help inspect";
+    const lines = complainAt(50, text).trimEnd().split('\n');
+    expect(lines.at(-1)).toBe('  npm run -s stopline -- help inspect');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(50);
+    expect(lines.join(' ').replaceAll(/ +/g, ' ')).toBe(text);
+  });
+
+  it('leaves a command that stands by itself, or behind a word, on one line', () => {
+    const text = '  try it     curl --data-binary @frame.jpg http://127.0.0.1:8080/inspect';
+    expect(complainAt(40, text)).toBe(`${text}\n`);
   });
 });
