@@ -34,11 +34,12 @@ const streamLength = 160;
 const changedFrom = 100;
 
 /** The lower half above the upper one: other content, taken in the same way. */
-function turnOver({ width, height, channels, data, ...rest }: Frame): Frame {
-  const row = width * channels;
-  const turned = new Uint8Array(data.length);
-  for (let y = 0; y < height; y++) turned.set(data.subarray(y * row, (y + 1) * row), (height - 1 - y) * row);
-  return { ...rest, width, height, channels, data: turned } as Frame;
+function exchangeHalves(frame: Frame): Frame {
+  const middle = (frame.height >> 1) * frame.width * frame.channels;
+  const data = new Uint8Array(frame.data.length);
+  data.set(frame.data.subarray(middle));
+  data.set(frame.data.subarray(0, middle), data.length - middle);
+  return { ...frame, data };
 }
 
 export async function measureConcepts(): Promise<Concepts> {
@@ -50,7 +51,7 @@ export async function measureConcepts(): Promise<Concepts> {
   const changes: Record<string, (frame: Frame, i: number) => Frame | Promise<Frame>> = {
     'like the reference': (frame) => frame,
     'JPEG-compressed': under('jpeg', 3),
-    'upside down': turnOver,
+    'halves exchanged': exchangeHalves,
     'in fog': under('fog', 3),
   };
   const kinds = [];

@@ -47,7 +47,9 @@ export function findSimulated(name: string): string | undefined {
 
 /** Puts one fault on pixels; the same for a seed. */
 export function applyFault(pixels: Pixels, name: string, severity: Severity, seed: number): Uint8Array {
-  return faults[name][1](pixels, strengths[severity - 1], new Random(seed));
+  // A Buffer, as decoders give it, has a slice that is no copy.
+  const data = new Uint8Array(pixels.data.buffer, pixels.data.byteOffset, pixels.data.length);
+  return faults[name][1]({ ...pixels, data }, strengths[severity - 1], new Random(seed));
 }
 
 /** Every pixel mixed with another picture by a mask of 0 to 1. */

@@ -40,6 +40,8 @@ const livelyShare = 0.5;
 const timesLongerSame = 3;
 /** From this share of the picture on, in one piece, and while so much of the rest lives as it did. */
 const stuckShare = 0.02;
+/** So large a part is told as soon as the whole picture would be. */
+const largeShare = 0.2;
 const livesShare = 0.8;
 /** Outside of these a sensor has no noise to show; a picture of which less than this share lies within is not told by it. */
 const readable = { least: 6, most: 248 };
@@ -172,7 +174,10 @@ export class StandingWatch {
       return undefined;
     }
     if (this.#isBlack) return undefined;
-    const stuck = this.#tellSame() ?? this.#tellStuck(quarter);
+    const stuck =
+      this.#tellSame() ??
+      this.#tellStuck(quarter, { least: this.#freezeAfter, share: largeShare }) ??
+      this.#tellStuck(quarter, { least: 2 * this.#freezeAfter, share: stuckShare });
     return this.#isDark ? stuck : (this.#tellFrozen() ?? round ?? stuck ?? this.#tellPart());
   }
 
@@ -242,7 +247,11 @@ export class StandingWatch {
   }
 
   #limitQuarter(quarter: number): number {
-    return Math.max(2 * this.#freezeAfter, timesLongerSame * (this.#longestSames[quarter] + 1));
+    return Math.max(2 * this.#freezeAfter, this.#longestOf(quarter));
+  }
+
+  #longestOf(quarter: number): number {
+    return timesLongerSame * (this.#longestSames[quarter] + 1);
   }
 
   #limitSame(): number {
@@ -277,13 +286,13 @@ export class StandingWatch {
   }
 
   /** A part in one piece, as a block that a decoder keeps, is the same to the bit while the rest lives as it did. */
-  #tellStuck(quarter: Uint8Array): Standing | undefined {
+  #tellStuck(quarter: Uint8Array, { least, share }: { least: number; share: number }): Standing | undefined {
     const images = Math.min(this.#numbers.images, 65_535);
     const isStuck = new Uint8Array(quarters);
     let [lively, living] = [0, 0];
     for (let i = 0; i < quarters; i++) {
       if (!isReadable(quarter[i]) || this.#differed[i] < livelyShare * (images - this.#sames[i])) continue;
-      if (this.#sames[i] >= this.#limitQuarter(i)) isStuck[placeOf(i)] = 1;
+      if (this.#sames[i] >= Math.max(least, this.#longestOf(i))) isStuck[placeOf(i)] = 1;
       else {
         lively++;
         if (this.#sames[i] <= this.#longestSames[i]) living++;
@@ -291,7 +300,7 @@ export class StandingWatch {
     }
     if (living < livesShare * lively || living < stuckShare * quarters) return undefined;
     const piece = findLargestPiece(isStuck);
-    if (piece.length < stuckShare * quarters) return undefined;
+    if (piece.length < share * quarters) return undefined;
     const shortest = Math.min(...piece.map((place) => this.#sames[quarterAt(place)]));
     return { kind: 'part', images: shortest + 1, pictures: 1, share: piece.length / quarters };
   }

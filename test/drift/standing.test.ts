@@ -87,6 +87,17 @@ describe('StandingWatch', () => {
     expect(found?.share).toBeLessThan(0.0625);
   });
 
+  // Where nothing passes through the part that is live, all stands still.
+  it.each([
+    [0.5, 'part'],
+    [0.85, 'frozen'],
+  ])('sees as soon that a large part is still, and only the rest is live: %f', (share, kind) => {
+    const found = watch((scene, image) => paste(scene.take(image), scene.take(100), share, 1), { traffic: 6 });
+    expect(found).toMatchObject({ kind });
+    expect(found?.after).toBeLessThanOrEqual(12);
+    expect(found?.share).toBeGreaterThan(share - 0.1);
+  });
+
   it('says nothing where a codec repeats what does not move, as it did while it was learnt', () => {
     const scene = new Scene({ traffic: 2 });
     const standing = new StandingWatch(freezeAfter);

@@ -22,7 +22,7 @@ describe('faults that the evaluation alone knows', () => {
 
   it.each(faultNames)('%s changes a picture, the same for a seed, and leaves the given pixels', (name) => {
     const before = frame.data.slice();
-    const spoilt = applyFault(frame, name, 3, 1);
+    const spoilt = applyFault({ ...frame, data: Buffer.from(frame.data.buffer) }, name, 3, 1);
     expect(spoilt).toHaveLength(frame.data.length);
     expect(changed(spoilt)).toBeGreaterThan(0);
     expect(applyFault(frame, name, 3, 1)).toEqual(spoilt);
