@@ -91,7 +91,7 @@ function causeSubspace(causeViews: View[], cleanViews: Map<string, View>, mean: 
   const size = mean.length;
   const lower = new CholeskyDecomposition(covariance).lowerTriangularMatrix;
   const whiten = invertLower(lower);
-  const moment = Matrix.zeros(size, size);
+  const sums = new Float64Array(size * size);
   const shift = new Float64Array(size);
   for (const { x, view, regime } of causeViews) {
     const clean = cleanViews.get(view);
@@ -104,10 +104,13 @@ function causeSubspace(causeViews: View[], cleanViews: Map<string, View>, mean: 
     }
     // A gross cause must not count for a hundred mild ones.
     const scale = Math.min(1, 8 / Math.sqrt(Math.max(length, 1e-12)));
-    for (let i = 0; i < size; i++)
-      for (let j = i; j < size; j++) moment.set(i, j, moment.get(i, j) + shift[i] * shift[j] * scale ** 2);
+    const weight = scale ** 2;
+    for (let i = 0; i < size; i++) for (let j = i; j < size; j++) sums[i * size + j] += shift[i] * shift[j] * weight;
   }
-  for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) moment.set(i, j, moment.get(j, i));
+  const moment = Matrix.zeros(size, size);
+  for (let i = 0; i < size; i++) {
+    for (let j = 0; j < size; j++) moment.set(i, j, sums[i <= j ? i * size + j : j * size + i]);
+  }
   const whitened = whiten.mmul(moment).mmul(whiten.transpose());
   const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(whitened, { assumeSymmetric: true });
   const order = realEigenvalues.map((_, i) => i).sort((a, b) => realEigenvalues[b] - realEigenvalues[a]);

@@ -279,7 +279,7 @@ describe('on frames of the same camera that were not used to fit', () => {
   it('120 images can promise 1 %, and keep it on average over references', async () => {
     const falseAlarmRate = { warn: 0.05, block: 0.01 };
     const shares = { warn: 0, block: 0 };
-    const references = 4;
+    const references = 2;
     for (let i = 0; i < references; i++) {
       const paths = Array.from({ length: 120 }, (_, j) => at('population', `frame${1000 + 120 * i + j}.jpg`));
       // With causes, because what is learnt of them decides, too.
