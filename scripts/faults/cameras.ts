@@ -1,6 +1,9 @@
 import sharp from 'sharp';
 import { type Outcome, post, readMemory, type Stage } from './target.ts';
 
+/** Requests of one camera before the names come. */
+const settling = 2000;
+
 /** A flood of camera names. */
 export async function run(stage: Stage): Promise<Outcome> {
   const count = stage.count ?? 100_000;
@@ -8,17 +11,21 @@ export async function run(stage: Stage): Promise<Outcome> {
   const tiny = await sharp({ create: { width: 16, height: 16, channels: 3, background: 'grey' } })
     .png()
     .toBuffer();
-  for (let i = 0; i < 20; i++) await post(target.url, tiny, { 'x-stopline-source': 'warm-up' });
-  const before = readMemory(target.pid, 'Anonymous');
-  let next = 0;
   let bad = 0;
-  const lane = async () => {
-    while (next < count) {
-      const source = `camera-${next++}`;
-      if ((await post(target.url, tiny, { 'x-stopline-source': source })).status !== 200) bad += 1;
-    }
+  const ask = async (many: number, name: (i: number) => string) => {
+    let next = 0;
+    const lane = async () => {
+      while (next < many) {
+        const { status } = await post(target.url, tiny, { 'x-stopline-source': name(next++) });
+        if (status !== 200) bad += 1;
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, lane));
   };
-  await Promise.all(Array.from({ length: 8 }, lane));
+  // What a service has when it has judged for a while, whoever sent the images.
+  await ask(settling, () => 'warm-up');
+  const before = readMemory(target.pid, 'Anonymous');
+  await ask(count, (i) => `camera-${i}`);
   const startedAt = performance.now();
   const metrics = await (await fetch(`${target.url}/metrics`)).text();
   const ms = Math.round(performance.now() - startedAt);

@@ -4,6 +4,9 @@ import { request } from 'node:http';
 import { connect } from 'node:http2';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
+import { createFileRegistry } from '@bufbuild/protobuf';
+import { Code, ConnectError, createClient } from '@connectrpc/connect';
+import { compressionGzip, createGrpcTransport } from '@connectrpc/connect-node';
 import { credentials, ServerCredentials } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config.ts';
@@ -13,6 +16,7 @@ import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
 import { makeCertificate } from '../../fixtures/certificate.ts';
 import { temporaryFolder } from '../../fixtures/folder.ts';
 import {
+  describeInference,
   type GrpcRecorder,
   inferMethod,
   RawClient,
@@ -138,6 +142,45 @@ describe.skipIf(python === '')('grpcio of Python', () => {
     const client = new RawClient(service.grpcUrl as string, credentials.createSsl(Buffer.from(certificate)));
     expect((await client.call(inferMethod, [infer(reference.frame)])).code).toBe(0);
     client.close();
+  });
+});
+
+describe('Connect for Node.js, which has a gRPC of its own', () => {
+  it('sees answers, refusals and trailers, packed or not, of calls and of streams', async () => {
+    const registry = createFileRegistry(describeInference(), () => undefined);
+    const service = registry.getService('inference.GRPCInferenceService');
+    if (!service) throw new Error('inference.proto has no service');
+    const baseUrl = (gates.closed.grpcUrl as string).replace(/^grpc/, 'http');
+    const [good, bad] = [reference.frame, strange].map((image) => ({
+      modelName: 'lights',
+      id: '7',
+      inputs: [
+        { name: 'image', datatype: 'BYTES', shape: [1n], contents: { bytesContents: [Uint8Array.from(image)] } },
+      ],
+    }));
+    for (const packing of [{}, { sendCompression: compressionGzip }]) {
+      const client = createClient(service as never, createGrpcTransport({ baseUrl, ...packing })) as unknown as {
+        modelInfer(request: object, options?: object): Promise<Record<string, unknown>>;
+        modelStreamInfer(requests: AsyncIterable<object>): AsyncIterable<Record<string, unknown>>;
+      };
+      let told = new Headers();
+      const onTrailer = (trailers: Headers) => {
+        told = trailers;
+      };
+      expect(await client.modelInfer(good, { onTrailer })).toMatchObject({ modelName: 'lights' });
+      expect(told.get('x-trailer')).toBe('behind');
+      const refused = await client.modelInfer(bad).catch((error: ConnectError) => error);
+      expect(refused).toBeInstanceOf(ConnectError);
+      expect(refused).toMatchObject({ code: Code.FailedPrecondition });
+      expect((refused as ConnectError).rawMessage).toMatch(/^STOPLINE_ERR_IMAGE_REFUSED: /);
+      const requests = async function* () {
+        yield* [good, bad, good];
+      };
+      const answers = [];
+      for await (const answer of client.modelStreamInfer(requests())) answers.push(answer.errorMessage !== '');
+      expect(answers.toSorted()).toEqual([false, false, true]);
+    }
+    expect(upstream.received.map(({ messages }) => messages.length)).toEqual([1, 2, 1, 2]);
   });
 });
 
