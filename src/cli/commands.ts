@@ -154,6 +154,12 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./corrupt.ts')).corruptCommand(),
   },
   {
+    name: 'crop',
+    summary: 'cut objects out of images by boxes, a folder for each class',
+    group: groups.trust,
+    load: async () => (await import('./crop.ts')).cropCommand(),
+  },
+  {
     name: 'doctor',
     summary: 'say what runs here, and whether it works',
     group: groups.machine,

@@ -1,4 +1,5 @@
-import { dirname } from 'node:path';
+import { readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import { createDrift } from '../drift/drift.ts';
@@ -13,7 +14,7 @@ import { interruptible } from './interrupt.ts';
 import { judgeAll } from './judge.ts';
 import { type JudgingFlags, judgingFlags, numberOption, openJudging, pickSettings } from './options.ts';
 import { type ReplayedRow, readRows } from './scored.ts';
-import { commandLine, count, percent, print, printable, printJson, styled, table } from './terminal.ts';
+import { commandLine, count, note, percent, print, printable, printJson, styled, table } from './terminal.ts';
 
 interface DriftFlags extends JudgingFlags, InputFlags {
   sourcePattern?: string;
@@ -66,6 +67,9 @@ Examples:
   ${commandLine('drift', 'recordings/', '--profile', 'camera.stopline')}
   ${commandLine('drift', 'verdicts.jsonl', '--profile', 'camera.stopline', '--source-pattern', 'cameras/([^/]+)')}
   ${commandLine('drift', '--manifest', 'answers.csv', '--source-column', 'class', '--profile', 'camera.stopline')}
+  ${commandLine('drift', '--manifest', 'crops/crops.csv', '--source-column', 'class', '--profile', 'profiles/')}
+
+Where --profile names a folder, as fit --profile-per writes it, each source is held against the Profile that has its name.
 
 Exit status: 0 no source drifted or froze, 1 one did, 2 usage, else as docs/errors.md says.`,
     )
@@ -78,14 +82,20 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
   if (sourceColumn !== undefined && flags.sourcePattern !== undefined) {
     throw new StoplineError('OPTION_INVALID', 'Expected --source-column or --source-pattern but received both.');
   }
-  const { config, profile } = await openJudging(pickSettings(flags));
-  const { decideBy } = config;
   if (!(interval > 0)) {
     throw new StoplineError('OPTION_INVALID', `Expected a positive interval but received ${interval}.`);
   }
+  const rule = sourceRule(sourcePattern, paths, 'source-pattern');
+  const profiles = await listProfiles(pickSettings(flags).profile);
+  if (profiles) {
+    const nameSource = ({ path, folder, columns }: Named) =>
+      sourceColumn === undefined ? (rule({ path, folder }) ?? 'none') : readColumn(columns, sourceColumn);
+    return tellDrift(await replayEach(paths, flags, { profiles, falseAlarmEvery, interval, nameSource }), json);
+  }
+  const { config, profile } = await openJudging(pickSettings(flags));
+  const { decideBy } = config;
   const drift = createDrift(profile, { falseAlarmEvery, decideBy });
   const isRows = paths.length === 1 && flags.manifest === undefined && paths[0].toLowerCase().endsWith('.jsonl');
-  const rule = sourceRule(sourcePattern, paths, 'source-pattern');
   const replays = new Replays(drift, interval, ({ path, folder, columns }) => {
     if (sourceColumn !== undefined) return readColumn(columns, sourceColumn);
     // Paths in rows are as they were given to score: all folders count.
@@ -104,6 +114,63 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
   await judgeAll('drift', { config, profile, items, total }, ({ item, row }) => replays.take(row, item.folder));
   tellDrift(replays.finish(paths), json);
   tellLeftOut(items, flags);
+}
+
+/** The Profiles of a folder, where that is what `--profile` names; one for each source, as `fit --profile-per` writes them. */
+async function listProfiles(place: unknown): Promise<string[] | undefined> {
+  if (typeof place !== 'string' || !(await stat(place).catch(() => undefined))?.isDirectory()) return undefined;
+  const files = (await readdir(place)).filter((name) => name.endsWith('.stopline')).sort();
+  if (files.length > 0) return files.map((name) => join(place, name));
+  throw new StoplineError(
+    'PROFILE_UNREADABLE',
+    `Expected Profiles (.stopline) in the folder "${place}" but found none.`,
+  );
+}
+
+/** Watches each source against the Profile that has its name. Sources without one are told at the end. */
+async function replayEach(
+  paths: string[],
+  flags: DriftFlags,
+  run: {
+    profiles: string[];
+    falseAlarmEvery: number | undefined;
+    interval: number;
+    nameSource: (image: Named) => string;
+  },
+): Promise<Replay[]> {
+  const { profiles, falseAlarmEvery, interval, nameSource } = run;
+  const replayed: Replay[] = [];
+  const seen = new Set<string>();
+  const known = new Set<string>();
+  for (const file of profiles) {
+    const { config, profile } = await openJudging({ ...pickSettings(flags), profile: file });
+    known.add(profile.name);
+    const { items } = await openInputs(paths, flags, config);
+    const own = {
+      columns: items.columns,
+      leftOut: items.leftOut,
+      count: async () => undefined,
+      async *[Symbol.asyncIterator]() {
+        for await (const item of items) {
+          const source = nameSource({ path: item.name, folder: item.folder, columns: item.columns });
+          seen.add(source);
+          if (source === profile.name) yield item;
+        }
+      },
+    };
+    const drift = createDrift(profile, { falseAlarmEvery, decideBy: config.decideBy });
+    const replays = new Replays(drift, interval, () => profile.name);
+    const about = { config, profile, items: own, total: undefined };
+    await judgeAll(`drift of ${profile.name}`, about, ({ item, row }) => replays.take(row, item.folder));
+    replayed.push(...replays.list());
+  }
+  const left = [...seen].filter((source) => !known.has(source));
+  if (left.length > 0) note(`No Profile for ${left.map(printable).join(', ')}: not watched.`);
+  if (replayed.length > 0) return replayed;
+  throw new StoplineError(
+    'INPUT_NO_IMAGES',
+    `Expected images of ${[...known].join(', ')}, as the Profiles are called, but found those of ${left.join(', ') || 'none'}.`,
+  );
 }
 
 /** What an image is counted with: the value of a column, or `none` where it has none. @throws {StoplineError} OPTION_INVALID */
@@ -162,8 +229,12 @@ class Replays {
 
   /** @throws {StoplineError} INPUT_NO_IMAGES */
   finish(paths: readonly string[]): Replay[] {
-    if (this.#replays.size > 0) return [...this.#replays.values()];
+    if (this.#replays.size > 0) return this.list();
     throw new StoplineError('INPUT_NO_IMAGES', `Expected images or rows in "${paths.join('", "')}" but found none.`);
+  }
+
+  list(): Replay[] {
+    return [...this.#replays.values()];
   }
 
   #find(source: string): Replay {

@@ -65,6 +65,7 @@ nav{margin-top:24px;display:flex;flex-wrap:wrap;gap:4px 24px;font-size:.9375rem}
 .heat data{display:block;border-radius:3px;padding:2px 8px 2px 0}
 .tag{font-size:.75rem;font-weight:600;color:var(--bad);letter-spacing:.02em}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(160px,1fr));gap:20px 16px}
+h2+.pictures{margin-top:16px}
 figure{margin:0;break-inside:avoid}
 figure img{display:block;width:100%;height:auto;border-radius:6px;background:var(--cell)}
 figcaption{font-size:.8125rem;line-height:1.4;padding-top:6px;color:var(--soft)}

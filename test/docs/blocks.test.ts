@@ -71,7 +71,7 @@ let env: Record<string, string>;
 const stop: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  for (let i = 0; i < 4; i++) await renderFolder(place(`drives/${i}`), 25, i * 25);
+  for (let i = 0; i < 4; i++) await renderFolder(place(`drives/${i}`), 28, i * 28);
   const [frame, ...others] = await renderFolder(place('incoming'), 12, 300);
   for (const folder of ['dataset', 'images', 'kept/accepted', 'artifacts/demo/frames', 'frames', 'footage']) {
     mkdirSync(place(folder), { recursive: true });
@@ -89,6 +89,12 @@ beforeAll(async () => {
   );
   const classes = readdirSync(place('incoming')).map((name, at) => `incoming/${name},${at % 2 ? 'car' : 'lorry'}\n`);
   writeFileSync(place('answers.csv'), `path,class\n${classes.join('')}`);
+  const boxes = [0, 1, 2, 3].flatMap((drive) =>
+    readdirSync(place(`drives/${drive}`)).map(
+      (name, at) => `drives/${drive}/${name},20,10,80,60,${at % 2 ? 'car' : 'lorry'}\n`,
+    ),
+  );
+  writeFileSync(place('detections.csv'), `path,x,y,width,height,class\n${boxes.join('')}`);
   await sharp({ create: { width: 160, height: 90, channels: 3, background: 'white' } })
     .png()
     .toFile(place('mask.png'));
