@@ -123,9 +123,10 @@ async function writeImages(paths: string[], flags: Flags, simulation: Simulation
   if (!(names as string[]).includes(cause)) {
     const like = names.filter((name) => name.toLowerCase().includes(cause.toLowerCase()));
     const meant = like.length > 0 ? like.join(', ') : findSimilar(cause, names);
+    const hint = meant === undefined ? '' : `Did you mean ${meant}? `;
     throw new StoplineError(
       'OPTION_INVALID',
-      `Expected --cause to be one of ${names.join(', ')} but received ${cause}.${meant ? ` Did you mean ${meant}?` : ''}`,
+      `Expected --cause to be one of ${names.join(', ')} but received ${cause}. ${hint}corrupt --list says what each is.`,
     );
   }
   const { config } = loadConfig({ flags: { s3Endpoint: flags.s3Endpoint } });
