@@ -34,12 +34,11 @@ const streamLength = 160;
 const changedFrom = 100;
 
 /** The lower half above the upper one: other content, taken in the same way. */
-function exchangeHalves(frame: Frame): Frame {
-  const middle = (frame.height >> 1) * frame.width * frame.channels;
-  const data = new Uint8Array(frame.data.length);
-  data.set(frame.data.subarray(middle));
-  data.set(frame.data.subarray(0, middle), data.length - middle);
-  return { ...frame, data };
+function turnOver({ width, height, channels, data, ...rest }: Frame): Frame {
+  const row = width * channels;
+  const turned = new Uint8Array(data.length);
+  for (let y = 0; y < height; y++) turned.set(data.subarray(y * row, (y + 1) * row), (height - 1 - y) * row);
+  return { ...rest, width, height, channels, data: turned } as Frame;
 }
 
 export async function measureConcepts(): Promise<Concepts> {
@@ -51,7 +50,7 @@ export async function measureConcepts(): Promise<Concepts> {
   const changes: Record<string, (frame: Frame, i: number) => Frame | Promise<Frame>> = {
     'like the reference': (frame) => frame,
     'JPEG-compressed': under('jpeg', 3),
-    'halves exchanged': exchangeHalves,
+    'upside down': turnOver,
     'in fog': under('fog', 3),
   };
   const kinds = [];

@@ -263,8 +263,9 @@ export function watchedReport({ noticed, calm, uncheckable, cost }: Watched): st
       `- ${kind}: noticed in time ${percent(inTime.length / all.length)} of ${all.length}, named right ${percent(share)}`,
     ];
   });
+  const watched = renderedCameras.filter(({ name }) => calm.some(({ camera }) => camera === name));
   return [
-    `Cameras: ${renderedCameras.map(({ name, about }) => `${name} (${about})`).join('; ')}. ${rate} images in a second, ${leadIn} before the fault, Profile of ${referenceImages} images of thirty days. Noticed: the answer is \`no\` or \`doubtful\`.`,
+    `Cameras: ${watched.map(({ name, about }) => `${name} (${about})`).join('; ')}. ${rate} images in a second, ${leadIn} before the fault, Profile of ${referenceImages} images of thirty days. Noticed: the answer is \`no\` or \`doubtful\`.`,
     '',
     '| fault | within images | noticed | missed by | after images | named right | said first |',
     '| --- | --- | --- | --- | --- | --- | --- |',

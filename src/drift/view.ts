@@ -208,7 +208,8 @@ export class ViewWatch {
     }
     const shake = Math.hypot(wide.right, wide.down);
     const usual = Math.hypot(spread.right, spread.down);
-    if (shake > Math.max(floors.shake, times * usual)) {
+    // Three estimates tell no shaking.
+    if (estimates.length >= kept && shake > Math.max(floors.shake, times * usual)) {
       return { kind: 'shaken', by: shake, text: `the camera shakes, by ${percent(shake)} of the width of the picture` };
     }
     return undefined;
