@@ -47,6 +47,7 @@ function readColours() {
   const read = (name) => style.getPropertyValue(`--${name}`).trim();
   return {
     ink: read('ink'),
+    paper: read('paper'),
     soft: read('soft'),
     line: read('line'),
     data: read('seen'),
@@ -98,12 +99,12 @@ function markStates(marks, isNamed) {
     hooks: {
       draw(plot) {
         const { ctx, bbox } = plot;
-        const { ink, soft } = readColours();
+        const { ink, soft, paper } = readColours();
         const { min = 0, max = 0 } = plot.scales.x;
         ctx.save();
         ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
         /** Where names end that are there already, line by line. */
-        const free = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
+        const free = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
         for (const { at, to } of [...marks()].sort((a, b) => a.at - b.at)) {
           if (at / 1000 < min || at / 1000 > max) continue;
           const x = Math.round(plot.valToPos(at / 1000, 'x', true));
@@ -114,13 +115,25 @@ function markStates(marks, isNamed) {
           ctx.lineTo(x, bbox.top + bbox.height);
           ctx.stroke();
           const width = ctx.measureText(to).width + 6 * devicePixelRatio;
-          const line = free.findIndex((end) => x >= end);
+          // At the right edge a name stands before its line.
+          const from = x + width > bbox.left + bbox.width ? x - width : x;
+          const line = free.findIndex((end) => from >= end);
           if (!isNamed || line < 0) continue;
-          const isLeft = x + width > bbox.left + bbox.width;
+          const top = bbox.top + 13 * line * devicePixelRatio;
+          // Dots lie under it, and would make it hard to read.
+          ctx.fillStyle = paper;
+          ctx.globalAlpha = 0.8;
+          ctx.fillRect(
+            from + devicePixelRatio,
+            top + devicePixelRatio,
+            width - 2 * devicePixelRatio,
+            13 * devicePixelRatio,
+          );
+          ctx.globalAlpha = 1;
           ctx.fillStyle = ink;
-          ctx.textAlign = isLeft ? 'right' : 'left';
-          ctx.fillText(to, x + (isLeft ? -3 : 3) * devicePixelRatio, bbox.top + (11 + 13 * line) * devicePixelRatio);
-          free[line] = x + width;
+          ctx.textAlign = 'left';
+          ctx.fillText(to, from + 3 * devicePixelRatio, top + 11 * devicePixelRatio);
+          free[line] = from + width;
         }
         ctx.restore();
       },
