@@ -169,7 +169,7 @@ export function loadConfig(input: ConfigInput = {}): LoadedConfig {
   const given = collectValues(input);
   const config = Object.fromEntries([...given].map(([key, { value }]) => [key, value])) as Config;
   for (const [key, { value, name }] of given) {
-    if (value === undefined || check(schemas[key], value)) continue;
+    if (value === undefined || (check(schemas[key], value) && isSound(schemas[key], value))) continue;
     const received = isSecret(key) ? 'another' : quote(value);
     throw new StoplineError(
       'OPTION_INVALID',
@@ -181,6 +181,24 @@ export function loadConfig(input: ConfigInput = {}): LoadedConfig {
     settings.map(({ key }) => [key, given.get(key)?.source ?? 'default']),
   ) as LoadedConfig['sources'];
   return { config, sources };
+}
+
+/**
+ * Whether a setting that is an address can be read as one: a port beyond 65535, a line break or half an escape in a password would be
+ * found when the first alarm is sent. Lists of addresses, which brokers take, are left to their clients.
+ */
+function isSound(schema: { pattern?: unknown }, value: unknown): boolean {
+  const isAddress = typeof schema.pattern === 'string' && schema.pattern.includes('://');
+  if (!isAddress || typeof value !== 'string' || value.includes(',')) return true;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  if (/[\0-\x1f\x7f]/.test(value)) return false;
+  try {
+    const { username, password } = new URL(value);
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 interface GivenValue {

@@ -28,6 +28,20 @@ function readMessage(run: () => unknown): string {
 }
 
 describe('loadConfig', () => {
+  it.each([
+    ['alertWebhook', 'https://example.test/hook\r\nx-other: 1'],
+    ['alertSlack', 'https://example.test:99999/'],
+    ['alertmanager', 'http://user:50%zz@127.0.0.1:9093'],
+    ['alertMqtt', 'mqtt://user@127.0.0.1:188300'],
+    ['redis', 'redis://:secret@127.0.0.1:port'],
+    ['upstream', 'http://127.0.0.1:80800'],
+    ['grpcUpstream', 'grpcs://models:80001'],
+  ])('takes no address that cannot be read for %s, and says it at the start', (key, address) => {
+    const message = readMessage(() => loadConfig({ env: {}, flags: { [key]: address } }));
+    expect(message).toMatch(/^Expected \S+ to be an address/);
+    expect(message).not.toMatch(/secret|50%zz/);
+  });
+
   it('gives defaults that keep their own bounds and fit together, and nothing that was not asked for', () => {
     const { config, sources } = loadConfig({ env: {} });
     for (const { key, default: value } of settings) expect(config[key], key).toEqual(value);
@@ -82,7 +96,7 @@ describe('loadConfig', () => {
     if (key === 'allowedHost') return 'gate.example, 10.0.0.7';
     if (schema.type === 'array') return [`inspect+read:${'0a'.repeat(32)}`, `admin:${'1b'.repeat(32)}`].join(', ');
     // The example in the description or the expectation is one that works.
-    return /\b\w+:\/\/[\w.:-]+/.exec(`${schema.expects}`)?.[0] ?? 'a-text-of-16-letters';
+    return /\b\w+:\/\/[\w.:@-]+/.exec(`${schema.expects}`)?.[0] ?? 'a-text-of-16-letters';
   }
   /** Settings that want others beside them. */
   const beside: Record<string, Record<string, string>> = {
@@ -287,7 +301,11 @@ describe('describeConfig', () => {
     );
     for (const { env, expects } of addresses) {
       const [, scheme] = /(\w+):\/\//.exec(expects) as RegExpExecArray;
-      for (const user of ['me:s3cret', ':s3cret', 's3cret', 'me:s3cret@more', 'me:a b/s3cret', 'me:"s3cret']) {
+      // What ends the name of the host too early makes no address, and the error must not show it either.
+      expect(readMessage(() => loadConfig({ env: { [env]: `${scheme}://me:a b/s3cret@host` } }))).not.toContain(
+        's3cret',
+      );
+      for (const user of ['me:s3cret', ':s3cret', 's3cret', 'me:s3cret@more', 'me:a b s3cret', 'me:"s3cret']) {
         const loaded = loadConfig({ env: { [env]: `${scheme}://${user}@host:1234/path` } });
         for (const text of [describeConfig(loaded), JSON.stringify(listConfig(loaded))]) {
           expect(text).not.toContain('s3cret');
