@@ -17,7 +17,7 @@ import { type Probe, takeProbe, takeSightProbe, writeProbe } from './docs/probe.
 import { type CifarStage, evaluateCifar } from './evaluate/cifar/run.ts';
 import { cifarReport } from './evaluate/cifar/tables.ts';
 import { type EvaluateOptions, evaluate, type Stage } from './evaluate/evaluation.ts';
-import { evaluateHarm, type HarmOptions, type HarmStage, harmReport } from './evaluate/harm.ts';
+import { changedReport, evaluateHarm, type HarmOptions, type HarmStage, harmReport } from './evaluate/harm.ts';
 import { evaluateHidden, hiddenReport } from './evaluate/hidden.ts';
 import { evaluateHistory, historyReport } from './evaluate/history.ts';
 import { prefaces, withSection } from './evaluate/page.ts';
@@ -69,7 +69,7 @@ const program = new Command('evaluate')
   .option('--simulate <DIR>', 'of --shifts: images of the same camera that are put through every simulated cause')
   .option(
     '--harm <MODEL>',
-    'instead: how well verdicts tell how often this classifier answers otherwise; written to docs/harm.md',
+    'instead: how well verdicts tell how often this classifier answers otherwise, and how many changed answers are stopped',
   )
   .option('--card <FILE>', 'card of that classifier, where it does not lie beside it')
   .option(
@@ -189,6 +189,8 @@ async function runHarm(
   const found = await evaluateHarm({ ...options, classifier, onProgress: progress.update }).finally(progress.stop);
   const heading = formatHeading(options.reference);
   publish(heading, `${heading}\n\n${await provenance()}\n\n${harmReport(found)}\n`, write, 'harm');
+  const changed = '## Changed answers';
+  publish(changed, `${changed}\n\n${await provenance()}\n\n${changedReport(found)}\n`, write);
 }
 
 const chooseThreads = (threads: number | undefined) => loadConfig({ flags: { threads } }).config.threads;

@@ -8,7 +8,9 @@ import { compareAnswers, decideAnswer } from '../../src/image/embedding/classsco
 import type { PreparedModel } from '../../src/image/embedding/open.ts';
 import { categoricalProperties } from '../../src/image/measured.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
+import type { Profile } from '../../src/profile/description.ts';
 import type { FlipRate } from '../../src/profile/flips.ts';
+import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 import { createScorer, type Scorer } from '../../src/profile/score.ts';
 import { type ListedImage, listImages } from '../../src/run/inputs/folder.ts';
 import { mapOrdered } from '../../src/run/mapordered.ts';
@@ -40,6 +42,8 @@ export interface HarmTrial {
   score: number;
   expected: FlipRate;
   isFlipped: boolean;
+  /** Whether its verdict is warn or block. */
+  isStopped: boolean;
 }
 
 /** Images of one part of the reference under every cause, judged by a Profile of the other parts. */
@@ -82,7 +86,7 @@ export async function evaluateHarm(options: HarmOptions): Promise<{ trials: Harm
     let done = 0;
     const ask = async ({ path }: ListedImage) => pool.simulate(path, powerPlan(deriveSeed(seed, path)), { asks: true });
     for await (const simulated of mapOrdered(others, threads * 2, ask)) {
-      trials.push(...collectTrials(simulated, scorer, profile.constants, classifier));
+      trials.push(...collectTrials(simulated, scorer, profile, classifier));
       options.onProgress?.({ stage: 'ask other images', done: ++done, total: others.length });
     }
   } finally {
@@ -94,7 +98,7 @@ export async function evaluateHarm(options: HarmOptions): Promise<{ trials: Harm
 function collectTrials(
   simulated: Awaited<ReturnType<Awaited<ReturnType<typeof createPool>>['simulate']>>,
   scorer: Scorer,
-  constants: Record<string, number>,
+  { constants, falseAlarmRate }: Profile,
   { card }: PreparedModel,
 ): HarmTrial[] {
   const answers = simulated.map(({ classScores }) => decideAnswer(classScores as Float32Array, card));
@@ -103,6 +107,7 @@ function collectTrials(
     return {
       cell: i - 1,
       score: score.detectors[0].score,
+      isStopped: score.detectors[0].pValue <= falseAlarmRate.promised.warn,
       expected: score.flips as FlipRate,
       isFlipped: compareAnswers(answers[0], answers[i]).isFlipped,
     };
@@ -173,5 +178,35 @@ export function harmReport({ trials, images }: { trials: readonly HarmTrial[]; i
     table(['expected rate', 'images', 'mean', 'flipped', 'with good images', 'low', 'high'], rows),
     'Severities 1 to 5:',
     table(['cause', 'family', 'expected', 'measured'], causes),
+  ].join('\n\n');
+}
+
+/**
+ * Of the answers that causes changed, how many came with a verdict of warn or block, by severity: what a gate is for. Its section
+ * stands beside what is detected.
+ */
+export function changedReport({ trials, images }: { trials: readonly HarmTrial[]; images: number }): string {
+  const clean = trials.filter(({ cell }) => cell < 0);
+  const rows = powerSeverities.map((severity, j) => {
+    const inside = trials.filter(({ cell }) => cell >= 0 && cell % powerSeverities.length === j);
+    const changed = inside.filter(({ isFlipped }) => isFlipped);
+    const stopped = changed.filter(({ isStopped }) => isStopped).length;
+    const { low, high } = clopperPearson(stopped, changed.length);
+    return [
+      severity,
+      inside.length,
+      percent(changed.length / inside.length),
+      `${percent(stopped / changed.length)} (${percent(low)} to ${percent(high)})`,
+      percent(
+        share(
+          inside.filter(({ isFlipped }) => !isFlipped),
+          ({ isStopped }) => isStopped,
+        ),
+      ),
+    ];
+  });
+  return [
+    `${images} images that the Profile judging them has not seen, under every cause, with the answers of the classifier that it was fitted with. Of the same images clean, ${clean.filter(({ isStopped }) => isStopped).length} of ${clean.length} are stopped. Exact 95 % intervals, as if images were independent.`,
+    table(['severity', 'images', 'answer changed', 'of these stopped', 'of the unchanged stopped'], rows),
   ].join('\n\n');
 }
