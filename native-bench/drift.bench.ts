@@ -4,6 +4,7 @@ import { makeShared } from '../src/drift/drift.ts';
 import { createMonitor } from '../src/drift/monitor.ts';
 import type { Observation } from '../src/drift/observation.ts';
 import { Random } from '../src/image/corruptions/random.ts';
+import { sketchColumns, sketchRows } from '../src/image/sketch.ts';
 import { statistics } from '../src/image/statistics/statistics.ts';
 import { conformalPValue } from '../src/profile/maths/ranks.ts';
 import { cpuMs, median, printTable } from './table.ts';
@@ -71,10 +72,18 @@ async function reportMs(): Promise<number> {
   return time / 5;
 }
 
-/** MiB of the process for so many sources that have each seen some images. */
-function measureMemory(sources: number): number {
+/** Small pictures of one view, in which something changes everywhere from one to the next. */
+const cells = sketchColumns * sketchRows;
+const view = random.words(cells).map((word) => 20 + (word % 200));
+const sketched = observations.slice(0, 100).map((observation) => {
+  const changes = random.words(cells);
+  return { ...observation, sketch: Uint8Array.from(view, (value, i) => value + (changes[i] % 20)) };
+});
+
+/** Bytes of the process for so many sources that have each seen so many images. */
+function measureMemory(sources: number, images: number, seen: readonly Observation[]): number {
   const collect = (globalThis as { gc?: () => void }).gc;
-  if (!collect) throw new Error('Expected node --simulate-gc, as npm run bench:drift has it.');
+  if (!collect) throw new Error('Expected node --expose-gc, as npm run bench:drift has it.');
   const used = () => {
     collect();
     const { heapUsed, external, arrayBuffers } = process.memoryUsage();
@@ -84,15 +93,19 @@ function measureMemory(sources: number): number {
   const before = used();
   const monitors = Array.from({ length: sources }, () => createMonitor(shared));
   for (const [i, monitor] of monitors.entries()) {
-    for (let k = 0; k < 8; k++) monitor.observe(observations[(i + 97 * k) % observations.length]);
+    for (let k = 0; k < images; k++) monitor.observe(seen[(i + 97 * k) % seen.length]);
   }
   const after = used();
-  if (monitors.some(({ state }) => state !== 'learning')) throw new Error('Expected sources that learn.');
-  return (after - before) / 2 ** 20;
+  if (monitors.some(({ state }) => state === 'frozen')) throw new Error('Expected pictures that change.');
+  return after - before;
 }
 
 const sources = 10_000;
 const state = createMonitor(makeShared(reference, {})).save().length;
+const all = measureMemory(sources, 8, observations);
+// The first compiles.
+measureMemory(1, sketched.length, sketched);
+const learnt = measureMemory(100, sketched.length, sketched) / 100;
 printTable(
   ['watching', 'measured', 'bound'],
   [
@@ -103,7 +116,8 @@ printTable(
     ],
     ['one image, correlation time learnt from the stream', `${(await measureCost(undefined)).toFixed(1)} us`, '50 us'],
     ['a report with its window tests', `${(await reportMs()).toFixed(0)} ms`, ''],
-    [`${sources} sources in memory`, `${measureMemory(sources).toFixed(0)} MiB`, '256 MiB'],
+    [`${sources} sources in memory`, `${(all / 2 ** 20).toFixed(0)} MiB`, '256 MiB'],
+    ['one source whose small pictures were learnt', `${(learnt / 1000).toFixed(1)} kB`, '64 kB'],
     ['one saved state', `${(state / 1000).toFixed(1)} kB`, '25 kB'],
   ],
 );

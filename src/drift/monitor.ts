@@ -139,6 +139,7 @@ export class Monitor {
   /** Gives back its memory at once; it must not be used any more. */
   release(): void {
     release(this.#memory.bytes);
+    this.#sights.release();
   }
 
   /** What the images of late do not tell: of a reference in colour whether colours are right, and in the dark what is hidden. */

@@ -12,31 +12,40 @@ export interface SavedSight {
 
 /** Watches the small pictures of one source: whether they stand still, and whether the camera looks where it did. */
 export class SightWatch {
-  readonly #standing: StandingWatch;
-  readonly #view: ViewWatch;
+  readonly #freezeAfter: number;
+  /** Made with the first small picture: they are half of the memory of a source, and many send none. */
+  #watches: { standing: StandingWatch; view: ViewWatch } | undefined;
   #found: Standing | undefined;
   #sight: Sight | undefined;
-  #isAsked = false;
 
   /** @param saved what `save` gave */
   constructor(freezeAfter: number, saved?: SavedSight) {
-    this.#standing = new StandingWatch(freezeAfter, saved?.standing);
-    this.#view = new ViewWatch(saved?.view);
+    this.#freezeAfter = freezeAfter;
+    if (saved) this.#watches = this.#open(saved);
     this.#found = saved?.found;
     this.#sight = saved?.sight;
-    this.#isAsked = saved !== undefined;
+  }
+
+  #open(saved?: SavedSight) {
+    return { standing: new StandingWatch(this.#freezeAfter, saved?.standing), view: new ViewWatch(saved?.view) };
   }
 
   /** All that is known; undefined where nothing was asked yet. */
   save(): SavedSight | undefined {
-    if (!this.#isAsked) return undefined;
+    if (!this.#watches) return undefined;
     const [found, sight] = [this.#found, this.#sight];
     return {
-      standing: this.#standing.save(),
-      view: this.#view.save(),
+      standing: this.#watches.standing.save(),
+      view: this.#watches.view.save(),
       ...(found && { found }),
       ...(sight && { sight }),
     };
+  }
+
+  /** Gives back its memory at once; it must not be used any more. */
+  release(): void {
+    this.#watches?.standing.release();
+    this.#watches?.view.release();
   }
 
   /** What stands still now. */
@@ -51,13 +60,13 @@ export class SightWatch {
 
   /** Whether the picture is too dark to see what is in it. */
   get isDark(): boolean {
-    return this.#standing.isDark;
+    return this.#watches?.standing.isDark ?? false;
   }
 
   /** What cannot be told now, and why; all can before a small picture has come, because nothing is asked. */
   get uncheckable(): Uncheckable[] {
-    if (!this.#isAsked) return [];
-    const asked = { standsStill: this.#standing.blind, view: this.#view.blind };
+    if (!this.#watches) return [];
+    const asked = { standsStill: this.#watches.standing.blind, view: this.#watches.view.blind };
     return Object.entries(asked).flatMap(([question, why]) =>
       why === undefined ? [] : [{ question, why } as Uncheckable],
     );
@@ -65,17 +74,17 @@ export class SightWatch {
 
   /** Takes the image before once more: between two ticks of a clock a frozen picture is the same to the byte. */
   repeat(): void {
-    this.#standing.repeat();
+    this.#watches?.standing.repeat();
   }
 
   /** @param sketch see `drawSketch` */
   observe(sketch: Uint8Array): void {
-    this.#isAsked = true;
-    const standing = this.#standing.observe(sketch);
+    this.#watches ??= this.#open();
+    const standing = this.#watches.standing.observe(sketch);
     this.#found = standing;
     // A picture that stands still says nothing of where the camera looks.
     const isStill = standing?.kind === 'frozen' || standing?.kind === 'loop';
-    const view = isStill ? undefined : this.#view.observe(sketch);
+    const view = isStill ? undefined : this.#watches.view.observe(sketch);
     this.#sight = standing ? { kind: standing.kind, by: standing.share, text: describeStanding(standing) } : view;
   }
 }

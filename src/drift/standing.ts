@@ -1,3 +1,4 @@
+import { release } from '../image/frame.ts';
 import { sketchColumns, sketchRows } from '../image/sketch.ts';
 
 /*
@@ -24,8 +25,9 @@ const timesLonger = 4;
 const clockShare = 0.06;
 /** A part that stands still is told from this share of the picture on. */
 const partShare = 0.08;
-/** Images that are remembered to find loops. */
+/** Images that are remembered to find loops; room for so many is taken first, because most sources have sent few. */
 const ring = 64;
+const firstRoom = 8;
 /** A block that changed in so many images of a hundred, at least, is one that rests seldom. */
 const busyShare = 0.1;
 /** Below this brightness a picture is too dark to see whether something moves. */
@@ -100,7 +102,7 @@ const nothingSeen: StandingNumbers = {
 /** Watches whether the picture of one source stands still. */
 export class StandingWatch {
   readonly #freezeAfter: number;
-  readonly #bytes = new Uint8Array(3 * 4 * blocks + 3 * 2 * quarters + quarters + cells + ring * blocks);
+  readonly #bytes = new Uint8Array(3 * 4 * blocks + 3 * 2 * quarters + quarters + cells);
   /** Images in a row in which each block rested, the most of them while it was learnt, and images in which it changed. */
   readonly #rests = new Uint32Array(this.#bytes.buffer, 0, blocks);
   readonly #longest = new Uint32Array(this.#bytes.buffer, 4 * blocks, blocks);
@@ -110,8 +112,9 @@ export class StandingWatch {
   readonly #longestSames = new Uint16Array(this.#bytes.buffer, 12 * blocks + 2 * quarters, quarters);
   readonly #differed = new Uint16Array(this.#bytes.buffer, 12 * blocks + 4 * quarters, quarters);
   readonly #anchor = this.#bytes.subarray(12 * blocks + 6 * quarters, 12 * blocks + 7 * quarters);
-  readonly #before = this.#bytes.subarray(12 * blocks + 7 * quarters, 12 * blocks + 7 * quarters + cells);
-  readonly #past = this.#bytes.subarray(12 * blocks + 7 * quarters + cells);
+  readonly #before = this.#bytes.subarray(12 * blocks + 7 * quarters);
+  /** A ring of the blocks of the latest images, with room for those that have come. */
+  #past: Uint8Array = new Uint8Array(0);
   #isDark = false;
   #numbers: StandingNumbers = { ...nothingSeen };
 
@@ -119,15 +122,24 @@ export class StandingWatch {
   constructor(freezeAfter: number, saved?: SavedStanding) {
     this.#freezeAfter = freezeAfter;
     const bytes = Buffer.from(saved?.bytes ?? '', 'base64');
-    if (!saved || bytes.length !== this.#bytes.length) return;
+    const { length } = this.#bytes;
+    if (!saved || !isRoom(bytes.length - length, saved.filled)) return;
     const { bytes: _, isDark, ...numbers } = saved;
-    this.#bytes.set(bytes);
+    this.#bytes.set(bytes.subarray(0, length));
+    this.#past = new Uint8Array(bytes.subarray(length));
     this.#isDark = isDark;
     this.#numbers = numbers;
   }
 
   save(): SavedStanding {
-    return { ...this.#numbers, isDark: this.#isDark, bytes: Buffer.from(this.#bytes).toString('base64') };
+    const bytes = Buffer.concat([this.#bytes, this.#past]).toString('base64');
+    return { ...this.#numbers, isDark: this.#isDark, bytes };
+  }
+
+  /** Gives back its memory at once; it must not be used any more. */
+  release(): void {
+    release(this.#bytes);
+    release(this.#past);
   }
 
   /** Whether the picture is too dark to see whether something moves. */
@@ -354,9 +366,21 @@ export class StandingWatch {
   }
 
   #remember(quarter: Uint8Array): void {
-    this.#past.set(toBlocks(quarter), (this.#numbers.filled % ring) * blocks);
+    const at = (this.#numbers.filled % ring) * blocks;
+    if (at >= this.#past.length) {
+      const wider = new Uint8Array(Math.min(ring * blocks, Math.max(firstRoom * blocks, 2 * this.#past.length)));
+      wider.set(this.#past);
+      release(this.#past);
+      this.#past = wider;
+    }
+    this.#past.set(toBlocks(quarter), at);
     this.#numbers.filled++;
   }
+}
+
+/** Whether so many bytes are a ring that holds so many images. */
+function isRoom(bytes: number, filled: number): boolean {
+  return bytes % blocks === 0 && bytes <= ring * blocks && bytes >= Math.min(filled, ring) * blocks;
 }
 
 /** Where a quarter lies among all of them row by row, and which lies there. */

@@ -1,3 +1,4 @@
+import { release } from '../image/frame.ts';
 import { sketchColumns, sketchRows } from '../image/sketch.ts';
 
 /*
@@ -68,7 +69,8 @@ export interface SavedView {
 /** Watches the view of one source. */
 export class ViewWatch {
   #images = 0;
-  readonly #sum = new Float32Array(cells);
+  /** The view that is learnt; empty where the camera moves, of which nothing is said any more. */
+  #sum = new Float32Array(cells);
   #reference: View | undefined;
   #estimates: Estimate[] = [];
   #usualMatch = 0;
@@ -79,15 +81,16 @@ export class ViewWatch {
   /** @param saved what `save` gave; another length than that of this version is left aside */
   constructor(saved?: SavedView) {
     const bytes = Buffer.from(saved?.sum ?? '', 'base64');
-    if (!saved || bytes.length !== this.#sum.byteLength) return;
-    this.#sum.set(new Float32Array(new Uint8Array(bytes).buffer));
+    if (!saved || (!saved.isMoving && bytes.length !== this.#sum.byteLength)) return;
+    if (saved.isMoving) this.#sum = new Float32Array(0);
+    else this.#sum.set(new Float32Array(new Uint8Array(bytes).buffer));
     this.#images = saved.images;
     this.#estimates = saved.estimates;
     this.#matches = saved.matches;
     this.#usualMatch = saved.usualMatch;
     this.#usual = saved.usual;
     this.#isMoving = saved.isMoving;
-    if (this.#images >= learnFor) this.#reference = new View(this.#sum);
+    if (this.#images >= learnFor && !saved.isMoving) this.#reference = new View(this.#sum);
   }
 
   save(): SavedView {
@@ -100,6 +103,11 @@ export class ViewWatch {
       ...(this.#usual && { usual: this.#usual }),
       isMoving: this.#isMoving,
     };
+  }
+
+  /** Gives back its memory at once; it must not be used any more. */
+  release(): void {
+    release(this.#sum);
   }
 
   /** Why it cannot be told now where the camera looks; undefined where it can. */
@@ -140,6 +148,10 @@ export class ViewWatch {
     this.#usual = { middle, spread };
     this.#estimates = [];
     this.#matches = [];
+    if (this.#isMoving) {
+      this.#reference = undefined;
+      this.#sum = new Float32Array(0);
+    }
     return undefined;
   }
 
@@ -288,24 +300,26 @@ export function findEdges(picture: Float64Array): Float64Array {
   return found;
 }
 
-/** A view that others are laid over. */
+/** A view that others are laid over. Its slopes are made as they are needed: kept for every source they are 41 kB of each. */
 export class View {
-  readonly #edges: Float64Array;
-  /** For each cell how its value changes with the four places. */
-  readonly #slopes: Float64Array;
+  readonly #edges: Float32Array | Float64Array;
 
-  constructor(edges: ArrayLike<number>) {
-    this.#edges = Float64Array.from(edges);
-    this.#slopes = new Float64Array(cells * 4);
-    for (let y = 1; y < rows - 1; y++) {
-      for (let x = 1; x < columns - 1; x++) {
-        const at = y * columns + x;
-        const across = (edges[at + 1] - edges[at - 1]) / 2;
-        const down = (edges[at + columns] - edges[at - columns]) / 2;
-        const [u, v] = [x - (columns - 1) / 2, y - (rows - 1) / 2];
-        this.#slopes.set([across, down, across * u + down * v, down * u - across * v], at * 4);
-      }
-    }
+  /** @param edges see `findEdges`; they must not change any more */
+  constructor(edges: Float32Array | Float64Array) {
+    this.#edges = edges;
+  }
+
+  /** How the value of a cell changes with the four places. */
+  #findSlopes(x: number, y: number, into: Float64Array): void {
+    const at = y * columns + x;
+    const across = (this.#edges[at + 1] - this.#edges[at - 1]) / 2;
+    const down = (this.#edges[at + columns] - this.#edges[at - columns]) / 2;
+    const u = x - (columns - 1) / 2;
+    const v = y - (rows - 1) / 2;
+    into[0] = across;
+    into[1] = down;
+    into[2] = across * u + down * v;
+    into[3] = down * u - across * v;
   }
 
   /** How a picture lies over this one, as far as half of it away. @param edges see `findEdges` */
@@ -387,6 +401,7 @@ export class View {
   #step(edges: Float64Array, place: number[], isMoved: boolean): number {
     const normal = new Float64Array(16);
     const right = new Float64Array(4);
+    const slopes = new Float64Array(4);
     let [product, own, other, count] = [0, 0, 0, 0];
     for (let y = 1; y < rows - 1; y++) {
       for (let x = 1; x < columns - 1; x++) {
@@ -401,10 +416,11 @@ export class View {
         if (!isMoved) continue;
         const error = value - mine;
         const weight = 1 / (1 + error * error);
+        this.#findSlopes(x, y, slopes);
         for (let i = 0; i < 4; i++) {
-          const slope = this.#slopes[at * 4 + i] * weight;
+          const slope = slopes[i] * weight;
           right[i] += slope * error;
-          for (let j = 0; j <= i; j++) normal[i * 4 + j] += slope * this.#slopes[at * 4 + j];
+          for (let j = 0; j <= i; j++) normal[i * 4 + j] += slope * slopes[j];
         }
       }
     }

@@ -63,7 +63,7 @@ export interface MonitorsOptions {
   drift: Drift | undefined;
   staleAfterMs: number;
   maxSources: number;
-  /** Monitors in memory at once; default 400, of about 45 kB each. */
+  /** Monitors in memory at once; default 400, of about 55 kB each. */
   capacity?: number;
   /** Told of every transition at once. */
   onTransition(transition: SourceTransition): void;
