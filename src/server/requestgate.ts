@@ -11,7 +11,7 @@ import { protocolRoutes, protocols, undescribed } from '../gate/protocols/protoc
 import { uninspected } from '../gate/protocols/tensor.ts';
 import { createMatcher } from '../gate/routes.ts';
 import type { Config, Route } from '../settings.ts';
-import { askForBody, type BufferBudget, heldBytes, type TakenBody, takeBody } from './http/body.ts';
+import { askForBody, type BufferBudget, heldBytes, readAnnounced, type TakenBody, takeBody } from './http/body.ts';
 import { isWithoutBody } from './http/headers.ts';
 import { type Judge, readSource } from './judge.ts';
 import type { Metrics } from './metrics.ts';
@@ -87,7 +87,7 @@ export class RequestGate {
     askForBody(request, reply);
     // An image that is judged beside is in memory until it is judged, also when the answer has long been sent.
     reply.raw.once('close', () => void (this.#judging.get(request) ?? Promise.resolve()).then(release));
-    return takeBody(request.raw, Number(request.headers['content-length'] ?? 0), config.bodyLimit, hold);
+    return takeBody(request.raw, readAnnounced(request), config.bodyLimit, hold);
   }
 
   /** Judges a request whose body has been read. */

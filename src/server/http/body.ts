@@ -54,28 +54,71 @@ function readBreak(error: Error): StoplineError {
   return new StoplineError('REQUEST_INVALID', `Expected the whole body but received: ${error.message}.`);
 }
 
-/** Pieces that nobody else holds to one array. */
-function join(chunks: readonly Buffer[], length: number): Buffer {
-  if (chunks.length === 1) return chunks[0];
-  const whole = Buffer.concat(chunks, length);
-  for (const chunk of chunks) release(chunk);
-  return whole;
+/**
+ * The pieces of one body, which nobody else holds. Where its length was announced they are copied into one array as they come, and each
+ * is given back at once: kept until the end they are as much memory as the body again, which the process does not give back.
+ */
+class Pieces {
+  readonly #announced: number;
+  /** As long as announced, made with the first piece: a header alone takes no memory. */
+  #whole: Buffer | undefined;
+  #filled = 0;
+  /** Those that are not in it: all where no length was announced, and what comes beyond it. */
+  #beside: Buffer[] = [];
+  #length = 0;
+
+  /** @param announced bytes by Content-Length; 0 where it says nothing, or more than is taken */
+  constructor(announced: number) {
+    this.#announced = announced;
+  }
+
+  add(piece: Buffer): void {
+    // A body in one piece needs no copy.
+    const isFirst = this.#length === 0 && !this.#whole;
+    if (isFirst && piece.length < this.#announced) this.#whole = Buffer.allocUnsafeSlow(this.#announced);
+    this.#length += piece.length;
+    if (this.#whole && this.#length <= this.#whole.length) {
+      this.#whole.set(piece, this.#filled);
+      this.#filled = this.#length;
+      release(piece);
+    } else this.#beside.push(piece);
+  }
+
+  /** In order. */
+  list(): Buffer[] {
+    return this.#whole ? [this.#whole.subarray(0, this.#filled), ...this.#beside] : this.#beside;
+  }
+
+  /** All of them as one array. */
+  join(): Buffer {
+    const pieces = this.list();
+    if (pieces.length === 1) return pieces[0];
+    const joined = Buffer.concat(pieces, this.#length);
+    for (const piece of pieces) release(piece);
+    return joined;
+  }
+}
+
+/** Bytes by Content-Length; 0 where it says nothing, as of a body in chunks. */
+export function readAnnounced({ headers }: Pick<FastifyRequest, 'headers'>): number {
+  const announced = Number(headers['content-length'] ?? 0);
+  return Number.isSafeInteger(announced) && announced > 0 ? announced : 0;
 }
 
 /**
  * A stream to one array, counting every byte against the limit and the budget while it arrives. Not `for await`, which
  * would destroy the stream, and with it the connection, when a limit is passed.
  */
-function collect(stream: Readable, limit: number, hold: (bytes: number) => void): Promise<Buffer> {
+function collect(stream: Readable, announced: number, limit: number, hold: (bytes: number) => void): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    const pieces = new Pieces(announced > limit ? 0 : announced);
     let length = 0;
     const take = (chunk: Buffer) => {
       length += chunk.length;
       try {
         if (length > limit) throw tooLarge(limit, `more than ${limit}`);
         hold(chunk.length);
-        chunks.push(chunk);
+        pieces.add(chunk);
       } catch (error) {
         forget();
         stream.off('data', take);
@@ -84,7 +127,7 @@ function collect(stream: Readable, limit: number, hold: (bytes: number) => void)
     };
     // Also notices a stream that had failed before it was looked at.
     const forget = finished(stream, { writable: false }, (error) => {
-      if (!error) resolve(join(chunks, length));
+      if (!error) resolve(pieces.join());
       else reject(readBreak(error));
     });
     stream.on('data', take);
@@ -168,7 +211,7 @@ export async function readImageBody(
       `Expected Content-Type image/*, application/octet-stream, multipart/form-data or application/json but received ${/^[\w.+-]{1,40}\/[\w.+-]{1,60}$/.test(type) ? type : 'another'}.${hint}`,
     );
   }
-  let bytes = await collect(request.raw, limit, hold);
+  let bytes = await collect(request.raw, readAnnounced(request), limit, hold);
   if (isForm) bytes = await readFormImage(bytes, request.headers['content-type'] as string);
   else if (isJson && bytes.length > 0) bytes = await readJsonImage(bytes);
   if (bytes.length === 0) throw new StoplineError('IMAGE_EMPTY', 'Expected the bytes of an image but received none.');
@@ -195,27 +238,28 @@ export function takeBody(
     return Promise.resolve({ error: tooLarge(limit, String(announced)), rest: () => stream });
   }
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    const pieces = new Pieces(announced);
     let length = 0;
     const take = (chunk: Buffer) => {
       length += chunk.length;
-      chunks.push(chunk);
       try {
         if (length > limit) throw tooLarge(limit, `more than ${limit}`);
         hold(chunk.length);
+        pieces.add(chunk);
       } catch (error) {
         forget();
         stream.off('data', take);
         stream.pause();
         const rest = async function* () {
-          yield* chunks;
+          yield* pieces.list();
+          yield chunk;
           yield* stream;
         };
         resolve({ error: asStoplineError(error), rest: () => Readable.from(rest()) });
       }
     };
     const forget = finished(stream, { writable: false }, (error) => {
-      if (!error) resolve({ body: join(chunks, length) });
+      if (!error) resolve({ body: pieces.join() });
       else reject(readBreak(error));
     });
     stream.on('data', take);
