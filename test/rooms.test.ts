@@ -9,6 +9,7 @@ const order = [
   'version',
   'errors',
   'schema',
+  'share',
   'settings',
   'config',
   ...rooms.map(({ name }) => name),

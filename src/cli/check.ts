@@ -9,7 +9,7 @@ import { type FindingsFormat, findingsFormats, formatFindings, listFindings, toJ
 import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
 import { judgeAll } from './judge.ts';
 import { type JudgingFlags, judgingFlags, openJudging, pickSettings, shareOption } from './options.ts';
-import { commandLine, print } from './terminal.ts';
+import { commandLine, percent, print } from './terminal.ts';
 
 /** What `check` exits with when the images do not match the reference. */
 export const driftExit = 1;
@@ -82,18 +82,11 @@ async function runCheck(paths: string[], flags: CheckFlags): Promise<void> {
   setFlagsFromString('--semi-space-growth-factor=1');
   const { maxBlock, maxWarn, maxFailed, maxDistance, failOn, format: asked, json, ...rest } = flags;
   const { config, profile } = await openJudging(pickSettings(rest));
-  const defaults = defaultShares(profile);
-  const limits = {
-    maxBlock: maxBlock ?? defaults.maxBlock,
-    maxWarn: maxWarn ?? defaults.maxWarn,
-    maxFailed,
-    maxDistance,
-    failOn,
-  };
+  const limits = { ...defaultShares(profile, { maxBlock, maxWarn }), maxFailed, maxDistance, failOn };
   if (limits.maxBlock > limits.maxWarn) {
     throw new StoplineError(
       'OPTION_INVALID',
-      `Expected --max-warn, which counts blocked images too, to be at least --max-block but received ${limits.maxWarn} and ${limits.maxBlock}.`,
+      `Expected --max-warn, which counts blocked images too, to be at least --max-block but received ${percent(limits.maxWarn)} and ${percent(limits.maxBlock)}.`,
     );
   }
   const { items, total } = await openInputs(paths, rest, config);

@@ -1,8 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { loadConfig, parseShare } from '../config.ts';
+import { loadConfig } from '../config.ts';
 import { StoplineError } from '../errors.ts';
 import { loadSignedProfile } from '../profile/signature.ts';
 import { type Config, type ConfigKey, schemas, settings } from '../settings.ts';
+import { parseShare } from '../share.ts';
 import { complain } from './terminal.ts';
 
 const placeholders: Partial<Record<ConfigKey, string>> = {

@@ -21,7 +21,7 @@ function readArguments(given: readonly string[]): Asked {
   const words = given.slice(0, end);
   const isWhole = words.includes('--help-all');
   setQuiet(words.some((word) => word === '--quiet' || word === '-q'));
-  const kept = words
+  const kept = joinPercent(words)
     .filter((word) => word !== '--quiet' && word !== '-q')
     .map((word) => (word === '--help-all' ? '--help' : word));
   const [first, second] = kept;
@@ -32,6 +32,18 @@ function readArguments(given: readonly string[]): Asked {
     isHelp: first === 'help' || kept.includes('--help') || kept.includes('-h'),
     isWhole,
   };
+}
+
+/** `--max-warn 1 %` without quotes is three words, of which the first two alone would allow everything. */
+function joinPercent(words: readonly string[]): string[] {
+  const joined: string[] = [];
+  for (const word of words) {
+    const [option, number] = [joined.at(-2) ?? '', joined.at(-1) ?? ''];
+    const isOfOption = /^--[\w-]+=[\d.]+$/.test(number) || (/^--[\w-]+$/.test(option) && /^[\d.]+$/.test(number));
+    if (word === '%' && isOfOption) joined.push(`${joined.pop()}%`);
+    else joined.push(word);
+  }
+  return joined;
 }
 
 /** Runs what was typed, and says what to exit with. */

@@ -54,12 +54,18 @@ export interface PopulationCheck {
 /**
  * The shares that this Profile may be held to: what it promises, or as much as it may have met at its own fit (the upper end of
  * the 95 % interval) where that is more. A reference of a few hundred images cannot promise its rates to the last digit.
+ * @param given limits that are asked for; what is blocked is stopped, too, so the other gives way to one that is
  */
-export function defaultShares({ falseAlarmRate }: Profile): { maxBlock: number; maxWarn: number } {
+export function defaultShares(
+  { falseAlarmRate }: Profile,
+  given: { maxBlock?: number | undefined; maxWarn?: number | undefined } = {},
+): { maxBlock: number; maxWarn: number } {
   const { promised, achieved } = falseAlarmRate;
+  const block = Math.max(promised.block, achieved?.block.high ?? 0);
+  const warn = Math.max(promised.warn, achieved?.warn.high ?? 0);
   return {
-    maxBlock: Math.max(promised.block, achieved?.block.high ?? 0),
-    maxWarn: Math.max(promised.warn, achieved?.warn.high ?? 0),
+    maxBlock: given.maxBlock ?? Math.min(block, given.maxWarn ?? 1),
+    maxWarn: given.maxWarn ?? Math.max(warn, given.maxBlock ?? 0),
   };
 }
 

@@ -1,4 +1,5 @@
 import { StoplineError } from '../errors.ts';
+import { parseShare } from '../share.ts';
 
 /** Numbers of a verdict that a rule may compare. */
 const ruleNumbers = ['expectedFlipRate', 'pValue', 'score'] as const;
@@ -39,7 +40,8 @@ export function parseRule(text: string): Rule {
       `Expected blockWhen to compare ${ruleNumbers.join(', ')} by > >= < <= with a number, joined by and, or (such as "expectedFlipRate > 0.1 and pValue < 0.01"), but received ${what}.`,
     );
   if (text.length > maxLength) throw refuse(`${text.length} characters`);
-  const words = text.match(/[<>]=?|[^\s<>]+/g) ?? [];
+  // A percent sign belongs to the number before it, with a space between or without.
+  const words = text.replace(/(\d\.?)\s+%/g, '$1%').match(/[<>]=?|[^\s<>]+/g) ?? [];
   if (words.length === 0) throw refuse('nothing');
   const numbers = new Set<RuleNumber>();
   const comparison = (part: readonly string[]): Rule['holds'] => {
@@ -48,14 +50,13 @@ export function parseRule(text: string): Rule {
     if (!ruleNumbers.some((known) => known === name)) throw refuse(JSON.stringify(name));
     if (operator === undefined || !Object.hasOwn(compare, operator))
       throw refuse(`${operator === undefined ? 'nothing' : JSON.stringify(operator)} after ${name}`);
-    // Decimal only: what Number takes besides (hexadecimal, Infinity, nothing) is a slip of the pen.
-    if (constant === undefined || !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(constant))
+    const limit = readConstant(name, constant);
+    if (limit === undefined)
       throw refuse(`${constant === undefined ? 'nothing' : JSON.stringify(constant)} after ${name} ${operator}`);
     if (extra !== undefined) throw refuse(`${JSON.stringify(extra)} after ${name} ${operator} ${constant}`);
     const number = name as RuleNumber;
     numbers.add(number);
     const isSo = compare[operator];
-    const limit = Number(constant);
     return (given) => isSo(given[number] ?? Number.NaN, limit);
   };
   const alternatives = splitAt(words, 'or').map((all) => splitAt(all, 'and').map(comparison));
@@ -64,6 +65,13 @@ export function parseRule(text: string): Rule {
     numbers,
     holds: (given) => alternatives.some((all) => all.every((isSo) => isSo(given))),
   };
+}
+
+/** A number that is compared with; what is a share may be written in percent. */
+function readConstant(name: string, text = ''): number | undefined {
+  if (text.endsWith('%')) return name === 'score' ? undefined : parseShare(text);
+  // Decimal only: what Number takes besides (hexadecimal, Infinity, nothing) is a slip of the pen.
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
 }
 
 function splitAt(words: readonly string[], separator: string): string[][] {

@@ -68,6 +68,27 @@ describe('stopline check', () => {
     expect((await runHere(['check', at('compressed'), ...flags, ...mild])).code).toBe(0);
   });
 
+  it('takes a limit in percent, with a space and without quotes, and lets the other give way to it', async () => {
+    const { maxBlock, maxWarn } = defaultShares(profile);
+    expect(defaultShares(profile, { maxWarn: maxBlock / 2 })).toEqual({
+      maxBlock: maxBlock / 2,
+      maxWarn: maxBlock / 2,
+    });
+    expect(defaultShares(profile, { maxBlock: 0.9 })).toEqual({ maxBlock: 0.9, maxWarn: 0.9 });
+    expect(defaultShares(profile, { maxBlock: 0, maxWarn: 0.5 })).toEqual({ maxBlock: 0, maxWarn: 0.5 });
+    expect(maxBlock).toBeLessThanOrEqual(maxWarn);
+    for (const given of [
+      ['--max-warn', '0.5 %'],
+      ['--max-warn', '0.5', '%'],
+      ['--max-warn=0.5', '%'],
+    ]) {
+      const run = await runHere(['check', at('absent'), ...flags, ...given]);
+      expect(readError(run)).toMatchObject({ code: 'STOPLINE_ERR_INPUT_NOT_FOUND' });
+      const wrong = await runHere(['check', at('absent'), ...flags, '--max-block', '90%', ...given]);
+      expect(readError(wrong).message).toContain('but received 0.5 % and 90 %.');
+    }
+  });
+
   it.each([
     [['--max-block', '2'], 'Expected a share such as 1% or 0.01'],
     [['--max-block', '90%', '--max-warn', '1%'], 'to be at least --max-block'],
