@@ -277,13 +277,18 @@ const marks: Record<DriftState, string> = {
   frozen: '=',
 };
 const worst: readonly DriftState[] = ['drifted', 'frozen', 'suspect', 'recovered', 'learning', 'stale', 'ok'];
-const width = 72;
+/** Marks of a timeline at most; a narrow terminal shows fewer. */
+const mostMarks = 72;
+const indent = '  ';
 /** Things that moved, of which the text tells. */
 const maxMoved = 5;
 
 /** One mark for a stretch of images: the worst state in it. */
 function timeline(states: readonly DriftState[]): string {
-  const cells = Math.min(width, states.length);
+  const { isTTY, columns } = process.stdout;
+  // Broken lines would tell nothing of when.
+  const width = isTTY && columns > 0 ? Math.max(1, columns - indent.length) : mostMarks;
+  const cells = Math.min(mostMarks, width, states.length);
   return Array.from({ length: cells }, (_, cell) => {
     const from = Math.floor((cell * states.length) / cells);
     const part = states.slice(from, Math.max(from + 1, Math.floor(((cell + 1) * states.length) / cells)));
@@ -296,14 +301,16 @@ function formatText({ source, monitor, images, failed, transitions, states }: Re
   const time = report.correlationTime;
   const lines = [
     `${styled('bold', printable(source))}  ${count(images, 'image')}${failed > 0 ? `, ${failed} could not be judged` : ''}, now ${stateText(report.state)}${report.reason ? `: ${report.reason}` : ''}`,
-    `  ${timeline(states)}`,
+    `${indent}${timeline(states)}`,
     `  ${time ? `correlation time ${Number(time.images.toPrecision(3))} images (${time.from}), ` : ''}${count(report.effectiveImages, 'effective image')}${report.repeats > 0 ? `, ${report.repeats} repeats` : ''}`,
   ];
   for (const { image, path, from, to, text, report: then } of transitions) {
     lines.push(`  image ${image}  ${from} -> ${stateText(to)}  ${text}  ${styled('dim', printable(path))}`);
     if (to !== 'drifted' || !then) continue;
     if (then.causes.length > 0) {
-      lines.push(`    probable cause  ${then.causes.map((c) => `${c.cause} ${percent(c.probability)}`).join(', ')}`);
+      lines.push(
+        `    probable cause  ${then.causes.map((c) => `${spellCause(c.cause)} ${percent(c.probability)}`).join(', ')}`,
+      );
     }
     if (then.expectedFlipRate !== undefined) lines.push(`    expected flip rate  ${percent(then.expectedFlipRate)}`);
     lines.push(...movedText(then));

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
 import { loadProfile } from '../../src/profile/file.ts';
@@ -96,6 +97,15 @@ describe('stopline drift', () => {
     expect(fromRows.stdout).toMatch(/^ {2}[.?+-]+#+$/m);
     expect(fromRows.stdout).toMatch(/-> drifted/);
     expect(fromRows.stdout).toContain('at most one false alarm in 10000 images');
+    const { isTTY, columns } = process.stdout;
+    try {
+      Object.assign(process.stdout, { isTTY: true, columns: 40 });
+      const narrow = await runHere(['drift', rows, '--profile', profile]);
+      const lines = stripVTControlCharacters(narrow.stdout).split('\n');
+      expect(lines.find((line) => /^ {2}[.?+-]+#+$/.test(line))).toHaveLength(40);
+    } finally {
+      Object.assign(process.stdout, { isTTY, columns });
+    }
   });
 
   it('exits with 0 where nothing drifts, and refuses rows that are none or of another Profile', async () => {

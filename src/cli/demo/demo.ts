@@ -8,6 +8,7 @@ import { type ErrorJson, reviveError, StoplineError } from '../../errors.ts';
 import type { Severity } from '../../image/corruptions/corruptions.ts';
 import type { Profile } from '../../profile/description.ts';
 import { saveProfile } from '../../profile/file.ts';
+import { spellCause } from '../../profile/labels.ts';
 import { clopperPearson, type Interval } from '../../profile/maths/binomial.ts';
 import type { Verdict } from '../../profile/verdict.ts';
 import { mapOrdered } from '../../run/mapordered.ts';
@@ -324,7 +325,7 @@ function conditionTable(groups: readonly Group[]): string {
     const main = reasons[0] ? reasons[0].text : '';
     const stopped = verdicts.warn + verdicts.block;
     const [cause] = [...named].sort((a, b) => b[1] - a[1]);
-    const causeText = cause ? `${cause[0]} ${percent(cause[1] / stopped)}` : '';
+    const causeText = cause ? `${spellCause(cause[0])} ${percent(cause[1] / stopped)}` : '';
     return [condition.label, `${images}`, share('pass'), share('warn'), share('block'), causeText, main];
   });
   const header = [
