@@ -215,7 +215,7 @@ function describeReasons(verdict: Verdict, verbose: boolean): string[] {
   if (verdict.verdict === 'pass') {
     if (unusual.length === 0) return ['Like the reference.'];
     const told = unusual.map(({ text }) => `  ${printable(text)}`);
-    return [`Like the reference. ${styled('bold', 'Unusual, but not enough to warn')}`, ...told];
+    return [`Passes. ${styled('bold', 'Unusual, but not enough to warn')}`, ...told];
   }
   const [first] = reasons;
   return [

@@ -44,7 +44,7 @@ const rows: readonly (readonly [key: string, onShift: string, dataScientist: str
   [
     'family:light',
     'Check the lamps, the time of day and the exposure of the camera.',
-    'If this light comes back every day, it belongs into the reference; else see what changed in exposure or tone curve.',
+    'If this light comes back every day, it belongs in the reference; else see what changed in exposure or tone curve.',
   ],
   [
     'family:colour',
@@ -156,7 +156,7 @@ const rows: readonly (readonly [key: string, onShift: string, dataScientist: str
   [
     'sunGlare',
     'Shade the lens, or wait until the sun or lamp no longer shines into it.',
-    'See at which hours it comes back, and whether those belong into the reference.',
+    'See at which hours it comes back, and whether those belong in the reference.',
   ],
   [
     'overExposure',

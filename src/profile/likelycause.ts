@@ -59,6 +59,20 @@ const shortWords: Readonly<Record<CorruptionFamily, string>> = {
   stream: 'stream',
 };
 
+/** Causes whose names say too little by themselves. */
+const plainCauses: Readonly<Record<string, string>> = {
+  banding: 'too few levels',
+  bars: 'bars around the picture',
+  downUp: 'shrunk and enlarged again',
+  elastic: 'warped',
+  // A camera that stands still is called frozen.
+  frozenFrame: 'lower part missing',
+  jpegTwice: 'compressed twice',
+  orientation: 'turned or mirrored',
+};
+
+const tellCause = (cause: string): string => plainCauses[cause] ?? spellCause(cause);
+
 /** The families that what is seen speaks for, the likeliest first. What is not here speaks for none. */
 const familiesBySight: Readonly<Partial<Record<SightKind, readonly CorruptionFamily[]>>> = {
   dark: ['light', 'weather'],
@@ -137,7 +151,7 @@ function readCause(
   if (family && first && isTold) {
     const { cause, probability } = first;
     const share = Math.min(99, Math.round(100 * probability));
-    const text = `${familyWords[family]}; of the simulated causes most like ${spellCause(cause)} (${share} %)`;
+    const text = `${familyWords[family]}; of the simulated causes most like ${tellCause(cause)} (${share} %)`;
     return { kind: 'cause', family, cause, probability, text };
   }
   if (family) return { kind: 'family', family, text: familyWords[family] };
@@ -160,7 +174,7 @@ export function nameCause(verdict: {
 }): string | undefined {
   if (verdict.verdict === 'pass') return undefined;
   const { cause } = verdict;
-  const spelled = (name: string | undefined) => name && spellCause(name);
+  const spelled = (name: string | undefined) => name && tellCause(name);
   if (!cause) return spelled(verdict.causes?.[0]?.cause);
   if (cause.kind === 'camera') return otherCamera;
   return spelled(cause.cause) ?? (cause.family ? shortWords[cause.family] : 'unknown');
@@ -172,7 +186,7 @@ export function adviseOn(name: string): Advice | undefined {
   const [family] = Object.entries(shortWords).find(([, words]) => words === name) ?? [];
   if (family) return findAdvice({ kind: 'family', family: family as CorruptionFamily });
   // Names of causes are spelled or not, by the version that wrote them.
-  const cause = corruptions.find((row) => row.name === name || spellCause(row.name) === name)?.name;
+  const cause = corruptions.find((row) => [row.name, spellCause(row.name), tellCause(row.name)].includes(name))?.name;
   return name === 'unknown' || cause ? findAdvice({ kind: 'cause', cause: cause ?? name }) : undefined;
 }
 

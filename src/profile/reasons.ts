@@ -106,9 +106,11 @@ interface Finding extends Evidence {
  */
 export function explainImage(judged: Judged): Reason[] {
   const given = assignKinds([...findStatistics(judged), ...findConstants(judged)]);
-  const isDrawn = looksDrawn(given);
+  const isCoarse = isCoarselyCoded(given);
+  const isDrawn = !isCoarse && looksDrawn(given);
   const isEmpty = looksEmpty(given);
   const found = given.map((finding) => {
+    if (isCoarse && repeats.has(finding.statistic)) return { ...finding, kind: 'texture' as const };
     if (isEmpty && restsOnContrast.has(finding.kind)) return { ...finding, kind: 'texture' as const };
     return isDrawn ? withoutCompression(finding) : finding;
   });
@@ -117,12 +119,13 @@ export function explainImage(judged: Judged): Reason[] {
   const shown = writeLayout(judged);
   const places = writePlaces(judged, [...shown, ...reasons]);
   const history = isDrawn ? [] : writeHistory(judged);
-  const ranked = rankReasons([...shown, ...history, ...writeEmbedding(judged), ...places, ...reasons]);
+  const all = [...shown, ...history, ...writeEmbedding(judged), ...places, ...reasons];
+  const ranked = rankReasons(all, isOfOtherSource(judged));
   const texture = writeTexture(found, ranked);
   const file = writeFile(judged, kinds.get('file') ?? []);
-  const all = [...ranked.map(({ reason }) => reason), ...texture];
-  const isOfFile = file.length > 0 && all.length === 0;
-  const told = isOfFile ? file : [...all.slice(0, maxReasons - file.length), ...file];
+  const seen = [...ranked.map(({ reason }) => reason), ...texture];
+  const isOfFile = file.length > 0 && seen.length === 0;
+  const told = isOfFile ? file : [...seen.slice(0, maxReasons - file.length), ...file];
   return told.length > 0 || !judged.isStopped ? told : [writeCombination(judged)];
 }
 
@@ -258,6 +261,18 @@ function assignKinds(found: readonly Finding[]): Finding[] {
   });
 }
 
+/** Shares of rows and columns that repeat or are of one colour. */
+const repeats: ReadonlySet<string> = new Set(['deadRows', 'deadColumns']);
+/** Up to this quality a JPEG makes even areas one colour, rows of sky among them. */
+const coarseQuality = 30;
+
+function isCoarselyCoded(found: readonly Finding[]): boolean {
+  return found.some(
+    ({ statistic, value, kind }) =>
+      statistic === 'jpegQuality' && kind === 'compressed' && (value as number) <= coarseQuality,
+  );
+}
+
 /** From this share of rows or columns on that repeat or are of one colour. */
 const drawnShare = 0.02;
 
@@ -267,8 +282,7 @@ const drawnShare = 0.02;
  */
 function looksDrawn(found: readonly Finding[]): boolean {
   return found.some(
-    ({ statistic, value, kind }) =>
-      kind === 'damaged' && ['deadRows', 'deadColumns'].includes(statistic) && (value as number) >= drawnShare,
+    ({ statistic, value, kind }) => kind === 'damaged' && repeats.has(statistic) && (value as number) >= drawnShare,
   );
 }
 
@@ -345,15 +359,24 @@ function writeNumber(lead: Finding): string {
   return `${label} ${own}${sign}, ${usual}${sign}`;
 }
 
+/** Whether size and encoder are both new: then where things stand, and what was done to the file before, are another camera's. */
+function isOfOtherSource({ profile, properties }: Judged): boolean {
+  const isNew = (name: string) => {
+    const counts = profile.categories[name];
+    return counts !== undefined && properties[name] !== undefined && !Object.hasOwn(counts, properties[name]);
+  };
+  return isNew('size') && ['encoder', 'fingerprint', 'format'].some(isNew);
+}
+
 /** In the one order of what people see. */
-function rankReasons(reasons: readonly Ranked[]): Ranked[] {
+function rankReasons(reasons: readonly Ranked[], isOther: boolean): Ranked[] {
   return rankSights(reasons, ({ reason, strength }) => ({
     kind: reason.kind,
     strength,
-    // An earlier compression that can be read explains lost sharpness and noise.
     // What stands on its head has everything elsewhere.
     ...(reason.statistic === 'layout' && { place: -1 }),
-    ...(reason.statistic === 'history' && { place: findPlace('blurred') - 0.5 }),
+    // An earlier compression that can be read explains lost sharpness and noise; of another camera's file that is no news.
+    ...(reason.statistic === 'history' && !isOther && { place: findPlace('blurred') - 0.5 }),
     // Blur and noise lift the shadows, too, and explain them better than more light does.
     ...(reason.kind === 'bright' && readMeaning(reason.statistic).high === 'hazy' && { place: findPlace('flat') }),
   }));
@@ -531,9 +554,12 @@ const layoutWords = {
   upsideDown: 'upside down: everything is more like the reference the other way up',
 } as const;
 
-/** Says that it is shown another way round than any of the reference. */
-function writeLayout({ profile, score: { layout, detectors } }: Judged): Ranked[] {
+/** Says that it is shown another way round than any of the reference; of another camera, whose scene is another, nobody can tell. */
+function writeLayout(judged: Judged): Ranked[] {
+  const { profile, score } = judged;
+  const { layout, detectors } = score;
   const counts = profile.categories.layout;
+  if (isOfOtherSource(judged)) return [];
   if (!layout || layout === 'upright' || !counts || Object.hasOwn(counts, layout)) return [];
   const text = layoutWords[layout];
   const { pValue } = judgeNovelty(counts, detectors[0].pValue);

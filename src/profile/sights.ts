@@ -83,7 +83,7 @@ export const sights: readonly Sight[] = [
     kind: 'damaged',
     group: 'noisy',
     words: 'more disturbed by stray pixels or lines than',
-    advice: `Check the sensor, the cable and the transmission. ${addToReference}`,
+    advice: `Look for rain, snow or twigs, then check the sensor, the cable and the transmission. ${addToReference}`,
   },
   {
     kind: 'moved',
@@ -269,7 +269,7 @@ const rows: readonly Row[] = [
     {
       label: 'fine detail from side to side',
       digits: 2,
-      words: { high: 'sharper from side to side than', low: 'smeared sideways against' },
+      words: { high: 'sharper from side to side than', low: 'more smeared sideways than' },
     },
   ],
   [
@@ -279,7 +279,7 @@ const rows: readonly Row[] = [
     {
       label: 'fine detail from top to bottom',
       digits: 2,
-      words: { high: 'sharper from top to bottom than', low: 'smeared up and down against' },
+      words: { high: 'sharper from top to bottom than', low: 'more smeared up and down than' },
     },
   ],
   ['laplacianRatio', 'sharp', 'blurred', { label: 'fine detail against edges', digits: 2 }],
@@ -364,9 +364,29 @@ const rows: readonly Row[] = [
     'texture',
     { label: 'stripes from top to bottom', digits: 2, words: { high: 'more striped than' } },
   ],
-  ['aloneBright', 'damaged', 'texture', { label: 'stray bright pixels', digits: 3, isPercent: true }],
-  ['aloneDark', 'damaged', 'texture', { label: 'stray dark pixels', digits: 3, isPercent: true }],
-  ['impulseShare', 'damaged', 'texture', { label: 'stray pixels', digits: 2, isPercent: true }],
+  [
+    'aloneBright',
+    'damaged',
+    'texture',
+    {
+      label: 'single bright pixels',
+      digits: 3,
+      isPercent: true,
+      words: { high: 'fuller of single bright pixels than' },
+    },
+  ],
+  [
+    'aloneDark',
+    'damaged',
+    'texture',
+    { label: 'single dark pixels', digits: 3, isPercent: true, words: { high: 'fuller of single dark pixels than' } },
+  ],
+  [
+    'impulseShare',
+    'damaged',
+    'texture',
+    { label: 'stray pixels', digits: 2, isPercent: true, words: { high: 'fuller of stray pixels than' } },
+  ],
   ['rowOffset*', 'damaged', 'texture'],
   ['columnOffset*', 'damaged', 'texture'],
   ['peaks*', 'texture', 'texture'],
@@ -440,13 +460,13 @@ const rows: readonly Row[] = [
     'castBlueGreen',
     'tinted',
     'tinted',
-    { label: 'blue against green', digits: 2, words: { high: 'bluer than', low: 'yellower than' } },
+    { label: 'blue against green', digits: 2, words: { high: 'bluer than', low: 'less blue than' } },
   ],
   [
     'castRedGreen',
     'tinted',
     'tinted',
-    { label: 'red against green', digits: 2, words: { high: 'redder than', low: 'greener than' } },
+    { label: 'red against green', digits: 2, words: { high: 'redder than', low: 'less red than' } },
   ],
   [
     'castAngle',
@@ -476,7 +496,7 @@ const rows: readonly Row[] = [
     {
       label: 'brightness of the upper less the lower half',
       digits: 0,
-      words: { high: 'brighter in its upper half than', low: 'darker in its upper half than' },
+      words: { high: 'brighter above, or darker below, than', low: 'darker above, or brighter below, than' },
     },
   ],
   [
@@ -486,7 +506,7 @@ const rows: readonly Row[] = [
     {
       label: 'yellow above less below',
       digits: 0,
-      words: { high: 'yellower in its upper half than', low: 'bluer in its upper half than' },
+      words: { high: 'yellower above, or bluer below, than', low: 'bluer above, or yellower below, than' },
     },
   ],
   [
@@ -496,7 +516,7 @@ const rows: readonly Row[] = [
     {
       label: 'red above less below',
       digits: 0,
-      words: { high: 'redder in its upper half than', low: 'greener in its upper half than' },
+      words: { high: 'redder above, or greener below, than', low: 'greener above, or redder below, than' },
     },
   ],
   [
@@ -514,9 +534,12 @@ const rows: readonly Row[] = [
     'moved',
     'moved',
     {
-      label: 'falling against rising edges',
+      label: 'rising against falling edges',
       digits: 2,
-      words: { high: 'tilted clockwise against', low: 'tilted anticlockwise against' },
+      words: {
+        high: 'fuller of lines that rise to the right than',
+        low: 'fuller of lines that fall to the right than',
+      },
     },
   ],
   ['gradient*', 'moved', 'moved'],

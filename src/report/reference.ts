@@ -20,6 +20,8 @@ const propertyLabels: Readonly<Record<string, string>> = {
   colour: 'colour model',
   bitDepth: 'bit depth',
   orientation: 'EXIF orientation',
+  history: 'JPEG compression before',
+  layout: 'which way round (as the places of things tell)',
 };
 
 /** The table's row of a statistic, or what can be said of one that this version does not know. */

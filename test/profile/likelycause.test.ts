@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { corruptions } from '../../src/image/corruptions/causes.ts';
 import { englishAdvice } from '../../src/profile/advice.ts';
+import { spellCause } from '../../src/profile/labels.ts';
 import { adviseOn, findLikelyCause, nameCause, namedFrom } from '../../src/profile/likelycause.ts';
 import type { Reason } from '../../src/profile/reasons.ts';
 import { findSight, type SightKind } from '../../src/profile/sights.ts';
@@ -135,6 +137,11 @@ describe('nameCause', () => {
     expect(nameCause({ ...stopped, cause: { kind: 'cause', family: 'weather', cause: 'fog', text: '' } })).toBe('fog');
     const blurry = { kind: 'cause', family: 'blur', cause: 'defocusBlur', text: '' } as const;
     expect(nameCause({ ...stopped, cause: blurry })).toBe('defocus blur');
+    const turned = { kind: 'cause', family: 'geometry', cause: 'orientation', text: '' } as const;
+    expect(nameCause({ ...stopped, cause: turned })).toBe('turned or mirrored');
+    const dusk = { kind: 'cause', family: 'light', cause: 'dusk', text: '' } as const;
+    expect(nameCause({ ...stopped, cause: dusk })).toBe('dusk');
+    expect(nameCause({ ...stopped, cause: { kind: 'family', family: 'colour', text: '' } })).toBe('colour');
     expect(nameCause({ ...stopped, cause: { kind: 'camera', text: '' } })).toBe('another camera');
     expect(nameCause({ ...stopped, cause: { kind: 'unknown', text: '' } })).toBe('unknown');
   });
@@ -144,6 +151,11 @@ describe('nameCause', () => {
     expect(adviseOn('another camera')).toBe(englishAdvice.camera);
     expect(adviseOn('fog')).toBe(englishAdvice.fog);
     for (const name of ['defocusBlur', 'defocus blur']) expect(adviseOn(name)).toBe(englishAdvice.defocusBlur);
+    for (const { name } of corruptions) {
+      const told = nameCause({ verdict: 'block', cause: { kind: 'cause', cause: name, text: '' } });
+      for (const said of [name, spellCause(name), told as string])
+        expect(adviseOn(said), said).toBe(englishAdvice[name]);
+    }
     expect(adviseOn('unknown')).toBe(englishAdvice.unknown);
     expect(adviseOn('locusts')).toBeUndefined();
   });

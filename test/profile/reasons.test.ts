@@ -3,7 +3,7 @@ import type { MeasuredImage } from '../../src/image/measured.ts';
 import { placeCount } from '../../src/image/places.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { findQuantile } from '../../src/profile/maths/ranks.ts';
-import { explainImage, readGroup } from '../../src/profile/reasons.ts';
+import { explainImage, type Judged, readGroup } from '../../src/profile/reasons.ts';
 import { createScorer } from '../../src/profile/score.ts';
 import { decideVerdict } from '../../src/profile/verdict.ts';
 import { fitSynthetic, makeImage } from '../fixtures/synthetic.ts';
@@ -98,6 +98,34 @@ describe('reasons', () => {
     const drawn = groups({ deadRows: band('deadRows')[1] + 50, earlierJpegScore: 0.5 });
     expect(drawn).not.toContain('compressed');
     expect(drawn).toContain('noisy');
+    // Strong compression makes rows of sky one colour, and no sensor does.
+    const { kind, text } = judge({ deadRows: band('deadRows')[1] + 50, jpegQuality: 10 }).reasons[0];
+    expect({ kind, text }).toEqual({
+      kind: 'compressed',
+      text: 'much more compressed than the reference: JPEG quality 10, always 95',
+    });
+    expect(groups({ deadRows: band('deadRows')[1] + 50, jpegQuality: 10 })).not.toContain('noisy');
+  });
+
+  it('say upside down, or what was done to the file before, first of the own camera only', () => {
+    const { categories, ...rest } = profile;
+    const turned = { ...rest, categories: { ...categories, layout: { upright: 200 } } };
+    const image = makeImage({ blockSharpness: -5, coefficientGaps: 500 });
+    const explain = (properties: Record<string, string>) =>
+      explainImage({
+        profile: turned,
+        scorer,
+        image,
+        score: { ...scorer.score(image.statistics, {}, image), layout: 'upsideDown' },
+        properties,
+        history: { earlier: { quality: 75, offsetX: 0, offsetY: 0 } } as NonNullable<Judged['history']>,
+        isStopped: true,
+      }).map(({ statistic }) => statistic);
+    const own = ['layout', 'history', 'blockSharpness'];
+    expect(explain({})).toEqual(own);
+    expect(explain({ size: '160x90', encoder: 'bbbb' })).toEqual([...own, 'encoder']);
+    // A photograph from elsewhere has its things elsewhere, and is upright.
+    expect(explain({ size: '640x480', encoder: 'bbbb' })).toEqual(['blockSharpness', 'history', 'size']);
   });
 
   it('say nothing of halves, rows and blocks where there is nothing to see', () => {

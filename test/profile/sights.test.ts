@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { statistics } from '../../src/image/statistics/statistics.ts';
+import { loadCore } from '../../src/core/index.ts';
+import { Random } from '../../src/image/corruptions/random.ts';
+import { measureStatistics, statistics } from '../../src/image/statistics/statistics.ts';
 import {
   describeGroup,
   legibility,
@@ -35,6 +37,53 @@ describe('sights', () => {
     expect(readMeaning('mscnHalfDiagonal1LeftVariance')).toEqual({ high: 'texture', low: 'texture' });
     expect(readMeaning('unknownToThisVersion')).toEqual({ high: 'texture', low: 'texture' });
     expect(legibility('lumaP50')).toBeLessThan(legibility('tenengrad'));
+  });
+});
+
+describe('what is said of a direction', () => {
+  const side = 96;
+  const random = new Random(1);
+  const grain = Float64Array.from({ length: side * side }, () => 60 * (random.uniform() - 0.5));
+  const at = (x: number, y: number) => 128 + grain[((y + side) % side) * side + ((x + side) % side)];
+  const isAbove = (y: number) => (y < side / 2 ? 1 : -1);
+  const measure = (name: string, paint: (x: number, y: number, channel: number) => number) => {
+    const data = Uint8Array.from({ length: 3 * side * side }, (_, i) => {
+      const pixel = Math.floor(i / 3);
+      return Math.max(0, Math.min(255, paint(pixel % side, Math.floor(pixel / side), i % 3)));
+    });
+    const measured = measureStatistics(loadCore(), { data, width: side, height: side, channels: 3 });
+    return measured[statistics.findIndex((row) => row.name === name)];
+  };
+
+  it.each<[words: string, name: string, paint: (x: number, y: number, channel: number) => number]>([
+    ['brighter above, or darker below, than', 'lumaTopBottom', (x, y) => at(x, y) + 20 * isAbove(y)],
+    ['darker above, or brighter below, than', 'lumaTopBottom', (x, y) => at(x, y) - 20 * isAbove(y)],
+    [
+      'yellower above, or bluer below, than',
+      'yellowBlueTopBottom',
+      (x, y, channel) => at(x, y) - (channel === 2 ? 20 : 0) * isAbove(y),
+    ],
+    [
+      'redder above, or greener below, than',
+      'redGreenTopBottom',
+      (x, y, channel) => at(x, y) + (channel === 0 ? 20 : 0) * isAbove(y),
+    ],
+    ['fuller of vertical lines than', 'gradientAnisotropy', (x) => 128 + 60 * Math.sin(x / 3)],
+    ['fuller of horizontal lines than', 'gradientAnisotropy', (_, y) => 128 + 60 * Math.sin(y / 3)],
+    ['fuller of lines that rise to the right than', 'gradientDiagonal', (x, y) => 128 + 60 * Math.sin((x + y) / 3)],
+    ['fuller of lines that fall to the right than', 'gradientDiagonal', (x, y) => 128 + 60 * Math.sin((x - y) / 3)],
+    ['bluer than', 'castBlueGreen', (x, y, channel) => at(x, y) + (channel === 2 ? 20 : 0)],
+    ['redder than', 'castRedGreen', (x, y, channel) => at(x, y) + (channel === 0 ? 20 : 0)],
+    ['more smeared sideways than', 'octaveHorizontal', (x, y) => (at(x, y) + at(x + 1, y) + at(x + 2, y)) / 3],
+    ['more smeared up and down than', 'octaveVertical', (x, y) => (at(x, y) + at(x, y + 1) + at(x, y + 2)) / 3],
+    ['more unevenly lit than', 'tileMeanDispersion', (x, y) => at(x, y) + (x < side / 2 ? 40 : -40)],
+    ['less blue than', 'castBlueGreen', (x, y, channel) => at(x, y) - (channel === 2 ? 20 : 0)],
+    // Dusk is short of red, and greener and bluer by that alike.
+    ['less red than', 'castRedGreen', (x, y, channel) => at(x, y) - (channel === 0 ? 20 : 0)],
+    ['less grey than', 'greyShare', (x, y, channel) => at(x, y) + (channel === 0 ? 60 : 0)],
+  ])('%s the reference is true of a picture that is', (words, name, paint) => {
+    const direction = measure(name, paint) > measure(name, at) ? 'high' : 'low';
+    expect(readMeaning(name).legible?.words?.[direction]).toBe(words);
   });
 });
 
