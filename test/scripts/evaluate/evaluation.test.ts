@@ -74,7 +74,7 @@ describe('a rendered camera', () => {
         images: 1,
         severities: [3],
         simulations: 10,
-        seed: 1,
+        seed: 2,
         groupBy: 'folder',
         model: 'none',
         threads: 2,
