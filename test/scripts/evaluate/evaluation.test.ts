@@ -145,6 +145,8 @@ describe('a rendered camera', () => {
       'none',
       '--threads',
       '1',
+      '--seed',
+      '2',
     ];
     const { status, stdout, stderr } = run(
       '--reference',
