@@ -188,9 +188,10 @@ async function runHarm(
   const progress = startStages((stage: HarmStage) => [stage, 'images']);
   const found = await evaluateHarm({ ...options, classifier, onProgress: progress.update }).finally(progress.stop);
   const heading = formatHeading(options.reference);
-  publish(heading, `${heading}\n\n${await provenance()}\n\n${harmReport(found)}\n`, write, 'harm');
+  const made = await provenance();
+  publish(heading, `${heading}\n\n${made}\n\n${harmReport(found)}\n`, write, 'harm');
   const changed = '## Changed answers';
-  publish(changed, `${changed}\n\n${await provenance()}\n\n${changedReport(found)}\n`, write);
+  publish(changed, `${changed}\n\n${made}\n\n${changedReport(found)}\n`, write);
 }
 
 const chooseThreads = (threads: number | undefined) => loadConfig({ flags: { threads } }).config.threads;

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { trail } from '../../../src/image/corruptions/blur.ts';
 import type { Severity } from '../../../src/image/corruptions/corruptions.ts';
-import { type Pixels, reflect, toBytes } from '../../../src/image/corruptions/filter.ts';
+import { type Pixels, reflect, resample, toBytes } from '../../../src/image/corruptions/filter.ts';
 import { Random } from '../../../src/image/corruptions/random.ts';
 import { plasma } from '../../../src/image/corruptions/texture.ts';
 
@@ -346,23 +346,7 @@ function enlarge({ data, width, height }: Image, zoom: number, depth = channels)
     const step = large > 1 ? (crop - 1) / (large - 1) : 0;
     return (i: number) => Math.min(start + crop - 1, start + (i + trim) * step);
   };
-  const [column, row] = [axis(width), axis(height)];
-  const out = new Float32Array(data.length);
-  for (let y = 0; y < height; y++) {
-    const [sy, top] = [row(y), Math.floor(row(y))];
-    const below = Math.min(height - 1, top + 1);
-    for (let x = 0; x < width; x++) {
-      const [sx, left] = [column(x), Math.floor(column(x))];
-      const right = Math.min(width - 1, left + 1);
-      for (let c = 0; c < depth; c++) {
-        const at = (px: number, py: number) => data[depth * (py * width + px) + c];
-        const upper = at(left, top) + (sx - left) * (at(right, top) - at(left, top));
-        const lower = at(left, below) + (sx - left) * (at(right, below) - at(left, below));
-        out[depth * (y * width + x) + c] = upper + (sy - top) * (lower - upper);
-      }
-    }
-  }
-  return out;
+  return resample({ data, width, height, channels: depth }, width, height, axis(width), axis(height)).data;
 }
 
 /** Every pixel is the mean of what it covers of the picture, in parts of pixels. */
