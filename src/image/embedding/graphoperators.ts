@@ -1,6 +1,7 @@
 /**
  * Operators of TensorFlow that are run: what `@tensorflow/tfjs-converter` knows and the WebAssembly backend has kernels for,
- * less loops, lists, tables, text, and what gives another answer each time. A test compares it with those packages.
+ * less loops, lists, tables, text, and what gives another answer each time; Einsum is our own (einsum.ts). A test compares it with
+ * those packages.
  */
 export const graphOperators: ReadonlySet<string> = new Set(
   [
@@ -14,7 +15,7 @@ export const graphOperators: ReadonlySet<string> = new Set(
     // Networks.
     'AvgPool MaxPool MaxPoolWithArgmax AvgPool3D MaxPool3D Conv1D Conv2D _FusedConv2D Conv2DBackpropInput',
     'DepthwiseConv2d DepthwiseConv2dNative FusedDepthwiseConv2dNative Conv3D Dilation2D _FusedMatMul MatMul BatchMatMul',
-    'BatchMatMulV2 Transpose EuclideanNorm FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 LRN Softmax LogSoftmax',
+    'BatchMatMulV2 Einsum Transpose EuclideanNorm FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 LRN Softmax LogSoftmax',
     'Max Mean Min Sum All Any ArgMax ArgMin Prod Cumprod Cumsum',
     // Shapes and arrays.
     'ConcatV2 Concat GatherV2 Gather Reverse ReverseV2 Slice StridedSlice Pack Unpack Tile Split SplitV ScatterNd',

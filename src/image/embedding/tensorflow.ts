@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { StoplineError } from '../../errors.ts';
 import { check, listErrors, Type } from '../../schema.ts';
+import { refuseEinsum } from './einsum.ts';
 import {
   checkNodeCount,
   type Graph,
@@ -98,6 +99,7 @@ const operators = new Map(
   Object.entries({
     Const: 'Constant',
     _FusedMatMul: 'MatMul',
+    Einsum: 'MatMul',
     BiasAdd: 'Add',
     AddV2: 'Add',
     RealDiv: 'Div',
@@ -225,7 +227,7 @@ const inputTypes: Record<string, number> = {
   ...{ 1: 1, 4: 2, 6: 3, 3: 6, 19: 10 },
 };
 
-type Attributes = Record<string, { type?: unknown; shape?: { dim?: { size?: unknown }[] }; list?: { i?: unknown[] } }>;
+type Attributes = Record<string, { s?: unknown; type?: unknown; shape?: { dim?: { size?: unknown }[] }; list?: { i?: unknown[] } }>;
 
 /** @returns the operators that are not run, by the names of their nodes */
 function readNodes(
@@ -251,7 +253,9 @@ function readNodes(
     }
     // "^name" is only an order.
     const inputs = input.map((text) => plainName(String(text))).filter((text) => !text.startsWith('^'));
+    const unfit = op === 'Einsum' ? refuseEinsum(readText(attributes.equation?.s)) : undefined;
     if (!graphOperators.has(op)) refused.set(name, op);
+    else if (unfit) refused.set(name, `${op} of ${unfit}`);
     const strides = attributes.strides?.list?.i?.map(Number);
     const kernel = initializers.get(inputs[1])?.slice(0, 2);
     const operator = operators.get(op) ?? op;
@@ -264,6 +268,9 @@ function readNodes(
   }
   return refused;
 }
+
+/** Text is base64 in the JSON of a graph. */
+const readText = (s: unknown) => (typeof s === 'string' ? Buffer.from(s, 'base64').toString() : undefined);
 
 const openIfNegative = (size: number) => (Number.isInteger(size) && size >= 0 ? size : null);
 

@@ -5,6 +5,7 @@ import type { io, Tensor } from '@tensorflow/tfjs-core';
 import { StoplineError } from '../../errors.ts';
 import { namedOutputs } from './card.ts';
 import type { ModelCard } from './cardschema.ts';
+import { computeEinsum } from './einsum.ts';
 import { openEnded } from './graphoperators.ts';
 import {
   type FailedProvider,
@@ -131,9 +132,10 @@ function readArtifacts(files: readonly Uint8Array[]): io.ModelArtifacts {
 }
 
 const openGraph: OpenRunner = async ({ core }, files, card, names) => {
-  const { loadGraphModel } = await import('@tensorflow/tfjs-converter').catch((cause) => {
+  const { loadGraphModel, registerOp } = await import('@tensorflow/tfjs-converter').catch((cause) => {
     throw missing(cause);
   });
+  registerOp('Einsum', ({ inputs, attrs }) => computeEinsum(core, String(attrs.equation), inputs));
   const artifacts = readArtifacts(files);
   const topology = pruneTopology(artifacts.modelTopology as Record<string, unknown>, names);
   const model = await loadGraphModel(core.io.fromMemory({ ...artifacts, modelTopology: topology }));

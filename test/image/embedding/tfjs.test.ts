@@ -48,8 +48,22 @@ const node = (name: string, op: string, input: string[] = [], attr: object = {})
 const float = { T: { type: 'DT_FLOAT' } };
 const list = (...i: number[]) => ({ list: { i: i.map(String) } });
 
+const matrixProduct = node('product', 'MatMul', ['features', 'dense'], {
+  ...float,
+  transpose_a: { b: false },
+  transpose_b: { b: false },
+});
+
+/** The same as Keras writes dense layers of more than one axis. */
+const einsumProduct = (equation = 'ab,bc->ac') =>
+  node('product', 'Einsum', ['features', 'dense'], {
+    ...float,
+    equation: { s: Buffer.from(equation).toString('base64') },
+  });
+const einsumModel = () => graphModel('einsum', [], undefined, einsumProduct());
+
 /** A graph model, as tensorflowjs_converter writes it, of the same net. */
-function graphModel(name = 'graph', more: object[] = [], shard?: string): string {
+function graphModel(name = 'graph', more: object[] = [], shard?: string, product: object = matrixProduct): string {
   const layers = tensorflowConvolutions();
   const { dense } = smallWeights();
   const weights: Weight[] = layers.flatMap(({ kernel, bias }) => [kernel, bias]);
@@ -88,11 +102,7 @@ function graphModel(name = 'graph', more: object[] = [], shard?: string): string
   });
   nodes.push(
     node('features', 'Mean', ['a4', 'axes'], { ...float, keep_dims: { b: false } }),
-    node('product', 'MatMul', ['features', 'dense'], {
-      ...float,
-      transpose_a: { b: false },
-      transpose_b: { b: false },
-    }),
+    product,
     node('logits', 'BiasAdd', ['product', 'dense_bias'], float),
     node('probabilities', 'Softmax', ['logits'], float),
     ...more,
@@ -151,6 +161,7 @@ function layersModel(): string {
 describe('TensorFlow.js models', () => {
   it.each([
     ['graph', graphModel, { content: 'features', early: ['a2', 'a3'], classes: 'logits' }],
+    ['graph with Einsum', einsumModel, { content: 'features', early: ['a2', 'a3'], classes: 'logits' }],
     ['layers', layersModel, { content: 'features', early: ['a2', 'a3'], classes: 'scores' }],
   ])('the layers of a %s model are found as in ONNX', async (_, make, expected) => {
     const { graph, kind } = await readModel(make());
@@ -160,6 +171,7 @@ describe('TensorFlow.js models', () => {
 
   it.skipIf(!hasOnnx).each([
     ['graph', graphModel],
+    ['graph with Einsum', einsumModel],
     ['layers', layersModel],
   ])('a %s model gives the embeddings of the same network in ONNX, within 1e-4', async (_, make) => {
     const path = join(folder, 'same.onnx');
@@ -208,7 +220,7 @@ describe('hostile TensorFlow.js models are refused', () => {
     },
   );
 
-  it.each(['While', 'StatelessWhile', 'LoopCond', 'NextIteration', 'RandomUniform', 'Einsum', 'toString'])(
+  it.each(['While', 'StatelessWhile', 'LoopCond', 'NextIteration', 'RandomUniform', 'MatrixBandPart', 'toString'])(
     'the operator %s, where every output needs it',
     async (op) => {
       const path = graphModel('operator', [node('odd', op, ['probabilities']), node('answer', 'Relu', ['odd'])]);
@@ -217,6 +229,12 @@ describe('hostile TensorFlow.js models are refused', () => {
       expect(refusal?.message).toContain(`every output needs "${op}"`);
     },
   );
+
+  it('an Einsum that is not run, by what it lacks', async () => {
+    const refusal = await failure(prepareModel(graphModel('diagonal', [], undefined, einsumProduct('aa,bc->ac'))));
+    expect(refusal?.code).toBe('MODEL_OPERATOR');
+    expect(refusal?.message).toContain('"Einsum of a letter twice in one term"');
+  });
 
   it('but not where an output does without; and what needs it cannot be asked for', async () => {
     const path = graphModel('part', [node('odd', 'While', ['logits']), node('boxes', 'Relu', ['odd'])]);
