@@ -15,12 +15,13 @@ export const ModelCardSchema = Type.Object(
     format: Type.Literal('stopline-model-card'),
     version: Type.Literal(cardVersion),
     name: Type.String({ minLength: 1, maxLength: 128 }),
-    /** Who runs it: ONNX Runtime; TensorFlow.js for its own graph and layers models and for SavedModels; LiteRT for TFLite. */
+    /** Who runs it: ONNX Runtime; TensorFlow.js for its own graph and layers models, SavedModels and frozen graphs; LiteRT for TFLite. */
     kind: Type.Union([
       Type.Literal('onnx'),
       Type.Literal('tfjs-graph'),
       Type.Literal('tfjs-layers'),
       Type.Literal('saved-model'),
+      Type.Literal('frozen-graph'),
       Type.Literal('tflite'),
     ]),
     /** SHA-256 of the model file, or of several files one after the other. */

@@ -58,6 +58,8 @@ const passing = new Set(
 );
 const calls = new Set(['PartitionedCall', 'StatefulPartitionedCall']);
 const branches = new Set(['If', 'StatelessIf', 'Case', 'StatelessCase']);
+/** Operators that the one graph has no more: others stand in their place. */
+export const isReplaced = (operator: string) => passing.has(operator) || calls.has(operator) || branches.has(operator);
 const variables = new Set(['VarHandleOp', 'VariableV2', 'Variable']);
 
 /** Names of the outputs of operators that have several of different names: functions name them so. */

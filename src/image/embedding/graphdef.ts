@@ -49,7 +49,7 @@ export interface MetaGraph {
 export type Attribute = Record<string, unknown>;
 
 export const invalidSavedModel = (what: string) =>
-  new StoplineError('MODEL_INVALID', `Expected a TensorFlow SavedModel but ${what}.`);
+  new StoplineError('MODEL_INVALID', `Expected a SavedModel or frozen graph of TensorFlow but ${what}.`);
 
 const invalid = invalidSavedModel;
 
@@ -64,7 +64,7 @@ export class GraphDefReader {
 
   /** @param maxNodes nodes of all graphs and functions together */
   constructor(bytes: Uint8Array, { maxFields, maxNodes }: { maxFields: number; maxNodes: number }) {
-    this.reader = new ProtobufReader(bytes, maxFields, 'a TensorFlow SavedModel');
+    this.reader = new ProtobufReader(bytes, maxFields, 'a graph of TensorFlow');
     this.#maxNodes = maxNodes;
   }
 
@@ -78,6 +78,18 @@ export class GraphDefReader {
       if (field.number === 2) graphs.push(this.#readMetaGraph(message(field)));
     });
     return graphs;
+  }
+
+  /**
+   * The graph of a file that is one GraphDef, as TensorFlow 1 froze them: no variables, no signatures.
+   * @throws {StoplineError} MODEL_INVALID, MODEL_TRUNCATED, MODEL_TOO_LARGE
+   */
+  readWholeGraph(): MetaGraph {
+    const nodes = new Map<string, NodeDef>();
+    const functions = new Map<string, FunctionDef>();
+    const { length } = this.reader.bytes;
+    this.#readGraph({ number: 2, wire: 2, start: 0, from: 0, to: length, value: length }, nodes, functions);
+    return { tags: [], nodes, functions, signatures: new Map() };
   }
 
   /** MetaGraphDef: meta_info_def 1 (tags 4), graph_def 2, saver_def 3 (restore_op_name 3), signature_def 5. */

@@ -11,7 +11,7 @@ import { type Constants, readOnnxConstants, readTensorflowConstants } from './co
 import { inlineExternalData } from './externaldata.ts';
 import { type Graph, type ModelBounds, readGraph, readModelBounds } from './graph.ts';
 import type { PreparedModel } from './open.ts';
-import { freezeSavedModel, readSavedModel } from './savedmodel.ts';
+import { freezeGraphDef, freezeSavedModel, readSavedModel } from './savedmodel.ts';
 import { readTensorflowGraph, readTensorflowModel } from './tensorflow.ts';
 import { isTflite, readTflite, readTfliteConstants } from './tflite.ts';
 import { type TrialLimits, tryModel } from './trial.ts';
@@ -21,7 +21,7 @@ export interface ModelFiles {
   kind: ModelCard['kind'];
   /**
    * What is loaded: one file, or the JSON of a TensorFlow.js model and its weights in the order of the manifest. Of a SavedModel
-   * these are made of its files.
+   * or frozen graph these are made of its files.
    */
   files: Uint8Array[];
   /** Of the files as they lie there. */
@@ -35,7 +35,7 @@ const maxCardBytes = 1024 * 1024;
 
 /**
  * Reads the files of a model and its graph; nothing is run.
- * @param path an .onnx or .tflite file, the model.json of a TensorFlow.js model, or the folder of a SavedModel
+ * @param path an .onnx or .tflite file, the model.json of a TensorFlow.js model, the folder of a SavedModel, or a frozen graph (.pb)
  * @param limits of them `maxModelBytes` and `maxModelNodes`
  * @throws {StoplineError} MODEL_UNREADABLE, what `readGraph`, `readTensorflowGraph`, `freezeSavedModel` and `readTflite` throw
  */
@@ -61,6 +61,11 @@ export async function readModel(path: string, limits: Limits = {}): Promise<Mode
   }
   const bytes = readBytes(file, bounds.bytes);
   refuseOtherFormats(bytes);
+  if (/\.pb$/i.test(file)) {
+    const files = freezeGraphDef(bytes, bounds);
+    const graph = readTensorflowGraph(files[0], bounds);
+    return { kind: 'frozen-graph', files, sha256: hashFiles([bytes]), graph, bounds };
+  }
   if (isTflite(bytes))
     return {
       kind: 'tflite',
@@ -94,7 +99,7 @@ function refuseOtherFormats(bytes: Uint8Array): void {
   if (other === undefined) return;
   throw new StoplineError(
     'MODEL_UNSUPPORTED',
-    `Expected ONNX, TFLite, the model.json of TensorFlow.js or the folder of a SavedModel but this is ${other[1]}. Export it: ${other[2]}.`,
+    `Expected ONNX, TFLite, the model.json of TensorFlow.js, the folder of a SavedModel or a frozen graph (.pb) but this is ${other[1]}. Export it: ${other[2]}.`,
   );
 }
 
@@ -117,7 +122,7 @@ function readBytes(path: string, maxBytes: number): Uint8Array {
 
 /** Where the card of a model lies: beside it, `model.onnx` with `model.card.json`. */
 export function resolveCardPath(modelPath: string): string {
-  return join(dirname(modelPath), `${basename(modelPath).replace(/\.(onnx|json|tflite)$/i, '')}.card.json`);
+  return join(dirname(modelPath), `${basename(modelPath).replace(/\.(onnx|json|tflite|pb)$/i, '')}.card.json`);
 }
 
 /**
@@ -149,7 +154,7 @@ export function proposeFor(path: string, read: ModelFiles) {
   const { kind, sha256, graph } = read;
   const name =
     basename(path)
-      .replace(/\.(onnx|json|tflite)$/i, '')
+      .replace(/\.(onnx|json|tflite|pb)$/i, '')
       .slice(0, 128) || 'model';
   const constants = readConstants(read);
   return proposeCard(graph, { sha256, name, kind, layout: kind === 'onnx' ? 'NCHW' : 'NHWC', constants });

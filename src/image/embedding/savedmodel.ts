@@ -1,10 +1,11 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Freezer, type FrozenGraph } from './freeze.ts';
+import { Freezer, type FrozenGraph, isReplaced } from './freeze.ts';
 import { type ModelBounds, modelLimits, readModelBounds } from './graph.ts';
 import { GraphDefReader, invalidSavedModel as invalid, type MetaGraph, quoted, type Signature } from './graphdef.ts';
+import { graphOperators } from './graphoperators.ts';
 import { TensorBundle } from './tensorbundle.ts';
-import { savedModelMark } from './tensorflow.ts';
+import { tensorflowMark } from './tensorflow.ts';
 
 /** Tag and signature of a model that is to be served; TensorFlow and Keras write both. */
 const served = { tag: 'serve', signature: 'serving_default' } as const;
@@ -63,6 +64,54 @@ export function freezeSavedModel(
   return writeGraphModel(frozen, signature);
 }
 
+/**
+ * Makes a graph model of TensorFlow.js out of a frozen graph, as TensorFlow 1 wrote them (`frozen_inference_graph.pb`). Its
+ * signature is read off: the image is its only placeholder that can hold one, the answers are what nothing that is run reads.
+ * @returns model.json and its weights
+ * @throws {StoplineError} MODEL_INVALID, MODEL_TRUNCATED, MODEL_TOO_LARGE
+ */
+export function freezeGraphDef(file: Uint8Array, { nodes, bytes }: ModelBounds = readModelBounds()): Uint8Array[] {
+  const reader = new GraphDefReader(file, { maxFields: modelLimits.fields, maxNodes: nodes });
+  const graph = reader.readWholeGraph();
+  const signature = deriveSignature(reader, graph);
+  return writeGraphModel(
+    new Freezer(reader, graph, undefined, { maxNodes: nodes, maxBytes: bytes }).freeze(signature),
+    signature,
+  );
+}
+
+/** What gives numbers but is no answer. */
+const given = new Set(['Const', 'NoOp', 'Placeholder', 'PlaceholderWithDefault']);
+
+function deriveSignature(reader: GraphDefReader, { nodes }: MetaGraph): Signature {
+  const placeholders = [...nodes.values()].filter(({ operator }) => operator === 'Placeholder');
+  const inputs = placeholders.map((node) => {
+    const { dtype, shape } = reader.readAttributes(node);
+    const dim = (shape?.shape as { dim?: { size: string }[] } | undefined)?.dim;
+    const sides = dim?.map(({ size }) => (Number(size) < 0 ? null : Number(size)));
+    // A shape of no sides is one that was not said.
+    return {
+      key: node.name,
+      tensor: node.name,
+      type: Number(dtype?.type ?? 0),
+      ...(sides?.length && { shape: sides }),
+    };
+  });
+  const images = inputs.filter(
+    ({ type, shape }) => imageTypes.has(type) && (shape === undefined || shape.length === 4),
+  );
+  if (images.length !== 1)
+    throw invalid(
+      `${images.length === 0 ? 'no placeholder' : 'more than one placeholder'} takes an image of numbers: ${inputs.slice(0, 8).map(describeInput).join('; ') || 'it has no placeholders'}`,
+    );
+  // What only writes, prints or asserts is looked through: what it reads is the answer.
+  const running = [...nodes.values()].filter(({ operator }) => graphOperators.has(operator) || isReplaced(operator));
+  const read = new Set(running.flatMap((node) => node.inputs.map((input) => input.replace(/:\d+$/, ''))));
+  const ends = running.filter(({ name, operator }) => !read.has(name) && !given.has(operator));
+  if (ends.length === 0) throw invalid('nothing in it is an answer');
+  return { inputs: images, outputs: ends.map(({ name }) => ({ key: name, tensor: name, type: 1 })) };
+}
+
 /** Types of numbers that images can be given as: `DataType` of TensorFlow. */
 const imageTypes = new Set([1, 3, 4, 6, 19]);
 
@@ -108,7 +157,7 @@ function writeGraphModel({ nodes, weights }: FrozenGraph, { outputs }: Signature
   });
   const json = {
     format: 'graph-model',
-    generatedBy: savedModelMark,
+    generatedBy: tensorflowMark,
     signature: { outputs: Object.fromEntries(described) },
     modelTopology: { node: nodes },
     weightsManifest: [

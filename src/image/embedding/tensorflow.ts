@@ -136,7 +136,7 @@ export function readTensorflowGraph(bytes: Uint8Array, bounds: ModelBounds = rea
   const weights = json.weightsManifest.flatMap((group) => group.weights);
   const initializers = new Map(weights.map(({ name, shape }) => [name, shape]));
   const graph: Graph = {
-    producer: json.generatedBy === savedModelMark ? savedModelMark : kind,
+    producer: json.generatedBy === tensorflowMark ? tensorflowMark : kind,
     irVersion: 0,
     opset: 0,
     nodes: [],
@@ -182,8 +182,8 @@ function readOutputShapes(json: object): ReadonlyMap<string, (number | null)[]> 
   return shapes;
 }
 
-/** What `generatedBy` says of a graph model that was made of a SavedModel. */
-export const savedModelMark = 'TensorFlow SavedModel';
+/** What `generatedBy` says of a graph model that was made of a SavedModel or a frozen graph. */
+export const tensorflowMark = 'TensorFlow';
 
 /** Names of some nodes, and of all that compute from them. */
 function followReaders(nodes: readonly GraphNode[], from: Iterable<string>): Set<string> {
@@ -227,7 +227,10 @@ const inputTypes: Record<string, number> = {
   ...{ 1: 1, 4: 2, 6: 3, 3: 6, 19: 10 },
 };
 
-type Attributes = Record<string, { s?: unknown; type?: unknown; shape?: { dim?: { size?: unknown }[] }; list?: { i?: unknown[] } }>;
+type Attributes = Record<
+  string,
+  { s?: unknown; type?: unknown; shape?: { dim?: { size?: unknown }[] }; list?: { i?: unknown[] } }
+>;
 
 /** @returns the operators that are not run, by the names of their nodes */
 function readNodes(

@@ -104,7 +104,12 @@ export interface TfjsOptions {
 export async function openTfjs({ files, card, check }: TfjsOptions): Promise<Network> {
   const backend = await loadBackend();
   const names = namedOutputs(card);
-  const opened = { 'tfjs-graph': openGraph, 'tfjs-layers': openLayers, 'saved-model': openGraph };
+  const opened = {
+    'tfjs-graph': openGraph,
+    'tfjs-layers': openLayers,
+    'saved-model': openGraph,
+    'frozen-graph': openGraph,
+  };
   const open = async () => {
     const runner = await opened[card.kind as keyof typeof opened](backend, files, card, names);
     return createNetwork(backend, runner, card, names);

@@ -47,7 +47,10 @@ function sumByDefinition(equation: string, operands: { shape: number[]; values: 
 /** Numbers of no pattern, as an Einsum that mixes up two axes would still find one. */
 function makeOperand(shape: number[], seed: number) {
   const count = shape.reduce((a, b) => a * b, 1);
-  return { shape, values: Array.from({ length: count }, (_, i) => Math.fround(Math.sin(1 + i * 12.9898 + seed * 78.2))) };
+  return {
+    shape,
+    values: Array.from({ length: count }, (_, i) => Math.fround(Math.sin(1 + i * 12.9898 + seed * 78.2))),
+  };
 }
 
 describe('Einstein summation', () => {

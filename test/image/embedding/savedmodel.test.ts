@@ -6,7 +6,7 @@ import { loadCore } from '../../../src/core/index.ts';
 import { measureDifference } from '../../../src/image/embedding/embedder.ts';
 import { openPrepared } from '../../../src/image/embedding/open.ts';
 import { prepareModel, proposeFor, readModel } from '../../../src/image/embedding/prepare.ts';
-import { freezeSavedModel } from '../../../src/image/embedding/savedmodel.ts';
+import { freezeGraphDef, freezeSavedModel } from '../../../src/image/embedding/savedmodel.ts';
 import type { Frame } from '../../../src/image/frame.ts';
 import { temporaryFolder } from '../../fixtures/folder.ts';
 import { anyFrame, random } from '../../fixtures/frames.ts';
@@ -16,9 +16,11 @@ import {
   attribute,
   constant,
   definition,
+  graphDef,
   node,
   type SavedModelParts,
   savedModel,
+  smallFrozenGraph,
   smallSavedModel,
   smallVariables,
   tensorBundle,
@@ -229,7 +231,80 @@ describe('a SavedModel', () => {
     const nodes = [node('a', 'ReadFile', ['x']), node('b', 'MatrixBandPart', ['a']), node('y', 'Relu', ['b'], float)];
     const path = writeSavedModel(join(folder, 'odd'), smallest({ nodes }));
     const refusal = await failure(prepareModel(path));
-    expect(refusal).toMatchObject({ code: 'MODEL_OPERATOR', message: expect.stringContaining('"ReadFile", "MatrixBandPart"') });
+    expect(refusal).toMatchObject({
+      code: 'MODEL_OPERATOR',
+      message: expect.stringContaining('"ReadFile", "MatrixBandPart"'),
+    });
+  });
+});
+
+describe('a frozen graph', () => {
+  const write = (name: string, pb: Uint8Array) => {
+    const path = join(folder, name);
+    writeFileSync(path, pb);
+    return path;
+  };
+
+  it.skipIf(!hasOnnx)('gives the embeddings and scores of the same network in ONNX, within 1e-4', async () => {
+    const onnxPath = write('frozentwin.onnx', smallClassifier());
+    const onnx = await openPrepared((await prepareModel(onnxPath)).model, { core });
+    const { model } = await prepareModel(write('small.pb', smallFrozenGraph()));
+    expect(model.card).toMatchObject({
+      name: 'small',
+      kind: 'frozen-graph',
+      input: { name: 'image', layout: 'NHWC', width: 64, height: 64, channels: 3 },
+      outputs: { content: 'features', early: ['a2', 'a3'] },
+    });
+    const tensorflow = await openPrepared(model, { core });
+    const [expected, received] = [await onnx.embed(frames), await tensorflow.embed(frames)];
+    for (const [i, row] of received.entries()) expect(measureDifference(row, expected[i])).toBeLessThan(1e-4);
+    await tensorflow.close();
+    await onnx.close();
+  });
+
+  it('may hold other placeholders and answers, of which what cannot be run is left out', async () => {
+    const odd = [
+      node('training', 'Placeholder', [], { dtype: attribute.type(10) }),
+      node('summary', 'WriteFile', ['probabilities']),
+    ];
+    const { card } = (await prepareModel(write('odd.pb', smallFrozenGraph(odd)))).model;
+    expect(card.outputs).toMatchObject({ content: 'features' });
+  });
+
+  it('without one placeholder for images, or an answer, is refused by what it has', async () => {
+    const image = (name: string) => node(name, 'Placeholder', [], { dtype: attribute.type(1) });
+    const refuse = async (name: string, nodes: Uint8Array[]) => failure(prepareModel(write(name, graphDef(nodes))));
+    const relu = node('y', 'Relu', ['x'], float);
+    for (const [nodes, reason] of [
+      [
+        [node('x', 'Placeholder', [], { dtype: attribute.type(7) }), relu],
+        'no placeholder takes an image of numbers: "x"',
+      ],
+      [[image('x'), image('z'), relu], 'more than one placeholder takes an image of numbers: "x"'],
+      [[image('x')], 'nothing in it is an answer'],
+      [[], 'it has no placeholders'],
+    ] as const)
+      expect(await refuse('refused.pb', [...nodes])).toMatchObject({
+        code: 'MODEL_INVALID',
+        message: expect.stringContaining(reason),
+      });
+  });
+
+  it('with bytes changed or cut anywhere is read or refused by a code', () => {
+    const pb = smallFrozenGraph();
+    const attempt = (bytes: Uint8Array) => {
+      try {
+        freezeGraphDef(bytes);
+        return 'read';
+      } catch (error) {
+        return (error as { code?: string }).code;
+      }
+    };
+    const codes = new Set<string | undefined>();
+    for (let at = 0; at < pb.length; at += at < 400 ? 7 : 997)
+      codes.add(attempt(damaged(pb, at))).add(attempt(pb.subarray(0, at)));
+    expect([...codes].filter((code) => code !== 'read' && !/^STOPLINE_ERR_MODEL_/.test(String(code)))).toEqual([]);
+    expect(codes.size).toBeGreaterThan(2);
   });
 });
 
