@@ -22,7 +22,9 @@ export async function run(stage: Stage): Promise<Outcome> {
   const count = stage.count ?? 100_000;
   const profile = await fitSmall(stage);
   const shown = await Promise.all(Array.from({ length: frames }, (_, i) => encodeFrame(renderFrame(i, size))));
-  const black = await sharp({ create: { ...size, channels: 3, background: 'black' } }).jpeg().toBuffer();
+  const black = await sharp({ create: { ...size, channels: 3, background: 'black' } })
+    .jpeg()
+    .toBuffer();
   const figures: string[] = [];
   let ok = true;
   for (const isolation of ['process', 'thread']) {
@@ -51,7 +53,9 @@ export async function run(stage: Stage): Promise<Outcome> {
       console.error(`${isolation}: ${Math.round(curve[curve.length - 1])} MB after ${until}`);
     }
     const after = curve[curve.length - 1];
-    console.error(`${isolation}: ${(readCpuMs(target.pid) / count).toFixed(1)} ms of the process that answers for each`);
+    console.error(
+      `${isolation}: ${(readCpuMs(target.pid) / count).toFixed(1)} ms of the process that answers for each`,
+    );
     target.kill('SIGKILL');
     await target.exit;
     ok &&= bad === 0 && after <= before * (1 + maxGrowth);

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command } from 'commander';
 import sharp from 'sharp';
@@ -11,6 +11,7 @@ import { chooseFile, type Item } from '../run/inputs/item.ts';
 import { columnName, csvCell } from '../run/rows/row.ts';
 import { type InputFlags, inputOptions, openInputs, tellLeftOut } from './inputs.ts';
 import { numberOption } from './options.ts';
+import { makeFolder } from './output.ts';
 import { commandLine, complain, count, note, print, printable, printJson } from './terminal.ts';
 
 interface CropFlags extends InputFlags {
@@ -66,10 +67,10 @@ async function runCrop(flags: CropFlags): Promise<void> {
   if (rows.length === 0) {
     throw new StoplineError('INPUT_NO_IMAGES', `Expected boxes of at least ${smallest} pixels but cut none.`);
   }
-  await writeFile(join(out, 'crops.csv'), `path,class,image,box\n${rows.join('\n')}\n`);
+  await writeOut(join(out, listName), `path,class,image,box\n${rows.join('\n')}\n`);
   const images = rows.length;
   if (flags.json)
-    printJson({ folder: out, manifest: join(out, 'crops.csv'), images, classes: [...classes], small, failed });
+    printJson({ folder: out, manifest: join(out, listName), images, classes: [...classes], small, failed });
   else print(`${count(images, 'crop')} of ${count(classes.size, 'class', 'classes')} in ${printable(out)}`);
   if (small > 0) note(`${count(small, 'box', 'boxes')} with a side below ${smallest} pixels left out (--smallest)`);
   tellLeftOut(items, flags);
@@ -79,8 +80,10 @@ async function runCrop(flags: CropFlags): Promise<void> {
 class Cutter {
   readonly #flags: CropFlags;
   readonly #maxBytes: number;
-  #last: { name: string; decoded: ReturnType<typeof decode> } | undefined;
-  readonly #written = new Set<string>();
+  #last: { key: string; decoded: ReturnType<typeof decode> } | undefined;
+  /** How many crops there are of a name, and which class a folder is of. */
+  readonly #written = new Map<string, number>();
+  readonly #kinds = new Map<string, string>();
   /** Lines of the manifest. */
   readonly rows: string[] = [];
   readonly classes = new Set<string>();
@@ -99,7 +102,7 @@ class Cutter {
     const { out, classColumn, smallest } = this.#flags;
     const box = readBox(item);
     const named = item.columns?.[columnName(classColumn)];
-    const kind = named === undefined || named === null || named === '' ? 'none' : makeSafe(String(named));
+    const kind = this.#nameFolder(named === undefined || named === null || named === '' ? 'none' : String(named));
     const { frame, container } = await this.#decode(item);
     const crop = cutBox(frame, box, container);
     if (crop === undefined || Math.min(crop.width, crop.height) < smallest) {
@@ -109,33 +112,63 @@ class Cutter {
     const target = this.#place(kind, basename(item.name, extname(item.name)));
     const { data, width, height } = crop;
     const image = sharp(data, { raw: { width, height, channels: 3 } });
-    await mkdir(dirname(join(out, target)), { recursive: true });
-    await writeFile(join(out, target), await image.png().toBuffer());
+    await makeFolder(dirname(join(out, target)));
+    await writeOut(join(out, target), await image.png().toBuffer());
     this.classes.add(kind);
     const cells = [target, kind, item.name, [box.x, box.y, box.width, box.height].join(' ')];
     this.rows.push(cells.map(csvCell).join(','));
   }
 
   #decode(item: Item): ReturnType<typeof decode> {
-    if (this.#last?.name !== item.name) {
+    // A manifest may hold two images under one name.
+    const key = `${item.name} ${item.version}`;
+    if (this.#last?.key !== key) {
       const open = async () => (item.read ? await item.read() : readImage(chooseFile(item) as string, this.#maxBytes));
-      this.#last = { name: item.name, decoded: open().then((bytes) => decode(bytes)) };
+      this.#last = { key, decoded: open().then((bytes) => decode(bytes)) };
     }
     return this.#last.decoded;
   }
 
+  /**
+   * The folder of a class, which its Profile will be called by.
+   * @throws {StoplineError} MANIFEST_INVALID where another class would have the same: a Profile would be made of both
+   */
+  #nameFolder(kind: string): string {
+    const folder = makeSafe(kind);
+    const name = folder.toLowerCase() === listName ? `_${folder}` : folder;
+    // Some file systems do not tell large letters from small ones.
+    const known = this.#kinds.get(name.toLowerCase()) ?? kind;
+    this.#kinds.set(name.toLowerCase(), known);
+    if (known === kind) return name;
+    throw new StoplineError(
+      'MANIFEST_INVALID',
+      `Expected classes whose names differ as folders but "${known.slice(0, 100)}" and "${kind.slice(0, 100)}" are both "${name}". Rename one of them.`,
+    );
+  }
+
   /** A file that is not there yet. */
   #place(kind: string, stem: string): string {
-    for (let i = 0; ; i++) {
-      const target = join(kind, `${makeSafe(stem)}-${i}.png`);
-      if (this.#written.has(target)) continue;
-      this.#written.add(target);
-      return target;
-    }
+    const start = join(kind, makeSafe(stem));
+    const number = this.#written.get(start) ?? 0;
+    this.#written.set(start, number + 1);
+    return `${start}-${number}.png`;
   }
 }
 
+/** The manifest of the crops, in the folder of the classes. */
+const listName = 'crops.csv';
+/** Signs of a name: in whatever script, with a number behind it, it is a name that a file system takes. */
+const mostSigns = 56;
+
 /** A name as one folder or file: whatever a class is called, nothing is written elsewhere, and its Profile has the same name. */
 function makeSafe(text: string): string {
-  return text.replace(/[^\p{L}\p{N}_.-]+/gu, '_').replace(/^\.+/, '_');
+  const safe = text.replace(/[^\p{L}\p{N}_.-]+/gu, '_').replace(/^\.+/, '_');
+  return [...safe].slice(0, mostSigns).join('');
+}
+
+/** @throws {StoplineError} OUTPUT_UNWRITABLE */
+async function writeOut(file: string, content: string | Uint8Array): Promise<void> {
+  await writeFile(file, content).catch((cause) => {
+    throw new StoplineError('OUTPUT_UNWRITABLE', `Expected to write "${file}" but ${cause.message}.`, { cause });
+  });
 }

@@ -8,6 +8,7 @@ import { type DriftReport, type DriftState, listLeads, type Transition } from '.
 import { StoplineError } from '../errors.ts';
 import { sourceRule } from '../fit/percamera.ts';
 import { inSentence, labelStatistic, spellCause } from '../profile/labels.ts';
+import type { Item, Items } from '../run/inputs/item.ts';
 import { type Columns, columnName } from '../run/rows/row.ts';
 import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
 import { interruptible } from './interrupt.ts';
@@ -86,11 +87,13 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
     throw new StoplineError('OPTION_INVALID', `Expected a positive interval but received ${interval}.`);
   }
   const rule = sourceRule(sourcePattern, paths, 'source-pattern');
-  const profiles = await listProfiles(pickSettings(flags).profile);
-  if (profiles) {
+  const files = await listProfiles(pickSettings(flags).profile);
+  if (files) {
     const nameSource = ({ path, folder, columns }: Named) =>
       sourceColumn === undefined ? (rule({ path, folder }) ?? 'none') : readColumn(columns, sourceColumn);
-    return tellDrift(await replayEach(paths, flags, { profiles, falseAlarmEvery, interval, nameSource }), json);
+    const { replayed, items } = await replayEach(paths, flags, { files, falseAlarmEvery, interval, nameSource });
+    tellDrift(replayed, json);
+    return tellLeftOut(items, flags);
   }
   const { config, profile } = await openJudging(pickSettings(flags));
   const { decideBy } = config;
@@ -127,49 +130,65 @@ async function listProfiles(place: unknown): Promise<string[] | undefined> {
   );
 }
 
-/** Watches each source against the Profile that has its name. Sources without one are told at the end. */
+/**
+ * Watches each source against the Profile that has its name, in one pass over the images. Sources without one are told at the end.
+ * @throws {StoplineError} OPTION_INVALID where two Profiles have one name, INPUT_NO_IMAGES where no image belongs to any
+ */
 async function replayEach(
   paths: string[],
   flags: DriftFlags,
   run: {
-    profiles: string[];
+    files: string[];
     falseAlarmEvery: number | undefined;
     interval: number;
     nameSource: (image: Named) => string;
   },
-): Promise<Replay[]> {
-  const { profiles, falseAlarmEvery, interval, nameSource } = run;
-  const replayed: Replay[] = [];
-  const seen = new Set<string>();
-  const known = new Set<string>();
-  for (const file of profiles) {
-    const { config, profile } = await openJudging({ ...pickSettings(flags), profile: file });
-    known.add(profile.name);
-    const { items } = await openInputs(paths, flags, config);
-    const own = {
-      columns: items.columns,
-      leftOut: items.leftOut,
-      count: async () => undefined,
-      async *[Symbol.asyncIterator]() {
-        for await (const item of items) {
-          const source = nameSource({ path: item.name, folder: item.folder, columns: item.columns });
-          seen.add(source);
-          if (source === profile.name) yield item;
-        }
-      },
-    };
-    const drift = createDrift(profile, { falseAlarmEvery, decideBy: config.decideBy });
-    const replays = new Replays(drift, interval, () => profile.name);
-    const about = { config, profile, items: own, total: undefined };
-    await judgeAll(`drift of ${profile.name}`, about, ({ item, row }) => replays.take(row, item.folder));
-    replayed.push(...replays.list());
-  }
-  const left = [...seen].filter((source) => !known.has(source));
-  if (left.length > 0) note(`No Profile for ${left.map(printable).join(', ')}: not watched.`);
-  if (replayed.length > 0) return replayed;
+): Promise<{ replayed: Replay[]; items: Items }> {
+  const { files, falseAlarmEvery, interval, nameSource } = run;
+  const { config, profiles } = await openProfiles(files, flags);
+  const known = new Map(profiles.map(({ name }, number) => [name, number]));
+  const replays = profiles.map(
+    (profile) =>
+      new Replays(createDrift(profile, { falseAlarmEvery, decideBy: config.decideBy }), interval, () => profile.name),
+  );
+  const { items } = await openInputs(paths, flags, config);
+  const nameItem = ({ name, folder, columns }: Item) => nameSource({ path: name, folder, columns });
+  const chooseProfile = (item: Item) => known.get(nameItem(item)) as number;
+  const left = new Set<string>();
+  const own = {
+    columns: items.columns,
+    leftOut: items.leftOut,
+    count: async () => undefined,
+    async *[Symbol.asyncIterator]() {
+      for await (const item of items) {
+        const source = nameItem(item);
+        if (known.has(source)) yield item;
+        else left.add(source);
+      }
+    },
+  };
+  await judgeAll('drift', { config, profiles, chooseProfile, items: own, total: undefined }, ({ item, row }) =>
+    replays[chooseProfile(item)].take(row, item.folder),
+  );
+  if (left.size > 0) note(`No Profile for ${[...left].map(printable).join(', ')}: not watched.`);
+  const replayed = replays.flatMap((replay) => replay.list());
+  if (replayed.length > 0) return { replayed, items };
   throw new StoplineError(
     'INPUT_NO_IMAGES',
-    `Expected images of ${[...known].join(', ')}, as the Profiles are called, but found those of ${left.join(', ') || 'none'}.`,
+    `Expected images of ${[...known.keys()].join(', ')}, as the Profiles are called, but found those of ${[...left].join(', ') || 'none'}.`,
+  );
+}
+
+/** Each Profile of the files, checked as one that is named, and what the settings say of all. */
+async function openProfiles(files: readonly string[], flags: DriftFlags) {
+  const opened = await Promise.all(files.map((file) => openJudging({ ...pickSettings(flags), profile: file })));
+  const profiles = opened.map(({ profile }) => profile);
+  const again = profiles.findIndex(({ name }, number) => profiles.findIndex((other) => other.name === name) < number);
+  if (again < 0) return { config: opened[0].config, profiles };
+  const first = profiles.findIndex(({ name }) => name === profiles[again].name);
+  throw new StoplineError(
+    'OPTION_INVALID',
+    `Expected one Profile for each source but "${files[first]}" and "${files[again]}" are both of "${profiles[again].name}". Leave one of them in the folder.`,
   );
 }
 

@@ -7,6 +7,11 @@ import type { Config } from '../settings.ts';
 import { interruptible } from './interrupt.ts';
 import { startProgress } from './progress.ts';
 
+/** One Profile for all images, or the one of several that an image asks for. */
+type JudgedBy =
+  | { profile: Profile; chooseProfile?: undefined }
+  | { profiles: readonly Profile[]; chooseProfile: (item: Item) => number };
+
 /**
  * Judges every image of a command in order, with a progress bar and so that it can be interrupted.
  * @param label what the progress bar is called
@@ -15,18 +20,18 @@ import { startProgress } from './progress.ts';
  */
 export async function judgeAll(
   label: string,
-  run: { config: Config; profile: Profile; items: Items; total: number | undefined },
+  run: { config: Config; items: Items; total: number | undefined } & JudgedBy,
   take: (judged: { item: Item; row: Row }) => void,
 ): Promise<void> {
-  const { config, profile, items, total } = run;
+  const { config, items, total, chooseProfile, ...judgedBy } = run;
   await interruptible(async (signal) => {
-    const pool = await createPool({ ...poolOptions(config, 'batch'), profile });
+    const pool = await createPool({ ...poolOptions(config, 'batch'), ...judgedBy });
     const progress = startProgress(label);
     let done = 0;
     let failed = 0;
     try {
       await pool.ready();
-      for await (const judged of judgeRows(pool, items, signal)) {
+      for await (const judged of judgeRows(pool, items, signal, chooseProfile)) {
         signal.throwIfAborted();
         take(judged);
         done++;

@@ -57,12 +57,14 @@ export async function* judgeItems(
 
 /**
  * As `judgeItems`, for who goes on with the verdicts and writes no rows.
+ * @param chooseProfile which of the Profiles of the pool judges an item; default: the first
  * @throws {StoplineError} what keeps the pool from judging at all; the reason of the signal
  */
 export async function* judgeRows(
   pool: Pool,
   items: AsyncIterable<Item>,
   signal: AbortSignal,
+  chooseProfile?: (item: Item) => number,
 ): AsyncGenerator<{ item: Item; row: Row }> {
   const judge = async ({ item, scored }: ReadItem): Promise<{ item: Item; row: Row }> => {
     signal.throwIfAborted();
@@ -70,7 +72,10 @@ export async function* judgeRows(
     const known = { path, ...(columns && { columns }) };
     if (error) return { item, row: { ...known, error } };
     try {
-      const judged = bytes ? pool.inspect(bytes, { transfer: true }) : pool.inspectFile(scored.path as string);
+      const profile = chooseProfile?.(item);
+      const judged = bytes
+        ? pool.inspect(bytes, { transfer: true, profile })
+        : pool.inspectFile(scored.path as string, { profile });
       const { timingMs: _, ...verdict } = await judged;
       return { item, row: { ...known, ...verdict } };
     } catch (cause) {

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import { judgingOptions } from '../config.ts';
 import type { CoreInfo } from '../core/core.ts';
 import { resolveEntry } from '../core/entry.ts';
@@ -19,7 +20,7 @@ import type { DecideBy, Verdict } from '../profile/verdict.ts';
 import type { Config } from '../settings.ts';
 import type { RowFormat, WrittenRow } from './rows/row.ts';
 import { SlowImages } from './slowimages.ts';
-import type { EncodedImage, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './task.ts';
+import type { EncodedImage, JudgedBy, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './task.ts';
 import type { WorkerAnswer } from './workers/answer.ts';
 import { WorkerLine } from './workers/line.ts';
 
@@ -30,6 +31,8 @@ const modelGraceMs = 5000;
 export interface PoolOptions {
   /** A loaded Profile, or the path of one, which is read once: every worker, also one started later, judges by the same. */
   profile?: Profile | string;
+  /** In place of `profile`: each image is judged by the one of these that is asked for. */
+  profiles?: readonly Profile[];
   /** Default: number of cores. */
   threads?: number | undefined;
   /** Longest time an image may be expected to wait for a thread, in milliseconds; default: no bound (the caller paces itself). */
@@ -78,6 +81,7 @@ export interface Pool {
    * @param options.transfer hand the memory over to the worker instead of copying it: the array is empty afterwards
    * @param options.wantsSketch with the small grey picture that a monitor needs
    * @param options.mask what counts nowhere beside what the Profile masks
+   * @param options.profile which of `profiles` to judge by; default: the first
    * @throws {StoplineError} IMAGE_*, FRAME_INVALID, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
    */
   inspect(
@@ -87,6 +91,7 @@ export interface Pool {
       transfer?: boolean;
       wantsSketch?: boolean;
       mask?: SourceMask | undefined;
+      profile?: number | undefined;
     },
   ): Promise<SketchedVerdict>;
   /** As `inspect`, and where in the image the evidence lies. */
@@ -102,7 +107,7 @@ export interface Pool {
   /** An image as a PNG of the pixels that are judged. @throws {StoplineError} IMAGE_*, OVERLOADED, CLOSED */
   encode(image: Uint8Array | Frame, mask?: SourceMask): Promise<Uint8Array>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
-  inspectFile(path: string): Promise<Verdict>;
+  inspectFile(path: string, options?: { profile?: number | undefined }): Promise<Verdict>;
   /**
    * The row of one image in the output of `score`; a file or image that is bad is a row with its error. Bytes are handed
    * over: they are empty afterwards.
@@ -190,8 +195,8 @@ export function isolateModels(
  */
 export async function createPool(options: PoolOptions = {}): Promise<Pool> {
   const profile = typeof options.profile === 'string' ? await loadProfile(options.profile) : options.profile;
-  const model = await findPoolModel(profile, options);
-  return new ImagePool(options, profile, model);
+  const profiles = options.profiles ?? (profile ? [profile] : []);
+  return new ImagePool(options, await findModels(profiles, options));
 }
 
 class ImagePool implements Pool {
@@ -204,17 +209,18 @@ class ImagePool implements Pool {
   readonly #slowImages: SlowImages | undefined;
   readonly #warmUp: Promise<void>;
 
-  constructor(options: PoolOptions, profile: Profile | undefined, model: PreparedModel | undefined) {
+  constructor(options: PoolOptions, { profiles, model }: Pick<WorkerSettings, 'profiles' | 'model'>) {
     const { threads = availableParallelism(), isolation = 'thread', maxImageMs: limitMs = 2000, isBatch } = options;
     const { core = 'auto', decideBy, blockWhen, ignore, classifier, device, limits = {}, maxWaitMs, mask } = options;
     // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
     const decodesAhead = isBatch && threads >= availableParallelism();
     this.#options = options;
     const judging = { decideBy, blockWhen, ignore };
-    this.#settings = { profile, core, model, classifier, device, ...judging, limits, decodesAhead, mask };
+    this.#settings = { profiles, core, model, classifier, device, ...judging, limits, decodesAhead, mask };
     this.#isProcess = isolation === 'process';
     this.#slowImages = this.#isProcess ? new SlowImages() : undefined;
-    const maxBytes = countWorkerBytes(limits, [model, classifier]);
+    const models = new Set([model, classifier, ...profiles.map((judgedBy) => judgedBy.model)]);
+    const maxBytes = countWorkerBytes(limits, [...models]);
     const isConfined = device !== 'gpu';
     this.#line = new WorkerLine<WorkerTask>({
       filename: resolveEntry('./worker', import.meta.url),
@@ -222,7 +228,7 @@ class ImagePool implements Pool {
       threads,
       maxWaitMs,
       ahead: isBatch ? 1 : 0,
-      graceMs: (model || classifier) && !this.#isProcess ? modelGraceMs : 0,
+      graceMs: [...models].some(Boolean) && !this.#isProcess ? modelGraceMs : 0,
       ...(this.#isProcess && {
         processes: { limitMs, maxBytes, isConfined, warmUp: { kind: 'warm' as const } },
       }),
@@ -268,13 +274,19 @@ class ImagePool implements Pool {
 
   inspect(
     image: Uint8Array | ExtractedFrame | Frame,
-    options: { signal?: AbortSignal; transfer?: boolean; wantsSketch?: boolean; mask?: SourceMask } = {},
+    options: {
+      signal?: AbortSignal;
+      transfer?: boolean;
+      wantsSketch?: boolean;
+      mask?: SourceMask;
+      profile?: number;
+    } = {},
   ): Promise<SketchedVerdict> {
-    const { signal, transfer, wantsSketch, mask } = options;
+    const { signal, transfer, ...asked } = options;
     // What goes to a process is copied on the way.
     if (this.#isProcess) {
       return this.#line.run(
-        { kind: 'inspect', image, wantsSketch, mask },
+        { kind: 'inspect', image, ...asked },
         {
           signal,
           isSlow: this.#slowImages?.isSlow(image instanceof Uint8Array || !('bytes' in image) ? image : image.bytes),
@@ -286,7 +298,7 @@ class ImagePool implements Pool {
     const sent =
       image instanceof Uint8Array ? owned : { ...image, ...('bytes' in image ? { bytes: owned } : { data: owned }) };
     return this.#line.run(
-      { kind: 'inspect', image: sent, wantsSketch, mask },
+      { kind: 'inspect', image: sent, ...asked },
       { signal, transfer: [owned.buffer as ArrayBuffer] },
     );
   }
@@ -309,8 +321,8 @@ class ImagePool implements Pool {
     return this.#line.run({ kind: 'encode', image, mask });
   }
 
-  inspectFile(path: string): Promise<Verdict> {
-    return this.#line.run({ kind: 'inspectFile', path });
+  inspectFile(path: string, { profile }: { profile?: number | undefined } = {}): Promise<Verdict> {
+    return this.#line.run({ kind: 'inspectFile', path, profile });
   }
 
   score(item: ScoredItem, format: RowFormat): Promise<WrittenRow> {
@@ -340,8 +352,7 @@ class ImagePool implements Pool {
   }
 
   async #renewWorkers(profile: Profile): Promise<void> {
-    const model = await findPoolModel(profile, this.#options);
-    await this.#line.renew?.({ ...this.#settings, profile, model }, (answer) => {
+    await this.#line.renew?.({ ...this.#settings, ...(await findModels([profile], this.#options)) }, (answer) => {
       if ('error' in (answer as WorkerAnswer<Loaded>)) throw reviveError((answer as { error: never }).error);
       this.info.embedder = (answer as { value: Loaded }).value.embedder;
     });
@@ -390,12 +401,23 @@ function ownBytes(bytes: Uint8Array): Uint8Array {
   return isWhole ? bytes : new Uint8Array(bytes);
 }
 
-/** Found once and sent to every worker. */
-async function findPoolModel(
-  profile: Profile | undefined,
+/** The models of the Profiles, or the one to measure with: found once and sent to every worker, each model once. */
+async function findModels(
+  profiles: readonly Profile[],
   { model: path, limits }: Pick<PoolOptions, 'model' | 'limits'>,
-): Promise<PreparedModel | undefined> {
-  if (typeof path === 'object') return path;
-  if (profile) return profile.model && findModel(profile.model, path, limits);
-  return path === undefined ? undefined : (await prepareModel(path, { limits })).model;
+): Promise<Pick<WorkerSettings, 'profiles' | 'model'>> {
+  const found: PreparedModel[] = [];
+  const find = async ({ model: fitted }: Profile) => {
+    if (typeof path === 'object') return path;
+    if (!fitted) return undefined;
+    const model = await findModel(fitted, path, limits);
+    const known = found.find(({ card }) => isDeepStrictEqual(card, model.card));
+    if (!known) found.push(model);
+    return known ?? model;
+  };
+  const judging: JudgedBy[] = [];
+  for (const profile of profiles) judging.push({ profile, model: await find(profile) });
+  if (judging.length > 0) return { profiles: judging, model: judging[0].model };
+  if (typeof path === 'object') return { profiles: [], model: path };
+  return { profiles: [], model: path === undefined ? undefined : (await prepareModel(path, { limits })).model };
 }

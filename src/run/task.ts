@@ -9,12 +9,18 @@ import type { Profile } from '../profile/description.ts';
 import type { DecideBy } from '../profile/verdict.ts';
 import type { Columns, RowFormat } from './rows/row.ts';
 
+/** A Profile, and the model that it was fitted with where it was fitted with one. */
+export interface JudgedBy {
+  profile: Profile;
+  model: PreparedModel | undefined;
+}
+
 /** What every worker of a pool is started with. */
 export interface WorkerSettings {
-  /** Absent in a pool that only measures. */
-  profile?: Profile | undefined;
+  /** None in a pool that only measures. */
+  profiles: readonly JudgedBy[];
   core: 'auto' | 'native' | 'wasm';
-  /** That of the Profile, or the one to measure with. */
+  /** That of the first Profile, or the one to measure with. */
   model?: PreparedModel | undefined;
   /** The user's, asked for its answers to simulations. */
   classifier?: PreparedModel | undefined;
@@ -50,11 +56,13 @@ export type WorkerTask =
       image: Uint8Array | ExtractedFrame | Frame;
       wantsSketch?: boolean | undefined;
       mask?: SourceMask | undefined;
+      /** Which of the Profiles of the pool; default: the first. */
+      profile?: number | undefined;
     }
   | { kind: 'explain'; bytes: Uint8Array; mask?: SourceMask | undefined }
   | { kind: 'draw'; image: Uint8Array | Frame; side: number; mask?: SourceMask | undefined }
   | { kind: 'encode'; image: Uint8Array | Frame; mask?: SourceMask | undefined }
-  | { kind: 'inspectFile'; path: string }
+  | { kind: 'inspectFile'; path: string; profile?: number | undefined }
   | { kind: 'score'; item: ScoredItem; format: RowFormat }
   | { kind: 'measure'; image: EncodedImage }
   | { kind: 'simulate'; image: EncodedImage; simulations: readonly Simulation[]; asks: boolean };

@@ -18,7 +18,7 @@ import { shrinkImage } from '../image/thumbnail.ts';
 import { createInspector, type Explanation, type Inspector } from '../profile/inspector.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import { type RowFormat, type WrittenRow, writeRow } from './rows/row.ts';
-import type { EncodedImage, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './task.ts';
+import type { EncodedImage, JudgedBy, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './task.ts';
 import { answerWith, type WorkerAnswer } from './workers/answer.ts';
 
 let settings: WorkerSettings;
@@ -27,9 +27,8 @@ const maxBytes = () => settings.limits.maxBytes ?? defaultLimits.maxBytes;
 
 // Loaded once, by the warm-up or by the first task of a worker that replaces a dead one.
 let core: Core | undefined;
-let inspector: Promise<Inspector> | undefined;
-let embedder: Promise<Embedder | undefined> | undefined;
-let classifier: Promise<Embedder | undefined> | undefined;
+const inspectors = new Map<JudgedBy, Promise<Inspector>>();
+let sessions: { card: PreparedModel['card']; embedder: Promise<Embedder> }[] = [];
 /** Of a pool that measures: a Profile brings its own. */
 let masking: Masking | undefined;
 
@@ -48,52 +47,46 @@ function requireCore(): Core {
   return core;
 }
 
-async function openInspector(): Promise<Inspector> {
-  const { profile, decideBy, blockWhen, ignore, limits } = settings;
-  if (!profile) {
-    throw new StoplineError('OPTION_INVALID', 'Expected a pool with a profile, to judge images, but received none.');
-  }
+async function openInspector({ profile, model }: JudgedBy): Promise<Inspector> {
+  const { decideBy, blockWhen, ignore, limits } = settings;
   const { build } = requireCore().info;
-  return createInspector({
-    profile,
-    core: build,
-    decideBy,
-    blockWhen,
-    ignore,
-    limits,
-    embedder: await requireEmbedder(),
-  });
+  const embedder = await requireSession(model);
+  return createInspector({ profile, core: build, decideBy, blockWhen, ignore, limits, embedder });
 }
 
-function open(model: PreparedModel): Promise<Embedder> {
-  return openPrepared(model, { core: requireCore(), device: settings.device });
-}
-
-/** Whatever the number of its users, a thread has one session. */
-function requireEmbedder(): Promise<Embedder | undefined> {
-  embedder ??= settings.model ? open(settings.model) : Promise.resolve(undefined);
+/** Whatever the number of its users, a thread has one session of a network. */
+async function requireSession(model: PreparedModel | undefined): Promise<Embedder | undefined> {
+  if (!model) return undefined;
+  const { card } = model;
+  const known = sessions.find((session) => isDeepStrictEqual(session.card, card));
+  if (known) return known.embedder;
+  const embedder = openPrepared(model, { core: requireCore(), device: settings.device });
+  sessions.push({ card, embedder });
   return embedder;
 }
 
-function requireClassifier(): Promise<Embedder | undefined> {
-  const { classifier: asked, model } = settings;
-  classifier ??= !asked
-    ? Promise.resolve(undefined)
-    : isDeepStrictEqual(asked.card, model?.card)
-      ? requireEmbedder()
-      : open(asked);
-  return classifier;
+/** What simulations are asked about: the network that measures, and the user's, which may be the same. */
+async function requireNetworks() {
+  const { model, classifier } = settings;
+  return { embedder: await requireSession(model), classifier: await requireSession(classifier) };
 }
 
-function requireInspector(): Promise<Inspector> {
-  inspector ??= openInspector();
+/** @param number which of the Profiles of the pool */
+async function requireInspector(number = 0): Promise<Inspector> {
+  const judgedBy = settings.profiles[number];
+  if (!judgedBy) {
+    throw new StoplineError('OPTION_INVALID', 'Expected a pool with a profile, to judge images, but received none.');
+  }
+  const inspector = inspectors.get(judgedBy) ?? openInspector(judgedBy);
+  inspectors.set(judgedBy, inspector);
   return inspector;
 }
 
 type Answer = Uint8Array | Loaded | Verdict | Explanation | WrittenRow | MeasuredImage | SimulatedImage[];
 
-async function inspect({ image, wantsSketch, mask }: Extract<WorkerTask, { kind: 'inspect' }>): Promise<Verdict> {
-  const inspector = await requireInspector();
+async function inspect(task: Extract<WorkerTask, { kind: 'inspect' }>): Promise<Verdict> {
+  const { image, wantsSketch, mask, profile } = task;
+  const inspector = await requireInspector(profile);
   const options = { wantsSketch, mask };
   return image instanceof Uint8Array || 'bytes' in image
     ? inspector.inspect(image, options)
@@ -148,10 +141,12 @@ async function perform(task: WorkerTask): Promise<Answer> {
   switch (task.kind) {
     case 'warm':
       await checkLoaders();
-      if (settings.profile) await (await requireInspector()).inspectFrame(warmingFrame).catch(ignoreMasked);
+      // All of them, so that one that cannot judge is known before the first image.
+      for (const number of settings.profiles.keys()) await requireInspector(number);
+      if (settings.profiles.length > 0) await (await requireInspector()).inspectFrame(warmingFrame).catch(ignoreMasked);
       return {
         core: requireCore().info,
-        embedder: (await requireEmbedder())?.info,
+        embedder: (await requireSession(settings.model))?.info,
         confined: readConfinement(),
       };
     case 'inspect':
@@ -163,7 +158,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
     case 'encode':
       return encodePng(await cover(task));
     case 'inspectFile':
-      return (await requireInspector()).inspect(readImage(task.path, maxBytes()));
+      return (await requireInspector(task.profile)).inspect(readImage(task.path, maxBytes()));
     case 'score':
       return score(task.item, task.format);
     case 'measure':
@@ -171,7 +166,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
         requireCore(),
         readSource(task.image),
         settings.limits,
-        settings.model && (await requireEmbedder()),
+        await requireSession(settings.model),
         masking,
       );
     case 'simulate':
@@ -180,7 +175,7 @@ async function perform(task: WorkerTask): Promise<Answer> {
         readSource(task.image),
         task.simulations,
         settings.limits,
-        task.asks ? { embedder: await requireEmbedder(), classifier: await requireClassifier(), masking } : { masking },
+        task.asks ? { ...(await requireNetworks()), masking } : { masking },
       );
   }
 }
@@ -194,14 +189,12 @@ let last: Promise<unknown> = Promise.resolve();
 
 /** Entry of a worker; again with a process that is to judge by another Profile. A network that stays the same stays open. */
 export function openWorker(given: WorkerSettings): typeof work {
-  const isSame = isDeepStrictEqual(settings?.model?.card, given.model?.card);
   settings = given;
   masking = given.mask && new Masking(given.mask);
-  inspector = undefined;
-  if (!isSame) {
-    void embedder?.then((open) => open?.close());
-    embedder = undefined;
-  }
+  inspectors.clear();
+  const isKept = ({ card }: (typeof sessions)[number]) => isDeepStrictEqual(card, given.model?.card);
+  for (const session of sessions) if (!isKept(session)) void session.embedder.then((open) => open.close());
+  sessions = sessions.filter(isKept);
   return work;
 }
 
