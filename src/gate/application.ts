@@ -4,9 +4,17 @@ import { defaultLimits } from '../image/frame.ts';
 import type { Profile } from '../profile/description.ts';
 import type { Pool, PoolOptions } from '../run/pool.ts';
 import type { Route } from '../settings.ts';
-import { admit, type Passage, passageHeaders, type Report, resolvePolicy, roundRetryAfter } from './admission.ts';
+import {
+  type Admission,
+  admit,
+  type Passage,
+  passageHeaders,
+  type Report,
+  resolvePolicy,
+  roundRetryAfter,
+} from './admission.ts';
 import { peekBody } from './bodies/peek.ts';
-import { openPool } from './gate.ts';
+import { openInspect, openPool } from './gate.ts';
 import { defaultPolicy, type Policy, policyFrom } from './policy.ts';
 import { findInParsed, hasContent, type ParsedBody } from './protocols/parsed.ts';
 import type { FoundImages } from './protocols/protocol.ts';
@@ -46,12 +54,18 @@ export class ApplicationGate<Request> {
   /** Most bytes of a body that is looked into. */
   readonly bodyLimit: number;
   readonly #settings: Policy;
+  readonly #inspect: Admission['inspect'];
   readonly #match: (path: string) => Route | undefined;
   readonly #judgesAll: boolean;
   readonly #onReport: ((report: Report, request: Request) => void) | undefined;
 
-  private constructor(pool: Pool, settings: Policy, options: ApplicationOptions<Request>) {
+  private constructor(
+    pool: Pool,
+    { settings, inspect }: { settings: Policy; inspect: Admission['inspect'] },
+    options: ApplicationOptions<Request>,
+  ) {
     this.pool = pool;
+    this.#inspect = inspect;
     this.bodyLimit = options.limits?.maxBytes ?? defaultLimits.maxBytes;
     this.#settings = settings;
     this.#match = createMatcher([...(options.routes ?? []), ...protocolRoutes]);
@@ -63,7 +77,8 @@ export class ApplicationGate<Request> {
   static async open<Request>(options: ApplicationOptions<Request>): Promise<ApplicationGate<Request>> {
     const { profile, routes, onReport, mode, onError, share, verdictTimeoutMs, partial, ...poolOptions } = options;
     const settings = policyFrom(defaultPolicy, { mode, onError, share, verdictTimeoutMs, partial });
-    return new ApplicationGate(await openPool(profile, settings, poolOptions), settings, options);
+    const pool = await openPool(profile, settings, poolOptions);
+    return new ApplicationGate(pool, { settings, inspect: await openInspect(pool) }, options);
   }
 
   /** The route that a pattern or path fits; undefined where none does. */
@@ -93,7 +108,7 @@ export class ApplicationGate<Request> {
       policy: resolvePolicy(this.#settings, route),
       signal,
       find,
-      inspect: (image, signal) => this.pool.inspect(image, { signal }),
+      inspect: this.#inspect,
       report: (report) => this.#onReport?.(report, request),
     });
     const { action, decision, found } = passage;

@@ -4,6 +4,7 @@ import type { Profile } from '../profile/description.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import { createPool, type Pool, type PoolOptions } from '../run/pool.ts';
 import { chooseTiming, decide, defaultPolicy, type Judged, judgeWithin, type Policy, policyFrom } from './policy.ts';
+import { ImageTracing, loadApi } from './tracing.ts';
 
 /** How a gate in your own process treats images; each field can also be given with one call. */
 export type GatePolicy = Omit<Policy, 'partial'>;
@@ -71,6 +72,7 @@ export async function createGate(options: GateOptions): Promise<Gate> {
   const { profile, mode, onError, share, verdictTimeoutMs, onJudged, ...poolOptions } = options;
   const policy = policyFrom(defaultPolicy, { mode, onError, share, verdictTimeoutMs });
   const pool = await openPool(profile, policy, poolOptions);
+  const inspect = await openInspect(pool);
 
   async function guard<Value>(
     image: Uint8Array | Frame,
@@ -80,7 +82,7 @@ export async function createGate(options: GateOptions): Promise<Gate> {
     signal?.throwIfAborted();
     const force = policyFrom(policy, changed);
     const judge = async () => {
-      const judged = await judgeWithin(force.verdictTimeoutMs, (signal) => pool.inspect(image, { signal }), signal);
+      const judged = await judgeWithin(force.verdictTimeoutMs, (signal) => inspect(image, signal), signal);
       if (!signal?.aborted) onJudged?.(judged);
       return judged;
     };
@@ -100,6 +102,16 @@ export async function createGate(options: GateOptions): Promise<Gate> {
       : { outcome: 'forwarded', value, verdict: verdict as Verdict };
   }
   return { guard, guardFrame: guard, pool, close: () => pool.close() };
+}
+
+/** Judges images by a pool, each within a span where the host traces. */
+export async function openInspect(
+  pool: Pool,
+): Promise<(image: Uint8Array | Frame, signal: AbortSignal) => Promise<Verdict>> {
+  const api = await loadApi();
+  if (!api) return (image, signal) => pool.inspect(image, { signal });
+  const tracing = new ImageTracing(api);
+  return (image, signal) => tracing.traceImage({}, () => pool.inspect(image, { signal }));
 }
 
 /**

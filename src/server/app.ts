@@ -22,7 +22,7 @@ import { refuse } from './http/refusal.ts';
 import { readinessSchema, refusalSchema, statisticSchema, verdictSchema } from './http/schemas.ts';
 import { Validators } from './http/validators.ts';
 import type { Judge } from './judge.ts';
-import { createLogger } from './log.ts';
+import { createLogger, describeVerdict } from './log.ts';
 import { Masks } from './masks.ts';
 import { Metrics } from './metrics.ts';
 import { openQuarantine } from './quarantine/quarantine.ts';
@@ -107,11 +107,11 @@ export async function buildApp(config: Config, judge: Judge): Promise<FastifyIns
   const app = createApp(parts);
   registerBodies(app);
   noteExpectations(app);
-  const telemetry = await Telemetry.open(version);
+  const telemetry = await Telemetry.open();
   // Ahead of what may refuse a request: a refusal belongs to the trace of its client, too.
   telemetry?.traceRequests(app);
   telemetry?.watchQueue(judge);
-  judge.tracer = telemetry;
+  judge.tracing = telemetry;
   app.decorate('telemetry', telemetry ?? null);
   await registerAccess(app, config);
   logRequests(app, metrics, telemetry);
@@ -231,13 +231,7 @@ function logRequests(app: FastifyInstance, metrics: Metrics, telemetry: Telemetr
       ...(errorCode && { code: errorCode }),
       ...(span && { trace_id: span.traceId, span_id: span.spanId }),
       ...(source !== null && { source }),
-      ...(verdict && {
-        verdict: verdict.verdict,
-        decidedBy: verdict.decidedBy,
-        pValue: verdict.pValue,
-        reason: verdict.reasons[0]?.statistic,
-        sha256: verdict.image.sha256,
-      }),
+      ...(verdict && describeVerdict(verdict)),
     };
     if (request.routeOptions.config?.kind === 'probe') request.log.debug(line, 'request');
     else request.log.info(line, 'request');

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { StoplineError } from '../errors.ts';
+import type { ImageTracing } from '../gate/tracing.ts';
 import type { ExtractedFrame, Frame } from '../image/frame.ts';
 import type { SourceMask } from '../image/mask.ts';
 import type { Profile } from '../profile/description.ts';
@@ -24,14 +25,6 @@ export interface Judgement {
   mask?: SourceMask;
   /** The pixels of an image that came as pixels; only for watchers that asked for bytes. */
   frame?: Frame;
-}
-
-/** Judges an image within a span of a trace. */
-export interface ImageTracer {
-  traceImage<Judged extends Verdict>(
-    image: { source: string; requestId: string },
-    judge: () => Promise<Judged>,
-  ): Promise<Judged>;
 }
 
 export type Watcher = (judgement: Judgement) => void;
@@ -60,7 +53,7 @@ export class Judge {
   #profile: Profile | undefined;
   #refusal: StoplineError | undefined;
   /** Set where the host traces. */
-  tracer: ImageTracer | undefined;
+  tracing: ImageTracing | undefined;
   /** What counts nowhere in the images of which source. */
   masks: Masks | undefined;
 
@@ -102,7 +95,8 @@ export class Judge {
     const transfer = !keep && !this.#wantsBytes;
     const mask = this.masks?.find(source);
     const inspect = () => this.#pool.inspect(image, { signal, transfer, wantsSketch: true, mask });
-    const judged = this.tracer?.traceImage({ source, requestId }, inspect) ?? inspect();
+    const about = { 'stopline.source': source, 'stopline.request.id': requestId };
+    const judged = this.tracing?.traceImage(about, inspect) ?? inspect();
     const { sketch, ...verdict } = await judged;
     const kept =
       image instanceof Uint8Array ? { bytes: image } : 'bytes' in image ? { bytes: image.bytes } : { frame: image };

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import pino from 'pino';
 import pretty from 'pino-pretty';
+import type { Verdict } from '../profile/verdict.ts';
 import type { Config } from '../settings.ts';
 
 /** Where lines go, and whether a person reads them there. */
@@ -26,4 +27,9 @@ export function createLogger(
     ignore: 'pid,hostname',
   });
   return pino({ level }, lines);
+}
+
+/** What the line of a request says of the image that decided on it. */
+export function describeVerdict({ verdict, decidedBy, pValue, reasons, image }: Verdict): object {
+  return { verdict, decidedBy, pValue, reason: reasons[0]?.statistic, sha256: image.sha256 };
 }

@@ -1,12 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Attributes, Context, Counter, Histogram, Span, SpanContext, Tracer } from '@opentelemetry/api';
+import type { Context, Span, SpanContext } from '@opentelemetry/api';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { asStoplineError } from '../errors.ts';
-import type { Verdict } from '../profile/verdict.ts';
+import type { StoplineError } from '../errors.ts';
+import { ImageTracing, loadApi, type OpenTelemetryApi } from '../gate/tracing.ts';
 import type { Pool } from '../run/pool.ts';
-import type { ImageTracer } from './judge.ts';
-
-type Api = typeof import('@opentelemetry/api');
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -15,51 +12,43 @@ declare module 'fastify' {
   }
 }
 
-/**
- * Traces and metrics by OpenTelemetry, for a host that has set up its SDK before this program (`node --import ./telemetry.mjs`). The
- * package is one of interfaces: without an SDK behind it every call does nothing, and without the package there is no Telemetry.
- */
-export class Telemetry implements ImageTracer {
-  readonly #api: Api;
-  readonly #tracer: Tracer;
-  readonly #images: Counter;
-  readonly #failures: Counter;
-  readonly #stages: Histogram;
+/** How a call of gRPC ended, for its span. */
+interface CallEnd {
+  error?: StoplineError | undefined;
+  /** The code that the client was told; undefined where it went away. */
+  status?: number | undefined;
+}
 
-  private constructor(api: Api, version: string) {
+/** Codes of gRPC that say that a server did not do what it is there for; the others are the client's affair. */
+const serverFaults = new Set([2, 4, 12, 13, 14, 15]);
+
+/**
+ * Traces and metrics of a service, for a host that has set up its SDK before this program (`node --import ./telemetry.mjs`): requests,
+ * calls of gRPC and the queue beside the images.
+ */
+export class Telemetry extends ImageTracing {
+  readonly #api: OpenTelemetryApi;
+
+  private constructor(api: OpenTelemetryApi) {
+    super(api);
     this.#api = api;
-    this.#tracer = api.trace.getTracer('stopline', version);
-    const meter = api.metrics.getMeter('stopline', version);
-    this.#images = meter.createCounter('stopline.images', {
-      description: 'Images judged, by verdict.',
-      unit: '{image}',
-    });
-    this.#failures = meter.createCounter('stopline.failures', {
-      description: 'Images that could not be judged, by code.',
-      unit: '{image}',
-    });
-    this.#stages = meter.createHistogram('stopline.stage.duration', {
-      description: 'Time of each stage of judging an image.',
-      unit: 's',
-    });
   }
 
   /** Undefined where the package is not installed. */
-  static async open(version: string): Promise<Telemetry | undefined> {
-    const api = await import('@opentelemetry/api').catch(() => undefined);
-    return api && new Telemetry(api, version);
+  static async open(): Promise<Telemetry | undefined> {
+    const api = await loadApi();
+    return api && new Telemetry(api);
   }
 
   /** Tells how long images wait and how many, each time the host reads its metrics. */
   watchQueue(judge: { readonly pool: Pick<Pool, 'expectedWaitMs' | 'queued'> }): void {
-    const meter = this.#api.metrics.getMeter('stopline');
-    meter
+    this.meter
       .createObservableGauge('stopline.queue.wait', {
         description: 'Time an image would wait for a worker.',
         unit: 's',
       })
       .addCallback((result) => result.observe(judge.pool.expectedWaitMs / 1000));
-    meter
+    this.meter
       .createObservableGauge('stopline.queue.length', {
         description: 'Images that wait for a worker.',
         unit: '{image}',
@@ -69,7 +58,7 @@ export class Telemetry implements ImageTracer {
 
   /**
    * Gives every request a span, as the semantic conventions of HTTP have it, that goes on the trace of its `traceparent`. Where the host
-   * instruments its HTTP server already, that span is taken.
+   * instruments its HTTP server or Fastify already, that span is taken.
    */
   traceRequests(app: FastifyInstance): void {
     const { context, propagation, trace, SpanKind, SpanStatusCode } = this.#api;
@@ -78,11 +67,11 @@ export class Telemetry implements ImageTracer {
     app.addHook('onRequest', (request: FastifyRequest, _reply: FastifyReply, done: () => void) => {
       const { kind } = request.routeOptions.config ?? {};
       if (kind === 'probe') return done();
-      let active = context.active();
+      let active = readRequestContext(request) ?? context.active();
       if (!trace.getSpan(active)) {
         const parent = propagation.extract(active, request.headers);
         const route = request.routeOptions.url;
-        const span = this.#tracer.startSpan(
+        const span = this.tracer.startSpan(
           route === undefined ? request.method : `${request.method} ${route}`,
           {
             kind: SpanKind.SERVER,
@@ -112,30 +101,6 @@ export class Telemetry implements ImageTracer {
     });
   }
 
-  /** Judges one image within a span of its own, that says what came of it. */
-  async traceImage<Judged extends Verdict>(
-    image: { source: string; requestId: string },
-    judge: () => Promise<Judged>,
-  ): Promise<Judged> {
-    const { SpanStatusCode } = this.#api;
-    const attributes = { 'stopline.source': image.source, 'stopline.request.id': image.requestId };
-    const span = this.#tracer.startSpan('stopline.inspect', { attributes }, this.#api.context.active());
-    try {
-      const verdict = await judge();
-      span.setAttributes(describeVerdict(verdict));
-      this.#observe(verdict);
-      return verdict;
-    } catch (error) {
-      const { code, message } = asStoplineError(error);
-      span.setAttribute('error.type', code);
-      span.setStatus({ code: SpanStatusCode.ERROR, message });
-      this.#failures.add(1, { 'error.type': code });
-      throw error;
-    } finally {
-      span.end();
-    }
-  }
-
   /** The ids of the span that is active, for a line of the log; undefined without one. */
   spanOf(request: FastifyRequest): SpanContext | undefined {
     const span = request.traceContext && this.#api.trace.getSpan(request.traceContext);
@@ -143,15 +108,35 @@ export class Telemetry implements ImageTracer {
     return found && this.#api.isSpanContextValid(found) ? found : undefined;
   }
 
+  /** The same of what runs now. */
+  activeSpan(): SpanContext | undefined {
+    const found = this.#api.trace.getSpan(this.#api.context.active())?.spanContext();
+    return found && this.#api.isSpanContextValid(found) ? found : undefined;
+  }
+
   /** A call of gRPC within a span of its own, that goes on the trace of its metadata. */
-  async traceCall<Outcome>(path: string, headers: IncomingHttpHeaders, run: () => Promise<Outcome>): Promise<Outcome> {
-    const { context, propagation, trace, SpanKind } = this.#api;
+  async traceCall<Ended extends CallEnd>(
+    call: { path: string; headers: IncomingHttpHeaders; requestId: string },
+    run: () => Promise<Ended>,
+  ): Promise<Ended> {
+    const { context, propagation, trace, SpanKind, SpanStatusCode } = this.#api;
+    const { path, headers, requestId } = call;
     const parent = propagation.extract(context.active(), headers);
     const [, service = '', method = ''] = path.split('/');
-    const attributes = { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': method };
-    const span = this.#tracer.startSpan(path.slice(1), { kind: SpanKind.SERVER, attributes }, parent);
+    const attributes = {
+      'rpc.system': 'grpc',
+      'rpc.service': service,
+      'rpc.method': method,
+      'stopline.request.id': requestId,
+    };
+    const span = this.tracer.startSpan(path.slice(1), { kind: SpanKind.SERVER, attributes }, parent);
     try {
-      return await context.with(trace.setSpan(parent, span), run);
+      const ended = await context.with(trace.setSpan(parent, span), run);
+      const { error, status } = ended;
+      if (error) span.setAttribute('error.type', error.code);
+      if (status !== undefined) span.setAttribute('rpc.grpc.status_code', status);
+      if (status !== undefined && serverFaults.has(status)) span.setStatus({ code: SpanStatusCode.ERROR });
+      return ended;
     } finally {
       span.end();
     }
@@ -164,9 +149,7 @@ export class Telemetry implements ImageTracer {
 
   /** The same of the call that runs. */
   activeHeaders(): Record<string, string> {
-    const active = this.#api.context.active();
-    const span = this.#api.trace.getSpan(active);
-    return span && this.#api.isSpanContextValid(span.spanContext()) ? this.#inject(active) : {};
+    return this.activeSpan() ? this.#inject(this.#api.context.active()) : {};
   }
 
   #inject(traced: Context): Record<string, string> {
@@ -174,32 +157,10 @@ export class Telemetry implements ImageTracer {
     this.#api.propagation.inject(traced, carrier);
     return carrier;
   }
-
-  #observe({ verdict, decidedBy, timingMs }: Verdict): void {
-    this.#images.add(1, { 'stopline.verdict': verdict, 'stopline.decided_by': decidedBy });
-    for (const [stage, ms] of Object.entries(timingMs)) this.#stages.record(ms / 1000, { 'stopline.stage': stage });
-  }
 }
 
-/** The attributes of a span: numbers and words that a trace is searched by, and never the image. */
-function describeVerdict(verdict: Verdict): Attributes {
-  const { pValue, score, decidedBy, expectedFlipRate, cause, reasons, image, profile, timingMs } = verdict;
-  return {
-    'stopline.verdict': verdict.verdict,
-    'stopline.p_value': pValue,
-    'stopline.score': score,
-    'stopline.decided_by': decidedBy,
-    ...(expectedFlipRate && { 'stopline.expected_flip_rate': expectedFlipRate.rate }),
-    ...(cause && { 'stopline.cause.kind': cause.kind, 'stopline.cause.text': cause.text }),
-    ...(cause?.family !== undefined && { 'stopline.cause.family': cause.family }),
-    ...(cause?.cause !== undefined && { 'stopline.cause': cause.cause }),
-    ...(reasons.length > 0 && { 'stopline.reasons': reasons.map(({ group }) => group) }),
-    'stopline.profile.sha256': profile.sha256,
-    'stopline.image.format': image.format,
-    'stopline.image.width': image.width,
-    'stopline.image.height': image.height,
-    'stopline.image.bytes': image.bytes,
-    'stopline.image.sha256': image.sha256,
-    ...Object.fromEntries(Object.entries(timingMs).map(([stage, ms]) => [`stopline.timing.${stage}_ms`, ms])),
-  };
+/** The context that @fastify/otel keeps for a request; what is active within one of its hooks is the span of that hook alone. */
+function readRequestContext(request: FastifyRequest): Context | null {
+  const { opentelemetry } = request as { opentelemetry?(): { context: Context | null } };
+  return opentelemetry?.call(request).context ?? null;
 }

@@ -1,3 +1,4 @@
+import { Metadata } from '@grpc/grpc-js';
 import { metrics, propagation, trace } from '@opentelemetry/api';
 import {
   AggregationTemporality,
@@ -16,12 +17,23 @@ import { loadConfig } from '../../src/config.ts';
 import { type Service, serve } from '../../src/server/serve.ts';
 import { jpegFrame } from '../fixtures/camera.ts';
 import { fitOnce } from '../fixtures/fitted.ts';
+import {
+  checkMethod,
+  type GrpcRecorder,
+  healthMethod,
+  inferMethod,
+  RawClient,
+  startGrpcRecorder,
+  writeRequest,
+} from '../fixtures/grpc.ts';
 import { startRecorder } from '../fixtures/upstream.ts';
 
 const spans = new InMemorySpanExporter();
 const exported = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
 const reader = new PeriodicExportingMetricReader({ exporter: exported, exportIntervalMillis: 3_600_000 });
 let upstream: Awaited<ReturnType<typeof startRecorder>>;
+let grpcUpstream: GrpcRecorder;
+let client: RawClient;
 let gate: Service;
 let service: Service;
 
@@ -47,21 +59,28 @@ beforeAll(async () => {
   metrics.setGlobalMeterProvider(new MeterProvider({ readers: [reader] }));
   const { profilePath } = await fitOnce({ images: 60, simulations: 10, power: 0, model: 'none' });
   upstream = await startRecorder();
+  grpcUpstream = await startGrpcRecorder();
   service = await start(profilePath, {});
   const routes = [
     { path: '/classify', protocol: 'image' },
     { path: '/watch', protocol: 'image', mode: 'observe' },
   ];
-  gate = await start(profilePath, { upstream: upstream.url, mode: 'enforce', onError: 'closed', routes });
+  const both = { upstream: upstream.url, grpcUpstream: grpcUpstream.url, grpcPort: 0 };
+  gate = await start(profilePath, { ...both, mode: 'enforce', onError: 'closed', routes });
+  client = new RawClient(gate.grpcUrl as string);
 });
 
 beforeEach(() => {
   spans.reset();
   upstream.received.length = 0;
+  grpcUpstream.received.length = 0;
+  grpcUpstream.state = {};
 });
 
 afterAll(async () => {
+  client?.close();
   await gate?.close();
+  grpcUpstream?.close();
   await service?.close();
   await upstream?.close();
   trace.disable();
@@ -137,6 +156,79 @@ it('begins a trace where the client has none, and asks nothing of probes', async
   const found = await finished(1);
   expect([...found.keys()]).toEqual(['GET /profile']);
   expect(found.get('GET /profile')!.parentSpanContext).toBeUndefined();
+});
+
+/** Calls with the trace of the client in the metadata, and the camera that the image is of. */
+function call(method: string, message: Buffer) {
+  const metadata = new Metadata();
+  metadata.set('traceparent', traceparent);
+  metadata.set('x-stopline-source', 'front');
+  return client.call(method, [message], { metadata });
+}
+const infer = (image: Uint8Array) =>
+  writeRequest('ModelInfer', {
+    inputs: [{ name: 'image', datatype: 'BYTES', shape: [1], contents: { bytes_contents: [image] } }],
+  });
+
+it('traces a call of gRPC as a request of HTTP: its image below it, and the upstream on the same trace', async () => {
+  const { code, headers } = await call(inferMethod, infer(await jpegFrame(902)));
+  const found = await finished(2);
+  const [request, image] = [found.get(inferMethod.slice(1))!, found.get('stopline.inspect')!];
+  expect(request.parentSpanContext).toMatchObject(parent);
+  expect(request.kind).toBe(1);
+  expect(request.attributes).toMatchObject({
+    'rpc.system': 'grpc',
+    'rpc.service': 'inference.GRPCInferenceService',
+    'rpc.method': 'ModelInfer',
+    'rpc.grpc.status_code': code,
+    'stopline.request.id': headers.get('x-request-id')[0],
+  });
+  expect(image.parentSpanContext?.spanId).toBe(request.spanContext().spanId);
+  expect(image.attributes).toMatchObject({
+    'stopline.source': 'front',
+    'stopline.verdict': headers.get('x-stopline-verdict')[0],
+    'stopline.p_value': expect.any(Number),
+    'stopline.timing.total_ms': expect.any(Number),
+    'stopline.request.id': headers.get('x-request-id')[0],
+  });
+  const [received] = grpcUpstream.received;
+  expect(received.metadata.get('traceparent')).toEqual([`00-${parent.traceId}-${request.spanContext().spanId}-01`]);
+});
+
+it('says of a call how it ended: refused by the gate, and failed by the upstream', async () => {
+  const refused = await call(inferMethod, infer(await jpegFrame(901, 3)));
+  let found = await finished(2);
+  expect(found.get('stopline.inspect')!.attributes).toMatchObject({
+    'stopline.verdict': 'block',
+    'stopline.cause.text': expect.any(String),
+  });
+  // What the client is told of its image is no fault of this server.
+  expect(found.get(inferMethod.slice(1))).toMatchObject({
+    attributes: { 'error.type': 'STOPLINE_ERR_IMAGE_REFUSED', 'rpc.grpc.status_code': refused.code },
+    status: { code: 0 },
+  });
+  spans.reset();
+  grpcUpstream.state = { fails: { code: 14, details: 'gone' } };
+  await call('/inference.GRPCInferenceService/ServerLive', Buffer.alloc(0));
+  found = await finished(1);
+  expect(found.get('inference.GRPCInferenceService/ServerLive')).toMatchObject({
+    attributes: { 'rpc.grpc.status_code': 14 },
+    status: { code: 2 },
+  });
+});
+
+it('traces the question of a proxy whether a call may pass, and no probe', async () => {
+  await client.call(healthMethod, [Buffer.alloc(0)]);
+  const http = { method: 'POST', path: '/classify', headers: { 'content-type': 'image/jpeg' } };
+  await call(
+    checkMethod,
+    writeRequest('Check', { attributes: { request: { http: { ...http, raw_body: await jpegFrame(901, 3) } } } }),
+  );
+  const found = await finished(2);
+  const [request, image] = [found.get(checkMethod.slice(1))!, found.get('stopline.inspect')!];
+  expect(request.parentSpanContext).toMatchObject(parent);
+  expect(request.attributes).toMatchObject({ 'rpc.grpc.status_code': 0 });
+  expect(image.parentSpanContext?.spanId).toBe(request.spanContext().spanId);
 });
 
 it('counts images by verdict and failures by code, and measures stages and the queue', async () => {

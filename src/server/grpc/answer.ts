@@ -12,6 +12,8 @@ export class Answer {
   #left = 0;
   #head = Buffer.alloc(0);
   isEnded = false;
+  /** The code that the call ended with; undefined before that. */
+  status: number | undefined;
 
   constructor(stream: ServerHttp2Stream) {
     this.#stream = stream;
@@ -54,6 +56,7 @@ export class Answer {
     if (this.#left === 0) this.#flush();
     this.isEnded = true;
     if (stream.destroyed || stream.closed) return;
+    if (trailers['grpc-status'] !== undefined) this.status = Number(trailers['grpc-status']);
     if (!this.hasBegun) {
       const headers = { ':status': status, 'content-type': 'application/grpc', ...trailers };
       stream.respond(headers, { endStream: true });

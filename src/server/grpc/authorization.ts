@@ -40,7 +40,7 @@ export async function answerCheck(parts: CallParts, call: Call, taken: TakenFram
     answer.insert(writeFrame(message));
     answer.end({ 'grpc-status': String(grpcCodes.OK) });
     if (!stream.closed) await once(stream, 'close').catch(() => undefined);
-    return outcome;
+    return { ...outcome, status: answer.status };
   } catch (error) {
     taken.held.release();
     throw error;
@@ -87,11 +87,11 @@ async function judge(
     if (!stream.writableFinished) gone.abort(new StoplineError('CLOSED', 'The client ended the call.'));
   };
   stream.once('close', leave);
-  const named = headers[config.sourceHeader] ?? route?.source;
+  const source = checkSource(headers[config.sourceHeader] ?? route?.source);
   const passage = await gate.decide({
     path,
     route,
-    source: checkSource(named),
+    source,
     requestId,
     signal: gone.signal,
     find: async () => {
@@ -110,7 +110,7 @@ async function judge(
   gone.signal.throwIfAborted();
   const { action, decision, judged, found } = passage;
   const told = passageHeaders(passage);
-  const outcome: CallOutcome = { verdict: decision?.verdict };
+  const outcome: CallOutcome = { verdict: decision?.verdict, source };
   // Envoy forwards the body it has, so nothing can be taken out of it.
   if (action !== 'refuse' && !decision?.refused.length) {
     return { message: writeAllowed(told), outcome, ...(judged && { judged }) };

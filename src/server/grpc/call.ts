@@ -41,10 +41,14 @@ export interface Call {
   requestId: string;
 }
 
-/** What came of a call, for the log. */
+/** What came of a call, for the log and its span. */
 export interface CallOutcome {
   verdict?: Verdict | undefined;
   error?: StoplineError;
+  /** The camera that its images are of; undefined where none were looked for. */
+  source?: string;
+  /** The code of gRPC that the client was told; undefined where it went away. */
+  status?: number | undefined;
 }
 
 /** One call on its way to the upstream, judged message by message. */
@@ -84,12 +88,6 @@ export class ForwardedCall {
    * @param taken a message that has been read already
    */
   async run(reader: FrameReader, taken?: TakenFrame): Promise<CallOutcome> {
-    const { telemetry } = this.#parts.gate;
-    const run = () => this.#run(reader, taken);
-    return telemetry ? telemetry.traceCall(this.#path, this.#call.headers, run) : run();
-  }
-
-  async #run(reader: FrameReader, taken: TakenFrame | undefined): Promise<CallOutcome> {
     const { stream, headers } = this.#call;
     const ended = stream.closed || stream.destroyed ? Promise.resolve() : once(stream, 'close').catch(() => undefined);
     stream.once('close', () => this.#end());
@@ -105,7 +103,7 @@ export class ForwardedCall {
     }
     reader.leave();
     await ended;
-    return this.#outcome;
+    return { ...this.#outcome, status: this.#answer.status };
   }
 
   async #passMessages(reader: FrameReader, taken: TakenFrame | undefined): Promise<void> {
@@ -156,6 +154,7 @@ export class ForwardedCall {
   #judge(taken: TakenFrame): Promise<Passage> {
     const { gate, config } = this.#parts;
     const { stream, headers, requestId } = this.#call;
+    this.#outcome.source = this.#source;
     return gate.decide({
       path: this.#path,
       route: this.#route,

@@ -25,5 +25,5 @@ export function answerHealth({ stream, requestId }: Call, isReady: boolean): Cal
   answer.begin({ ':status': 200, 'content-type': 'application/grpc', 'x-request-id': requestId });
   answer.insert(writeFrame(writeNumber(1, isReady ? status.serving : status.notServing)));
   answer.end({ 'grpc-status': String(grpcCodes.OK) });
-  return {};
+  return { status: grpcCodes.OK };
 }

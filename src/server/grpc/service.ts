@@ -15,12 +15,13 @@ import { createKeyCheck } from '../http/access.ts';
 import { readServerOptions } from '../http/connections.ts';
 import { PeerRate } from '../http/peerrate.ts';
 import { hideInternals } from '../http/refusal.ts';
+import { describeVerdict } from '../log.ts';
 import { answerCheck, checkMethod } from './authorization.ts';
 import { type Call, type CallOutcome, type CallParts, ForwardedCall } from './call.ts';
 import { FrameReader } from './framereader.ts';
 import { answerHealth, healthMethod, isAboutUs } from './health.ts';
 import type { RawHeaders } from './metadata.ts';
-import { writeTrailers } from './status.ts';
+import { readGrpcCode, writeTrailers } from './status.ts';
 import { GrpcUpstream, windows } from './upstream.ts';
 
 /** Where gRPC is listened for unless the settings say otherwise. */
@@ -114,30 +115,51 @@ export class GrpcService {
   }
 
   async #handle(call: Call): Promise<void> {
+    const { telemetry } = this.#parts.gate;
+    const { headers, requestId } = call;
+    const path = String(headers[':path']).slice(0, 200);
+    const run = () => this.#run(call, path);
+    // Probes have no span, as those of HTTP.
+    if (!telemetry || path === healthMethod) await run();
+    else await telemetry.traceCall({ path, headers, requestId }, run);
+  }
+
+  /** Answers a call, counts it and logs it. */
+  async #run(call: Call, path: string): Promise<CallOutcome> {
     const startedAt = performance.now();
-    const { log, metrics } = this.#parts;
     this.#inFlight += 1;
     let outcome: CallOutcome;
     try {
       outcome = await this.#answer(call);
     } catch (error) {
-      outcome = { error: this.#refuse(call, asStoplineError(error)) };
+      const refusal = this.#refuse(call, asStoplineError(error));
+      outcome = { error: refusal, status: readGrpcCode(refusal) };
     } finally {
       this.#inFlight -= 1;
       this.#server.emit('answered');
     }
-    const { verdict, error } = outcome;
-    if (error && error.status >= 500) log.warn({ err: error, reqId: call.requestId }, 'refused');
     const tookMs = performance.now() - startedAt;
     // The names of methods are up to the client, so they are no label.
-    metrics.observeRequest('gRPC', error?.status ?? 200, tookMs / 1000);
+    this.#parts.metrics.observeRequest('gRPC', outcome.error?.status ?? 200, tookMs / 1000);
+    this.#logCall({ requestId: call.requestId, path, tookMs }, outcome);
+    return outcome;
+  }
+
+  #logCall(about: { requestId: string; path: string; tookMs: number }, outcome: CallOutcome): void {
+    const { log, gate } = this.#parts;
+    const { requestId, path, tookMs } = about;
+    const { verdict, error, source } = outcome;
+    const span = gate.telemetry?.activeSpan();
+    if (error && error.status >= 500) log.warn({ err: error, reqId: requestId }, 'refused');
     const line = {
       method: 'gRPC',
-      route: String(call.headers[':path']).slice(0, 200),
-      reqId: call.requestId,
+      route: path,
+      reqId: requestId,
       durationMs: Math.round(tookMs * 10) / 10,
       ...(error && { code: error.code }),
-      ...(verdict && { verdict: verdict.verdict, pValue: verdict.pValue, sha256: verdict.image.sha256 }),
+      ...(span && { trace_id: span.traceId, span_id: span.spanId }),
+      ...(source !== undefined && { source }),
+      ...(verdict && describeVerdict(verdict)),
     };
     log.info(line, 'request');
   }

@@ -40,6 +40,11 @@ function chooseGrpcCode(error: StoplineError): GrpcCodeName {
   return byHttpStatus[error.status] ?? 'INVALID_ARGUMENT';
 }
 
+/** The number of the status that a client is told for an error. */
+export function readGrpcCode(error: StoplineError): number {
+  return grpcCodes[chooseGrpcCode(error)];
+}
+
 /** `google.rpc.Status` with an `ErrorInfo`, by which programs find the code without reading the message. */
 function describeDetails(code: number, message: string, error: StoplineError): string {
   const info = Buffer.concat([writeContent(1, error.code.replace('STOPLINE_ERR_', '')), writeContent(2, 'stopline')]);
