@@ -26,9 +26,10 @@ export function unreadable(path: string, cause: NodeJS.ErrnoException): Stopline
  *
  * Reads in one go on the calling thread: worker threads call it, and five round trips to another thread cost a tenth of
  * what a small image takes.
+ * @param shown what errors call it
  * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE, IMAGE_TOO_LARGE
  */
-export function readImage(path: string, maxBytes: number): Uint8Array {
+export function readImage(path: string, maxBytes: number, shown = path): Uint8Array {
   let file: number;
   try {
     file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -36,19 +37,19 @@ export function readImage(path: string, maxBytes: number): Uint8Array {
     const { code } = cause as NodeJS.ErrnoException;
     throw new StoplineError(
       code === 'ENOENT' ? 'INPUT_NOT_FOUND' : 'INPUT_UNREADABLE',
-      `${quotePath(path)} cannot be opened: ${code === 'ELOOP' ? 'it is a symbolic link' : describeReason(cause)}.`,
+      `${quotePath(shown)} cannot be opened: ${code === 'ELOOP' ? 'it is a symbolic link' : describeReason(cause)}.`,
       { cause },
     );
   }
   try {
     const kind = fstatSync(file);
     if (!kind.isFile()) {
-      throw new StoplineError('INPUT_UNREADABLE', `Expected a regular file but ${quotePath(path)} is not one.`);
+      throw new StoplineError('INPUT_UNREADABLE', `Expected a regular file but ${quotePath(shown)} is not one.`);
     }
     if (kind.size > maxBytes) {
       throw new StoplineError(
         'IMAGE_TOO_LARGE',
-        `Expected at most ${maxBytes} bytes but ${quotePath(path)} has ${kind.size}.`,
+        `Expected at most ${maxBytes} bytes but ${quotePath(shown)} has ${kind.size}.`,
       );
     }
     const bytes = new Uint8Array(kind.size);
@@ -61,7 +62,7 @@ export function readImage(path: string, maxBytes: number): Uint8Array {
     return length === bytes.length ? bytes : bytes.slice(0, length);
   } catch (cause) {
     if (cause instanceof StoplineError) throw cause;
-    throw new StoplineError('INPUT_UNREADABLE', `${quotePath(path)} cannot be read: ${describeReason(cause)}.`, {
+    throw new StoplineError('INPUT_UNREADABLE', `${quotePath(shown)} cannot be read: ${describeReason(cause)}.`, {
       cause,
     });
   } finally {

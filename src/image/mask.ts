@@ -148,6 +148,16 @@ export class Masking {
     }
   }
 
+  /** Bytes of what is prepared for the size that came last. */
+  get preparedBytes(): number {
+    return 2 * (this.#plan?.to.byteLength ?? 0);
+  }
+
+  /** Leaves what is prepared to be made again. */
+  forget(): void {
+    this.#plan = undefined;
+  }
+
   /** The same on a copy, for pixels that belong to somebody else. */
   copy(frame: Frame): Frame {
     const copied = { ...frame, data: new Uint8Array(frame.data) };
@@ -158,14 +168,16 @@ export class Masking {
   #planFor(width: number, height: number) {
     if (this.#plan?.width === width && this.#plan.height === height) return this.#plan;
     const isHidden = this.#grow(width, height);
-    const kept = isHidden.reduce((sum, value) => sum + Number(value === 0), 0);
+    let kept = 0;
+    for (const value of isHidden) if (value === 0) kept++;
     if (kept < leastKept * width * height) {
       throw new StoplineError(
         'IMAGE_MASKED',
         `Expected at least ${100 * leastKept} % of the image outside the mask but ${Math.round((100 * kept) / (width * height))} % of ${width}x${height} is: it cannot be checked.`,
       );
     }
-    this.#plan = { width, height, ...planFill(isHidden, width, height) };
+    const { to, from } = planFill(isHidden, width, height, width * height - kept);
+    this.#plan = { width, height, to, from };
     return this.#plan;
   }
 
@@ -198,6 +210,8 @@ export class Masking {
 
 /** Masks that are kept prepared: more sources than this with masks of their own take turns. */
 const keptMaskings = 64;
+/** Most bytes of what is prepared for the sizes of images: whoever may send images chooses among all sources and all sizes. */
+const mostPrepared = 96 * 1024 * 1024;
 
 /** What masks of sources are prepared to, each once. */
 export class Maskings {
@@ -220,37 +234,57 @@ export class Maskings {
     this.#known.delete(key);
     this.#known.set(key, masking);
     if (this.#known.size > keptMaskings) this.#known.delete(this.#known.keys().next().value as string);
+    this.#forgetOldest();
     return masking;
+  }
+
+  #forgetOldest(): void {
+    let bytes = 0;
+    for (const masking of [...this.#known.values()].reverse()) {
+      bytes += masking.preparedBytes;
+      if (bytes > mostPrepared) masking.forget();
+    }
   }
 }
 
-/** Where each masked pixel is taken from; rows first, so that rows that are masked as a whole are taken from filled ones. */
-function planFill(isHidden: Uint8Array, width: number, height: number): { to: Int32Array; from: Int32Array } {
-  const to: number[] = [];
-  const from: number[] = [];
-  const keptRows: number[] = [];
+/**
+ * Where each masked pixel is taken from; rows first, so that rows that are masked as a whole are taken from filled ones.
+ * @param count how many pixels are masked
+ */
+function planFill(
+  isHidden: Uint8Array,
+  width: number,
+  height: number,
+  count: number,
+): { to: Int32Array; from: Int32Array } {
+  const to = new Int32Array(count);
+  const from = new Int32Array(count);
+  let next = 0;
+  let last: Uint8Array | undefined;
+  let sources: Int32Array | undefined;
+  const isRowHidden = new Uint8Array(height).fill(1);
   for (let y = 0; y < height; y++) {
     const row = isHidden.subarray(y * width, (y + 1) * width);
-    const sources = mirrorLine(row);
+    // Rows of one block are hidden alike.
+    if (last === undefined || Buffer.compare(row, last) !== 0) sources = mirrorLine(row);
+    last = row;
     if (!sources) continue;
-    keptRows.push(y);
+    isRowHidden[y] = 0;
     for (let x = 0; x < width; x++) {
       if (!row[x]) continue;
-      to.push(y * width + x);
-      from.push(y * width + sources[x]);
+      to[next] = y * width + x;
+      from[next++] = y * width + sources[x];
     }
   }
-  const isRowHidden = new Uint8Array(height).fill(1);
-  for (const y of keptRows) isRowHidden[y] = 0;
   const rows = mirrorLine(isRowHidden) as Int32Array;
   for (let y = 0; y < height; y++) {
     if (!isRowHidden[y]) continue;
     for (let x = 0; x < width; x++) {
-      to.push(y * width + x);
-      from.push(rows[y] * width + x);
+      to[next] = y * width + x;
+      from[next++] = rows[y] * width + x;
     }
   }
-  return { to: Int32Array.from(to), from: Int32Array.from(from) };
+  return { to, from };
 }
 
 /**
@@ -259,24 +293,32 @@ function planFill(isHidden: Uint8Array, width: number, height: number): { to: In
  * @returns undefined where none counts
  */
 function mirrorLine(isHidden: Uint8Array): Int32Array | undefined {
-  const kept: number[] = [];
-  const before = Int32Array.from(isHidden, (hides, at) => {
-    if (!hides) kept.push(at);
-    return kept.length;
-  });
-  if (kept.length === 0) return undefined;
+  const kept = new Int32Array(isHidden.length);
+  /** How many places count up to each. */
+  const before = new Int32Array(isHidden.length);
+  let count = 0;
+  for (let at = 0; at < isHidden.length; at++) {
+    if (!isHidden[at]) kept[count++] = at;
+    before[at] = count;
+  }
+  if (count === 0) return undefined;
   const bounce = (at: number) => {
-    const period = Math.max(1, 2 * kept.length);
+    const period = 2 * count;
     const wrapped = ((at % period) + period) % period;
-    return kept[wrapped < kept.length ? wrapped : period - 1 - wrapped];
+    return kept[wrapped < count ? wrapped : period - 1 - wrapped];
   };
-  return Int32Array.from(isHidden, (hides, at) => {
-    if (!hides) return at;
+  const sources = new Int32Array(isHidden.length);
+  for (let at = 0; at < isHidden.length; at++) {
+    if (!isHidden[at]) {
+      sources[at] = at;
+      continue;
+    }
     const next = before[at];
     const left = next > 0 ? at - kept[next - 1] : Number.POSITIVE_INFINITY;
-    const right = next < kept.length ? kept[next] - at : Number.POSITIVE_INFINITY;
-    return left <= right ? bounce(next - left) : bounce(next + right - 1);
-  });
+    const right = next < count ? kept[next] - at : Number.POSITIVE_INFINITY;
+    sources[at] = left <= right ? bounce(next - left) : bounce(next + right - 1);
+  }
+  return sources;
 }
 
 const tellsSize = statistics.map(({ name }) => name === 'bytesPerPixel' || name === 'codedBytesPerPixel');

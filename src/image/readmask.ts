@@ -1,11 +1,13 @@
 import { StoplineError } from '../errors.ts';
 import { decode } from './decode.ts';
 import { readImage } from './file.ts';
-import { defaultLimits } from './frame.ts';
+import { defaultLimits, type Frame } from './frame.ts';
 import { encodeMask, type Mask, type MaskedArea, type MaskedPolygon, maskAreas } from './mask.ts';
 
 /** Cells along a side of a mask that is kept: a finer one is made coarser, and hides what any of its pixels hid. */
 const mostCells = 1000;
+/** Runs of a mask at most: beside every image it goes to the process that judges, and a Profile takes twice as many. */
+const mostRuns = 50_000;
 /** From this value on a pixel of a mask is white. */
 const white = 128;
 const number = '\\d*\\.?\\d+';
@@ -21,24 +23,30 @@ export async function readMask(given: string): Promise<Mask> {
   const parts = given.split(';').map((part) => part.trim());
   if (parts.every((part) => area.test(part))) return maskAreas(parts.map(readArea));
   const { frame } = await decode(readImage(given, defaultLimits.maxBytes), { minSide: 1 });
-  const { data, channels } = frame;
-  const factor = Math.max(1, Math.ceil(Math.max(frame.width, frame.height) / mostCells));
-  const [width, height] = [Math.ceil(frame.width / factor), Math.ceil(frame.height / factor)];
+  // A picture of dots or noise is hidden in larger and larger cells, until it is a mask that can be kept and sent along.
+  for (let cells = mostCells; ; cells = Math.floor(cells / 2)) {
+    const mask = coarsen(frame, cells, given);
+    if (mask.runs.length <= mostRuns) return mask;
+  }
+}
+
+/** @throws {StoplineError} OPTION_INVALID where everything is hidden */
+function coarsen({ data, width: pixels, height: rows, channels }: Frame, cells: number, given: string): Mask {
+  const factor = Math.max(1, Math.ceil(Math.max(pixels, rows) / cells));
+  const [width, height] = [Math.ceil(pixels / factor), Math.ceil(rows / factor)];
   const isHidden = new Uint8Array(width * height);
-  for (let y = 0; y < frame.height; y++) {
-    for (let x = 0; x < frame.width; x++) {
-      const at = (y * frame.width + x) * channels;
+  for (let y = 0; y < rows; y++) {
+    for (let x = 0; x < pixels; x++) {
+      const at = (y * pixels + x) * channels;
       const isBlack = data[at] < white && data[at + 1] < white && data[at + 2] < white;
       if (isBlack) isHidden[Math.floor(y / factor) * width + Math.floor(x / factor)] = 1;
     }
   }
-  if (isHidden.every((hides) => hides === 1)) {
-    throw new StoplineError(
-      'OPTION_INVALID',
-      `Expected a mask in which white counts and black does not, but "${given}" has no white.`,
-    );
-  }
-  return encodeMask(isHidden, width, height);
+  if (!isHidden.every((hides) => hides === 1)) return encodeMask(isHidden, width, height);
+  throw new StoplineError(
+    'OPTION_INVALID',
+    `Expected a mask in which white counts and black does not, but "${given}" has no white, or only specks of it.`,
+  );
 }
 
 function readArea(text: string): MaskedArea | MaskedPolygon {

@@ -30,6 +30,8 @@ const maxDeliveries = 4;
 /** Wait before a broker that went away is asked again: at first, and at most. */
 const firstWaitMs = 200;
 const longestWaitMs = 5000;
+/** Most bytes of a message that stand in its row, too: a row that the broker does not take would be made again for ever. */
+const maxPassedOn = 64 * 1024;
 /** Messages whose deliveries are remembered, of which this consumer survived some. */
 const maxRemembered = 10_000;
 
@@ -169,23 +171,32 @@ async function judgeMessage(
   options.onVerdict?.(count);
 }
 
-/** A message is an image, or JSON: no image starts with a brace. */
+/** A message is an image, or JSON: no image starts with a brace. Whatever stands in it, it is answered: else it came for ever. */
 function readRequest({ id, data }: Message): Request {
   const start = Buffer.from(data.subarray(0, 100))
     .toString('latin1')
     .replace(/^\xef\xbb\xbf/, '');
   if (!start.trimStart().startsWith('{')) return { id, name: id, bytes: Uint8Array.from(data) };
-  let fields: Record<string, unknown>;
   try {
-    fields = JSON.parse(new TextDecoder().decode(data));
+    return readFields(id, JSON.parse(new TextDecoder().decode(data)));
   } catch (cause) {
+    if (cause instanceof StoplineError) return { id, name: id, error: cause };
     const error = new StoplineError('REQUEST_INVALID', 'Expected an image or JSON in the message.', { cause });
     return { id, name: id, error };
   }
-  const { path, image, ...rest } = fields;
+}
+
+/** @throws {StoplineError} REQUEST_INVALID where more is to be passed on than a broker may take */
+function readFields(id: string, { path, image, ...rest }: Record<string, unknown>): Request {
   const columns = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, readColumn(value)]));
-  const isNamed = typeof rest.id === 'string' || typeof rest.id === 'number';
   const name = typeof path === 'string' ? path : id;
+  if (Buffer.byteLength(name) + Buffer.byteLength(JSON.stringify(columns)) > maxPassedOn) {
+    throw new StoplineError(
+      'REQUEST_INVALID',
+      `Expected at most ${maxPassedOn} bytes beside the image in a message, which are passed on to its row, but received more.`,
+    );
+  }
+  const isNamed = typeof rest.id === 'string' || (typeof rest.id === 'number' && Number.isFinite(rest.id));
   return { id: isNamed ? (rest.id as string | number) : id, name, columns, image, path };
 }
 

@@ -45,8 +45,8 @@ export class Roots {
   }
 
   #refuse(path: string): StoplineError {
-    const places = [...this.#folders, ...this.#prefixes].map((place) => quotePath(place)).join(' or ');
-    return new StoplineError('REQUEST_INVALID', `${quotePath(path)} is not taken: it is not below ${places}.`);
+    // Whoever asks need not know where the roots are.
+    return new StoplineError('REQUEST_INVALID', `${quotePath(path)} is not taken: it is not below what --root names.`);
   }
 }
 

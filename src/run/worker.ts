@@ -100,7 +100,7 @@ async function score({ name, path, bytes, codec, error, columns }: ScoredItem, f
   try {
     if (error) throw reviveError(error);
     const { timingMs: _, ...verdict } = await inspect(
-      bytes && codec !== undefined ? { bytes, codec } : (bytes ?? readImage(path as string, maxBytes())),
+      bytes && codec !== undefined ? { bytes, codec } : (bytes ?? readImage(path as string, maxBytes(), name)),
     );
     return writeRow(format, { ...known, ...verdict });
   } catch (cause) {

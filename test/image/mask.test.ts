@@ -1,15 +1,16 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { loadCore } from '../../src/core/index.ts';
 import type { Frame } from '../../src/image/frame.ts';
-import { encodeMask, Masking, maskAreas } from '../../src/image/mask.ts';
+import { encodeMask, Masking, Maskings, maskAreas } from '../../src/image/mask.ts';
 import { measureBytes } from '../../src/image/measure.ts';
 import { readMask } from '../../src/image/readmask.ts';
 import { measureSimulations } from '../../src/image/simulation.ts';
 import { renderFrame } from '../fixtures/camera.ts';
+import { random } from '../fixtures/frames.ts';
 
 const core = loadCore();
 const corner = { left: 0, top: 0, right: 0.3, bottom: 0.2 };
@@ -182,5 +183,55 @@ describe('a polygon', () => {
       code: 'STOPLINE_ERR_OPTION_INVALID',
       message: expect.stringContaining('three corners'),
     });
+  });
+});
+
+describe('masks that somebody made to cost much', () => {
+  const folder = mkdtemp(join(tmpdir(), 'stopline-mask-'));
+  const write = async (name: string, data: Uint8Array, width: number) => {
+    const path = join(await folder, name);
+    await writeFile(
+      path,
+      await sharp(data, { raw: { width, height: data.length / width, channels: 1 } })
+        .png()
+        .toBuffer(),
+    );
+    return path;
+  };
+
+  it('of noise are hidden in larger cells, so that a Profile with one can be read again', async () => {
+    const uniform = random(5);
+    const rare = Uint8Array.from({ length: 1000 * 1000 }, () => (uniform() < 0.05 ? 0 : 255));
+    const { runs, width, height } = await readMask(await write('noise.png', rare, 1000));
+    expect(runs.length).toBeLessThanOrEqual(50_000);
+    expect(runs.reduce((sum, length) => sum + length, 0)).toBe(width * height);
+    // Every other pixel: nothing is left at any coarser size.
+    const dots = Uint8Array.from({ length: 1000 * 1000 }, (_, i) => ((i + Math.floor(i / 1000)) % 2 ? 0 : 255));
+    await expect(readMask(await write('dots.png', dots, 1000))).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_OPTION_INVALID',
+    });
+    await rm(await folder, { recursive: true });
+  });
+
+  it.each(['NaN,0,1,1', '0,0,1e9,1', '-1,0,1,1', '0,0,Infinity,1', '0,0,1,1,0', `${'9'.repeat(9000)},0,1,1`])(
+    'as %s are refused',
+    async (areas) => {
+      const code = expect.stringMatching(/OPTION_INVALID|INPUT_/);
+      await expect(readMask(areas)).rejects.toMatchObject({ code });
+    },
+  );
+
+  it('for many sources at large sizes do not fill the memory: those used longest ago are prepared again', () => {
+    const frame = { data: new Uint8Array(3 * 1920 * 1080), width: 1920, height: 1080, channels: 3 } as const;
+    const masks = Array.from({ length: 16 }, (_, i) => ({
+      key: `${i}`,
+      masks: [maskAreas([{ left: 0, top: 0, right: 1, bottom: 0.5 + i / 100 }])],
+    }));
+    const maskings = new Maskings();
+    for (const mask of masks) maskings.find(mask)?.fill(frame);
+    const prepared = masks.map((mask) => maskings.find(mask)?.preparedBytes ?? 0);
+    expect(prepared[0]).toBe(0);
+    expect(prepared.at(-1)).toBeGreaterThan(0);
+    expect(prepared.reduce((sum, bytes) => sum + bytes)).toBeLessThan(120 * 2 ** 20);
   });
 });

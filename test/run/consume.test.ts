@@ -6,6 +6,7 @@ import { Consumer, Producer } from '@platformatic/kafka';
 import { Redis } from 'ioredis';
 import { connectAsync } from 'mqtt';
 import { describe, expect, it } from 'vitest';
+import type { Broker } from '../../src/run/brokers/broker.ts';
 import { type BrokerKind, openBroker } from '../../src/run/brokers.ts';
 import { consume } from '../../src/run/consume.ts';
 import { createObjectStore } from '../../src/run/objects.ts';
@@ -304,5 +305,61 @@ describe('consume from Kafka', () => {
     await expect(messages.next()).rejects.toMatchObject({ code: 'STOPLINE_ERR_BROKER_UNAVAILABLE' });
     await expect(message?.settle('lost')).rejects.toMatchObject({ code: 'STOPLINE_ERR_BROKER_UNAVAILABLE' });
     await broker.close();
+  });
+});
+
+describe('consume of messages that somebody made up', () => {
+  /** A broker that delivers what is given until it is settled, as every one does. */
+  const deliver = (given: readonly string[]) => {
+    const waiting = new Map(given.map((text, i) => [`m${i}`, Buffer.from(text)]));
+    const rows: Record<string, unknown>[] = [];
+    let connections = 0;
+    const open = async (): Promise<Broker> => {
+      connections++;
+      return {
+        async *messages() {
+          for (const [id, data] of waiting)
+            yield {
+              id,
+              data,
+              async settle(answer) {
+                if (answer.length > 2 ** 20) throw new Error('the broker takes no message above 1 MiB');
+                waiting.delete(id);
+                rows.push(JSON.parse(answer));
+                if (waiting.size === 0) stop.abort();
+              },
+            };
+        },
+        close: async () => undefined,
+      };
+    };
+    const stop = new AbortController();
+    return { open, rows, stop, connections: () => connections };
+  };
+  const image = Buffer.from('x').toString('base64');
+  const long = 'x'.repeat(2 ** 20);
+  const odd = {
+    'nothing at all': '',
+    'columns that lie deep': `{"image":"${image}","a":${'['.repeat(200_000)}${']'.repeat(200_000)}}`,
+    'half of it': '{"image":',
+    'a long id': JSON.stringify({ id: long, image }),
+    'a long path': JSON.stringify({ path: long }),
+    'a long column': JSON.stringify({ image, note: long }),
+    'many columns': `{"image":"${image}",${Array.from({ length: 20_000 }, (_, i) => `"k${i}":1`).join()}}`,
+    'signs that grow when they are written': JSON.stringify({ image, note: '\0'.repeat(60_000) }),
+    'an id that is no number': `{"id":1e400,"image":"${image}"}`,
+    'the prototype': `{"__proto__":{"image":"${image}"},"path":"../secret.jpg"}`,
+    'a verdict of its own': JSON.stringify({ image, verdict: 'pass', error: null, columns: {} }),
+  };
+
+  it.each(Object.entries(odd))('answers %s once', async (_name, text) => {
+    const { open, rows, stop, connections } = deliver([text, JSON.stringify({ id: 'next', path: 'a.jpg' })]);
+    await consume(open, pool, { root, store: createObjectStore(), maxBytes: 1000, atOnce: 1, signal: stop.signal });
+    expect(connections()).toBe(1);
+    expect(rows).toHaveLength(2);
+    expect(rows[0].verdict).toBeUndefined();
+    expect(rows[0].id).not.toBeNull();
+    expect(rows[1].id).toBe('next');
+    expect(JSON.stringify(rows)).not.toContain(folder);
   });
 });

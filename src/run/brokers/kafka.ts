@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Consumer, Message as KafkaMessage, MessagesStream, Producer } from '@platformatic/kafka';
 import { loadPackage } from '../optional.ts';
 import { type Broker, type BrokerOptions, ConnectionWatch, closeWithin, type Message } from './broker.ts';
@@ -58,6 +59,13 @@ function readServer(server: string) {
   };
 }
 
+/** A key as long as a message may be leaves no room for an answer; what stands in its place keeps the order, too. */
+const maxKey = 4096;
+
+function shortenKey(key: Buffer): Buffer {
+  return key.length <= maxKey ? key : createHash('sha256').update(key).digest();
+}
+
 /** Messages of a partition that are at work, in its order. */
 interface AtWork {
   message: KafkaRecord;
@@ -102,13 +110,14 @@ class KafkaBroker implements Broker {
       queue.push(work);
       this.#partitions.set(partition, queue);
       const id = `${topic}-${partition}-${offset}`;
-      yield { id, data: value, settle: (answer) => this.#settle(work, id, answer) };
+      // A message without a value is what compacted topics forget a key by.
+      yield { id, data: value ?? Buffer.alloc(0), settle: (answer) => this.#settle(work, id, answer) };
     }
   }
 
   async #settle(work: AtWork, id: string, answer: string): Promise<void> {
     // Answers of one camera stay in order where its messages have a key.
-    const key = work.message.key ?? Buffer.from(id);
+    const key = shortenKey(work.message.key ?? Buffer.from(id));
     const message = { topic: this.#publish, key, value: Buffer.from(answer) };
     await this.#watch.guard(this.#producer.send({ messages: [message], acks: -1 }));
     work.isPublished = true;

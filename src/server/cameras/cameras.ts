@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Counter, Gauge, type Registry } from '@prometheus-io/client';
 import type { FastifyBaseLogger } from 'fastify';
@@ -5,6 +6,7 @@ import { asStoplineError, StoplineError } from '../../errors.ts';
 import { type CameraAddress, readCamera } from '../../run/cameras/address.ts';
 import type { CameraImage } from '../../run/cameras/cameraimage.ts';
 import type { CameraSetting, Config } from '../../settings.ts';
+import { hidePaths } from '../http/paths.ts';
 import type { Judge } from '../judge.ts';
 import type { Journal } from '../watch/journal.ts';
 import { Turns } from './turns.ts';
@@ -21,7 +23,7 @@ type CameraState = 'connecting' | 'live' | 'waiting' | 'ended' | 'stopped';
 /** What is known of one camera. */
 export interface CameraStatus {
   source: string;
-  /** Protocol and host, or the path of a clip or device. */
+  /** Protocol and host, or the name of a clip or device. */
   address: string;
   state: CameraState;
   /** Since when, in milliseconds since 1970. */
@@ -146,7 +148,9 @@ class Camera {
     this.#setting = setting;
     this.#options = options;
     const none = { judged: 0, skipped: 0, failed: 0, lost: 0 };
-    const { shown: address } = this.#address;
+    const { kind, shown } = this.#address;
+    // Whoever asks need not know where clips lie on this machine; the log does.
+    const address = kind === 'files' || kind === 'device' ? basename(shown) : shown;
     this.status = { source: setting.name, address, state: 'connecting', since: Date.now(), ...none };
   }
 
@@ -197,18 +201,19 @@ class Camera {
   }
 
   /** An image that cannot be judged is one of a camera all the same. */
-  #fail({ code, message }: StoplineError): void {
+  #fail({ code, message: full }: StoplineError): void {
     const { log, journal } = this.#options;
+    const message = hidePaths(full);
     const { source, problem } = this.status;
     this.status.failed += 1;
     this.status.problem = { code, message };
     journal.addCamera({ source, text: `An image could not be judged: ${code}`, isTrouble: true });
-    if (problem?.code !== code)
-      log.warn({ source, code, problem: message }, 'an image of a camera could not be judged');
+    if (problem?.code !== code) log.warn({ source, code, problem: full }, 'an image of a camera could not be judged');
   }
 
-  async #lose({ code, message }: StoplineError, signal: AbortSignal): Promise<void> {
+  async #lose({ code, message: full }: StoplineError, signal: AbortSignal): Promise<void> {
     const { log, journal } = this.#options;
+    const message = hidePaths(full);
     const { source, problem } = this.status;
     const isNew = this.#failures === 0 || problem?.message !== message;
     // Jitter, so that cameras behind one switch do not come back at the same moment.
@@ -220,18 +225,19 @@ class Camera {
     this.status.problem = { code, message };
     this.status.retryAt = Date.now() + Math.round(waitMs);
     journal.addCamera({ source, text: `The camera was lost, and is tried again: ${message}`, isTrouble: true });
-    log[isNew ? 'warn' : 'debug']({ source, code, problem: message }, 'a camera was lost and is tried again');
+    log[isNew ? 'warn' : 'debug']({ source, code, problem: full }, 'a camera was lost and is tried again');
     await delay(waitMs, undefined, { signal }).catch(() => undefined);
     delete this.status.retryAt;
   }
 
-  #stop({ code, message }: StoplineError): void {
+  #stop({ code, message: full }: StoplineError): void {
     const { log, journal } = this.#options;
+    const message = hidePaths(full);
     const { source } = this.status;
     this.#change('stopped');
     this.status.problem = { code, message };
     journal.addCamera({ source, text: `Its clip cannot be read: ${message}`, isTrouble: true });
-    log.error({ source, code, problem: message }, 'a clip cannot be read');
+    log.error({ source, code, problem: full }, 'a clip cannot be read');
   }
 
   #change(state: CameraState): void {

@@ -7,7 +7,9 @@ const count = (description: string) => Type.Integer({ description });
 
 const statusSchema = Type.Object({
   source: Type.String(),
-  address: Type.String({ description: 'Protocol and host, or the path of a clip or device; never a password.' }),
+  address: Type.String({
+    description: 'Protocol and host, or the name of a clip or device; never a password or a folder.',
+  }),
   state: Type.Enum(['connecting', 'live', 'waiting', 'ended', 'stopped'], {
     description:
       '`connecting`: no image has come yet. `live`: images come. `waiting`: it was lost, and is tried again at `retryAt`. `ended`: its clip is over. `stopped`: its clip cannot be read.',

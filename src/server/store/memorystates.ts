@@ -42,7 +42,11 @@ export class MemoryStates {
   }
 
   remove(source: string): void {
-    this.#bytes -= this.#packed.get(source)?.length ?? 0;
+    const packed = this.#packed.get(source);
+    if (!packed) return;
+    this.#bytes -= packed.length;
     this.#packed.delete(source);
+    // A thread that makes little else is hardly ever collected: what was replaced would pile up for tens of megabytes.
+    release(packed);
   }
 }

@@ -1,3 +1,5 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config.ts';
 import type { CameraStatus } from '../../../src/server/cameras/cameras.ts';
@@ -136,6 +138,35 @@ describe('cameras of a service', () => {
     await start(cameras, { cameraEveryMs: 1000 });
     await expect.poll(async () => (await readCameras()).every(({ judged }) => judged >= 1), wait).toBe(true);
     expect((await readCameras()).every(({ failed, lost }) => failed + lost === 0)).toBe(true);
+  });
+
+  it('of this machine are told of without their folders, in every answer', async () => {
+    const folder = join(dirname(reference.profilePath), 'secret-place');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'broken.jpg'), 'no image');
+    writeFileSync(join(folder, 'day.mjpg'), await makeFrame(0));
+    const clips = ['missing.mp4', 'broken.jpg', 'day.mjpg', 'missing/*.jpg', 'day.mjpg/under.jpg'];
+    await start(clips.map((clip, i) => ({ name: `c${i}`, address: join(folder, clip) })));
+    const isOver = ({ state }: CameraStatus) => state === 'stopped' || state === 'ended';
+    await expect.poll(async () => (await readCameras()).every(isOver), wait).toBe(true);
+    expect((await readCameras())[0]).toMatchObject({ address: 'missing.mp4', state: 'stopped' });
+    const paths = [
+      '/cameras',
+      '/drift',
+      '/drift/c0',
+      '/drift/c1',
+      '/journal',
+      '/metrics',
+      '/metadata',
+      '/health/ready',
+    ];
+    const pages = await Promise.all(paths.map(get));
+    expect(pages.join('')).not.toContain('secret-place');
+  });
+
+  it.each(['../up', 'a b', '', 'x'.repeat(200), 'a\nb', '<b>', 'a/b'])('are not called %j', async (name) => {
+    const error = await start([{ name, address: 'http://x/1' }]).catch((reason) => reason);
+    expect(error).toMatchObject({ code: 'STOPLINE_ERR_OPTION_INVALID' });
   });
 
   it.each([

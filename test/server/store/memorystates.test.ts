@@ -33,3 +33,14 @@ it('gives back what was put there, and lets those go that were written longest a
     0,
   ]);
 });
+
+it('keeps nothing of a state that was replaced', () => {
+  const uniform = random(4);
+  const state = Uint8Array.from({ length: 20_000 }, () => Math.floor(uniform() * 256));
+  const states = new MemoryStates(2 ** 20);
+  states.put('a', state);
+  const before = process.memoryUsage().arrayBuffers;
+  for (let i = 0; i < 500; i++) states.put('a', state);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 20);
+  expect(states.get('a')).toEqual(state);
+});
