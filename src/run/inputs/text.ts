@@ -88,9 +88,14 @@ function* cleanEntry(entry: string, separator: '\0' | '\n' | undefined): Generat
 export async function* splitLines(text: AsyncIterable<string>, file: string): AsyncGenerator<string> {
   let held = '';
   for await (const piece of text) {
-    const lines = `${held}${piece}`.split('\n');
-    held = lines.pop() as string;
-    yield* lines;
+    // Only what is new is looked through: a line of many pieces would be read once for each of them.
+    const [end, ...lines] = piece.split('\n');
+    held += end;
+    if (lines.length > 0) {
+      yield held;
+      held = lines.pop() as string;
+      yield* lines;
+    }
     if (held.length > maxLineLength) {
       throw new StoplineError(
         'MANIFEST_INVALID',
