@@ -1,18 +1,25 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { sortTests } from './test/fixtures/projects.ts';
 import { SlowestFiles } from './test/fixtures/slowest.ts';
-import { findUnitTests } from './test/fixtures/unit.ts';
 
-const unit = findUnitTests();
+const { unit, alone } = sortTests();
+/** What a file imports is loaded once a process, and files after the first find it there. */
+const shared = { isolate: false, setupFiles: ['test/fixtures/unchanged.ts'] };
 
 export default defineConfig({
   test: {
+    // They run in the order of their names: at the end come those that are short, and no processor waits for the last.
     projects: [
-      // They change nothing that others see, so that what all of them import is loaded once a process.
-      { extends: true, test: { name: 'unit', include: unit, isolate: false } },
-      { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: unit } },
+      { extends: true, test: { name: 'alone', include: alone } },
+      {
+        extends: true,
+        test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: [...unit, ...alone], ...shared },
+      },
+      { extends: true, test: { name: 'unit', include: unit, ...shared } },
     ],
+    globalSetup: 'test/fixtures/caches.ts',
     pool: 'forks',
     // Two cores are busy with three files: one of them often waits for a process or a browser of its own.
     maxWorkers: 3,
