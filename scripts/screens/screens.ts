@@ -145,7 +145,15 @@ async function openReceiver(): Promise<{ url: string; close: () => void }> {
 }
 
 function start(profile: string, more: Record<string, string>): Promise<Service> {
-  const flags = { profile, port: 0, threads: 1, logLevel: 'silent', maxWaitMs: 60_000, staleAfterMs };
+  const flags = {
+    profile,
+    port: 0,
+    threads: 1,
+    logLevel: 'silent',
+    maxWaitMs: 60_000,
+    maxImageMs: 60_000,
+    staleAfterMs,
+  };
   return serve(loadConfig({ env: {}, flags: { ...flags, ...more } }).config);
 }
 

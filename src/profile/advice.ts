@@ -9,7 +9,7 @@ export interface Advice {
 }
 
 /**
- * Texts by what they are about: a simulated cause, `family:` and a family of them, `camera` or `unknown`. A translation is a table of
+ * Texts by what they are about: a simulated cause, `family:` and a family of them, `camera`, `file` or `unknown`. A translation is a table of
  * the same keys.
  */
 export type AdviceTable = Readonly<Record<string, Advice>>;
@@ -19,6 +19,11 @@ const rows: readonly (readonly [key: string, onShift: string, dataScientist: str
     'camera',
     'Check which camera or program these images come from, and whether that was meant.',
     'Fit a Profile of its own for this camera, or add its images to the reference, and measure the classifier on them.',
+  ],
+  [
+    'file',
+    'Report it: the files come another way than before, and nothing in the picture needs to be done.',
+    'Find the camera, program or setting that writes these files; if it stays, add such files to the reference.',
   ],
   [
     'unknown',
@@ -380,7 +385,10 @@ export function findAdvice(
   cause: { kind: string; cause?: string | undefined; family?: CorruptionFamily | undefined },
   table: AdviceTable = englishAdvice,
 ): Advice {
+  const { kind } = cause;
   const key =
-    cause.kind === 'camera' ? 'camera' : (cause.cause ?? (cause.family ? `family:${cause.family}` : 'unknown'));
+    kind === 'camera' || kind === 'file'
+      ? kind
+      : (cause.cause ?? (cause.family ? `family:${cause.family}` : 'unknown'));
   return (table[key] ?? table.unknown) as Advice;
 }

@@ -10,10 +10,10 @@ import type { SightKind } from './sights.ts';
 /** What probably happened, said only as surely as it was shown to be right on real images. */
 export interface LikelyCause {
   /**
-   * `camera`: encoder, size and scene are all foreign, so nothing else can be told. `family`: what kind of thing it is.
-   * `cause`: one simulated cause. `unknown`: none of them.
+   * `camera`: encoder, size and scene are all foreign, so nothing else can be told. `file`: nothing but the file is. `family`: what
+   * kind of thing it is. `cause`: one simulated cause. `unknown`: none of them.
    */
-  kind: 'camera' | 'family' | 'cause' | 'unknown';
+  kind: 'camera' | 'file' | 'family' | 'cause' | 'unknown';
   family?: CorruptionFamily;
   /** A name in the table of simulated causes. */
   cause?: string;
@@ -45,6 +45,7 @@ const familyWords: Readonly<Record<CorruptionFamily, string>> = {
 };
 
 const otherCamera = 'another camera';
+const otherFile = 'another kind of file';
 /** How a family is called where there is little room. */
 const shortWords: Readonly<Record<CorruptionFamily, string>> = {
   noise: 'noise',
@@ -116,26 +117,43 @@ const agreeingBySight: Readonly<Partial<Record<SightKind, readonly CorruptionFam
 /** From this p-value on what an image shows is foreign. */
 const foreignPValue = 0.025;
 
+/** What else is known of the image. */
+interface Known {
+  causes?: readonly Cause[] | undefined;
+  detectors: readonly DetectorScore[];
+  /** Kinds of everything that was found in it; default: those of the reasons. */
+  kinds?: readonly SightKind[];
+}
+
 /**
  * What probably happened to an image that is stopped. What a person sees decides the family, because on real images that is
  * right far more often than the simulated causes are; they tell one cause where they are sure and agree.
  */
-export function findLikelyCause(
-  reasons: readonly Reason[],
-  known: { causes?: readonly Cause[] | undefined; detectors: readonly DetectorScore[] },
-): LikelyCause | undefined {
+export function findLikelyCause(reasons: readonly Reason[], known: Known): LikelyCause | undefined {
   const found = readCause(reasons, known);
   return found && { ...found, advice: findAdvice(found) };
 }
 
 function readCause(
   reasons: readonly Reason[],
-  { causes, detectors }: { causes?: readonly Cause[] | undefined; detectors: readonly DetectorScore[] },
+  { causes, detectors, kinds = reasons.map(({ kind }) => kind) }: Known,
 ): Omit<LikelyCause, 'advice'> | undefined {
   if (isOtherCamera(reasons, detectors)) {
     return {
       kind: 'camera',
       text: 'another camera: encoder, size and scene are all foreign, so no cause can be told',
+    };
+  }
+  if (isOtherSource(reasons) && ownWays.has(reasons[0].kind)) {
+    return {
+      kind: 'camera',
+      text: 'another camera or program: encoder and size are foreign, and what else is seen may be its own',
+    };
+  }
+  if (isForeignFile(reasons) && reasons.every(({ group }) => group === 'file')) {
+    return {
+      kind: 'file',
+      text: 'another camera, program or setting wrote the file; in the picture nothing stands out',
     };
   }
   if (reasons[0]?.statistic === 'layout') {
@@ -145,7 +163,7 @@ function readCause(
   const [first] = causes ?? [];
   const named = first && first.probability >= namedFrom ? findFamily(first.cause) : undefined;
   const agrees = (wanted: CorruptionFamily) =>
-    seen.includes(wanted) || reasons.some(({ kind }) => agreeingBySight[kind]?.includes(wanted));
+    kinds.some((kind) => familiesBySight[kind]?.includes(wanted) || agreeingBySight[kind]?.includes(wanted));
   const isTold = named !== undefined && (isForeignFile(reasons) ? seen[0] === named : agrees(named));
   const family = isTold ? named : seen[0];
   if (family && first && isTold) {
@@ -177,12 +195,14 @@ export function nameCause(verdict: {
   const spelled = (name: string | undefined) => name && tellCause(name);
   if (!cause) return spelled(verdict.causes?.[0]?.cause);
   if (cause.kind === 'camera') return otherCamera;
+  if (cause.kind === 'file') return otherFile;
   return spelled(cause.cause) ?? (cause.family ? shortWords[cause.family] : 'unknown');
 }
 
 /** Advice on what `nameCause` says; undefined for what has no cause. */
 export function adviseOn(name: string): Advice | undefined {
   if (name === otherCamera) return findAdvice({ kind: 'camera' });
+  if (name === otherFile) return findAdvice({ kind: 'file' });
   const [family] = Object.entries(shortWords).find(([, words]) => words === name) ?? [];
   if (family) return findAdvice({ kind: 'family', family: family as CorruptionFamily });
   // Names of causes are spelled or not, by the version that wrote them.
@@ -202,8 +222,27 @@ function isForeignFile(reasons: readonly Reason[]): boolean {
   return isForeign(reasons, 'size', ...encoderProperties);
 }
 
+/** What every camera has of its own: colours, contrast, sharpness, compression, and the place where it hangs. */
+const ownWays: ReadonlySet<SightKind> = new Set<SightKind>([
+  'tinted',
+  'pale',
+  'vivid',
+  'flat',
+  'clear',
+  'sharp',
+  'coarse',
+  'compressed',
+  'moved',
+  'file',
+  'texture',
+]);
+
+function isOtherSource(reasons: readonly Reason[]): boolean {
+  return isForeign(reasons, 'size') && isForeign(reasons, ...encoderProperties);
+}
+
 function isOtherCamera(reasons: readonly Reason[], detectors: readonly DetectorScore[]): boolean {
-  if (!isForeign(reasons, 'size') || !isForeign(reasons, ...encoderProperties)) return false;
+  if (!isOtherSource(reasons)) return false;
   const scene = detectors.find(({ name }) => name === 'embedding') ?? detectors[0];
   return scene.pValue <= foreignPValue;
 }

@@ -10,18 +10,18 @@ import { countBelow, findQuantile, twoSidedPValue } from './maths/ranks.ts';
 import { findParts, placeChances } from './places.ts';
 import type { Score, Scorer } from './score.ts';
 import {
-  findPlace,
   findSight,
   type Legible,
   legibility,
   looksHazy,
   type ReasonGroup,
-  rankSights,
+  readLegible,
   readMeaning,
   type SightKind,
   unitAfter,
   writeNumbers,
 } from './sights.ts';
+import { rankReasons, slightly, type Ranked as Told } from './told.ts';
 
 /** One number that makes an image strange. */
 export interface Evidence {
@@ -54,6 +54,8 @@ export interface Reason extends Evidence {
 
 /** More things than this are noise to a reader. */
 const maxReasons = 6;
+/** As many make numbers that nobody can name no news. */
+const fewReasons = 2;
 /** So many numbers of each are told. */
 const maxEvidence = 4;
 /** A statistic is named from this many deviations on; the p-value alone decides the verdict. */
@@ -90,28 +92,38 @@ export interface Judged {
   isStopped: boolean;
 }
 
+type Ranked = Told<Reason>;
+
 /** Evidence of one kind, before it is put in words. */
 interface Finding extends Evidence {
   kind: SightKind;
   /** Deviations from the median, and the same up to `mostStrength`. */
   deviations: number;
   strength: number;
-  /** How far outside the band of the reference it lies, in widths of the band. */
+  /** How far outside the band of the reference it lies, in widths of the band, as it is scored or as it is told: what is less. */
   beyond: number;
+}
+
+/** What is told of an image, and the kinds of everything that was found, told or not. */
+interface Explanation {
+  reasons: Reason[];
+  kinds: SightKind[];
 }
 
 /**
  * Why an image is strange: one sentence for each thing that a person sees, the one that explains most first. Every list of
  * reasons, on the page, in reports and in rows, is in this order.
  */
-export function explainImage(judged: Judged): Reason[] {
+export function explainImage(judged: Judged): Explanation {
   const given = assignKinds([...findStatistics(judged), ...findConstants(judged)]);
   const isCoarse = isCoarselyCoded(given);
   const isDrawn = !isCoarse && looksDrawn(given);
   const isEmpty = looksEmpty(given);
+  const isOther = isOfOtherSource(judged);
   const found = given.map((finding) => {
     if (isCoarse && repeats.has(finding.statistic)) return { ...finding, kind: 'texture' as const };
     if (isEmpty && restsOnContrast.has(finding.kind)) return { ...finding, kind: 'texture' as const };
+    if (isOther) return readOtherSource(finding);
     return isDrawn ? withoutCompression(finding) : finding;
   });
   const kinds = sortFindings(found);
@@ -120,13 +132,16 @@ export function explainImage(judged: Judged): Reason[] {
   const places = writePlaces(judged, [...shown, ...reasons]);
   const history = isDrawn ? [] : writeHistory(judged);
   const all = [...shown, ...history, ...writeEmbedding(judged), ...places, ...reasons];
-  const ranked = rankReasons(all, isOfOtherSource(judged));
-  const texture = writeTexture(found, ranked);
   const file = writeFile(judged, kinds.get('file') ?? []);
-  const seen = [...ranked.map(({ reason }) => reason), ...texture];
-  const isOfFile = file.length > 0 && seen.length === 0;
-  const told = isOfFile ? file : [...seen.slice(0, maxReasons - file.length), ...file];
-  return told.length > 0 || !judged.isStopped ? told : [writeCombination(judged)];
+  const isOtherFile = file.some(({ direction }) => direction === 'new');
+  const ranked = rankReasons(all, { isOther, isOtherFile }).map(({ reason }) => reason);
+  const seen = [...ranked, ...(ranked.length < fewReasons ? writeTexture(found, ranked, isOtherFile) : [])];
+  // A dark, hazy or blurred picture makes a smaller file by itself, and a noisy one a larger file.
+  const told = isOtherFile || seen.length === 0 ? [...seen.slice(0, maxReasons - file.length), ...file] : seen;
+  return {
+    reasons: told.length > 0 || !judged.isStopped ? told.slice(0, maxReasons) : [writeCombination(judged)],
+    kinds: [...new Set([...all.map(({ reason }) => reason.kind), ...found.map(({ kind }) => kind)])],
+  };
 }
 
 /** The rule that blocks, with the numbers it compared. */
@@ -172,15 +187,19 @@ function findStatistics({ profile, scorer, image, score }: Judged): Finding[] {
     const outside = value > p99 ? value - p99 : p01 - value;
     if (!(outside > 0) || outside < row.resolution) return [];
     const direction = value > p99 ? 'high' : 'low';
-    const scaled = (x: number) => scoredValue(x, logFloor);
     const edge = value > p99 ? p99 : p01;
     const reference = { p01, p50, p99 };
+    const beyond = (scale: (x: number) => number) =>
+      Math.abs(scale(value) - scale(edge)) / (scale(p99) - scale(p01) || 1);
     return [
       {
         kind: readMeaning(name)[direction],
         deviations,
         strength: Math.min(mostStrength, deviations),
-        beyond: Math.abs(scaled(value) - scaled(edge)) / (scaled(p99) - scaled(p01) || 1),
+        beyond: Math.min(
+          beyond((x) => scoredValue(x, logFloor)),
+          beyond((x) => x),
+        ),
         statistic: name,
         value,
         unit: row.unit,
@@ -299,6 +318,23 @@ function looksEmpty(found: readonly Finding[]): boolean {
   );
 }
 
+/** Up to this quality blocks are seen. */
+const visibleQuality = 50;
+/** A picture of another size is called blurred from so many widths of the band on: three times as large, it still is less detailed. */
+const surelyBlurred = 3;
+
+/** Of a picture of another size from another encoder, sharpness may be a matter of size, and the quality one of its encoder. */
+function readOtherSource(finding: Finding): Finding {
+  const { kind, statistic, value, beyond } = finding;
+  // Whatever is seen beside it explains more.
+  const weak = { ...finding, strength: reasonDeviations };
+  if (kind === 'blurred' && beyond < surelyBlurred) return { ...weak, kind: 'coarse' };
+  if (kind === 'smooth') return { ...finding, kind: 'texture' };
+  if (statistic === 'jpegQuality') return (value as number) > visibleQuality ? { ...finding, kind: 'file' } : finding;
+  const isUncommon = kind === 'damaged' && repeats.has(statistic) && (value as number) < drawnShare;
+  return kind === 'compressed' || isUncommon ? weak : finding;
+}
+
 /** What is drawn has straight edges and even areas without ever having been compressed. */
 function withoutCompression(finding: Finding): Finding {
   return finding.kind === 'compressed' ? { ...finding, kind: 'texture' } : finding;
@@ -313,16 +349,8 @@ function sortFindings(found: readonly Finding[]): Map<SightKind, Finding[]> {
   return kinds;
 }
 
-const readLegible = ({ statistic }: Evidence): Legible | undefined => readMeaning(statistic).legible;
-
 function hasLegible(found: readonly Finding[], wanted: SightKind): boolean {
   return found.some((finding) => finding.kind === wanted && readLegible(finding));
-}
-
-/** A reason and how strong it is. */
-interface Ranked {
-  reason: Reason;
-  strength: number;
 }
 
 /** One sentence for a kind; none where no number of it can be read by a person. */
@@ -331,7 +359,8 @@ function writeReason(kind: SightKind, findings: readonly Finding[]): Ranked | un
   const [lead] = legible;
   if (!lead || kind === 'texture' || kind === 'file') return undefined;
   const strength = Math.max(...legible.map((finding) => finding.strength));
-  return { reason: asReason(kind, writeSentence(kind, lead), findings, lead), strength };
+  const beyond = Math.max(...legible.map((finding) => finding.beyond));
+  return { reason: asReason(kind, writeSentence(kind, lead), findings, lead), strength, isSlight: beyond < slightly };
 }
 
 /** `much darker than the reference: median brightness 31, usually 41 to 148` */
@@ -342,7 +371,7 @@ function writeSentence(kind: SightKind, lead: Finding): string {
   // Each number of haze has words of its own elsewhere.
   const said = (kind === 'hazy' ? undefined : own) ?? findSight(kind).words;
   const isComparative = /^(?!other )(more|less|\w+er) /.test(said);
-  const degree = !isComparative ? '' : lead.beyond < 0.03 ? 'slightly ' : lead.beyond >= 0.08 ? 'much ' : '';
+  const degree = !isComparative ? '' : lead.beyond < slightly ? 'slightly ' : lead.beyond >= 0.08 ? 'much ' : '';
   return `${degree}${said} the reference: ${writeNumber(lead)}`;
 }
 
@@ -368,27 +397,18 @@ function isOfOtherSource({ profile, properties }: Judged): boolean {
   return isNew('size') && ['encoder', 'fingerprint', 'format'].some(isNew);
 }
 
-/** In the one order of what people see. */
-function rankReasons(reasons: readonly Ranked[], isOther: boolean): Ranked[] {
-  return rankSights(reasons, ({ reason, strength }) => ({
-    kind: reason.kind,
-    strength,
-    // What stands on its head has everything elsewhere.
-    ...(reason.statistic === 'layout' && { place: -1 }),
-    // An earlier compression that can be read explains lost sharpness and noise; of another camera's file that is no news.
-    ...(reason.statistic === 'history' && !isOther && { place: findPlace('blurred') - 0.5 }),
-    // Blur and noise lift the shadows, too, and explain them better than more light does.
-    ...(reason.kind === 'bright' && readMeaning(reason.statistic).high === 'hazy' && { place: findPlace('flat') }),
-  }));
-}
+/** Of all statistics one in fifty lies outside what 98 % of the reference have. */
+const usuallyOutside = Math.ceil(0.02 * statistics.length);
 
 /** Statistics that stand out and that no sentence above tells. */
-function writeTexture(found: readonly Finding[], told: readonly Ranked[]): Reason[] {
-  const groups = new Set(told.map(({ reason }) => reason.group));
+function writeTexture(found: readonly Finding[], told: readonly Reason[], isOtherFile: boolean): Reason[] {
+  const groups = new Set(told.map(({ group }) => group));
   const left = found
-    .filter(({ kind }) => kind !== 'file' && !groups.has(findSight(kind).group))
+    // What can be read and is not told is slight, or the contrary of what is.
+    .filter((one) => one.kind !== 'file' && !groups.has(findSight(one.kind).group) && !readLegible(one))
     .sort((a, b) => b.strength - a.strength);
-  if (left.length === 0) return [];
+  // Of another kind of file that is told, as many as lie outside in every reference image are no news.
+  if (left.length <= (isOtherFile ? usuallyOutside : 0)) return [];
   const statisticsText = left.length === 1 ? '1 statistic lies' : `${left.length} statistics lie`;
   return [
     asReason(
@@ -458,7 +478,8 @@ const historyTraces = [
 ];
 
 /** An earlier compression in words, where its traces are stronger than in the reference. */
-function writeHistory({ profile, scorer, image, history, score }: Judged): Ranked[] {
+function writeHistory(judged: Judged): Ranked[] {
+  const { profile, scorer, image, history, score } = judged;
   const { statistics: values, container } = image;
   const isJpeg = container?.format === 'jpeg';
   const pass = history && (history.earlier ?? (isJpeg ? undefined : history.last));
@@ -486,7 +507,8 @@ function writeHistory({ profile, scorer, image, history, score }: Judged): Ranke
     pValue: Math.min(...traces.map(({ pValue }) => pValue)),
     text,
   };
-  const strength = Math.min(mostStrength, Math.max(...traces.map((trace) => trace.strength)));
+  const most = Math.min(mostStrength, Math.max(...traces.map((trace) => trace.strength)));
+  const strength = isOfOtherSource(judged) ? 0 : most;
   return [{ reason: asReason('compressed', text, [evidence]), strength }];
 }
 

@@ -19,7 +19,7 @@ export type ReasonGroup =
   | 'rule';
 
 /** The kinds of it that have words and advice of their own. A group has the name of its first kind. */
-export type SightKind = ReasonGroup | 'damaged' | 'flat' | 'pale' | 'vivid' | 'smooth' | 'clear';
+export type SightKind = ReasonGroup | 'damaged' | 'flat' | 'pale' | 'vivid' | 'smooth' | 'coarse' | 'clear';
 
 /** One kind of what is seen. */
 export interface Sight {
@@ -142,6 +142,12 @@ export const sights: readonly Sight[] = [
     advice: `Check whether something denoises or smooths the image. ${addToReference}`,
   },
   {
+    kind: 'coarse',
+    group: 'blurred',
+    words: 'less detailed, pixel for pixel, than',
+    advice: `It has another size: check the resolution and whether it was enlarged, then the focus. ${addToReference}`,
+  },
+  {
     kind: 'clear',
     group: 'sharp',
     words: 'higher in contrast than',
@@ -175,6 +181,8 @@ export interface Legible {
   digits: number;
   /** A share, shown in percent. */
   isPercent?: boolean;
+  /** Below it nobody sees anything, whatever the reference has. */
+  from?: number;
   /** Replaces the words of the group where this one leads it. */
   words?: Partial<Record<'high' | 'low', string>>;
 }
@@ -300,7 +308,11 @@ const rows: readonly Row[] = [
     'tileEnergyMin',
     'scene',
     'blocked',
-    { label: 'detail in the emptiest part', digits: 1, words: { low: 'emptier in one part than' } },
+    {
+      label: 'detail in the emptiest part',
+      digits: 1,
+      words: { high: 'fuller of detail in its emptiest part than', low: 'emptier in one part than' },
+    },
   ],
   [
     'holes8',
@@ -334,10 +346,10 @@ const rows: readonly Row[] = [
     'damaged',
     'texture',
     {
-      label: 'dead or repeated rows',
+      label: 'rows of one colour or like the next',
       digits: 1,
       isPercent: true,
-      words: { high: 'fuller of dead or repeated rows than' },
+      words: { high: 'fuller of even or repeated rows than' },
     },
   ],
   [
@@ -345,17 +357,18 @@ const rows: readonly Row[] = [
     'damaged',
     'texture',
     {
-      label: 'dead or repeated columns',
+      label: 'columns of one colour or like the next',
       digits: 1,
       isPercent: true,
-      words: { high: 'fuller of dead or repeated columns than' },
+      words: { high: 'fuller of even or repeated columns than' },
     },
   ],
   [
     'oddEvenRows',
     'damaged',
     'texture',
-    { label: 'difference of odd and even rows', digits: 2, words: { high: 'more combed than' } },
+    // As the logarithm of a ratio: above it neighbouring rows are less alike than rows two apart.
+    { label: 'difference of odd and even rows', digits: 2, from: 0, words: { high: 'more combed than' } },
   ],
   ['rowBanding', 'damaged', 'texture', { label: 'stripes across', digits: 2, words: { high: 'more striped than' } }],
   [
@@ -396,13 +409,13 @@ const rows: readonly Row[] = [
     'blockinessMax',
     'compressed',
     'texture',
-    { label: 'edges of 8x8 blocks', digits: 2, words: { high: 'blockier than' } },
+    { label: 'edges of 8x8 blocks', digits: 2, from: 0.2, words: { high: 'blockier than' } },
   ],
   [
     'blockiness',
     'compressed',
     'texture',
-    { label: 'edges of 8x8 blocks', digits: 2, words: { high: 'blockier than' } },
+    { label: 'edges of 8x8 blocks', digits: 2, from: 0.2, words: { high: 'blockier than' } },
   ],
   [
     'earlierJpegScore',
@@ -427,12 +440,7 @@ const rows: readonly Row[] = [
       words: { high: 'flatter or more enlarged than' },
     },
   ],
-  [
-    'latticeScore',
-    'compressed',
-    'texture',
-    { label: 'JPEG rounding in the pixels', digits: 2, words: { high: 'more JPEG-compressed than' } },
-  ],
+  ['latticeScore', 'compressed', 'texture'],
   [
     'codedBytesPerPixel',
     'file',
@@ -440,7 +448,7 @@ const rows: readonly Row[] = [
     {
       label: 'bytes for each pixel',
       digits: 2,
-      words: { high: 'less compressed than', low: 'smaller as a file than' },
+      words: { high: 'larger as a file than', low: 'smaller as a file than' },
     },
   ],
   [
@@ -450,7 +458,7 @@ const rows: readonly Row[] = [
     {
       label: 'bytes for each pixel',
       digits: 2,
-      words: { high: 'less compressed than', low: 'smaller as a file than' },
+      words: { high: 'larger as a file than', low: 'smaller as a file than' },
     },
   ],
   ['coefficientGaps', 'compressed', 'texture'],
@@ -585,6 +593,12 @@ export function readMeaning(name: string): Meaning {
   return meanings.get(name) ?? { high: 'texture', low: 'texture' };
 }
 
+/** How people read a statistic of this value; undefined where they do not. */
+export function readLegible({ statistic, value }: { statistic: string; value: number | string }): Legible | undefined {
+  const { legible } = readMeaning(statistic);
+  return legible?.from !== undefined && (value as number) < legible.from ? undefined : legible;
+}
+
 /** Where a statistic stands among those that may lead a sentence: smaller is more legible. */
 export function legibility(name: string): number {
   return meanings.get(name)?.legible ? (places.get(name) ?? rows.length) : rows.length;
@@ -604,18 +618,19 @@ const alikeStrength: Readonly<Partial<Record<SightKind, number>>> & { others: nu
 /**
  * The one ranking of what people see: kinds that are about as strong as the strongest in the order of the table, then the
  * weaker ones in that order; of one group only the first.
+ * @param read `explainsLittle` where it has to be as strong as any other kind
  */
 export function rankSights<Item>(
   items: readonly Item[],
-  read: (item: Item) => { kind: SightKind; strength: number; place?: number },
+  read: (item: Item) => { kind: SightKind; strength: number; place?: number; explainsLittle?: boolean },
 ): Item[] {
   const ranked = items.map((item) => {
-    const { kind, strength, place = findPlace(kind) } = read(item);
-    return { item, kind, strength, place, group: findSight(kind).group };
+    const { kind, strength, place = findPlace(kind), explainsLittle } = read(item);
+    const alike = explainsLittle ? undefined : alikeStrength[kind];
+    return { item, strength, place, alike: alike ?? alikeStrength.others, group: findSight(kind).group };
   });
   const most = Math.max(0, ...ranked.map(({ strength }) => strength));
-  const isWeak = ({ kind, strength }: (typeof ranked)[number]) =>
-    Number(strength < (alikeStrength[kind] ?? alikeStrength.others) * most);
+  const isWeak = ({ alike, strength }: (typeof ranked)[number]) => Number(strength < alike * most);
   ranked.sort((a, b) => isWeak(a) - isWeak(b) || a.place - b.place || b.strength - a.strength);
   const told = new Set<ReasonGroup>();
   return ranked.flatMap(({ item, group }) => {

@@ -130,7 +130,7 @@ export function decideVerdict(
   const numbers = { pValue, score: deciding.score, expectedFlipRate: flips?.rate };
   const verdict = decide(numbers, promised, rule);
   const history = verdict === 'pass' ? undefined : options.history?.();
-  const explained = explainImage({
+  const { reasons: explained, kinds } = explainImage({
     profile,
     scorer,
     image,
@@ -143,7 +143,7 @@ export function decideVerdict(
     ...(rule?.holds(numbers) ? [explainRule(rule, numbers)] : []),
     ...(verdict === 'pass' ? [] : explained),
   ];
-  const cause = verdict === 'pass' ? undefined : findLikelyCause(reasons, score);
+  const cause = verdict === 'pass' ? undefined : findLikelyCause(reasons, { ...score, kinds });
   // What nobody can see is not worth telling of an image that passes.
   const visible = explained.filter(({ group }) => group !== 'texture');
   const unusual = verdict === 'pass' ? visible.slice(0, maxUnusual) : [];

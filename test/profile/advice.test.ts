@@ -6,6 +6,7 @@ describe('advice', () => {
   it('is there for every simulated cause, every family, another camera and what is unknown, and for nothing else', () => {
     const wanted = [
       'camera',
+      'file',
       'unknown',
       ...families.map((family) => `family:${family}`),
       ...corruptions.map(({ name }) => name),

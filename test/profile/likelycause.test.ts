@@ -122,6 +122,31 @@ describe('the likely cause', () => {
     expect(findLikelyCause([reason('hazy'), reason('file', 'size')], strange)?.kind).toBe('cause');
   });
 
+  it('is another camera, too, where encoder and size are foreign and only what every camera has of its own is seen', () => {
+    const known = { causes: causes('channelSwap', 0.99), detectors: [{ name: 'combined', pValue: 0.05, score: 1 }] };
+    const foreign = reason('file', 'size', 'fingerprint');
+    for (const kind of ['tinted', 'coarse', 'compressed', 'moved'] as const)
+      expect(findLikelyCause([reason(kind), foreign], known), kind).toMatchObject({ kind: 'camera' });
+    expect(findLikelyCause([reason('dark'), foreign], known)).toMatchObject({ kind: 'family', family: 'light' });
+    expect(findLikelyCause([reason('tinted'), reason('file', 'size')], known)?.kind).not.toBe('camera');
+  });
+
+  it('is the file where nothing but the file is foreign', () => {
+    const found = findLikelyCause([reason('file', 'format')], { causes: causes('webp', 0.99), detectors });
+    expect(found).toMatchObject({ kind: 'file', advice: englishAdvice.file });
+    expect(nameCause({ verdict: 'block', cause: found })).toBe('another kind of file');
+    expect(adviseOn('another kind of file')).toBe(englishAdvice.file);
+  });
+
+  it('is one cause where anything found agrees, told or not', () => {
+    const zoom = { causes: causes('cropZoom', 0.99), detectors };
+    expect(findLikelyCause([reason('blurred')], zoom)).toMatchObject({ kind: 'family', family: 'blur' });
+    expect(findLikelyCause([reason('blurred')], { ...zoom, kinds: ['blurred', 'texture'] })).toMatchObject({
+      kind: 'cause',
+      cause: 'cropZoom',
+    });
+  });
+
   it('is unknown where nothing seen speaks for a family, and absent where there are no causes either', () => {
     expect(findLikelyCause([reason('scene')], { causes: causes('fog', 0.99), detectors })).toMatchObject({
       kind: 'unknown',

@@ -120,7 +120,7 @@ describe('reasons', () => {
         properties,
         history: { earlier: { quality: 75, offsetX: 0, offsetY: 0 } } as NonNullable<Judged['history']>,
         isStopped: true,
-      }).map(({ statistic }) => statistic);
+      }).reasons.map(({ statistic }) => statistic);
     const own = ['layout', 'history', 'blockSharpness'];
     expect(explain({})).toEqual(own);
     expect(explain({ size: '160x90', encoder: 'bbbb' })).toEqual([...own, 'encoder']);
@@ -140,7 +140,7 @@ describe('reasons', () => {
 
   it('print numbers that differ so that they differ', () => {
     const [, high] = band('noiseSigma');
-    const { reasons } = judge({ noiseSigma: high + 0.03, earlierJpegScore: 0.5 });
+    const { reasons } = judge({ noiseSigma: high + 0.03, mscnVariance: 50 });
     const said = reasons.find(({ group }) => group === 'noisy')?.text ?? '';
     const [, own, , most] = /noise ([\d.]+), usually ([\d.]+) to ([\d.]+)$/.exec(said) ?? [];
     expect(Number(own)).toBeGreaterThan(Number(most));
@@ -157,10 +157,49 @@ describe('reasons', () => {
     });
   });
 
-  it('call a file of the same kind smaller, not another kind: a blurred picture takes fewer bytes', () => {
-    const { reasons } = judge({ lumaP50: 5, codedBytesPerPixel: 1 });
-    expect(reasons.map(({ group }) => group)).toEqual(['dark', 'file']);
-    expect(reasons[1].text).toMatch(/^much smaller as a file than the reference: bytes for each pixel 1, usually /);
+  it('call a file of the same kind smaller only where nothing else is seen: a dark picture takes fewer bytes', () => {
+    expect(judge({ lumaP50: 5, codedBytesPerPixel: 1 }).reasons.map(({ group }) => group)).toEqual(['dark']);
+    const { reasons } = judge({ codedBytesPerPixel: 1 });
+    expect(reasons.map(({ group }) => group)).toEqual(['file']);
+    expect(reasons[0].text).toMatch(/^much smaller as a file than the reference: bytes for each pixel 1, usually /);
+  });
+
+  it('leave out what is slight, what is contrary and what nobody can name where something else is told', () => {
+    const kinds = (values: Record<string, number>) => judge(values).reasons.map(({ kind }) => kind);
+    const [low, high] = band('lumaP50');
+    const slight = high + 0.02 * (high - low);
+    expect(kinds({ lumaP50: slight, castBlueGreen: 2 })).toEqual(['tinted']);
+    // A PNG of a picture that is as ever is another file, whatever one number in fifty says.
+    const { reasons, cause } = judge({ lumaP50: slight }, { width: 640, height: 480 });
+    expect(reasons.map(({ kind }) => kind)).toEqual(['file']);
+    expect(cause).toMatchObject({ kind: 'file', text: expect.stringContaining('in the picture nothing stands out') });
+    // Fog is not sharper, nor is noise.
+    expect(kinds({ localContrast: 1, lumaP05: 120, laplacianRatio: 9 })).toEqual(['hazy']);
+    expect(kinds({ noiseSigma: 30, blockSharpness: 9 })).toEqual(['noisy']);
+    expect(kinds({ mscnVariance: 50, localContrast: 1 })).toEqual(['hazy', 'texture']);
+    expect(kinds({ mscnVariance: 50, localContrast: 1, castBlueGreen: 2 })).not.toContain('texture');
+    // Rows that are nearer to their neighbours than to those behind them are not combed.
+    expect(kinds({ oddEvenRows: -0.05 })).not.toContain('damaged');
+    expect(kinds({ oddEvenRows: 60 })).toContain('damaged');
+  });
+
+  it('call darkness first only where it is dark, not where the blacks of noise are', () => {
+    expect(judge({ lumaP01: 0, noiseSigma: 40 }).reasons[0].kind).toBe('noisy');
+  });
+
+  it('call less detail of another size no blur, and the quality of another encoder no compression', () => {
+    const explain = (blockSharpness: number) => {
+      const image = makeImage({ blockSharpness, jpegQuality: 75, castBlueGreen: 2 });
+      const score = scorer.score(image.statistics, {}, image);
+      const properties = { size: '640x480', encoder: 'bbbb', jpegQuality: '75' };
+      return explainImage({ profile, scorer, image, score, properties, history: undefined, isStopped: true }).reasons;
+    };
+    const [low, high] = band('blockSharpness');
+    const reasons = explain(low - (high - low));
+    expect(reasons.map(({ kind }) => kind)).toEqual(['tinted', 'coarse', 'file']);
+    expect(reasons[1].text).toMatch(/^much less detailed, pixel for pixel, than the reference: sharpness /);
+    expect(reasons[2].text).toMatch(/JPEG quality 75, always 95$/);
+    expect(explain(low - 4 * (high - low))[0].kind).toBe('blurred');
   });
 
   it('call no part hidden where most of the view is, and what does it is told by itself', () => {
@@ -180,7 +219,7 @@ describe('reasons', () => {
         properties: {},
         history: undefined,
         isStopped: true,
-      }).map(({ text }) => text);
+      }).reasons.map(({ text }) => text);
     expect(explain(0.25)).toContain('something hides or blurs a part of the view: upper part, 25 % of the picture');
     expect(explain(0.75).filter((text) => text.includes('hides'))).toEqual([]);
     expect(explain(0.75, makeImage())).toEqual(['something hides or blurs most of the view: 75 % of the picture']);

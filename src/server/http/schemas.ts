@@ -132,7 +132,7 @@ export const verdictSchema = Type.Object(
     cause: Type.Optional(
       Type.Object(
         {
-          kind: Type.Enum(['camera', 'family', 'cause', 'unknown']),
+          kind: Type.Enum(['camera', 'file', 'family', 'cause', 'unknown']),
           text: Type.String(),
           advice: Type.Object(
             { onShift: Type.String(), dataScientist: Type.String() },
