@@ -37,7 +37,7 @@ export function cropCommand(): Command {
       'after',
       `
 Boxes stand in the columns x, y, width and height, or in one column bbox as [x, y, width, height] (COCO): pixels of the upright
-image from its upper left corner. What lies outside the image is cut off.
+image from its upper left corner. What lies outside the image is cut off. A file of COCO (.json) is such a manifest as it is.
 
 Examples:
   ${commandLine('crop', '--manifest', 'detections.csv', '--out', 'crops/')}

@@ -32,7 +32,7 @@ export function inputOptions({ shard = true }: { shard?: boolean } = {}): Option
   return [
     new Option(
       '--manifest <FILE>',
-      'list of images: CSV, JSON lines or Parquet, whose other columns are passed on to the rows, or a text of paths; - for paths on standard input',
+      'list of images: CSV, JSON lines, JSON (COCO as well) or Parquet, whose other columns are passed on to the rows, or a text of paths; - for paths on standard input',
     ),
     new Option('--path-column <NAME>', 'column of the manifest with the paths, or images (default: path)'),
     new Option('--delimiter <SIGN>', 'what parts the columns of a CSV manifest, such as ";" or tab (default: ,)'),

@@ -56,6 +56,16 @@ describe('stopline crop', () => {
     ).toEqual(wanted);
   });
 
+  it('cuts what a detector found, in the form of COCO', async () => {
+    const images = [{ id: 4, file_name: 'frames/frame1.jpg' }];
+    const found = { image_id: 4, category_id: 1, bbox: [0, 0, 40, 40], score: 0.9 };
+    const coco = { images, annotations: [found], categories: [{ id: 1, name: 'car' }] };
+    writeFileSync(at('coco.json'), JSON.stringify(coco));
+    const { code } = await runHere(['crop', '--manifest', at('coco.json'), '--out', at('found')]);
+    expect(code).toBe(0);
+    expect(readdirSync(at('found/car'))).toEqual(['frame1-0.png']);
+  });
+
   it('tells of what it cannot cut, and goes on', async () => {
     const rows = ['path,bbox', `${at('nowhere.jpg')},0 0 40 40`, `${at('frames/frame1.jpg')},0 0 40 40`];
     const { code, stdout, stderr } = await crop(rows, '--json');

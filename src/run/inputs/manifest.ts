@@ -11,6 +11,7 @@ import { openParquet, type ParquetColumn } from '../rows/parquet.ts';
 import { type Columns, columnName } from '../rows/row.ts';
 import { readAddress } from './address.ts';
 import type { InputOptions } from './item.ts';
+import { readJsonList } from './jsonlist.ts';
 import type { LeftOut } from './leftout.ts';
 import { decodeText, splitEntries, splitLines } from './text.ts';
 
@@ -42,11 +43,13 @@ type Cell = Columns[string];
 
 /** Longest path in a list. */
 const maxPathLength = 1024 * 1024;
+/** Longest document that is read at once. */
+const maxDocumentLength = 2 ** 28;
 const defaultPathColumn = 'path';
 
 /**
- * Opens a manifest: CSV with a header, JSON lines, Parquet, or a text of one path a line, by the ending of its name (`-` is
- * such a text on standard input). With a delimiter it is CSV, whatever its name.
+ * Opens a manifest: CSV with a header, JSON lines, a JSON array or COCO, Parquet, or a text of one path a line, by the ending of its
+ * name (`-` is such a text on standard input). With a delimiter it is CSV, whatever its name.
  * @throws {StoplineError} INPUT_NOT_FOUND, INPUT_UNREADABLE, MANIFEST_INVALID
  */
 export async function openManifest(file: string, options: InputOptions): Promise<Manifest> {
@@ -66,8 +69,11 @@ export async function openManifest(file: string, options: InputOptions): Promise
     if (file === '-') return process.stdin;
     return isObjectUrl(file) ? store.stream(file) : createReadStream(file);
   };
-  const ending = /\.(csv|tsv|jsonl|ndjson|parquet)$/i.exec(file)?.[1].toLowerCase();
+  const ending = /\.(csv|tsv|json|jsonl|ndjson|parquet)$/i.exec(file)?.[1].toLowerCase();
   if (ending === 'parquet') return openTable(file, options);
+  if (ending === 'json' && delimiter === undefined) {
+    return finishManifest(await peekRows(() => readDocument(open, file)), file, options);
+  }
   if (ending === 'jsonl' || ending === 'ndjson') {
     return finishManifest(await peekRows(() => readJson(open, file)), file, options);
   }
@@ -276,6 +282,20 @@ async function* readJson(open: () => Promise<Readable>, file: string): AsyncGene
     const message = `Expected a JSON object in line ${number} of ${quotePath(file)}.`;
     yield isRow ? (row as Row) : { [fault]: new StoplineError('MANIFEST_INVALID', message) };
   }
+}
+
+async function* readDocument(open: () => Promise<Readable>, file: string): AsyncGenerator<Row> {
+  const pieces: string[] = [];
+  let length = 0;
+  for await (const piece of decodeText(await open())) {
+    length += piece.length;
+    if (length > maxDocumentLength) {
+      const long = `Expected at most ${maxDocumentLength} letters of JSON in ${quotePath(file)}. JSON lines (.jsonl) may be of any length.`;
+      throw new StoplineError('MANIFEST_INVALID', long);
+    }
+    pieces.push(piece);
+  }
+  yield* readJsonList(pieces.join(''), file);
 }
 
 async function* readCsv(

@@ -230,6 +230,55 @@ function lz4Literals(bytes: Uint8Array): Uint8Array {
   return Uint8Array.from([0xf0, ...Array(Math.floor(rest / 255)).fill(255), rest % 255, ...bytes]);
 }
 
+describe('a manifest of one JSON document', () => {
+  const write = (name: string, value: unknown) => list(name, JSON.stringify(value));
+
+  it('is an array of objects', async () => {
+    const { rows } = await read(
+      write('rows.json', [
+        { path: 'a.jpg', lane: 2 },
+        { path: 'img1.jpg', lane: 3 },
+      ]),
+    );
+    expect(rows).toMatchObject([
+      { name: 'a.jpg', found: 'a.jpg', columns: { lane: 2 } },
+      { name: 'img1.jpg', found: 'img1.jpg', columns: { lane: 3 } },
+    ]);
+  });
+
+  it('is COCO: a row for each object, with its box, its class by name, and the score of a detector', async () => {
+    const images = [
+      { id: 1, file_name: 'a.jpg' },
+      { id: 'b', file_name: 'img1.jpg' },
+      { id: 3, file_name: 'none.jpg' },
+    ];
+    const annotations = [
+      { image_id: 'b', category_id: 2, bbox: [1, 2, 3, 4], score: 0.5, segmentation: [[1, 2]], iscrowd: 0 },
+      { image_id: 1, category_id: 9, bbox: [5, 6, 7, 8] },
+    ];
+    const { rows } = await read(
+      write('coco.json', { info: {}, images, annotations, categories: [{ id: 2, name: 'car' }] }),
+    );
+    expect(rows).toMatchObject([
+      { name: 'img1.jpg', found: 'img1.jpg', columns: { bbox: '[1,2,3,4]', class: 'car', manifest_score: 0.5 } },
+      { name: 'a.jpg', found: 'a.jpg', columns: { bbox: '[5,6,7,8]', class: 9, manifest_score: null } },
+    ]);
+    expect(rows).toHaveLength(2);
+  });
+
+  it.each([
+    ['half of one', '[{"path": "a.jpg"'],
+    ['numbers', '[1, 2]'],
+    ['answers without their images', '[{"image_id": 1, "bbox": [1, 2, 3, 4]}]'],
+    ['objects of an image that is not there', '{"images": [], "annotations": [{"image_id": 7}]}'],
+  ])('that is %s is refused with what was expected', async (_, text) => {
+    await expect(read(list('wrong.json', text))).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_MANIFEST_INVALID',
+      message: expect.stringMatching(/^Expected (an array|a column "path"|annotations of images)/),
+    });
+  });
+});
+
 describe('a Parquet manifest', () => {
   it.each([
     ['GZIP', gzipSync],
