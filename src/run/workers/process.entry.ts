@@ -1,8 +1,9 @@
 /** A worker that is a process: `processes.ts` starts it with the file of a worker and talks to it over the pipe. */
+import { readSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { getPriority, setPriority } from 'node:os';
 import { pathToFileURL } from 'node:url';
-import { type Piece, Pieces, type TaskApart } from './pieces.ts';
+import { putTogether, type TaskApart } from './arrays.ts';
 
 enableCompileCache?.();
 // Where all cores are busy the service comes first: it is the one that answers, also those that it must refuse. A service that
@@ -15,16 +16,27 @@ let work: Work | undefined;
 // A service that is gone has no use for an answer.
 const send = (message: object) => process.send?.(message, undefined, {}, () => undefined);
 
-const pieces = new Pieces();
+/** The pipe of long arrays: behind the standard streams and the channel of messages. */
+const arraysPipe = 4;
 
-type Message = { workerData: unknown; warmUp?: unknown } | Piece | Omit<TaskApart, 'arrays'>;
+/** Waits until so many bytes have come: they were sent ahead of the message that tells of them. */
+function readArray(length: number): Uint8Array {
+  const array = new Uint8Array(length);
+  for (let at = 0; at < length; ) {
+    const bytes = readSync(arraysPipe, array, at, length - at, null);
+    if (bytes === 0) process.exit(0);
+    at += bytes;
+  }
+  return array;
+}
+
+type Message = { workerData: unknown; warmUp?: unknown } | TaskApart;
 process.on('message', async (message: Message) => {
-  if ('piece' in message) pieces.add(message);
-  else if ('workerData' in message) {
+  if ('workerData' in message) {
     work = openWorker(message.workerData);
     send({ ready: true, answer: message.warmUp === undefined ? undefined : await work(message.warmUp) });
   } else {
-    send({ answer: await work?.(pieces.join(message)) });
+    send({ answer: await work?.(putTogether(message, readArray)) });
   }
 });
 // The service decides when its workers end; a terminal and a service manager signal all processes at once.

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Writable } from 'node:stream';
 import { limitNode } from '../../core/confine.ts';
 import { resolveEntry } from '../../core/entry.ts';
 import { pickEnvironment } from '../../core/environment.ts';
 import { StoplineError } from '../../errors.ts';
 import type { Workers } from './answer.ts';
-import { cutPieces, takeApart } from './pieces.ts';
+import { takeApart } from './arrays.ts';
 import { planNextLook, readProcessorMs, wantsProcessor } from './processortime.ts';
 
 /** Longest time that a process may take to start and to warm up. */
@@ -61,8 +62,8 @@ export interface ProcessOptions<Task> {
 
 /**
  * Workers that are processes: what crashes, hangs or eats memory in native code ends one of them and costs one image, where
- * a thread would take the service with it. Bytes cross the border through a pipe. One process more than work at a time is
- * kept ready, started when the others are.
+ * a thread would take the service with it. Bytes cross the border through a pipe and must not change until the task has ended. One
+ * process more than work at a time is kept ready, started when the others are.
  */
 export class WorkerProcesses<Task> implements Workers<Task> {
   readonly #options: ProcessOptions<Task>;
@@ -170,7 +171,7 @@ export class WorkerProcesses<Task> implements Workers<Task> {
     if (!job) return;
     child.job = job;
     if (job.isLimited) this.#limit(child);
-    void handOver(child.process, job.task);
+    handOver(child.process, job.task);
   }
 
   /** Ends the process when its task has used its processor time: on a busy machine a sound image may take longer by the clock. */
@@ -278,22 +279,24 @@ export class WorkerProcesses<Task> implements Workers<Task> {
   }
 }
 
-/** Sends a task; a long array of it piece by piece, each when the one before it is on its way, so that little of it is copied. */
-async function handOver(child: ChildProcess, whole: unknown): Promise<void> {
+/** Sends a task, its long arrays ahead of it. A process that is gone is noticed by its end. */
+function handOver(child: ChildProcess, whole: unknown): void {
   const { arrays, ...apart } = takeApart(whole);
-  // A process that is gone is noticed by its end.
-  const send = (message: object) => new Promise<Error | null>((resolve) => child.send(message, resolve));
-  for (const array of arrays) for (const piece of cutPieces(array)) if (await send(piece)) return;
-  await send(apart);
+  const pipe = child.stdio[4] as Writable;
+  for (const array of arrays) pipe.write(array);
+  child.send(apart, () => undefined);
 }
 
 function spawnChild<Task>(options: ProcessOptions<Task>): ChildProcess {
   const { filename, maxBytes = defaultMaxBytes, isConfined = true } = options;
   // As for threads (`maxYoungMiB`): three semi-spaces are the young generation.
   const args = ['--max-semi-space-size=2', resolveEntry('./process.entry', import.meta.url), filename];
-  return spawn(...limitNode(args, { maxBytes, isConfined }), {
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  const child = spawn(...limitNode(args, { maxBytes, isConfined }), {
+    // The last one carries long arrays: see `process.entry.ts`.
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
     serialization: 'advanced',
     env: pickEnvironment(),
   });
+  child.stdio[4]?.on('error', () => undefined);
+  return child;
 }

@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { limitNode } from '../../../src/core/confine.ts';
+import { shortArray } from '../../../src/run/workers/arrays.ts';
 import { createWorkerLine, type WorkerLine } from '../../../src/run/workers/line.ts';
-import { pieceBytes } from '../../../src/run/workers/pieces.ts';
 import type { ProbeTask } from '../../fixtures/pool.program.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 
@@ -64,16 +64,16 @@ describe('a fault in native code', () => {
     await expect.poll(async () => new Set([...(await pids()), process.pid]).size).toBe(3);
   });
 
-  it('loses nothing of long arrays, which cross in pieces', async () => {
+  it('loses nothing of arrays, of which long ones cross beside the message', async () => {
     const line = start(1);
     const long = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 255);
-    const around = long(3 * pieceBytes + 5);
+    const around = long(3_000_005);
     const value = {
-      one: long(pieceBytes + 1),
-      among: { others: { view: around.subarray(3), short: long(10) }, text: 'x', nothing: null },
-      whole: Buffer.from(long(2 * pieceBytes)),
+      one: long(shortArray),
+      among: { others: { view: around.subarray(3), short: long(shortArray - 1) }, text: 'x', nothing: null },
+      whole: Buffer.from(long(2_000_000)),
     };
-    for (const asked of [value, long(pieceBytes + 7), value]) {
+    for (const asked of [value, long(1_000_007), value]) {
       const { task } = await line.run<{ task: unknown }>({ kind: 'echo', value: asked });
       // Far cheaper than comparing millions of numbers one by one.
       expect(isDeepStrictEqual(structuredClone(task), structuredClone(asked))).toBe(true);
