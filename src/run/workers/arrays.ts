@@ -5,7 +5,7 @@
 export const shortArray = 4096;
 
 /** Where an array belongs in a task: the names of the fields that lead to it, and its bytes. */
-export interface ArrayPlace {
+interface ArrayPlace {
   path: readonly string[];
   length: number;
 }
