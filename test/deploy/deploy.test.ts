@@ -97,6 +97,45 @@ describe.skipIf(!hasTemplates)('the Helm chart', () => {
   });
 });
 
+const python = '/usr/bin/python3';
+const hasDefinitions = has(python, '-c', 'import kubernetes.client, yaml');
+
+/** What the definitions of Kubernetes, in its client for Python, find wrong with documents of YAML or a list of JSON. */
+function findFaults(text: string): string {
+  const script = join(root, 'test/fixtures/manifests.py');
+  const { stdout, stderr } = spawnSync(python, [script], { input: text, encoding: 'utf8' });
+  expect(stderr).toBe('');
+  return stdout;
+}
+
+describe.skipIf(!hasDefinitions)('what Kubernetes is given', () => {
+  it.skipIf(!hasTemplates)('by the chart has only fields that there are, each of its type', () => {
+    const render = openRenderer();
+    const documents = (values: object) => JSON.stringify([...render(values).documents.values()]);
+    const all = {
+      profile: { s3: { url: 's3://models/camera.stopline', secret: 'aws' } },
+      autoscaling: { enabled: true },
+      settings: { STOPLINE_UPSTREAM: 'http://triton:8000' },
+      networkPolicy: { from: [{ podSelector: {} }], egress: [{ ports: [{ port: 8000 }] }] },
+      resources: { limits: { cpu: 2, memory: '1Gi' } },
+    };
+    expect(findFaults(documents(all))).toBe('');
+    expect(findFaults(documents({ profile: { configMap: 'camera' } }))).toBe('');
+    expect(findFaults(documents(all).replace('"readinessProbe"', '"readyProbe"'))).toMatch(
+      /^Deployment\S*\.readyProbe: no such field$/m,
+    );
+  });
+
+  it('by the documents, too', () => {
+    const blocks = ['docs/scale.md', 'docs/nightly.md', 'docs/operations.md', 'docs/containers.md']
+      .flatMap((path) => [...read(path).matchAll(/^```yaml\n(.*?)^```/gms)])
+      .map(([, text]) => text)
+      .filter((text) => text.includes('apiVersion:'));
+    expect(blocks.length).toBeGreaterThan(2);
+    for (const block of blocks) expect(findFaults(block), block).toBe('');
+  });
+});
+
 const yaml = [
   'compose.yaml',
   'prometheus.yml',
@@ -138,6 +177,22 @@ describe('the files to deploy', () => {
     const { stdout, status } = spawnSync('yamllint', ['-d', rules, ...files], { cwd: root, encoding: 'utf8' });
     expect(stdout).toBe('');
     expect(status).toBe(0);
+  });
+
+  it.skipIf(!has('docker-compose', '--version'))('are taken by Compose', () => {
+    // Debian's is of a time when a file could not have a name of its own.
+    const input = read('deploy/compose.yaml').replace(/^name: .*$/m, '');
+    const place = join(folder, 'compose');
+    mkdirSync(join(place, 'secrets'), { recursive: true });
+    writeFileSync(join(place, 'secrets/api-keys'), '');
+    const { stdout, stderr, status } = spawnSync('docker-compose', ['-f', '-', 'config', '--services'], {
+      cwd: place,
+      input,
+      encoding: 'utf8',
+    });
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    expect(stdout.trim().split('\n').sort()).toEqual(['alertmanager', 'grafana', 'prometheus', 'redis', 'stopline']);
   });
 
   it.skipIf(!has('systemd-analyze', '--version'))('have a unit that systemd takes', () => {
