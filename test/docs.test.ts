@@ -43,11 +43,14 @@ describe('the documents', () => {
     expect(read('docs/README.md')).toContain(`](${path.slice('docs/'.length)})`);
   });
 
-  it.each(['README.md', 'docs/tutorial.md', 'docs/first-steps.md'])('%s has no sentence of more than 35 words', (path) => {
-    const sentences = listSentences(read(path));
-    expect(sentences.length).toBeGreaterThan(10);
-    expect(sentences.filter((sentence) => listWords(sentence).length > 35)).toEqual([]);
-  });
+  it.each(['README.md', 'docs/tutorial.md', 'docs/first-steps.md'])(
+    '%s has no sentence of more than 35 words',
+    (path) => {
+      const sentences = listSentences(read(path));
+      expect(sentences.length).toBeGreaterThan(10);
+      expect(sentences.filter((sentence) => listWords(sentence).length > 35)).toEqual([]);
+    },
+  );
 });
 
 describe('generated documents', () => {
