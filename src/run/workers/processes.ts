@@ -170,8 +170,9 @@ export class WorkerProcesses<Task> implements Workers<Task> {
     const job = this.#waiting.shift();
     if (!job) return;
     child.job = job;
-    if (job.isLimited) this.#limit(child);
+    // First: what the process has used so far is read from a file, for which the image need not wait.
     handOver(child.process, job.task);
+    if (job.isLimited) this.#limit(child);
   }
 
   /** Ends the process when its task has used its processor time: on a busy machine a sound image may take longer by the clock. */
