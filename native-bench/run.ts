@@ -3,7 +3,7 @@
  *
  *     npm run bench                    all
  *     npm run bench -- core gate       only those: core, start, decode, pipeline, peers, gate, drift
- *     npm run bench -- --write         and put each into its section of docs/performance.md, and the core's table into the README
+ *     npm run bench -- --write         and put each into its section of docs/performance.md, and what the README says of it there
  */
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -71,6 +71,16 @@ ${output.trim()}
 `;
 }
 
+/** What the README says of those beside us: what they take of the processor time of `score`, at the two sizes of the bench. */
+const peersSentence = /takes [\d.]+ at 480x360 and [\d.]+ at 1920x1080/;
+
+function readPeers(section: string): string | undefined {
+  const [small, large] = [...section.matchAll(/^\| nine numbers by OpenCV .* ([\d.]+) +\|$/gm)].map(
+    ([, share]) => share,
+  );
+  return large === undefined ? undefined : `takes ${small} at 480x360 and ${large} at 1920x1080`;
+}
+
 /** Puts a section where it stands, or before the limits. What was measured before it stays if a later benchmark fails. */
 function keepSection(heading: string, section: string): void {
   const text = readFileSync(page, 'utf8');
@@ -79,6 +89,8 @@ function keepSection(heading: string, section: string): void {
   const [, ...sections] = withSection(measured, heading, section).split(/^(?=## )/m);
   const parts = [prefaces.performance, ...sections, ...(words ? [words] : [])];
   writeFileSync(page, `${parts.map((part) => part.trimEnd()).join('\n\n')}\n`);
+  const peers = readPeers(section);
+  if (peers) writeFileSync(readme, readFileSync(readme, 'utf8').replace(peersSentence, peers));
   const table = /^\| core, from JavaScript.*\n(?:\|.*\n)+/m;
   const printed = table.exec(section)?.[0];
   if (printed) writeFileSync(readme, readFileSync(readme, 'utf8').replace(table, printed));

@@ -86,6 +86,12 @@ describe('the README', () => {
     expect(listWords(readme.replace(/^```.*?^```$/gms, '')).length).toBeLessThanOrEqual(900);
   });
 
+  it('says of others what docs/performance.md measured', () => {
+    const rows = [...read('docs/performance.md').matchAll(/^\| nine numbers by OpenCV .* ([\d.]+) +\|$/gm)];
+    const [small, large] = rows.map(([, share]) => share);
+    expect(readme).toContain(`takes ${small} at 480x360 and ${large} at 1920x1080`);
+  });
+
   it('starts with the two commands that do all the set-up', () => {
     expect(shell.slice(0, 2).map((line) => line.split('#')[0].trim())).toEqual([
       'npm ci && npm run demo',
