@@ -140,14 +140,25 @@ export function findEarlierPass(counts: Float64Array, steps: readonly number[]):
   const { patterns, choices } = makePlan(steps);
   const sums = new Float64Array(candidates.length);
   const numbers = new Float64Array(candidates.length);
+  const evidence = new Float64Array(candidates.length);
+  const coefficients = new Float64Array(candidates.length);
+  const tail = new Tail();
   for (let f = 0; f < frequencies; f++) {
     const multiples = countMultiples(counts.subarray(f * bins, (f + 1) * bins), steps[f]);
-    const evidence = patterns[f].map((pattern) => sumEvidence(multiples, pattern));
+    tail.from = -1;
+    const known = patterns[f];
+    for (let i = 0; i < known.length; i++) {
+      const pattern = known[i];
+      // Steps come in order, so that those with the same first multiple follow one another.
+      if (pattern.from !== tail.from) tail.read(multiples, pattern.from, pattern.ratio.length);
+      evidence[i] = sumEvidence(multiples, pattern, tail);
+      coefficients[i] = tail.n;
+    }
     for (let candidate = 0; candidate < candidates.length; candidate++) {
       const choice = choices[candidate * frequencies + f];
       if (choice < 0) continue;
-      sums[candidate] += evidence[choice].sum;
-      numbers[candidate] += evidence[choice].n;
+      sums[candidate] += evidence[choice];
+      numbers[candidate] += coefficients[choice];
     }
   }
   const best: EarlierPass = { score: Number.NEGATIVE_INFINITY, quality: Number.NaN };
@@ -162,30 +173,51 @@ export function findEarlierPass(counts: Float64Array, steps: readonly number[]):
 }
 
 /**
- * Log-likelihood ratio of the multiples above half the earlier step, given that they are there. Without an earlier pass
- * they fall off geometrically (a Laplacian density), by the rate that their mean gives.
+ * The multiples from one on, for all earlier steps that have the same first one: how many coefficients there are, and the share of each
+ * multiple that is expected without an earlier pass. Then they fall off geometrically (a Laplacian density), by the rate that their
+ * mean gives.
  */
-function sumEvidence(multiples: Float64Array, { ratio, logRatio, from }: Pattern): { sum: number; n: number } {
+class Tail {
+  from = -1;
+  n = 0;
+  /** Against that of the first one. */
+  readonly shares: Float64Array = new Float64Array(bins);
+  total = 0;
+
+  read(multiples: Float64Array, from: number, end: number): void {
+    let n = 0;
+    let beyond = 0;
+    for (let k = from; k < end; k++) {
+      n += multiples[k];
+      beyond += multiples[k] * (k - from);
+    }
+    this.from = from;
+    this.n = n;
+    if (n === 0) return;
+    const { shares } = this;
+    const decay = beyond / (beyond + n);
+    let share = 1;
+    let total = 0;
+    for (let k = from; k < end; k++) {
+      shares[k] = share;
+      total += share;
+      share *= decay;
+    }
+    this.total = total;
+  }
+}
+
+/** Log-likelihood ratio of the multiples above half the earlier step, given that they are there. */
+function sumEvidence(multiples: Float64Array, { ratio, logRatio, from }: Pattern, { n, shares, total }: Tail): number {
+  if (n === 0) return 0;
+  const end = ratio.length;
   let sum = 0;
-  let n = 0;
-  let beyond = 0;
-  for (let k = from; k < ratio.length; k++) {
-    const count = multiples[k];
-    sum += count * logRatio[k];
-    n += count;
-    beyond += count * (k - from);
-  }
-  if (n === 0) return { sum, n };
-  const decay = beyond / (beyond + n);
-  let weight = 1;
-  let weights = 0;
   let expected = 0;
-  for (let k = from; k < ratio.length; k++) {
-    weights += weight;
-    expected += weight * ratio[k];
-    weight *= decay;
+  for (let k = from; k < end; k++) {
+    sum += multiples[k] * logRatio[k];
+    expected += shares[k] * ratio[k];
   }
-  return { sum: sum - n * Math.log(expected / weights), n };
+  return sum - n * Math.log(expected / total);
 }
 
 /**
