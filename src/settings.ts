@@ -155,7 +155,7 @@ const judgingSettings = {
     Type.String({
       minLength: 1,
       description:
-        'Rule by which a verdict blocks, in place of the promised rate: expectedFlipRate, pValue or score compared by > >= < <= with a number, joined by and, or; such as "expectedFlipRate > 0.1".',
+        'Rule by which a verdict blocks, in place of the promised rate: expectedFlipRate, pValue or score compared by > >= < <= with a number, joined by and, or; such as "expectedFlipRate > 10%".',
     }),
   ),
   model: Type.Optional(

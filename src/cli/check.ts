@@ -40,7 +40,7 @@ export function checkCommand(): Command {
     .addOption(
       shareOption(
         '--max-warn <SHARE>',
-        'largest share of images that are warned about or blocked (default: what the Profile met)',
+        'largest share of images that are warned about or blocked, such as 5% (default: what the Profile met)',
       ),
     )
     .addOption(
@@ -81,7 +81,7 @@ Exit status: 0 the images match the reference, 1 they do not (drift) or could no
 async function runCheck(paths: string[], flags: CheckFlags): Promise<void> {
   setFlagsFromString('--semi-space-growth-factor=1');
   const { maxBlock, maxWarn, maxFailed, maxDistance, failOn, format: asked, json, ...rest } = flags;
-  const { config, profile } = await openJudging(pickSettings(rest));
+  const { config, profile, masks } = await openJudging({ ...pickSettings(rest), mask: rest.mask });
   const limits = { ...defaultShares(profile, { maxBlock, maxWarn }), maxFailed, maxDistance, failOn };
   if (limits.maxBlock > limits.maxWarn) {
     throw new StoplineError(
@@ -91,7 +91,7 @@ async function runCheck(paths: string[], flags: CheckFlags): Promise<void> {
   }
   const { items, total } = await openInputs(paths, rest, config);
   const population = new Population(profile);
-  await judgeAll('check', { config, profile, items, total }, ({ row }) => population.add(row));
+  await judgeAll('check', { config, masks, profile, items, total }, ({ row }) => population.add(row));
   if (population.counts.images === 0) throw noImages(rest.manifest === undefined ? paths : [...paths, rest.manifest]);
   const check = checkPopulation(population, limits);
   if (!check.passed) process.exitCode = driftExit;

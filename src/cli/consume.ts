@@ -56,7 +56,7 @@ Examples:
 }
 
 async function runConsume({ from, topic, publish, group, root, json, ...flags }: ConsumeFlags): Promise<void> {
-  const { config, profile } = await openJudging(flags);
+  const { config, profile, masks } = await openJudging(flags);
   const {
     threads,
     s3Endpoint,
@@ -67,7 +67,7 @@ async function runConsume({ from, topic, publish, group, root, json, ...flags }:
   const atOnce = threads * 2;
   const tally = createTally();
   await interruptible(async (signal) => {
-    const pool = await createPool({ ...poolOptions(config, 'stream'), profile });
+    const pool = await createPool({ ...poolOptions(config, 'stream'), profile, masks });
     const progress = startProgress('consume');
     try {
       await pool.ready();

@@ -95,15 +95,16 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
     tellDrift(replayed, json);
     return tellLeftOut(items, flags);
   }
-  const { config, profile } = await openJudging(pickSettings(flags));
+  const { config, profile, masks } = await openJudging({ ...pickSettings(flags), mask: flags.mask });
   const { decideBy } = config;
   const drift = createDrift(profile, { falseAlarmEvery, decideBy });
   const isRows = paths.length === 1 && flags.manifest === undefined && paths[0].toLowerCase().endsWith('.jsonl');
-  const replays = new Replays(drift, interval, ({ path, folder, columns }) => {
+  const nameSource = ({ path, folder, columns }: Named) => {
     if (sourceColumn !== undefined) return readColumn(columns, sourceColumn);
     // Paths in rows are as they were given to score: all folders count.
     return isRows && sourcePattern === 'folder' ? folder : (rule({ path, folder }) ?? 'none');
-  });
+  };
+  const replays = new Replays(drift, interval, nameSource);
   if (isRows) {
     await interruptible(async (signal) => {
       for await (const step of readRows(paths[0], profile, decideBy)) {
@@ -114,7 +115,10 @@ async function runDrift(paths: string[], flags: DriftFlags): Promise<void> {
     return tellDrift(replays.finish(paths), json);
   }
   const { items, total } = await openInputs(paths, flags, config);
-  await judgeAll('drift', { config, profile, items, total }, ({ item, row }) => replays.take(row, item.folder));
+  const ofItem = ({ name, folder, columns }: Item) => nameSource({ path: name, folder, columns });
+  await judgeAll('drift', { config, masks, profile, items, total, nameSource: ofItem }, ({ item, row }) =>
+    replays.take(row, item.folder),
+  );
   tellDrift(replays.finish(paths), json);
   tellLeftOut(items, flags);
 }
@@ -145,7 +149,7 @@ async function replayEach(
   },
 ): Promise<{ replayed: Replay[]; items: Items }> {
   const { files, falseAlarmEvery, interval, nameSource } = run;
-  const { config, profiles } = await openProfiles(files, flags);
+  const { config, masks, profiles } = await openProfiles(files, flags);
   const known = new Map(profiles.map(({ name }, number) => [name, number]));
   const replays = profiles.map(
     (profile) =>
@@ -167,9 +171,8 @@ async function replayEach(
       }
     },
   };
-  await judgeAll('drift', { config, profiles, chooseProfile, items: own, total: undefined }, ({ item, row }) =>
-    replays[chooseProfile(item)].take(row, item.folder),
-  );
+  const judged = { config, masks, profiles, chooseProfile, items: own, total: undefined, nameSource: nameItem };
+  await judgeAll('drift', judged, ({ item, row }) => replays[chooseProfile(item)].take(row, item.folder));
   if (left.size > 0) note(`No Profile for ${[...left].map(printable).join(', ')}: not watched.`);
   const replayed = replays.flatMap((replay) => replay.list());
   if (replayed.length > 0) return { replayed, items };
@@ -181,10 +184,12 @@ async function replayEach(
 
 /** Each Profile of the files, checked as one that is named, and what the settings say of all. */
 async function openProfiles(files: readonly string[], flags: DriftFlags) {
-  const opened = await Promise.all(files.map((file) => openJudging({ ...pickSettings(flags), profile: file })));
+  const opened = await Promise.all(
+    files.map((file) => openJudging({ ...pickSettings(flags), profile: file, mask: flags.mask })),
+  );
   const profiles = opened.map(({ profile }) => profile);
   const again = profiles.findIndex(({ name }, number) => profiles.findIndex((other) => other.name === name) < number);
-  if (again < 0) return { config: opened[0].config, profiles };
+  if (again < 0) return { ...opened[0], profiles };
   const first = profiles.findIndex(({ name }) => name === profiles[again].name);
   throw new StoplineError(
     'OPTION_INVALID',

@@ -211,6 +211,7 @@ function text(checked: Checked): string {
 }
 
 function tellMoved({ moved, compared, maxDistance }: PopulationCheck): string {
+  if (compared === 0) return 'no statistic could be compared: the images are too few';
   return `${moved.length} of ${compared} statistics have moved (distance above ${maxDistance}, false discovery rate ${percent(falseDiscoveryRate)})`;
 }
 

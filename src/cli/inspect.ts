@@ -11,6 +11,7 @@ import { createInspector, warnOfDecoder } from '../profile/inspector.ts';
 import { prepareJudging } from '../profile/judging.ts';
 import { writeNumbers } from '../profile/sights.ts';
 import type { Verdict } from '../profile/verdict.ts';
+import type { Masks } from '../run/masks.ts';
 import { isObjectUrl } from '../run/objects.ts';
 import { createPool, poolOptions } from '../run/pool.ts';
 import type { Config } from '../settings.ts';
@@ -61,9 +62,9 @@ Exit status, of several images the highest: 0 pass, 3 warn, 4 block; 2 usage, 65
 }
 
 async function runInspect(paths: string[], { json, verbose = false, ...flags }: InspectFlags): Promise<void> {
-  const { config, profile } = await openJudging(flags);
+  const { config, profile, masks } = await openJudging(flags);
   for (const path of paths) await checkIsImage(path, config.profile);
-  const judge = await openJudge(config, profile);
+  const judge = await openJudge(config, profile, masks);
   for (const warning of judge.warnings) complain(`stopline: warning: ${printable(warning)}`);
   try {
     process.exitCode = await inspectAll(paths, judge, { json, verbose, config });
@@ -80,18 +81,18 @@ interface ImageJudge {
 }
 
 /** In this process; with a model of somebody else's in another one, which has bounds. */
-async function openJudge(config: Config, profile: Profile): Promise<ImageJudge> {
+async function openJudge(config: Config, profile: Profile, masks: Masks): Promise<ImageJudge> {
   const options = judgingOptions(config);
   if (config.model === undefined || profile.model === undefined) {
     const inspector = await createInspector({ ...options, profile });
     return {
       warnings: inspector.warnings,
-      inspect: (bytes) => inspector.inspect(bytes),
+      inspect: (bytes) => inspector.inspect(bytes, { mask: masks.find() }),
       close: async () => undefined,
     };
   }
   const { warnings } = prepareJudging(profile, options);
-  const pool = await createPool({ ...poolOptions(config, 'stream'), threads: 1, profile });
+  const pool = await createPool({ ...poolOptions(config, 'stream'), threads: 1, profile, masks });
   await pool.ready();
   return {
     warnings: [...warnOfDecoder(profile), ...warnings],

@@ -1,6 +1,7 @@
 import type { Profile } from '../profile/description.ts';
 import type { Item, Items } from '../run/inputs/item.ts';
 import { judgeRows } from '../run/judgeitems.ts';
+import type { Masks } from '../run/masks.ts';
 import { createPool, poolOptions } from '../run/pool.ts';
 import type { Row } from '../run/rows/row.ts';
 import type { Config } from '../settings.ts';
@@ -20,18 +21,25 @@ type JudgedBy =
  */
 export async function judgeAll(
   label: string,
-  run: { config: Config; items: Items; total: number | undefined } & JudgedBy,
+  run: {
+    config: Config;
+    masks: Masks;
+    items: Items;
+    total: number | undefined;
+    /** Whose image an item is, where that is not what a column called `source` says. */
+    nameSource?: ((item: Item) => string) | undefined;
+  } & JudgedBy,
   take: (judged: { item: Item; row: Row }) => void,
 ): Promise<void> {
-  const { config, items, total, chooseProfile, ...judgedBy } = run;
+  const { config, masks, items, total, chooseProfile: profile, nameSource: source, ...judgedBy } = run;
   await interruptible(async (signal) => {
-    const pool = await createPool({ ...poolOptions(config, 'batch'), ...judgedBy });
+    const pool = await createPool({ ...poolOptions(config, 'batch'), ...judgedBy, masks });
     const progress = startProgress(label);
     let done = 0;
     let failed = 0;
     try {
       await pool.ready();
-      for await (const judged of judgeRows(pool, items, signal, chooseProfile)) {
+      for await (const judged of judgeRows(pool, items, signal, { profile, source })) {
         signal.throwIfAborted();
         take(judged);
         done++;

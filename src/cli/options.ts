@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { loadConfig } from '../config.ts';
 import { StoplineError } from '../errors.ts';
 import { loadSignedProfile } from '../profile/signature.ts';
+import { Masks } from '../run/masks.ts';
 import { type Config, type ConfigKey, schemas, settings } from '../settings.ts';
 import { parseShare } from '../share.ts';
 import { complain } from './terminal.ts';
@@ -79,11 +80,19 @@ export function configWithProfile(flags: Partial<Record<ConfigKey, unknown>>, fi
 const judgingKeys = ['profile', 'profileKey', 'model', 'device', 'decideBy', 'blockWhen', 'ignore', 'core'] as const;
 
 /** What a command line gives for them. */
-export type JudgingFlags = Partial<Record<(typeof judgingKeys)[number] | 'threads', string>>;
+export type JudgingFlags = Partial<Record<(typeof judgingKeys)[number] | 'threads' | 'mask', string>>;
+
+/** What counts nowhere in any image; the setting `masks` says the same by source. */
+function maskOption(): Option {
+  return new Option(
+    '--mask <FILE|AREAS>',
+    'hides a part of every image, beside what the Profile masks: a picture in which black does not count, or areas such as "0,0.9,0.4,1", as of fit; by source with STOPLINE_MASKS',
+  );
+}
 
 /** The options of a command that judges images, one by one or, with `threads`, many at once. */
 export function judgingFlags({ threads = true }: { threads?: boolean } = {}): Option[] {
-  return [...judgingKeys, ...(threads ? (['threads'] as const) : [])].map(settingOption);
+  return [...[...judgingKeys, ...(threads ? (['threads'] as const) : [])].map(settingOption), maskOption()];
 }
 
 /** Those options of a command line that are settings. */
@@ -93,10 +102,16 @@ export function pickSettings(flags: object): Partial<Record<ConfigKey, unknown>>
 }
 
 /**
- * The settings of a command that judges, and the Profile, which must be signed where the settings name a key.
- * @throws {StoplineError} OPTION_INVALID, PROFILE_*
+ * The settings of a command that judges, what is masked of which images, and the Profile, which must be signed where the settings name
+ * a key.
+ * @throws {StoplineError} OPTION_INVALID, PROFILE_*, and as `readMask`
  */
-export async function openJudging(flags: Partial<Record<ConfigKey, unknown>>) {
+export async function openJudging({
+  mask,
+  ...flags
+}: Partial<Record<ConfigKey, unknown>> & { mask?: string | undefined }) {
   const { config } = configWithProfile(flags);
-  return { config, profile: await loadSignedProfile(config.profile, config.profileKey) };
+  const profile = await loadSignedProfile(config.profile, config.profileKey);
+  const masks = await Masks.open([...(config.masks ?? []), ...(mask === undefined ? [] : [{ mask }])]);
+  return { config, profile, masks };
 }

@@ -51,6 +51,11 @@ export async function run(given: readonly string[]): Promise<number> {
   const asked = readArguments(given);
   try {
     const program = await createProgram(asked);
+    const [only] = asked.args.filter((word) => word !== '--json');
+    if (asked.args.length === 2 && isJsonAsked(asked.args) && (only === '--version' || only === '-V')) {
+      printJson({ version });
+      return 0;
+    }
     if (asked.isWhole && asked.entry === undefined) {
       print([program.helpInformation(), ...program.commands.map((command) => command.helpInformation())].join('\n'));
       return 0;
@@ -132,6 +137,14 @@ function listOptions(command: Command, { isHelp, isWhole, entry }: Asked): Optio
   return all.filter((option) => option.long === '--help' || isCommon(option, entry));
 }
 
+/** `check --format json` asks for it, too; behind `--` stand paths only. */
+function isJsonAsked(given: readonly string[]): boolean {
+  const words = given.includes('--') ? given.slice(0, given.indexOf('--')) : given;
+  return words.some(
+    (word, i) => word === '--json' || word === '--format=json' || (word === 'json' && words[i - 1] === '--format'),
+  );
+}
+
 /** Prints an error where a person and a program will look for it, and says what to exit with. */
 export function report(error: unknown, entry?: CommandEntry): number {
   if (error instanceof Interruption) {
@@ -148,7 +161,7 @@ export function report(error: unknown, entry?: CommandEntry): number {
     complain((error.stack ?? '').split('\n').map(printable).join('\n'));
   }
   complain(`stopline: ${coded.code}: ${printable(coded.message)}`);
-  if (process.argv.includes('--json')) printJson({ error: coded });
+  if (isJsonAsked(process.argv)) printJson({ error: coded });
   return coded.exit;
 }
 

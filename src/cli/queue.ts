@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { StoplineError } from '../errors.ts';
 import type { Profile } from '../profile/description.ts';
 import { encodeProfile } from '../profile/file.ts';
+import type { Masks } from '../run/masks.ts';
 import { isObjectUrl } from '../run/objects.ts';
 import { runOnQueue } from '../run/queue.ts';
 import { createQueueSeal, maxChunk } from '../run/queuejob.ts';
@@ -21,8 +22,7 @@ import { commandLine, note } from './terminal.ts';
 export async function scoreOnQueue(
   paths: string[],
   flags: ScoreFlags,
-  config: Config & { profile: string },
-  profile: Profile,
+  { config, profile, masks }: { config: Config; profile: Profile; masks: Masks },
 ): Promise<void> {
   const { queue = '', queueSecret } = config;
   const seal = createQueueSeal(queue, queueSecret);
@@ -50,6 +50,7 @@ export async function scoreOnQueue(
     decideBy,
     ...(blockWhen !== undefined && { blockWhen }),
     ...(ignore !== undefined && { ignore }),
+    ...(masks.entries.length > 0 && { masks: [...masks.entries] }),
     maxPixels,
     maxSide,
     fps,

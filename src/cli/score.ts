@@ -10,6 +10,7 @@ import type { Profile } from '../profile/description.ts';
 import { noImages } from '../run/inputs/folder.ts';
 import type { Items, Shard } from '../run/inputs/item.ts';
 import { chooseFormat, createColumnTypes, judgeItems, unfinishedItems } from '../run/judgeitems.ts';
+import type { Masks } from '../run/masks.ts';
 import { createObjectStore, isObjectUrl, type ObjectStore } from '../run/objects.ts';
 import { createPool, type Pool, poolOptions } from '../run/pool.ts';
 import { type Job, openJob } from '../run/rows/job.ts';
@@ -70,8 +71,8 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   const isQueued = flags.queue !== undefined;
   if (!isQueued) await checkOutputs(flags, format);
   // Loaded here as well, so that a bad Profile is found before any file is written.
-  const { config, profile } = await openJudging(pickSettings(flags));
-  if (isQueued) return scoreOnQueue(paths, flags, config, profile);
+  const { config, profile, masks } = await openJudging({ ...pickSettings(flags), mask: flags.mask });
+  if (isQueued) return scoreOnQueue(paths, flags, { config, profile, masks });
   if (flags.resume && (await isFinished(flags.out, config))) {
     if (flags.json) return printJson({ file: flags.out, finished: true });
     return print(
@@ -81,7 +82,7 @@ async function runScore(paths: string[], flags: ScoreFlags): Promise<void> {
   const inputs = await openInputs(paths, flags, config);
   const { items, shard, store } = inputs;
   const startedAt = performance.now();
-  const run = new ScoreRun({ paths, flags, format, config, profile, ...inputs });
+  const run = new ScoreRun({ paths, flags, format, config, profile, masks, ...inputs });
   await interruptible((signal) => run.judge(signal));
   const seconds = (performance.now() - startedAt) / 1000;
   if (flags.report !== undefined)
@@ -97,6 +98,7 @@ interface RunParts {
   format: RowFormat;
   config: Config;
   profile: Profile;
+  masks: Masks;
   items: Items;
   total: number | undefined;
   shard: Shard | undefined;
@@ -114,8 +116,8 @@ class ScoreRun {
   }
 
   async judge(signal: AbortSignal): Promise<void> {
-    const { config, profile, flags } = this.#parts;
-    const pool = await createPool({ ...poolOptions(config, 'batch'), profile });
+    const { config, profile, masks, flags } = this.#parts;
+    const pool = await createPool({ ...poolOptions(config, 'batch'), profile, masks });
     try {
       await pool.ready();
       this.#progress = startProgress('score');
@@ -184,13 +186,14 @@ class ScoreRun {
 
   /** What the rows depend on beside the images, by its name for people. */
   #identify(): Record<string, string> {
-    const { paths, flags, format, config, profile } = this.#parts;
+    const { paths, flags, format, config, profile, masks } = this.#parts;
     return {
       Profile: profile.sha256,
       decoder: decoderVersion,
       'decide-by': config.decideBy,
       'block-when': config.blockWhen ?? 'none',
       ...(config.ignore && { ignore: config.ignore.join() }),
+      ...(masks.key !== undefined && { mask: masks.key }),
       format,
       paths: JSON.stringify(paths),
       manifest: flags.manifest ?? 'none',

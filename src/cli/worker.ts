@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { loadConfig } from '../config.ts';
 import { StoplineError } from '../errors.ts';
 import { loadSignedProfile } from '../profile/signature.ts';
+import { Masks } from '../run/masks.ts';
 import { createObjectStore } from '../run/objects.ts';
 import { createPool, type Pool, poolOptions } from '../run/pool.ts';
 import { createQueueSeal, type RunOptions } from '../run/queuejob.ts';
@@ -104,10 +105,10 @@ async function openRunPool(config: Config, profileBytes: Uint8Array, options: Ru
       `Expected a run with ${key} of at most ${config[key]}, by the settings of this worker, but it asks for ${options[key]}.`,
     );
   }
-  const { decideBy, blockWhen, ignore, maxPixels, maxSide } = options;
+  const { decideBy, blockWhen, ignore, masks, maxPixels, maxSide } = options;
   const judged = poolOptions({ ...config, decideBy, maxPixels, maxSide }, 'batch');
   // Not what this worker's settings say where the run says nothing.
-  const pool = await createPool({ ...judged, blockWhen, ignore, profile });
+  const pool = await createPool({ ...judged, blockWhen, ignore, profile, masks: new Masks(masks ?? []) });
   await pool.ready();
   return pool;
 }

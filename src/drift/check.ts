@@ -134,9 +134,15 @@ export function summarizeCheck(check: PopulationCheck): string {
   const allowed =
     passed && (isStopped || isShifted) ? ` This passes, since a failure was asked for only of ${only}.` : '';
   if (isStopped && isShifted) return `Images are stopped: ${stopped}. The mix has shifted, too: ${shifted}.${allowed}`;
-  if (isStopped)
-    return `Images are stopped: ${stopped}. The mix has not shifted: none of ${compared} statistics.${allowed}`;
+  if (isStopped) {
+    const mix =
+      compared === 0
+        ? 'They are too few to say whether the mix has shifted.'
+        : `The mix has not shifted: none of ${compared} statistics.`;
+    return `Images are stopped: ${stopped}. ${mix}${allowed}`;
+  }
   if (isShifted) return `The mix has shifted, though no single image need be strange: ${shifted}. ${calm}.${allowed}`;
+  if (compared === 0) return `Like the reference, as far as so few tell: ${calm}, and no statistic could be compared.`;
   return `Like the reference: ${calm}, and none of ${compared} statistics has moved.`;
 }
 

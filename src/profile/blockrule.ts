@@ -37,7 +37,7 @@ export function parseRule(text: string): Rule {
   const refuse = (what: string) =>
     new StoplineError(
       'OPTION_INVALID',
-      `Expected blockWhen to compare ${ruleNumbers.join(', ')} by > >= < <= with a number, joined by and, or (such as "expectedFlipRate > 0.1 and pValue < 0.01"), but received ${what}.`,
+      `Expected blockWhen to compare ${ruleNumbers.join(', ')} by > >= < <= with a number, joined by and, or (such as "expectedFlipRate > 10% and pValue < 1%"), but received ${what}.`,
     );
   if (text.length > maxLength) throw refuse(`${text.length} characters`);
   // A percent sign belongs to the number before it, with a space between or without.

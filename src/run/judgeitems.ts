@@ -1,6 +1,7 @@
 import { asStoplineError, StoplineError } from '../errors.ts';
 import { chooseFile, type Item, type Items, makeVersion } from './inputs/item.ts';
 import { mapOrdered } from './mapordered.ts';
+import { sourceOf } from './masks.ts';
 import type { Pool } from './pool.ts';
 import type { Job, JobRow } from './rows/job.ts';
 import { type Row, type RowCount, type RowFormat, rowFormats, type TableColumn } from './rows/row.ts';
@@ -57,14 +58,14 @@ export async function* judgeItems(
 
 /**
  * As `judgeItems`, for who goes on with the verdicts and writes no rows.
- * @param chooseProfile which of the Profiles of the pool judges an item; default: the first
+ * @param choose which of the Profiles of the pool judges an item, by default the first, and of which source it is, for masks
  * @throws {StoplineError} what keeps the pool from judging at all; the reason of the signal
  */
 export async function* judgeRows(
   pool: Pool,
   items: AsyncIterable<Item>,
   signal: AbortSignal,
-  chooseProfile?: (item: Item) => number,
+  choose: { profile?: ((item: Item) => number) | undefined; source?: ((item: Item) => string) | undefined } = {},
 ): AsyncGenerator<{ item: Item; row: Row }> {
   const judge = async ({ item, scored }: ReadItem): Promise<{ item: Item; row: Row }> => {
     signal.throwIfAborted();
@@ -72,10 +73,10 @@ export async function* judgeRows(
     const known = { path, ...(columns && { columns }) };
     if (error) return { item, row: { ...known, error } };
     try {
-      const profile = chooseProfile?.(item);
+      const asked = { profile: choose.profile?.(item), source: choose.source?.(item) ?? sourceOf(scored) };
       const judged = bytes
-        ? pool.inspect(bytes, { transfer: true, profile })
-        : pool.inspectFile(scored.path as string, { profile });
+        ? pool.inspect(bytes, { transfer: true, ...asked })
+        : pool.inspectFile(scored.path as string, asked);
       const { timingMs: _, ...verdict } = await judged;
       return { item, row: { ...known, ...verdict } };
     } catch (cause) {

@@ -18,6 +18,7 @@ import { loadProfile } from '../profile/file.ts';
 import type { Explanation, SketchedVerdict } from '../profile/inspector.ts';
 import type { DecideBy, Verdict } from '../profile/verdict.ts';
 import type { Config } from '../settings.ts';
+import { type Masks, sourceOf } from './masks.ts';
 import type { RowFormat, WrittenRow } from './rows/row.ts';
 import { SlowImages } from './slowimages.ts';
 import type { EncodedImage, JudgedBy, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './task.ts';
@@ -66,6 +67,8 @@ export interface PoolOptions {
   model?: string | PreparedModel | undefined;
   /** What of every image counts, in a pool that measures; a Profile has its own. */
   mask?: Mask | undefined;
+  /** What counts nowhere in the images of which sources, beside what the Profile masks. */
+  masks?: Masks | undefined;
   /** The user's classifier, asked for its answers to simulations. */
   classifier?: PreparedModel | undefined;
   /** Where networks are run; `gpu` falls back to the CPU, with the reasons in `info.embedder.failed`. Default: cpu. */
@@ -80,7 +83,8 @@ export interface Pool {
    * @param image the encoded bytes, or pixels that are decoded already
    * @param options.transfer hand the memory over to the worker instead of copying it: the array is empty afterwards
    * @param options.wantsSketch with the small grey picture that a monitor needs
-   * @param options.mask what counts nowhere beside what the Profile masks
+   * @param options.mask what counts nowhere beside what the Profile masks; default: what `masks` of the pool has for its source
+   * @param options.source whose image it is, for `masks`
    * @param options.profile which of `profiles` to judge by; default: the first
    * @throws {StoplineError} IMAGE_*, FRAME_INVALID, OVERLOADED, CLOSED, INTERNAL; the signal's reason when aborted
    */
@@ -91,6 +95,7 @@ export interface Pool {
       transfer?: boolean;
       wantsSketch?: boolean;
       mask?: SourceMask | undefined;
+      source?: string | undefined;
       profile?: number | undefined;
     },
   ): Promise<SketchedVerdict>;
@@ -107,7 +112,7 @@ export interface Pool {
   /** An image as a PNG of the pixels that are judged. @throws {StoplineError} IMAGE_*, OVERLOADED, CLOSED */
   encode(image: Uint8Array | Frame, mask?: SourceMask): Promise<Uint8Array>;
   /** @throws {StoplineError} INPUT_*, IMAGE_* */
-  inspectFile(path: string, options?: { profile?: number | undefined }): Promise<Verdict>;
+  inspectFile(path: string, options?: { profile?: number | undefined; source?: string | undefined }): Promise<Verdict>;
   /**
    * The row of one image in the output of `score`; a file or image that is bad is a row with its error. Bytes are handed
    * over: they are empty afterwards.
@@ -279,10 +284,12 @@ class ImagePool implements Pool {
       transfer?: boolean;
       wantsSketch?: boolean;
       mask?: SourceMask;
+      source?: string;
       profile?: number;
     } = {},
   ): Promise<SketchedVerdict> {
-    const { signal, transfer, ...asked } = options;
+    const { signal, transfer, source, ...given } = options;
+    const asked = { ...given, mask: given.mask ?? this.#options.masks?.find(source) };
     // What goes to a process is copied on the way.
     if (this.#isProcess) {
       return this.#line.run(
@@ -321,14 +328,18 @@ class ImagePool implements Pool {
     return this.#line.run({ kind: 'encode', image, mask });
   }
 
-  inspectFile(path: string, { profile }: { profile?: number | undefined } = {}): Promise<Verdict> {
-    return this.#line.run({ kind: 'inspectFile', path, profile });
+  inspectFile(
+    path: string,
+    { profile, source }: { profile?: number | undefined; source?: string | undefined } = {},
+  ): Promise<Verdict> {
+    return this.#line.run({ kind: 'inspectFile', path, profile, mask: this.#options.masks?.find(source) });
   }
 
   score(item: ScoredItem, format: RowFormat): Promise<WrittenRow> {
     const bytes = item.bytes && ownBytes(item.bytes);
     const transfer = bytes && [bytes.buffer as ArrayBuffer];
-    return this.#line.run({ kind: 'score', item: bytes ? { ...item, bytes } : item, format }, { transfer });
+    const mask = this.#options.masks?.find(sourceOf(item));
+    return this.#line.run({ kind: 'score', item: bytes ? { ...item, bytes } : item, format, mask }, { transfer });
   }
 
   measure(image: EncodedImage): Promise<MeasuredImage> {

@@ -27,6 +27,21 @@ const ReferenceSchema = Type.Object(
   closed,
 );
 
+const MaskEntrySchema = Type.Object(
+  {
+    sources: Type.Optional(Type.Array(Type.String({ pattern: '^[\\w.:*-]{1,128}$' }), { minItems: 1, maxItems: 1000 })),
+    mask: Type.Object(
+      {
+        width: Type.Integer({ minimum: 1, maximum: 1000 }),
+        height: Type.Integer({ minimum: 1, maximum: 1000 }),
+        runs: Type.Array(Type.Integer({ minimum: 0, maximum: 1_000_000 }), { minItems: 1, maxItems: 50_000 }),
+      },
+      closed,
+    ),
+  },
+  closed,
+);
+
 /** What all chunks of a run have in common, and what its rows depend on. */
 const RunOptionsSchema = Type.Object(
   {
@@ -36,6 +51,8 @@ const RunOptionsSchema = Type.Object(
     blockWhen: Type.Optional(Type.String({ maxLength: 1000 })),
     /** Properties of the file that count for nothing. */
     ignore: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { minItems: 1, maxItems: 100 })),
+    /** What counts nowhere in the images of which sources. */
+    masks: Type.Optional(Type.Array(MaskEntrySchema, { minItems: 1, maxItems: 1000 })),
     maxPixels: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
     maxSide: Type.Integer({ minimum: 1, maximum: 65_535 }),
     fps: Type.Number({ exclusiveMinimum: 0, maximum: 1000 }),

@@ -112,7 +112,8 @@ class QueueWorker {
   }
 
   async #findPool(run: RunOptions): Promise<Pool> {
-    const key = JSON.stringify([run.profile, run.decideBy, run.blockWhen, run.ignore, run.maxPixels, run.maxSide]);
+    const { profile, decideBy, blockWhen, ignore, masks, maxPixels, maxSide } = run;
+    const key = JSON.stringify([profile, decideBy, blockWhen, ignore, masks, maxPixels, maxSide]);
     if (this.#open?.key === key) return this.#open.pool;
     await this.#open?.pool.close();
     this.#open = undefined;

@@ -62,8 +62,8 @@ export type WorkerTask =
   | { kind: 'explain'; bytes: Uint8Array; mask?: SourceMask | undefined }
   | { kind: 'draw'; image: Uint8Array | Frame; side: number; mask?: SourceMask | undefined }
   | { kind: 'encode'; image: Uint8Array | Frame; mask?: SourceMask | undefined }
-  | { kind: 'inspectFile'; path: string; profile?: number | undefined }
-  | { kind: 'score'; item: ScoredItem; format: RowFormat }
+  | { kind: 'inspectFile'; path: string; profile?: number | undefined; mask?: SourceMask | undefined }
+  | { kind: 'score'; item: ScoredItem; format: RowFormat; mask?: SourceMask | undefined }
   | { kind: 'measure'; image: EncodedImage }
   | { kind: 'simulate'; image: EncodedImage; simulations: readonly Simulation[]; asks: boolean };
 

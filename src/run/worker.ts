@@ -17,8 +17,8 @@ import { measureSimulations, type SimulatedImage } from '../image/simulation.ts'
 import { shrinkImage } from '../image/thumbnail.ts';
 import { createInspector, type Explanation, type Inspector } from '../profile/inspector.ts';
 import type { Verdict } from '../profile/verdict.ts';
-import { type RowFormat, type WrittenRow, writeRow } from './rows/row.ts';
-import type { EncodedImage, JudgedBy, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './task.ts';
+import { type WrittenRow, writeRow } from './rows/row.ts';
+import type { EncodedImage, JudgedBy, Loaded, WorkerSettings, WorkerTask } from './task.ts';
 import { answerWith, type WorkerAnswer } from './workers/answer.ts';
 
 let settings: WorkerSettings;
@@ -94,13 +94,15 @@ async function inspect(task: Extract<WorkerTask, { kind: 'inspect' }>): Promise<
 }
 
 /** Bad images are rows, too; a pool that cannot judge at all is an error. */
-async function score({ name, path, bytes, codec, error, columns }: ScoredItem, format: RowFormat): Promise<WrittenRow> {
+async function score({ item, format, mask }: Extract<WorkerTask, { kind: 'score' }>): Promise<WrittenRow> {
+  const { name, path, bytes, codec, error, columns } = item;
   const { inspect } = await requireInspector();
   const known = { path: name, ...(columns && { columns }) };
   try {
     if (error) throw reviveError(error);
     const { timingMs: _, ...verdict } = await inspect(
       bytes && codec !== undefined ? { bytes, codec } : (bytes ?? readImage(path as string, maxBytes(), name)),
+      { mask },
     );
     return writeRow(format, { ...known, ...verdict });
   } catch (cause) {
@@ -158,9 +160,9 @@ async function perform(task: WorkerTask): Promise<Answer> {
     case 'encode':
       return encodePng(await cover(task));
     case 'inspectFile':
-      return (await requireInspector(task.profile)).inspect(readImage(task.path, maxBytes()));
+      return (await requireInspector(task.profile)).inspect(readImage(task.path, maxBytes()), { mask: task.mask });
     case 'score':
-      return score(task.item, task.format);
+      return score(task);
     case 'measure':
       return measureBytes(
         requireCore(),

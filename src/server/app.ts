@@ -5,6 +5,7 @@ import { StoplineError } from '../errors.ts';
 import { roundRetryAfter } from '../gate/admission.ts';
 import { actionOn } from '../gate/policy.ts';
 import type { Verdict } from '../profile/verdict.ts';
+import { Masks } from '../run/masks.ts';
 import { type Config, hasUpstream } from '../settings.ts';
 import { version } from '../version.ts';
 import { Cameras } from './cameras/cameras.ts';
@@ -23,7 +24,6 @@ import { readinessSchema, refusalSchema, statisticSchema, verdictSchema } from '
 import { Validators } from './http/validators.ts';
 import type { Judge } from './judge.ts';
 import { createLogger, describeVerdict } from './log.ts';
-import { Masks } from './masks.ts';
 import { Metrics } from './metrics.ts';
 import { openQuarantine } from './quarantine/quarantine.ts';
 import { Reloader, registerReload } from './reload.ts';

@@ -5,9 +5,9 @@ import type { ExtractedFrame, Frame } from '../image/frame.ts';
 import type { SourceMask } from '../image/mask.ts';
 import type { Profile } from '../profile/description.ts';
 import type { Verdict } from '../profile/verdict.ts';
+import { joinMasks, type Masks } from '../run/masks.ts';
 import type { Pool } from '../run/pool.ts';
 import { sourcePattern } from '../settings.ts';
-import { joinMasks, type Masks } from './masks.ts';
 
 /** One image that was judged, as those who watch a service see it. */
 export interface Judgement {

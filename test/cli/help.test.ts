@@ -34,6 +34,22 @@ describe('help', () => {
     expect(await runHere(['help', name])).toMatchObject({ code: 0, stdout });
   });
 
+  it.each(commandTable)('lets $name, and each part of it, print JSON', async ({ load }) => {
+    const command = await load();
+    const parts = command.commands.length > 0 ? command.commands : [command];
+    for (const part of parts)
+      expect(
+        part.options.map(({ long }) => long),
+        part.name(),
+      ).toContain('--json');
+  });
+
+  it.each(commandTable)('prints what is wrong with the words behind $name as JSON, too', async ({ name }) => {
+    const { stdout, code } = await runHere([name, '--jsno', '--json']);
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout).error.code).toBe('STOPLINE_ERR_OPTION_INVALID');
+  });
+
   it('offers every setting as an option of serve, by concern', async () => {
     const { stdout } = await runHere(['serve', '--help-all']);
     for (const { flag, group } of settings) {

@@ -5,7 +5,7 @@ import { loadConfig } from '../../src/config.ts';
 import { loadProfile, saveProfile } from '../../src/profile/file.ts';
 import { makeKeys, signProfile } from '../../src/profile/signature.ts';
 import { poolOptions } from '../../src/run/pool.ts';
-import { jpegFrame } from '../fixtures/camera.ts';
+import { encodeFrame, jpegFrame, renderFrame } from '../fixtures/camera.ts';
 import { runHere } from '../fixtures/cli.ts';
 import { fitOnce } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
@@ -42,6 +42,52 @@ async function judge(name: string, env: Record<string, string>): Promise<Record<
     drift: source.failed ? 'failed' : 'judged',
   };
 }
+
+describe('a mask', () => {
+  const mask = '0.2,0.2,0.7,0.7';
+
+  beforeAll(async () => {
+    for (const name of ['front', 'yard']) mkdirSync(at('covered', name), { recursive: true });
+    const { data, width, height } = renderFrame(500, { width: 160, height: 90 });
+    for (let y = Math.ceil(0.25 * height); y < 0.65 * height; y++)
+      data.fill(200, 3 * (y * width + Math.ceil(0.25 * width)), 3 * (y * width + Math.floor(0.65 * width)));
+    const covered = await encodeFrame({ data, width, height, channels: 3 });
+    for (const name of ['front', 'yard']) writeFileSync(at('covered', name, 'a.jpg'), covered);
+    writeFileSync(at('covered/list.csv'), 'path,source\nfront/a.jpg,front\nyard/a.jpg,yard\n');
+  });
+
+  it('of a command hides a part of every image', async () => {
+    const run = async (command: string, ...args: string[]) =>
+      JSON.parse((await runHere([command, ...args, '--profile', profile])).stdout);
+    const file = at('covered/front/a.jpg');
+    const [open, hidden] = [await run('inspect', file, '--json'), await run('inspect', file, '--json', '--mask', mask)];
+    expect(open.statistics.lumaMean).not.toBe(hidden.statistics.lumaMean);
+    const row = await run('score', at('covered/front'), '--out', '-', '--mask', mask);
+    expect(row.statistics).toEqual(hidden.statistics);
+  });
+
+  it('of a source hides it in every command, by the name that the command knows', async () => {
+    const file = at('covered/front/a.jpg');
+    const statistics = async (...args: string[]) =>
+      JSON.parse((await runHere(['inspect', file, '--json', ...args, '--profile', profile])).stdout).statistics;
+    const [open, hidden] = [await statistics(), await statistics('--mask', mask)];
+    const env = { STOPLINE_MASKS: JSON.stringify([{ sources: ['fr*'], mask }]) };
+    const run = async (...args: string[]) => (await runHere([...args, '--profile', profile], { env })).stdout;
+    const rows = await run('score', '--manifest', at('covered/list.csv'), '--out', '-');
+    const [front, yard] = rows
+      .trim()
+      .split('\n')
+      .map((row) => JSON.parse(row));
+    expect(front.statistics).toEqual(hidden);
+    expect(yard.statistics).toEqual(open);
+    // What leaves too little is refused, which `drift` tells of a source.
+    const all = { STOPLINE_MASKS: JSON.stringify([{ sources: ['fr*'], mask: '0,0,1,0.98' }]) };
+    const folders = [at('covered/front'), at('covered/yard')];
+    const { stdout } = await runHere(['drift', ...folders, '--json', '--profile', profile], { env: all });
+    const { sources } = JSON.parse(stdout);
+    expect(sources.map(({ failed }: { failed: number }) => failed)).toEqual([1, 0]);
+  });
+});
 
 describe('the settings that decide a verdict', () => {
   it('are those of the pool in every use', () => {

@@ -6,10 +6,10 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.ts';
 import type { Frame } from '../../src/image/frame.ts';
+import { joinMasks, Masks } from '../../src/run/masks.ts';
 import { createPool, type Pool } from '../../src/run/pool.ts';
 import { buildApp } from '../../src/server/app.ts';
 import { Judge } from '../../src/server/judge.ts';
-import { joinMasks, Masks } from '../../src/server/masks.ts';
 import { renderFrame } from '../fixtures/camera.ts';
 import { fitReference, type Reference } from '../fixtures/reference.ts';
 

@@ -1,8 +1,8 @@
 import { Cron } from 'croner';
 import type { Answer } from '../../drift/trust.ts';
 import { StoplineError } from '../../errors.ts';
+import { matchSources } from '../../run/sourcepattern.ts';
 import type { MaintenanceSetting } from '../../settings.ts';
-import { matchSources } from './sourcepattern.ts';
 
 /** A time in which a source is judged and nobody is told. */
 export interface MaintenanceWindow {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { matchSources } from '../../../src/server/watch/sourcepattern.ts';
+import { matchSources } from '../../src/run/sourcepattern.ts';
 
 it('takes names as they are, and * for any text', () => {
   const pattern = matchSources(['front', 'yard-*', 'a.b']);

@@ -1,0 +1,28 @@
+import { describe, expect, it } from 'vitest';
+import { Masks, sourceOf } from '../../src/run/masks.ts';
+
+describe('masks by source', () => {
+  const settings = [{ mask: '0,0,0.1,0.1' }, { sources: ['front', 'yard-*'], mask: '0.5,0.5,1,0.5,0.75,1' }];
+
+  it('hide of an image that is of no source what is hidden of all', async () => {
+    const masks = await Masks.open(settings);
+    expect(masks.find()?.masks).toHaveLength(1);
+    expect(masks.find('yard-7')?.masks).toHaveLength(2);
+    expect((await Masks.open([settings[1]])).find()).toBeUndefined();
+    expect((await Masks.open()).key).toBeUndefined();
+  });
+
+  it('are the same on another machine', async () => {
+    const masks = await Masks.open(settings);
+    const sent = new Masks(JSON.parse(JSON.stringify(masks.entries)));
+    expect(sent.key).toBe(masks.key);
+    expect(sent.find('front')).toEqual(masks.find('front'));
+    expect((await Masks.open([settings[0]])).key).not.toBe(masks.key);
+  });
+
+  it('know a source by the column of that name, if it is a text', () => {
+    expect(sourceOf({ columns: { source: 'front' } })).toBe('front');
+    expect(sourceOf({ columns: { source: 7 } })).toBeUndefined();
+    expect(sourceOf({})).toBeUndefined();
+  });
+});
