@@ -119,7 +119,10 @@ function judgeMembers(samples: readonly Sample[], profile: Pick<ProfileDescripti
         return model ? standardise([model], row).distance : 0;
       }),
     );
-    left = new Set(members.filter((_, i) => steps[i] > trim));
+    const next = new Set(members.filter((_, i) => steps[i] > trim));
+    // Settled: the models of another round would be the same.
+    if (next.size === left.size && [...next].every((one) => left.has(one))) break;
+    left = next;
   }
 
   const beyond = members

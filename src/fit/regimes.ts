@@ -1,7 +1,8 @@
-import { EigenvalueDecomposition, inverse, Matrix, solve } from 'ml-matrix';
+import { EigenvalueDecomposition, Matrix, solve } from 'ml-matrix';
 import { quantileSorted, standardDeviation } from 'simple-statistics';
 import { ledoitWolf } from '../profile/maths/covariance.ts';
 import { fitGaussianiser, type Grain, gaussianise } from '../profile/maths/gaussianise.ts';
+import { invert } from '../profile/maths/invert.ts';
 import type { Regime } from '../profile/score.ts';
 
 /**
@@ -26,7 +27,7 @@ export function fitRegime(clean: readonly { row: Float64Array }[], grains: reado
     for (let i = 0; i < z.length; i++) z[i] = gaussianise(gaussianisers[i], row[i]);
     return z;
   });
-  return { gaussianisers, mean, precision: Float64Array.from(inverse(covariance).to1DArray()) };
+  return { gaussianisers, mean, precision: invert(covariance) };
 }
 
 /** A regime of fewer images than this cannot be told from chance, nor described by itself. */

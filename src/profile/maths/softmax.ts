@@ -1,4 +1,5 @@
-import { inverse, Matrix } from 'ml-matrix';
+import { Matrix } from 'ml-matrix';
+import { invert } from './invert.ts';
 import type { Softmax } from './logits.ts';
 
 export interface TrainingSet {
@@ -145,7 +146,7 @@ function inverseMoments({ x, y, w }: TrainingSet, features: number): Float64Arra
       matrix.set(k, j, value);
     }
   }
-  return Float64Array.from(inverse(matrix).to1DArray());
+  return invert(matrix);
 }
 
 /** `metric` times each class's column. */
