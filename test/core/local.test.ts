@@ -3,12 +3,12 @@ import type { Core } from '../../src/core/core.ts';
 import { type Field, slice } from '../../src/core/layout.ts';
 import { loadWasm } from '../../src/core/wasm.ts';
 import { local } from '../../src/image/statistics/local.ts';
-import { anyFrame, everyCore, gaussian, grey } from '../fixtures/frames.ts';
+import { anyFrame, everyCore, gaussian, grey, oncePerFrame } from '../fixtures/frames.ts';
 
 type Reference = Partial<Record<Field, number[]>>;
 
 /** Every field of local.c by the plainest possible loops over a grey frame. */
-function reference(luma: Uint8Array, width: number, height: number): Reference {
+const reference = oncePerFrame((luma, width, height): Reference => {
   const Y = (x: number, y: number): number => luma[y * width + x];
   let [bright, dark] = [0, 0];
   const rows = new Float64Array(height);
@@ -36,7 +36,7 @@ function reference(luma: Uint8Array, width: number, height: number): Reference {
     columnSigns: totalAndMost(columns),
     ...(width < 3 || height < 3 ? noBlocks : compareBlocks(Y, width, height)),
   };
-}
+});
 
 const noBlocks: Reference = {
   blockHoles: [0, 0, 0],

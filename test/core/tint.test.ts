@@ -3,10 +3,10 @@ import type { Core } from '../../src/core/core.ts';
 import { type Field, slice } from '../../src/core/layout.ts';
 import { loadWasm } from '../../src/core/wasm.ts';
 import { tint } from '../../src/image/statistics/opponent.ts';
-import { anyFrame, everyCore, random } from '../fixtures/frames.ts';
+import { anyFrame, everyCore, oncePerFrame, random } from '../fixtures/frames.ts';
 
 /** Every field of tint.c by the plainest possible loops. */
-function reference(data: Uint8Array, width: number, height: number, channels: number) {
+const reference = oncePerFrame((data, width, height, channels) => {
   const ref = {
     tintTop: [0, 0, 0, 0],
     tintBottom: [0, 0, 0, 0],
@@ -32,7 +32,7 @@ function reference(data: Uint8Array, width: number, height: number, channels: nu
       ref.saturationHistogram[Math.floor((16 * (most - least)) / (most + 1))]++;
     }
   return ref;
-}
+});
 
 const sizes: [number, number][] = [
   [1, 1],
