@@ -39,14 +39,16 @@ let inspector: Inspector;
 
 const fitted = (options: Partial<FitOptions> = {}) =>
   fit({
-    ...{ paths: [at('frames')], groupBy: 'none', simulations: 0, power: 0, example: false, model, threads: 1 },
+    ...{ paths: [at('few')], groupBy: 'none', simulations: 0, power: 0, example: false, model, threads: 1 },
     ...options,
   });
 
 beforeAll(async () => {
+  // Enough for a Profile; only what is promised needs more.
+  await renderFolder(at('few'), 60);
   await renderFolder(at('frames'), 150);
   if (!hasOnnx) return;
-  ({ profile } = await fitted({ keepPaths: true }));
+  ({ profile } = await fitted({ paths: [at('frames')], keepPaths: true }));
   await saveProfile(profile, path);
   inspector = await createInspector({ profile, model });
 });
@@ -192,7 +194,9 @@ describe.skipIf(!hasOnnx)('a Profile with a model', () => {
   });
 
   it('with causes and a classifier has a capture detector, a report of power, and a harm map', async () => {
-    const { profile: whole, warnings } = await fitted({ simulations: 10, power: 5, model: other, classifier: model });
+    const paths = [at('frames')];
+    const options = { paths, simulations: 10, power: 5, model: other, classifier: model };
+    const { profile: whole, warnings } = await fitted(options);
     expect(whole.components).toEqual([
       'distance',
       'causeSpace',
@@ -250,12 +254,12 @@ describe.skipIf(!hasOnnx)('a Profile with a model', () => {
     await saveProfile(whole, file);
     const image = at('calm.jpg');
     writeFileSync(image, await jpegFrame(9001));
-    const options = ['--profile', file, '--model', other];
-    const shown = await stopline(['inspect', image, ...options, '--block-when', 'expectedFlipRate < 2']);
+    const judging = ['--profile', file, '--model', other];
+    const shown = await stopline(['inspect', image, ...judging, '--block-when', 'expectedFlipRate < 2']);
     expect(shown.code).toBe(4);
     expect(shown.stdout).toMatch(/^ {2}expected flip rate [\d.]+ % \([\d.]+ % to [\d.]+ %\): how often/m);
     expect(shown.stdout).toMatch(/block by the rule\)/);
-    const rows = await stopline(['score', image, ...options, '--format', 'csv', '--out', '-']);
+    const rows = await stopline(['score', image, ...judging, '--format', 'csv', '--out', '-']);
     const [head, row] = rows.stdout.split('\r\n').map((line) => line.split(','));
     expect(Number(row[head.indexOf('expectedFlipRate')])).toBe(few.rate);
     expect(await renderReport(whole)).toMatch(/<data class="at-flip s\d+"/);
@@ -266,7 +270,7 @@ describe.skipIf(!hasOnnx)('on the command line', () => {
   it('fit, inspect, score and serve agree', async () => {
     const file = at('line.stopline');
     const some = ['--simulations', '0', '--power', '0', '--group-by', 'none', '--keep-paths'];
-    const run = await stopline(['fit', at('frames'), '--out', file, '--model', model, ...some]);
+    const run = await stopline(['fit', at('few'), '--out', file, '--model', model, ...some]);
     expect(run.code, run.stderr).toBe(0);
     expect(run.stdout).toMatch(/^ {2}model +layout [0-9a-f]{16}, embeddings of 48 numbers$/m);
 
@@ -276,7 +280,7 @@ describe.skipIf(!hasOnnx)('on the command line', () => {
     const verdict = withoutTime(JSON.parse(inspected.stdout));
     expect(verdict.nearest).toHaveLength(3);
     const shown = await stopline(['inspect', image, '--profile', file], { env: { STOPLINE_MODEL: model } });
-    expect(shown.stdout).toContain('Most alike in the reference\n  frames/frame');
+    expect(shown.stdout).toContain('Most alike in the reference\n  few/frame');
 
     const rows = await stopline(['score', image, '--profile', file, '--model', model, '--out', '-']);
     const { path: scored, ...row } = JSON.parse(rows.stdout);
@@ -327,7 +331,7 @@ describe.skipIf(!hasOnnx)('on the command line', () => {
     const { classes: __, ...outputs } = proposed.outputs;
     writeFileSync(card, JSON.stringify({ ...proposed, outputs }));
     const some = ['--simulations', '10', '--power', '5', '--json', '--out', at('none.stopline')];
-    const run = await stopline(['fit', at('frames'), '--classifier', at('silent.onnx'), ...some]);
+    const run = await stopline(['fit', at('few'), '--classifier', at('silent.onnx'), ...some]);
     expect(run.code).toBe(78);
     expect(readError(run)).toMatchObject({
       code: 'STOPLINE_ERR_MODEL_UNSUPPORTED',
@@ -362,7 +366,7 @@ describe('without a model', () => {
 
   it('and without any package, fit, inspect and score work by statistics alone', async () => {
     const file = at('alone.stopline');
-    const run = await stopline(['fit', at('frames'), '--out', file, ...some], { env });
+    const run = await stopline(['fit', at('few'), '--out', file, ...some], { env });
     expect(run.code, run.stdout).toBe(0);
     expect(JSON.parse(run.stdout)).toMatchObject({ missingModel: expect.any(String) });
     expect(JSON.parse(run.stdout).profile).not.toHaveProperty('model');
@@ -373,7 +377,7 @@ describe('without a model', () => {
   });
 
   it('a model that was asked for is the error of its package', async () => {
-    const run = await stopline(['fit', at('frames'), '--out', at('x.stopline'), '--model', model, ...some], { env });
+    const run = await stopline(['fit', at('few'), '--out', at('x.stopline'), '--model', model, ...some], { env });
     expect(run.code).toBe(69);
     expect(readError(run)).toMatchObject({
       code: 'STOPLINE_ERR_MODEL_RUNTIME',

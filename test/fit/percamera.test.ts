@@ -76,7 +76,8 @@ describe('sources', () => {
 
 describe('stopline fit --profile-per', () => {
   const out = join(folder, 'profiles');
-  const quick = ['--simulations', '0', '--power', '0', '--out', out];
+  /** What one run measures the next one knows. */
+  const quick = ['--simulations', '0', '--power', '0', '--out', out, '--cache', join(folder, 'measured')];
 
   it('writes a Profile for each source; one that cannot be fitted is reported and does not stop the others', async () => {
     const { code, stdout } = await runHere(['fit', drives, '--profile-per', 'drives/([^/]+)', ...quick]);

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,8 +13,6 @@ import { browserPath, openBrowser, watchPage } from '../fixtures/browser.ts';
 import { encodeFrame, jpegFrame, renderFrame } from '../fixtures/camera.ts';
 import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
 
-/** Where pictures of the pages are left for whoever wants to look at them. */
-const artifacts = join(import.meta.dirname, '../../artifacts/dashboard');
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** What a page would run if it took text for HTML. */
 const hostile = '<img src=x onerror=window.hit=1>';
@@ -59,7 +57,6 @@ const post = async (source: string, bytes: Uint8Array) => {
 
 beforeAll(async () => {
   if (!browserPath) return;
-  mkdirSync(artifacts, { recursive: true });
   const { profile } = await fitOnce({ ...wholeProfile, size });
   await saveProfile(withHostileNames(profile), at('camera.stopline'));
   fresh = await Promise.all(Array.from({ length: 30 }, (_, i) => jpegFrame(1000 + i, undefined, size)));
@@ -451,7 +448,6 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
       if (name === 'camera') await page.locator('.multiples article').nth(2).waitFor();
       if (isAudited) expect(await audit(page), name).toEqual([]);
       expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth'), name).toBeLessThanOrEqual(0);
-      await page.screenshot({ path: join(artifacts, `${name}-${colorScheme}-${width}.png`), fullPage: true });
     }
     expect(faults).toEqual([]);
     await page.close();
