@@ -1,6 +1,7 @@
 import { CholeskyDecomposition, EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { type CauseModel, computeSoftmax } from '../profile/diagnosis.ts';
 import { ledoitWolf } from '../profile/maths/covariance.ts';
+import type { Network } from '../profile/maths/network.ts';
 import { concatenate, trainSoftmax } from '../profile/maths/softmax.ts';
 import { trainNetwork } from './network.ts';
 
@@ -11,8 +12,12 @@ const partWeight = 0.2;
 /** How often, before looking, what is wrong is none of the simulated causes. */
 const unknownShare = 0.1;
 /** Networks whose answers are averaged, hidden units of each, and how often each looks at all rows. */
-export const networks = { count: 2, units: 64 };
+export const networks = { count: 4, units: 64 };
 const epochs = 40;
+/** Deviation of the noise on what networks are trained on, in deviations of clean images along every direction. */
+const inputNoise = 0.5;
+/** Variance that every direction has at least when it is brought to one: what hardly varies is not enlarged without end. */
+const leastVariance = 0.1;
 /** More clean rows than this sharpen nothing, and cost time. */
 const maxClean = 4000;
 
@@ -71,16 +76,64 @@ export function fitCauses(
   // Clean weighs as much as all causes together.
   const weigh = (isClean: boolean) => all.reduce((sum, { y, w }) => sum + ((y === 0) === isClean ? w : 0), 0);
   const total = { clean: weigh(true), causes: weigh(false) };
+  const whitening = new Whitening(mean, covariance);
   const set = {
-    x: concatenate(all.map(({ x }) => x)),
+    x: concatenate(all.map(({ x }) => whitening.apply(x))),
     y: Uint16Array.from(all, ({ y }) => y),
     w: Float64Array.from(all, ({ y, w }) => w / (y === 0 ? total.clean : total.causes)),
   };
   const shape = { features, classes: causes.length + 1 };
+  const training = { units: networks.units, epochs, noise: inputNoise };
   const classifier = Array.from({ length: options.networks ?? networks.count }, (_, seed) =>
-    trainNetwork(set, shape, { units: networks.units, epochs, seed }),
+    whitening.foldInto(trainNetwork(set, shape, { ...training, seed })),
   );
   return { causes, classifier, temperature: 1, projection, centre, unknown: new Float64Array(5) };
+}
+
+/**
+ * Takes apart what clean images vary in together, and brings every direction to one deviation. Statistics are many and alike: a
+ * mild cause moves them along directions in which clean images hardly vary, and which noise on the statistics themselves drowns.
+ * On unrelated photographs networks trained on such rows catch about half as many mild causes again at the same promised rate.
+ */
+class Whitening {
+  readonly #mean: Float64Array;
+  /** Principal axes, each over its deviation. */
+  readonly #rows: Float64Array[];
+
+  constructor(mean: Float64Array, covariance: Matrix) {
+    this.#mean = mean;
+    const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(covariance, { assumeSymmetric: true });
+    this.#rows = realEigenvalues.map((variance, k) => {
+      const scale = 1 / Math.sqrt(Math.max(variance, 0) + leastVariance);
+      return Float64Array.from(eigenvectorMatrix.getColumn(k), (value) => value * scale);
+    });
+  }
+
+  apply(x: Float64Array): Float64Array {
+    const centred = x.map((value, i) => value - this.#mean[i]);
+    return Float64Array.from(this.#rows, (row) => {
+      let sum = 0;
+      for (let i = 0; i < row.length; i++) sum += row[i] * centred[i];
+      return sum;
+    });
+  }
+
+  /** The network that answers to rows as they are what one answers to whitened rows: its first layer takes the step. */
+  foldInto(network: Network): Network {
+    const { features, units } = network;
+    const hidden = new Float64Array(network.hidden.length);
+    for (let unit = 0; unit < units; unit++) {
+      const from = unit * (features + 1);
+      const into = hidden.subarray(from, from + features + 1);
+      for (let k = 0; k < features; k++) {
+        const weight = network.hidden[from + k];
+        for (let i = 0; i < features; i++) into[i] += weight * this.#rows[k][i];
+      }
+      into[features] = network.hidden[from + features];
+      for (let i = 0; i < features; i++) into[features] -= into[i] * this.#mean[i];
+    }
+    return { ...network, hidden };
+  }
 }
 
 /**

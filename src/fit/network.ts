@@ -9,6 +9,8 @@ export interface NetworkOptions {
   epochs: number;
   /** Decides where the weights begin, the order of rows, noise and dropout. */
   seed: number;
+  /** Deviation of the noise that is added to every input. Default: 0.15. */
+  noise?: number;
 }
 
 /** Rows that are looked at between two steps, at most; and steps of an epoch, at least, while there are enough rows. */
@@ -20,7 +22,7 @@ const warmUp = 0.3;
 const first = 1 / 25;
 const last = 1e-4;
 const decay = 3e-3;
-/** Deviation of the noise that is added to every input, which is in deviations of the reference. */
+/** For inputs in deviations of the reference. */
 const inputNoise = 0.15;
 /** A power of two, so that a place in it is a mask. */
 const noiseTable = 1 << 16;
@@ -57,7 +59,7 @@ class Trainer {
   #squareLeft = 1;
 
   constructor(set: TrainingSet, { features, classes }: { features: number; classes: number }, options: NetworkOptions) {
-    const { units, epochs, seed } = options;
+    const { units, epochs, seed, noise: deviation = inputNoise } = options;
     const rows = set.y.length;
     this.#rows = rows;
     this.#features = features;
@@ -70,7 +72,7 @@ class Trainer {
     const { x, weights, noise, hidden, output, classes: truths } = this.#training;
     this.#draw(hidden, units, features, Math.sqrt(2 / features));
     this.#draw(output, units, classes, Math.sqrt(1 / units));
-    noise.set(this.#random.normals(noiseTable, 0, inputNoise));
+    noise.set(this.#random.normals(noiseTable, 0, deviation));
     for (let row = 0; row < rows; row++) {
       x.data.set(set.x.subarray(row * features, (row + 1) * features), row * x.width);
       x.data[row * x.width + features] = 1;

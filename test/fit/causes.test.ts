@@ -38,10 +38,35 @@ describe('fitCauses', () => {
     expect(odds.filter((value) => value < 0).length).toBeGreaterThan(40);
   });
 
+  it('sees one number leave those that it always goes with, though alone it would not stand out', () => {
+    const together = () => {
+      // Not about zero, as statistics of parts of frames and of frames encoded again are not.
+      const common = 2 + normal();
+      return draw().map((value) => common + 0.3 * value);
+    };
+    const leave = (x: Float64Array) => shift(x, 3, 1.5);
+    const reference = Array.from({ length: 200 }, together);
+    const looks = Array.from({ length: 80 }, (_, i): View[] => {
+      const x = together();
+      const view = { regime: 0, view: `${i}`, isPart: false };
+      return [
+        { ...view, x },
+        { ...view, x: leave(x), cause: 'first' },
+        { ...view, x: shift(x, 8, -1.5), cause: 'second' },
+      ];
+    }).flat();
+    const fitted = fitCauses({ clean: reference, views: looks }, ['first', 'second']);
+    const isSeen = (x: Float64Array) => causeEvidence(fitted, x).logOdds > 0;
+    const drawn = Array.from({ length: 100 }, together);
+    // Five deviations of what is its own, one and a half of all that it varies.
+    expect(drawn.filter((x) => isSeen(leave(x))).length).toBeGreaterThan(90);
+    expect(drawn.filter(isSeen).length).toBeLessThan(20);
+  });
+
   it('trains as many networks as it is asked for, each from another beginning', () => {
     const [one] = fitCauses({ clean, views }, ['first', 'second'], { networks: 1 }).classifier as Networks;
     const [first, second] = model.classifier as Networks;
-    expect(model.classifier).toHaveLength(2);
+    expect(model.classifier).toHaveLength(4);
     expect(one.hidden).toEqual(first.hidden);
     expect(second.hidden).not.toEqual(first.hidden);
   });
