@@ -90,6 +90,7 @@ export function checkPopulation(population: Population, limits: CheckLimits): Po
   };
   const tested = population.shifts().map((shift) => ({
     ...shift,
+    value: shift.current.p50,
     moved:
       shift.adjusted <= falseDiscoveryRate &&
       shift.distance > limits.maxDistance &&

@@ -5,6 +5,7 @@ import {
   looksHazy,
   type ReasonGroup,
   rankSights,
+  readLegible,
   readMeaning,
   type SightKind,
   unitAfter,
@@ -22,6 +23,8 @@ export interface Movement {
   direction: 'high' | 'low' | 'spread';
   /** How far, in standard deviations of the reference. */
   size: number;
+  /** What it mostly is now, where that is known: what nobody sees at such a value leads nothing. */
+  value?: number;
 }
 
 /** Statistics that have moved and that say the same to a person. */
@@ -56,7 +59,9 @@ export function groupMoved<Item extends Movement>(all: readonly Item[]): MovedGr
   const isHazy = !groups.has('dark') && looksHazy(all.map((item) => ({ ...item, deviations: item.size })));
   const moved = [...groups].map(([group, items]): MovedGroup<Item> & { kind: SightKind } => {
     const bySize = [...items].sort((a, b) => b.size - a.size);
-    const [lead] = [...bySize].sort((a, b) => legibility(a.name) - legibility(b.name));
+    const [lead] = [...bySize].sort(
+      (a, b) => Number(isLegible(b)) - Number(isLegible(a)) || legibility(a.name) - legibility(b.name),
+    );
     const members = [lead, ...bySize.filter((item) => item !== lead)];
     const { kind, words } = group === 'texture' ? sightOf('texture') : readMovement(lead);
     const seen = group === 'hazy' && isHazy ? sightOf('hazy') : { kind, words };
@@ -69,7 +74,8 @@ export function groupMoved<Item extends Movement>(all: readonly Item[]): MovedGr
   return ranked.map(({ kind: _, ...group }) => group);
 }
 
-const isLegible = ({ name }: Movement): boolean => readMeaning(name).legible !== undefined;
+const isLegible = ({ name, value = Number.POSITIVE_INFINITY }: Movement): boolean =>
+  readLegible({ statistic: name, value }) !== undefined;
 
 /** A kind by itself, whatever number leads it. */
 function sightOf(kind: SightKind): { kind: SightKind; words: string } {

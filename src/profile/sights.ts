@@ -421,13 +421,18 @@ const rows: readonly Row[] = [
     'earlierJpegScore',
     'compressed',
     'texture',
-    { label: 'traces of an earlier JPEG', digits: 2, words: { high: 'more surely JPEG-compressed before than' } },
+    {
+      label: 'traces of an earlier JPEG',
+      digits: 2,
+      from: 0.05,
+      words: { high: 'more surely JPEG-compressed before than' },
+    },
   ],
   [
     'otherGridScore',
     'compressed',
     'texture',
-    { label: 'traces of a crop', digits: 2, words: { high: 'more surely cropped after compression than' } },
+    { label: 'traces of a crop', digits: 2, from: 0.05, words: { high: 'more surely cropped after compression than' } },
   ],
   [
     'zeroDifferenceShare',

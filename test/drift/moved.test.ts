@@ -41,6 +41,16 @@ describe('groupMoved', () => {
     ]);
   });
 
+  it('leads no group with a number that is too small for anybody to see', () => {
+    const rows = { name: 'oddEvenRows', direction: 'high', size: 6 } as const;
+    const [combed] = groupMoved([{ ...rows, value: 0.3 }]);
+    expect(combed.words).toBe('more combed than the reference');
+    const [texture] = groupMoved([{ ...rows, value: -0.4 }]);
+    expect(texture.group).toBe('texture');
+    // The monitor knows how far it moved, and not where it is.
+    expect(groupMoved([rows])[0].words).toBe('more combed than the reference');
+  });
+
   it('calls a change of spread one of content', () => {
     const [{ group, words }] = groupMoved([move('lumaP50', 'spread', 1)]);
     expect([group, words]).toEqual(['scene', 'spread otherwise than in the reference']);

@@ -233,14 +233,15 @@ export class CameraPage extends LivePage {
     const latest = images?.latest;
     const { contact } = this.props.live;
     const isNow = contact !== 'lost' && this.#camera().tone !== 'unknown';
+    const isKnown = this.props.live.cameras.find(this.#source) !== undefined;
     return html`<section class="sight">
       <figure>
         ${
           latest
             ? html`<div class="seen"><img src=${this.#picturePath(latest)} alt=${`Image of ${this.#source}, ${clock(latest.at)}`} onLoad=${(/** @type {Event} */ event) => this.#takeSize(event)} />${this.#drawHeat()}</div>`
-            : html`<div class="blank">${images && 'no image yet since the service started'}</div>`
+            : html`<div class="blank">${(images || !isKnown) && 'no image yet since the service started'}</div>`
         }
-        <figcaption><b>${!images ? 'Asking' : !latest ? 'Nothing seen yet' : isNow ? 'Now' : 'Last seen'}</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`} ${this.#tellStaying()}</figcaption>
+        <figcaption><b>${!images && isKnown ? 'Asking' : !latest ? 'Nothing seen yet' : isNow ? 'Now' : 'Last seen'}</b> ${latest && html`<time datetime=${new Date(latest.at).toISOString()}>${clock(latest.at)}</time>, ${ago(latest.at, this.props.live.now())} ago: <${VerdictTag} verdict=${latest.verdict} /> ${latest.verdict !== 'pass' && latest.reasons[0]}`} ${this.#tellStaying()}</figcaption>
       </figure>
       <figure>
         ${reference.hasExample ? html`<img src="profile/example" alt="A typical reference image" />` : html`<div class="blank">the Profile keeps no example</div>`}
@@ -305,7 +306,11 @@ export class CameraPage extends LivePage {
     const { promised } = profile.falseAlarmRate;
     const limits = reference.scoreLimits;
     const marks = history?.transitions;
-    const about = `Strangeness is 1 at the edge of the reference and grows without end. From the dashed line on images are warned about (${percent(promised.warn)} of the reference lie there), from the solid one on they are blocked (${percent(promised.block)}).`;
+    const lines =
+      limits.warn === limits.block
+        ? `From the line on images are blocked (${percent(promised.block)} of the reference lie there); a warning would begin at the same place.`
+        : `From the dashed line on images are warned about (${percent(promised.warn)} of the reference lie there), from the solid one on they are blocked (${percent(promised.block)}).`;
+    const about = `Strangeness is 1 at the edge of the reference and grows without end. ${lines}`;
     if (range === 'latest') {
       if (!images) return undefined;
       if (images.at.length === 0)

@@ -119,8 +119,9 @@ function markStates(marks, isNamed) {
           const from = x + width > bbox.left + bbox.width ? x - width : x;
           const line = free.findIndex((end) => from >= end);
           if (!isNamed || line < 0) continue;
-          const top = bbox.top + 13 * line * devicePixelRatio;
-          // Dots lie under it, and would make it hard to read.
+          // Below zero no image lies: names at the top would hide the strangest.
+          const top = bbox.top + bbox.height - 13 * (line + 1) * devicePixelRatio;
+          // Lines lie under it, and would make it hard to read.
           ctx.fillStyle = paper;
           ctx.globalAlpha = 0.8;
           ctx.fillRect(

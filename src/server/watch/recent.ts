@@ -387,7 +387,9 @@ class Camera {
         .filter((value) => Number.isFinite(value));
       const mean = values.reduce((sum, value) => sum + scoredValue(value, logFloor), 0) / values.length;
       const distance = values.length === 0 ? 0 : (mean - p50) / width;
-      return { name, scored, direction: distance > 0 ? 'high' : 'low', size: Math.abs(distance) };
+      const direction = distance > 0 ? 'high' : 'low';
+      // On a logarithmic scale it is no value.
+      return { name, scored, direction, size: Math.abs(distance), ...(logFloor === undefined && { value: mean }) };
     });
     return moves.sort((a, b) => b.size - a.size);
   }
