@@ -1,5 +1,6 @@
 import sharp from 'sharp';
-import { type Outcome, post, readMemory, type Stage } from './target.ts';
+import { SocketClient } from './socketclient.ts';
+import { type Outcome, readMemory, type Stage } from './target.ts';
 
 /** Requests of one camera before the names come. */
 const settling = 2000;
@@ -11,12 +12,14 @@ export async function run(stage: Stage): Promise<Outcome> {
   const tiny = await sharp({ create: { width: 16, height: 16, channels: 3, background: 'grey' } })
     .png()
     .toBuffer();
+  const client = new SocketClient(target.url);
   let bad = 0;
   const ask = async (many: number, name: (i: number) => string) => {
     let next = 0;
     const lane = async () => {
       while (next < many) {
-        const { status } = await post(target.url, tiny, { 'x-stopline-source': name(next++) });
+        const headers = { 'content-type': 'image/png', 'x-stopline-source': name(next++) };
+        const { status } = await client.ask(client.encode('/inspect', tiny, headers));
         if (status !== 200) bad += 1;
       }
     };
@@ -31,6 +34,7 @@ export async function run(stage: Stage): Promise<Outcome> {
   const ms = Math.round(performance.now() - startedAt);
   const named = new Set(metrics.match(/source="[^"]*"/g) ?? []).size;
   const grown = readMemory(target.pid, 'Anonymous') - before;
+  client.close();
   target.kill('SIGKILL');
   return {
     ok: bad === 0 && named <= 1001 && metrics.length <= 2 ** 20 && ms <= 500 && grown <= 100,

@@ -1,8 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
-import { type Outcome, post, quickFit, readCpuMs, readMemory, type Stage } from './target.ts';
+import { renderFrame } from '../../src/cli/demo/camera/camera.ts';
+import { SocketClient } from './socketclient.ts';
+import { type Outcome, quickFit, readCpuMs, readMemory, type Stage } from './target.ts';
 
 /** Requests until the service has all that it keeps, and how much more memory it may have at the end. */
 const settling = 5000;
@@ -21,14 +22,15 @@ const badEvery = 100;
 export async function run(stage: Stage): Promise<Outcome> {
   const count = stage.count ?? 100_000;
   const profile = await fitSmall(stage);
-  const shown = await Promise.all(Array.from({ length: frames }, (_, i) => encodeFrame(renderFrame(i, size))));
+  const shown = await Promise.all(Array.from({ length: frames }, (_, i) => encodeSmall(i)));
   const black = await sharp({ create: { ...size, channels: 3, background: 'black' } })
-    .jpeg()
+    .png()
     .toBuffer();
   const figures: string[] = [];
   let ok = true;
   for (const isolation of ['process', 'thread']) {
     const target = await stage.start({ args: ['--isolation', isolation, '--max-wait-ms', '60000'], profile });
+    const client = new SocketClient(target.url);
     let next = 0;
     let bad = 0;
     const send = async (until: number) => {
@@ -37,7 +39,9 @@ export async function run(stage: Stage): Promise<Outcome> {
           const number = next++;
           const source = `camera-${number % cameras}`;
           const image = number % badEvery === badEvery - 1 ? black : shown[number % frames];
-          if ((await post(target.url, image, { 'x-stopline-source': source })).status !== 200) bad += 1;
+          const headers = { 'content-type': 'image/png', 'x-stopline-source': source };
+          const { status } = await client.ask(client.encode('/inspect', image, headers));
+          if (status !== 200) bad += 1;
         }
       };
       await Promise.all(Array.from({ length: 8 }, lane));
@@ -46,6 +50,7 @@ export async function run(stage: Stage): Promise<Outcome> {
     const settled = next;
     const before = readMemory(target.pid, 'Anonymous');
     const curve = [before];
+    console.error(`${isolation}: ${Math.round(before)} MB after ${settled}`);
     for (let until = settled; until < count; ) {
       until = Math.min(count, until + step);
       await send(until);
@@ -56,6 +61,7 @@ export async function run(stage: Stage): Promise<Outcome> {
     console.error(
       `${isolation}: ${(readCpuMs(target.pid) / count).toFixed(1)} ms of the process that answers for each`,
     );
+    client.close();
     target.kill('SIGKILL');
     await target.exit;
     ok &&= bad === 0 && after <= before * (1 + maxGrowth);
@@ -67,11 +73,17 @@ export async function run(stage: Stage): Promise<Outcome> {
   return { ok, figures: figures.join('; ') };
 }
 
+/** PNG, because the pixels of a JPEG are also searched for traces of earlier compression. */
+function encodeSmall(index: number): Promise<Uint8Array> {
+  const { data, width, height, channels } = renderFrame(index, size);
+  return sharp(data, { raw: { width, height, channels } }).png().toBuffer();
+}
+
 /** A Profile of images as small as those that are sent, fitted by the version that is tried. */
 async function fitSmall(stage: Stage): Promise<string> {
   const images = join(stage.folder, 'small');
   mkdirSync(images);
-  for (let i = 0; i < 60; i++) writeFileSync(join(images, `${i}.jpg`), await encodeFrame(renderFrame(i, size)));
+  for (let i = 0; i < 60; i++) writeFileSync(join(images, `${i}.png`), await encodeSmall(i));
   const profile = join(stage.folder, 'small.stopline');
   const { code, stderr } = await stage.command(['fit', images, '--out', profile, ...quickFit]);
   if (code !== 0) throw new Error(`Expected a Profile of small images but received ${code}: ${stderr.slice(-500)}`);

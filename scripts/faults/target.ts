@@ -21,7 +21,8 @@ import { fit } from '../../src/fit/fit.ts';
 import type { FitOptions } from '../../src/fit/options.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
+/** The folder of this version. */
+export const root = fileURLToPath(new URL('../..', import.meta.url));
 const careless = fileURLToPath(new URL('./careless.ts', import.meta.url));
 
 /** What one fault came to: whether the service stood it, and the figures that say so. */
@@ -63,6 +64,8 @@ export interface Stage {
   /** The folder of the checkout that faults are done to. */
   checkout: string;
   isCareless: boolean;
+  /** Most memory that any service had in the process that answers, in MB; looked at ten times a second. */
+  readonly peakMegabytes: number;
   /** Number of repetitions or seconds, where the command line asks for another than the usual one. */
   count?: number | undefined;
   start(options?: StartOptions): Promise<Target>;
@@ -143,10 +146,20 @@ export async function setStage(
       throw new Error(`Expected ${checkout} to fit a Profile but received ${code}: ${stderr.slice(-500)}`);
   }
 
+  const services = new Set<number>();
+  let peakMegabytes = 0;
+  const watch = setInterval(() => {
+    for (const pid of services) peakMegabytes = Math.max(peakMegabytes, readPeak(pid));
+  }, 100);
+  watch.unref();
+
   return {
     checkout,
     isCareless,
     command,
+    get peakMegabytes() {
+      return peakMegabytes;
+    },
     count,
     frame,
     profile: path,
@@ -154,8 +167,13 @@ export async function setStage(
     async start({ args = [], profile = path, ...options } = {}) {
       const program = isCareless ? [careless] : [main, 'serve', '--profile', profile, '--port', '0', ...args];
       const child = launch(program, options);
+      const pid = child.pid as number;
+      services.add(pid);
       let log = '';
-      const exit = once(child, 'close').then(([code, signal]) => ({ code, signal }));
+      const exit = once(child, 'close').then(([code, signal]) => {
+        services.delete(pid);
+        return { code, signal };
+      });
       const url = await new Promise<string>((resolve, reject) => {
         for (const stream of [child.stdout, child.stderr]) {
           stream.setEncoding('utf8').on('data', (text: string) => {
@@ -168,7 +186,7 @@ export async function setStage(
       });
       return {
         url,
-        pid: child.pid as number,
+        pid,
         exit,
         get log() {
           return log;
@@ -177,6 +195,7 @@ export async function setStage(
       };
     },
     close() {
+      clearInterval(watch);
       for (const child of running) child.kill('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
     },
@@ -193,6 +212,15 @@ export function readMemory(pid: number, what: 'Pss' | 'Rss' | 'Anonymous' = 'Pss
     const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
     const own = Number(new RegExp(`^${what}: +(\\d+)`, 'm').exec(text)?.[1] ?? 0) / 1024;
     return listChildren(pid).reduce((sum, child) => sum + readMemory(child, what), own);
+  } catch {
+    return 0; // it has just ended
+  }
+}
+
+/** Most memory that a process had at any time, without those it started, in MB. */
+export function readPeak(pid: number): number {
+  try {
+    return Math.round(Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024);
   } catch {
     return 0; // it has just ended
   }
