@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { resolveEntry } from '../core/entry.ts';
 import { reviveError, StoplineError } from '../errors.ts';
 import type { FitPlan } from './fitclock.ts';
-import { FitProgress, warnOfCache } from './fitprogress.ts';
+import { FitProgress, type FitProgressState, warnOfCache } from './fitprogress.ts';
 import type { FitAnswers, FitMessage, FitTask } from './fitthread.entry.ts';
 import { Interruption } from './interrupt.ts';
 
@@ -12,10 +12,15 @@ const graceMs = 1000;
 /**
  * Does what is asked in a thread of its own: training holds its thread for many seconds, in which this one still shows how far
  * it is and answers to Ctrl-C.
+ * @param onProgress is told how far it is, beside the person who waits
  * @throws {StoplineError} what the task throws
  * @throws {Interruption} at once when the user or the system asks to stop
  */
-export async function runFitTask<Task extends FitTask>(task: Task, plan: FitPlan): Promise<FitAnswers[Task['kind']]> {
+export async function runFitTask<Task extends FitTask>(
+  task: Task,
+  plan: FitPlan,
+  onProgress?: (state: FitProgressState) => void,
+): Promise<FitAnswers[Task['kind']]> {
   const readsInput = 'inputs' in task && task.inputs.manifest === '-';
   const worker = new Worker(resolveEntry('./fitthread.entry', import.meta.url), {
     workerData: task,
@@ -23,6 +28,7 @@ export async function runFitTask<Task extends FitTask>(task: Task, plan: FitPlan
   });
   if (readsInput) process.stdin.pipe(worker.stdin as NodeJS.WritableStream);
   const progress = new FitProgress(plan);
+  if (onProgress) worker.on('message', (message: FitMessage) => 'progress' in message && onProgress(message.progress));
   const { interrupted, release } = watchSignals(worker);
   try {
     return (await Promise.race([interrupted, collectAnswer(worker, task, progress)])) as FitAnswers[Task['kind']];

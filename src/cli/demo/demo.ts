@@ -103,14 +103,16 @@ async function runDemo(flags: DemoFlags): Promise<void> {
       maxImageMs: 60_000,
     },
   });
+  const renderers = startRenderers();
   const { profile, groups, answers } = await interruptible(async (signal) => {
-    const profile = await fitCamera(flags.frames, signal);
+    const challenge = new Challenge(renderers, flags.frames, signal);
+    const profile = await fitCamera(flags.frames, { renderers, signal, onTraining: () => void challenge.drawAhead() });
     await saveProfile(profile, profilePath);
     const service = await serve(config);
     let groups: Group[];
     try {
       note(`service: listening at ${service.url}`);
-      groups = await challenge(service.url, flags.frames, signal);
+      groups = await challenge.run(service.url);
     } finally {
       await service.close();
     }
@@ -118,7 +120,7 @@ async function runDemo(flags: DemoFlags): Promise<void> {
       .filter(({ condition }) => condition.severity !== 1)
       .flatMap(({ examples }) => examples.slice(0, 1));
     return { profile, groups, answers: await throughGate(config, shown) };
-  });
+  }).finally(() => renderers.destroy());
   const examples = groups.flatMap(({ examples }) => examples);
   const files = await writeGallery(flags.out, { profile, examples });
   const alarms = (['warn', 'block'] as const).map((level) => falseAlarms(level, groups[0].tally, profile));
@@ -176,9 +178,11 @@ function startRenderers(): WorkerLine<RenderTask> {
 }
 
 /** The reference: `frames` frames of the simulated camera, rendered into a folder that is gone afterwards. */
-async function fitCamera(frames: number, signal: AbortSignal): Promise<Profile> {
+async function fitCamera(
+  frames: number,
+  { renderers, signal, onTraining }: { renderers: WorkerLine<RenderTask>; signal: AbortSignal; onTraining(): void },
+): Promise<Profile> {
   const folder = await mkdtemp(join(tmpdir(), 'stopline-demo-'));
-  const renderers = startRenderers();
   try {
     const rendering = startProgress('render', 'frames');
     try {
@@ -206,10 +210,13 @@ async function fitCamera(frames: number, signal: AbortSignal): Promise<Profile> 
       power: 0,
       threads: config.threads,
     };
-    const { profile } = await runFitTask({ kind: 'fit', options, inputs: {}, config }, options);
+    const { profile } = await runFitTask(
+      { kind: 'fit', options, inputs: {}, config },
+      options,
+      ({ stage, done }) => stage === 'train' && done === 0 && onTraining(),
+    );
     return profile;
   } finally {
-    await renderers.destroy();
     await rm(folder, { recursive: true, force: true });
   }
 }
@@ -223,13 +230,79 @@ interface Group {
 }
 
 /**
- * Sends frames that were not fitted to the running service: half as many clean ones as the reference has, and a tenth as
- * many under every condition. The first group is the clean one.
+ * Frames that were not fitted, sent to the running service: half as many clean ones as the reference has, and a tenth as many under
+ * every condition.
  */
-async function challenge(url: string, frames: number, signal: AbortSignal): Promise<Group[]> {
-  const clean = Math.ceil(frames / 2);
-  const perCondition = Math.ceil(frames / 10);
-  const groups: Group[] = [
+class Challenge {
+  readonly #renderers: WorkerLine<RenderTask>;
+  readonly #frames: number;
+  readonly #clean: number;
+  readonly #perCondition: number;
+  readonly #signal: AbortSignal;
+  /** Those that were drawn before they are asked for, by position. */
+  readonly #drawn = new Map<number, Promise<Uint8Array[]>>();
+  #isAhead = false;
+
+  constructor(renderers: WorkerLine<RenderTask>, frames: number, signal: AbortSignal) {
+    this.#renderers = renderers;
+    this.#frames = frames;
+    this.#clean = Math.ceil(frames / 2);
+    this.#perCondition = Math.ceil(frames / 10);
+    this.#signal = signal;
+  }
+
+  /** Draws one frame after the other until it is run: training takes one core, and leaves the others idle. */
+  async drawAhead(): Promise<void> {
+    this.#isAhead = true;
+    for (let position = 0; position < this.#clean && this.#isAhead; position++) {
+      const drawing = this.#draw(position);
+      this.#drawn.set(position, drawing);
+      // Told to whoever asks for the frame.
+      await drawing.catch(() => undefined);
+    }
+  }
+
+  /** @returns what came of them; the first group is the clean one */
+  async run(url: string): Promise<Group[]> {
+    this.#isAhead = false;
+    const groups = listGroups();
+    const progress = startProgress('inspect');
+    const total = this.#clean + this.#perCondition * conditions.length;
+    let done = 0;
+    try {
+      const judge = async (position: number) => {
+        const images = await (this.#drawn.get(position) ?? this.#draw(position));
+        this.#drawn.delete(position);
+        const verdicts: Verdict[] = [];
+        for (const bytes of images) {
+          verdicts.push(await post(url, bytes, this.#signal));
+          progress.update({ done: ++done, total });
+        }
+        return { images, verdicts };
+      };
+      const positions = Array.from({ length: this.#clean }, (_, position) => position);
+      for await (const { images, verdicts } of mapOrdered(positions, 8, judge)) {
+        for (const [i, verdict] of verdicts.entries()) addVerdict(groups[i], images[i], verdict);
+      }
+      return groups;
+    } finally {
+      progress.stop();
+    }
+  }
+
+  #draw(position: number): Promise<Uint8Array[]> {
+    const task = {
+      index: this.#frames + position,
+      seed,
+      conditions: position < this.#perCondition ? conditions : [],
+    };
+    return this.#renderers.run<Uint8Array[]>(task, { signal: this.#signal });
+  }
+}
+
+/** The clean frames, and those of every condition, none of them judged yet. */
+function listGroups(): Group[] {
+  return [
     { label: 'clean' },
     ...conditions.map(({ cause, severity }) => ({
       label: `${causes.find(([name]) => name === cause)?.[1]} ${severity}`,
@@ -237,43 +310,16 @@ async function challenge(url: string, frames: number, signal: AbortSignal): Prom
       severity,
     })),
   ].map((condition) => ({ condition, tally: createTally(), named: new Map<string, number>(), examples: [] }));
-  const renderers = startRenderers();
-  const progress = startProgress('inspect');
-  const total = clean + perCondition * conditions.length;
-  let done = 0;
-  try {
-    const judge = async (position: number) => {
-      const task = {
-        index: frames + position,
-        seed,
-        conditions: position < perCondition ? conditions : [],
-      };
-      const images = await renderers.run<Uint8Array[]>(task, { signal });
-      const verdicts: Verdict[] = [];
-      for (const bytes of images) {
-        verdicts.push(await post(url, bytes, signal));
-        progress.update({ done: ++done, total });
-      }
-      return { images, verdicts };
-    };
-    const positions = Array.from({ length: clean }, (_, position) => position);
-    for await (const { images, verdicts } of mapOrdered(positions, 8, judge)) {
-      for (const [i, verdict] of verdicts.entries()) {
-        const { condition, tally, named, examples } = groups[i];
-        if (examples.length < (i === 0 ? 2 : 1) * examplesPerCondition) {
-          const name = i === 0 ? 'clean' : `${condition.cause}-${condition.severity}`;
-          examples.push({ name, label: condition.label, bytes: images[i], verdict });
-        }
-        tally.add({ path: condition.label, ...verdict });
-        const likeliest = verdict.causes?.[0]?.cause;
-        if (verdict.verdict !== 'pass' && likeliest) named.set(likeliest, (named.get(likeliest) ?? 0) + 1);
-      }
-    }
-    return groups;
-  } finally {
-    progress.stop();
-    await renderers.destroy();
+}
+
+function addVerdict({ condition, tally, named, examples }: Group, bytes: Uint8Array, verdict: Verdict): void {
+  const { label, cause, severity } = condition;
+  if (examples.length < (cause ? 1 : 2) * examplesPerCondition) {
+    examples.push({ name: cause ? `${cause}-${severity}` : 'clean', label, bytes, verdict });
   }
+  tally.add({ path: label, ...verdict });
+  const likeliest = verdict.causes?.[0]?.cause;
+  if (verdict.verdict !== 'pass' && likeliest) named.set(likeliest, (named.get(likeliest) ?? 0) + 1);
 }
 
 async function post(url: string, bytes: Uint8Array, signal: AbortSignal): Promise<Verdict> {
