@@ -52,11 +52,13 @@ export function estimateQuality(
   let nearest = candidates[0]!;
   let least = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
-    const distance = squaredDistance(luma, candidate.table);
+    const distance = squaredDistance(luma, candidate.table, least);
     if (distance < least) {
       least = distance;
       nearest = candidate;
     }
+    // No two tables are the same, but of 8 and 16 bits, of which the first is named.
+    if (least === 0) break;
   }
   const { quality, largest } = nearest;
   const chroma = standardTable('chroma', quality, largest);
@@ -68,8 +70,9 @@ export function estimateQuality(
   return { quality, standardTables };
 }
 
-function squaredDistance(a: number[], b: number[]): number {
+/** @param enough from here on it does not matter by how much they differ */
+function squaredDistance(a: number[], b: number[], enough = Number.POSITIVE_INFINITY): number {
   let sum = 0;
-  for (let i = 0; i < 64; i++) sum += (a[i]! - b[i]!) ** 2;
+  for (let i = 0; i < 64 && sum < enough; i++) sum += (a[i]! - b[i]!) ** 2;
   return sum;
 }
