@@ -27,8 +27,8 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 const frames = join(folder, 'frames');
 mkdirSync(frames);
-const distinct = 400;
-const copies = 5;
+const distinct = 300;
+const copies = 4;
 for (let i = 0; i < distinct; i++) {
   const frame = renderFrame(i, { width: 480, height: 270 });
   for (let copy = 0; copy < copies; copy++) {
@@ -132,7 +132,7 @@ console.log('\nEmbedding of a 480x270 frame by the default model, frames in one 
 printTable(['frames', 'CPU ms a frame'], batches);
 await embedder.close();
 
-// Many images: fit and score with two workers and with one on one core, and the peak resident memory over five times as many.
+// Many images: fit and score with two workers and with one on one core, and the peak resident memory over four times as many.
 const memoryReport = `data:text/javascript,${encodeURIComponent(`
 import { isMainThread } from 'node:worker_threads';
 if (isMainThread) process.on('exit', () => process.stderr.write('peak memory ' + process.resourceUsage().maxRSS + ' kB\\n'));
@@ -265,7 +265,7 @@ printTable(
 
 // The promise: false alarms on images of the same population that were not used to fit. The reference outnumbers the
 // fresh ones, so that the interval of the fresh ones is what decides.
-const [reference, fresh] = [2000, 1000];
+const [reference, fresh] = [1500, 1000];
 const size = { width: 240, height: 135 };
 const population = join(folder, 'population');
 mkdirSync(population);
