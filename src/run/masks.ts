@@ -3,7 +3,7 @@ import type { Mask, SourceMask } from '../image/mask.ts';
 import { readMask } from '../image/readmask.ts';
 import type { MaskSetting } from '../settings.ts';
 import type { Columns } from './rows/row.ts';
-import { matchSources } from './sourcepattern.ts';
+import { matchSources, type SourceMatch } from './sourcepattern.ts';
 
 /** What counts nowhere in the images of which sources; without `sources`, of all. */
 export interface MaskEntry {
@@ -14,7 +14,7 @@ export interface MaskEntry {
 /** Which parts of the images of which source count nowhere, beside what the Profile masks. */
 export class Masks {
   readonly entries: readonly MaskEntry[];
-  readonly #rules: readonly { sources: RegExp | undefined; one: SourceMask }[];
+  readonly #rules: readonly { sources: SourceMatch | undefined; one: SourceMask }[];
   /** By source: most of them send many images. */
   readonly #known = new Map<string, SourceMask | undefined>();
 

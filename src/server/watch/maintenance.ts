@@ -1,7 +1,7 @@
 import { Cron } from 'croner';
 import type { Answer } from '../../drift/trust.ts';
 import { StoplineError } from '../../errors.ts';
-import { matchSources } from '../../run/sourcepattern.ts';
+import { matchSources, type SourceMatch } from '../../run/sourcepattern.ts';
 import type { MaintenanceSetting } from '../../settings.ts';
 
 /** A time in which a source is judged and nobody is told. */
@@ -13,7 +13,7 @@ export interface MaintenanceWindow {
 
 /** One entry of the settings, ready to be asked. */
 interface Plan {
-  sources: RegExp | undefined;
+  sources: SourceMatch | undefined;
   reason: string | undefined;
   /** The end of the window that a time lies in; undefined where it lies in none. */
   findEnd(at: number): number | undefined;
