@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify';
 import pino from 'pino';
-import pretty from 'pino-pretty';
+import { prettyFactory } from 'pino-pretty';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Config } from '../settings.ts';
 
@@ -18,15 +18,14 @@ export function createLogger(
   const isTerminal = output.isTTY === true;
   const isPretty = logFormat === 'pretty' || (logFormat === 'auto' && isTerminal);
   if (!isPretty) return pino({ level }, output);
-  const lines = pretty({
-    destination: output,
-    sync: true,
+  const describe = prettyFactory({
     colorize: isTerminal && !process.env.NO_COLOR,
     singleLine: true,
     translateTime: 'SYS:HH:MM:ss',
     ignore: 'pid,hostname',
   });
-  return pino({ level }, lines);
+  // Not by a stream of its own: each would leave its listeners on the terminal, and a process may start many services.
+  return pino({ level }, { write: (line) => void output.write(describe(line)) });
 }
 
 /** What the line of a request says of the image that decided on it. */

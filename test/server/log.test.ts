@@ -22,6 +22,13 @@ function write(logFormat: 'auto' | 'json' | 'pretty', isTTY: boolean): string {
 }
 
 describe('what the service logs', () => {
+  it('goes to one terminal from any number of services, which leave nothing behind there', () => {
+    const output = Object.assign(new Writable({ write: (_chunk, _encoding, done) => done() }), { isTTY: true });
+    const known = output.eventNames();
+    for (let i = 0; i < 20; i++) createLogger({ logLevel: 'info', logFormat: 'auto' }, output).info('hello');
+    expect(output.eventNames()).toEqual(known);
+  });
+
   it.each([
     ['auto', false],
     ['json', true],
