@@ -23,10 +23,12 @@ import { createPool } from '../src/run/pool.ts';
 import { serve } from '../src/server/serve.ts';
 import { median, printTable } from './table.ts';
 
+type Isolation = 'process' | 'thread';
+
 const self = fileURLToPath(import.meta.url);
 const [role, ...rest] = process.argv.slice(2);
 if (role === 'upstream') await upstream();
-else if (role === 'gate') await gate(rest[0], rest[1], rest[2] as 'observe' | 'enforce');
+else if (role === 'gate') await gate(rest[0], rest[1], rest[2] as 'observe' | 'enforce', rest[3] as Isolation);
 else await bench();
 
 /** Reads the request and answers. */
@@ -41,7 +43,12 @@ async function upstream(): Promise<void> {
   process.send?.(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
 }
 
-async function gate(profile: string, upstream: string, mode: 'observe' | 'enforce'): Promise<void> {
+async function gate(
+  profile: string,
+  upstream: string,
+  mode: 'observe' | 'enforce',
+  isolation: Isolation,
+): Promise<void> {
   const routes = [
     { path: '/classify', protocol: 'image' as const },
     { path: '/pass', protocol: 'pass' as const },
@@ -50,6 +57,7 @@ async function gate(profile: string, upstream: string, mode: 'observe' | 'enforc
     profile,
     upstream,
     mode,
+    isolation,
     routes,
     port: 0,
     logLevel: 'silent',
@@ -81,12 +89,15 @@ async function bench(): Promise<void> {
   const threads = availableParallelism();
 
   const direct = await start('upstream');
-  const observing = await start('gate', path, direct.url, 'observe');
-  const enforcing = await start('gate', path, direct.url, 'enforce');
-  children.push(direct.child, observing.child, enforcing.child);
+  const observing = await start('gate', path, direct.url, 'observe', 'process');
+  const enforcing = await start('gate', path, direct.url, 'enforce', 'process');
+  const inThreads = await start('gate', path, direct.url, 'enforce', 'thread');
+  children.push(direct.child, observing.child, enforcing.child, inThreads.child);
   const pool = await createPool({ profile: path, threads });
   await pool.ready();
-  const clients = new Map([direct, observing, enforcing].map(({ url }) => [url, new Client(url, { connections: 64 })]));
+  const clients = new Map(
+    [direct, observing, enforcing, inThreads].map(({ url }) => [url, new Client(url, { connections: 64 })]),
+  );
   const ask = async (url: string, i: number, path = '/classify') => {
     const body = images[i % images.length];
     const headers = { 'content-type': 'image/jpeg' };
@@ -102,6 +113,7 @@ async function bench(): Promise<void> {
     ['library, in process', inspect],
     ['proxy, not judged', pass],
     ['proxy, enforce', (i) => ask(enforcing.url, i)],
+    ['proxy, enforce, in threads', (i) => ask(inThreads.url, i)],
     ['proxy, observe', (i) => ask(observing.url, i)],
   ];
   const times = ways.map((): number[] => []);
@@ -131,7 +143,7 @@ async function bench(): Promise<void> {
         p99(times[way]).toFixed(2),
         isGate ? added.toFixed(2) : '',
         isGate ? (p99(times[way]) - p99(times[0])).toFixed(2) : '',
-        name === 'proxy, enforce' ? (added - library).toFixed(2) : '',
+        name.startsWith('proxy, enforce') ? (added - library).toFixed(2) : '',
       ];
     }),
   );
