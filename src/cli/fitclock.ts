@@ -26,7 +26,7 @@ export interface FitState {
  * Seconds of one thread an image at 480x360 on an idle machine of 2 cores; `simulate` is for every other cause. The first figure
  * of `train` is for each image and the second for each simulated one, on one thread however many there are.
  */
-const cost = { measure: 0.02, simulate: 0.95, power: 8.5, train: [0.015, 0.16] } as const;
+const cost = { measure: 0.02, simulate: 0.95, power: 8.5, train: [0.015, 0.24] } as const;
 const costPixels = 480 * 360;
 /** Starting threads and loading networks, in seconds. */
 const startSeconds = 3;
