@@ -93,7 +93,7 @@ export function fitCauses(
 /**
  * Takes apart what clean images vary in together, and brings every direction to one deviation. Statistics are many and alike: a
  * mild cause moves them along directions in which clean images hardly vary, and which noise on the statistics themselves drowns.
- * On unrelated photographs networks trained on such rows catch about half as many mild causes again at the same promised rate.
+ * Of one camera 68 % of causes at severity 1 are caught at the promised 1 % in place of 51 % (docs/detection.md).
  */
 class Whitening {
   readonly #mean: Float64Array;
