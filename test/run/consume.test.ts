@@ -265,7 +265,7 @@ describe.each(brokers)('consume from %s', (kind, program, scheme) => {
           return missing;
         };
         // Within a minute of the return of the broker.
-        await expect.poll(sendAgain, { interval: 1000, timeout: 60_000 }).toEqual([]);
+        await expect.poll(sendAgain, { interval: kind === 'mqtt' ? 1000 : 200, timeout: 60_000 }).toEqual([]);
       }
       expect(lost).toBeGreaterThan(0);
     } finally {
