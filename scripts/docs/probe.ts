@@ -81,11 +81,12 @@ async function probeImages(): Promise<Probe> {
 function probeScores(): Probe {
   const profile = fitSynthetic(100);
   const scorer = createScorer(profile, names);
-  const scoreOf = (values: Record<string, number>) => tidy(decideVerdict(profile, scorer, makeImage(values)).score);
+  const computeScore = (values: Record<string, number>) =>
+    tidy(decideVerdict(profile, scorer, makeImage(values)).score);
   return {
-    darkScore: scoreOf({ lumaP50: 1, lumaMean: 2, noiseSigma: 12 }),
-    blurredScore: scoreOf({ blockSharpness: -5, localContrast: 1 }),
-    noisyScore: scoreOf({ noiseSigma: 50, lumaP05: 120 }),
+    darkScore: computeScore({ lumaP50: 1, lumaMean: 2, noiseSigma: 12 }),
+    blurredScore: computeScore({ blockSharpness: -5, localContrast: 1 }),
+    noisyScore: computeScore({ noiseSigma: 50, lumaP05: 120 }),
   };
 }
 

@@ -63,8 +63,8 @@ export function groupMoved<Item extends Movement>(all: readonly Item[]): MovedGr
       (a, b) => Number(isLegible(b)) - Number(isLegible(a)) || legibility(a.name) - legibility(b.name),
     );
     const members = [lead, ...bySize.filter((item) => item !== lead)];
-    const { kind, words } = group === 'texture' ? sightOf('texture') : readMovement(lead);
-    const seen = group === 'hazy' && isHazy ? sightOf('hazy') : { kind, words };
+    const { kind, words } = group === 'texture' ? nameSight('texture') : readMovement(lead);
+    const seen = group === 'hazy' && isHazy ? nameSight('hazy') : { kind, words };
     return { group, lead, members, ...seen };
   });
   const ranked = rankSights(moved, ({ group, kind, lead }) => {
@@ -78,7 +78,7 @@ const isLegible = ({ name, value = Number.POSITIVE_INFINITY }: Movement): boolea
   readLegible({ statistic: name, value }) !== undefined;
 
 /** A kind by itself, whatever number leads it. */
-function sightOf(kind: SightKind): { kind: SightKind; words: string } {
+function nameSight(kind: SightKind): { kind: SightKind; words: string } {
   return { kind, words: `${findSight(kind).words} the reference` };
 }
 

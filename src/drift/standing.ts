@@ -304,7 +304,7 @@ export class StandingWatch {
     let [lively, living] = [0, 0];
     for (let i = 0; i < quarters; i++) {
       if (!isReadable(quarter[i]) || this.#differed[i] < livelyShare * (images - this.#sames[i])) continue;
-      if (this.#sames[i] >= Math.max(least, this.#longestOf(i))) isStuck[placeOf(i)] = 1;
+      if (this.#sames[i] >= Math.max(least, this.#longestOf(i))) isStuck[findPlace(i)] = 1;
       else {
         lively++;
         if (this.#sames[i] <= this.#longestSames[i]) living++;
@@ -384,7 +384,7 @@ function isRoom(bytes: number, filled: number): boolean {
 }
 
 /** Where a quarter lies among all of them row by row, and which lies there. */
-function placeOf(quarter: number): number {
+function findPlace(quarter: number): number {
   const block = quarter >> 2;
   const [x, y] = [(block % across) * 2 + (quarter & 1), Math.floor(block / across) * 2 + ((quarter >> 1) & 1)];
   return y * 2 * across + x;

@@ -1,5 +1,5 @@
 import { CholeskyDecomposition, EigenvalueDecomposition, Matrix } from 'ml-matrix';
-import { type CauseModel, computeSoftmax } from '../profile/diagnosis.ts';
+import { type CauseFit, computeSoftmax } from '../profile/diagnosis.ts';
 import { ledoitWolf } from '../profile/maths/covariance.ts';
 import type { Network } from '../profile/maths/network.ts';
 import { concatenate, trainSoftmax } from '../profile/maths/softmax.ts';
@@ -39,7 +39,7 @@ export function fitCauses(
   rows: { clean: Float64Array[]; views: View[] },
   causes: string[],
   options: { networks?: number } = {},
-): CauseModel {
+): CauseFit {
   const cleanViews = rows.views.filter(({ cause }) => cause === undefined);
   const causeViews = rows.views.filter(({ cause }) => cause !== undefined);
   const parts = cleanViews.filter(({ isPart }) => isPart).length;

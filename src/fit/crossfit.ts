@@ -11,7 +11,7 @@ import { cap, unknownFeatures } from '../profile/diagnosis.ts';
 import { type Grain, scoredValue } from '../profile/maths/gaussianise.ts';
 import { concatenate } from '../profile/maths/softmax.ts';
 import { fitTail, knotCount, knotsBelow } from '../profile/maths/tail.ts';
-import { type PlaceModel, tellLayout } from '../profile/places.ts';
+import { type PlaceFit, tellLayout } from '../profile/places.ts';
 import type { Tensor } from '../profile/safetensors.ts';
 import {
   computeComponents,
@@ -79,10 +79,10 @@ export function crossFit(
   const places = crossFitPlaces(samples, placed);
   if (places) for (const row of rows.clean) noteLayout(row, places);
   const { parts: ofAll, coreset } = fitParts(rows);
-  const whole = { ...ofAll, placeModel: places?.model };
+  const whole = { ...ofAll, placeFit: places?.model };
   const without = Array.from({ length: folds }, (_, fold) => fitWithout(fold, rows, places?.folds[fold]));
   const judged = without.flatMap((fold) => fold.judged);
-  const calibration = whole.causeModel && calibrateDiagnosis(without.flatMap(({ diagnosed }) => diagnosed));
+  const calibration = whole.causeFit && calibrateDiagnosis(without.flatMap(({ diagnosed }) => diagnosed));
   const components = componentNames({
     hasCauses: calibration !== undefined,
     parts: rows.embedded,
@@ -118,7 +118,7 @@ export function crossFit(
     tensors: { ...shared, ...collectTensors(part, calibration) },
   });
   const fitted = describe(whole);
-  if (whole.embeddingModel) Object.assign(fitted.tensors, collectProjections(whole.embeddingModel, samples));
+  if (whole.embeddingFit) Object.assign(fitted.tensors, collectProjections(whole.embeddingFit, samples));
   return {
     ...fitted,
     folds: without.map(({ part }) => part && describe(part)),
@@ -174,14 +174,14 @@ type JudgedSample = UnseenSample & { regime: number; values: Float64Array };
 function fitWithout(
   fold: number,
   rows: Rows,
-  placeModel: PlaceModel | undefined,
+  placeFit: PlaceFit | undefined,
 ): { part?: Parts; judged: JudgedSample[]; diagnosed: Diagnosed[] } {
   const inside = rows.clean.filter(({ sample }) => sample.fold === fold);
   const outside = rows.clean.filter(({ sample }) => sample.fold !== fold);
   if (inside.length === 0 || outside.length < 2) return { judged: [], diagnosed: [] };
   const viewsOutside = rows.views.filter((view) => view.fold !== fold);
   const fitted = fitParts({ ...rows, clean: outside, views: viewsOutside });
-  const part = { ...fitted.parts, placeModel };
+  const part = { ...fitted.parts, placeFit };
   const judged = inside.map(({ sample, row, properties }): JudgedSample => {
     const { regime, values, z } = computeComponents(part, row, properties, sample);
     return { sample, regime, values, score: Number.NaN, scores: [], z: Float32Array.from(z) };
@@ -192,7 +192,7 @@ function fitWithout(
 /** Diagnoses the views of a fold by a model that knows neither their images nor whole families of causes. */
 function diagnoseFold(fold: number, { causes, views }: Rows, fitted: ReturnType<typeof fitParts>): Diagnosed[] {
   const { parts: part, rows } = fitted;
-  if (!part.causeModel) return [];
+  if (!part.causeFit) return [];
   // Without whole families of causes, so that there are images of causes whose relatives the model does not know either.
   const known = causes.filter((cause) => families.indexOf(findFamily(cause)!) % folds !== fold);
   if (known.length < 2) return [];
@@ -201,7 +201,7 @@ function diagnoseFold(fold: number, { causes, views }: Rows, fitted: ReturnType<
     views: rows.views.filter(({ cause }) => cause === undefined || known.includes(cause)),
   };
   const knowing =
-    known.length === causes.length ? part : { ...part, causeModel: fitCauses(knownRows, known, { networks: 1 }) };
+    known.length === causes.length ? part : { ...part, causeFit: fitCauses(knownRows, known, { networks: 1 }) };
   return views.flatMap(({ fold: own, cause, row }): Diagnosed[] => {
     if (own !== fold || cause === undefined) return [];
     const { evidence, distance } = computeComponents(knowing, row, {});
@@ -243,11 +243,11 @@ function judgeDrives(
     // Without the drive a regime may be empty; all that is left is then one population.
     const clean = outside.map((row) => ({ ...row, regime: 0 }));
     const { parts } = fitParts({ ...rows, clean, views: rows.views.filter((view) => view.drive !== drive) });
-    const placeModel = fitPlacesOf(
+    const placeFit = fitPlacesOf(
       outside.map(({ sample }) => sample),
       placed.filter((view) => view.drive !== drive),
     );
-    if (placed.length > 0 && !placeModel) return [];
+    if (placed.length > 0 && !placeFit) return [];
     const scales = findScales(others.map(({ values }) => values));
     const readScore = (values: Float64Array) =>
       strongest(normalise(values.slice(), readScales(scales.components, scales.knots)), components, weights);
@@ -256,7 +256,7 @@ function judgeDrives(
       {
         drive,
         scores: inside.map(({ sample, row, properties }) =>
-          readScore(computeComponents({ ...parts, placeModel }, row, properties, sample).values),
+          readScore(computeComponents({ ...parts, placeFit }, row, properties, sample).values),
         ),
         calibration: Float64Array.from(others, ({ values }) => readScore(values)).sort(),
       },
@@ -440,7 +440,7 @@ function fitParts(input: {
     regimes,
     categories: countCategories(clean.map(({ properties }) => properties)),
     members,
-    embeddingModel: fitted?.model,
+    embeddingFit: fitted?.model,
   };
   const coreset = fitted?.coreset ?? [];
   if (causes.length < 2) return { parts, rows: { clean: [], views: [] }, coreset };
@@ -452,7 +452,7 @@ function fitParts(input: {
     clean: clean.map(({ row }) => standardised(row).x),
     views: views.map(({ row, ...view }) => ({ ...view, ...standardised(row) })),
   };
-  return { parts: { ...parts, causeModel: fitCauses(rows, causes) }, rows, coreset };
+  return { parts: { ...parts, causeFit: fitCauses(rows, causes) }, rows, coreset };
 }
 
 /** How often each property had each value; properties of which most images have a value of their own are left out. */

@@ -4,7 +4,7 @@ import {
   cloudSize,
   coresetSize,
   countSizes,
-  type EmbeddingModel,
+  type EmbeddingFit,
   joinParts,
   normaliseParts,
   project,
@@ -30,10 +30,10 @@ const floorShare = 0.01;
 export function fitEmbeddings(
   rows: readonly { id: string; embedding: Float32Array }[],
   parts: readonly EmbeddingPart[],
-): { model: EmbeddingModel; coreset: string[] } {
+): { model: EmbeddingFit; coreset: string[] } {
   const sorted = [...rows].sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, maxFitted);
   const length = sorted[0].embedding.length;
-  const model: EmbeddingModel = {
+  const model: EmbeddingFit = {
     parts,
     floors: new Float64Array(length),
     centre: new Float64Array(length),
@@ -76,7 +76,7 @@ export function fitEmbeddings(
  * deviation, so that coordinates are in reference standard deviations. The largest number of each is positive.
  * @returns `projectionSize` rows, one after the other; fewer where the content has fewer dimensions
  */
-export function principalAxes({ parts, factor }: Pick<EmbeddingModel, 'parts' | 'factor'>): Float64Array {
+export function principalAxes({ parts, factor }: Pick<EmbeddingFit, 'parts' | 'factor'>): Float64Array {
   const { content, early } = countSizes(parts);
   const width = content + early;
   const lower = new Matrix(content, content);
@@ -98,7 +98,7 @@ export function principalAxes({ parts, factor }: Pick<EmbeddingModel, 'parts' | 
 
 /** Projections of reference images, row by row: the first by id. */
 export function projectCloud(
-  model: EmbeddingModel,
+  model: EmbeddingFit,
   axes: Float64Array,
   rows: readonly { id: string; embedding: Float32Array }[],
 ): Float64Array {

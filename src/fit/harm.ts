@@ -2,7 +2,7 @@ import { inverse, Matrix, solve } from 'ml-matrix';
 import { corruptions, powerSeverities } from '../image/corruptions/corruptions.ts';
 import type { PreparedModel } from '../image/embedding/open.ts';
 import type { ProfileDescription } from '../profile/description.ts';
-import { type HarmModel, harmRow, logistic } from '../profile/flips.ts';
+import { type HarmFit, harmRow, logistic } from '../profile/flips.ts';
 import type { Tensor } from '../profile/safetensors.ts';
 import type { Score } from '../profile/score.ts';
 import { type Asked, type AskedSimulation, findUnusable, shareAnswered } from './classifier.ts';
@@ -117,7 +117,7 @@ export function measureHarm(asked: readonly Asked[]): NonNullable<ProfileDescrip
  * their simulations.
  * @param clean rows of reference images as they are, by models that were not fitted on them
  */
-export function fitHarm(images: readonly TriedImage[], clean: readonly Float64Array[]): HarmModel {
+export function fitHarm(images: readonly TriedImage[], clean: readonly Float64Array[]): HarmFit {
   const simulations = images.reduce((sum, { rows }) => sum + rows.length, 0);
   const groups: Group[] = [
     ...images.map(({ rows, flips }) => ({ rows, flips, weight: 1 })),
@@ -222,7 +222,7 @@ function dot(a: Float64Array, b: Float64Array): number {
 }
 
 /** The tensors of a Profile that hold it. */
-function harmTensors({ weights, covariance }: HarmModel): Record<string, Tensor> {
+function harmTensors({ weights, covariance }: HarmFit): Record<string, Tensor> {
   return {
     harmWeights: { shape: [weights.length], data: weights },
     harmCovariance: { shape: [weights.length, weights.length], data: covariance },

@@ -3,7 +3,7 @@ import { placeCount, placeGrid, placeMeasures } from '../image/places.ts';
 import type { ProfileDescription } from '../profile/description.ts';
 import {
   describePlaces,
-  type PlaceModel,
+  type PlaceFit,
   placeChances,
   placeFeatures,
   placeOdds,
@@ -42,9 +42,9 @@ const ownWeight = 0.7;
 
 /** What is told by place, with how it does on images that it was not fitted on. */
 export interface CrossFittedPlaces {
-  model: PlaceModel;
+  model: PlaceFit;
   /** Per fold, the model that was fitted without it; undefined where nothing is in the fold. */
-  folds: (PlaceModel | undefined)[];
+  folds: (PlaceFit | undefined)[];
   /** Mean chance of every tile of a clean image that it is hidden. */
   usual: Float64Array;
   description: NonNullable<ProfileDescription['places']>;
@@ -89,7 +89,7 @@ export function crossFitPlaces(
       for (const [tile, chance] of placeChances(odds).entries()) usual[tile] += chance / samples.length;
     }
     for (const view of views) {
-      if (view.fold === fold && meanOf(view.hidden) >= largeShare)
+      if (view.fold === fold && computeMean(view.hidden) >= largeShare)
         tried.push(strongestPlace(placeOdds(model, view.places)));
     }
     return model;
@@ -113,14 +113,14 @@ export function crossFitPlaces(
   };
 }
 
-function meanOf(values: Float32Array): number {
+function computeMean(values: Float32Array): number {
   let sum = 0;
   for (const value of values) sum += value;
   return sum / values.length;
 }
 
 /** @returns undefined where there are no views, or images without places */
-export function fitPlacesOf(samples: readonly Sample[], views: readonly PlacedView[]): PlaceModel | undefined {
+export function fitPlacesOf(samples: readonly Sample[], views: readonly PlacedView[]): PlaceFit | undefined {
   const clean = samples.flatMap(({ places }) => places ?? []);
   if (clean.length === 0 || clean.length < samples.length || views.length === 0) return undefined;
   return fitPlaces(clean, views);
@@ -130,7 +130,7 @@ export function fitPlacesOf(samples: readonly Sample[], views: readonly PlacedVi
  * Learns what is usual in every place of the view, and how a hidden place looks.
  * @param all the reference, as `measurePlaces` gives it
  */
-function fitPlaces(all: readonly Float32Array[], views: readonly PlacedView[]): PlaceModel {
+function fitPlaces(all: readonly Float32Array[], views: readonly PlacedView[]): PlaceFit {
   const clean = thinOut(all, mostClean);
   const usual = measureUsual(clean);
   const rows = collectTiles(clean, views, usual);
@@ -150,7 +150,7 @@ function fitPlaces(all: readonly Float32Array[], views: readonly PlacedView[]): 
   };
 }
 
-function measureUsual(clean: readonly Float32Array[]): Omit<PlaceModel, 'network'> {
+function measureUsual(clean: readonly Float32Array[]): Omit<PlaceFit, 'network'> {
   const size = placeCount * measures;
   const centre = new Float64Array(size);
   const own = new Float64Array(size);
@@ -193,7 +193,7 @@ const leastSpread = 0.02;
 function collectTiles(
   clean: readonly Float32Array[],
   views: readonly PlacedView[],
-  usual: Omit<PlaceModel, 'network'>,
+  usual: Omit<PlaceFit, 'network'>,
 ): { x: Float64Array; y: Uint16Array } {
   const hidden: number[] = [];
   const beside: number[] = [];

@@ -1,5 +1,5 @@
-import type { CauseModel } from '../profile/diagnosis.ts';
-import { countSizes, type EmbeddingModel } from '../profile/embeddings.ts';
+import type { CauseFit } from '../profile/diagnosis.ts';
+import { countSizes, type EmbeddingFit } from '../profile/embeddings.ts';
 import { concatenate } from '../profile/maths/softmax.ts';
 import type { Tensor } from '../profile/safetensors.ts';
 import type { Parts } from '../profile/score.ts';
@@ -7,7 +7,7 @@ import { principalAxes, projectCloud } from './embeddings.ts';
 import type { Sample } from './samples.ts';
 
 /** Axes of the content of a reference, and where its images lie along them. */
-export function collectProjections(model: EmbeddingModel, samples: readonly Sample[]): Record<string, Tensor> {
+export function collectProjections(model: EmbeddingFit, samples: readonly Sample[]): Record<string, Tensor> {
   const axes = principalAxes(model);
   const { content } = countSizes(model.parts);
   const rows = samples.flatMap(({ id, embedding }) => (embedding ? { id, embedding } : []));
@@ -20,8 +20,8 @@ export function collectProjections(model: EmbeddingModel, samples: readonly Samp
 }
 
 export function collectTensors(
-  { regimes, members, causeModel, embeddingModel, placeModel }: Parts,
-  calibration?: Pick<CauseModel, 'unknown'>,
+  { regimes, members, causeFit, embeddingFit, placeFit }: Parts,
+  calibration?: Pick<CauseFit, 'unknown'>,
 ): Record<string, Tensor> {
   const knots = regimes.flatMap(({ gaussianisers }) => gaussianisers);
   const offsets = [0];
@@ -38,8 +38,8 @@ export function collectTensors(
       data: concatenate(regimes.map(({ precision }) => precision)),
     },
   };
-  if (embeddingModel) {
-    const { floors, centre, scales, factor, coreset, parts } = embeddingModel;
+  if (embeddingFit) {
+    const { floors, centre, scales, factor, coreset, parts } = embeddingFit;
     const { content, early } = countSizes(parts);
     const width = content + early;
     Object.assign(tensors, {
@@ -50,16 +50,16 @@ export function collectTensors(
       embeddingCoreset: { shape: [coreset.length / content, content], data: coreset, isSingle: true },
     });
   }
-  if (placeModel) {
-    const { centre, spread, level, range, network } = placeModel;
+  if (placeFit) {
+    const { centre, spread, level, range, network } = placeFit;
     const numbers = {
       ...{ placeCentre: centre, placeSpread: spread, placeLevel: level, placeRange: range },
       ...{ placeHidden: network.hidden, placeOutput: network.output },
     };
     for (const [name, data] of Object.entries(numbers)) tensors[name] = { shape: [data.length], data, isSingle: true };
   }
-  if (!causeModel || !calibration) return tensors;
-  const { centre, projection, classifier } = causeModel;
+  if (!causeFit || !calibration) return tensors;
+  const { centre, projection, classifier } = causeFit;
   return {
     ...tensors,
     causeProjection: { shape: [centre.length, members.length], data: projection },
@@ -69,7 +69,7 @@ export function collectTensors(
   };
 }
 
-function classifierTensors(classifier: CauseModel['classifier']): Record<string, Tensor> {
+function classifierTensors(classifier: CauseFit['classifier']): Record<string, Tensor> {
   if ('weights' in classifier) {
     const { features, classes, weights } = classifier;
     return { causeWeights: { shape: [features + 1, classes], data: weights } };

@@ -127,11 +127,11 @@ export function changedShares(before: Frame, after: Frame): Float32Array {
   const { width, height } = before;
   const changed = new Float32Array(placeCount);
   const counts = new Float32Array(placeCount);
-  const tileOf = Int32Array.from({ length: width }, (_, x) => Math.floor((x * columns) / width));
+  const tileAt = Int32Array.from({ length: width }, (_, x) => Math.floor((x * columns) / width));
   for (let y = 0, at = 0; y < height; y++) {
     const row = Math.floor((y * rows) / height) * columns;
     for (let x = 0; x < width; x++, at += 3) {
-      const tile = row + tileOf[x];
+      const tile = row + tileAt[x];
       counts[tile]++;
       if (
         Math.abs(before.data[at] - after.data[at]) > visible ||

@@ -10,7 +10,7 @@ export interface Cause {
 }
 
 /** What was learnt from the reference images put through simulated causes. Rows of statistics are standardised and capped. */
-export interface CauseModel {
+export interface CauseFit {
   causes: readonly string[];
   /** Class 0 is clean, class i + 1 is cause i. One linear layer in Profiles of versions that had no networks. */
   classifier: Networks | Softmax;
@@ -43,7 +43,7 @@ export interface CauseEvidence {
 
 /** @param capped standardised and capped statistics */
 export function causeEvidence(
-  { causes: names, classifier, projection, centre }: CauseModel,
+  { causes: names, classifier, projection, centre }: CauseFit,
   capped: Float64Array,
 ): CauseEvidence {
   const out = new Float64Array(names.length + 1);
@@ -69,7 +69,7 @@ export function projectedDistance(projection: Float64Array, centre: Float64Array
 }
 
 /** Ranked causes and `unknown`, their probabilities summing to 1. */
-export function diagnose(model: CauseModel, evidence: CauseEvidence, logDistanceAll: number): Cause[] {
+export function diagnose(model: CauseFit, evidence: CauseEvidence, logDistanceAll: number): Cause[] {
   const probabilities = computeSoftmax(evidence.logits, model.temperature);
   const features = unknownFeatures(evidence, logDistanceAll);
   let logit = model.unknown[features.length];

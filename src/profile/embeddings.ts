@@ -1,7 +1,7 @@
 import type { EmbeddingPart } from '../image/embedding/embedder.ts';
 
 /** Where the embeddings of a reference lie: part of a Profile. */
-export interface EmbeddingModel {
+export interface EmbeddingFit {
   parts: readonly EmbeddingPart[];
   /** One for each number of an embedding: 0, or what is added to it before the logarithm is taken. */
   floors: Float64Array;
@@ -42,7 +42,7 @@ const neighbours = 5;
 const most = { content: 256, early: 128 } as const;
 
 /** How far an embedding is from the reference. */
-export function embeddingDistances(model: EmbeddingModel, embedding: Float32Array): EmbeddingDistances {
+export function embeddingDistances(model: EmbeddingFit, embedding: Float32Array): EmbeddingDistances {
   const values = scaleValues(model, embedding);
   const joint = joinParts(model, values);
   const y = whiten(model.factor, joint);
@@ -69,7 +69,7 @@ export function countSizes(parts: readonly EmbeddingPart[]): { content: number; 
 }
 
 /** Content at length 1, early channels as logarithms. */
-export function scaleValues({ parts, floors }: EmbeddingModel, embedding: Float32Array): Float64Array {
+export function scaleValues({ parts, floors }: EmbeddingFit, embedding: Float32Array): Float64Array {
   const values = new Float64Array(embedding.length);
   let square = 0;
   for (const { kind, at, length } of parts) {
@@ -86,7 +86,7 @@ export function scaleValues({ parts, floors }: EmbeddingModel, embedding: Float3
 }
 
 /** Standardised content, then standardised early channels. */
-export function joinParts({ parts, centre, scales }: EmbeddingModel, values: Float64Array): Float64Array {
+export function joinParts({ parts, centre, scales }: EmbeddingFit, values: Float64Array): Float64Array {
   const { content, early } = countSizes(parts);
   const joint = new Float64Array(content + early);
   const z = (i: number) => (scales[i] > 0 ? (values[i] - centre[i]) / scales[i] : 0);
@@ -95,7 +95,7 @@ export function joinParts({ parts, centre, scales }: EmbeddingModel, values: Flo
   return joint;
 }
 
-export function normaliseParts({ parts }: EmbeddingModel, values: Float64Array): Float64Array {
+export function normaliseParts({ parts }: EmbeddingFit, values: Float64Array): Float64Array {
   const unit = new Float64Array(countSizes(parts).content);
   sketch(parts, 'content', (i) => values[i], unit);
   return unit;

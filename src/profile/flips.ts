@@ -12,7 +12,7 @@ export interface FlipRate {
  * A logistic regression of "the answer flipped" on the anomaly score and the probable causes. On the score alone would be
  * simpler, but causes do unequal harm at one score: a hot pixel is as strange as a blur, and changes no answer.
  */
-export interface HarmModel {
+export interface HarmFit {
   /** One weight for each number of `harmRow`. The weight of the score is not negative: with the same causes, stranger is never safer. */
   weights: Float64Array;
   /** Row-major covariance of the weights. */
@@ -37,7 +37,7 @@ function scaled(score: number): number {
 }
 
 /** @param row as of `harmRow` */
-export function expectedFlipRate({ weights, covariance }: HarmModel, row: Float64Array): FlipRate {
+export function expectedFlipRate({ weights, covariance }: HarmFit, row: Float64Array): FlipRate {
   const size = weights.length;
   let logit = 0;
   let variance = 0;

@@ -95,7 +95,7 @@ export async function createFrameJudge(options: FrameJudgeOptions): Promise<Fram
       places: measurePlaces(frame),
       ...(embedding && { embedding }),
       ...(container && { container }),
-      ...sizeOf(frame, container),
+      ...readSize(frame, container),
       bytes: bytes?.length ?? frame.data.length,
       sha256: sha256(bytes ?? frame.data),
       hash: differenceHash(frame),
@@ -145,7 +145,7 @@ function asFrame(pixels: Pixels): Frame {
 }
 
 /** Of the image as it is stored, orientation applied; of pixels alone, theirs. */
-function sizeOf({ width, height }: Frame, container: Container | undefined): { width: number; height: number } {
+function readSize({ width, height }: Frame, container: Container | undefined): { width: number; height: number } {
   if (!container) return { width, height };
   const isTurned = container.orientation >= 5;
   return {

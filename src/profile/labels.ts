@@ -12,10 +12,10 @@ export function labelStatistic(name: string): string {
   const row = statistics.find((statistic) => statistic.name === name);
   const given = row && readMeaning(name).legible?.label;
   // Before a number some end in "at".
-  return capital(given?.replace(/ at$/, '') ?? startOf(row?.meaning) ?? spellName(name));
+  return capital(given?.replace(/ at$/, '') ?? readStart(row?.meaning) ?? spellName(name));
 }
 
-function startOf(meaning: string | undefined): string | undefined {
+function readStart(meaning: string | undefined): string | undefined {
   const label = meaning?.split(/[:.;(](?:\s|$)|\s\(/)[0];
   if (!label) return undefined;
   // What follows narrows it down: it stands in the whole meaning, too.

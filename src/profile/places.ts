@@ -6,7 +6,7 @@ import type { Network } from './maths/network.ts';
  * from what is usual in its place, from the tiles around it, from what it looks like by itself, and from the whole picture.
  * The usual counts for much where a camera stands, and the tiles around where it drives.
  */
-export interface PlaceModel {
+export interface PlaceFit {
   /** Median of every measure of every tile over the reference, tile after tile. */
   centre: Float64Array;
   /** Deviation, from the median of the distances, so that a vehicle that passes widens nothing. */
@@ -31,7 +31,7 @@ const mostOdds = 8;
  * @param places as `measurePlaces` gives it
  * @returns tile after tile, `placeFeatures` of each
  */
-export function describePlaces(model: Omit<PlaceModel, 'network'>, places: Float32Array): Float64Array {
+export function describePlaces(model: Omit<PlaceFit, 'network'>, places: Float32Array): Float64Array {
   const { centre, spread, level, range } = model;
   const z = new Float64Array(places.length);
   const whole = new Float64Array(measures);
@@ -79,7 +79,7 @@ const neighbours: readonly Int32Array[] = Array.from({ length: placeCount }, (_,
 });
 
 /** Log odds for every tile that it is hidden, row by row, from -8 to 8. */
-export function placeOdds(model: PlaceModel, places: Float32Array): Float64Array {
+export function placeOdds(model: PlaceFit, places: Float32Array): Float64Array {
   const features = describePlaces(model, places);
   const { units, hidden, output } = model.network;
   const odds = new Float64Array(placeCount).fill(output[2 * units + 1] - output[2 * units]);
@@ -129,7 +129,7 @@ const fitsBetter: Readonly<Record<Exclude<Layout, 'upright'>, number>> = { mirro
  * round: whatever is measured of a tile is the same in a mirror.
  * @param places as `measurePlaces` gives it
  */
-export function tellLayout({ centre, spread }: Pick<PlaceModel, 'centre' | 'spread'>, places: Float32Array): Layout {
+export function tellLayout({ centre, spread }: Pick<PlaceFit, 'centre' | 'spread'>, places: Float32Array): Layout {
   const { columns, rows } = placeGrid;
   const distance = (isAcross: boolean, isDown: boolean) => {
     let sum = 0;

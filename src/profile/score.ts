@@ -2,14 +2,14 @@ import { StoplineError } from '../errors.ts';
 import { remarkedProperties } from '../image/measured.ts';
 import { componentNames } from './components.ts';
 import type { Profile } from './description.ts';
-import { type Cause, type CauseEvidence, type CauseModel, cap, causeEvidence, diagnose } from './diagnosis.ts';
-import { type EmbeddingDistances, type EmbeddingModel, embeddingDistances } from './embeddings.ts';
+import { type Cause, type CauseEvidence, type CauseFit, cap, causeEvidence, diagnose } from './diagnosis.ts';
+import { type EmbeddingDistances, type EmbeddingFit, embeddingDistances } from './embeddings.ts';
 import { expectedFlipRate, type FlipRate, harmRow } from './flips.ts';
 import { type Gaussianiser, gaussianise, scoredValue } from './maths/gaussianise.ts';
 import type { Networks } from './maths/network.ts';
 import { PValues } from './maths/pvalues.ts';
 import { knotCount, strangeness, type Tail } from './maths/tail.ts';
-import { type Layout, type PlaceModel, placeFeatures, placeOdds, strongestPlace, tellLayout } from './places.ts';
+import { type Layout, type PlaceFit, placeFeatures, placeOdds, strongestPlace, tellLayout } from './places.ts';
 
 /** ln of the squared Mahalanobis distance. */
 export function logDistance(z: Float64Array, mean: Float64Array, precision: Float64Array): number {
@@ -55,9 +55,9 @@ export interface Parts {
   categories: Profile['categories'];
   /** Positions of the statistics that causes are told by. */
   members: readonly number[];
-  causeModel?: CauseModel | undefined;
-  embeddingModel?: EmbeddingModel | undefined;
-  placeModel?: PlaceModel | undefined;
+  causeFit?: CauseFit | undefined;
+  embeddingFit?: EmbeddingFit | undefined;
+  placeFit?: PlaceFit | undefined;
 }
 
 /** What an image shows, beside its statistics. */
@@ -103,14 +103,14 @@ export function computeComponents(
   odds?: Float64Array | undefined;
   layout?: Layout | undefined;
 } {
-  const { causeModel, embeddingModel, placeModel } = parts;
+  const { causeFit, embeddingFit, placeFit } = parts;
   const standardised = standardise(parts.regimes, row);
   const { z, distance } = standardised;
-  const evidence = causeModel && causeEvidence(causeModel, pick(cap(z), parts.members));
-  const embedded = embeddingModel && embedding && embeddingDistances(embeddingModel, embedding);
-  const odds = placeModel && places && placeOdds(placeModel, places);
+  const evidence = causeFit && causeEvidence(causeFit, pick(cap(z), parts.members));
+  const embedded = embeddingFit && embedding && embeddingDistances(embeddingFit, embedding);
+  const odds = placeFit && places && placeOdds(placeFit, places);
   // Which way round a picture is shown is a property like those of its file: some value of it was never seen.
-  const layout = placeModel && places && parts.categories.layout ? tellLayout(placeModel, places) : undefined;
+  const layout = placeFit && places && parts.categories.layout ? tellLayout(placeFit, places) : undefined;
   const nothing = Number.NEGATIVE_INFINITY;
   const values: Record<string, number> = {
     distance,
@@ -123,9 +123,9 @@ export function computeComponents(
     categories: surprise(parts.categories, { ...properties, ...(layout && { layout }) }),
   };
   const names = componentNames({
-    hasCauses: causeModel !== undefined,
-    parts: embeddingModel?.parts,
-    hasPlaces: placeModel !== undefined,
+    hasCauses: causeFit !== undefined,
+    parts: embeddingFit?.parts,
+    hasPlaces: placeFit !== undefined,
   });
   return {
     ...standardised,
@@ -196,9 +196,9 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
     regimes: readRegimes(profile),
     categories: profile.categories,
     members: profile.causes?.members ?? [],
-    causeModel: profile.causes && readCauseModel(profile),
-    embeddingModel: profile.model && readEmbeddingModel(profile),
-    placeModel: profile.places && readPlaceModel(profile),
+    causeFit: profile.causes && readCauseFit(profile),
+    embeddingFit: profile.model && readEmbeddingFit(profile),
+    placeFit: profile.places && readPlaceFit(profile),
   };
   const harm = profile.harm && {
     weights: tensors.harmWeights.data as Float64Array,
@@ -235,7 +235,7 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
       );
       const found = computeComponents(parts, row, properties, looks);
       const { z, regime, distance, values, evidence, embedded, odds, layout } = found;
-      const causes = parts.causeModel && evidence && diagnose(parts.causeModel, evidence, distance);
+      const causes = parts.causeFit && evidence && diagnose(parts.causeFit, evidence, distance);
       const normalised = normalise(values, scales[regime]);
       const isVideo = properties.codec !== undefined && profile.categories.codec === undefined;
       const detectors = profile.detectors.map(({ name, components, weights, video }, i): DetectorScore => {
@@ -274,7 +274,7 @@ function readCalibration({ regimes, tensors }: Profile, position: number, regime
   return data.subarray(from, from + regimes[regime].images);
 }
 
-function readCauseModel({ causes, tensors }: Profile): CauseModel {
+function readCauseFit({ causes, tensors }: Profile): CauseFit {
   const { names, temperature } = causes as NonNullable<Profile['causes']>;
   return {
     causes: names,
@@ -289,7 +289,7 @@ function readCauseModel({ causes, tensors }: Profile): CauseModel {
 function readClassifier(
   { names, members, networks }: NonNullable<Profile['causes']>,
   tensors: Profile['tensors'],
-): CauseModel['classifier'] {
+): CauseFit['classifier'] {
   const [features, classes] = [members.length, names.length + 1];
   if (!networks) return { features, classes, weights: tensors.causeWeights.data };
   const { count, units } = networks;
@@ -303,7 +303,7 @@ function readClassifier(
   });
 }
 
-function readEmbeddingModel({ model, tensors }: Profile): EmbeddingModel {
+function readEmbeddingFit({ model, tensors }: Profile): EmbeddingFit {
   return {
     parts: (model as NonNullable<Profile['model']>).parts,
     floors: tensors.embeddingFloors.data,
@@ -315,7 +315,7 @@ function readEmbeddingModel({ model, tensors }: Profile): EmbeddingModel {
   };
 }
 
-function readPlaceModel({ places, tensors }: Profile): PlaceModel {
+function readPlaceFit({ places, tensors }: Profile): PlaceFit {
   const { units } = places as NonNullable<Profile['places']>;
   return {
     centre: tensors.placeCentre.data,

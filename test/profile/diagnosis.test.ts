@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import {
-  type CauseModel,
+  type CauseFit,
   cap,
   causeEvidence,
   diagnose,
@@ -29,7 +29,7 @@ test('projectedDistance is ln |P x - c|^2', () => {
 });
 
 /** Two causes told by one statistic each; `unknown` when the best cause is not far ahead. */
-const model: CauseModel = {
+const model: CauseFit = {
   causes: ['rain', 'fog'],
   classifier: { features: 2, classes: 3, weights: Float64Array.of(0, 2, 0, 0, 0, 2, 3, 0, 0) },
   temperature: 1,

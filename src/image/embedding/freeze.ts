@@ -136,15 +136,15 @@ export class Freezer {
     const frozen: FrozenGraph = { nodes: [], weights: [] };
     const named = new Map<string, Place>();
     const ends = outputs.map(({ key, tensor }) => ({ key, place: this.#resolve(this.#main, tensor) }));
-    for (const place of this.#collect(ends.map(({ place }) => place))) named.set(pathOf(place), place);
+    for (const place of this.#collect(ends.map(({ place }) => place))) named.set(namePath(place), place);
     const inputName = named.has(input.key) ? this.#input : input.key;
     const name = (place: Place) => {
-      const path = pathOf(place);
+      const path = namePath(place);
       const shown = path === this.#input ? inputName : path;
       return place.output === 0 ? shown : `${shown}:${place.output}`;
     };
     for (const place of this.#sort(named)) {
-      const path = pathOf(place);
+      const path = namePath(place);
       if (path === this.#input) frozen.nodes.push(this.#makeInput(inputName, input));
       else if (place.node.operator === 'Const' || variables.has(place.node.operator)) this.#addWeight(place, frozen);
       else
@@ -173,7 +173,7 @@ export class Freezer {
 
   /** Every node that the ends need. */
   #collect(ends: readonly Place[]): Place[] {
-    const found = new Map(ends.map((place) => [pathOf(place), place]));
+    const found = new Map(ends.map((place) => [namePath(place), place]));
     for (const place of found.values()) {
       if (found.size > this.#limits.maxNodes)
         throw new StoplineError(
@@ -182,7 +182,7 @@ export class Freezer {
         );
       for (const text of this.#dataInputs(place)) {
         const source = this.#resolve(place.scope, text);
-        const path = pathOf(source);
+        const path = namePath(source);
         // A map is visited in the order in which it grows.
         if (!found.has(path)) found.set(path, source);
       }
@@ -204,7 +204,7 @@ export class Freezer {
       const stack = [first];
       while (stack.length > 0) {
         const place = stack.at(-1) as Place;
-        const path = pathOf(place);
+        const path = namePath(place);
         if (state.get(path) === 'done') {
           stack.pop();
           continue;
@@ -214,8 +214,8 @@ export class Freezer {
             ? []
             : this.#dataInputs(place)
                 .map((text) => this.#resolve(place.scope, text))
-                .filter((source) => state.get(pathOf(source)) !== 'done');
-        if (waiting.some((source) => state.get(pathOf(source)) === 'open'))
+                .filter((source) => state.get(namePath(source)) !== 'done');
+        if (waiting.some((source) => state.get(namePath(source)) === 'open'))
           throw invalid(`the node ${quoted(path)} reads what it gives: its graph goes round in a circle`);
         state.set(path, waiting.length > 0 ? 'open' : 'done');
         if (waiting.length > 0) {
@@ -231,7 +231,7 @@ export class Freezer {
   }
 
   #addWeight(place: Place, { nodes, weights }: FrozenGraph): void {
-    const name = pathOf(place);
+    const name = namePath(place);
     const value = place.node.operator === 'Const' ? this.#readConstant(place) : { tensor: this.#readVariable(place) };
     if ('texts' in value) return void nodes.push({ name, op: 'Const', input: [], attr: { dtype: { type: 7 } } });
     const { tensor } = value;
@@ -260,7 +260,7 @@ export class Freezer {
   }
 
   #readVariable(place: Place): PlainTensor {
-    const path = pathOf(place);
+    const path = namePath(place);
     this.#restored ??= this.#followRestore();
     const shared = this.#file.readText(place.node, 'shared_name') || place.node.name;
     const keys = [this.#restored.get(path), shared, `${shared}/.ATTRIBUTES/VARIABLE_VALUE`];
@@ -307,7 +307,7 @@ export class Freezer {
     const source = this.#resolve(value.scope, names);
     if (source.node.operator !== 'Const') return;
     const key = this.#readNames(source)[value.output];
-    if (key !== undefined) keys.set(pathOf(variable), key);
+    if (key !== undefined) keys.set(namePath(variable), key);
   }
 
   /** The texts of a constant, read once: every variable has its name in the same one. */
@@ -450,7 +450,7 @@ export class Freezer {
   }
 }
 
-const pathOf = ({ scope, node }: Place) => scope.prefix + node.name;
+const namePath = ({ scope, node }: Place) => scope.prefix + node.name;
 
 /** Which output is meant: "name", "name:1" in a graph, "name:output:1" in a function. */
 function findOutput(node: NodeDef, part: string | undefined, last: string | undefined): number {

@@ -54,13 +54,13 @@ function asLine({ row, name, tags, boxes }: LabelImage) {
  */
 function asCoco(images: readonly LabelImage[], { name, version }: LabelOrigin) {
   const names = [...decisions, ...verdicts, ...evidenceKinds];
-  const idOf = (category: (typeof names)[number]) => names.indexOf(category) + 1;
+  const findId = (category: (typeof names)[number]) => names.indexOf(category) + 1;
   const group = (i: number) =>
     i < decisions.length ? 'decision' : i < decisions.length + verdicts.length ? 'verdict' : 'evidence';
   const annotations = images.flatMap(({ row, tags, boxes }, i) => {
     const { verdict, pValue, score, image, expectedFlipRate } = row;
     const whole = {
-      category_id: idOf(verdict),
+      category_id: findId(verdict),
       bbox: [0, 0, image.width, image.height],
       score: 1 - pValue,
       attributes: {
@@ -69,7 +69,7 @@ function asCoco(images: readonly LabelImage[], { name, version }: LabelOrigin) {
       },
     };
     const parts = boxes.map(({ kind, left, top, width, height }) => ({
-      category_id: idOf(kind),
+      category_id: findId(kind),
       bbox: [left, top, width, height],
     }));
     return [whole, ...parts].map((part) => ({ ...part, image_id: i + 1 }));
