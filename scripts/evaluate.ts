@@ -258,7 +258,9 @@ async function provenance(also: Probe = {}): Promise<string> {
   const here = (text: string) => (isAbsolute(text) ? relative(process.cwd(), text) : text);
   // Where things were kept changes no number.
   const said = process.argv.slice(2).filter((text, i, all) => text !== '--cache' && all[i - 1] !== '--cache');
-  const command = ['npm run evaluate --', ...said.map(here)].join(' ');
+  // Where somebody keeps CIFAR-10 is nobody else's place.
+  const shown = said.map((text, i) => (said[i - 1] === '--cifar' ? 'DIR' : here(text)));
+  const command = ['npm run evaluate --', ...shown].join(' ');
   return `\`\`\`sh\n${command}\n\`\`\`\n\nMade on ${new Date().toISOString().slice(0, 10)}, at commit ${readCommit()}.\n${writeProbe({ ...(await takeProbe()), ...also })}`;
 }
 
