@@ -80,7 +80,7 @@ export async function measureConcepts(): Promise<Concepts> {
   };
   const streams = [
     { name: 'like the reference throughout', shares: await watch(undefined) },
-    { name: `slightly darker from image ${changedFrom} on`, shares: await watch(1) },
+    { name: `darker from image ${changedFrom} on`, shares: await watch(2) },
   ];
   const reference = Array.from(profile.tensors.combinedScores.data, tidy).sort((a, b) => a - b);
   const { warn } = profile.falseAlarmRate.promised;
