@@ -11,12 +11,14 @@ import { loadCore } from '../../src/core/index.ts';
 import { type DriftReference, makeShared } from '../../src/drift/drift.ts';
 import { createMonitor } from '../../src/drift/monitor.ts';
 import { SightWatch } from '../../src/drift/sight.ts';
+import { fitCauses } from '../../src/fit/causes.ts';
 import { corrupt, corruptions } from '../../src/image/corruptions/corruptions.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import type { Frame } from '../../src/image/frame.ts';
 import { measureFrame } from '../../src/image/measure.ts';
 import { drawSketch } from '../../src/image/sketch.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
+import { causeEvidence } from '../../src/profile/diagnosis.ts';
 import { conformalPValue } from '../../src/profile/maths/ranks.ts';
 import { createScorer } from '../../src/profile/score.ts';
 import { decideVerdict } from '../../src/profile/verdict.ts';
@@ -37,6 +39,7 @@ export async function takeProbe(): Promise<Probe> {
     statistics: names.length,
     ...(await probeImages()),
     ...probeScores(),
+    odds: probeCauses(),
     drift: probeDrift(),
     network: createHash('sha256').update(network).digest('hex').slice(0, 8),
   };
@@ -88,6 +91,18 @@ function probeScores(): Probe {
     blurredScore: computeScore({ blockSharpness: -5, localContrast: 1 }),
     noisyScore: computeScore({ noiseSigma: 50, lumaP05: 120 }),
   };
+}
+
+/** How surely a drawn row is under a cause, by networks that were trained on drawn rows: what is learnt from simulated causes. */
+function probeCauses(): number {
+  const random = new Random(7);
+  const draw = (shift = 0) => Float64Array.from(random.normals(12), (value, i) => (i === 0 ? value + shift : value));
+  const clean = Array.from({ length: 60 }, () => draw());
+  const views = Array.from({ length: 60 }, (_, i) => ({
+    ...{ x: draw(i % 2 ? 3 : 0), regime: 0, view: String(i), isPart: false },
+    ...(i % 2 && { cause: 'shifted' }),
+  }));
+  return tidy(causeEvidence(fitCauses({ clean, views }, ['shifted']), draw(1.5)).logOdds);
 }
 
 /** After how many images a monitor tells of scores that lie one and a half deviations higher. */
