@@ -9,19 +9,28 @@ export class Interruption extends Error {
 }
 
 /**
+ * Event of `process`. Not SIGPIPE: Node ignores that signal, but no longer once somebody has listened to it, and then whatever
+ * writes to a closed pipe or socket ends the process.
+ */
+export const brokenPipe = 'stopline:brokenPipe';
+const events: NodeJS.EventEmitter = process;
+
+/**
  * Runs `work` so that SIGINT and SIGTERM abort its signal with an `Interruption`, and it can leave things in order.
- * A second signal ends the process at once. `main` raises SIGPIPE when standard output has no reader any more: to exit there
- * and then would end worker threads within a model, which aborts the process.
+ * A second signal ends the process at once. `main` emits `brokenPipe` when standard output has no reader any more: to exit
+ * there and then would end worker threads within a model, which aborts the process.
  */
 export async function interruptible<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
   const controller = new AbortController();
   const onInterrupt = () => controller.abort(new Interruption(130));
   const onTerminate = () => controller.abort(new Interruption(143));
   const onBrokenPipe = () => controller.abort(new Interruption(0));
-  process.once('SIGINT', onInterrupt).once('SIGTERM', onTerminate).once('SIGPIPE', onBrokenPipe);
+  process.once('SIGINT', onInterrupt).once('SIGTERM', onTerminate);
+  events.once(brokenPipe, onBrokenPipe);
   try {
     return await work(controller.signal);
   } finally {
-    process.off('SIGINT', onInterrupt).off('SIGTERM', onTerminate).off('SIGPIPE', onBrokenPipe);
+    process.off('SIGINT', onInterrupt).off('SIGTERM', onTerminate);
+    events.off(brokenPipe, onBrokenPipe);
   }
 }

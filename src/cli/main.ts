@@ -1,7 +1,9 @@
+import { brokenPipe } from './interrupt.ts';
+
 // A reader that has seen enough (`| head`) is no error.
 process.stdout.on('error', async (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') {
-    if (!process.emit('SIGPIPE')) process.exit();
+    if (!(process as NodeJS.EventEmitter).emit(brokenPipe)) process.exit();
     return;
   }
   const [{ report }, { StoplineError }] = await Promise.all([import('./program.ts'), import('../errors.ts')]);
