@@ -8,6 +8,7 @@ import { type DriftReport, type DriftState, listLeads, type Transition } from '.
 import { StoplineError } from '../errors.ts';
 import { sourceRule } from '../fit/percamera.ts';
 import { inSentence, labelStatistic, spellCause } from '../profile/labels.ts';
+import { loadSignedProfile } from '../profile/signature.ts';
 import type { Item, Items } from '../run/inputs/item.ts';
 import { type Columns, columnName } from '../run/rows/row.ts';
 import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
@@ -184,12 +185,13 @@ async function replayEach(
 
 /** Each Profile of the files, checked as one that is named, and what the settings say of all. */
 async function openProfiles(files: readonly string[], flags: DriftFlags) {
-  const opened = await Promise.all(
-    files.map((file) => openJudging({ ...pickSettings(flags), profile: file, mask: flags.mask })),
-  );
-  const profiles = opened.map(({ profile }) => profile);
+  const [file, ...others] = files;
+  // Settings and masks are the same for all, and are read once.
+  const { profile, ...shared } = await openJudging({ ...pickSettings(flags), profile: file, mask: flags.mask });
+  const { profileKey } = shared.config;
+  const profiles = [profile, ...(await Promise.all(others.map((other) => loadSignedProfile(other, profileKey))))];
   const again = profiles.findIndex(({ name }, number) => profiles.findIndex((other) => other.name === name) < number);
-  if (again < 0) return { ...opened[0], profiles };
+  if (again < 0) return { ...shared, profiles };
   const first = profiles.findIndex(({ name }) => name === profiles[again].name);
   throw new StoplineError(
     'OPTION_INVALID',
