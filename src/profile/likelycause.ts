@@ -5,7 +5,7 @@ import type { Cause } from './diagnosis.ts';
 import { spellCause } from './labels.ts';
 import type { Reason } from './reasons.ts';
 import type { DetectorScore } from './score.ts';
-import type { SightKind } from './sights.ts';
+import { encoderProperties, type SightKind } from './sights.ts';
 
 /** What probably happened, said only as surely as it was shown to be right on real images. */
 export interface LikelyCause {
@@ -214,8 +214,6 @@ function isForeign(reasons: readonly Reason[], ...names: string[]): boolean {
   const file = reasons.find(({ group }) => group === 'file');
   return file?.evidence.some(({ statistic, direction }) => direction === 'new' && names.includes(statistic)) ?? false;
 }
-
-const encoderProperties = ['encoder', 'fingerprint', 'format'];
 
 /** Whether something else wrote the file than what wrote the reference. */
 function isForeignFile(reasons: readonly Reason[]): boolean {

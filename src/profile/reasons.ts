@@ -10,6 +10,7 @@ import { countBelow, findQuantile, twoSidedPValue } from './maths/ranks.ts';
 import { findParts, placeChances } from './places.ts';
 import type { Score, Scorer } from './score.ts';
 import {
+  encoderProperties,
   findSight,
   type Legible,
   legibility,
@@ -394,7 +395,7 @@ function isOfOtherSource({ profile, properties }: Judged): boolean {
     const counts = profile.categories[name];
     return counts !== undefined && properties[name] !== undefined && !Object.hasOwn(counts, properties[name]);
   };
-  return isNew('size') && ['encoder', 'fingerprint', 'format'].some(isNew);
+  return isNew('size') && encoderProperties.some(isNew);
 }
 
 /** Of all statistics one in fifty lies outside what 98 % of the reference have. */

@@ -21,6 +21,9 @@ export type ReasonGroup =
 /** The kinds of it that have words and advice of their own. A group has the name of its first kind. */
 export type SightKind = ReasonGroup | 'damaged' | 'flat' | 'pale' | 'vivid' | 'smooth' | 'coarse' | 'clear';
 
+/** Properties of a file that tell what wrote it, as Profiles of any version call them. */
+export const encoderProperties: readonly string[] = ['encoder', 'fingerprint', 'format'];
+
 /** One kind of what is seen. */
 export interface Sight {
   kind: SightKind;
