@@ -58,7 +58,7 @@ async function stopline(app: FastifyInstance, options: StoplineOptions): Promise
   });
 
   app.addHook('preHandler', async (request, reply) => {
-    const names = declared.namesOf(request.routeOptions.url ?? '');
+    const names = declared.findNames(request.routeOptions.url ?? '');
     const route = names.map((name) => gate.match(name)).find((found) => found !== undefined);
     if (!route || route.protocol === 'pass') return;
     const { passage, headers, refusal } = await judge(gate, route, { request, reply });
@@ -100,7 +100,7 @@ class DeclaredRoutes {
   }
 
   /** What a route may be called in the options: its pattern with and without the prefix of its scope. */
-  namesOf(url: string): string[] {
+  findNames(url: string): string[] {
     const { prefix } = this.#app;
     return this.#urls.get(url) ?? (prefix && url.startsWith(prefix) ? [url, url.slice(prefix.length) || '/'] : [url]);
   }

@@ -119,7 +119,7 @@ export class Population {
 
   add(row: Row): void {
     const kind = 'error' in row ? 'failed' : row.verdict;
-    for (const counts of [this.counts, this.#countsOf(dirname(row.path))]) {
+    for (const counts of [this.counts, this.#findCounts(dirname(row.path))]) {
       counts.images++;
       counts[kind]++;
     }
@@ -220,7 +220,7 @@ export class Population {
     return this.#series.inOrder(isStatistic ? name : detectorKey(name)).sort();
   }
 
-  #countsOf(folder: string): VerdictCounts {
+  #findCounts(folder: string): VerdictCounts {
     const name = this.#folders.has(folder) || this.#folders.size < maxFolders ? folder : otherFolders;
     const counts = this.#folders.get(name) ?? emptyCounts();
     this.#folders.set(name, counts);

@@ -259,10 +259,10 @@ export class StandingWatch {
   }
 
   #limitQuarter(quarter: number): number {
-    return Math.max(2 * this.#freezeAfter, this.#longestOf(quarter));
+    return Math.max(2 * this.#freezeAfter, this.#limitLongest(quarter));
   }
 
-  #longestOf(quarter: number): number {
+  #limitLongest(quarter: number): number {
     return timesLongerSame * (this.#longestSames[quarter] + 1);
   }
 
@@ -304,7 +304,7 @@ export class StandingWatch {
     let [lively, living] = [0, 0];
     for (let i = 0; i < quarters; i++) {
       if (!isReadable(quarter[i]) || this.#differed[i] < livelyShare * (images - this.#sames[i])) continue;
-      if (this.#sames[i] >= Math.max(least, this.#longestOf(i))) isStuck[findPlace(i)] = 1;
+      if (this.#sames[i] >= Math.max(least, this.#limitLongest(i))) isStuck[findPlace(i)] = 1;
       else {
         lively++;
         if (this.#sames[i] <= this.#longestSames[i]) living++;

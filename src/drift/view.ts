@@ -159,8 +159,8 @@ export class ViewWatch {
   #tell(): ViewChange | undefined {
     const late = this.#estimates.slice(-sudden);
     return (
-      this.#tellOf(this.#estimates, kept, 1) ??
-      (this.#doAgree(late) ? this.#tellOf(late, sudden, suddenTimes) : undefined)
+      this.#tellChange(this.#estimates, kept, 1) ??
+      (this.#doAgree(late) ? this.#tellChange(late, sudden, suddenTimes) : undefined)
     );
   }
 
@@ -184,7 +184,7 @@ export class ViewWatch {
   }
 
   /** @param least estimates that are needed @param farther so many times as far as is told else */
-  #tellOf(estimates: readonly Estimate[], least: number, farther: number): ViewChange | undefined {
+  #tellChange(estimates: readonly Estimate[], least: number, farther: number): ViewChange | undefined {
     if (!this.#usual || estimates.length < least) return undefined;
     const { middle, spread } = this.#usual;
     const turned = estimates.flatMap((one) => one.turned ?? []);

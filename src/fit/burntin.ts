@@ -22,7 +22,7 @@ const edge = 40;
 /** DN by which the median pixel has to change for a still one to be told, and between the two values of a flipping one. */
 const moving = 40;
 const apart = 90;
-/** Of the images, those at one of two values; and those at the rarer of them, at least. */
+/** The share of images at one of two values, and of those at the rarer of them, at least. */
 const atEither = 0.9;
 const atRarer = 0.12;
 /** A part larger than this share of the view is the scene; so are many cells that flip. */
@@ -101,7 +101,7 @@ export function proposeAreas(lights: readonly Uint8Array[], width: number, heigh
 const mark = (counts: Uint16Array, share: number) =>
   Uint8Array.from(counts, (count) => Number(count >= share * cell * cell));
 
-/** Of every pixel the least value, how far it changes, and whether it jumps between two values. */
+/** The least value of every pixel, how far it changes, and whether it jumps between two values. */
 function lookAtPixels(lights: readonly Uint8Array[]) {
   const size = lights[0].length;
   const low = new Uint8Array(size);

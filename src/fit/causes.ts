@@ -93,7 +93,7 @@ export function fitCauses(
 /**
  * Takes apart what clean images vary in together, and brings every direction to one deviation. Statistics are many and alike: a
  * mild cause moves them along directions in which clean images hardly vary, and which noise on the statistics themselves drowns.
- * Of one camera 68 % of causes at severity 1 are caught at the promised 1 % in place of 51 % (docs/detection.md).
+ * On one camera 68 % of causes at severity 1 are caught at the promised 1 % in place of 51 % (docs/detection.md).
  */
 class Whitening {
   readonly #mean: Float64Array;
@@ -192,7 +192,7 @@ function invertLower(lower: Matrix): Matrix {
   return new Matrix(inverse.map((row) => Array.from(row)));
 }
 
-/** Temperature and the model of `unknown`, on images that neither was trained on. */
+/** Temperature and the odds of `unknown`, from images that neither was trained on. */
 export function calibrateDiagnosis(diagnosed: { logits: Float64Array; truth: number; features: number[] }[]) {
   const known = diagnosed.filter(({ truth }) => truth >= 0);
   let temperature = 1;

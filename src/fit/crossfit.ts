@@ -29,7 +29,7 @@ import { findRegimes, fitRegime } from './regimes.ts';
 import type { Sample, SimulatedSample, UnseenDrive, UnseenSample } from './samples.ts';
 import { collectProjections, collectTensors, vector } from './tensors.ts';
 
-/** Parts of the reference that are left out in turn to see what an image scores on a model that has not seen it. */
+/** Parts of the reference that are left out in turn to see what an image scores by a fit that has not seen it. */
 export const folds = 5;
 /** More distinct values of one container property than this are not told apart. */
 const maxCategories = 1024;
@@ -62,9 +62,9 @@ export interface FittedReference extends Fitted {
 /**
  * The part that is arithmetic only: from measured images to the numbers of a Profile.
  *
- * Cross-fitted: the Profile's model is fitted on all images; what a clean image scores is learnt by models fitted without
- * its fold, one per fold. After cross-conformal prediction (Vovk 2015), but a new image is scored by the one model of all and not
- * by every fold's: that rests on a model that hardly changes when a fold is left out, and is checked in the tests and by
+ * Cross-fitted: the Profile's fit is of all images; what a clean image scores is learnt by fits without
+ * its fold, one per fold. After cross-conformal prediction (Vovk 2015), but a new image is scored by the one fit of all and not
+ * by every fold's: that rests on a fit that hardly changes when a fold is left out, and is checked in the tests and by
  * `npm run evaluate`.
  */
 export function crossFit(
@@ -167,10 +167,10 @@ function noteLayout({ sample: { fold, places }, properties }: CleanRow, { model,
   if (places) properties.layout = tellLayout(folds[fold] ?? model, places);
 }
 
-/** An image of the reference as a model sees it that was fitted without its fold. */
+/** An image of the reference as seen by the fit without its fold. */
 type JudgedSample = UnseenSample & { regime: number; values: Float64Array };
 
-/** Fits a model without one fold, and looks at the images of that fold with it. */
+/** Fits without one fold, and looks at the images of that fold with it. */
 function fitWithout(
   fold: number,
   rows: Rows,
@@ -189,11 +189,11 @@ function fitWithout(
   return { part, judged, diagnosed: diagnoseFold(fold, rows, fitted) };
 }
 
-/** Diagnoses the views of a fold by a model that knows neither their images nor whole families of causes. */
+/** Diagnoses the views of a fold by a fit that knows neither their images nor whole families of causes. */
 function diagnoseFold(fold: number, { causes, views }: Rows, fitted: ReturnType<typeof fitParts>): Diagnosed[] {
   const { parts: part, rows } = fitted;
   if (!part.causeFit) return [];
-  // Without whole families of causes, so that there are images of causes whose relatives the model does not know either.
+  // Without whole families of causes, so that there are images of causes whose relatives the fit does not know either.
   const known = causes.filter((cause) => families.indexOf(findFamily(cause)!) % folds !== fold);
   if (known.length < 2) return [];
   const knownRows = {
@@ -326,7 +326,7 @@ function calibrationTensors(samples: Sample[], { used, labels }: Rows, regimes: 
   return { calibrationValues: { shape: [used.length, samples.length], data: concatenate(columns) } };
 }
 
-/** One image under a cause, as a model sees it that knows neither the image nor, of some, the cause. */
+/** One image under a cause, as seen by a fit that knows neither the image nor, of some, the cause. */
 interface Diagnosed {
   logits: Float64Array;
   /** Position of the cause among those known to the model; -1 for one it does not know. */
@@ -339,7 +339,7 @@ type Regimes = ProfileDescription['regimes'];
 /** A regime to which fewer images turn out to be nearest is normalised as all of them are. */
 const minJudged = 20;
 
-/** A regime must be left in every model that goes without a fold. */
+/** A regime must be left in every fit that goes without a fold. */
 function isSpread(members: readonly number[]): boolean {
   const sizes = new Map<number, number>();
   for (const fold of members) sizes.set(fold, (sizes.get(fold) ?? 0) + 1);

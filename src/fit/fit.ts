@@ -339,7 +339,7 @@ function listRecordings(samples: readonly Sample[], kept: readonly ReferenceSamp
   return [...recordings.values()];
 }
 
-/** Clean scores come from models that have not seen a group, so there must be enough other images to fit them on. */
+/** Clean scores come from fits that have not seen a group, so there must be enough other images to fit them on. */
 function checkFolds(samples: readonly Sample[], groups: number): void {
   const sizes = new Array<number>(folds).fill(0);
   for (const { fold } of samples) sizes[fold]++;

@@ -64,7 +64,7 @@ interface LearntHarm {
   warnings: string[];
 }
 
-/** Of all answers that a cause changes, the share that is stopped at the promised rates; null where none changed. */
+/** The share of all answers changed by a cause that is stopped at the promised rates; null where none changed. */
 export function measureStopped(
   simulations: readonly { severity: number; isFlipped: boolean; pValue: number }[],
   promised: { warn: number; block: number },
@@ -115,7 +115,7 @@ export function measureHarm(asked: readonly Asked[]): NonNullable<ProfileDescrip
  *
  * The covariance is that of Liang and Zeger (1986), because simulations of one image answer alike: the images vary, not
  * their simulations.
- * @param clean rows of reference images as they are, by models that were not fitted on them
+ * @param clean rows of reference images as they are, by fits without them
  */
 export function fitHarm(images: readonly TriedImage[], clean: readonly Float64Array[]): HarmFit {
   const simulations = images.reduce((sum, { rows }) => sum + rows.length, 0);

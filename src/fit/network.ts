@@ -79,7 +79,7 @@ class Trainer {
     }
     let total = 0;
     for (const weight of set.w) total += weight;
-    // Of mean 1.
+    // Their mean is 1.
     weights.set(set.w.map((weight) => (weight * rows) / total));
     truths.set(set.y);
   }

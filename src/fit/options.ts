@@ -52,8 +52,8 @@ export interface FitOptions {
    */
   simulations?: number | undefined;
   /**
-   * How many reference images are seen under every simulated cause at every severity, at least, each judged by a model that was
-   * not fitted on it, to report what the Profile can see; 0 for no report. Those that causes are learnt from count: of 120 there
+   * How many reference images are seen under every simulated cause at every severity, at least, each judged by a fit that is
+   * without it, to report what the Profile can see; 0 for no report. Those that causes are learnt from count: of 120 there
    * are 12 for each, and only what is wanted beyond is simulated. Default 10, and 30 where a classifier is asked.
    */
   power?: number | undefined;
@@ -107,7 +107,7 @@ export function resolveSecondLook({
 }
 
 /**
- * Of few images each is put through every cause, of a hundred and more through every other one: more of a cause teach little more.
+ * Each of a few images is put through every cause, each of a hundred and more through every other one: more of a cause teach little more.
  * @param simulations images that are put through causes, as asked for
  */
 export function takeEvery(simulations: number): 1 | 2 {

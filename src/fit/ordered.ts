@@ -9,7 +9,7 @@ import type { FittedReference } from './crossfit.ts';
 const leastRecording = 8;
 
 /**
- * How long recordings of the reference remember: each image as the model sees it that was not fitted on it.
+ * How long recordings of the reference remember: each image as seen by the fit that is without it.
  * @param recordings ids of their images in order
  * @param stride images of a recording per image that was kept, where there were too many to keep all
  * @returns undefined when no recording is long enough

@@ -36,15 +36,15 @@ export interface Outliers {
 const fence = 7;
 /** From this share of strangers on a user should know: it is what the usual false-alarm rate of warnings lets through. */
 const tolerated = 0.01;
-/** From here on (2^-5 = 3 % of a clean reference) an image is left out of the next round's models, to be judged by them. */
+/** From here on (2^-5 = 3 % of a clean reference) an image is left out of the next round's fits, to be judged by them. */
 const trim = 4;
 /** The set of those left out has settled by then, or goes to and fro by a few that are near `trim`. */
 const rounds = 4;
-/** This share is left out of the first models, as suspects: strangers that are alike hide each other until all are out. */
+/** This share is left out of the first fits, as suspects: strangers that are alike hide each other until all are out. */
 const startingShare = 0.25;
 /** One wild statistic must not decide where to start. */
 const maxDeviations = 8;
-/** More images than this make a round slower and its models no better. */
+/** More images than this make a round slower and its fits no better. */
 const maxFitted = 3000;
 /** More than this is a list nobody reads. */
 const maxListed = 50;
@@ -61,9 +61,9 @@ interface Member {
 }
 
 /**
- * Finds reference images that are strange to the others. Each is judged by its ln Mahalanobis distance to a model of other
+ * Finds reference images that are strange to the others. Each is judged by its ln Mahalanobis distance to a fit of other
  * groups. Strangers that are alike hide each other by what they do to the covariance, so those that stand out are left out
- * and the models are fitted again, which brings the next ones to light (as in the concentration steps of the fast minimum
+ * and the fits are made again, which brings the next ones to light (as in the concentration steps of the fast minimum
  * covariance determinant; Rousseeuw and Van Driessen 1999).
  * @param profile the statistics that a Profile of these images scores
  */
@@ -92,7 +92,7 @@ export function listStrangers(
   return new Set(judgeMembers(samples, profile).beyond.map(({ one }) => one.sample.id));
 }
 
-/** All images, and those beyond the fence, farthest first, with the models that judged them. */
+/** All images, and those beyond the fence, farthest first, with the fits that judged them. */
 function judgeMembers(samples: readonly Sample[], profile: Pick<ProfileDescription, 'statistics'>) {
   const scored = profile.statistics.map(({ name, logFloor }) => {
     const position = statistics.findIndex((row) => row.name === name);
@@ -120,7 +120,7 @@ function judgeMembers(samples: readonly Sample[], profile: Pick<ProfileDescripti
       }),
     );
     const next = new Set(members.filter((_, i) => steps[i] > trim));
-    // Settled: the models of another round would be the same.
+    // Settled: the fits of another round would be the same.
     if (next.size === left.size && [...next].every((one) => left.has(one))) break;
     left = next;
   }

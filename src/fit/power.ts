@@ -35,7 +35,7 @@ const detected = 0.95;
 /** A cause of which even the strongest kind is seen on fewer images than this is one that the Profile is blind to. */
 const blind = 0.5;
 
-/** A reference image under a cause, or clean, as a model judges it that was fitted without it. */
+/** A reference image under a cause, or clean, as judged by a fit without it. */
 export interface Trial {
   cause?: string | undefined;
   severity: Severity;
@@ -118,7 +118,7 @@ export function countFlagged(flagged: number, images: number): Counted {
 
 /**
  * How often images of the reference would have been stopped by thresholds that they had no part in. All images together meet
- * the promised rate by construction; here the images of each fold, scored by a model fitted without them, are held against
+ * the promised rate by construction; here the images of each fold, scored by a fit without them, are held against
  * those of the other folds only. Where parts of the reference differ from each other, the share is above the promise. Where the
  * others are too few to tell the promised rate, the smallest that they can tell is taken: the share is rather too high than
  * one that could only be 0.

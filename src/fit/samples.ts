@@ -38,7 +38,7 @@ export interface Look {
   image: Pick<Sample, 'statistics' | 'embedding' | 'places'>;
 }
 
-/** One recording as a model sees it that was fitted on the others, and what those score by models without their folds. */
+/** One recording as seen by the fit of the others, and what those score by fits without their folds. */
 export interface UnseenDrive {
   drive: string;
   /** Combined scores of its images. */
@@ -47,7 +47,7 @@ export interface UnseenDrive {
   calibration: Float64Array;
 }
 
-/** One reference image as the model of its fold sees it, which was not fitted on it. */
+/** One reference image as seen by the fit of its fold, which is without it. */
 export interface UnseenSample {
   sample: Sample;
   /** Combined score, as a verdict's. */

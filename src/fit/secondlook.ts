@@ -104,7 +104,7 @@ export function makeView(
 }
 
 /**
- * Judges images under every cause at every severity, each by the model that was not fitted on it. The looks that causes were
+ * Judges images under every cause at every severity, each by the fit that is without it. The looks that causes were
  * learnt from are most of them; where they are fewer than `count` of a cause and severity, others are made.
  * @returns what became of each; and what the classifier answered to the looks that were made, where there is one
  */
@@ -142,7 +142,7 @@ export async function tryCauses(
   return { trials, asked };
 }
 
-/** What a reference image, or a simulation of it, scores by the model that was not fitted on it. */
+/** What a reference image, or a simulation of it, scores by the fit that is without it. */
 export type ScoreUnseen = (sample: Sample, image: Pick<MeasuredImage, 'statistics'> & Looks) => Score;
 
 export function unseenScores(profile: ProfileDescription, model: FittedReference): ScoreUnseen {

@@ -21,8 +21,8 @@ const qualities = [85, 89, 92, 95, 98];
  * Learns how much stranger the images of a reference of stills look as frames of a video: a codec rounds away detail that a
  * still has, and of a camera with little noise that alone would stop a clip. Verdicts on frames of a video take it off.
  *
- * Per detector it is the most by which a quantile in the upper half of the scores rises, each image judged by the model that
- * was not fitted on it; at least 0.
+ * Per detector it is the most by which a quantile in the upper half of the scores rises, each image judged by the fit that
+ * is without it; at least 0.
  * @returns nothing where the reference itself are frames of a video, or no image can be looked at again
  */
 export async function measureVideoRise(

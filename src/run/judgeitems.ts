@@ -1,7 +1,7 @@
 import { asStoplineError, StoplineError } from '../errors.ts';
 import { chooseFile, type Item, type Items, makeVersion } from './inputs/item.ts';
 import { mapOrdered } from './mapordered.ts';
-import { sourceOf } from './masks.ts';
+import { readSource } from './masks.ts';
 import type { Pool } from './pool.ts';
 import type { Job, JobRow } from './rows/job.ts';
 import { type Row, type RowCount, type RowFormat, rowFormats, type TableColumn } from './rows/row.ts';
@@ -73,7 +73,7 @@ export async function* judgeRows(
     const known = { path, ...(columns && { columns }) };
     if (error) return { item, row: { ...known, error } };
     try {
-      const asked = { profile: choose.profile?.(item), source: choose.source?.(item) ?? sourceOf(scored) };
+      const asked = { profile: choose.profile?.(item), source: choose.source?.(item) ?? readSource(scored) };
       const judged = bytes
         ? pool.inspect(bytes, { transfer: true, ...asked })
         : pool.inspectFile(scored.path as string, asked);

@@ -58,7 +58,7 @@ export class Masks {
 const maxKnown = 1000;
 
 /** Whose image it is, as far as a column of its manifest, message or row called `source` says so. */
-export function sourceOf({ columns }: { columns?: Columns | undefined }): string | undefined {
+export function readSource({ columns }: { columns?: Columns | undefined }): string | undefined {
   const source = columns?.source;
   return typeof source === 'string' ? source : undefined;
 }

@@ -18,7 +18,7 @@ import { loadProfile } from '../profile/file.ts';
 import type { Explanation, SketchedVerdict } from '../profile/inspector.ts';
 import type { DecideBy, Verdict } from '../profile/verdict.ts';
 import type { Config } from '../settings.ts';
-import { type Masks, sourceOf } from './masks.ts';
+import { type Masks, readSource } from './masks.ts';
 import type { RowFormat, WrittenRow } from './rows/row.ts';
 import { SlowImages } from './slowimages.ts';
 import type { EncodedImage, JudgedBy, Loaded, ScoredItem, WorkerSettings, WorkerTask } from './task.ts';
@@ -338,7 +338,7 @@ class ImagePool implements Pool {
   score(item: ScoredItem, format: RowFormat): Promise<WrittenRow> {
     const bytes = item.bytes && ownBytes(item.bytes);
     const transfer = bytes && [bytes.buffer as ArrayBuffer];
-    const mask = this.#options.masks?.find(sourceOf(item));
+    const mask = this.#options.masks?.find(readSource(item));
     return this.#line.run({ kind: 'score', item: bytes ? { ...item, bytes } : item, format, mask }, { transfer });
   }
 

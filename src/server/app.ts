@@ -216,7 +216,7 @@ function noteExpectations(app: FastifyInstance): void {
 function logRequests(app: FastifyInstance, metrics: Metrics, telemetry: Telemetry | undefined): void {
   app.addHook('onResponse', async (request, reply) => {
     const { verdict, errorCode, source } = request;
-    const span = telemetry?.spanOf(request);
+    const span = telemetry?.readSpan(request);
     const route = request.routeOptions.url;
     // How long a stream was read says nothing about how fast this service is.
     if (!request.routeOptions.config?.isStream) {

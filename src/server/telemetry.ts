@@ -102,7 +102,7 @@ export class Telemetry extends ImageTracing {
   }
 
   /** The ids of the span that is active, for a line of the log; undefined without one. */
-  spanOf(request: FastifyRequest): SpanContext | undefined {
+  readSpan(request: FastifyRequest): SpanContext | undefined {
     const span = request.traceContext && this.#api.trace.getSpan(request.traceContext);
     const found = span?.spanContext();
     return found && this.#api.isSpanContextValid(found) ? found : undefined;
@@ -144,7 +144,7 @@ export class Telemetry extends ImageTracing {
 
   /** Headers that go on the trace of a request at the upstream; none where nobody traces, so that those of the client stay. */
   headersFor(request: FastifyRequest): Record<string, string> {
-    return this.spanOf(request) ? this.#inject(request.traceContext as Context) : {};
+    return this.readSpan(request) ? this.#inject(request.traceContext as Context) : {};
   }
 
   /** The same of the call that runs. */

@@ -15,7 +15,7 @@ const size = { width: 320, height: 180 };
 
 const block = (section: string, language: string) =>
   blocks.find((one: Block) => one.section === section && one.language === language)?.text ?? '';
-const commandsOf = (section: string) => readCommands(block(section, 'sh'));
+const listCommands = (section: string) => readCommands(block(section, 'sh'));
 
 /** Whether what a section needs is there; with the reason printed where it is not. */
 function isThere(what: string, ...command: [string, ...string[]]): boolean {
@@ -45,7 +45,7 @@ afterAll(() => typist.remove());
 /** Types all commands of a section but a fit that stands in this folder already, and gives what each said. */
 async function follow(section: string, { until = Number.POSITIVE_INFINITY } = {}): Promise<Typed[]> {
   const said: Typed[] = [];
-  for (const command of commandsOf(section).slice(0, until)) {
+  for (const command of listCommands(section).slice(0, until)) {
     const isFitted = typed.has(command) && command.includes(' fit ');
     said.push(isFitted ? { code: 0, output: '' } : await typist.type(command));
     typed.add(command);
@@ -58,8 +58,8 @@ describe('first steps', () => {
   it('are seven, of at most ten commands each', () => {
     expect(sections).toHaveLength(7);
     for (const section of sections) {
-      expect(commandsOf(section).length, section).toBeGreaterThan(2);
-      expect(commandsOf(section).length, section).toBeLessThanOrEqual(10);
+      expect(listCommands(section).length, section).toBeGreaterThan(2);
+      expect(listCommands(section).length, section).toBeLessThanOrEqual(10);
     }
   });
 
@@ -107,7 +107,7 @@ describe('first steps', () => {
     await typist.write('prometheus.yml', block(section, 'yaml').replace('5s', '1s'));
     const said = await follow(section);
     expect(said.map(({ code }) => code).filter((code) => code !== null && code !== 0)).toEqual([]);
-    const [ask, alerts] = commandsOf(section).slice(-2);
+    const [ask, alerts] = listCommands(section).slice(-2);
     const counted = async () => {
       const answer = JSON.parse((await typist.type(ask)).output.replace(/^[^{]*/, ''));
       return Number(answer.data.result[0]?.value[1] ?? 0);
@@ -130,7 +130,7 @@ describe('first steps', () => {
       const copied = await follow(section, { until: 4 });
       expect(copied.at(-1)?.code).toBe(0);
       await typist.write('verdicts.ipynb', readFileSync(join(typist.folder, 'verdicts.ipynb'), 'utf8'));
-      const { code, output } = await typist.type(commandsOf(section)[4]);
+      const { code, output } = await typist.type(listCommands(section)[4]);
       expect(output).toContain('pass');
       expect(output).toContain('incoming/');
       expect(code).toBe(0);
@@ -171,7 +171,7 @@ describe('first steps', () => {
     stop.push(() => snapshots.close());
     await typist.write('cameras.json', block(section, 'json'));
     await follow(section);
-    const [cameras, drift] = commandsOf(section).slice(-2);
+    const [cameras, drift] = listCommands(section).slice(-2);
     await expect.poll(async () => (await typist.type(cameras)).output.match(/"state":"live"/g)).toHaveLength(2);
     await expect
       .poll(async () => (await typist.type(drift)).output)

@@ -4,7 +4,7 @@ import type { Frame } from '../../src/image/frame.ts';
 import { drawSketch } from '../../src/image/sketch.ts';
 import { learnScene, type Pose, Scene, type SceneOptions } from '../fixtures/scene.ts';
 
-const edgesOf = (frame: Frame) => findEdges(halve(drawSketch(frame)));
+const readEdges = (frame: Frame) => findEdges(halve(drawSketch(frame)));
 
 /** What is said of a camera whose view changes after 100 images, and after how many images more. */
 function watch(change: (scene: Scene, image: number) => Frame, options: SceneOptions = {}, images = 140) {
@@ -30,7 +30,7 @@ describe('View', () => {
     [{ right: 0.02, turn: -1, zoom: -0.02 }],
   ])('tells the pose that was painted: %o', (pose) => {
     const scene = new Scene({ noise: 2, traffic: 2 });
-    const found = new View(edgesOf(scene.take(0))).register(edgesOf(scene.take(50, pose)));
+    const found = new View(readEdges(scene.take(0))).register(readEdges(scene.take(50, pose)));
     const { right = 0, down = 0, turn = 0, zoom = 0 } = pose;
     expect(found.right).toBeCloseTo(right, 2);
     expect(found.down).toBeCloseTo(down, 2);

@@ -4,7 +4,7 @@ import { Canvas } from '../../src/image/corruptions/canvas.ts';
 import { renderFrame } from '../fixtures/camera.ts';
 
 const size = { width: 480, height: 272 };
-const lightOf = (data: Uint8Array) =>
+const readLight = (data: Uint8Array) =>
   Uint8Array.from({ length: data.length / 3 }, (_, p) => (data[3 * p] + 2 * data[3 * p + 1] + data[3 * p + 2]) >> 2);
 
 /** Rendered once: that is what this test costs. */
@@ -18,7 +18,7 @@ function film(isDriving: boolean, draw: (canvas: Canvas, i: number) => void = ()
     const data = shown.map((value, at) => Math.min(255, value + ((at * 7919 + i * 104729) % 5)));
     const canvas = new Canvas({ ...size, data });
     draw(canvas, i);
-    return lightOf(canvas.data);
+    return readLight(canvas.data);
   });
 }
 /** On a plain ground, as recorders write it. */

@@ -72,10 +72,10 @@ describe('crossFitPlaces', () => {
     const { found } = fitted.description;
     expect(found.flagged / found.images).toBeGreaterThan(0.6);
     const fresh = Array.from({ length: 40 }, (_, i) => drawStanding(1000 + i));
-    const strengthOf = (data: Uint8Array) => strongestPlace(placeOdds(fitted.model, measurePlaces(asFrame(data))));
-    const clean = fresh.map(strengthOf).sort((a, b) => a - b);
+    const measureStrength = (data: Uint8Array) => strongestPlace(placeOdds(fitted.model, measurePlaces(asFrame(data))));
+    const clean = fresh.map(measureStrength).sort((a, b) => a - b);
     const covered = fresh.map((data) => coverCorner(data));
-    const caught = covered.filter((data) => strengthOf(data) > clean[clean.length - 2]).length;
+    const caught = covered.filter((data) => measureStrength(data) > clean[clean.length - 2]).length;
     expect(caught).toBeGreaterThan(36);
     const places = measurePlaces(asFrame(covered[0]));
     const [part] = findParts(placeChances(placeOdds(fitted.model, places)));

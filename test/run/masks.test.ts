@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Masks, sourceOf } from '../../src/run/masks.ts';
+import { Masks, readSource } from '../../src/run/masks.ts';
 
 describe('masks by source', () => {
   const settings = [{ mask: '0,0,0.1,0.1' }, { sources: ['front', 'yard-*'], mask: '0.5,0.5,1,0.5,0.75,1' }];
@@ -21,8 +21,8 @@ describe('masks by source', () => {
   });
 
   it('know a source by the column of that name, if it is a text', () => {
-    expect(sourceOf({ columns: { source: 'front' } })).toBe('front');
-    expect(sourceOf({ columns: { source: 7 } })).toBeUndefined();
-    expect(sourceOf({})).toBeUndefined();
+    expect(readSource({ columns: { source: 'front' } })).toBe('front');
+    expect(readSource({ columns: { source: 7 } })).toBeUndefined();
+    expect(readSource({})).toBeUndefined();
   });
 });

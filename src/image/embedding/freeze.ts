@@ -39,7 +39,7 @@ interface Scope {
   /** What stands before the names of its nodes: the calls that lead to it. */
   prefix: string;
   nodes: ReadonlyMap<string, NodeDef>;
-  call?: { of: FunctionDef; from: Scope; inputs: readonly string[]; depth: number };
+  call?: { function: FunctionDef; from: Scope; inputs: readonly string[]; depth: number };
 }
 
 /** One output of a node that is left in a frozen graph. */
@@ -327,10 +327,11 @@ export class Freezer {
     for (let row = 0; row < limits.row; row++) {
       this.#step();
       const [name, part, last] = text.replace(/^\^/, '').split(':');
-      const argument = part === undefined ? scope.call?.of.inputs.get(name) : undefined;
+      const argument = part === undefined ? scope.call?.function.inputs.get(name) : undefined;
       if (scope.call && argument !== undefined) {
         text = scope.call.inputs[argument];
-        if (text === undefined) throw invalid(`the function ${quoted(scope.call.of.name)} is called with too little`);
+        if (text === undefined)
+          throw invalid(`the function ${quoted(scope.call.function.name)} is called with too little`);
         scope = scope.call.from;
         continue;
       }
@@ -355,8 +356,9 @@ export class Freezer {
     }
     const called = this.#enter(scope, node);
     if (called?.call) {
-      const result = called.call.of.results[output];
-      if (result === undefined) throw invalid(`the function ${quoted(called.call.of.name)} has no result ${output}`);
+      const result = called.call.function.results[output];
+      if (result === undefined)
+        throw invalid(`the function ${quoted(called.call.function.name)} has no result ${output}`);
       return [called, result];
     }
     if (node.operator === 'Switch' && inputs[0] !== undefined)
@@ -386,17 +388,21 @@ export class Freezer {
       name = isIf ? names[0] : (names[chosen] ?? names.at(-1));
       inputs = inputs.slice(1);
     } else return undefined;
-    const of = this.#graph.functions.get(name ?? '');
-    if (of === undefined) throw invalid(`there is no function ${quoted(name ?? '')}, which ${quoted(path)} calls`);
+    const called = this.#graph.functions.get(name ?? '');
+    if (called === undefined) throw invalid(`there is no function ${quoted(name ?? '')}, which ${quoted(path)} calls`);
     const depth = (scope.call?.depth ?? 0) + 1;
     for (let outer: Scope | undefined = scope; outer; outer = outer.call?.from)
-      if (outer.call?.of === of) throw invalid(`the function ${quoted(of.name)} calls itself`);
+      if (outer.call?.function === called) throw invalid(`the function ${quoted(called.name)} calls itself`);
     if (depth > limits.depth) throw invalid(`its functions call each other deeper than ${limits.depth}`);
     if (this.#scopes.size > this.#limits.maxNodes)
       throw new StoplineError('MODEL_TOO_LARGE', `Expected at most ${this.#limits.maxNodes} calls of functions.`);
-    const called: Scope = { prefix: `${path}/`, nodes: of.nodes, call: { of, from: scope, inputs, depth } };
-    this.#scopes.set(path, called);
-    return called;
+    const inner: Scope = {
+      prefix: `${path}/`,
+      nodes: called.nodes,
+      call: { function: called, from: scope, inputs, depth },
+    };
+    this.#scopes.set(path, inner);
+    return inner;
   }
 
   /** A condition that is known before anything runs: of a constant, or of constants joined. */

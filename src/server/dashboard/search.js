@@ -9,7 +9,7 @@ import { clock } from './words.js';
 /** One thing that was found. @typedef {{ kind: string, text: string, remark?: string, hash: string }} Found */
 /** @typedef {{ query: string, isOpen: boolean, entries: JournalEntry[], words: Statistic[] }} State */
 
-/** Of each kind so many are shown. */
+/** How many of each kind are shown. */
 const maxOfKind = 5;
 
 /**

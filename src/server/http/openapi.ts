@@ -19,7 +19,7 @@ const anyScheme = Object.keys(securitySchemes).map((name) => ({ [name]: [] }));
 
 /** Refusals that every route can answer with, before it is asked. */
 const common = refusals(400, 401, 403, 408, 415, 421, 429, 500, 503);
-/** Of probes: they are asked without a key and under any name. */
+/** What probes share: they are asked without a key and under any name. */
 const commonOfProbes = refusals(400, 408, 415, 429, 500);
 
 /** Describes the routes that are added after it, in OpenAPI 3.1. */

@@ -57,7 +57,7 @@ function freeze(files: readonly Uint8Array[]) {
 }
 
 const bundle = (shards = 1) => tensorBundle(smallVariables(), shards);
-const filesOf = (pb: Uint8Array, { index, data } = bundle()) => [pb, index, ...data];
+const listFiles = (pb: Uint8Array, { index, data } = bundle()) => [pb, index, ...data];
 const float = { T: attribute.type(1) };
 const call = (name: string, of: string, inputs: string[]) =>
   node(name, 'PartitionedCall', inputs, { f: attribute.func(of) });
@@ -155,17 +155,17 @@ describe('a SavedModel', () => {
       inputs: [{ key: 'image', tensor: 'x:0', shape, type }],
       outputs: [{ key: 'answer', tensor }],
     });
-    const operatorOf = (signatures: NonNullable<SavedModelParts['signatures']>, tags?: string[]) => {
+    const readOperator = (signatures: NonNullable<SavedModelParts['signatures']>, tags?: string[]) => {
       const frozen = freeze([smallest({ nodes, signatures, ...(tags && { tags }) })]);
       return 'nodes' in frozen ? frozen.nodes.find(({ op }) => /Relu|Tanh/.test(op))?.op : frozen.message;
     };
-    expect(operatorOf({ other: of('z:0'), serving_default: of('y:0') })).toBe('Relu');
-    expect(operatorOf({ image: of('z:0'), serving_default: of('y:0', [-1], 7) }, ['serve', 'gpu'])).toBe('Tanh');
-    expect(operatorOf({ default: of('z:0') }, [])).toBe('Tanh');
-    expect(operatorOf({ a: of('z:0'), b: of('y:0') })).toMatch(/several signatures.*"a" of "image".*"b" of "image"/);
-    expect(operatorOf({ serving_default: of('y:0', [-1], 7) })).toMatch(/encoded images, perhaps/);
-    expect(operatorOf({ serving_default: of('y:0') }, ['train'])).toMatch(/has the tag serve: "train"/);
-    expect(operatorOf({})).toMatch(/it has no signatures/);
+    expect(readOperator({ other: of('z:0'), serving_default: of('y:0') })).toBe('Relu');
+    expect(readOperator({ image: of('z:0'), serving_default: of('y:0', [-1], 7) }, ['serve', 'gpu'])).toBe('Tanh');
+    expect(readOperator({ default: of('z:0') }, [])).toBe('Tanh');
+    expect(readOperator({ a: of('z:0'), b: of('y:0') })).toMatch(/several signatures.*"a" of "image".*"b" of "image"/);
+    expect(readOperator({ serving_default: of('y:0', [-1], 7) })).toMatch(/encoded images, perhaps/);
+    expect(readOperator({ serving_default: of('y:0') }, ['train'])).toMatch(/has the tag serve: "train"/);
+    expect(readOperator({})).toMatch(/it has no signatures/);
   });
 
   it('of TensorFlow 1 has variables by their names, and a phase of learning that is not taken', () => {
@@ -224,7 +224,7 @@ describe('a SavedModel', () => {
   it('may hold whatever it likes in parts that do not serve', () => {
     const odd = ['ReadFile', 'EagerPyFunc', 'While', 'HashTableV2', 'XlaLaunch', 'AnythingNew'];
     const nodes = odd.map((operator, i) => node(`odd${i}`, operator));
-    expect(freeze(filesOf(smallSavedModel({ nodes })))).toEqual(freeze(filesOf(smallSavedModel())));
+    expect(freeze(listFiles(smallSavedModel({ nodes })))).toEqual(freeze(listFiles(smallSavedModel())));
   });
 
   it('whose outputs need what is not run is refused by the names of those operators', async () => {
@@ -341,7 +341,7 @@ describe('a hostile or broken SavedModel is refused', () => {
     ['a damaged variable', [pb, index, damaged(data[0], 50), data[1]], 'MODEL_INVALID', /its checksum differs/],
     [
       'a variable missing',
-      filesOf(pb, tensorBundle(smallVariables().slice(1))),
+      listFiles(pb, tensorBundle(smallVariables().slice(1))),
       'MODEL_INVALID',
       /variables have no "variables\/0/,
     ],

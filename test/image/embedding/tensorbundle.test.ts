@@ -59,16 +59,16 @@ describe('tensors of TensorFlow', () => {
         ? new Float32Array(Uint8Array.from(bytes).buffer)
         : new Int32Array(Uint8Array.from(bytes).buffer),
     );
-  const bytesOf = (view: { buffer: ArrayBufferLike }) => new Uint8Array(view.buffer as ArrayBuffer);
+  const readBytes = (view: { buffer: ArrayBufferLike }) => new Uint8Array(view.buffer as ArrayBuffer);
   it.each<[string, number, Uint8Array, number[]]>([
-    ['double', 2, bytesOf(Float64Array.of(0.5, -3)), [0.5, -3]],
-    ['half', 19, bytesOf(Uint16Array.of(0x3c00, 0xc100)), [1, -2.5]],
-    ['bfloat16', 14, bytesOf(Uint16Array.of(0x3f80, 0xc040)), [1, -3]],
-    ['int64, kept within 32 bits', 9, bytesOf(BigInt64Array.of(-1n, 2n ** 40n)), [-1, 2 ** 31 - 1]],
+    ['double', 2, readBytes(Float64Array.of(0.5, -3)), [0.5, -3]],
+    ['half', 19, readBytes(Uint16Array.of(0x3c00, 0xc100)), [1, -2.5]],
+    ['bfloat16', 14, readBytes(Uint16Array.of(0x3f80, 0xc040)), [1, -3]],
+    ['int64, kept within 32 bits', 9, readBytes(BigInt64Array.of(-1n, 2n ** 40n)), [-1, 2 ** 31 - 1]],
     ['uint8', 4, Uint8Array.of(0, 255), [0, 255]],
     ['int8', 6, Uint8Array.of(1, 255), [1, -1]],
-    ['int16', 5, bytesOf(Int16Array.of(-300, 300)), [-300, 300]],
-    ['uint16', 17, bytesOf(Uint16Array.of(65535, 1)), [65535, 1]],
+    ['int16', 5, readBytes(Int16Array.of(-300, 300)), [-300, 300]],
+    ['uint16', 17, readBytes(Uint16Array.of(65535, 1)), [65535, 1]],
   ])('of %s', (_, type, bytes, expected) => {
     expect(numbers(unpackTensor('t', type, [2], bytes))).toEqual(expected);
     expect(() => unpackTensor('t', type, [3], bytes)).toThrow(/Expected 3 numbers/);
