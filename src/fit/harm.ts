@@ -81,7 +81,7 @@ export function measureStopped(
 
 /** One reference image under causes. */
 export interface TriedImage {
-  /** The numbers of `harmRow`, by a model that was not fitted on the image. */
+  /** The numbers of `harmRow`, by the fit without the image. */
   rows: Float64Array[];
   /** Whether the answer differs from that to the clean image. */
   flips: boolean[];

@@ -38,7 +38,7 @@ export function powerSection({
       ? html`<p>It is blind to none of them at their strongest.</p>`
       : html`<p><b class="alarm">Blind to ${count(blind.length, 'cause')}:</b> ${listed(blind.map(spellCause))}. Of these it stops less than half of the images at every severity.</p>`;
   return html`<section id="power"><h2>What it can see</h2>
-<p>Reference images, each judged by a model that was not fitted on its group, went through ${count(power.causes.length, 'simulated cause')} at severities 1 (mild) to 5 (severe), at least ${count(power.images, 'image')} each. Each number is the share of them, in percent, that the Profile stops. <i>From</i> is the mildest severity from which on at least 95 % are stopped.</p>
+<p>Reference images, each judged by the fit without its group, went through ${count(power.causes.length, 'simulated cause')} at severities 1 (mild) to 5 (severe), at least ${count(power.images, 'image')} each. Each number is the share of them, in percent, that the Profile stops. <i>From</i> is the mildest severity from which on at least 95 % are stopped.</p>
 ${missed}
 <p>${cleanText(power)}</p>
 ${harm && harmText(harm)}

@@ -30,7 +30,7 @@ export function figures(profile: Profile): Markup {
   const { reference, falseAlarmRate, power } = profile;
   const { promised } = falseAlarmRate;
   const entries: [term: string, value: string, remark: string | Markup][] = [
-    ['Reference images', decimal(reference.images), 'all fitted; each scored by a model that has not seen its group'],
+    ['Reference images', decimal(reference.images), 'all fitted; each scored by the fit without its group'],
     [
       isExpected(falseAlarmRate) ? 'False alarms expected' : 'False alarms promised',
       percent(promised.warn),
