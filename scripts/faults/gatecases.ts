@@ -18,7 +18,8 @@ import { fitOnce } from '../../test/fixtures/fitted.ts';
 import type { ProbeTask } from '../../test/fixtures/pool.program.ts';
 import type { Reference } from '../../test/fixtures/reference.ts';
 import { closedPort, type Fault, type FaultProxy, type Recorder } from '../../test/fixtures/upstream.ts';
-import { buildDifferential, differentials, drawPictures } from './differentials.ts';
+import { buildDifferential, differentialRoutes, drawPictures } from './differentialrequest.ts';
+import { differentials } from './differentials.ts';
 
 export interface JudgeFault {
   name: string;
@@ -312,8 +313,7 @@ export async function challengeUpstream(
  */
 export async function challengeDifferentials(options: { reference: Reference; upstream: Recorder }): Promise<string[]> {
   const { reference, upstream } = options;
-  const routes: Config['routes'] = [{ path: '/classify', protocol: 'image' }];
-  const settings = { mode: 'enforce', onError: 'closed', routes } as const;
+  const settings = { mode: 'enforce', onError: 'closed', routes: differentialRoutes } as const;
   const gate = await startFaulty(reference, { settings }, { upstream: upstream.url });
   const pictures = await drawPictures(Buffer.from(reference.frame));
   const wrong: string[] = [];

@@ -1,5 +1,6 @@
 import { startRecorder } from '../../test/fixtures/upstream.ts';
-import { buildDifferential, differentials, drawPictures } from './differentials.ts';
+import { buildDifferential, differentialRoutes, drawPictures } from './differentialrequest.ts';
+import { differentials } from './differentials.ts';
 import { ask, type Outcome, post, type Stage } from './target.ts';
 
 /** What proxies and servers in front spell with underscores or hyphens alike. */
@@ -8,7 +9,7 @@ const forged = { x_stopline_verdict: 'pass', x_forwarded_for: '10.0.0.1' };
 /** Requests in which the upstream would see another image than the gate: a closed one lets none of them through. */
 export async function run(stage: Stage): Promise<Outcome> {
   const upstream = await startRecorder();
-  const routes = JSON.stringify([{ path: '/classify', protocol: 'image' }]);
+  const routes = JSON.stringify(differentialRoutes);
   const gate = ['--upstream', upstream.url, '--mode', 'enforce', '--on-error', 'closed', '--routes', routes];
   const target = await stage.start({ args: [...gate, '--verdict-timeout-ms', '60000', '--max-wait-ms', '60000'] });
   const pictures = await drawPictures(Buffer.from(stage.frame));

@@ -1,14 +1,11 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { StoplineError } from '../errors.ts';
 import { admit, type Passage, resolvePolicy, roundRetryAfter } from '../gate/admission.ts';
-import { sniffText } from '../gate/bodies/encodedtext.ts';
-import { describeName } from '../gate/bodies/names.ts';
-import { readPairs } from '../gate/bodies/urlencoded.ts';
-import { findInQuery, holdsImage } from '../gate/protocols/find.ts';
+import { findInQuery, holdsImage, lookBesideBody } from '../gate/protocols/beside.ts';
 import { methodRoutes } from '../gate/protocols/grpc/grpc.ts';
 import type { FoundImages, ReadRequest } from '../gate/protocols/protocol.ts';
 import { protocolRoutes, protocols, undescribed } from '../gate/protocols/protocols.ts';
-import { uninspected } from '../gate/protocols/tensor.ts';
 import { createMatcher } from '../gate/routes.ts';
 import type { Config, Route } from '../settings.ts';
 import { askForBody, type BufferBudget, heldBytes, readAnnounced, type TakenBody, takeBody } from './http/body.ts';
@@ -42,6 +39,14 @@ export interface AskedPassage {
   find(): Promise<FoundImages>;
   /** What judging beside waits for. */
   begin(): Promise<unknown>;
+}
+
+/** A request without its body. */
+interface BareRequest {
+  method: string;
+  /** Path with the query. */
+  url: string;
+  headers: IncomingHttpHeaders;
 }
 
 /** Reads and judges requests that are to be passed on, by the rules of their paths. */
@@ -110,8 +115,8 @@ export class RequestGate {
       find: async () => {
         if (taken.error) throw taken.error;
         const hold = (bytes: number) => this.#holds.get(request)?.(bytes);
-        const [, query = ''] = (request.raw.url ?? '').split('?', 2);
-        const inQuery = isWithoutBody(request.method) && taken.body.length === 0 ? await findInQuery(query) : undefined;
+        const isEmpty = isWithoutBody(request.method) && taken.body.length === 0;
+        const inQuery = isEmpty ? await findInQuery(request.raw.url ?? '') : undefined;
         if (inQuery) return inQuery;
         return this.find({ body: taken.body, headers: request.headers, hold }, request.raw.url ?? '', route);
       },
@@ -123,17 +128,16 @@ export class RequestGate {
     return passage;
   }
 
-  /** Whether a request without a body is passed on without a look: one that holds no image in its query. */
-  async isBare(request: FastifyRequest): Promise<boolean> {
-    const [, query = ''] = (request.raw.url ?? '').split('?', 2);
-    return isWithoutBody(request.method) && !(await holdsImage(query));
+  /** Whether a request without a body is passed on without a look: one that holds no image in its address and its headers. */
+  async isBare({ method, url, headers }: BareRequest): Promise<boolean> {
+    return isWithoutBody(method) && !(await holdsImage(url, headers));
   }
 
   /** Finds the images of a request of HTTP. @throws {StoplineError} UNINSPECTED, REQUEST_* */
   async find(request: ReadRequest, url: string, route: Route | undefined): Promise<FoundImages> {
     const { bodyLimit } = this.#parts.config;
     const { protocol, ...where } = route ?? undescribed;
-    return lookBesideBody(await protocols[protocol].find({ ...request, bodyLimit }, where), url);
+    return lookBesideBody(await protocols[protocol].find({ ...request, bodyLimit }, where), url, request.headers);
   }
 
   /** Decides on what is to be passed on, however it came. */
@@ -164,20 +168,6 @@ export class RequestGate {
   async finish(): Promise<void> {
     await Promise.all(this.#beside);
   }
-}
-
-/** An upstream might take an image from the query, which is not looked into: then not all of the request is judged. */
-async function lookBesideBody(found: FoundImages, url: string): Promise<FoundImages> {
-  const [, query = ''] = url.split('?', 2);
-  if (found.unjudged || query === '') return found;
-  for (const { name, place } of readPairs(Buffer.from(query))) {
-    if ((await sniffText(place)) === 'other') continue;
-    return {
-      ...found,
-      unjudged: uninspected(`the query names or holds another in ${describeName('parameter', name)}`),
-    };
-  }
-  return found;
 }
 
 /** Aborts when the client goes away. */

@@ -33,47 +33,91 @@ const headLength = 4096;
 /** Letters without a space that could be an image in base64, base85 or numbers: about 190 bytes. No words are so long. */
 const opaqueLength = 256;
 const opaqueRun = new RegExp(`[\\x21-\\x7e]{${opaqueLength}}`);
+/** As much in lines, as mails and files of keys have it. */
+const opaqueLines = /(?:[\x21-\x7e]{32,}\s{1,4}){8}/;
+/** What stands between bytes that are written as numbers: `ff d8 ff`, `\\xff\\xd8`, `%ff%d8`, `[255, 216]`. */
+const numberSeparators = /[\s,;:%\\x.|()[\]{}"'-]+/g;
+const opaqueNumbers = new RegExp(`[0-9a-f]{${1.5 * opaqueLength}}`, 'i');
+/** Longest text that is looked through; nobody describes an image in so many words. */
+const longestProse = 1024 * 1024;
+/** Letters of base64 that begin every image that can be told by them. */
+const beginLength = 216;
 
 /** Tells what a text is without decoding it whole. */
 export async function sniffText(place: TextPlace): Promise<TextKind> {
   const { bytes, start, end } = place;
   const head = readHead(bytes.toString('latin1', start, Math.min(end, start + headLength)), place.isEscaped);
-  if (/^\s*[a-z][a-z0-9+.-]{0,20}:\/\//i.test(head)) return 'address';
-  if (/^\s*data:/i.test(head) && !dataUrl.test(head.trimStart())) return 'opaque';
+  if (isAddress(head)) return 'address';
+  if (/^[\0-\x20]*data:/i.test(head) && !dataUrl.test(head.trimStart())) return 'opaque';
   const letters = head.trimStart().replace(dataUrl, '');
   const dense = letters.replace(/\s+/g, '');
-  if (dense.length < 16) return 'other';
-  if (looksLikeImage(Buffer.from(dense.slice(0, 216), 'base64')) && /^[\w+/=-]+$/.test(dense.slice(0, 216)))
-    return 'image';
+  if (beginsAsImage(dense)) return 'image';
   if (/^\s*<(svg|\?xml)|^P[1-7fF]\s/.test(letters)) return 'opaque';
   if (end - start < opaqueLength) return 'other';
-  // Some readers skip what is not base64, so it may stand in front of and among the letters of an image.
-  if (base64Beginnings.test(head.replace(/[^A-Za-z0-9+/_-]+/g, ''))) return 'opaque';
-  for (let at = start; at < end; at += sliceBytes) {
-    if (opaqueRun.test(bytes.toString('latin1', at, Math.min(end, at + sliceBytes + opaqueLength)))) return 'opaque';
-    if (end - start > sliceBytes) await nextTurn();
+  return (await hidesImage(place)) ? 'opaque' : 'other';
+}
+
+/** Whether a text without white space is the base64 of an image by its beginning. */
+export function beginsAsImage(dense: string): boolean {
+  const begin = dense.slice(0, beginLength);
+  return begin.length >= 16 && /^[\w+/=-]+$/.test(begin) && looksLikeImage(Buffer.from(begin, 'base64'));
+}
+
+/**
+ * Whether a long text could be an image to a reader that skips what it does not know: base64 behind and among other signs, or
+ * bytes as numbers.
+ */
+async function hidesImage(place: TextPlace): Promise<boolean> {
+  if (place.end - place.start > longestProse) return true;
+  let begin = '';
+  let last = '';
+  for (const piece of cutPieces(place)) {
+    const slice = readHead(piece, place.isEscaped);
+    const letters = slice.replace(/[^A-Za-z0-9+/_-]+/g, '');
+    if (begin.length < beginLength) begin = (begin + letters).slice(0, beginLength);
+    if (opaqueRun.test(slice) || opaqueLines.test(slice) || base64Beginnings.test(last + letters)) return true;
+    if (opaqueNumbers.test(slice.replace(numberSeparators, ''))) return true;
+    last = letters.slice(-16);
+    if (piece.length >= sliceBytes) await nextTurn();
   }
-  return 'other';
+  return beginsAsImage(begin);
+}
+
+/** The letters of a text in pieces that end within no escape. */
+function* cutPieces({ bytes, start, end, isEscaped }: TextPlace): Generator<string> {
+  for (let at = start; at < end; ) {
+    let next = Math.min(end, at + sliceBytes);
+    // An escape has at most six letters.
+    if (isEscaped && next < end) {
+      const last = bytes.lastIndexOf(0x5c, next - 1);
+      if (last > next - 6 && last > at) next = bytes[last - 1] === 0x5c && last - 1 > at ? last - 1 : last;
+    }
+    yield bytes.toString('latin1', at, next);
+    at = next;
+  }
+}
+
+/** Schemes that readers know also without slashes. */
+const knownSchemes = /^(?:https?|ftps?|file|s3|gs|az|abfss?|wasbs?|gopher|rtsp|blob|jar):\S/i;
+
+/** Whether a text is the address of something elsewhere, as the laxest readers of addresses take it. */
+function isAddress(head: string): boolean {
+  const text = head.slice(0, 300).replace(/^[\0-\x20"'<([{]*(?:ur[il]\s*[:=(]\s*)?[\0-\x20"'<([{]*/i, '');
+  if (/^(?:[a-z][a-z0-9+.-]{0,20}:){1,4}[\\/]|^[\\/]{2}[^\s\\/]/i.test(text)) return true;
+  return knownSchemes.test(text.replace(/[\t\n\r]+/g, ''));
 }
 
 /** The bytes of a text of base64, which may be a data URL; undefined where it is not base64. */
 export async function decodeText({ bytes, start, end, isEscaped }: TextPlace): Promise<Buffer | undefined> {
   const prefix = dataUrl.exec(bytes.toString('latin1', start, Math.min(end, start + 256)))?.[0].length ?? 0;
   const reader = new Base64Reader(end - start - prefix);
-  let at = start + prefix;
-  while (at < end) {
-    let next = Math.min(end, at + sliceBytes);
-    // Not within an escape, which has at most six letters.
-    if (isEscaped && next < end) {
-      const last = bytes.lastIndexOf(0x5c, next - 1);
-      if (last > next - 6 && last > at) next = bytes[last - 1] === 0x5c && last - 1 > at ? last - 1 : last;
-    }
-    const piece = bytes.toString('latin1', at, next);
+  let rest = end - start - prefix;
+  for (const piece of cutPieces({ bytes, start: start + prefix, end, isEscaped })) {
     const letters = isEscaped ? undoEscapes(piece) : piece;
     if (letters === undefined) return undefined;
     reader.push(letters);
-    at = next;
-    if (at < end) await nextTurn();
+    rest -= piece.length;
+    if (rest > 0) await nextTurn();
   }
   return reader.end();
 }

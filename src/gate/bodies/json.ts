@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { StoplineError } from '../../errors.ts';
-import { describeName } from './names.ts';
+import { describeName, foldCase } from './names.ts';
 import { nextTurn, sliceBytes } from './turns.ts';
 
 /**
@@ -190,7 +190,7 @@ class JsonScanner {
     } catch {
       this.#fail('escapes that exist', 'others');
     }
-    const folded = key.toLowerCase();
+    const folded = foldCase(key);
     // Readers keep the first, the last or both; some are written in C and end a text at a zero byte.
     if (level.folded?.has(folded)) this.#doubt('every key of an object once', `${describeName('key', key)} again`);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for

@@ -16,6 +16,28 @@ export function quoteWord(text: string): string {
   return isWord(text) ? `"${text}"` : 'another text';
 }
 
+/** A name without what some readers do not mind: case, also of the letters beyond ASCII that are folded to one of it (`ſ`, `K`). */
+export function foldCase(name: string): string {
+  return name.toUpperCase().toLowerCase();
+}
+
+/**
+ * The name that the laxest readers of forms take a name for: they undo escapes, end it at a zero byte or a bracket (`image[]`),
+ * leave out white space, and write full stops and spaces as `_`.
+ */
+export function foldName(name: string): string {
+  const [bare] = undoEscapes(name).split(/[\0[]/, 1);
+  return foldCase(bare.trim()).replace(/[. ]/g, '_');
+}
+
+function undoEscapes(name: string): string {
+  try {
+    return decodeURIComponent(name.replaceAll('+', ' '));
+  } catch {
+    return name;
+  }
+}
+
 function isWord(text: string): boolean {
   return /^[\w.-]{1,40}$/.test(text);
 }

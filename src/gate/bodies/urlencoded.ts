@@ -6,12 +6,18 @@ const maxPairs = 1000;
 /** Longest field in the encoding of URLs with escapes: these are undone in one go. */
 const maxEscaped = 4 * 1024 * 1024;
 
+/** What follows a semicolon where some readers see another field. */
+const secondField = /^[\w.[\]%+-]{0,100}=/;
+/** Semicolons that are looked behind; a data URL has one or two. */
+const maxSemicolons = 100;
+
 /**
  * The fields of a form in the encoding of URLs.
  * @throws {StoplineError} REQUEST_INVALID, REQUEST_TOO_LARGE
  */
 export function readPairs(body: Buffer): { name: string; place: TextPlace }[] {
   const pairs: { name: string; place: TextPlace }[] = [];
+  refuseSemicolons(body);
   for (let at = 0; at < body.length; ) {
     if (pairs.length === maxPairs) throw tooLarge(`at most ${maxPairs} fields`);
     const ampersand = body.indexOf('&', at);
@@ -23,6 +29,18 @@ export function readPairs(body: Buffer): { name: string; place: TextPlace }[] {
     at = end + 1;
   }
   return pairs;
+}
+
+/** Some readers separate fields by semicolons, too. */
+function refuseSemicolons(body: Buffer): void {
+  let at = body.indexOf(';');
+  for (let count = 0; at >= 0; count++, at = body.indexOf(';', at + 1)) {
+    if (count < maxSemicolons && !secondField.test(body.toString('latin1', at + 1, at + 102))) continue;
+    throw new StoplineError(
+      'REQUEST_INVALID',
+      'Expected a form with & between its fields, and other semicolons as %3B, but received them bare.',
+    );
+  }
 }
 
 function undo(value: Buffer): Buffer {

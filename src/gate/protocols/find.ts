@@ -2,18 +2,17 @@ import { defaultLimits } from '../../image/frame.ts';
 import { placeText, sniffText } from '../bodies/encodedtext.ts';
 import { unpackBody } from '../bodies/encoding.ts';
 import { readFields, readJson } from '../bodies/json.ts';
-import { base64Beginnings, looksLikeImage } from '../bodies/magic.ts';
-import { type MediaType, readMediaType } from '../bodies/mediatype.ts';
+import { looksLikeImage } from '../bodies/magic.ts';
+import { checkCharset, type MediaType, readMediaType } from '../bodies/mediatype.ts';
 import { readParts } from '../bodies/multipart.ts';
-import { describeName, quoteWord } from '../bodies/names.ts';
+import { describeName } from '../bodies/names.ts';
 import { readPairs } from '../bodies/urlencoded.ts';
 import { findInTensors, headLengthHeader, openInference } from './oip.ts';
 import type { FoundImages, ReadRequest, Where } from './protocol.ts';
 import { isPlainText, Search, smallestImage } from './search.ts';
 import { invalid } from './tensor.ts';
 
-/** A shorter query holds no image. */
-const fewestLetters = 100;
+const urlencoded = 'application/x-www-form-urlencoded';
 /** Fields that hold nothing but images. */
 const imageFields: ReadonlySet<string> = new Set(['b64']);
 const ownImageFields: ReadonlySet<string> = new Set(['b64', 'image']);
@@ -28,32 +27,6 @@ export async function findKnownImages(request: ReadRequest, where: Where): Promi
   return lookInto(await unpack(request), where, true);
 }
 
-/** Whether a query holds an image: then a request is judged that has no body. */
-export async function holdsImage(query: string): Promise<boolean> {
-  if (query.length < fewestLetters) return false;
-  try {
-    return (await findInQuery(query)) !== undefined;
-  } catch {
-    return true;
-  }
-}
-
-/** The images of a query; undefined where there is none. What else could be one is a token or an address in most queries. */
-export async function findInQuery(query: string): Promise<FoundImages | undefined> {
-  const search = new Search({});
-  try {
-    for (const { name, place } of readPairs(Buffer.from(query))) {
-      if ((await sniffText(place)) === 'image')
-        await search.lookIntoText(place, `the field ${JSON.stringify(name)}`, true);
-    }
-  } catch (error) {
-    // What cannot be read in one way is left to the upstream, unless an image stands in it.
-    if (!base64Beginnings.test(query)) return undefined;
-    throw error;
-  }
-  return search.images.length === 0 ? undefined : search.finish();
-}
-
 /** A request without its Content-Encoding. */
 export async function unpack(request: ReadRequest): Promise<ReadRequest> {
   const { body, headers, bodyLimit = defaultLimits.maxBytes, hold } = request;
@@ -64,16 +37,20 @@ export async function unpack(request: ReadRequest): Promise<ReadRequest> {
 
 async function lookInto(request: ReadRequest, where: Where, isKnown: boolean): Promise<FoundImages> {
   const { body, headers } = request;
-  if (headers[headLengthHeader] !== undefined) return openInference(request, where);
   const type = readMediaType(headers['content-type']);
+  if (headers[headLengthHeader] !== undefined) {
+    if (type.name === urlencoded) throw invalid('tensors under the type of bytes', 'a form');
+    return openInference(request, where);
+  }
   const search = new Search(where);
   if (isJson(type)) return lookIntoJson(body, type, where, isKnown);
   if (/^application\/(x-)?(jsonlines|jsonl|ndjson|json-lines)$/.test(type.name)) {
+    checkCharset(type);
     for (const line of splitLines(body)) await lookIntoLine(search, line, isKnown);
     return search.finish();
   }
   if (type.name.startsWith('multipart/')) await lookIntoForm(search, body, type, isKnown);
-  else if (type.name === 'application/x-www-form-urlencoded') {
+  else if (type.name === urlencoded) {
     // Some send base64 and no form under this type.
     if (where.input === undefined && (await sniffText(placeText(body))) === 'image') {
       await search.lookIntoText(placeText(body), 'the body', true);
@@ -116,8 +93,7 @@ function beginsAsJson(body: Buffer): boolean {
 }
 
 async function lookIntoJson(body: Buffer, type: MediaType, where: Where, isKnown: boolean): Promise<FoundImages> {
-  const charset = type.parameters.get('charset') ?? 'utf-8';
-  if (!/^utf-?8$/i.test(charset)) throw invalid('JSON in UTF-8', quoteWord(charset));
+  checkCharset(type);
   const document = await readJson(body);
   const inputs = readFields(document.root)?.get('inputs');
   const isTensor = (value: Map<string, unknown> | undefined) => value?.has('datatype') && value.has('shape');
@@ -150,6 +126,7 @@ async function lookIntoForm(search: Search, body: Buffer, type: MediaType, isKno
     const place = placeText(content);
     if (part.type.name.startsWith('multipart/')) search.leave(`${name} is a form in a form`);
     else if (isJson(part.type) || (!part.isFile && beginsAsJson(content))) {
+      checkCharset(part.type);
       const document = await readJson(content);
       await search.lookIntoJson(document, document.root, isKnown ? ownImageFields : imageFields);
     } else if (part.isBase64) await search.lookIntoText(place, name, true);

@@ -8,6 +8,7 @@ import {
   readJson,
   readString,
 } from '../bodies/json.ts';
+import { checkJsonType } from '../bodies/mediatype.ts';
 import { describeName, quoteWord } from '../bodies/names.ts';
 import type { FoundImages, ReadRequest, Where } from './protocol.ts';
 import { type Edit, spliceBytes } from './rebuild.ts';
@@ -23,6 +24,7 @@ interface Input extends TensorInput {
 
 /** The images of an Open Inference Protocol request, with or without the binary tensor extension. */
 export async function openInference(request: ReadRequest, where: Where): Promise<FoundImages> {
+  checkJsonType(request.headers['content-type']);
   // Triton takes a length of 0 to say that the body is the one input, without any JSON.
   if (request.headers[headLengthHeader] === '0') return { images: [request.body] };
   const { document, rest } = await readHead(request);

@@ -3,7 +3,7 @@ import type { Frame } from '../../image/frame.ts';
 import { decodeText, sniffText, type TextPlace } from '../bodies/encodedtext.ts';
 import { type JsonDocument, type JsonNumbers, type JsonValue, NumberReader } from '../bodies/json.ts';
 import { looksLikeImage } from '../bodies/magic.ts';
-import { describeName } from '../bodies/names.ts';
+import { describeName, foldName } from '../bodies/names.ts';
 import { nextTurn } from '../bodies/turns.ts';
 import type { FoundImages, Where } from './protocol.ts';
 import { boundedImages, invalid, makeFrames, maxImages, readSizes, uninspected } from './tensor.ts';
@@ -63,7 +63,9 @@ export class Search {
   /** Whether a field is one that the configuration says holds images; where it says nothing, all may. */
   wants(name: string | undefined): boolean {
     const { input } = this.where;
-    return input === undefined || (name !== undefined && name.toLowerCase() === input.toLowerCase());
+    if (input === undefined) return true;
+    // What mail readers decode may be any name.
+    return name !== undefined && (/^\s*=\?/.test(name) || foldName(name) === foldName(input));
   }
 
   /** Looks for images in a text. @param isImage whether it has to be one */

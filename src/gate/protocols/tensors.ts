@@ -1,7 +1,7 @@
 import type { Frame } from '../../image/frame.ts';
 import { placeText, sniffText, type TextPlace } from '../bodies/encodedtext.ts';
 import { looksLikeImage } from '../bodies/magic.ts';
-import { describeName, quoteWord } from '../bodies/names.ts';
+import { describeName, foldCase, quoteWord } from '../bodies/names.ts';
 import { isPlainText, readBytes, Search, smallestImage } from './search.ts';
 import {
   BinaryNumbers,
@@ -51,7 +51,7 @@ export async function lookIntoInputs<Input extends TensorInput>(
   inputs: readonly Input[],
 ): Promise<Input | undefined> {
   const { input: named } = search.where;
-  if (new Set(inputs.map(({ name }) => name.toLowerCase())).size < inputs.length) {
+  if (new Set(inputs.map(({ name }) => foldCase(name))).size < inputs.length) {
     search.doubt(invalid('every input under a name of its own', 'one name twice'));
   }
   const wanted = inputs.filter(({ name }) => search.wants(name));

@@ -1,4 +1,5 @@
 import { type JsonValue, readFields, readJson } from '../bodies/json.ts';
+import { checkJsonType } from '../bodies/mediatype.ts';
 import { unpack } from './find.ts';
 import type { FoundImages, ReadRequest, Where } from './protocol.ts';
 import { spliceBytes } from './rebuild.ts';
@@ -9,6 +10,7 @@ const imageFields: ReadonlySet<string> = new Set(['b64']);
 
 /** The images of a TensorFlow Serving or KServe v1 request, wherever they stand in its rows or columns. */
 export async function tensorflowServing(request: ReadRequest, where: Where): Promise<FoundImages> {
+  checkJsonType(request.headers['content-type']);
   const document = await readJson((await unpack(request)).body);
   const fields = readFields(document.root);
   const rows = fields?.get('instances') ?? fields?.get('inputs');

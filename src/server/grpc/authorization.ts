@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { asStoplineError, StoplineError } from '../../errors.ts';
 import { passageHeaders } from '../../gate/admission.ts';
 import { unpackFrame, writeFrame } from '../../gate/bodies/grpcframes.ts';
+import { findInQuery } from '../../gate/protocols/beside.ts';
 import {
   type AskedRequest,
   readCheckRequest,
@@ -12,7 +13,7 @@ import { findInGrpcBody } from '../../gate/protocols/grpc/grpc.ts';
 import { guessProtocol, protocols } from '../../gate/protocols/protocols.ts';
 import { plainPath } from '../../gate/routes.ts';
 import type { Route } from '../../settings.ts';
-import { findUnclearHeader, isWithoutBody } from '../http/headers.ts';
+import { findUnclearHeader, isPartial, isWithoutBody } from '../http/headers.ts';
 import { hideInternals } from '../http/refusal.ts';
 import { checkSource } from '../judge.ts';
 import { besideWithinMs, waitForAnswer } from '../requestgate.ts';
@@ -61,7 +62,7 @@ async function decide(parts: CallParts, call: Call, asked: AskedRequest): Promis
     path = plainPath(asked.url);
     const isGrpc = /^application\/grpc/.test(asked.headers['content-type'] ?? '');
     route = isGrpc ? gate.matchCall(path) : gate.match(path);
-    if (isWithoutBody(asked.method) && asked.body.length === 0) return { message: writeAllowed({}), outcome: {} };
+    if (asked.body.length === 0 && (await gate.isBare(asked))) return { message: writeAllowed({}), outcome: {} };
     if (route?.protocol === 'pass') {
       unjudged.observePassed(route);
       return { message: writeAllowed({}), outcome: {} };
@@ -101,6 +102,8 @@ async function judge(
         const twice = `Expected each header about the body once and in its plain form but received ${JSON.stringify(unclear.slice(0, 100))}.`;
         throw new StoplineError('REQUEST_INVALID', twice);
       }
+      const inQuery = isWithoutBody(asked.method) && body.length === 0 ? await findInQuery(url) : undefined;
+      if (inQuery) return inQuery;
       return isGrpc
         ? findInGrpcBody({ body, headers, bodyLimit: config.bodyLimit }, route)
         : gate.find({ body, headers }, url, route);
@@ -125,7 +128,7 @@ async function judge(
 
 /** @throws {StoplineError} REQUEST_TOO_LARGE where Envoy sent a part of the body */
 function checkWhole({ headers }: AskedRequest): void {
-  if (headers['x-envoy-auth-partial-body'] !== 'true') return;
+  if (!isPartial(headers)) return;
   const part = 'Expected the whole body but Envoy sent a part of it: raise max_request_bytes.';
   throw new StoplineError('REQUEST_TOO_LARGE', part);
 }

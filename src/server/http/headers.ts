@@ -5,6 +5,8 @@ import type { Config } from '../../settings.ts';
 /** Between two neighbours only (RFC 9110, 7.6.1), and what would let a client speak in our name or in that of a proxy. */
 const hopByHop = /^(connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|http2-settings|expect)$/;
 const forged = /^(x-stopline-.*|x-forwarded-.*|forwarded|x-real-ip)$/;
+/** By which some frameworks take another path or method than that of the request line, which is what was judged. */
+const redirecting = /^(x-original-(url|uri|path|host)|x-rewrite-(url|uri|path)|x-(http-)?method(-override)?)$/;
 /** What the body is, which must not be said a second time in another spelling. */
 const ofTheBody = /^(content-.*|host|inference-header-content-length|authorization|cookie|x-request-id)$/;
 
@@ -16,7 +18,7 @@ export function isOwn(name: string): boolean {
   // What HTTP/2 says of a request beside its headers (`:path`) is said otherwise over HTTP/1.1.
   if (name.startsWith(':')) return false;
   const read = name.replace(/[^a-z0-9]/g, '-');
-  if (hopByHop.test(read) || forged.test(read)) return false;
+  if (hopByHop.test(read) || forged.test(read) || redirecting.test(read)) return false;
   return read === name || !ofTheBody.test(read);
 }
 
@@ -66,4 +68,9 @@ export function passResponseHeaders(headers: IncomingHttpHeaders): IncomingHttpH
 /** Requests of these methods are passed on without a body, and so without a look at them. */
 export function isWithoutBody(method: string): boolean {
   return method === 'GET' || method === 'HEAD' || method === 'OPTIONS';
+}
+
+/** Whether Envoy says that it has sent a part of the body; a client may have said something beside it. */
+export function isPartial(headers: Readonly<Record<string, string | string[] | undefined>>): boolean {
+  return /true/i.test(String(headers['x-envoy-auth-partial-body'] ?? ''));
 }

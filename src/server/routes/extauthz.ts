@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { StoplineError } from '../../errors.ts';
 import { passageHeaders } from '../../gate/admission.ts';
 import { plainPath } from '../../gate/routes.ts';
-import { findUnclearHeader } from '../http/headers.ts';
+import { findUnclearHeader, isPartial } from '../http/headers.ts';
 import { refuse } from '../http/refusal.ts';
 import { type RequestGate, watchClient } from '../requestgate.ts';
 import type { Unjudged } from '../unjudged.ts';
@@ -23,7 +23,7 @@ export function registerExtAuthz(app: FastifyInstance, gate: RequestGate, unjudg
       unjudged.observePassed(route);
       return reply.code(200).send();
     }
-    if (request.headers['x-envoy-auth-partial-body'] === 'true') {
+    if (isPartial(request.headers)) {
       const tooLarge = 'Expected the whole body but Envoy sent a part of it: raise max_request_bytes.';
       Object.assign(taken, { error: new StoplineError('REQUEST_TOO_LARGE', tooLarge) });
     }

@@ -54,7 +54,29 @@ describe('a text', () => {
     ['opaque', `${'a, '.repeat(100)}${text.slice(0, 400)}`],
     ['opaque', `!!!!${text.slice(0, 300).replace(/.{40}/g, '$&*')}`],
     ['opaque', JSON.stringify({ image: text.slice(0, 400) })],
-  ])('is told to be %s: %s', async (kind, letters) => {
+    ['other', '信号機の色は何色ですか。'.repeat(60)],
+    ['other', `the lens was cleaned at 10:42\nhttp://example.org has the report. ${'And so on, and on. '.repeat(40)}`],
+    ['other', Array.from({ length: 40 }, (_, i) => `${i}.5`).join(', ')],
+    ['opaque', ' '.repeat(5000) + text.slice(0, 400).replace(/.{76}/g, '$&\n')],
+    ['opaque', text.slice(40, 800).replace(/.{76}/g, '$&\r\n')],
+    ['opaque', [...image.subarray(0, 300)].join(' ')],
+    ['opaque', `it saw ${image.subarray(0, 300).toString('hex').replace(/../g, '$& ')}`],
+    ['opaque', 'so '.repeat(400_000)],
+    ['address', 'http:/example.org/a.jpg'],
+    ['address', '//example.org/a.jpg'],
+    ['address', '\\\\example.org\\a.jpg'],
+    ['address', 'ht\ntps://example.org/a.jpg'],
+    ['address', '<url:file:a.jpg'],
+  ])('is told to be %s: %.60s', async (kind, letters) => {
     expect(await sniffText(placeText(Buffer.from(letters)))).toBe(kind);
+  });
+});
+
+describe('a long text in escapes', () => {
+  it('is told by what it says and not by how it is written', async () => {
+    const write = (letters: string) =>
+      letters.replace(/./gs, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    expect(await sniffText(escaped(write('信号機の色は何色ですか。'.repeat(60))))).toBe('other');
+    expect(await sniffText(escaped(write(`${'. '.repeat(9000)}${text.slice(0, 400)}`)))).toBe('opaque');
   });
 });

@@ -2,10 +2,11 @@ import { request } from 'undici';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   buildDifferential,
-  differentials,
+  differentialRoutes,
   drawPictures,
   type Pictures,
-} from '../../../scripts/faults/differentials.ts';
+} from '../../../scripts/faults/differentialrequest.ts';
+import { differentials } from '../../../scripts/faults/differentials.ts';
 import { loadConfig } from '../../../src/config.ts';
 import { type Service, serve } from '../../../src/server/serve.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
@@ -33,7 +34,7 @@ beforeAll(async () => {
         upstream: upstream.url,
         mode: 'enforce',
         onError: 'closed',
-        routes: [{ path: '/classify', protocol: 'image' }],
+        routes: differentialRoutes,
       } as never,
     }).config,
   );
