@@ -60,7 +60,7 @@ it('the picture leaves out an arrow only where a longer way says the same', () =
   expect(findArrows(new Map()).get('cli')).toEqual(none);
 });
 
-it('the architecture names every room in order with its sentence, and no path that is not there', () => {
+it('the architecture names every room in order with its sentence, every file beside them, and no path that is not there', () => {
   const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
   const rows = [...page.matchAll(/^\| `(\w+)` \| (.*) \|$/gm)].map(([, name, sentence]) => ({ name, sentence }));
   expect(rows).toEqual(rooms);
@@ -69,6 +69,7 @@ it('the architecture names every room in order with its sentence, and no path th
   );
   expect(named.length).toBeGreaterThan(20);
   expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+  expect(files.filter((file) => !file.includes('/') && !named.includes(`src/${file}`))).toEqual([]);
   const asked = page.split('## Where do I put X?')[1].matchAll(/^\| an? .* \| .+ \|$/gm);
   expect([...asked].length).toBeGreaterThanOrEqual(10);
 });
