@@ -112,11 +112,44 @@ export function encodeMask(isHidden: Uint8Array, width: number, height: number):
   return { width, height, runs: [...runs, length] };
 }
 
-/** A byte a cell, 1 where it does not count. */
-function decodeMask({ width, height, runs }: Mask): Uint8Array {
-  const isHidden = new Uint8Array(width * height);
-  for (let i = 0, at = 0; i < runs.length; at += runs[i], i++) if (i & 1) isHidden.fill(1, at, at + runs[i]);
-  return isHidden;
+/** A grid with a byte a cell, 1 where it does not count. */
+interface HiddenCells {
+  width: number;
+  height: number;
+  isHidden: Uint8Array;
+}
+
+/** What any of some masks hides: those on one grid as one, so that many areas cost no more than one. */
+function decodeMasks(masks: readonly Mask[]): HiddenCells[] {
+  const grids = new Map<string, HiddenCells>();
+  for (const { width, height, runs } of masks) {
+    const size = nameSize({ width, height });
+    const grid = grids.get(size) ?? { width, height, isHidden: new Uint8Array(width * height) };
+    grids.set(size, grid);
+    for (let i = 0, at = 0; i < runs.length; at += runs[i], i++) if (i & 1) grid.isHidden.fill(1, at, at + runs[i]);
+  }
+  return [...grids.values()];
+}
+
+const nameSize = ({ width, height }: Pick<Mask, 'width' | 'height'>) => `${width}x${height}`;
+
+/** Most cells of the different grids of masks that may come together, and most runs of all of them. */
+const maskBounds = { cells: 32_000_000, runs: 2_000_000 };
+
+/**
+ * Bounds what masks cost that may come together, whichever of them do.
+ * @throws {StoplineError} OPTION_INVALID
+ */
+export function boundMasks(masks: readonly Mask[]): void {
+  const grids = new Map(masks.map((mask) => [nameSize(mask), mask.width * mask.height]));
+  const cells = [...grids.values()].reduce((sum, count) => sum + count, 0);
+  const runs = masks.reduce((sum, mask) => sum + mask.runs.length, 0);
+  if (cells <= maskBounds.cells && runs <= maskBounds.runs) return;
+  throw new StoplineError(
+    'OPTION_INVALID',
+    `Expected masks with at most ${maskBounds.cells} cells in all of their sizes and ${maskBounds.runs} changes between hidden and not, ` +
+      `but received ${cells} in ${grids.size} sizes and ${runs}. Draw them in fewer sizes, or coarser.`,
+  );
 }
 
 /**
@@ -126,13 +159,14 @@ function decodeMask({ width, height, runs }: Mask): Uint8Array {
  * within them.
  */
 export class Masking {
-  readonly #masks: readonly { width: number; height: number; isHidden: Uint8Array }[];
+  readonly #masks: readonly Mask[];
+  #grids: readonly HiddenCells[] | undefined;
   /** For the size that came last: where each masked pixel is taken from. */
   #plan: { width: number; height: number; to: Int32Array; from: Int32Array } | undefined;
 
   /** @param masks what any of them hides does not count */
   constructor(...masks: readonly Mask[]) {
-    this.#masks = masks.map((mask) => ({ width: mask.width, height: mask.height, isHidden: decodeMask(mask) }));
+    this.#masks = masks;
   }
 
   /**
@@ -148,14 +182,16 @@ export class Masking {
     }
   }
 
-  /** Bytes of what is prepared for the size that came last. */
+  /** Bytes of what is prepared, for the size that came last and for any. */
   get preparedBytes(): number {
-    return 2 * (this.#plan?.to.byteLength ?? 0);
+    const grids = this.#grids?.reduce((sum, { isHidden }) => sum + isHidden.length, 0) ?? 0;
+    return grids + 2 * (this.#plan?.to.byteLength ?? 0);
   }
 
   /** Leaves what is prepared to be made again. */
   forget(): void {
     this.#plan = undefined;
+    this.#grids = undefined;
   }
 
   /** The same on a copy, for pixels that belong to somebody else. */
@@ -184,11 +220,13 @@ export class Masking {
   /** The mask at a size: a byte a pixel. */
   #grow(width: number, height: number): Uint8Array {
     const grown = new Uint8Array(width * height);
+    this.#grids ??= decodeMasks(this.#masks);
+    const grids = this.#grids;
     for (let y = 0; y < height; y += block) {
       const bottom = Math.min(height, y + block);
       for (let x = 0; x < width; x += block) {
         const right = Math.min(width, x + block);
-        if (!this.#touches(x / width, y / height, right / width, bottom / height)) continue;
+        if (!grids.some((grid) => isTouched(grid, x / width, y / height, right / width, bottom / height))) continue;
         for (let row = Math.max(0, y - bleed); row < Math.min(height, bottom + bleed); row++) {
           grown.fill(1, row * width + Math.max(0, x - bleed), row * width + Math.min(width, right + bleed));
         }
@@ -196,16 +234,15 @@ export class Masking {
     }
     return grown;
   }
+}
 
-  /** Whether a rectangle in shares of the sides touches what is hidden. */
-  #touches(left: number, top: number, right: number, bottom: number): boolean {
-    return this.#masks.some(({ width, height, isHidden }) => {
-      for (let y = Math.floor(top * height); y < bottom * height; y++) {
-        for (let x = Math.floor(left * width); x < right * width; x++) if (isHidden[y * width + x]) return true;
-      }
-      return false;
-    });
+/** Whether a rectangle in shares of the sides touches what is hidden. */
+function isTouched({ width, height, isHidden }: HiddenCells, ...sides: [number, number, number, number]): boolean {
+  const [left, top, right, bottom] = sides;
+  for (let y = Math.floor(top * height); y < bottom * height; y++) {
+    for (let x = Math.floor(left * width); x < right * width; x++) if (isHidden[y * width + x]) return true;
   }
+  return false;
 }
 
 /** Masks that are kept prepared: more sources than this with masks of their own take turns. */

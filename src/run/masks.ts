@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Mask, SourceMask } from '../image/mask.ts';
+import { boundMasks, type Mask, type SourceMask } from '../image/mask.ts';
 import { readMask } from '../image/readmask.ts';
 import type { MaskSetting } from '../settings.ts';
 import type { Columns } from './rows/row.ts';
@@ -18,7 +18,9 @@ export class Masks {
   /** By source: most of them send many images. */
   readonly #known = new Map<string, SourceMask | undefined>();
 
+  /** @throws {StoplineError} OPTION_INVALID where all of them together cost too much */
   constructor(entries: readonly MaskEntry[]) {
+    boundMasks(entries.map(({ mask }) => mask));
     this.entries = entries;
     this.#rules = entries.map(({ sources, mask }) => ({
       sources: matchSources(sources),

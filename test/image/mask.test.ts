@@ -235,3 +235,17 @@ describe('masks that somebody made to cost much', () => {
     expect(prepared.reduce((sum, bytes) => sum + bytes)).toBeLessThan(120 * 2 ** 20);
   });
 });
+
+describe('many masks of one source', () => {
+  it('take as much memory as one, and hide what any of them hides', () => {
+    const one = maskAreas([corner]);
+    const other = maskAreas([{ left: 0.7, top: 0.7, right: 1, bottom: 1 }]);
+    const all = new Masking(...Array.from({ length: 1000 }, (_, i) => (i % 2 ? one : other)));
+    const both = new Masking(one, other);
+    const frame = renderFrame(5, size);
+    expect(all.copy(frame).data).toEqual(both.copy(frame).data);
+    expect(all.preparedBytes).toBe(both.preparedBytes);
+    all.forget();
+    expect(all.preparedBytes).toBe(0);
+  });
+});

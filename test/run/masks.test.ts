@@ -20,6 +20,21 @@ describe('masks by source', () => {
     expect((await Masks.open([settings[0]])).key).not.toBe(masks.key);
   });
 
+  it('are bounded by what all of them could take together, as a job of a queue may bring them', () => {
+    const square = (side: number, runs = 2) => ({
+      mask: { width: side, height: side, runs: Array.from({ length: runs }, () => 1) },
+    });
+    // A thousand on one grid are as many cells as one.
+    expect(new Masks(Array.from({ length: 1000 }, () => square(1000))).find()?.masks).toHaveLength(1000);
+    const many = [
+      Array.from({ length: 40 }, (_, i) => square(1000 - i)),
+      Array.from({ length: 41 }, () => square(9, 50_000)),
+    ];
+    for (const entries of many) {
+      expect(() => new Masks(entries)).toThrow(expect.objectContaining({ code: 'STOPLINE_ERR_OPTION_INVALID' }));
+    }
+  });
+
   it('know a source by the column of that name, if it is a text', () => {
     expect(readSource({ columns: { source: 'front' } })).toBe('front');
     expect(readSource({ columns: { source: 7 } })).toBeUndefined();
