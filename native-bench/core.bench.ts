@@ -12,6 +12,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
+import { readArguments } from '../scripts/arguments.ts';
 import { coreFolder, kernels } from '../scripts/native/kernels.ts';
 import { loadCore } from '../src/core/index.ts';
 import { outSize } from '../src/core/layout.ts';
@@ -22,17 +23,19 @@ const folder = mkdtempSync(join(tmpdir(), 'stopline-bench-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const sources = kernels.map((name) => join(coreFolder, name));
 const names = ['colour', 'tint', 'gradient', 'scales', 'local', 'naturalness', 'lattice', 'all'] as const;
+const { names: given } = readArguments({
+  command: 'npm run bench:core --',
+  about: 'What the kernels take for one image, native and in WebAssembly.',
+  given: 'PHOTO',
+});
+
 type Times = Record<string, number>;
 
 /** A photograph where one is given, else shapes with noise: cost hardly depends on what is shown. */
 async function pixels(): Promise<Buffer> {
-  if (process.argv[2] !== undefined)
-    return sharp(process.argv[2])
-      .removeAlpha()
-      .toColourspace('srgb')
-      .resize(width, height, { fit: 'fill' })
-      .raw()
-      .toBuffer();
+  const [photo] = given;
+  if (photo !== undefined)
+    return sharp(photo).removeAlpha().toColourspace('srgb').resize(width, height, { fit: 'fill' }).raw().toBuffer();
   const data = Buffer.alloc(width * height * 3);
   let state = 1;
   for (let i = 0; i < data.length; i++) {

@@ -12,10 +12,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
+import { readArguments } from '../scripts/arguments.ts';
 import { encodeFrame, renderFrame } from '../src/cli/demo/camera/camera.ts';
 import { release } from '../src/image/frame.ts';
 import { cpuMs, median, printTable } from './table.ts';
 
+const { names: given } = readArguments({
+  command: 'npm run bench:decode --',
+  about:
+    'What sharp takes to decode a JPEG, beside libjpeg-turbo writing into a buffer that is kept. Needs gcc and jpeglib.h.',
+  given: 'FOLDER of JPEGs to compare the pixels of',
+});
 const folder = mkdtempSync(join(tmpdir(), 'stopline-decode-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const program = join(folder, 'decode');
@@ -54,7 +61,7 @@ if (built.status !== 0) {
   }
   console.log('decoding a 1920x1080 JPEG, one thread, medians\n');
   printTable(['JPEG quality', 'sharp, CPU ms', 'libjpeg into a kept buffer, CPU ms', 'same pixels'], rows);
-  const [corpus] = process.argv.slice(2);
+  const [corpus] = given;
   if (corpus !== undefined) {
     const files = readdirSync(corpus).filter((name) => /\.jpe?g$/i.test(name));
     let equal = 0;

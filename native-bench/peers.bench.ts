@@ -12,13 +12,17 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readArguments } from '../scripts/arguments.ts';
 import { encodeFrame, renderFrame } from '../src/cli/demo/camera/camera.ts';
 import { fit } from '../src/fit/fit.ts';
 import { saveProfile } from '../src/profile/file.ts';
 import { median, printTable } from './table.ts';
 
-const { values } = parseArgs({ options: { python: { type: 'string', default: 'python3' } } });
+const { values } = readArguments({
+  command: 'npm run bench:peers --',
+  about: 'Stopline beside what others use for the same.',
+  options: { python: { default: 'python3', says: 'interpreter that has their packages' } },
+});
 const resolve = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'stopline-peers-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));

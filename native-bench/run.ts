@@ -10,6 +10,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { arch, availableParallelism, cpus, loadavg, platform } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
+import { readArguments } from '../scripts/arguments.ts';
 import { readCommit } from '../scripts/docs/commit.ts';
 import { takeSpeedProbe, writeProbe } from '../scripts/docs/probe.ts';
 import { prefaces, withSection } from '../scripts/evaluate/page.ts';
@@ -28,14 +29,13 @@ const limits = '## Limits, and what was tried';
 const page = new URL('../docs/performance.md', import.meta.url);
 const readme = new URL('../README.md', import.meta.url);
 
-const isWritten = process.argv.includes('--write');
-const named = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
-const unknown = named.filter((name) => !programs.some((program) => program.name === name));
-if (unknown.length > 0) {
-  throw new Error(
-    `Expected names of ${programs.map(({ name }) => name).join(', ')} but received ${unknown.join(', ')}`,
-  );
-}
+const { values, names: named } = readArguments({
+  command: 'npm run bench --',
+  about: 'Runs the benchmarks one after another, all or those named, each in a process of its own.',
+  options: { write: { default: false, says: 'put each into its section of docs/performance.md' } },
+  names: Object.fromEntries(programs.map(({ name, title }) => [name, `${title}.`])),
+});
+const isWritten = values.write;
 
 function readOutput(file: string): Promise<string> {
   const path = fileURLToPath(new URL(file, import.meta.url));

@@ -6,6 +6,7 @@ import { remarkMeanings } from '../src/image/container/remark.ts';
 import { corruptions } from '../src/image/corruptions/corruptions.ts';
 import { statistics } from '../src/image/statistics/statistics.ts';
 import { settingGroups, settings } from '../src/settings.ts';
+import { readArguments } from './arguments.ts';
 import { renderCommandsPage } from './docs/commands.ts';
 import { drawCalibration, drawKinds, drawPromise } from './docs/conceptpictures.ts';
 import type { Concepts } from './docs/concepts.ts';
@@ -18,6 +19,12 @@ import { type Form, forms } from './faults/forms.ts';
 import type { FormResult } from './faults/formsrun.ts';
 import { grpcForms } from './faults/grpcforms.ts';
 import { drawRooms } from './rooms.ts';
+
+const { values } = readArguments({
+  command: 'npm run docs --',
+  about: 'Writes the documents that are generated from tables in the code, and the picture of the rooms.',
+  options: { check: { default: false, says: 'write nothing: fail when one is out of date' } },
+});
 
 function statisticsPage(): string {
   const groups = [...new Set(statistics.map(({ group }) => group))];
@@ -152,7 +159,7 @@ const pages = {
   'docs/pictures/promise.svg': drawPromise(concepts),
   'README.md': fillReadme(read('README.md'), read('docs/detection.md')),
 };
-if (process.argv.includes('--check')) {
+if (values.check) {
   const stale = Object.entries(pages).filter(([path, text]) => read(path) !== text);
   for (const [path] of stale) console.error(`${path} is out of date: run npm run docs`);
   if (stale.length > 0) process.exitCode = 1;

@@ -7,10 +7,14 @@
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { readArguments } from './arguments.ts';
 import { type FormMode, formModes, runForms } from './faults/formsrun.ts';
 
-const { values } = parseArgs({ options: { write: { type: 'boolean', default: false } } });
+const { values } = readArguments({
+  command: 'npm run forms --',
+  about: 'Sends every form in which model servers take images through a gate.',
+  options: { write: { default: false, says: 'keep the results in docs/forms.json' } },
+});
 const results = await runForms(Object.keys(formModes) as FormMode[], (line) => console.log(line));
 const rows = [...results].map(([name, { isJudged, isRefused, isPassed }]) => [name, isJudged, isRefused, isPassed]);
 const wrong = rows.filter((row) => row.includes(false));

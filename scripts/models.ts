@@ -8,15 +8,17 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readArguments } from './arguments.ts';
 import { collectModels } from './models/collect.ts';
 import { judgeModel, type Row, verdicts, writeTable } from './models/judge.ts';
 
-const { values, positionals } = parseArgs({
-  options: { write: { type: 'boolean', default: false } },
-  allowPositionals: true,
+const { values, names } = readArguments({
+  command: 'npm run models:table --',
+  about: 'Judges with each network that lies in the node_modules of a folder.',
+  options: { write: { default: false, says: 'put the table into docs/models.md' } },
+  given: 'FOLDER',
 });
-const [folder] = positionals;
+const [folder] = names;
 if (folder === undefined) {
   console.error('Name the folder whose node_modules hold the networks: npm run models:table -- FOLDER [--write]');
   process.exit(2);

@@ -15,8 +15,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { loadWasm } from '../src/core/wasm.ts';
+import { readArguments } from './arguments.ts';
 import { compilerFlags, coreFolder, kernels, listInstructionSets } from './native/kernels.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -137,7 +137,14 @@ function isNear(a: number, b: number): boolean {
   return Object.is(a, b) || a === b || Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(a), Math.abs(b));
 }
 
-const { values } = parseArgs({ options: { all: { type: 'boolean' }, check: { type: 'boolean' } } });
+const { values } = readArguments({
+  command: 'npm run build:native --',
+  about: 'Builds the native core for this machine.',
+  options: {
+    all: { default: false, says: 'for every machine that the package has one for' },
+    check: { default: false, says: 'build nothing: what is built gives the numbers of WebAssembly' },
+  },
+});
 if (values.check) {
   const expected = loadWasm().measure(drawFrame(), 131, 77, 3).slice();
   for (const host of listHosts()) {

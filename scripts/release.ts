@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readArguments } from './arguments.ts';
 import { cutNotes, isLater, listOddSubjects, listTarballFaults } from './release/notes.ts';
 
 const here = fileURLToPath(new URL('..', import.meta.url));
@@ -87,8 +88,14 @@ function tryIn(folder: string, next: string): void {
   prepare(folder, next, { isDry: true });
 }
 
-const [next, ...flags] = process.argv.slice(2);
-const isDry = flags.includes('--dry-run');
+const { values, names } = readArguments({
+  command: 'npm run release --',
+  about: 'Prepares a release: checks, notes, version, commit, tag, tarball. Nothing is published.',
+  options: { 'dry-run': { default: false, says: 'in a copy that is gone afterwards, without the long checks' } },
+  given: 'VERSION',
+});
+const [next] = names;
+const isDry = values['dry-run'];
 const copy = isDry ? mkdtempSync(join(tmpdir(), 'stopline-release-')) : undefined;
 try {
   if (next === undefined) throw new Error('Expected a version: npm run release -- 0.2.0');

@@ -6,10 +6,16 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readArguments } from './arguments.ts';
 import { compilerFlags, coreFolder, kernels, wasmKernels } from './native/kernels.ts';
 
 const committed = join(coreFolder, 'stopline.wasm');
-const check = process.argv.includes('--check');
+const { values } = readArguments({
+  command: 'npm run build:wasm --',
+  about: 'Builds src/core/stopline.wasm. Needs clang-16 and wasm-ld-16.',
+  options: { check: { default: false, says: 'build elsewhere and prove that the committed file is the same' } },
+});
+const { check } = values;
 const temporary = mkdtempSync(join(tmpdir(), 'stopline-wasm-'));
 const target = check ? join(temporary, 'stopline.wasm') : committed;
 

@@ -10,11 +10,11 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { fit } from '../../src/fit/fit.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import { saveProfile } from '../../src/profile/file.ts';
+import { readArguments } from '../arguments.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
 
@@ -137,15 +137,17 @@ export async function killAndResume(options: {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({
+  const { values } = readArguments({
+    command: 'npm run faults:batch --',
+    about: 'Kills a batch again and again: its output must be that of a run that nobody killed.',
     options: {
-      kills: { type: 'string', default: '100' },
-      images: { type: 'string', default: '500' },
-      seed: { type: 'string', default: '1' },
-      format: { type: 'string', default: 'jsonl' },
+      kills: { default: 100, says: 'times' },
+      images: { default: 500, says: 'in the batch' },
+      seed: { default: 1, says: 'of when it is killed' },
+      format: { default: 'jsonl', says: 'of the output' },
     },
   });
-  const [kills, images, seed] = [values.kills, values.images, values.seed].map(Number);
+  const { kills, images, seed } = values;
   const startedAt = performance.now();
   const seconds = () => Math.round((performance.now() - startedAt) / 1000);
   let told = 0;

@@ -10,6 +10,7 @@ import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { fit } from '../../src/fit/fit.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import { saveProfile } from '../../src/profile/file.ts';
+import { readArguments } from '../arguments.ts';
 
 const program = fileURLToPath(new URL('./drift.program.ts', import.meta.url));
 
@@ -110,7 +111,12 @@ async function fitSmall(folder: string): Promise<string> {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const kills = Number(process.argv[2] ?? 100);
+  const { values } = readArguments({
+    command: 'npm run faults:drift --',
+    about: 'Kills a process that watches sources: it goes on where it was, and 10,000 sources fit.',
+    options: { kills: { default: 100, says: 'times' } },
+  });
+  const { kills } = values;
   const folder = mkdtempSync(join(tmpdir(), 'stopline-faults-'));
   try {
     const profilePath = await fitSmall(folder);

@@ -1,8 +1,9 @@
 /** Every fault of judging and of the upstream, open and closed, twenty requests each: `npm run faults -- gate`. */
-import { parseArgs } from 'node:util';
+
 import { startGrpcRecorder } from '../../test/fixtures/grpc.ts';
 import { fitReference } from '../../test/fixtures/reference.ts';
 import { startFaultProxy, startRecorder } from '../../test/fixtures/upstream.ts';
+import { readArguments } from '../arguments.ts';
 import { differentials } from './differentials.ts';
 import {
   challengeDifferentials,
@@ -15,8 +16,12 @@ import {
 } from './gatecases.ts';
 import { challengeCall, challengeGrpcUpstream } from './grpccases.ts';
 
-const { values } = parseArgs({ options: { requests: { type: 'string', default: '20' } } });
-const times = Number(values.requests);
+const { values } = readArguments({
+  command: 'npm run faults -- gate',
+  about: 'Every fault of judging and of the upstream, open and closed, over HTTP and gRPC.',
+  options: { requests: { default: 20, says: 'of each' } },
+});
+const times = values.requests;
 const reference = await fitReference();
 await writeBadProfiles(reference);
 const upstream = await startRecorder();

@@ -8,12 +8,16 @@ import { linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readArguments } from '../arguments.ts';
 import { renderCamera } from './batch.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
-const { values } = parseArgs({ options: { images: { type: 'string', default: '100000' } } });
-const images = Number(values.images);
+const { values } = readArguments({
+  command: 'npm run faults:many --',
+  about: 'One batch of very many images: its memory and its time do not grow with their number.',
+  options: { images: { default: 100_000, says: 'in the batch' } },
+});
+const { images } = values;
 const distinct = 1000;
 const perFolder = 10_000;
 

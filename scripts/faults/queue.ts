@@ -9,10 +9,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { Random } from '../../src/image/corruptions/random.ts';
 import { openParquet } from '../../src/run/rows/parquet.ts';
 import { startBroker } from '../../test/fixtures/broker.ts';
+import { readArguments } from '../arguments.ts';
 import { renderCamera } from './batch.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
@@ -108,23 +108,18 @@ async function readRows(file: string): Promise<Map<string, string[]>> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({
+  const { values } = readArguments({
+    command: 'npm run faults:queue --',
+    about: 'Kills workers of a queue: every image gets one row, as if none had died. Needs a Redis server.',
     options: {
-      workers: { type: 'string', default: '10' },
-      kills: { type: 'string', default: '3' },
-      runs: { type: 'string', default: '10' },
-      images: { type: 'string', default: '1000' },
-      seed: { type: 'string', default: '1' },
+      workers: { default: 10, says: 'at work' },
+      kills: { default: 3, says: 'of them in a run' },
+      runs: { default: 10, says: 'one after the other' },
+      images: { default: 1000, says: 'in a run' },
+      seed: { default: 1, says: 'of when they are killed' },
     },
   });
-  const [workers, kills, runs, images, seed] = [
-    values.workers,
-    values.kills,
-    values.runs,
-    values.images,
-    values.seed,
-  ].map(Number);
-  const report = await killWorkers({ workers, kills, runs, images, seed });
+  const report = await killWorkers(values);
   console.log(JSON.stringify(report));
   if (!report || report.missing + report.twice + report.different > 0) process.exitCode = 1;
 }

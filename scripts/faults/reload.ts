@@ -1,13 +1,16 @@
 /** A Profile replaced again and again under load, one in ten corrupt: `npm run faults -- reload`. */
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
+import { readArguments } from '../arguments.ts';
 import { reloadUnderLoad } from './reloads.ts';
 
-const options = { reloads: { type: 'string', default: '1000' }, rate: { type: 'string', default: '50' } } as const;
-const { values } = parseArgs({ options });
+const { values } = readArguments({
+  command: 'npm run faults -- reload',
+  about: 'A Profile replaced again and again under load, one in ten corrupt.',
+  options: { reloads: { default: 1000, says: 'times' }, rate: { default: 50, says: 'images a second' } },
+});
 const report = await reloadUnderLoad({
-  reloads: Number(values.reloads),
-  rate: Number(values.rate),
+  reloads: values.reloads,
+  rate: values.rate,
   corruptEvery: 10,
   threads: availableParallelism(),
 });

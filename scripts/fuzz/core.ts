@@ -9,7 +9,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readArguments } from '../arguments.ts';
 import { coreFolder, type InstructionSet, listInstructionSets, kernels as names } from '../native/kernels.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -68,11 +68,14 @@ export function fuzzCore(options: {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({
+  const { values } = readArguments({
+    command: 'npm run fuzz:core --',
+    about:
+      'Feeds the kernels what nobody thought of, with sanitizers, for every instruction set of this processor. Needs clang-16.',
     options: {
-      seconds: { type: 'string', default: '600' },
-      seed: { type: 'string', default: '1' },
-      corpus: { type: 'string' },
+      seconds: { default: 600, says: 'for each instruction set' },
+      seed: { default: 1, says: 'of the fuzzer' },
+      corpus: { default: '', says: 'folder that inputs are kept in' },
     },
   });
   execFileSync('clang-16', ['--version'], { stdio: 'ignore' });
@@ -82,7 +85,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   }
   for (const simd of found) {
     const { seconds, seed, corpus } = values;
-    const result = fuzzCore({ seconds: Number(seconds), seed: Number(seed), simd, corpus });
+    const result = fuzzCore({ seconds, seed, simd, ...(corpus !== '' && { corpus }) });
     if (!result) throw new Error('Expected clang-16 with libFuzzer: apt-get install clang-16 libclang-rt-16-dev');
     const isGood = result.status === 0;
     if (!isGood) process.stdout.write(result.log.slice(-4000));

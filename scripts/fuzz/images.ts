@@ -11,7 +11,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { loadConfig } from '../../src/config.ts';
 import { asStoplineError } from '../../src/errors.ts';
@@ -21,6 +21,7 @@ import { saveProfile } from '../../src/profile/file.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
 import type { Verdict } from '../../src/profile/verdict.ts';
 import { serve } from '../../src/server/serve.ts';
+import { readArguments } from '../arguments.ts';
 import { mutatedImage, seedImages } from './mutate.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
@@ -184,21 +185,23 @@ async function inTurn(images: readonly Buffer[], ask: (bytes: Buffer) => Promise
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({
+  const { values } = readArguments({
+    command: 'npm run fuzz --',
+    about: 'Mutates images and judges them every way: one verdict or one coded refusal, the same everywhere.',
     options: {
-      files: { type: 'string', default: '20000' },
-      seed: { type: 'string', default: '1' },
-      from: { type: 'string', default: '0' },
-      ways: { type: 'string', default: '' },
+      files: { default: 20_000, says: 'images' },
+      seed: { default: 1, says: 'of the mutations' },
+      from: { default: 0, says: 'the first one, to go on with a run' },
+      ways: { default: '', says: 'http, command and gate, with commas between them; all unless given' },
     },
   });
   const folder = mkdtempSync(join(tmpdir(), 'stopline-fuzz-'));
   try {
     const startedAt = performance.now();
     const fuzzing = await fuzzImages({
-      files: Number(values.files),
-      seed: Number(values.seed),
-      from: Number(values.from),
+      files: values.files,
+      seed: values.seed,
+      from: values.from,
       profile: await fuzzProfile(folder),
       ways: values.ways.split(',').filter(Boolean) as Way[],
       onProgress: (done, { faults }) => {
@@ -211,7 +214,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     const seconds = Math.round((performance.now() - startedAt) / 1000);
     for (const text of fuzzing.faults) console.log(text);
     console.log(JSON.stringify(fuzzing.outcomes));
-    const isGood = fuzzing.faults.length === 0 && fuzzing.files === Number(values.files);
+    const isGood = fuzzing.faults.length === 0 && fuzzing.files === values.files;
     console.log(
       `${isGood ? 'pass' : 'FAIL'} fuzz ${fuzzing.files} files from ${values.from} in ${seconds} s, seed ${values.seed}, slowest ${Math.round(fuzzing.slowestMs)} ms`,
     );

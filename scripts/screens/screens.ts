@@ -15,21 +15,23 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import type { Browser, BrowserContext, Page, Request } from 'playwright-core';
 import { loadConfig } from '../../src/config.ts';
 import { type Service, serve } from '../../src/server/serve.ts';
 import { browserPath, openBrowser, watchPage } from '../../test/fixtures/browser.ts';
 import { fitOnce } from '../../test/fixtures/fitted.ts';
+import { readArguments } from '../arguments.ts';
 import { sleep } from '../faults/target.ts';
 import { writeReports } from './reports.ts';
 import { Street, size, staleAfterMs } from './street.ts';
 
-const { values } = parseArgs({
+const { values } = readArguments({
+  command: 'npm run screens --',
+  about: 'Takes pictures of every page, wide and narrow, light and dark.',
   options: {
-    out: { type: 'string', default: 'artifacts/screens' },
-    only: { type: 'string', default: '' },
-    stay: { type: 'boolean' },
+    out: { default: 'artifacts/screens', says: 'folder for them' },
+    only: { default: '', says: 'pages whose names hold this' },
+    stay: { default: false, says: 'leave the service running' },
   },
 });
 

@@ -7,15 +7,19 @@
  *     npm run soak:page                  ten minutes
  *     npm run soak:page -- --minutes 1
  */
-import { parseArgs } from 'node:util';
 import type { Browser, CDPSession } from 'playwright-core';
 import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
 import { browserPath, openBrowser, watchPage } from '../../test/fixtures/browser.ts';
+import { readArguments } from '../arguments.ts';
 import { isReadyWithin, post, quantile, type Stage, setStage, sleep } from '../faults/target.ts';
 
-const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } });
-const seconds = Number(values.minutes) * 60;
+const { values } = readArguments({
+  command: 'npm run soak:page --',
+  about: 'Leaves the dashboard open under load: its memory stays as it is.',
+  options: { minutes: { default: 10, says: 'of it' } },
+});
+const seconds = values.minutes * 60;
 const rate = 50;
 const cameras = 100;
 /** Images on their way at a time; a service that is slower than that shows as a rate that is not kept. */
