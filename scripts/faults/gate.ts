@@ -14,7 +14,8 @@ import {
   ways,
   writeBadProfiles,
 } from './gatecases.ts';
-import { challengeCall, challengeGrpcUpstream } from './grpccases.ts';
+import { challengeCall, challengeGrpcDifferentials, challengeGrpcUpstream } from './grpccases.ts';
+import { grpcDifferentials } from './grpcdifferentials.ts';
 
 const { values } = readArguments({
   command: 'npm run faults -- gate',
@@ -48,6 +49,9 @@ for (const fault of upstreamFaults) {
   rows.push({ fault: `gRPC: upstream: ${fault.fault}`, requests: times * ways.length, wrong });
   console.log(`gRPC: upstream: ${fault.fault}: ${wrong.length} wrong`);
 }
+const misheard = await challengeGrpcDifferentials({ reference, upstream: calls });
+rows.push({ fault: 'gRPC: read differently', requests: grpcDifferentials.length, wrong: misheard });
+console.log(`gRPC: read differently: ${misheard.length} wrong of ${grpcDifferentials.length}`);
 calls.close();
 const misread = await challengeDifferentials({ reference, upstream });
 rows.push({ fault: 'read differently', requests: differentials.length, wrong: misread });

@@ -5,6 +5,7 @@ import type { GrpcRecorder } from '../../test/fixtures/grpc.ts';
 import { RawClient, writeRequest } from '../../test/fixtures/grpc.ts';
 import type { Reference } from '../../test/fixtures/reference.ts';
 import { closedPort, startFaultProxy } from '../../test/fixtures/upstream.ts';
+import { drawPictures } from './differentialrequest.ts';
 import {
   countPassages,
   createCheck,
@@ -15,6 +16,7 @@ import {
   wayMethods,
   ways,
 } from './gatecases.ts';
+import { grpcDifferentials } from './grpcdifferentials.ts';
 
 /** Status codes of gRPC for those of HTTP. */
 const codes: Readonly<Record<number, number>> = { 400: 3, 413: 8, 415: 3, 422: 3, 500: 13, 502: 14, 503: 14, 504: 4 };
@@ -54,6 +56,33 @@ export async function challengeCall(
         if (way === 'open') check('what the upstream was told', asked, verdict);
       }
       check('the count', await countPassages(gate.url, way, reason, times), times);
+    }
+    return wrong;
+  } finally {
+    client.close();
+    await gate.close();
+  }
+}
+
+/**
+ * Sends messages that two readers could take differently to a gate that enforces and is closed: the upstream must see nothing of them.
+ * @returns what was not so
+ */
+export async function challengeGrpcDifferentials(options: {
+  reference: Reference;
+  upstream: GrpcRecorder;
+}): Promise<string[]> {
+  const { reference, upstream } = options;
+  const settings = { mode: 'enforce', onError: 'closed' } as const;
+  const gate = await startFaulty(reference, { settings }, { grpcUpstream: upstream.url, grpcPort: 0 });
+  const client = new RawClient(gate.grpcUrl);
+  const pictures = await drawPictures(Buffer.from(reference.frame));
+  const wrong: string[] = [];
+  try {
+    for (const { name, path, message } of grpcDifferentials) {
+      upstream.received.length = 0;
+      const { code } = await client.call(path, [message(pictures)]);
+      if (code === 0 || upstream.received.length > 0) wrong.push(`${name}: ${code}, ${upstream.received.length} asked`);
     }
     return wrong;
   } finally {

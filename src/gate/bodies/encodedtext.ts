@@ -1,5 +1,5 @@
 import { Base64Reader, dataUrl } from '../../image/base64.ts';
-import { base64Beginnings, looksLikeImage } from './magic.ts';
+import { looksLikeImage, scatteredBeginnings } from './magic.ts';
 import { nextTurn, sliceBytes } from './turns.ts';
 
 /** A text within the bytes of a body. */
@@ -32,14 +32,15 @@ export type TextKind =
 const headLength = 4096;
 /** Letters without a space that could be an image in base64, base85 or numbers: about 190 bytes. No words are so long. */
 const opaqueLength = 256;
-const opaqueRun = new RegExp(`[\\x21-\\x7e]{${opaqueLength}}`);
+// Each is tried only where a word begins: anywhere else long words would cost the square of their length.
+const opaqueRun = new RegExp(`(?:^|[^\\x21-\\x7e])[\\x21-\\x7e]{${opaqueLength}}`);
 /** As much in lines, as mails and files of keys have it. */
-const opaqueLines = /(?:[\x21-\x7e]{32,}\s{1,4}){8}/;
-/** What stands between bytes that are written as numbers: `ff d8 ff`, `\\xff\\xd8`, `%ff%d8`, `[255, 216]`. */
-const numberSeparators = /[\s,;:%\\x.|()[\]{}"'-]+/g;
-const opaqueNumbers = new RegExp(`[0-9a-f]{${1.5 * opaqueLength}}`, 'i');
-/** Longest text that is looked through; nobody describes an image in so many words. */
-const longestProse = 1024 * 1024;
+const opaqueLines = /(?:^|\s)(?:[\x21-\x7e]{32,}\s{1,4}){8}/;
+/** As many bytes as numbers: `ff d8 ff`, `\xff\xd8`, `%ff%d8`, `[255, 216]`. */
+const opaqueNumbers = (() => {
+  const between = '[\\s,;:%\\\\x.|()[\\]{}"\'-]';
+  return new RegExp(`(?:^|[g-wyz])${between}*(?:[0-9a-f]{1,8}${between}+){${opaqueLength / 2}}`, 'i');
+})();
 /** Letters of base64 that begin every image that can be told by them. */
 const beginLength = 216;
 
@@ -68,25 +69,26 @@ export function beginsAsImage(dense: string): boolean {
  * bytes as numbers.
  */
 async function hidesImage(place: TextPlace): Promise<boolean> {
-  if (place.end - place.start > longestProse) return true;
   let begin = '';
-  let last = '';
-  for (const piece of cutPieces(place)) {
-    const slice = readHead(piece, place.isEscaped);
-    const letters = slice.replace(/[^A-Za-z0-9+/_-]+/g, '');
-    if (begin.length < beginLength) begin = (begin + letters).slice(0, beginLength);
-    if (opaqueRun.test(slice) || opaqueLines.test(slice) || base64Beginnings.test(last + letters)) return true;
-    if (opaqueNumbers.test(slice.replace(numberSeparators, ''))) return true;
-    last = letters.slice(-16);
-    if (piece.length >= sliceBytes) await nextTurn();
+  let before = '';
+  for (const piece of cutPieces(place, sliceBytes / 4)) {
+    const added = readHead(piece, place.isEscaped);
+    if (begin.length < beginLength) begin = (begin + added.replace(/[^\w+/-]+/g, '')).slice(0, beginLength);
+    // With the end of what came before, because an image may begin there.
+    const slice = before + added;
+    before = slice.slice(-2 * opaqueLength);
+    if ([opaqueRun, opaqueLines, opaqueNumbers, scatteredBeginnings].some((pattern) => pattern.test(slice)))
+      return true;
+    // Of short texts there may be many: who reads them lets others have the processor.
+    if (piece.length > headLength) await nextTurn();
   }
   return beginsAsImage(begin);
 }
 
 /** The letters of a text in pieces that end within no escape. */
-function* cutPieces({ bytes, start, end, isEscaped }: TextPlace): Generator<string> {
+function* cutPieces({ bytes, start, end, isEscaped }: TextPlace, length: number): Generator<string> {
   for (let at = start; at < end; ) {
-    let next = Math.min(end, at + sliceBytes);
+    let next = Math.min(end, at + length);
     // An escape has at most six letters.
     if (isEscaped && next < end) {
       const last = bytes.lastIndexOf(0x5c, next - 1);
@@ -112,7 +114,7 @@ export async function decodeText({ bytes, start, end, isEscaped }: TextPlace): P
   const prefix = dataUrl.exec(bytes.toString('latin1', start, Math.min(end, start + 256)))?.[0].length ?? 0;
   const reader = new Base64Reader(end - start - prefix);
   let rest = end - start - prefix;
-  for (const piece of cutPieces({ bytes, start: start + prefix, end, isEscaped })) {
+  for (const piece of cutPieces({ bytes, start: start + prefix, end, isEscaped }, sliceBytes)) {
     const letters = isEscaped ? undoEscapes(piece) : piece;
     if (letters === undefined) return undefined;
     reader.push(letters);

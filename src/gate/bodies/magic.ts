@@ -35,5 +35,12 @@ export function looksLikeImage(head: Uint8Array): boolean {
   return beginnings.some(({ at = 0, bytes: wanted }) => bytes.subarray(at, at + wanted.length).equals(wanted));
 }
 
+const beginningsInBase64 = ['/9j/', '_9j_', 'iVBORw0KGgo', 'UklGR'];
+
 /** How base64 of a JPEG, PNG or WebP begins. */
-export const base64Beginnings = /\/9j\/|_9j_|iVBORw0KGgo|UklGR/;
+export const base64Beginnings = new RegExp(beginningsInBase64.join('|'));
+
+/** The same with other signs among the letters, which some readers leave out. */
+export const scatteredBeginnings = new RegExp(
+  beginningsInBase64.map((letters) => [...letters].join('[^A-Za-z0-9+/_-]*')).join('|'),
+);

@@ -101,6 +101,11 @@ export function readBytes(message: WireMessage, number: number): Buffer {
   return content?.at(-1)?.content ?? Buffer.alloc(0);
 }
 
+/** Whether one of some fields that stand once stands twice: then readers join messages, and of texts take one or the other. */
+export function standsTwice(message: WireMessage, numbers: readonly number[]): boolean {
+  return numbers.some((number) => (message.get(number)?.length ?? 0) > 1);
+}
+
 /** All contents of a field that may be repeated. */
 export function readAll(message: WireMessage, number: number): Buffer[] {
   return (message.get(number) ?? []).filter(({ type }) => type === 2).map(({ content }) => content);
@@ -128,6 +133,9 @@ function readSigned(bytes: Buffer, start: number, end: number): number {
 /** How the numbers of a field are written: varints, or floats of four or eight bytes. */
 export type NumberKind = 'varint' | 'float' | 'double';
 
+/** How one number that is not packed is written; a field of another type is none of those that readers know. */
+const wireTypes: Readonly<Record<NumberKind, WireType>> = { varint: 0, float: 5, double: 1 };
+
 /** The numbers of a repeated field, packed or not, a piece at a time. */
 export class WireNumbers {
   readonly #chunks: readonly WireField[];
@@ -136,7 +144,7 @@ export class WireNumbers {
   #at = 0;
 
   constructor(message: WireMessage, number: number, kind: NumberKind) {
-    this.#chunks = message.get(number) ?? [];
+    this.#chunks = (message.get(number) ?? []).filter(({ type }) => type === 2 || type === wireTypes[kind]);
     this.#kind = kind;
   }
 

@@ -4,12 +4,15 @@ import { decodeText, sniffText, type TextPlace } from '../bodies/encodedtext.ts'
 import { type JsonDocument, type JsonNumbers, type JsonValue, NumberReader } from '../bodies/json.ts';
 import { looksLikeImage } from '../bodies/magic.ts';
 import { describeName, foldName } from '../bodies/names.ts';
-import { nextTurn } from '../bodies/turns.ts';
+import { nextTurn, sliceBytes } from '../bodies/turns.ts';
 import type { FoundImages, Where } from './protocol.ts';
 import { boundedImages, invalid, makeFrames, maxImages, readSizes, uninspected } from './tensor.ts';
 
 /** Numbers, or bytes of no known kind, that could be an image: 16 by 16 pixels in three colours. */
 export const smallestImage = 768;
+
+/** Longer texts give turns to others while they are read. */
+const shortText = 4096;
 
 /**
  * Collects the images of one request, and remembers what could be one and is not judged, so that a closed gate refuses it.
@@ -19,6 +22,7 @@ export class Search {
   readonly images: (Uint8Array | Frame)[] = [];
   readonly where: Where;
   #unjudged: StoplineError | undefined;
+  /** Letters of texts since others had the processor, and a few for each text. */
   #looked = 0;
   /** Numbers that are too few where they stand to be an image. */
   #loose = 0;
@@ -70,8 +74,11 @@ export class Search {
 
   /** Looks for images in a text. @param isImage whether it has to be one */
   async lookIntoText(place: TextPlace, name: string, isImage: boolean): Promise<void> {
-    this.#looked += 1;
-    if (this.#looked % 1000 === 0) await nextTurn();
+    this.#looked += 64 + Math.min(place.end - place.start, shortText);
+    if (this.#looked > sliceBytes / 4) {
+      this.#looked = 0;
+      await nextTurn();
+    }
     if (!isImage) {
       const kind = await sniffText(place);
       if (kind === 'other') return;

@@ -61,7 +61,7 @@ describe('a text', () => {
     ['opaque', text.slice(40, 800).replace(/.{76}/g, '$&\r\n')],
     ['opaque', [...image.subarray(0, 300)].join(' ')],
     ['opaque', `it saw ${image.subarray(0, 300).toString('hex').replace(/../g, '$& ')}`],
-    ['opaque', 'so '.repeat(400_000)],
+    ['other', 'so '.repeat(400_000)],
     ['address', 'http:/example.org/a.jpg'],
     ['address', '//example.org/a.jpg'],
     ['address', '\\\\example.org\\a.jpg'],

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { Metadata } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { drawPictures, type Pictures } from '../../../scripts/faults/differentialrequest.ts';
+import { grpcDifferentials } from '../../../scripts/faults/grpcdifferentials.ts';
 import { loadConfig } from '../../../src/config.ts';
 import { decode } from '../../../src/image/decode.ts';
 import { type Service, serve } from '../../../src/server/serve.ts';
@@ -81,6 +83,20 @@ describe('a call of the Open Inference Protocol', () => {
     expect(trailers.get('x-stopline-verdict')).toEqual(['block']);
     expect(String(trailers.get('grpc-status-details-bin')[0])).toContain('IMAGE_REFUSED');
     expect(upstream.received).toEqual([]);
+  });
+});
+
+describe('a closed gate lets no message through that only another reader would take for a bad image', () => {
+  let pictures: Pictures;
+  beforeAll(async () => {
+    pictures = await drawPictures(Buffer.from(reference.frame));
+  });
+
+  it.each(grpcDifferentials.map((one) => [one.name, one] as const))('%s', async (_, { path, message }) => {
+    const { code, details } = await client.call(path, [message(pictures)]);
+    expect(upstream.received, details).toEqual([]);
+    expect(code).toBeGreaterThan(0);
+    expect(details).toMatch(/^STOPLINE_ERR_(REQUEST_INVALID|UNINSPECTED|IMAGE_REFUSED|REQUEST_TOO_LARGE)/);
   });
 });
 
@@ -348,6 +364,14 @@ describe('Envoy that asks over gRPC', () => {
     const http = { method: 'POST', path: '/v2/models/m/infer', headers: json, body: JSON.stringify(body) };
     expect(JSON.parse((await decide(http)).denied_response?.body ?? '').error).toMatch(/^STOPLINE_ERR_IMAGE_REFUSED: /);
     expect((await decide({ method: 'GET', path: '/v2', headers: {} })).ok_response).toBeDefined();
+    // An image in the query of a request without a body.
+    for (const image of [strange, Buffer.from('GIF89a and more of it, and more of it')]) {
+      const path = `/classify?image=${encodeURIComponent(image.toString('base64'))}`.slice(0, 16_000);
+      expect((await decide({ method: 'GET', path, headers: {} })).ok_response).toBeUndefined();
+    }
+    const partial = { ...headers, 'x-envoy-auth-partial-body': 'false, true' };
+    const cut = await decide({ method: 'POST', path: '/classify', headers: partial, raw_body: reference.frame });
+    expect(cut.denied_response?.status.code).toBe(413);
     const none = await decide({ method: 'POST', path: '/classify', headers });
     expect(none.denied_response?.status.code).toBe(400);
     const twice = { headers: ['image/jpeg', 'text/plain'].map((value) => ({ key: 'content-type', value })) };

@@ -3,6 +3,7 @@ import {
   readAll,
   readBytes,
   readText,
+  standsTwice,
   type WireMessage,
   WireNumbers,
   WireReader,
@@ -48,9 +49,16 @@ export async function findInModelInfer(bytes: Buffer, where: Where): Promise<Fou
   const beside = new MessageSearch(search, reader);
   const isKnown = new Set([request.inputs, request.rawInputContents]);
   await beside.lookInto([...message.values()].flat().filter(({ number }) => !isKnown.has(number)));
-  for (const fields of tensors) {
+  for (const [i, fields] of tensors.entries()) {
     const isData = new Set<number>([tensor.shape, tensor.contents]);
     await beside.lookInto([...fields.values()].flat().filter(({ number }) => !isData.has(number)));
+    // Numbers of another datatype than its own.
+    const own = placeOf(inputs[i].datatype);
+    const data = reader.read(readBytes(fields, tensor.contents));
+    await beside.lookInto([...data.values()].flat().filter(({ number }) => number !== own));
+    if (standsTwice(fields, [tensor.name, tensor.datatype, tensor.contents])) {
+      search.doubt(invalid('inputs with one name, one datatype and one contents', 'two of one'));
+    }
   }
   await lookIntoInputs(search, inputs);
   const id = readText(message, request.id, 256);
@@ -75,6 +83,11 @@ async function readInput(fields: WireMessage, reader: WireReader): Promise<Tenso
     elements: () => readAll(data, bytesContents),
     numbers: () => readContents(data, { name, datatype }),
   };
+}
+
+function placeOf(datatype: string): number | undefined {
+  if (datatype === 'BYTES') return bytesContents;
+  return Object.hasOwn(contents, datatype) ? contents[datatype].number : undefined;
 }
 
 async function readContents(data: WireMessage, input: { name: string; datatype: string }): Promise<CountedNumbers> {

@@ -4,6 +4,7 @@ import {
   readBytes,
   readNumber,
   readText,
+  standsTwice,
   type WireMessage,
   WireNumbers,
   WireReader,
@@ -59,31 +60,44 @@ export async function findInPredict(bytes: Buffer, where: Where): Promise<FoundI
   const search = new Search(where);
   const entries = readAll(message, request.inputs).map((entry) => reader.read(entry));
   if (entries.length === 0 || entries.length > 256) throw invalid('1 to 256 inputs', String(entries.length));
-  const inputs: TensorInput[] = [];
-  for (const entry of entries)
-    inputs.push(readTensor(readText(entry, 1, 256), reader.read(readBytes(entry, 2)), reader));
   const beside = new MessageSearch(search, reader);
+  const inputs: TensorInput[] = [];
+  for (const entry of entries) {
+    const fields = reader.read(readBytes(entry, 2));
+    inputs.push(readTensor(readText(entry, 1, 256), fields, reader));
+    const own = findDataType(fields)?.number;
+    const isOwn = new Set([tensor.dtype, tensor.shape, tensor.content, own]);
+    await beside.lookInto([...fields.values()].flat().filter(({ number }) => !isOwn.has(number)));
+    const isTwofold = readBytes(fields, tensor.content).length > 0 && own !== undefined && fields.has(own);
+    if (isTwofold || standsTwice(entry, [1, 2]) || standsTwice(fields, [tensor.dtype, tensor.shape, tensor.content])) {
+      search.doubt(invalid('tensors with their values in one place', 'some in two'));
+    }
+  }
   await beside.lookInto([...message.values()].flat().filter(({ number }) => number !== request.inputs));
   await lookIntoInputs(search, inputs);
   return search.finish();
 }
 
 function readTensor(name: string, fields: WireMessage, reader: WireReader): TensorInput {
-  const code = readNumber(fields, tensor.dtype);
-  const type = Object.hasOwn(dataTypes, code) ? dataTypes[code] : undefined;
+  const type = findDataType(fields);
   const shape = readShape(reader.read(readBytes(fields, tensor.shape)), reader);
   const content = readBytes(fields, tensor.content);
   const count = shape.reduce((product, side) => product * side, 1);
   const isText = type?.name === 'BYTES';
   return {
     name,
-    datatype: type?.name ?? `DataType ${code}`,
+    datatype: type?.name ?? `DataType ${readNumber(fields, tensor.dtype)}`,
     shape,
     isElsewhere: false,
     ...(content.length > 0 && !isText && { binary: content }),
     elements: () => (content.length > 0 ? splitStrings(content, count) : readAll(fields, tensor.strings)),
     numbers: () => readValues(fields, { name, type, count }),
   };
+}
+
+function findDataType(fields: WireMessage): DataType | undefined {
+  const code = readNumber(fields, tensor.dtype);
+  return Object.hasOwn(dataTypes, code) ? dataTypes[code] : undefined;
 }
 
 function readShape(message: WireMessage, reader: WireReader): number[] {
