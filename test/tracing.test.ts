@@ -87,6 +87,7 @@ describe('beside @fastify/otel', () => {
     await app.register(stopline, {
       profile: reference.profilePath,
       threads: 1,
+      isolation: 'thread',
       mode: 'enforce',
       onError: 'closed',
       verdictTimeoutMs: 60_000,
@@ -120,7 +121,14 @@ describe('a gate whose host instruments every Fastify', () => {
     // Is there for every Fastify from now on.
     instrumentation = new FastifyOtelInstrumentation({ registerOnInitialization: true });
     upstream = await startRecorder();
-    const usual = { profile: reference.profilePath, port: 0, threads: 1, logLevel: 'silent', upstream: upstream.url };
+    const usual = {
+      profile: reference.profilePath,
+      port: 0,
+      threads: 1,
+      isolation: 'thread',
+      logLevel: 'silent',
+      upstream: upstream.url,
+    };
     const force = { mode: 'enforce', onError: 'closed', maxWaitMs: 60_000, verdictTimeoutMs: 60_000 };
     gate = await serve(loadConfig({ env: {}, flags: { ...usual, ...force } as never }).config);
   });

@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { createProfile } from '../../src/profile/description.ts';
 import { saveProfile } from '../../src/profile/file.ts';
 import { readError, renderFolder, runHere, stopline, temporaryFolder } from '../fixtures/cli.ts';
-import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
+import { fitOnce, plainProfile } from '../fixtures/fitted.ts';
 
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);
@@ -115,7 +115,7 @@ describe('crop of a manifest that somebody else wrote', () => {
 
 describe('drift with a Profile for each class', () => {
   it('holds each class against the Profile that has its name, and says which has none', async () => {
-    const fitted = await fitOnce(wholeProfile);
+    const fitted = await fitOnce(plainProfile);
     mkdirSync(at('profiles'));
     copyFileSync(fitted.profilePath, at('profiles/one.stopline'));
     const rows = readdirSync(at('frames')).filter((name) => name.endsWith('.jpg'));
@@ -129,7 +129,7 @@ describe('drift with a Profile for each class', () => {
   });
 
   it('goes through the images once, whatever the number of Profiles', async () => {
-    const { profile } = await fitOnce(wholeProfile);
+    const { profile } = await fitOnce(plainProfile);
     mkdirSync(at('both'));
     for (const name of ['one', 'two']) {
       const { sha256: _, tensors, ...description } = profile;

@@ -6,14 +6,14 @@ import { encodePng } from '../../src/image/encode.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
 import { jpegFrame, smallSize } from '../fixtures/camera.ts';
 import { readError, runHere } from '../fixtures/cli.ts';
-import { fitOnce } from '../fixtures/fitted.ts';
+import { causesProfile, fitOnce } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const path = (name: string) => join(folder, name);
 
 beforeAll(async () => {
-  const { profilePath, profile } = await fitOnce({ images: 60, simulations: 10, power: 0, model: 'none' });
+  const { profilePath, profile } = await fitOnce(causesProfile);
   mkdirSync(path('in'));
   for (let i = 0; i < 4; i++) writeFileSync(path(`in/fine${i}.jpg`), await jpegFrame(400 + i));
   // Half of the picture is covered.

@@ -7,7 +7,7 @@ import { makeKeys, signProfile } from '../../src/profile/signature.ts';
 import { poolOptions } from '../../src/run/pool.ts';
 import { encodeFrame, jpegFrame, renderFrame } from '../fixtures/camera.ts';
 import { runHere } from '../fixtures/cli.ts';
-import { fitOnce } from '../fixtures/fitted.ts';
+import { fitOnce, plainProfile } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 import { picture } from '../fixtures/images.ts';
 
@@ -16,7 +16,7 @@ const at = (...names: string[]) => join(folder, ...names);
 let profile: string;
 
 beforeAll(async () => {
-  profile = (await fitOnce({ images: 60, simulations: 0, power: 0, model: 'none' })).profilePath;
+  profile = (await fitOnce(plainProfile)).profilePath;
   for (const name of ['clean', 'large']) mkdirSync(at(name));
   writeFileSync(at('clean/a.jpg'), await jpegFrame(500));
   writeFileSync(at('large/a.jpg'), await picture(1600, 1600).jpeg({ progressive: true }).toBuffer());

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { renderFolder } from '../fixtures/camera.ts';
 import { runHere } from '../fixtures/cli.ts';
-import { fitOnce } from '../fixtures/fitted.ts';
+import { fitOnce, plainProfile } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -11,7 +11,7 @@ const at = (name: string) => join(folder, name);
 let profile: string;
 
 beforeAll(async () => {
-  profile = (await fitOnce({ images: 60, simulations: 0, power: 0, model: 'none' })).profilePath;
+  profile = (await fitOnce(plainProfile)).profilePath;
   await renderFolder(at('incoming'), 3, 300);
   symlinkSync('../incoming/frame300.jpg', at('incoming/link.jpg'));
   for (const format of ['jsonl', 'csv', 'parquet']) {

@@ -17,7 +17,7 @@ import { openJob } from '../../src/run/rows/job.ts';
 import type { Row } from '../../src/run/rows/row.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
 import { main, type Run, readError, runHere, stopline } from '../fixtures/cli.ts';
-import { fitOnce } from '../fixtures/fitted.ts';
+import { fitOnce, plainProfile } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -29,7 +29,7 @@ let run: Run;
 
 beforeAll(async () => {
   // Rows with embeddings: test/e2e/embedding.test.ts.
-  copyFileSync((await fitOnce({ images: 60, simulations: 0, power: 0, model: 'none' })).profilePath, profile);
+  copyFileSync((await fitOnce(plainProfile)).profilePath, profile);
   const [first] = await renderFolder(incoming, 12, 100);
   await renderFolder(at('incoming', 'b'), 3, 200);
   writeFileSync(at('incoming', 'bad.jpg'), readFileSync(first).subarray(0, 1500));

@@ -3,15 +3,15 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { jpegFrame } from '../fixtures/camera.ts';
-import { startService, stopline } from '../fixtures/cli.ts';
-import { fitOnce } from '../fixtures/fitted.ts';
+import { runHere, startService, stopline } from '../fixtures/cli.ts';
+import { fitOnce, plainProfile } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
 const profile = join(folder, 'camera.stopline');
 
 beforeAll(async () => {
-  const fitted = await fitOnce({ images: 60, simulations: 0, power: 0 });
+  const fitted = await fitOnce(plainProfile);
   copyFileSync(fitted.profilePath, profile);
   writeFileSync(join(folder, 'frame.jpg'), await jpegFrame(0));
 });
@@ -32,7 +32,7 @@ describe('stopline serve', () => {
   it('shows the settings in force and where each comes from, without starting', async () => {
     const file = join(folder, 'settings.json');
     writeFileSync(file, JSON.stringify({ maxSide: 4096, bodyLimit: 2048 }));
-    const { code, stdout } = await stopline(
+    const { code, stdout } = await runHere(
       ['serve', '--print-config', '--config', file, '--port', '9000', '--trusted-request-id'],
       { env: { STOPLINE_BODY_LIMIT: '4096', STOPLINE_PORT: '9001' } },
     );
@@ -65,7 +65,7 @@ describe('stopline serve', () => {
       /ENOENT/,
     ],
   ])('does not start %s', async (_, args, code, message) => {
-    const run = await stopline(['serve', ...args]);
+    const run = await runHere(['serve', ...args]);
     expect(run).toMatchObject({ code, stdout: '' });
     expect(run.stderr).toMatch(message);
   });

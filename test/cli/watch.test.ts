@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseTime } from '../../src/cli/watch.ts';
 import { jpegFrame } from '../fixtures/camera.ts';
 import { CameraServer } from '../fixtures/cameraserver.ts';
-import { startService, stopline } from '../fixtures/cli.ts';
-import { fitOnce } from '../fixtures/fitted.ts';
+import { runHere, startService } from '../fixtures/cli.ts';
+import { fitOnce, plainProfile } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -15,7 +15,7 @@ const server = new CameraServer();
 let address: string;
 
 beforeAll(async () => {
-  const fitted = await fitOnce({ images: 60, simulations: 0, power: 0 });
+  const fitted = await fitOnce(plainProfile);
   copyFileSync(fitted.profilePath, profile);
   const frame = await jpegFrame(0);
   server.handlers.set('/snap.jpg', (_, response) => {
@@ -55,7 +55,7 @@ describe('stopline watch', () => {
     ['with an address that is none', ['rtmp://viewer:geheim@x/a'], /Expected a camera as rtsp:/],
     ['with a name that is none', ['http://x/a', '--name', 'a b'], /cameras/],
   ])('does not start %s', async (_, args, why) => {
-    const { code, stdout, stderr } = await stopline(['watch', '--profile', profile, '--port', '0', ...args]);
+    const { code, stdout, stderr } = await runHere(['watch', '--profile', profile, '--port', '0', ...args]);
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toMatch(why);
     expect(stderr).not.toContain('geheim');

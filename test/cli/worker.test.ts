@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { startBroker } from '../fixtures/broker.ts';
 import { jpegFrame } from '../fixtures/camera.ts';
 import { runHere, stopline } from '../fixtures/cli.ts';
-import { fitOnce } from '../fixtures/fitted.ts';
+import { fitOnce, plainProfile } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -14,7 +14,7 @@ const at = (...names: string[]) => join(folder, ...names);
 let profile: string;
 
 beforeAll(async () => {
-  profile = (await fitOnce({ images: 60, simulations: 0, power: 0, model: 'none' })).profilePath;
+  profile = (await fitOnce(plainProfile)).profilePath;
   mkdirSync(at('in'));
   for (const i of [0, 1, 2])
     writeFileSync(at(`in/${i}.jpg`), await jpegFrame(500 + i, 92, { width: 400, height: 226 }));

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.ts';
 import { renderFolder } from '../fixtures/camera.ts';
 import { runHere } from '../fixtures/cli.ts';
-import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
+import { causesProfile, fitOnce } from '../fixtures/fitted.ts';
 import { smallClassifier } from '../fixtures/onnxfile.ts';
 import { startObjectStore } from '../fixtures/s3.ts';
 import { smallSavedModel, smallVariables, tensorBundle, writeSavedModel } from '../fixtures/savedmodelfile.ts';
@@ -71,7 +71,8 @@ let env: Record<string, string>;
 const stop: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  for (let i = 0; i < 4; i++) await renderFolder(place(`drives/${i}`), 28, i * 28);
+  // Few more than a fit needs: every command goes through all of them.
+  for (let i = 0; i < 4; i++) await renderFolder(place(`drives/${i}`), 14, i * 14);
   const [frame, ...others] = await renderFolder(place('incoming'), 12, 300);
   for (const folder of ['dataset', 'images', 'kept/accepted', 'artifacts/demo/frames', 'frames', 'footage']) {
     mkdirSync(place(folder), { recursive: true });
@@ -79,7 +80,7 @@ beforeAll(async () => {
   }
   for (const name of ['clean', 'jpeg-1', 'rain-1']) copyFileSync(frame, place(`artifacts/demo/frames/${name}.jpg`));
   for (const camera of ['front', 'rear']) await renderFolder(place('cameras', camera), 50, camera === 'front' ? 0 : 50);
-  await renderFolder(place('frames'), 60, 10);
+  await renderFolder(place('frames'), 40, 10);
   copyFileSync(frame, place('frame.jpg'));
   writeFileSync(
     place('labels.csv'),
@@ -91,7 +92,7 @@ beforeAll(async () => {
   writeFileSync(place('answers.csv'), `path,class\n${classes.join('')}`);
   const boxes = [0, 1, 2, 3].flatMap((drive) =>
     readdirSync(place(`drives/${drive}`)).map(
-      (name, at) => `drives/${drive}/${name},20,10,80,60,${at % 2 ? 'car' : 'lorry'}\n`,
+      (name) => `drives/${drive}/${name},20,10,80,60,car\ndrives/${drive}/${name},70,20,80,60,lorry\n`,
     ),
   );
   writeFileSync(place('detections.csv'), `path,x,y,width,height,class\n${boxes.join('')}`);
@@ -101,7 +102,7 @@ beforeAll(async () => {
   writeFileSync(place('classifier.onnx'), smallClassifier());
   writeSavedModel(place('exported_model'), smallSavedModel(), tensorBundle(smallVariables()));
 
-  const footage = [0, 1, 2].flatMap((drive) => {
+  const footage = [0, 1, 2, 3].flatMap((drive) => {
     return readdirSync(place(`drives/${drive}`)).map(
       (name) => [name, readFileSync(place(`drives/${drive}`, name))] as const,
     );
@@ -113,7 +114,7 @@ beforeAll(async () => {
   stop.push(store.stop);
   env = { ...store.env, STOPLINE_S3_ENDPOINT: store.endpoint, XDG_CACHE_HOME: place('cache') };
   // Most pages begin with a Profile; pages that fit one put theirs in its place.
-  copyFileSync((await fitOnce(wholeProfile)).profilePath, place('camera.stopline'));
+  copyFileSync((await fitOnce(causesProfile)).profilePath, place('camera.stopline'));
   copyFileSync(place('camera.stopline'), place('artifacts/demo/camera.stopline'));
 });
 afterAll(async () => {

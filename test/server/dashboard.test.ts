@@ -10,13 +10,12 @@ import { createProfile, type Profile } from '../../src/profile/description.ts';
 import { loadProfile, saveProfile } from '../../src/profile/file.ts';
 import { type Service, serve } from '../../src/server/serve.ts';
 import { browserPath, openBrowser, watchPage } from '../fixtures/browser.ts';
-import { encodeFrame, jpegFrame, renderFrame } from '../fixtures/camera.ts';
+import { encodeFrame, jpegFrame, renderFrame, smallSize } from '../fixtures/camera.ts';
 import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** What a page would run if it took text for HTML. */
 const hostile = '<img src=x onerror=window.hit=1>';
-const size = { width: 320, height: 180 };
 const pages = {
   overview: '#/',
   camera: '#/camera/rear',
@@ -43,6 +42,7 @@ const start = async (more: { quarantine?: string } = {}) => {
     stateDir: at('state'),
     port: 0,
     threads: 1,
+    isolation: 'thread',
     logLevel: 'silent',
     maxWaitMs: 30_000,
     // On a machine that is busy with something else no image is given up for that.
@@ -59,11 +59,13 @@ const post = async (source: string, bytes: Uint8Array) => {
 
 beforeAll(async () => {
   if (!browserPath) return;
-  const { profile } = await fitOnce({ ...wholeProfile, size });
+  const { profile } = await fitOnce(wholeProfile);
   await saveProfile(withHostileNames(profile), at('camera.stopline'));
-  fresh = await Promise.all(Array.from({ length: 30 }, (_, i) => jpegFrame(1000 + i, undefined, size)));
+  fresh = await Promise.all(Array.from({ length: 30 }, (_, i) => jpegFrame(1000 + i)));
   foggy = await Promise.all(
-    Array.from({ length: 14 }, async (_, i) => encodeFrame(await corrupt(renderFrame(2000 + i, size), 'fog', 4, i))),
+    Array.from({ length: 14 }, async (_, i) =>
+      encodeFrame(await corrupt(renderFrame(2000 + i, smallSize), 'fog', 4, i)),
+    ),
   );
   service = await start({ quarantine: at(`kept ${hostile}`) });
   browser = await openBrowser();
@@ -120,25 +122,29 @@ async function audit(page: Page): Promise<string[]> {
 }
 
 describe.skipIf(!browserPath)('the dashboard in a browser', () => {
-  it('comes with little, soon, and with a policy that lets nothing else in', async () => {
+  it('comes with little, after few requests, and with a policy that lets nothing else in', async () => {
     const page = await browser.newPage();
     const answer = await page.goto(service.url);
+    await page.locator('.cameras tbody tr').first().waitFor();
+    // What the first look waits for, on the slowest machine too: no more than is asked for until all cameras are there.
+    const asked = await page.evaluate<string[]>(
+      `performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)`,
+    );
+    console.log(`all cameras are there after ${new Set(asked).size} requests`);
+    expect(new Set(asked).size).toBeLessThan(30);
     await page.getByRole('link', { name: 'rear' }).click();
     await page.locator('.chart canvas').first().waitFor();
     const policy = answer?.headers()['content-security-policy'] ?? '';
     expect(policy).toContain("default-src 'none'");
     // WebAssembly may be compiled, for the judge in the page; no text becomes code.
     expect(policy.replace("'wasm-unsafe-eval'", '')).not.toMatch(/unsafe|https:|\*/);
-    const [paint, bytes] = await page.evaluate<[number, number]>(`[
-      performance.getEntriesByName('first-contentful-paint')[0]?.startTime,
-      [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-        .reduce((sum, { transferSize }) => sum + transferSize, 0),
-    ]`);
-    console.log(`first contentful paint after ${Math.round(paint)} ms, ${Math.round(bytes / 1000)} kB in all`);
+    const bytes = await page.evaluate<number>(
+      `[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+        .reduce((sum, { transferSize }) => sum + transferSize, 0)`,
+    );
+    console.log(`${Math.round(bytes / 1000)} kB in all`);
     expect(bytes).toBeLessThan(150_000);
     expect(bytes).toBeGreaterThan(50_000);
-    // The aim is 500 ms on a machine that does nothing else.
-    expect(paint).toBeLessThan(5000);
     await page.close();
   });
 
@@ -179,7 +185,7 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     expect(await seen.locator('code').first().innerText()).toMatch(/^[a-z]\w+$/);
     await expect
       .poll(() => page.evaluate<number>(`document.querySelector('.strange img[src*="/pictures/"]')?.naturalWidth`))
-      .toBeGreaterThanOrEqual(240);
+      .toBe(smallSize.width);
     // What it sees now, beside what it should look like, in the same size.
     const boxes = await page.evaluate<[number, number][]>(
       `[...document.querySelectorAll('.sight img')].map((image) => [image.clientWidth, image.clientHeight])`,
@@ -202,9 +208,12 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
 
   it('judges an image that is dropped on it, and shows where the evidence lies', async () => {
     const { page, faults } = await open('#/try');
+    // Large enough for all tiles.
+    const large = renderFrame(2000, { width: 320, height: 180 });
+    const bytes = await encodeFrame(await corrupt(large, 'fog', 4, 0));
     const data = await page.evaluateHandle(`(() => {
       const transfer = new DataTransfer();
-      const bytes = Uint8Array.from(atob('${Buffer.from(foggy[0]).toString('base64')}'), (character) => character.charCodeAt(0));
+      const bytes = Uint8Array.from(atob('${Buffer.from(bytes).toString('base64')}'), (character) => character.charCodeAt(0));
       transfer.items.add(new File([bytes], '${hostile}.jpg', { type: 'image/jpeg' }));
       return transfer;
     })()`);
@@ -238,7 +247,9 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     expect(await page.title()).toContain(`Quarantine (${listed.count})`);
     // Where it is kept is for who runs the service.
     expect(await page.locator('.lead').innerText()).toContain('kept in the folder that the setting quarantine names');
-    await expect.poll(() => page.evaluate<number>(`document.querySelector('.cards img').naturalWidth`)).toBe(320);
+    await expect
+      .poll(() => page.evaluate<number>(`document.querySelector('.cards img').naturalWidth`))
+      .toBe(smallSize.width);
     await page.getByLabel('Verdict').selectOption('warn');
     await expect.poll(() => page.locator('.tag.block').count()).toBe(0);
     await page.getByLabel('Verdict').selectOption('');
@@ -268,7 +279,9 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
 
     await cards.first().locator('a').click();
     await page.locator('.held img').waitFor();
-    await expect.poll(() => page.evaluate<number>(`document.querySelector('.held img').naturalWidth`)).toBe(size.width);
+    await expect
+      .poll(() => page.evaluate<number>(`document.querySelector('.held img').naturalWidth`))
+      .toBe(smallSize.width);
     expect(await page.locator('.said').innerText()).toMatch(/BLOCK p-value .* than the reference/s);
     expect(await page.locator('.ranges').first().locator('tbody tr').count()).toBe(16);
     expect(await page.locator('.facts').innerText()).toContain(hostile);

@@ -16,7 +16,7 @@ import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config.ts';
 import { type Service, serve } from '../../src/server/serve.ts';
 import { jpegFrame } from '../fixtures/camera.ts';
-import { fitOnce } from '../fixtures/fitted.ts';
+import { causesProfile, fitOnce } from '../fixtures/fitted.ts';
 import {
   checkMethod,
   type GrpcRecorder,
@@ -45,6 +45,7 @@ const start = (profile: string, flags: object) =>
         profile,
         port: 0,
         threads: 1,
+        isolation: 'thread',
         logLevel: 'silent',
         maxWaitMs: 60_000,
         verdictTimeoutMs: 60_000,
@@ -57,7 +58,7 @@ beforeAll(async () => {
   // What a host does before it starts the service: node --import ./telemetry.mjs
   new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }).register();
   metrics.setGlobalMeterProvider(new MeterProvider({ readers: [reader] }));
-  const { profilePath } = await fitOnce({ images: 60, simulations: 10, power: 0, model: 'none' });
+  const { profilePath } = await fitOnce(causesProfile);
   upstream = await startRecorder();
   grpcUpstream = await startGrpcRecorder();
   service = await start(profilePath, {});

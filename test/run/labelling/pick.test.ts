@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { measurePicking } from '../../../scripts/evaluate/picking.ts';
 import type { LabelRow } from '../../../src/run/labelling/labelrow.ts';
 import { pickImages } from '../../../src/run/labelling/pick.ts';
-import { fitOnce } from '../../fixtures/fitted.ts';
+import { causesProfile, fitOnce } from '../../fixtures/fitted.ts';
 import { makeLabelRow } from '../../fixtures/labels.ts';
 
 const paths = async (rows: LabelRow[], count: number) =>
@@ -55,7 +55,7 @@ describe('pickImages', () => {
   });
 
   it('finds more that happened to images than the strangest alone, and than chance', async () => {
-    const { profile } = await fitOnce({ images: 60, simulations: 10, power: 0, model: 'none' });
+    const { profile } = await fitOnce(causesProfile);
     const size = { width: 160, height: 90 };
     const results = await measurePicking({ profile, size, firstFrame: 1000, images: 240, count: 12, seed: 5 });
     const [pick, strangest, , chance] = results;

@@ -1,9 +1,13 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createWorkerLine, type WorkerLine } from '../../../src/run/workers/line.ts';
+import { temporaryFolder } from '../../fixtures/folder.ts';
 import type { ProbeTask } from '../../fixtures/pool.program.ts';
 
 const filename = fileURLToPath(new URL('../../fixtures/pool.program.ts', import.meta.url));
+const folder = temporaryFolder();
 let line: WorkerLine<ProbeTask>;
 const start = (threads: number, options: { limitMs: number; crashLimit?: number; maxWaitMs?: number }) => {
   const { maxWaitMs, ...processes } = options;
@@ -25,16 +29,15 @@ describe.skipIf(process.platform !== 'linux')('the time of a task', () => {
 
 describe('slow tasks', () => {
   it('wait in a line of their own and leave the workers to the others', async () => {
-    start(2, { limitMs: 60_000 });
+    start(2, { limitMs: 600_000 });
     await Promise.all([line.run({ kind: 'echo', value: 0 }), line.run({ kind: 'echo', value: 0 })]);
-    let done = 0;
-    const slow = Array.from({ length: 4 }, () =>
-      line.run({ kind: 'spin', ms: 300 }, { isSlow: true }).then(() => done++),
-    );
-    // However long the slow ones take together, none of these waits for more than the one at work.
-    for (let value = 0; value < 10; value++) await line.run({ kind: 'echo', value });
-    expect(done).toBeLessThan(4);
-    await Promise.all(slow);
+    const path = join(folder, 'go on');
+    const slow = Array.from({ length: 4 }, () => line.run({ kind: 'holdUntil', path }, { isSlow: true }));
+    // The slow ones do not end before all of these are answered.
+    for (let value = 0; value < 10; value++)
+      await expect(line.run({ kind: 'echo', value })).resolves.toMatchObject({ task: value });
+    writeFileSync(path, '');
+    expect(await Promise.all(slow)).toEqual(Array(4).fill('held'));
   });
 
   it('are refused by themselves where their line is too long', async () => {

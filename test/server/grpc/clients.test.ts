@@ -37,7 +37,14 @@ const gates = {} as Record<'closed' | 'open', Service>;
 const services: Service[] = [];
 
 async function start(flags: Partial<Config>): Promise<Service> {
-  const usual = { profile: reference.profilePath, port: 0, grpcPort: 0, threads: 1, logLevel: 'silent' };
+  const usual = {
+    profile: reference.profilePath,
+    port: 0,
+    grpcPort: 0,
+    threads: 1,
+    isolation: 'thread',
+    logLevel: 'silent',
+  };
   const waits = { verdictTimeoutMs: 60_000, maxWaitMs: 60_000, mode: 'enforce', grpcUpstream: upstream.url };
   const service = await serve(loadConfig({ env: {}, flags: { ...usual, ...waits, ...flags } as never }).config);
   services.push(service);

@@ -32,7 +32,14 @@ const services: Service[] = [];
 const clients: RawClient[] = [];
 
 async function start(flags: Partial<Config>): Promise<{ service: Service; client: RawClient }> {
-  const usual = { profile: reference.profilePath, port: 0, grpcPort: 0, threads: 1, logLevel: 'silent' };
+  const usual = {
+    profile: reference.profilePath,
+    port: 0,
+    grpcPort: 0,
+    threads: 1,
+    isolation: 'thread',
+    logLevel: 'silent',
+  };
   const waits = { verdictTimeoutMs: 60_000, maxWaitMs: 60_000 };
   const service = await serve(loadConfig({ env: {}, flags: { ...usual, ...waits, ...flags } as never }).config);
   services.push(service);

@@ -34,7 +34,14 @@ const folder = mkdtempSync(join(tmpdir(), 'stopline-h2-'));
 process.on('warning', ({ name }) => warnings.push(name));
 
 async function start(flags: Partial<Config> = {}): Promise<Service> {
-  const usual = { profile: reference.profilePath, port: 0, threads: 1, logLevel: 'silent', verdictTimeoutMs: 60_000 };
+  const usual = {
+    profile: reference.profilePath,
+    port: 0,
+    threads: 1,
+    isolation: 'thread',
+    logLevel: 'silent',
+    verdictTimeoutMs: 60_000,
+  };
   const gated = { upstream: upstream.url, mode: 'enforce', onError: 'closed', maxWaitMs: 60_000 };
   const service = await serve(loadConfig({ env: {}, flags: { ...usual, ...gated, ...flags } as never }).config);
   services.push(service);

@@ -42,7 +42,15 @@ let stopped: string;
 
 async function start(flags: object): Promise<Service> {
   const apiKeys = [`admin:${createHash('sha256').update(key).digest('hex')}`];
-  const usual = { profile: reference.profilePath, port: 0, threads: 1, logLevel: 'silent', maxWaitMs: 60_000, apiKeys };
+  const usual = {
+    profile: reference.profilePath,
+    port: 0,
+    threads: 1,
+    isolation: 'thread',
+    logLevel: 'silent',
+    maxWaitMs: 60_000,
+    apiKeys,
+  };
   return serve(loadConfig({ env: {}, flags: { ...usual, ...flags } as never }).config);
 }
 

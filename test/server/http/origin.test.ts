@@ -63,6 +63,7 @@ beforeAll(async () => {
     quarantine: join(folder, 'kept'),
     port: 0,
     threads: 1,
+    isolation: 'thread',
     logLevel: 'silent' as const,
     freezeAfter: 2,
   };

@@ -12,7 +12,14 @@ it('no answer of a gate without a Profile names a path, whatever is asked', asyn
   const folder = await mkdtemp(join(tmpdir(), 'stopline-refusal-'));
   const profile = join(folder, 'secret-folder-name.stopline');
   await writeFile(profile, 'this is no Profile');
-  const flags = { profile, upstream: 'http://127.0.0.1:9', port: 0, threads: 1, logLevel: 'silent' as const };
+  const flags = {
+    profile,
+    upstream: 'http://127.0.0.1:9',
+    port: 0,
+    threads: 1,
+    isolation: 'thread',
+    logLevel: 'silent' as const,
+  };
   const service = await serve(loadConfig({ env: {}, flags }).config);
   try {
     for (const [method, path] of [
@@ -107,6 +114,7 @@ async function withService(flags: Partial<Config>, use: (url: string, folder: st
     profile: reference.profilePath,
     port: 0,
     threads: 1,
+    isolation: 'thread',
     logLevel: 'silent',
     upstream: 'http://127.0.0.1:9',
   };

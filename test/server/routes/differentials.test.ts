@@ -28,6 +28,7 @@ beforeAll(async () => {
         profile: reference.profilePath,
         port: 0,
         threads: 1,
+        isolation: 'thread',
         logLevel: 'silent',
         verdictTimeoutMs: 60_000,
         maxWaitMs: 60_000,

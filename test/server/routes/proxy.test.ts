@@ -25,7 +25,14 @@ let gate: Service;
 const services: Service[] = [];
 
 async function start(flags: Partial<Config>): Promise<Service> {
-  const usual = { profile: reference.profilePath, port: 0, threads: 1, logLevel: 'silent', verdictTimeoutMs: 60_000 };
+  const usual = {
+    profile: reference.profilePath,
+    port: 0,
+    threads: 1,
+    isolation: 'thread',
+    logLevel: 'silent',
+    verdictTimeoutMs: 60_000,
+  };
   const service = await serve(
     loadConfig({ env: {}, flags: { ...usual, maxWaitMs: 60_000, ...flags } as never }).config,
   );

@@ -25,7 +25,7 @@ afterAll(async () => {
 });
 
 function start(flags: Partial<Config> = {}): Promise<Service> {
-  const own = { profile: reference.profilePath, port: 0, threads: 1, logLevel: 'silent' as const };
+  const own = { profile: reference.profilePath, port: 0, threads: 1, isolation: 'thread', logLevel: 'silent' as const };
   return serve(loadConfig({ env: {}, flags: { ...own, ...flags } }).config);
 }
 

@@ -129,7 +129,7 @@ describe('states over MQTT', () => {
       availability_topic: 'site/a/status',
     });
     list[0] = makeKnown('front', { maintenance: { until: since, reason: 'cleaning' }, trust: 'unknown' });
-    await expect.poll(() => seen.get('site/a/front/state'), { timeout: 5000 }).toBe('maintenance');
+    await expect.poll(() => seen.get('site/a/front/state')).toBe('maintenance');
     expect(JSON.parse(seen.get('site/a/front/attributes') as string)).toMatchObject({
       maintenance: { until: '2026-11-25T12:00:00.000Z', reason: 'cleaning' },
     });

@@ -31,7 +31,10 @@ afterAll(async () => {
 
 async function start(flags: Partial<Config> = {}): Promise<Service> {
   const profile = reference.profilePath;
-  const { config } = loadConfig({ env: {}, flags: { profile, port: 0, threads: 1, logLevel: 'silent', ...flags } });
+  const { config } = loadConfig({
+    env: {},
+    flags: { profile, port: 0, threads: 1, isolation: 'thread', logLevel: 'silent', ...flags },
+  });
   service = await serve(config);
   return service;
 }
