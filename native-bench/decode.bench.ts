@@ -1,6 +1,6 @@
 /**
- * What sharp takes to decode a JPEG, beside libjpeg-turbo of the system writing into a buffer that is kept, which an add-on bound to
- * it would do; and whether both give the same pixels. Decides whether such a binding pays.
+ * What sharp takes to decode a JPEG as `decode` asks it to, beside the loader of libvips called directly, and libjpeg-turbo of the system
+ * writing into a buffer that is kept, which is the floor; and whether all give the same pixels. Decides whether each way pays.
  *
  *     npm run bench:decode -- [FOLDER]     FOLDER: JPEGs to compare the pixels of
  *
@@ -14,6 +14,8 @@ import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { readArguments } from '../scripts/arguments.ts';
 import { encodeFrame, renderFrame } from '../src/cli/demo/camera/camera.ts';
+import { readContainer } from '../src/image/container/read.ts';
+import { directJpeg } from '../src/image/directjpeg.ts';
 import { release } from '../src/image/frame.ts';
 import { cpuMs, median, printTable } from './table.ts';
 
@@ -26,6 +28,15 @@ const { names: given } = readArguments({
 const folder = mkdtempSync(join(tmpdir(), 'stopline-decode-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const program = join(folder, 'decode');
+
+function askSharp(bytes: Uint8Array): Promise<Buffer> {
+  return sharp(bytes, { failOn: 'warning', ignoreIcc: true })
+    .timeout({ seconds: 10 })
+    .removeAlpha()
+    .toColourspace('srgb')
+    .raw()
+    .toBuffer();
+}
 
 /** The median of its rounds, and the pixels. */
 function decodeBound(path: string, rounds: number): { ms: number; pixels: Buffer } {
@@ -49,18 +60,36 @@ if (built.status !== 0) {
     const bytes = await encodeFrame(scene, { quality });
     const path = join(folder, `${quality}.jpg`);
     writeFileSync(path, bytes);
-    const times: number[] = [];
+    const container = readContainer(bytes);
+    const times: Record<'sharp' | 'direct', number[]> = { sharp: [], direct: [] };
+    // Gives its memory back at once, as inspect does.
+    const ways = {
+      sharp: async () => release(await askSharp(bytes)),
+      direct: async () => release((await directJpeg.decode(bytes, container, 0))?.data ?? new Uint8Array(0)),
+    };
     for (let round = -5; round < 25; round++) {
-      // Gives its memory back at once, as inspect does.
-      const ms = await cpuMs(async () => release(await sharp(bytes).raw().toBuffer()));
-      if (round >= 0) times.push(ms);
+      for (const way of ['sharp', 'direct'] as const) {
+        const ms = await cpuMs(ways[way]);
+        if (round >= 0) times[way].push(ms);
+      }
     }
     const bound = decodeBound(path, 30);
-    const isEqual = bound.pixels.equals(await sharp(bytes).raw().toBuffer());
-    rows.push([quality, median(times).toFixed(1), bound.ms.toFixed(1), isEqual ? 'yes' : 'no']);
+    const expected = await askSharp(bytes);
+    const direct = await directJpeg.decode(bytes, container, 0);
+    const isEqual = bound.pixels.equals(expected) && (!direct || Buffer.from(direct.data).equals(expected));
+    rows.push([
+      quality,
+      median(times.sharp).toFixed(1),
+      direct ? median(times.direct).toFixed(1) : 'not here',
+      bound.ms.toFixed(1),
+      isEqual ? 'yes' : 'no',
+    ]);
   }
   console.log('decoding a 1920x1080 JPEG, one thread, medians\n');
-  printTable(['JPEG quality', 'sharp, CPU ms', 'libjpeg into a kept buffer, CPU ms', 'same pixels'], rows);
+  printTable(
+    ['JPEG quality', 'sharp, CPU ms', 'loader of libvips, CPU ms', 'libjpeg into a kept buffer, CPU ms', 'same pixels'],
+    rows,
+  );
   const [corpus] = given;
   if (corpus !== undefined) {
     const files = readdirSync(corpus).filter((name) => /\.jpe?g$/i.test(name));

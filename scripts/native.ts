@@ -49,7 +49,7 @@ function isUpToDate(machine: string): boolean {
   return sources.every((path) => statSync(path).mtimeMs < statSync(built).mtimeMs);
 }
 
-/** Compiles `stopline.node` and `confine.node` of one machine. */
+/** Compiles `stopline.node`, `decode.node` and `confine.node` of one machine. */
 function build(machine: string): void {
   const [platform, architecture] = machine.split('-');
   const cc = findCompiler(machine);
@@ -71,6 +71,10 @@ function build(machine: string): void {
     );
     objects.push(compile('addon.c', 'addon.o', '-DNAPI_VERSION=8', `-I${headers}`));
     execFileSync(cc, [...link, ...objects, '-o', join(folder, 'stopline.node')], { stdio: 'inherit' });
+    if (platform === 'linux') {
+      const decode = compile('decode.c', 'decode.o', '-DNAPI_VERSION=8', `-I${headers}`);
+      execFileSync(cc, [...link, decode, '-o', join(folder, 'decode.node')], { stdio: 'inherit' });
+    }
     const confine = compile('confine.c', 'confine.o');
     execFileSync(cc, [...link, confine, '-o', join(folder, 'confine.node')], { stdio: 'inherit' });
   } finally {

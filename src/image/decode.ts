@@ -6,6 +6,7 @@ import type { Container } from './container/container.ts';
 import { findPngDamage } from './container/pngdata.ts';
 import { readContainer } from './container/read.ts';
 import { checkContainer, isOddJpeg, type Source, shrinkFactor, turns, walkJpeg } from './decoderule.ts';
+import { directJpeg } from './directjpeg.ts';
 import { boundsFrom, checkLength, type Frame, type Limits } from './frame.ts';
 
 const { sharp: wrapper, vips, mozjpeg, png, webp } = sharp.versions as Record<string, string | undefined>;
@@ -56,7 +57,12 @@ export async function decode(
     : { bytes, container: stored, isWalked: false };
   for (let tries = 1; ; tries++) {
     try {
-      return { frame: await render(source, bounds), container: source.container };
+      // What the loader of libvips refuses, or warns of, sharp is asked for: its errors are those that are told.
+      const direct = source.isWalked
+        ? undefined
+        : await directJpeg.decode(source.bytes, source.container, bounds.maxSeconds);
+      if (!direct && performance.now() >= deadline) throw new Error('timeout');
+      return { frame: direct ?? (await render(source, bounds)), container: source.container };
     } catch (error) {
       if (error instanceof StoplineError) throw error;
       const isLate = performance.now() >= deadline;

@@ -70,6 +70,35 @@ export function checkLength({ length }: Uint8Array, { maxBytes }: Required<Limit
   throw new StoplineError('IMAGE_TOO_LARGE', `Expected at most ${maxBytes} bytes but received ${length}.`);
 }
 
+/** Memory of a frame that was released, for the next one of its size: fresh memory has to be cleared by the system, page by page. */
+class KeptMemory {
+  readonly #own = new WeakSet<ArrayBuffer>();
+  #free: ArrayBuffer | undefined;
+
+  /** What stands in it is left from before. */
+  take(bytes: number): Uint8Array {
+    const kept = this.#free?.byteLength === bytes ? this.#free : undefined;
+    this.#free = undefined;
+    const memory = kept ?? new ArrayBuffer(bytes);
+    this.#own.add(memory);
+    return new Uint8Array(memory);
+  }
+
+  /** Whether it came from here. Whoever still holds an array on it finds that empty. */
+  give(buffer: ArrayBuffer): boolean {
+    if (!this.#own.has(buffer)) return false;
+    this.#free = buffer.transfer();
+    return true;
+  }
+}
+
+const keptMemory = new KeptMemory();
+
+/** Memory for the pixels of a frame, to be given back by `release`; what stands in it is left from before. */
+export function takeMemory(bytes: number): Uint8Array {
+  return keptMemory.take(bytes);
+}
+
 /**
  * Gives back the memory of pixels or tensors that nobody else holds; the array is empty afterwards. They lie outside the
  * heap: left to the garbage collector they pile up, and each decode then starts on memory that the system has to clear
@@ -77,7 +106,8 @@ export function checkLength({ length }: Uint8Array, { maxBytes }: Required<Limit
  */
 export function release({ buffer, byteLength }: Uint8Array | Float32Array): void {
   // Small buffers may share memory with others.
-  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffer.transfer(0);
+  if (!(buffer instanceof ArrayBuffer) || byteLength !== buffer.byteLength) return;
+  if (!keptMemory.give(buffer)) buffer.transfer(0);
 }
 
 /**
