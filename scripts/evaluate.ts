@@ -10,7 +10,7 @@ import { note, print } from '../src/cli/terminal.ts';
 import { loadConfig } from '../src/config.ts';
 import { loadCore } from '../src/core/index.ts';
 import { asStoplineError, StoplineError } from '../src/errors.ts';
-import type { Severity } from '../src/image/corruptions/corruptions.ts';
+import { families, type Severity } from '../src/image/corruptions/corruptions.ts';
 import { prepareModel, readCard } from '../src/image/embedding/prepare.ts';
 import { readCommit } from './docs/commit.ts';
 import { type Probe, takeProbe, takeSightProbe, writeProbe } from './docs/probe.ts';
@@ -27,7 +27,8 @@ import { cameraReport, streamsReport } from './evaluate/streams.tables.ts';
 import { report } from './evaluate/tables.ts';
 import { evaluateWatched, watchedReport } from './evaluate/watched.ts';
 
-interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities'> {
+interface EvaluateFlags extends Omit<EvaluateOptions, 'threads' | 'severities' | 'leaveOut'> {
+  leaveOut: boolean;
   threads?: number | undefined;
   severities: string;
   write?: boolean;
@@ -131,6 +132,7 @@ async function run(all: EvaluateFlags): Promise<void> {
     return runHarm(harm, card, { ...flags, threads: chooseThreads(threads), onProgress: undefined }, write);
   const options: EvaluateOptions = {
     ...flags,
+    leaveOut: flags.leaveOut ? families : [],
     threads: chooseThreads(threads),
     severities: severities.split(',').map(Number) as Severity[],
   };

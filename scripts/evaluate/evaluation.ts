@@ -10,7 +10,12 @@ import type { PlacedView } from '../../src/fit/places.ts';
 import { minImages, shortened } from '../../src/fit/reference.ts';
 import type { Sample, SimulatedSample } from '../../src/fit/samples.ts';
 import { choose, makeView, planSimulations } from '../../src/fit/secondlook.ts';
-import { corruptions, families, findFamily, type Severity } from '../../src/image/corruptions/corruptions.ts';
+import {
+  type CorruptionFamily,
+  corruptions,
+  findFamily,
+  type Severity,
+} from '../../src/image/corruptions/corruptions.ts';
 import { decode, decoderVersion } from '../../src/image/decode.ts';
 import { chooseModel } from '../../src/image/embedding/choose.ts';
 import { encodeLike } from '../../src/image/encode.ts';
@@ -32,8 +37,8 @@ export interface EvaluateOptions {
   current: string[];
   /** Put held-out images through every simulated cause. */
   corruptions: boolean;
-  /** The same with the family of the tested cause left out of training. */
-  leaveOut: boolean;
+  /** The same with each of these families left out of training in turn, tested on the causes of that family. */
+  leaveOut: readonly CorruptionFamily[];
   /** Put held-out images under faults that the evaluation alone knows. */
   faults: boolean;
   folds: number;
@@ -141,7 +146,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   if (others.length > 0) parts.push(part(whole, others));
 
   const jobs = parts.map((part) => ({ ...part, family: undefined as string | undefined }));
-  for (const family of options.leaveOut ? families : []) {
+  for (const family of options.leaveOut) {
     for (const part of parts.slice(0, count)) {
       const judged = part.judged.filter(
         ({ role }) => role.kind === 'encodedAgain' || (role.kind === 'cause' && findFamily(role.cause) === family),
@@ -169,7 +174,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     })),
     judgements: collectJudgements(),
     calibration: others.length > 0 ? answers[count].calibration : [],
-    leftOut: options.leaveOut ? families.map((family) => ({ family, judgements: collectJudgements(family) })) : [],
+    leftOut: options.leaveOut.map((family) => ({ family, judgements: collectJudgements(family) })),
   };
 }
 
@@ -350,10 +355,11 @@ function chooseTested(images: ReferenceImage[], { seed, folds, images: count }: 
 /** Every reference image encoded again, and a seeded choice of each fold under every cause and fault. */
 async function simulateToTest(pool: Pool, images: ReferenceImage[], options: EvaluateOptions) {
   const tested = new Map<string, Test[]>();
-  if (!options.corruptions && !options.leaveOut && !options.faults) return tested;
+  const hasCauses = options.corruptions || options.leaveOut.length > 0;
+  if (!hasCauses && !options.faults) return tested;
   const { seed, severities, onProgress } = options;
   const chosen = chooseTested(images, options);
-  const underCauses = options.corruptions || options.leaveOut ? chosen : new Set<string>();
+  const underCauses = hasCauses ? chosen : new Set<string>();
   const simulate = async ({ sample }: ReferenceImage) => {
     options.signal?.throwIfAborted();
     const view = { seed: deriveSeed(seed, `test ${sample.id}`), crop: false };

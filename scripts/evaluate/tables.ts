@@ -58,7 +58,7 @@ export function report(evaluation: Evaluation, options: EvaluateOptions): string
   const sections = [facts(evaluation, options), falseAlarms(evaluation)];
   if (evaluation.current.length > 0) sections.push(folders(evaluation));
   if (options.corruptions) sections.push(causes(evaluation, options.severities));
-  if (options.leaveOut) sections.push(leftOut(evaluation, options.severities));
+  if (options.leaveOut.length > 0) sections.push(leftOut(evaluation, options.severities));
   if (options.faults) sections.push(unknownFaults(evaluation, options.severities));
   return sections.join('\n\n');
 }

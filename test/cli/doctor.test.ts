@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { loadCore } from '../../src/core/index.ts';
-import { stopline } from '../fixtures/cli.ts';
+import { runHere, stopline } from '../fixtures/cli.ts';
 
 describe('stopline doctor', () => {
   it('finds a usable machine and says which core runs', async () => {
@@ -15,7 +15,7 @@ describe('stopline doctor', () => {
   });
 
   it('prints the same as JSON', async () => {
-    const { code, stdout } = await stopline(['doctor', '--json']);
+    const { code, stdout } = await runHere(['doctor', '--json']);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({
       usable: true,
@@ -32,7 +32,7 @@ describe('stopline doctor', () => {
 
   it('warns of fewer decoding threads than workers and of the memory of glibc', async () => {
     const env = { STOPLINE_THREADS: '3', UV_THREADPOOL_SIZE: '2', MALLOC_ARENA_MAX: '2' };
-    const { hints, threads, allocator } = JSON.parse((await stopline(['doctor', '--json'], { env })).stdout);
+    const { hints, threads, allocator } = JSON.parse((await runHere(['doctor', '--json'], { env })).stdout);
     expect(threads).toMatchObject({ workers: 3, decoding: 2 });
     expect(hints).toContainEqual(expect.stringContaining('UV_THREADPOOL_SIZE=3'));
     expect(hints.join()).not.toContain('MALLOC_ARENA_MAX');

@@ -52,7 +52,7 @@ describe('stopline fit', () => {
   it('holds rates by a fitted tail, says so everywhere, and takes no other kind', async () => {
     const file = join(folder, 'tail.stopline');
     const fitted = ['fit', reference, '--out', file, '--simulations', '0', '--power', '0', '--model', 'none'];
-    const { code, stdout } = await stopline([...fitted, '--threshold', 'tail']);
+    const { code, stdout } = await runHere([...fitted, '--threshold', 'tail']);
     expect(code).toBe(0);
     expect(stdout).toMatch(/warn +1 % false alarms expected by a fitted tail, none promised/);
     expect(stdout).toMatch(/block +0\.1 % false alarms expected by a fitted tail, none promised/);
@@ -60,9 +60,9 @@ describe('stopline fit', () => {
     const { falseAlarmRate } = await loadProfile(file);
     expect(falseAlarmRate).toMatchObject({ promised: { warn: 0.01, block: 0.001 }, threshold: 'tail' });
     const frame = join(reference, readdirSync(reference).find((name) => /^\w*\d+\.jpg$/.test(name)) as string);
-    const inspected = await stopline(['inspect', frame, '--profile', file]);
+    const inspected = await runHere(['inspect', frame, '--profile', file]);
     expect(inspected.stdout).toContain('false alarms expected by a fitted tail: warn 1 %');
-    const wrong = await stopline([...fitted, '--threshold', 'gpd']);
+    const wrong = await runHere([...fitted, '--threshold', 'gpd']);
     expect(wrong.code).toBe(2);
     expect(wrong.stderr).toContain('rank, tail');
   });

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.ts';
-import { stopline, temporaryFolder } from '../fixtures/cli.ts';
+import { runHere, stopline, temporaryFolder } from '../fixtures/cli.ts';
 
 const folder = temporaryFolder();
 
@@ -23,6 +23,6 @@ it('serve --routes-from prints a config file that can be used, and why, or what 
   ]);
   expect(stderr).toContain('/classify: image, the image is in "photo"');
   writeFileSync(file, 'openapi: 3.1.0\npaths: {}\n');
-  expect((await stopline(['serve', '--routes-from', file])).stderr).toContain('That is YAML: convert it to JSON.');
-  expect((await stopline(['serve', '--routes-from', join(folder, 'none.json')])).stderr).toContain('ENOENT');
+  expect((await runHere(['serve', '--routes-from', file])).stderr).toContain('That is YAML: convert it to JSON.');
+  expect((await runHere(['serve', '--routes-from', join(folder, 'none.json')])).stderr).toContain('ENOENT');
 });

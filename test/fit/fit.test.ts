@@ -244,18 +244,20 @@ describe('on frames of the same camera that were not used to fit', () => {
   // The fewest of which a rate of 0.001 can be promised.
   const reference = 1000;
   const fresh = 500;
+  /** They are many: each is small. */
+  const size = { width: 96, height: 54 };
   const images: MeasuredImage[] = [];
   let profile: Profile;
   let pValues: number[];
 
   beforeAll(async () => {
-    const paths = await renderFolder(at('population'), reference, 1000);
+    const paths = await renderFolder(at('population'), reference, 1000, size);
     // Frames are drawn one by one, so each is a group; by its number, so that the split is the same everywhere.
     const result = await fitPlain({ paths: [at('population')], groupBy: '\\d+(?=\\.jpg)' });
     expect(paths.length).toBe(result.profile.reference.images);
     profile = result.profile;
     const core = loadCore();
-    for (let i = 0; i < fresh; i++) images.push(await measureBytes(core, await jpegFrame(10_000 + i)));
+    for (let i = 0; i < fresh; i++) images.push(await measureBytes(core, await jpegFrame(10_000 + i, undefined, size)));
     pValues = readPValues(profile);
   });
 
@@ -330,7 +332,7 @@ describe('on frames of the same camera that were not used to fit', () => {
   it('the library says the same', async () => {
     const inspector = await createInspector({ profile });
     for (const i of [0, 1, 2]) {
-      expect((await inspector.inspect(await jpegFrame(10_000 + i))).pValue).toBe(pValues[i]);
+      expect((await inspector.inspect(await jpegFrame(10_000 + i, undefined, size))).pValue).toBe(pValues[i]);
     }
   });
 });

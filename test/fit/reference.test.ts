@@ -20,9 +20,11 @@ beforeAll(async () => {
   frames = await renderFolder(at('frames'), 100);
 });
 
-/** With causes and a power report, as a user's fit, but of few images. */
+/** With causes and a power report, as a user's fit, but of few images. Embeddings are looked at without the causes. */
 const fitFew = (path: string, options: Partial<FitOptions> = {}) =>
-  fit({ paths: [path], simulations: 10, power: 1, threads: 1, ...options });
+  fit({ paths: [path], simulations: 10, power: 1, threads: 1, model: 'none', ...options });
+/** With the network, as a user's fit, and without causes. */
+const fitSeen = (path: string) => fit({ paths: [path], simulations: 0, power: 0, threads: 1 });
 
 function makeFolder(name: string, files: readonly (readonly [name: string, bytes: Uint8Array])[]): string {
   mkdirSync(at(name), { recursive: true });
@@ -147,17 +149,21 @@ describe('a poor reference gives a Profile that says how poor it is', () => {
     const bytes = readFileSync(frames[0]);
     const same = Array.from({ length: 50 }, (_, i) => [`${i}.jpg`, withComment(bytes, String(1000 + i))] as const);
     const others = frames.slice(1, 11).map((path, i) => [`${i * 5}-b.jpg`, readFileSync(path)] as const);
-    const result = await fitFew(makeFolder('mostly', [...same, ...others]));
-    await expectUsable(result);
-    expect(result.outliers.count).toBe(10);
-    expect(result.outliers.images.every(({ path }) => path.endsWith('-b.jpg'))).toBe(true);
-    expect(result.warnings.join('\n')).toMatch(/10 of 60 reference images are unlike the rest/);
+    const mostly = makeFolder('mostly', [...same, ...others]);
+    for (const result of [await fitFew(mostly), await fitSeen(mostly)]) {
+      await expectUsable(result);
+      expect(result.outliers.count).toBe(10);
+      expect(result.outliers.images.every(({ path }) => path.endsWith('-b.jpg'))).toBe(true);
+      expect(result.warnings.join('\n')).toMatch(/10 of 60 reference images are unlike the rest/);
+    }
   });
 
   it('flat colours of many levels', async () => {
     const files: [string, Uint8Array][] = [];
     for (let i = 0; i < 60; i++) files.push([`${i}.png`, await flat(4 * i)]);
-    await expectUsable(await fitFew(makeFolder('levels', files)));
+    const levels = makeFolder('levels', files);
+    await expectUsable(await fitFew(levels));
+    await expectUsable(await fitSeen(levels));
   });
 
   it('every image of a size of its own', async () => {
@@ -189,7 +195,7 @@ describe('strangers among the reference', () => {
       writeFileSync(path, await sharp(readFileSync(frames[i])).blur(4).jpeg({ quality: 90 }).toBuffer());
       strange.add(path);
     }
-    const { outliers, profile, warnings } = await fit({ paths: [mixed], simulations: 0, power: 0, threads: 1 });
+    const { outliers, profile, warnings } = await fitSeen(mixed);
     const found = outliers.images.map(({ path }) => path);
     expect(new Set(found.slice(0, 6))).toEqual(strange);
     // A hundred frames that belong together: 0.4 % are expected, one or two may be.
@@ -205,7 +211,7 @@ describe('strangers among the reference', () => {
   });
 
   it('are few where there are none, and no reason to warn', async () => {
-    const { outliers, warnings } = await fit({ paths: [at('frames')], simulations: 0, power: 0, threads: 1 });
+    const { outliers, warnings } = await fitSeen(at('frames'));
     expect(outliers.count).toBeLessThanOrEqual(2);
     expect(warnings.join('\n')).not.toContain('unlike the rest');
   });

@@ -31,6 +31,7 @@ const mask = maskAreas([
 ]);
 const options = { simulations: 10, power: 3, model: 'none', seed: 3, threads: 2, mask };
 const paths = [at('drives')];
+const size = { width: 96, height: 54 };
 
 async function measureShards(count: number, more: Partial<typeof options> = {}): Promise<string[]> {
   const parts: string[] = [];
@@ -45,8 +46,8 @@ async function measureShards(count: number, more: Partial<typeof options> = {}):
 }
 
 beforeAll(async () => {
-  const [first] = await renderFolder(at('drives', 'a'), 40);
-  await renderFolder(at('drives', 'b'), 30, 100);
+  const [first] = await renderFolder(at('drives', 'a'), 30, 0, size);
+  await renderFolder(at('drives', 'b'), 25, 100, size);
   // Copies and a broken file, which different shards may meet.
   for (let i = 0; i < 6; i++) copyFileSync(first, at('drives', 'b', `copy${i}.jpg`));
   writeFileSync(at('drives', 'a', 'broken.jpg'), 'x');
@@ -58,7 +59,7 @@ describe('fitParts', () => {
     const parts = await measureShards(3);
     await rm(at('drives'), { recursive: true });
     const joined = await fitParts([parts[2], parts[0], parts[1]], { createdAt });
-    expect(joined.profile.reference).toMatchObject({ images: 70, duplicates: 6, skipped: 1 });
+    expect(joined.profile.reference).toMatchObject({ images: 55, duplicates: 6, skipped: 1 });
     expect(joined.profile.power?.images).toBe(3);
     expect(joined.profile.mask).toEqual(mask);
     expect(Buffer.from(encodeProfile(joined.profile)).equals(encodeProfile(whole.profile))).toBe(true);
