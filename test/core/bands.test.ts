@@ -114,11 +114,13 @@ describe('local damage is seen in whichever band it lies', () => {
   const uniform = random(8);
   const clean = Uint8Array.from({ length: width * height * 3 }, () => 100 + 30 * uniform());
   const before = core.measure(clean, width, height, 3).slice();
-  /** What a change of some pixels does to some fields, in each of 64 neighbouring rows: two bands read, two left out. */
+  /** The first, middle and last rows of two bands that are read and two that are left out. */
+  const tried = Array.from({ length: 64 }, (_, k) => 320 + k).filter((y) => [0, 1, 7, 8, 14, 15].includes(y % 16));
+  /** What a change of some pixels does to some fields, in each of these rows. */
   const changes = (fields: [Field, number][], damage: (data: Uint8Array, y: number) => void): number[][] => {
-    const rows = Array.from({ length: 64 }, (_, k) => {
+    const rows = tried.map((y) => {
       const data = clean.slice();
-      damage(data, 320 + k);
+      damage(data, y);
       const after = core.measure(data, width, height, 3);
       return fields.map(([field, index]) => after[at[field] + index] - before[at[field] + index]);
     });

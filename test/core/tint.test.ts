@@ -18,17 +18,26 @@ const reference = oncePerFrame((data, width, height, channels) => {
   for (let y = 0; y < height; y += step)
     for (let x = 0; x < width; x++) {
       const p = (y * width + x) * channels;
-      const [r, g, b] = channels === 1 ? [data[p], data[p], data[p]] : data.subarray(p, p + 3);
+      const r = data[p];
+      const g = channels === 1 ? r : data[p + 1];
+      const b = channels === 1 ? r : data[p + 2];
       const luma = (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
-      const [rg, yb] = [r - g, r + g - 2 * b];
+      const rg = r - g;
+      const yb = r + g - 2 * b;
       const half = 2 * y < height ? ref.tintTop : ref.tintBottom;
-      [1, luma, rg, yb].forEach((value, i) => {
-        half[i] += value;
-      });
-      [luma * luma, rg * rg, yb * yb, luma * rg, luma * yb, rg * yb].forEach((value, i) => {
-        ref.tintProducts[i] += value;
-      });
-      const [most, least] = [Math.max(r, g, b), Math.min(r, g, b)];
+      half[0] += 1;
+      half[1] += luma;
+      half[2] += rg;
+      half[3] += yb;
+      const products = ref.tintProducts;
+      products[0] += luma * luma;
+      products[1] += rg * rg;
+      products[2] += yb * yb;
+      products[3] += luma * rg;
+      products[4] += luma * yb;
+      products[5] += rg * yb;
+      const most = Math.max(r, g, b);
+      const least = Math.min(r, g, b);
       ref.saturationHistogram[Math.floor((16 * (most - least)) / (most + 1))]++;
     }
   return ref;

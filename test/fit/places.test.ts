@@ -38,8 +38,13 @@ function drawNothing(image: number): Uint8Array {
 function drawGrey(draw: Draw): Uint8Array {
   const data = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++)
-      data.fill(Math.max(0, Math.min(255, draw(x, y))), 3 * (y * width + x), 3 * (y * width + x) + 3);
+    for (let x = 0; x < width; x++) {
+      const grey = Math.max(0, Math.min(255, draw(x, y)));
+      const at = 3 * (y * width + x);
+      data[at] = grey;
+      data[at + 1] = grey;
+      data[at + 2] = grey;
+    }
   }
   return data;
 }
@@ -47,13 +52,13 @@ function drawGrey(draw: Draw): Uint8Array {
 const asFrame = (data: Uint8Array) => ({ data, width, height, channels: 3 as const });
 
 function makeReference(draw: (image: number) => Uint8Array, images: number) {
-  const samples = Array.from({ length: images }, (_, i): Sample => {
-    const places = measurePlaces(asFrame(draw(i)));
+  const drawn = Array.from({ length: images }, (_, i) => draw(i));
+  const samples = drawn.map((data, i): Sample => {
+    const places = measurePlaces(asFrame(data));
     const rest = { path: '', group: `${i}`, statistics: new Float64Array(), properties: {} };
     return { id: `${i}`, fold: i % 5, places, ...rest };
   });
-  const views = Array.from({ length: images }, (_, i): PlacedView => {
-    const data = draw(i);
+  const views = drawn.map((data, i): PlacedView => {
     const hidden = hideParts({ data, width, height }, new Random(i));
     return {
       fold: i % 5,
