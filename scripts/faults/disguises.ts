@@ -229,6 +229,12 @@ const names: Differential[] = [
 
 const wrappings: Differential[] = [
   {
+    name: 'full stops of full width in a path that passes unjudged',
+    path: '/v2/repository/%ef%bc%8e%ef%bc%8e/models/m/infer',
+    headers: jpeg,
+    body: ({ bad }) => bad,
+  },
+  {
     name: 'a form in the comment of an image that a header calls a tensor',
     path: classify,
     headers: { ...form, 'inference-header-content-length': 'LENGTH' },

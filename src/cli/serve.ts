@@ -58,13 +58,17 @@ async function runServe({ config: file, printConfig, routesFrom, json, ...flags 
  */
 export async function runService(config: Config, json = false): Promise<void> {
   hideArguments(config);
-  const service = await serve(config);
+  // Before its workers are ready it answers already, and may be told to end.
+  let ended: Promise<boolean> | undefined;
+  const service = await serve(config, (listening) => {
+    ended = closeOnSignal(listening);
+  });
   const { url, grpcUrl } = service;
   const own = url + ownPrefix(config);
   if (json)
     printJson({ url, ...(grpcUrl !== undefined && { grpc: grpcUrl }), dashboard: `${own}/`, docs: `${own}/docs` });
   note(describeService(service, config));
-  if (!(await closeOnSignal(service))) {
+  if (!(await ended)) {
     throw new StoplineError(
       'CLOSED',
       `Expected the requests in flight to end within ${config.drainTimeoutMs} ms but some had to be cut off.`,

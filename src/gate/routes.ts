@@ -1,10 +1,16 @@
 import { StoplineError } from '../errors.ts';
 import type { Route } from '../settings.ts';
 
-/** The first of the rules that fits a path. */
+/**
+ * The first of the rules that fits a path. What lets pass unjudged fits none with escapes: what an upstream makes of letters beyond
+ * ASCII, such as full stops of full width, may be the path of a model.
+ */
 export function createMatcher(routes: readonly Route[]): (path: string) => Route | undefined {
   const rules = routes.map((route) => ({ route, pattern: compilePattern(route.path) }));
-  return (path) => rules.find(({ pattern }) => pattern.test(path))?.route;
+  return (path) => {
+    const isEscaped = path.includes('%');
+    return rules.find(({ route, pattern }) => pattern.test(path) && !(isEscaped && route.protocol === 'pass'))?.route;
+  };
 }
 
 /** Upstreams differ in whether they mind case or a slash at the end; what might be the same path is judged. */

@@ -35,12 +35,13 @@ export interface Service {
 /**
  * Starts the service: resolves when it listens and every worker is ready.
  *
+ * @param onListening called when it listens, with workers that may need a while: from then on it can be closed
  * @throws {StoplineError} OPTION_INVALID without a profile or when the address cannot be bound, RUNTIME_UNSAFE, PROFILE_*,
  *   MODEL_*, CORE_UNAVAILABLE
  * @example
  * const service = await serve(loadConfig({ flags: { profile: 'front.stopline', port: 0 } }).config);
  */
-export async function serve(config: Config): Promise<Service> {
+export async function serve(config: Config, onListening?: (service: Service) => void): Promise<Service> {
   if (config.profile === undefined) {
     throw new StoplineError('OPTION_INVALID', 'Expected --profile to name a profile file but received none.');
   }
@@ -63,11 +64,14 @@ export async function serve(config: Config): Promise<Service> {
     throw error;
   });
   const service = new ListeningService(app, { url, ...(grpcUrl !== undefined && { grpcUrl }) }, config.drainTimeoutMs);
+  onListening?.(service);
   await judge.pool.ready().catch(async (error) => {
+    if (service.isClosing) return; // nobody waits for workers any more
     if (hasUpstream(config)) return; // logged, and told by every answer
     await service.close();
     throw error;
   });
+  if (service.isClosing) return service;
   app.cameras.start();
   void app.validators.compileAll();
   return service;
@@ -157,6 +161,10 @@ class ListeningService implements Service {
 
   reload(): ReturnType<Reloader['reload']> {
     return this.#app.reloader.reload();
+  }
+
+  get isClosing(): boolean {
+    return this.#draining !== undefined;
   }
 
   close(): Promise<boolean> {

@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config.ts';
+import { serve } from '../../src/server/serve.ts';
 import { fitReference, type Reference } from '../fixtures/reference.ts';
 import { head, openConnection } from '../fixtures/socket.ts';
 
@@ -17,6 +19,18 @@ afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
 });
 afterAll(() => reference.remove());
+
+describe('a service that is told to end before its workers are ready', () => {
+  it('ends cleanly, and what waited for it to be ready goes on', async () => {
+    const flags = { profile: reference.profilePath, port: 0, threads: 1, logLevel: 'silent' };
+    let ended: Promise<boolean> | undefined;
+    const service = await serve(loadConfig({ env: {}, flags: flags as never }).config, (listening) => {
+      ended = listening.close();
+    });
+    expect(await ended).toBe(true);
+    expect(await service.ended).toBe(true);
+  });
+});
 
 async function start(env: Record<string, string> = {}) {
   const child = fork(program, {

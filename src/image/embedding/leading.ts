@@ -35,6 +35,8 @@ const passing = new Set(
 );
 /** Long enough for every preprocessing that exporters write into a graph. */
 const maxSteps = 400;
+/** Most channels in front of the first layer; images have four. */
+const maxChannels = 4096;
 
 /**
  * Follows the image from the input of a network to its first layer through what is linear in each channel: scaling,
@@ -106,6 +108,8 @@ function apply(
     const isWhole = parts.length === inputs.length - (operator === 'ConcatV2' ? 1 : 0);
     const [{ rank, axis }] = parts;
     if (!isWhole || parts.some((part) => part.axis !== axis)) return undefined;
+    // Of a few joints in a row each may double what came before.
+    if (parts.reduce((sum, { channels }) => sum + channels.length, 0) > maxChannels) return undefined;
     return [{ rank, axis, channels: parts.flatMap(({ channels }) => channels) }];
   }
   if (/^(Add|Sub|Mul|Div)$/.test(operator)) return calculate(node, forms, constants);

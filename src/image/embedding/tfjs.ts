@@ -207,12 +207,19 @@ function createNetwork({ core, provider, failed }: Backend, runner: Runner, card
             return { dimensions: output.shape, data: Float32Array.from(await output.data()) };
           }),
         );
+      } catch (cause) {
+        if (cause instanceof StoplineError) throw cause;
+        throw new StoplineError('MODEL_FAILED', `"${card.name}" fails on an image: ${firstLine(cause)}.`, { cause });
       } finally {
         for (const output of outputs) output.dispose();
       }
     },
     async close() {
-      runner.dispose();
+      try {
+        runner.dispose();
+      } catch {
+        // Where a run went beyond the memory of WebAssembly, nothing can be given back in it.
+      }
     },
   };
 }

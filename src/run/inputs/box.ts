@@ -2,6 +2,7 @@ import { StoplineError } from '../../errors.ts';
 import { quotePath } from '../../image/file.ts';
 import type { Frame } from '../../image/frame.ts';
 import type { Item } from './item.ts';
+import { listColumns } from './manifest.ts';
 
 /** In pixels of the upright image, from its upper left corner. */
 export interface Box {
@@ -26,10 +27,9 @@ export function readBox({ name, columns = {} }: Pick<Item, 'name' | 'columns'>):
   const numbers = parts.map((part) => (part === null || part === undefined || part === '' ? Number.NaN : Number(part)));
   const [x, y, width, height] = numbers;
   if (numbers.length !== 4 || !numbers.every(Number.isFinite) || width <= 0 || height <= 0) {
-    const known = Object.keys(columns).join(', ') || 'no columns';
     throw new StoplineError(
       'MANIFEST_INVALID',
-      `Expected a box of ${quotePath(name)} as columns x, y, width and height, or bbox as [x, y, width, height], but received ${known}.`,
+      `Expected a box of ${quotePath(name)} as columns x, y, width and height, or bbox as [x, y, width, height], but received ${listColumns(Object.keys(columns))}.`,
     );
   }
   return { x, y, width, height };

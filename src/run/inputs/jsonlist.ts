@@ -22,8 +22,8 @@ export function readJsonList(text: string, file: string): Json[] {
 }
 
 function listObjects({ images, annotations, categories }: Json, file: string): Json[] {
-  const paths = new Map((images as Json[]).map(({ id, file_name }) => [id, file_name]));
-  const classes = new Map(isList(categories) ? categories.map(({ id, name }) => [id, name]) : []);
+  const paths = mapIds(images as Json[], 'file_name', `images in ${quotePath(file)}`);
+  const classes = mapIds(isList(categories) ? categories : [], 'name', `categories in ${quotePath(file)}`);
   return (annotations as Json[]).map(({ image_id, category_id, bbox, score }) => {
     if (!paths.has(image_id)) {
       throw new StoplineError(
@@ -34,6 +34,21 @@ function listObjects({ images, annotations, categories }: Json, file: string): J
     // Every row has every column, because those of the first count.
     return { path: paths.get(image_id), bbox, class: classes.get(category_id) ?? category_id, score: score ?? null };
   });
+}
+
+/** What stands under a key of each, by its id. Long numbers that are read as one are one id, too. */
+function mapIds(list: readonly Json[], key: string, what: string): Map<unknown, unknown> {
+  const found = new Map<unknown, unknown>();
+  for (const one of list) {
+    if (found.has(one.id)) {
+      throw new StoplineError(
+        'MANIFEST_INVALID',
+        `Expected an id of its own for each of the ${what} but received ${JSON.stringify(one.id)?.slice(0, 50)} twice.`,
+      );
+    }
+    found.set(one.id, one[key]);
+  }
+  return found;
 }
 
 function isObject(value: unknown): value is Json {

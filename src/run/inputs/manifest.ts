@@ -137,10 +137,9 @@ function isImageGroup(value: unknown): value is { bytes?: unknown; path?: unknow
 }
 
 function missingColumn(file: string, pathColumn: string, names: readonly string[]): StoplineError {
-  const shown = names.map((name) => quotePath(name)).join(', ');
   return new StoplineError(
     'MANIFEST_INVALID',
-    `Expected a column "${pathColumn}" in ${quotePath(file)} but received ${shown}. Name the one with the paths: --path-column NAME`,
+    `Expected a column "${pathColumn}" in ${quotePath(file)} but received ${listColumns(names)}. Name the one with the paths: --path-column NAME`,
   );
 }
 
@@ -179,9 +178,14 @@ export async function* listManifest(manifest: Manifest, leftOut: LeftOut): Async
     number++;
     const { [pathColumn]: value, ...rest } = row;
     const cells = new Map<string, Cell>();
+    let deepest: StoplineError | undefined;
     for (const [key, cell] of Object.entries(rest)) {
       const name = columnName(key);
-      cells.set(name, readCell(cell));
+      try {
+        cells.set(name, readCell(cell));
+      } catch {
+        deepest = refuseDepth({ file, number, key });
+      }
       if (known.has(name)) continue;
       known.add(name);
       leftOut.add(
@@ -189,12 +193,28 @@ export async function* listManifest(manifest: Manifest, leftOut: LeftOut): Async
         key,
       );
     }
-    const image = row[fault]
-      ? { name: nameRow(file, number), error: row[fault] }
+    const broken = row[fault] ?? deepest;
+    const image = broken
+      ? { name: nameRow(file, number), error: broken }
       : readImageCell(value, { file, pathColumn, number });
     if (columns.length === 0) yield image;
     else yield { ...image, columns: Object.fromEntries(columns.map((key) => [key, cells.get(key) ?? null])) };
   }
+}
+
+/** What holds too many levels to be written again. */
+function refuseDepth({ file, number, key }: { file: string; number: number; key: string }): StoplineError {
+  return new StoplineError(
+    'MANIFEST_INVALID',
+    `Expected fewer levels in the column ${quotePath(key)} of row ${number} of ${quotePath(file)}.`,
+  );
+}
+
+/** Names of columns as a message tells them: the first of many. */
+export function listColumns(names: readonly string[]): string {
+  const rest = names.length - 20;
+  const shown = names.slice(0, 20).map((name) => quotePath(name));
+  return `${shown.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}` || 'no columns';
 }
 
 /** A name for a row that names no image. */
@@ -261,7 +281,11 @@ function readPlace(name: string, file: string): ManifestRow {
 /** Says what stands there in few letters, and never the bytes that came. */
 function describeValue(value: unknown): string {
   if (value === undefined || value === null || value === '') return 'none';
-  return (JSON.stringify(value, dropBytes) ?? typeof value).slice(0, 100);
+  try {
+    return (JSON.stringify(value, dropBytes) ?? typeof value).slice(0, 100);
+  } catch {
+    return typeof value;
+  }
 }
 
 async function* readPaths(open: () => Promise<Readable>, file: string, pathColumn: string): AsyncGenerator<Row> {

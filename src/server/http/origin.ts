@@ -68,8 +68,10 @@ export function registerOrigin(app: FastifyInstance, config: Config): void {
   });
 }
 
-function checkHost({ headers }: FastifyRequest, hosts: HostList): void {
-  const { host } = headers;
+function checkHost({ headers, raw }: FastifyRequest, hosts: HostList): void {
+  // A target with a host of its own counts (RFC 9112, 3.2.2).
+  const [, named] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(raw.url ?? '') ?? [];
+  const host = named !== undefined && hosts.includes(named) ? headers.host : (named ?? headers.host);
   if (host === undefined || hosts.includes(host)) return;
   throw new StoplineError(
     'HOST_UNKNOWN',

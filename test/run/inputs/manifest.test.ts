@@ -271,11 +271,31 @@ describe('a manifest of one JSON document', () => {
     ['numbers', '[1, 2]'],
     ['answers without their images', '[{"image_id": 1, "bbox": [1, 2, 3, 4]}]'],
     ['objects of an image that is not there', '{"images": [], "annotations": [{"image_id": 7}]}'],
+    ['two images of one id', '{"images": [{"id": 1}, {"id": 1}], "annotations": []}'],
+    [
+      'two images of ids that are read as one number',
+      '{"images": [{"id": 12345678901234567890}, {"id": 12345678901234567891}], "annotations": []}',
+    ],
+    ['two classes of one id', '{"images": [], "annotations": [], "categories": [{"id": 1}, {"id": 1}]}'],
   ])('that is %s is refused with what was expected', async (_, text) => {
     await expect(read(list('wrong.json', text))).rejects.toMatchObject({
       code: 'STOPLINE_ERR_MANIFEST_INVALID',
-      message: expect.stringMatching(/^Expected (an array|a column "path"|annotations of images)/),
+      message: expect.stringMatching(/^Expected (an array|a column "path"|annotations of images|an id of its own)/),
     });
+  });
+});
+
+describe('a manifest of hostile rows', () => {
+  it('gives a row that nests too deep an error of its own', async () => {
+    const deep = `{"path": "a.jpg", "x": ${'['.repeat(200_000)}${']'.repeat(200_000)}}`;
+    const { rows } = await read(list('deep.jsonl', `{"path": "img1.jpg", "x": 1}\n${deep}`));
+    expect(rows[0]).toMatchObject({ name: 'img1.jpg', found: 'img1.jpg' });
+    expect(rows[1]).toMatchObject({ name: 'deep.jsonl/1', found: expect.stringContaining('MANIFEST_INVALID') });
+  });
+
+  it('lists a few of very many columns', async () => {
+    const row = Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`c${i}`, i]));
+    await expect(read(list('wide.json', JSON.stringify([row])))).rejects.toThrow(/"c19" and 49980 more\. Name the one/);
   });
 });
 
