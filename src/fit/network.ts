@@ -11,13 +11,15 @@ export interface NetworkOptions {
   seed: number;
   /** Deviation of the noise that is added to every input. Default: 0.15. */
   noise?: number;
+  /** Largest step of AdamW. Default: 0.004. */
+  rate?: number;
 }
 
 /** Rows that are looked at between two steps, at most; and steps of an epoch, at least, while there are enough rows. */
 const batchSize = 256;
 const leastSteps = 12;
 /** Largest step of AdamW, reached at `warmUp` of all steps. */
-const rate = 4e-3;
+const largestRate = 4e-3;
 const warmUp = 0.3;
 const first = 1 / 25;
 const last = 1e-4;
@@ -53,19 +55,21 @@ class Trainer {
   readonly #units: number;
   readonly #classes: number;
   readonly #epochs: number;
+  readonly #rate: number;
   readonly #random: Random;
   readonly #training: Training;
   #meanLeft = 1;
   #squareLeft = 1;
 
   constructor(set: TrainingSet, { features, classes }: { features: number; classes: number }, options: NetworkOptions) {
-    const { units, epochs, seed, noise: deviation = inputNoise } = options;
+    const { units, epochs, seed, noise: deviation = inputNoise, rate = largestRate } = options;
     const rows = set.y.length;
     this.#rows = rows;
     this.#features = features;
     this.#units = units;
     this.#classes = classes;
     this.#epochs = epochs;
+    this.#rate = rate;
     this.#random = new Random(seed);
     const shape = { rows, batch: batchSize, features, units, classes, noise: noiseTable, dropout };
     this.#training = new Training(shape);
@@ -96,7 +100,7 @@ class Trainer {
           Math.floor((batch * this.#rows) / batches),
           Math.floor(((batch + 1) * this.#rows) / batches),
         );
-        this.#learn(rows, stepSize(++step / steps));
+        this.#learn(rows, this.#rate * shareOfRate(++step / steps));
       }
     }
     const { hidden, output } = this.#training;
@@ -143,9 +147,9 @@ function unpad({ data, width }: PaddedMatrix, rows: number, columns: number): Fl
   return out;
 }
 
-/** One cycle: up to the largest step and down to nearly none, along smooth steps 3 t^2 - 2 t^3. */
-function stepSize(share: number): number {
+/** One cycle: up to the largest step, which is 1, and down to nearly none, along smooth steps 3 t^2 - 2 t^3. */
+function shareOfRate(share: number): number {
   const smooth = (t: number) => t * t * (3 - 2 * t);
-  if (share <= warmUp) return rate * (first + (1 - first) * smooth(share / warmUp));
-  return rate * (last + (1 - last) * (1 - smooth((share - warmUp) / (1 - warmUp))));
+  if (share <= warmUp) return first + (1 - first) * smooth(share / warmUp);
+  return last + (1 - last) * (1 - smooth((share - warmUp) / (1 - warmUp)));
 }
