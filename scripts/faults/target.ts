@@ -64,8 +64,8 @@ export interface Stage {
   /** The folder of the checkout that faults are done to. */
   checkout: string;
   isCareless: boolean;
-  /** Most memory that any service had in the process that answers, in MB; looked at ten times a second. */
-  readonly peakMegabytes: number;
+  /** Most memory that any service had, in MB; looked at ten times a second. */
+  readonly peaks: Readonly<Peaks>;
   /** Number of repetitions or seconds, where the command line asks for another than the usual one. */
   count?: number | undefined;
   start(options?: StartOptions): Promise<Target>;
@@ -75,6 +75,16 @@ export interface Stage {
     options?: Omit<StartOptions, 'args'> & { timeoutMs?: number; signal?: AbortSignal },
   ): Promise<Ended>;
   close(): void;
+}
+
+/** Most memory of single processes, in MB. */
+export interface Peaks {
+  /** The process that answers, where others decode. */
+  answering: number;
+  /** The process that answers and decodes (`--isolation thread`). */
+  threaded: number;
+  /** One that decodes. */
+  worker: number;
 }
 
 interface StartOptions {
@@ -146,10 +156,13 @@ export async function setStage(
       throw new Error(`Expected ${checkout} to fit a Profile but received ${code}: ${stderr.slice(-500)}`);
   }
 
-  const services = new Set<number>();
-  let peakMegabytes = 0;
+  const services = new Map<number, keyof Peaks>();
+  const peaks: Peaks = { answering: 0, threaded: 0, worker: 0 };
   const watch = setInterval(() => {
-    for (const pid of services) peakMegabytes = Math.max(peakMegabytes, readPeak(pid));
+    for (const [pid, kind] of services) {
+      peaks[kind] = Math.max(peaks[kind], readPeak(pid));
+      for (const child of listChildren(pid)) peaks.worker = Math.max(peaks.worker, readPeak(child));
+    }
   }, 100);
   watch.unref();
 
@@ -157,9 +170,7 @@ export async function setStage(
     checkout,
     isCareless,
     command,
-    get peakMegabytes() {
-      return peakMegabytes;
-    },
+    peaks,
     count,
     frame,
     profile: path,
@@ -168,7 +179,7 @@ export async function setStage(
       const program = isCareless ? [careless] : [main, 'serve', '--profile', profile, '--port', '0', ...args];
       const child = launch(program, options);
       const pid = child.pid as number;
-      services.add(pid);
+      services.set(pid, args.includes('thread') ? 'threaded' : 'answering');
       let log = '';
       const exit = once(child, 'close').then(([code, signal]) => {
         services.delete(pid);
@@ -228,8 +239,12 @@ export function readPeak(pid: number): number {
 
 /** Those that any thread of a process has started. */
 export function listChildren(pid: number): number[] {
-  const lists = globSync(`/proc/${pid}/task/*/children`).map((path) => readFileSync(path, 'utf8'));
-  return lists.flatMap((text) => text.trim().split(' ').filter(Boolean).map(Number));
+  try {
+    const lists = globSync(`/proc/${pid}/task/*/children`).map((path) => readFileSync(path, 'utf8'));
+    return lists.flatMap((text) => text.trim().split(' ').filter(Boolean).map(Number));
+  } catch {
+    return []; // it has just ended
+  }
 }
 
 /** Time on the processor of a process so far. */
@@ -239,6 +254,20 @@ export function readCpuMs(pid: number): number {
     return (Number(fields[11]) + Number(fields[12])) * 10; // in ticks of 10 ms
   } catch {
     return 0; // it has just ended
+  }
+}
+
+/**
+ * How many times longer things take here because others work on this machine, too: time of the clock over that on the processor, for
+ * a tenth of a second of work. Bounds of time are held against it, so that no verdict depends on what else runs; 1 on a machine that
+ * does nothing else.
+ */
+export function measureSlowness(): number {
+  const [startedAt, before] = [performance.now(), process.cpuUsage()];
+  for (;;) {
+    const { user, system } = process.cpuUsage(before);
+    const usedMs = (user + system) / 1000;
+    if (usedMs >= 100) return Math.max(1, (performance.now() - startedAt) / usedMs);
   }
 }
 
