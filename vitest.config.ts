@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { sortTests } from './test/fixtures/projects.ts';
+import { LongestFirst } from './test/fixtures/sequencer.ts';
 import { SlowestFiles } from './test/fixtures/slowest.ts';
 
 const { unit, alone } = sortTests();
@@ -10,7 +11,7 @@ const shared = { isolate: false, setupFiles: ['test/fixtures/unchanged.ts'] };
 
 export default defineConfig({
   test: {
-    // They run in the order of their names: at the end come those that are short, and no processor waits for the last.
+    // They run in the order of their names, after the longest files of all: at the end come those that are short.
     projects: [
       { extends: true, test: { name: 'alone', include: alone } },
       {
@@ -21,8 +22,9 @@ export default defineConfig({
     ],
     globalSetup: 'test/fixtures/caches.ts',
     pool: 'forks',
-    // Two cores are busy with three files: one of them often waits for a process or a browser of its own.
-    maxWorkers: 3,
+    // Two cores are busy with four files: brokers, browsers and processes of their own are what some of them wait for.
+    maxWorkers: 4,
+    sequence: { sequencer: LongestFirst },
     reporters: ['default', new SlowestFiles()],
     // Many processes are started from the sources, and half of the start of each would be compiling them.
     env: { NODE_COMPILE_CACHE: join(tmpdir(), 'stopline-compile-cache') },

@@ -80,7 +80,7 @@ try {
 
   const version = run(folder, 'npx', '--no-install', 'stopline', '--version').trim();
   check(/^\d+\.\d+\.\d+/.test(version), 'npx stopline --version to print a version');
-  run(folder, 'npx', '--no-install', 'stopline', 'demo', '--frames', '60', '--out', 'demo');
+  run(folder, 'npx', '--no-install', 'stopline', 'demo', '--frames', '50', '--out', 'demo');
   check(existsSync(join(folder, 'demo/camera.stopline')), 'npx stopline demo to write a Profile');
 
   const { usable, checks, core, confined } = JSON.parse(
