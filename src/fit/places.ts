@@ -162,9 +162,9 @@ function measureUsual(clean: readonly Float32Array[]): Omit<PlaceFit, 'network'>
   const sorted = new Float32Array(clean.length);
   const middle = clean.length >> 1;
   for (let i = 0; i < size; i++) {
-    for (const [row, places] of clean.entries()) sorted[row] = places[i];
+    for (let row = 0; row < clean.length; row++) sorted[row] = clean[row][i];
     centre[i] = sorted.sort()[middle];
-    for (const [row, places] of clean.entries()) sorted[row] = Math.abs(places[i] - centre[i]);
+    for (let row = 0; row < clean.length; row++) sorted[row] = Math.abs(clean[row][i] - centre[i]);
     // Of a normal distribution the median distance is 0.6745 deviations.
     own[i] = sorted.sort()[middle] / 0.6745;
   }
