@@ -1,6 +1,7 @@
 /** The faults of `gatecases.ts` over gRPC; for the tests and for `npm run faults -- gate`. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
+import type { Config } from '../../src/settings.ts';
 import type { GrpcRecorder } from '../../test/fixtures/grpc.ts';
 import { RawClient, writeRequest } from '../../test/fixtures/grpc.ts';
 import type { Reference } from '../../test/fixtures/reference.ts';
@@ -73,7 +74,7 @@ export async function challengeGrpcDifferentials(options: {
   upstream: GrpcRecorder;
 }): Promise<string[]> {
   const { reference, upstream } = options;
-  const settings = { mode: 'enforce', onError: 'closed' } as const;
+  const settings: Partial<Config> = { mode: 'enforce', onError: 'closed', routes: [] };
   const gate = await startFaulty(reference, { settings }, { grpcUpstream: upstream.url, grpcPort: 0 });
   const client = new RawClient(gate.grpcUrl);
   const pictures = await drawPictures(Buffer.from(reference.frame));
