@@ -31,8 +31,8 @@ export default defineConfig({
     // The linter cannot tell: it takes our own verb `fit` for a focused test.
     allowOnly: false,
     // No measure of speed, and no test has a limit of its own: they end what hangs, on a loaded machine with one core, too.
-    testTimeout: 600_000,
-    hookTimeout: 600_000,
+    testTimeout: 1_800_000,
+    hookTimeout: 1_800_000,
     expect: { poll: { timeout: 120_000 } },
   },
 });

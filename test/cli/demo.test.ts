@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadProfile } from '../../src/profile/file.ts';
 import { clopperPearson } from '../../src/profile/maths/binomial.ts';
-import { readError, stopline } from '../fixtures/cli.ts';
+import { readError, runHere, stopline } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -11,20 +11,20 @@ const folder = temporaryFolder();
 describe('stopline demo', () => {
   it('needs no files: fits, serves, judges and leaves a Profile and a page', async () => {
     const out = join(folder, 'demo');
-    const { code, stdout, stderr } = await stopline(['demo', '--frames', '60', '--out', out, '--json']);
+    const { code, stdout, stderr } = await stopline(['demo', '--frames', '50', '--out', out, '--json']);
     expect(code).toBe(0);
-    expect(stderr).toMatch(/^render: 60\/60 frames/m);
-    expect(stderr).toMatch(/^1 of 3, measure: 60\/60 images/m);
+    expect(stderr).toMatch(/^render: 50\/50 frames/m);
+    expect(stderr).toMatch(/^1 of 3, measure: 50\/50 images/m);
     expect(stderr).toMatch(/^service: listening at http:\/\/127\.0\.0\.1:\d+$/m);
 
     const { files, conditions, falseAlarms, gate } = JSON.parse(stdout);
     const profile = await loadProfile(files.profile);
-    expect(profile.reference.images).toBe(60);
+    expect(profile.reference.images).toBe(50);
     expect(conditions.map(({ label, images }: { label: string; images: number }) => [label, images])).toEqual([
-      ['clean', 30],
+      ['clean', 25],
       ...['rain', 'JPEG compression', 'blur', 'night', 'fog'].flatMap((cause) => [
-        [`${cause} 1`, 6],
-        [`${cause} 3`, 6],
+        [`${cause} 1`, 5],
+        [`${cause} 3`, 5],
       ]),
     ]);
     for (const { images, failed, verdicts } of conditions) {
@@ -64,18 +64,18 @@ describe('stopline demo', () => {
     expect(existsSync(join(out, 'sheet.png'))).toBe(false);
 
     // The next commands that it names work.
-    const next = await stopline(['inspect', join(out, 'frames', 'fog-3.jpg'), '--profile', files.profile]);
+    const next = await runHere(['inspect', join(out, 'frames', 'fog-3.jpg'), '--profile', files.profile]);
     expect([3, 4]).toContain(next.code);
   });
 
   it('says how many frames a Profile needs', async () => {
-    const run = await stopline(['demo', '--frames', '20', '--out', join(folder, 'few'), '--json']);
+    const run = await runHere(['demo', '--frames', '20', '--out', join(folder, 'few'), '--json']);
     expect(run.code).toBe(65);
     expect(readError(run).code).toBe('STOPLINE_ERR_FIT_TOO_FEW_IMAGES');
   });
 
   it('refuses a number of frames that is none', async () => {
-    const run = await stopline(['demo', '--frames', '0', '--out', join(folder, 'none'), '--json']);
+    const run = await runHere(['demo', '--frames', '0', '--out', join(folder, 'none'), '--json']);
     expect(run.code).toBe(2);
     expect(existsSync(join(folder, 'none'))).toBe(false);
   });
