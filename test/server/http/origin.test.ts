@@ -103,6 +103,9 @@ describe('a service without keys', () => {
         sent.on('error', reject).end();
       });
     };
+    // A target with a host of its own, as for a proxy.
+    expect(await ask('GET', 'http://attacker.example/drift', {})).toBe('421 HOST_UNKNOWN');
+    expect(await ask('GET', 'http://localhost/drift', { host: 'attacker.example' })).toBe('421 HOST_UNKNOWN');
     const token = 'a-token-of-twenty-letters';
     const cookie = `stopline-token=${token}`;
     const changes = [
