@@ -48,6 +48,6 @@ export async function run(stage: Stage): Promise<Outcome> {
   const [half, most] = [0.5, 1].map((share) => Math.round(quantile(replacements, share)));
   return {
     ok: wrong === 0 && others === 0 && code === 0 && notReady === 0 && most <= 300 * slowness,
-    figures: `${count} crashes: ${wrong} not answered with 422, ${others} other images hurt, the next image judged after ${half} ms (at most ${most} ms), ${notReady} times not ready while a process was, exit ${code}`,
+    figures: `${count} crashes: ${wrong} not answered with 422, ${others} other images hurt, the next image judged after ${half} ms (at most ${most} ms, of ${Math.round(300 * slowness)} here), ${notReady} times not ready while a process was, exit ${code}`,
   };
 }

@@ -1,4 +1,7 @@
 import { fileURLToPath } from 'node:url';
+import { writeFrame } from '../../src/gate/bodies/grpcframes.ts';
+import { writeContent } from '../../src/gate/bodies/protobuf.ts';
+import { checkMethod, inferMethod, RawClient, strangeMethod } from '../../test/fixtures/grpc.ts';
 import { type Outcome, post, type Stage, sleep, type Target } from './target.ts';
 
 const hook = fileURLToPath(new URL('./turns.hook.ts', import.meta.url));
@@ -73,6 +76,40 @@ const paths: Record<string, string[]> = {
   binary: ['/ext-authz/v2/models/m/infer'],
 };
 
+/** A field of an input of the Open Inference Protocol: its content, for 10 million pixels. */
+function tensor(datatype: string, contents: Buffer): Buffer {
+  const shape = writeContent(3, Buffer.from([1, 0xa0, 0x1f, 0xc4, 0x13, 3]));
+  const input = [writeContent(1, 'i'), writeContent(2, datatype), shape, writeContent(5, contents)];
+  return writeContent(5, Buffer.concat(input));
+}
+const repeat = (field: Buffer) => Buffer.alloc(Math.floor((length - 1000) / field.length) * field.length, field);
+
+/** Messages of gRPC of the same kind, about which Envoy asks over gRPC. */
+const messages: Record<string, { method: string; make(): Buffer }> = {
+  'pixels as varints': {
+    method: inferMethod,
+    make: () => tensor('UINT8', writeContent(4, Buffer.alloc(4000 * 2500 * 3, 7))),
+  },
+  'many texts': { method: strangeMethod, make: () => repeat(writeContent(1, 'some words '.repeat(70))) },
+  'one text': { method: strangeMethod, make: () => writeContent(1, Buffer.alloc(length - 1000, 'some words ')) },
+  'many small fields': { method: strangeMethod, make: () => repeat(writeContent(1, 'a')) },
+  'messages in messages': {
+    method: strangeMethod,
+    make() {
+      let inner: Buffer = repeat(writeContent(1, 'some words '.repeat(130)));
+      for (let depth = 0; depth < 30; depth++) inner = writeContent(1, inner);
+      return inner;
+    },
+  },
+};
+
+/** The question of Envoy about a message. */
+function askAbout(method: string, message: Buffer): Buffer {
+  const header = writeContent(3, Buffer.concat([writeContent(1, 'content-type'), writeContent(2, 'application/grpc')]));
+  const fields = [writeContent(2, 'POST'), header, writeContent(4, method), writeContent(12, writeFrame(message))];
+  return writeContent(1, writeContent(4, writeContent(2, Buffer.concat(fields))));
+}
+
 interface Cost {
   status: number;
   /** Processor time of the longest turn of the event loop, in milliseconds. */
@@ -81,12 +118,12 @@ interface Cost {
   grown: number;
 }
 
-/** What one request cost the process that answers; undefined where it ended it. */
-async function measure(target: Target, path: string, headers: Record<string, string>, body: Buffer) {
+/** What one request cost the process that answers; undefined where it ended it. @param ask sends it, and gives the status */
+async function measure(target: Target, ask: () => Promise<number>) {
   const seen = target.log.length;
   const findTurns = () => /"turns":(\{[^}]*\})/.exec(target.log.slice(seen))?.[1];
   target.kill('SIGUSR2');
-  const { status } = await post(target.url, body, headers, path);
+  const status = await ask();
   target.kill('SIGUSR2');
   let hasEnded = false;
   void target.exit.then(() => {
@@ -104,30 +141,50 @@ const bounds = { longest: 50, bodies: 2 };
 export async function run(stage: Stage): Promise<Outcome> {
   const routes = JSON.stringify([{ path: '/classify', protocol: 'image' }]);
   const gate = ['--mode', 'enforce', '--on-error', 'closed', '--routes', routes, '--verdict-timeout-ms', '60000'];
-  const args = [...gate, '--threads', '1', '--max-wait-ms', '60000', '--log-level', 'fatal'];
+  const args = [...gate, '--grpc-port', '0', '--threads', '1', '--max-wait-ms', '60000', '--log-level', 'fatal'];
   const start = () => stage.start({ args, env: { NODE_OPTIONS: `--import=${hook}` } });
   let target = await start();
   const wrong: string[] = [];
   const worst = { longest: 0, bodies: 0 };
   let requests = 0;
+  const check = (name: string, url: string, body: Buffer, cost: Cost) => {
+    const used = cost.grown / body.length;
+    if (cost.status >= 500 || cost.longest > bounds.longest || used > bounds.bodies) {
+      wrong.push(`${name} at ${url}: ${cost.status}, ${cost.longest.toFixed(0)} ms, ${used.toFixed(1)} bodies`);
+    }
+    worst.longest = Math.max(worst.longest, cost.longest);
+    worst.bodies = Math.max(worst.bodies, used);
+  };
   for (const [name, { path, headers, make }] of Object.entries(bodies).slice(0, stage.count)) {
     const body = make();
     // What is compiled at first is compiled before anything is measured.
     for (const url of paths[path]) await post(target.url, body.subarray(0, MiB), headers, url);
     for (const url of paths[path]) {
       requests += 1;
-      const cost = await measure(target, url, headers, body);
+      const cost = await measure(target, async () => (await post(target.url, body, headers, url)).status);
       if (cost === undefined) {
         wrong.push(`${name} at ${url} ends the process`);
         target = await start();
         continue;
       }
-      const used = cost.grown / body.length;
-      if (cost.status >= 500 || cost.longest > bounds.longest || used > bounds.bodies) {
-        wrong.push(`${name} at ${url}: ${cost.status}, ${cost.longest.toFixed(0)} ms, ${used.toFixed(1)} bodies`);
-      }
-      worst.longest = Math.max(worst.longest, cost.longest);
-      worst.bodies = Math.max(worst.bodies, used);
+      check(name, url, body, cost);
+    }
+  }
+  for (const [name, { method, make }] of Object.entries(messages)) {
+    const [grpc] = /grpc:\/\/[\d.]+:\d+/.exec(target.log) ?? [];
+    // Earlier versions do not speak it.
+    if (grpc === undefined) break;
+    const client = new RawClient(grpc);
+    const message = make();
+    const asked = askAbout(method, message);
+    await client.call(checkMethod, [askAbout(method, message.subarray(0, MiB))]);
+    requests += 1;
+    const cost = await measure(target, async () => ((await client.call(checkMethod, [asked])).code === 0 ? 200 : 500));
+    client.close();
+    if (cost) check(name, method, asked, cost);
+    else {
+      wrong.push(`${name} in a message ends the process`);
+      target = await start();
     }
   }
   target.kill('SIGKILL');

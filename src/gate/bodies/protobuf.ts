@@ -2,7 +2,9 @@ import { StoplineError } from '../../errors.ts';
 import { nextTurn, sliceBytes } from './turns.ts';
 
 /** Most fields of one request, over all messages in it; numbers in a packed field are one. */
-const maxFields = 50_000;
+const maxFields = 20_000;
+/** The same with those of texts that were read as messages until they turned out to be none. */
+const maxTried = 10 * maxFields;
 /** Messages in messages. */
 const maxDepth = 32;
 
@@ -23,6 +25,12 @@ export type WireMessage = ReadonlyMap<number, readonly WireField[]>;
 /** Reads messages of one request, and bounds what they cost together. */
 export class WireReader {
   #fields = 0;
+  #tried = 0;
+
+  /** Fields that have been read so far, also in vain: what it has cost. */
+  get tried(): number {
+    return this.#tried;
+  }
 
   /**
    * The fields of a message. Which of them hold messages is for the caller to know.
@@ -43,7 +51,8 @@ export class WireReader {
     const fields: WireField[] = [];
     for (let at = 0; at < bytes.length; ) {
       this.#fields += 1;
-      if (this.#fields > maxFields) {
+      this.#tried += 1;
+      if (this.#fields > maxFields || this.#tried > maxTried) {
         throw new StoplineError('REQUEST_TOO_LARGE', `Expected at most ${maxFields} fields but received more.`);
       }
       const tag = readVarint(bytes, at, 5);

@@ -274,7 +274,13 @@ describe('bad calls', () => {
     ['a head that is cut', () => Buffer.from([0, 0, 0]), '3', /^STOPLINE_ERR_REQUEST_INVALID: /],
     ['a frame of no known kind', () => frame(infer(reference.frame), 5, 7), '3', /^STOPLINE_ERR_REQUEST_INVALID: /],
     ['a packed message without its encoding', () => frame(infer(reference.frame), undefined, 1), '3', /^STOPLINE_ERR_/],
-    ['10,000 inputs', () => frame(writeRequest('ModelInfer', { inputs })), '3', /^STOPLINE_ERR_REQUEST_INVALID: /],
+    ['10,000 inputs', () => frame(writeRequest('ModelInfer', { inputs })), '8', /^STOPLINE_ERR_REQUEST_TOO_LARGE: /],
+    [
+      '1,000 inputs',
+      () => frame(writeRequest('ModelInfer', { inputs: inputs.slice(0, 1000) })),
+      '3',
+      /^STOPLINE_ERR_REQUEST_INVALID: /,
+    ],
     ['text', () => frame(Buffer.from('hello, this is no message')), '3', /^STOPLINE_ERR_REQUEST_INVALID: /],
     ['messages 1,000 deep', () => frame(deep(1000)), '3', /^STOPLINE_ERR_(REQUEST_INVALID|UNINSPECTED): /],
   ];

@@ -8,6 +8,7 @@ import {
   WireNumbers,
   WireReader,
 } from '../../bodies/protobuf.ts';
+import { nextTurn } from '../../bodies/turns.ts';
 import type { FoundImages, Where } from '../protocol.ts';
 import { Search } from '../search.ts';
 import { invalid } from '../tensor.ts';
@@ -109,6 +110,7 @@ async function checkBytes(numbers: WireNumbers, name: string): Promise<void> {
         throw invalid(`numbers from 0 to 255 as the data of the input "${name}"`, String(piece[i]));
       }
     }
+    await nextTurn();
   }
 }
 

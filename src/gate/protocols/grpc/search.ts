@@ -1,8 +1,11 @@
 import { placeText } from '../../bodies/encodedtext.ts';
 import { looksLikeImage } from '../../bodies/magic.ts';
 import type { WireField, WireReader } from '../../bodies/protobuf.ts';
+import { nextTurn } from '../../bodies/turns.ts';
 import { isPlainText, type Search, smallestImage } from '../search.ts';
 
+/** Fields that are read or looked at in one go. */
+const stepsInTurn = 4000;
 /** Fewer bytes than this are no image of any format. */
 const fewestBytes = 24;
 
@@ -13,6 +16,9 @@ const fewestBytes = 24;
 export class MessageSearch {
   readonly #search: Search;
   readonly #reader: WireReader;
+  /** What has been read, and looked at, when others last had the processor. */
+  #before = 0;
+  #steps = 0;
   /** Bytes of numbers, and of small pieces that mean nothing by themselves. */
   #loose = 0;
 
@@ -25,6 +31,11 @@ export class MessageSearch {
   async lookInto(fields: readonly WireField[], path = '', depth = 0): Promise<void> {
     const before = this.#loose;
     for (const { number, type, content } of fields) {
+      this.#steps += 1;
+      if (this.#reader.tried + this.#steps - this.#before > stepsInTurn) {
+        this.#before = this.#reader.tried + this.#steps;
+        await nextTurn();
+      }
       const at = path === '' ? String(number) : `${path}.${number}`;
       if (type === 2) await this.#lookIntoContent(content, at, depth);
       else this.#loose += content.length;
