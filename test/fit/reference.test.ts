@@ -1,13 +1,14 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import sharp from 'sharp';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fit } from '../../src/fit/fit.ts';
 import type { FitOptions } from '../../src/fit/options.ts';
 import { corruptions } from '../../src/image/corruptions/corruptions.ts';
 import type { Profile } from '../../src/profile/description.ts';
 import { decodeProfile, encodeProfile } from '../../src/profile/file.ts';
 import { createInspector } from '../../src/profile/inspector.ts';
+import { Measurements } from '../../src/run/measurements.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
 import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
@@ -20,11 +21,15 @@ beforeAll(async () => {
   frames = await renderFolder(at('frames'), 100);
 });
 
+// Most references are made of the same images: those are measured once.
+const measurements = Measurements.open(at('measurements'));
+afterAll(() => measurements.close());
+
 /** With causes and a power report, as a user's fit, but of few images. Embeddings are looked at without the causes. */
 const fitFew = (path: string, options: Partial<FitOptions> = {}) =>
-  fit({ paths: [path], simulations: 10, power: 1, threads: 1, model: 'none', ...options });
+  fit({ paths: [path], simulations: 10, power: 1, threads: 1, model: 'none', measurements, ...options });
 /** With the network, as a user's fit, and without causes. */
-const fitSeen = (path: string) => fit({ paths: [path], simulations: 0, power: 0, threads: 1 });
+const fitSeen = (path: string) => fit({ paths: [path], simulations: 0, power: 0, threads: 1, measurements });
 
 function makeFolder(name: string, files: readonly (readonly [name: string, bytes: Uint8Array])[]): string {
   mkdirSync(at(name), { recursive: true });

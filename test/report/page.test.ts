@@ -21,7 +21,7 @@ import { sentenceAbout } from '../../src/report/summary.ts';
 import { decimal, listed, percent, wholePercent } from '../../src/report/words.ts';
 import { jpegFrame, renderFrame } from '../fixtures/camera.ts';
 import { readError, runHere, stopline } from '../fixtures/cli.ts';
-import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
+import { fitOnce, plainProfile, wholeProfile } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -245,7 +245,7 @@ describe('the pictures', () => {
 });
 
 test('a fit without an example stores none', async () => {
-  const { profile: bare } = await fitOnce({ images: 60, simulations: 0, power: 0, example: false });
+  const { profile: bare } = await fitOnce({ ...plainProfile, example: false });
   expect(bare).not.toHaveProperty('example');
   const text = await renderReport(bare);
   expect(extractText(text)).toContain('Not tried: this Profile was fitted without a power report');
