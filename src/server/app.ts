@@ -196,12 +196,17 @@ function registerBodies(app: FastifyInstance): void {
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
 }
 
-/** Finds out which clients wait for `100 Continue`; gives every answer the id of its request. */
+/** Finds out which clients wait for `100 Continue`, and refuses what Node would without a code; gives every answer the id of its request. */
 function noteExpectations(app: FastifyInstance): void {
   const expecting = new WeakSet<IncomingMessage>();
+  const strange = new WeakSet<IncomingMessage>();
   // Without a listener Node says "100 Continue" to every body, also to those about to be refused.
   app.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     expecting.add(request);
+    app.routing(request, response);
+  });
+  app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    strange.add(request);
     app.routing(request, response);
   });
   app.addHook('onRequest', async (request, reply) => {
@@ -209,6 +214,12 @@ function noteExpectations(app: FastifyInstance): void {
     if (request.raw.socket.destroyed) return reply.hijack();
     request.awaitsContinue = expecting.has(request.raw);
     reply.header('x-request-id', request.id);
+    if (strange.has(request.raw)) {
+      throw new StoplineError('REQUEST_INVALID', 'Expected 100-continue as what the request expects.');
+    }
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      throw new StoplineError('REQUEST_INVALID', 'Expected a header "host", as HTTP/1.1 has it, but received none.');
+    }
   });
 }
 

@@ -99,6 +99,20 @@ describe('a body over the limit', () => {
 describe('requests that do not wait for answers', () => {
   const ask = 'GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n';
 
+  it.each([
+    ['without a host', 'GET /statistics HTTP/1.1\r\n\r\n'],
+    [
+      'that expects something strange',
+      'POST /inspect HTTP/1.1\r\nhost: x\r\nexpect: 200-ok\r\ncontent-length: 5\r\n\r\n',
+    ],
+  ])('a request %s is refused with a code, which Node would not give it', async (_, text) => {
+    const connection = await openConnection(usual.url);
+    connection.send(text);
+    const [, status] = await connection.receive(/^HTTP\/1\.1 (\d+) .*STOPLINE_ERR_REQUEST_INVALID/s);
+    expect(status).toBe('400');
+    connection.socket.destroy();
+  });
+
   it('are answered in turn, up to sixteen', async () => {
     const connection = await openConnection(usual.url);
     connection.send(ask.repeat(16));

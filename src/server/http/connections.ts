@@ -33,8 +33,13 @@ export function boundPipelining(server: FastifyInstance['server']): void {
 
 /** Timeouts of connections, and with a certificate what HTTPS needs. */
 export function readServerOptions({ headersTimeoutMs, tlsCert, tlsKey }: Config) {
-  const timeouts = { headersTimeout: headersTimeoutMs, connectionsCheckingInterval: connectionsCheckingIntervalMs };
-  if (tlsCert === undefined || tlsKey === undefined) return { http: timeouts };
+  const common = {
+    headersTimeout: headersTimeoutMs,
+    connectionsCheckingInterval: connectionsCheckingIntervalMs,
+    // What Node answers by itself has no code.
+    requireHostHeader: false,
+  };
+  if (tlsCert === undefined || tlsKey === undefined) return { http: common };
   const [cert, key] = [readPem('tlsCert', tlsCert), readPem('tlsKey', tlsKey)];
   // Node refuses a pair that does not fit when the first client comes, unless it is asked before.
   try {
@@ -46,7 +51,7 @@ export function readServerOptions({ headersTimeoutMs, tlsCert, tlsKey }: Config)
     });
   }
   const tls = { cert, key, minVersion: 'TLSv1.2' as const, ALPNProtocols: ['h2', 'http/1.1'] };
-  return { https: { ...timeouts, ...tls, handshakeTimeout: headersTimeoutMs } };
+  return { https: { ...common, ...tls, handshakeTimeout: headersTimeoutMs } };
 }
 
 function readPem(name: string, path: string): Buffer {
