@@ -12,14 +12,17 @@ import { type DriftReference, makeShared } from '../../src/drift/drift.ts';
 import { createMonitor } from '../../src/drift/monitor.ts';
 import { SightWatch } from '../../src/drift/sight.ts';
 import { fitCauses } from '../../src/fit/causes.ts';
+import { fitPlaces } from '../../src/fit/places.ts';
 import { corrupt, corruptions } from '../../src/image/corruptions/corruptions.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import type { Frame } from '../../src/image/frame.ts';
 import { measureFrame } from '../../src/image/measure.ts';
+import { placeCount, placeMeasures } from '../../src/image/places.ts';
 import { drawSketch } from '../../src/image/sketch.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
 import { causeEvidence } from '../../src/profile/diagnosis.ts';
 import { conformalPValue } from '../../src/profile/maths/ranks.ts';
+import { placeOdds, strongestPlace } from '../../src/profile/places.ts';
 import { createScorer } from '../../src/profile/score.ts';
 import { decideVerdict } from '../../src/profile/verdict.ts';
 import { learnScene } from '../../test/fixtures/scene.ts';
@@ -40,6 +43,7 @@ export async function takeProbe(): Promise<Probe> {
     ...(await probeImages()),
     ...probeScores(),
     odds: probeCauses(),
+    places: probePlaces(),
     drift: probeDrift(),
     network: createHash('sha256').update(network).digest('hex').slice(0, 8),
   };
@@ -103,6 +107,22 @@ function probeCauses(): number {
     ...(i % 2 && { cause: 'shifted' }),
   }));
   return tidy(causeEvidence(fitCauses({ clean, views }, ['shifted']), draw(1.5)).logOdds);
+}
+
+/** How surely a part of a drawn view is hidden, by a network that was trained on drawn views. */
+function probePlaces(): number {
+  const random = new Random(9);
+  const { length: measures } = placeMeasures;
+  /** Every measure of the first `parts` lies `shift` farther. */
+  const draw = (parts: number, shift: number) =>
+    Float32Array.from(random.normals(placeCount * measures), (value, i) => value + (i < parts * measures ? shift : 0));
+  const rest = { path: '', group: '', fold: 0, statistics: new Float64Array(), properties: {} };
+  const samples = Array.from({ length: 8 }, (_, i) => ({ ...rest, id: String(i), places: draw(0, 0) }));
+  const hide = (parts: number) => Float32Array.from({ length: placeCount }, (_, part) => (part < parts ? 1 : 0));
+  const views = Array.from({ length: 8 }, (_, i) => ({ fold: 0, places: draw(i, 3), hidden: hide(i) }));
+  const fitted = fitPlaces(samples, views);
+  if (!fitted) throw new Error('Expected drawn views to be learnt from.');
+  return tidy(strongestPlace(placeOdds(fitted, draw(6, 1.5))));
 }
 
 /** After how many images a monitor tells of scores that lie one and a half deviations higher. */

@@ -24,7 +24,7 @@ import {
 } from '../profile/score.ts';
 import { calibrateDiagnosis, fitCauses, networks, type View } from './causes.ts';
 import { fitEmbeddings } from './embeddings.ts';
-import { type CrossFittedPlaces, crossFitPlaces, fitPlacesOf, type PlacedView } from './places.ts';
+import { type CrossFittedPlaces, crossFitPlaces, fitPlaces, type PlacedView } from './places.ts';
 import { findRegimes, fitRegime } from './regimes.ts';
 import type { Sample, SimulatedSample, UnseenDrive, UnseenSample } from './samples.ts';
 import { collectProjections, collectTensors, vector } from './tensors.ts';
@@ -243,7 +243,7 @@ function judgeDrives(
     // Without the drive a regime may be empty; all that is left is then one population.
     const clean = outside.map((row) => ({ ...row, regime: 0 }));
     const { parts } = fitParts({ ...rows, clean, views: rows.views.filter((view) => view.drive !== drive) });
-    const placeFit = fitPlacesOf(
+    const placeFit = fitPlaces(
       outside.map(({ sample }) => sample),
       placed.filter((view) => view.drive !== drive),
     );

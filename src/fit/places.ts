@@ -79,7 +79,7 @@ export function crossFitPlaces(
   const folds = Array.from({ length: count }, (_, fold) => {
     const inside = samples.filter((sample) => sample.fold === fold);
     const outside = samples.filter((sample) => sample.fold !== fold);
-    const model = fitPlacesOf(
+    const model = fitPlaces(
       outside,
       views.filter((view) => view.fold !== fold),
     );
@@ -99,7 +99,7 @@ export function crossFitPlaces(
     }
     return model;
   });
-  const model = fitPlacesOf(samples, views);
+  const model = fitPlaces(samples, views);
   if (!model || !isWhole || tried.length === 0) return undefined;
   scores.sort((a, b) => b - a);
   const limit = scores[Math.floor(falseShare * scores.length)];
@@ -125,17 +125,17 @@ function computeMean(values: Float32Array): number {
 }
 
 /** @returns undefined where there are no views, or images without places */
-export function fitPlacesOf(samples: readonly Sample[], views: readonly PlacedView[]): PlaceFit | undefined {
+export function fitPlaces(samples: readonly Sample[], views: readonly PlacedView[]): PlaceFit | undefined {
   const clean = samples.flatMap(({ places }) => places ?? []);
   if (clean.length === 0 || clean.length < samples.length || views.length === 0) return undefined;
-  return fitPlaces(clean, views);
+  return learnPlaces(clean, views);
 }
 
 /**
  * Learns what is usual in every place of the view, and how a hidden place looks.
  * @param all the reference, as `measurePlaces` gives it
  */
-function fitPlaces(all: readonly Float32Array[], views: readonly PlacedView[]): PlaceFit {
+function learnPlaces(all: readonly Float32Array[], views: readonly PlacedView[]): PlaceFit {
   const clean = thinOut(all, mostClean);
   const usual = measureUsual(clean);
   const rows = collectTiles(clean, views, usual);
