@@ -192,7 +192,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       files: { default: 20_000, says: 'images' },
       seed: { default: 1, says: 'of the mutations' },
       from: { default: 0, says: 'the first one, to go on with a run' },
-      ways: { default: '', says: 'http, command and gate, with commas between them; all unless given' },
+      ways: { default: '', says: 'beside this process: http, cli and gate, with commas between them' },
     },
   });
   const folder = mkdtempSync(join(tmpdir(), 'stopline-fuzz-'));

@@ -88,7 +88,8 @@ async function lookIntoLine(search: Search, line: Buffer, isKnown: boolean): Pro
   await search.lookIntoJson(document, document.root, isKnown ? ownImageFields : imageFields);
 }
 
-function beginsAsJson(body: Buffer): boolean {
+/** Whether bytes begin as a JSON document of more than one value does, or one text. */
+export function beginsAsJson(body: Buffer): boolean {
   return /^\s*[[{"]/.test(body.toString('latin1', 0, 32));
 }
 

@@ -1,7 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Route } from '../../settings.ts';
 import { placeText } from '../bodies/encodedtext.ts';
+import { readJson } from '../bodies/json.ts';
 import { describeName } from '../bodies/names.ts';
+import { beginsAsJson } from './find.ts';
 import type { FoundImages } from './protocol.ts';
 import { protocols } from './protocols.ts';
 import { Search } from './search.ts';
@@ -38,7 +40,7 @@ export async function findInParsed(body: ParsedBody, route: Route): Promise<Foun
   const parts = Object.entries(parsed ?? {}).flatMap(([name, value]) => [value].flat().map((part) => ({ name, part })));
   if (kept.length === 0 && !parts.some(({ part }) => isPart(part))) {
     // What the application has read from JSON is all that its handlers see; so it is written again and looked into.
-    return find({ body: Buffer.from(JSON.stringify(parsed)), headers: { 'content-type': 'application/json' } }, route);
+    return find({ body: writeJson(parsed), headers: { 'content-type': 'application/json' } }, route);
   }
   const search = new Search(route);
   for (const { name, part } of [...parts, ...kept]) if (search.wants(name)) await lookIntoPart(search, name, part);
@@ -50,9 +52,36 @@ async function lookIntoPart(search: Search, name: string, part: unknown): Promis
   if (part instanceof Uint8Array) return search.add(part);
   if (isFile(part)) return search.add(await part.toBuffer());
   if (hasBytes(part)) return search.add(part.buffer);
-  if (isStored(part)) return search.leave(`${place} is a file that a parser has put elsewhere`);
-  const text = Buffer.from(String((part as { value?: unknown } | null)?.value ?? part));
-  await search.lookIntoText(placeText(text), place, search.where.input !== undefined);
+  if (isStored(part) && !isField(part)) return search.leave(`${place} is a file that a parser has put elsewhere`);
+  if (!isField(part)) return lookIntoValue(search, name, part);
+  const { value, ...others } = part;
+  await lookIntoValue(search, name, value);
+  // JSON of a client may look like a field of a form. Those of a parser know each other, which JSON cannot hold.
+  if (canBeJson(others)) await lookIntoValue(search, name, others);
+}
+
+async function lookIntoValue(search: Search, name: string, value: unknown): Promise<void> {
+  const text = typeof value === 'object' && value !== null ? writeJson(value) : Buffer.from(String(value));
+  // Parsers make objects of names with brackets, and handlers of texts that are JSON.
+  if (beginsAsJson(text)) {
+    const document = await readJson(text);
+    return search.lookIntoJson(document, document.root, new Set(['b64']));
+  }
+  await search.lookIntoText(placeText(text), describeName('field', name), search.where.input !== undefined);
+}
+
+function canBeJson(value: unknown): boolean {
+  try {
+    return JSON.stringify(value) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** @throws {StoplineError} REQUEST_INVALID for what JSON cannot hold */
+function writeJson(value: unknown): Buffer {
+  if (!canBeJson(value)) throw invalid('a body that JSON can hold', 'another');
+  return Buffer.from(JSON.stringify(value));
 }
 
 function toBuffer(bytes: Uint8Array): Buffer {
@@ -92,6 +121,10 @@ function isFile(part: unknown): part is FilePart {
 
 /** Whether a value of a body is a part of a form: with `attachFieldsToBody` an object, with `keyValues` bytes. */
 function isPart(part: unknown): boolean {
-  const isField = typeof part === 'object' && part !== null && 'fieldname' in part && 'mimetype' in part;
-  return part instanceof Uint8Array || isFile(part) || isField;
+  return part instanceof Uint8Array || isFile(part) || isStored(part);
+}
+
+/** A field of a form that is no file, as @fastify/multipart puts it into the body. */
+function isField(part: unknown): part is { value?: unknown } {
+  return typeof part === 'object' && part !== null && 'fieldname' in part && 'mimetype' in part && 'value' in part;
 }
