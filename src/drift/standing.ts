@@ -153,6 +153,7 @@ export class StandingWatch {
     if (images <= learnFor)
       return `it is learnt how much the picture changes, for ${learnFor + 1 - images} images more`;
     if (this.#isBlack) return 'the picture is too dark to see whether something moves';
+    if (this.#isDark) return 'in the dark only a picture whose noise stands still is told, and no loop';
     return this.#changes.some((count) => count > 0) ? undefined : 'nothing in the picture was ever seen to change';
   }
 

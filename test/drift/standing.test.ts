@@ -121,6 +121,16 @@ describe('StandingWatch', () => {
     expect(watch((scene, image) => scene.take(image), options, 170)).toBeUndefined();
   });
 
+  it('says that a loop in the dark, and one picture under new noise, are not told', () => {
+    const standing = new StandingWatch(freezeAfter);
+    const scene = new Scene({ light: () => 0.2 });
+    for (let image = 0; image < 80; image++) standing.observe(drawSketch(scene.take(image)));
+    expect(standing.blind).toMatch(/^in the dark only a picture whose noise stands still/);
+    for (let image = 80; image < 140; image++) {
+      expect(standing.observe(drawSketch(addNoise(scene.paint(80 + (image % 3)), 2, image)))).toBeUndefined();
+    }
+  });
+
   it('says nothing of a source that was never seen to move, nor in the dark', () => {
     expect(watch((scene, image) => addNoise(scene.paint(0), 2, image), { light: () => 0.05 })).toBeUndefined();
     const standing = new StandingWatch(freezeAfter);
