@@ -40,7 +40,7 @@ export async function findInParsed(body: ParsedBody, route: Route): Promise<Foun
   const parts = Object.entries(parsed ?? {}).flatMap(([name, value]) => [value].flat().map((part) => ({ name, part })));
   if (kept.length === 0 && !parts.some(({ part }) => isPart(part))) {
     // What the application has read from JSON is all that its handlers see; so it is written again and looked into.
-    return find({ body: writeJson(parsed), headers: { 'content-type': 'application/json' } }, route);
+    return find({ body: Buffer.from(writeJson(parsed)), headers: { 'content-type': 'application/json' } }, route);
   }
   const search = new Search(route);
   for (const { name, part } of [...parts, ...kept]) if (search.wants(name)) await lookIntoPart(search, name, part);
@@ -57,11 +57,16 @@ async function lookIntoPart(search: Search, name: string, part: unknown): Promis
   const { value, ...others } = part;
   await lookIntoValue(search, name, value);
   // JSON of a client may look like a field of a form. Those of a parser know each other, which JSON cannot hold.
-  if (canBeJson(others)) await lookIntoValue(search, name, others);
+  const beside = tryJson(others);
+  if (beside !== undefined) await lookIntoText(search, name, beside);
 }
 
 async function lookIntoValue(search: Search, name: string, value: unknown): Promise<void> {
-  const text = typeof value === 'object' && value !== null ? writeJson(value) : Buffer.from(String(value));
+  await lookIntoText(search, name, typeof value === 'object' && value !== null ? writeJson(value) : String(value));
+}
+
+async function lookIntoText(search: Search, name: string, written: string): Promise<void> {
+  const text = Buffer.from(written);
   // Parsers make objects of names with brackets, and handlers of texts that are JSON.
   if (beginsAsJson(text)) {
     const document = await readJson(text);
@@ -70,18 +75,20 @@ async function lookIntoValue(search: Search, name: string, value: unknown): Prom
   await search.lookIntoText(placeText(text), describeName('field', name), search.where.input !== undefined);
 }
 
-function canBeJson(value: unknown): boolean {
+/** Undefined for what JSON cannot hold. */
+function tryJson(value: unknown): string | undefined {
   try {
-    return JSON.stringify(value) !== undefined;
+    return JSON.stringify(value);
   } catch {
-    return false;
+    return undefined;
   }
 }
 
 /** @throws {StoplineError} REQUEST_INVALID for what JSON cannot hold */
-function writeJson(value: unknown): Buffer {
-  if (!canBeJson(value)) throw invalid('a body that JSON can hold', 'another');
-  return Buffer.from(JSON.stringify(value));
+function writeJson(value: unknown): string {
+  const text = tryJson(value);
+  if (text === undefined) throw invalid('a body that JSON can hold', 'another');
+  return text;
 }
 
 function toBuffer(bytes: Uint8Array): Buffer {
