@@ -17,7 +17,6 @@ import { chooseModel } from '../src/image/embedding/choose.ts';
 import { openPrepared, type PreparedModel } from '../src/image/embedding/open.ts';
 import { release } from '../src/image/frame.ts';
 import { createInspector } from '../src/profile/inspector.ts';
-import { clopperPearson } from '../src/profile/maths/binomial.ts';
 import { mapOrdered } from '../src/run/mapordered.ts';
 import { cpuMs, median, printTable } from './table.ts';
 
@@ -261,32 +260,4 @@ printTable(
     'of that',
   ],
   lost,
-);
-
-// The promise: false alarms on images of the same population that were not used to fit. The reference outnumbers the
-// fresh ones, so that the interval of the fresh ones is what decides.
-const [reference, fresh] = [1500, 1000];
-const size = { width: 240, height: 135 };
-const population = join(folder, 'population');
-mkdirSync(population);
-for (let i = 0; i < reference; i++) {
-  writeFileSync(join(population, `${i}.jpg`), await encodeFrame(renderFrame(i, size)));
-}
-const kept = await fit({ simulations: 0, power: 0, paths: [population], groupBy: '\\d+(?=\\.jpg)' });
-const inspector = await createInspector({ profile: kept.profile });
-const pValues: number[] = [];
-for (let i = 0; i < fresh; i++) {
-  pValues.push((await inspector.inspect(await encodeFrame(renderFrame(100_000 + i, size)))).pValue);
-}
-const { fitted } = kept.profile.reference;
-console.log(
-  `\nFalse alarms on ${fresh} fresh frames of the simulated camera; ${fitted} frames fitted; the interval is Clopper-Pearson, 95 %\n`,
-);
-printTable(
-  ['promised', 'achieved', 'interval'],
-  [0.01, 0.05].map((rate) => {
-    const hits = pValues.filter((p) => p <= rate).length;
-    const { low, high } = clopperPearson(hits, fresh, 0.95);
-    return [rate, (hits / fresh).toFixed(4), `${low.toFixed(4)} to ${high.toFixed(4)}`];
-  }),
 );

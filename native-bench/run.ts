@@ -2,7 +2,7 @@
  * Runs the benchmarks one after another, each in a process of its own, and prints what they print.
  *
  *     npm run bench                    all
- *     npm run bench -- core gate       only those: core, start, decode, pipeline, fit, service, peers, gate, drift
+ *     npm run bench -- core gate       only those: core, start, decode, pipeline, promise, fit, service, peers, gate, drift
  *     npm run bench -- --write         and put each into its section of docs/performance.md, and what the README says of it there
  */
 import { spawn } from 'node:child_process';
@@ -20,6 +20,7 @@ const programs = [
   { name: 'start', title: 'The start', file: 'start.bench.ts' },
   { name: 'decode', title: 'Decoding', file: 'decode.bench.ts' },
   { name: 'pipeline', title: 'The whole path', file: 'pipeline.bench.ts' },
+  { name: 'promise', title: 'The promise', file: 'promise.bench.ts' },
   { name: 'fit', title: 'Fitting', file: 'fit.bench.ts' },
   { name: 'service', title: 'The service', file: 'service.bench.ts' },
   { name: 'peers', title: 'Beside what people use', file: 'peers.bench.ts' },
