@@ -85,16 +85,27 @@ export function placeOdds(model: PlaceFit, places: Float32Array): Float64Array {
   const odds = new Float64Array(placeCount).fill(output[2 * units + 1] - output[2 * units]);
   // What the whole picture adds is the same for every tile.
   const own = placeFeatures - measures;
-  for (let unit = 0; unit < units; unit++) {
-    const weights = unit * (placeFeatures + 1);
-    let shared = hidden[weights + placeFeatures];
-    for (let k = own; k < placeFeatures; k++) shared += hidden[weights + k] * features[k];
-    const effect = output[2 * unit + 1] - output[2 * unit];
+  for (let unit = 0; unit < units; unit += 2) {
+    const first = unit * (placeFeatures + 1);
+    // Two units at a time, so that what is read of a tile serves both; an odd one out is counted with nothing.
+    const second = unit + 1 < units ? first + placeFeatures + 1 : first;
+    let [firstShared, secondShared] = [hidden[first + placeFeatures], hidden[second + placeFeatures]];
+    for (let k = own; k < placeFeatures; k++) {
+      firstShared += hidden[first + k] * features[k];
+      secondShared += hidden[second + k] * features[k];
+    }
+    const firstEffect = output[2 * unit + 1] - output[2 * unit];
+    const secondEffect = second === first ? 0 : output[2 * unit + 3] - output[2 * unit + 2];
     for (let tile = 0; tile < placeCount; tile++) {
       const at = tile * placeFeatures;
-      let sum = shared;
-      for (let k = 0; k < own; k++) sum += hidden[weights + k] * features[at + k];
-      if (sum > 0) odds[tile] += sum * effect;
+      let [one, two] = [firstShared, secondShared];
+      for (let k = 0; k < own; k++) {
+        const value = features[at + k];
+        one += hidden[first + k] * value;
+        two += hidden[second + k] * value;
+      }
+      if (one > 0) odds[tile] += one * firstEffect;
+      if (two > 0) odds[tile] += two * secondEffect;
     }
   }
   for (let tile = 0; tile < placeCount; tile++) odds[tile] = Math.max(-mostOdds, Math.min(mostOdds, odds[tile]));
