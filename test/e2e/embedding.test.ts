@@ -19,7 +19,7 @@ import { renderReport } from '../../src/report/page.ts';
 import { createPool } from '../../src/run/pool.ts';
 import { verdictSchema } from '../../src/server/http/schemas.ts';
 import { encodeFrame, jpegFrame, renderFolder, renderFrame } from '../fixtures/camera.ts';
-import { readError, startService, stopline } from '../fixtures/cli.ts';
+import { readError, runHere, startService, stopline } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 import { layoutClassifier, smallClassifier } from '../fixtures/onnxfile.ts';
 import { hasOnnx } from '../fixtures/onnxruntime.ts';
@@ -279,10 +279,10 @@ describe.skipIf(!hasOnnx)('on the command line', () => {
     const inspected = await stopline(['inspect', image, '--profile', file, '--model', model, '--json']);
     const verdict = withoutTime(JSON.parse(inspected.stdout));
     expect(verdict.nearest).toHaveLength(3);
-    const shown = await stopline(['inspect', image, '--profile', file], { env: { STOPLINE_MODEL: model } });
+    const shown = await runHere(['inspect', image, '--profile', file], { env: { STOPLINE_MODEL: model } });
     expect(shown.stdout).toContain('Most alike in the reference\n  few/frame');
 
-    const rows = await stopline(['score', image, '--profile', file, '--model', model, '--out', '-']);
+    const rows = await runHere(['score', image, '--profile', file, '--model', model, '--out', '-']);
     const { path: scored, ...row } = JSON.parse(rows.stdout);
     expect(scored).toBe(image);
     expect(withoutTime(row)).toEqual(verdict);
@@ -331,7 +331,7 @@ describe.skipIf(!hasOnnx)('on the command line', () => {
     const { classes: __, ...outputs } = proposed.outputs;
     writeFileSync(card, JSON.stringify({ ...proposed, outputs }));
     const some = ['--simulations', '10', '--power', '5', '--json', '--out', at('none.stopline')];
-    const run = await stopline(['fit', at('few'), '--classifier', at('silent.onnx'), ...some]);
+    const run = await runHere(['fit', at('few'), '--classifier', at('silent.onnx'), ...some]);
     expect(run.code).toBe(78);
     expect(readError(run)).toMatchObject({
       code: 'STOPLINE_ERR_MODEL_UNSUPPORTED',
@@ -343,7 +343,7 @@ describe.skipIf(!hasOnnx)('on the command line', () => {
     for (const command of ['inspect', 'score']) {
       const out = command === 'score' ? ['--out', at('rows.jsonl')] : [];
       const image = at('frames', 'frame1.jpg');
-      const run = await stopline([command, image, '--profile', path, '--model', other, '--json', ...out]);
+      const run = await runHere([command, image, '--profile', path, '--model', other, '--json', ...out]);
       expect(run.code).toBe(78);
       expect(readError(run).code).toBe('STOPLINE_ERR_MODEL_CHECKSUM');
     }
