@@ -98,7 +98,11 @@ const program = new Command('evaluate')
   .addOption(numberOption('--runs <N>', 'of --streams and --camera: runs of each kind').default(200))
   .addOption(numberOption('--length <N>', 'of --streams: images of each run in which nothing changes').default(2000))
   .option('--corruptions', 'put held-out images through every simulated cause', false)
-  .option('--leave-out', 'the same with the family of the tested cause left out of training', false)
+  .option(
+    '--leave-out',
+    'held-out images under causes whose family was left out of training; by itself a section of its own',
+    false,
+  )
   .option('--faults', 'put held-out images under faults that the evaluation alone knows', false)
   .addOption(numberOption('--folds <K>', 'parts that are held out in turn').default(5))
   .addOption(numberOption('--images <N>', 'held-out images of each fold put through the causes').default(20))
@@ -140,7 +144,9 @@ async function run(all: EvaluateFlags): Promise<void> {
   const evaluation = await interruptible((signal) =>
     evaluate({ ...options, onProgress: progress.update, signal }),
   ).finally(progress.stop);
-  const heading = formatHeading(options.reference);
+  // By itself it is a table of its own, beside that of the same reference with every family learnt.
+  const isOfUnknown = flags.leaveOut && !flags.corruptions;
+  const heading = isOfUnknown ? '## The family of the cause left out' : formatHeading(options.reference);
   const section = `${heading}\n\n${await provenance()}\n\n${report(evaluation, options)}\n`;
   publish(heading, section, write);
 }
