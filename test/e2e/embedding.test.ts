@@ -255,11 +255,11 @@ describe.skipIf(!hasOnnx)('a Profile with a model', () => {
     const image = at('calm.jpg');
     writeFileSync(image, await jpegFrame(9001));
     const judging = ['--profile', file, '--model', other];
-    const shown = await stopline(['inspect', image, ...judging, '--block-when', 'expectedFlipRate < 2']);
+    const shown = await runHere(['inspect', image, ...judging, '--block-when', 'expectedFlipRate < 2']);
     expect(shown.code).toBe(4);
     expect(shown.stdout).toMatch(/^ {2}expected flip rate [\d.]+ % \([\d.]+ % to [\d.]+ %\): how often/m);
     expect(shown.stdout).toMatch(/block by the rule\)/);
-    const rows = await stopline(['score', image, ...judging, '--format', 'csv', '--out', '-']);
+    const rows = await runHere(['score', image, ...judging, '--format', 'csv', '--out', '-']);
     const [head, row] = rows.stdout.split('\r\n').map((line) => line.split(','));
     expect(Number(row[head.indexOf('expectedFlipRate')])).toBe(few.rate);
     expect(await renderReport(whole)).toMatch(/<data class="at-flip s\d+"/);
