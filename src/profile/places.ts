@@ -85,27 +85,26 @@ export function placeOdds(model: PlaceFit, places: Float32Array): Float64Array {
   const odds = new Float64Array(placeCount).fill(output[2 * units + 1] - output[2 * units]);
   // What the whole picture adds is the same for every tile.
   const own = placeFeatures - measures;
-  for (let unit = 0; unit < units; unit += 2) {
-    const first = unit * (placeFeatures + 1);
-    // Two units at a time, so that what is read of a tile serves both; an odd one out is counted with nothing.
-    const second = unit + 1 < units ? first + placeFeatures + 1 : first;
-    let [firstShared, secondShared] = [hidden[first + placeFeatures], hidden[second + placeFeatures]];
-    for (let k = own; k < placeFeatures; k++) {
-      firstShared += hidden[first + k] * features[k];
-      secondShared += hidden[second + k] * features[k];
-    }
-    const firstEffect = output[2 * unit + 1] - output[2 * unit];
-    const secondEffect = second === first ? 0 : output[2 * unit + 3] - output[2 * unit + 2];
-    for (let tile = 0; tile < placeCount; tile++) {
+  for (let unit = 0; unit < units; unit++) {
+    const weights = unit * (placeFeatures + 1);
+    let shared = hidden[weights + placeFeatures];
+    for (let k = own; k < placeFeatures; k++) shared += hidden[weights + k] * features[k];
+    const effect = output[2 * unit + 1] - output[2 * unit];
+    // One sum has to wait for each of its additions; those of four tiles beside one another do not. Each adds in the same order.
+    for (let tile = 0; tile < placeCount; tile += 4) {
       const at = tile * placeFeatures;
-      let [one, two] = [firstShared, secondShared];
+      let [a, b, c, d] = [shared, shared, shared, shared];
       for (let k = 0; k < own; k++) {
-        const value = features[at + k];
-        one += hidden[first + k] * value;
-        two += hidden[second + k] * value;
+        const weight = hidden[weights + k];
+        a += weight * features[at + k];
+        b += weight * features[at + placeFeatures + k];
+        c += weight * features[at + 2 * placeFeatures + k];
+        d += weight * features[at + 3 * placeFeatures + k];
       }
-      if (one > 0) odds[tile] += one * firstEffect;
-      if (two > 0) odds[tile] += two * secondEffect;
+      if (a > 0) odds[tile] += a * effect;
+      if (b > 0) odds[tile + 1] += b * effect;
+      if (c > 0) odds[tile + 2] += c * effect;
+      if (d > 0) odds[tile + 3] += d * effect;
     }
   }
   for (let tile = 0; tile < placeCount; tile++) odds[tile] = Math.max(-mostOdds, Math.min(mostOdds, odds[tile]));

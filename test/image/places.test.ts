@@ -32,9 +32,13 @@ describe('measurePlaces', () => {
     }
   });
 
-  it('measures a ramp of one DN a column: neighbours differ by two columns, and second differences are none', () => {
-    const { contrast, detail, noise, slope } = read(measurePlaces(draw((x) => [x, x, x])), 5 * placeGrid.columns + 5);
-    // |east - west| is 2 DN, which times four and over eight is 1.
+  it.each<[string, (x: number, y: number) => readonly [number, number, number]]>([
+    ['column', (x) => [x, x, x]],
+    ['row', (_, y) => [y, y, y]],
+  ])('measures a ramp of one DN a %s: neighbours differ by two, and second differences are none', (_, ramp) => {
+    const { contrast, detail, noise, slope, peak } = read(measurePlaces(draw(ramp)), 5 * placeGrid.columns + 5);
+    expect(peak).toBe(detail);
+    // The difference across a pixel is 2 DN, which times four and over eight is 1.
     expect(detail).toBeCloseTo(Math.log2(1 + 0.125), 5);
     expect(noise).toBe(-3);
     // Two pixels to either side: 4 DN.

@@ -19,6 +19,11 @@ const roundingDeviation = 0.3;
 const outliers = 0.2;
 /** A pair of steps whose pattern varies less than this (variance about 1) tells nothing. */
 const leastVariance = 0.05;
+/**
+ * A share of the multiples below this changes no bit of a sum: ratios are between `outliers` and 255, so that every sum of their
+ * products is at least `outliers`, of which half a unit in the last place is 2^-56.
+ */
+const leastShare = 2 ** -66;
 /** Coefficients by which the mean is drawn towards 0 (no evidence). */
 const shrinkage = 100;
 /** Gaps: frequencies whose histograms are dense enough, the multiples looked at, and cells that count as one. */
@@ -180,6 +185,10 @@ export function findEarlierPass(counts: Float64Array, steps: readonly number[]):
 class Tail {
   from = -1;
   n = 0;
+  /** Multiples from here on hold no coefficient. */
+  counted = 0;
+  /** Shares from here on are too small to change a sum. */
+  end = 0;
   /** Against that of the first one. */
   readonly shares: Float64Array = new Float64Array(bins);
   total = 0;
@@ -187,10 +196,13 @@ class Tail {
   read(multiples: Float64Array, from: number, end: number): void {
     let n = 0;
     let beyond = 0;
-    for (let k = from; k < end; k++) {
+    let counted = end;
+    while (counted > from && multiples[counted - 1] === 0) counted--;
+    for (let k = from; k < counted; k++) {
       n += multiples[k];
       beyond += multiples[k] * (k - from);
     }
+    this.counted = counted;
     this.from = from;
     this.n = n;
     if (n === 0) return;
@@ -198,25 +210,30 @@ class Tail {
     const decay = beyond / (beyond + n);
     let share = 1;
     let total = 0;
-    for (let k = from; k < end; k++) {
+    let k = from;
+    for (; k < end && share >= leastShare; k++) {
       shares[k] = share;
       total += share;
       share *= decay;
     }
+    this.end = k;
     this.total = total;
   }
 }
 
 /** Log-likelihood ratio of the multiples above half the earlier step, given that they are there. */
-function sumEvidence(multiples: Float64Array, { ratio, logRatio, from }: Pattern, { n, shares, total }: Tail): number {
+function sumEvidence(multiples: Float64Array, { ratio, logRatio, from }: Pattern, tail: Tail): number {
+  const { n, shares, total, counted, end } = tail;
   if (n === 0) return 0;
-  const end = ratio.length;
   let sum = 0;
   let expected = 0;
-  for (let k = from; k < end; k++) {
+  let k = from;
+  for (const both = Math.min(counted, end); k < both; k++) {
     sum += multiples[k] * logRatio[k];
     expected += shares[k] * ratio[k];
   }
+  for (let i = k; i < counted; i++) sum += multiples[i] * logRatio[i];
+  for (; k < end; k++) expected += shares[k] * ratio[k];
   return sum - n * Math.log(expected / total);
 }
 

@@ -48,6 +48,13 @@ describe('an earlier pass', () => {
     expect(findEarlierPass(quantised(90, 90), steps)).toEqual(findEarlierPass(quantised(90), steps));
   });
 
+  it('is not told by one multiple, which is all that any pattern is then expected to leave', () => {
+    const steps = listSteps(standardTable('luma', 90));
+    const counts = new Float64Array(20 * levels);
+    for (const [frequency, step] of steps.entries()) counts[frequency * levels + 2 * step] = 100;
+    expect(findEarlierPass(counts, steps).score).toBe(0);
+  });
+
   it('has no evidence where there are no coefficients', () => {
     const empty = findEarlierPass(new Float64Array(20 * levels), listSteps(standardTable('luma', 90)));
     expect(empty).toEqual({ score: 0, quality: Number.NaN });

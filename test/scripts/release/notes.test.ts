@@ -66,8 +66,10 @@ describe('listTarballFaults', () => {
       'docs/README.md',
       'deploy/compose.yaml',
     ],
-    ...['prebuilds/linux-x64/stopline.node', 'prebuilds/linux-arm64/stopline.node', 'examples/README.md', 'README.md'],
-    ...['LICENSE', 'CHANGELOG.md', 'SECURITY.md', 'package.json'],
+    ...['x64', 'arm64'].flatMap((architecture) =>
+      ['stopline', 'decode', 'confine'].map((addon) => `prebuilds/linux-${architecture}/${addon}.node`),
+    ),
+    ...['examples/README.md', 'README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', 'package.json'],
   ].map((name) => `package/${name}`);
   const texts: Record<string, string> = {
     'package.json': '{ "version": "0.2.0", "bin": { "stopline": "dist/cli/bin.js" } }',
@@ -82,7 +84,10 @@ describe('listTarballFaults', () => {
 
   it('finds what is missing, what does not belong there, and another version', () => {
     expect(list(files.filter((name) => !name.includes('arm64')))).toEqual([
-      'lacks prebuilds/linux-arm64/stopline.node',
+      'lacks prebuilds/linux-arm64/stopline.node, prebuilds/linux-arm64/decode.node, prebuilds/linux-arm64/confine.node',
+    ]);
+    expect(list(files.filter((name) => !name.endsWith('x64/decode.node')))).toEqual([
+      'lacks prebuilds/linux-x64/decode.node',
     ]);
     expect(list([...files, 'package/test/a.test.ts', 'package/camera.stopline'])).toEqual([
       'holds test/a.test.ts, camera.stopline',
