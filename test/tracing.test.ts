@@ -14,11 +14,11 @@ import {
 } from '@opentelemetry/sdk-trace-node';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { loadConfig } from '../src/config.ts';
 import stopline from '../src/fastify.ts';
 import { createGate, type Gate } from '../src/gate/gate.ts';
-import { type Service, serve } from '../src/server/serve.ts';
+import type { Service } from '../src/server/serve.ts';
 import { fitReference, type Reference } from './fixtures/reference.ts';
+import { startService } from './fixtures/service.ts';
 import { startRecorder } from './fixtures/upstream.ts';
 
 const spans = new InMemorySpanExporter();
@@ -121,16 +121,8 @@ describe('a gate whose host instruments every Fastify', () => {
     // Is there for every Fastify from now on.
     instrumentation = new FastifyOtelInstrumentation({ registerOnInitialization: true });
     upstream = await startRecorder();
-    const usual = {
-      profile: reference.profilePath,
-      port: 0,
-      threads: 1,
-      isolation: 'thread',
-      logLevel: 'silent',
-      upstream: upstream.url,
-    };
-    const force = { mode: 'enforce', onError: 'closed', maxWaitMs: 60_000, verdictTimeoutMs: 60_000 };
-    gate = await serve(loadConfig({ env: {}, flags: { ...usual, ...force } as never }).config);
+    const force = { mode: 'enforce', onError: 'closed' } as const;
+    gate = await startService({ profile: reference.profilePath, upstream: upstream.url, ...force });
   });
   afterAll(async () => {
     instrumentation.disable();

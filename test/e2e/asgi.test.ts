@@ -4,10 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { loadConfig } from '../../src/config.ts';
-import { serve } from '../../src/server/serve.ts';
 import { encodeFrame, renderFrame } from '../fixtures/camera.ts';
 import { fitReference } from '../fixtures/reference.ts';
+import { startService } from '../fixtures/service.ts';
 
 /** The Python of the system, which its packages are for. */
 const python = '/usr/bin/python3';
@@ -75,15 +74,7 @@ it('the middleware for Python has at most 60 lines', () => {
 it.skipIf(!hasStarlette)('a Starlette application asks the service about its images', async () => {
   const reference = await fitReference();
   const folder = mkdtempSync(join(tmpdir(), 'stopline-asgi-'));
-  const flags = {
-    profile: reference.profilePath,
-    port: 0,
-    threads: 1,
-    isolation: 'thread',
-    logLevel: 'silent',
-    maxWaitMs: 60_000,
-  };
-  const service = await serve(loadConfig({ env: {}, flags: flags as never }).config);
+  const service = await startService({ profile: reference.profilePath });
   try {
     const strange = await encodeFrame(renderFrame(1000, { width: 320, height: 180 }), { quality: 3 });
     for (const [name, content] of Object.entries({

@@ -9,8 +9,7 @@ import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import { compressionGzip, createGrpcTransport } from '@connectrpc/connect-node';
 import { credentials, ServerCredentials } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../../src/config.ts';
-import { type Service, serve } from '../../../src/server/serve.ts';
+import type { Service } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
 import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
 import { makeCertificate } from '../../fixtures/certificate.ts';
@@ -26,6 +25,7 @@ import {
   writeRequest,
 } from '../../fixtures/grpc.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
+import { startService } from '../../fixtures/service.ts';
 import { startRecorder } from '../../fixtures/upstream.ts';
 
 let reference: Reference;
@@ -37,16 +37,8 @@ const gates = {} as Record<'closed' | 'open', Service>;
 const services: Service[] = [];
 
 async function start(flags: Partial<Config>): Promise<Service> {
-  const usual = {
-    profile: reference.profilePath,
-    port: 0,
-    grpcPort: 0,
-    threads: 1,
-    isolation: 'thread',
-    logLevel: 'silent',
-  };
-  const waits = { verdictTimeoutMs: 60_000, maxWaitMs: 60_000, mode: 'enforce', grpcUpstream: upstream.url };
-  const service = await serve(loadConfig({ env: {}, flags: { ...usual, ...waits, ...flags } as never }).config);
+  const gated = { grpcPort: 0, mode: 'enforce', grpcUpstream: upstream.url } as const;
+  const service = await startService({ profile: reference.profilePath, ...gated, ...flags });
   services.push(service);
   return service;
 }

@@ -3,9 +3,8 @@ import { Metadata } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { drawPictures, type Pictures } from '../../../scripts/faults/differentialrequest.ts';
 import { grpcDifferentials } from '../../../scripts/faults/grpcdifferentials.ts';
-import { loadConfig } from '../../../src/config.ts';
 import { decode } from '../../../src/image/decode.ts';
-import { type Service, serve } from '../../../src/server/serve.ts';
+import type { Service } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
 import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
 import {
@@ -23,6 +22,7 @@ import {
   writeRequest,
 } from '../../fixtures/grpc.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
+import { startService } from '../../fixtures/service.ts';
 
 let reference: Reference;
 let strange: Buffer;
@@ -32,16 +32,7 @@ const services: Service[] = [];
 const clients: RawClient[] = [];
 
 async function start(flags: Partial<Config>): Promise<{ service: Service; client: RawClient }> {
-  const usual = {
-    profile: reference.profilePath,
-    port: 0,
-    grpcPort: 0,
-    threads: 1,
-    isolation: 'thread',
-    logLevel: 'silent',
-  };
-  const waits = { verdictTimeoutMs: 60_000, maxWaitMs: 60_000 };
-  const service = await serve(loadConfig({ env: {}, flags: { ...usual, ...waits, ...flags } as never }).config);
+  const service = await startService({ profile: reference.profilePath, grpcPort: 0, ...flags });
   services.push(service);
   const client = new RawClient(service.grpcUrl as string);
   clients.push(client);

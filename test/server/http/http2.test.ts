@@ -14,12 +14,12 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { request } from 'undici';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../../src/config.ts';
-import { type Service, serve } from '../../../src/server/serve.ts';
+import type { Service } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
 import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
 import { makeCertificate } from '../../fixtures/certificate.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
+import { startService } from '../../fixtures/service.ts';
 import { type Connection, openConnection } from '../../fixtures/socket.ts';
 import { startRecorder } from '../../fixtures/upstream.ts';
 
@@ -34,16 +34,8 @@ const folder = mkdtempSync(join(tmpdir(), 'stopline-h2-'));
 process.on('warning', ({ name }) => warnings.push(name));
 
 async function start(flags: Partial<Config> = {}): Promise<Service> {
-  const usual = {
-    profile: reference.profilePath,
-    port: 0,
-    threads: 1,
-    isolation: 'thread',
-    logLevel: 'silent',
-    verdictTimeoutMs: 60_000,
-  };
-  const gated = { upstream: upstream.url, mode: 'enforce', onError: 'closed', maxWaitMs: 60_000 };
-  const service = await serve(loadConfig({ env: {}, flags: { ...usual, ...gated, ...flags } as never }).config);
+  const gated = { upstream: upstream.url, mode: 'enforce', onError: 'closed' } as const;
+  const service = await startService({ profile: reference.profilePath, ...gated, ...flags });
   services.push(service);
   return service;
 }

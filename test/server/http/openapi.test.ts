@@ -7,10 +7,10 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { generate } from 'openapi-typescript-codegen';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { loadConfig } from '../../../src/config.ts';
-import { type Service, serve } from '../../../src/server/serve.ts';
+import type { Service } from '../../../src/server/serve.ts';
 import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
+import { startService } from '../../fixtures/service.ts';
 
 interface Parameter {
   name: string;
@@ -42,16 +42,7 @@ let stopped: string;
 
 async function start(flags: object): Promise<Service> {
   const apiKeys = [`admin:${createHash('sha256').update(key).digest('hex')}`];
-  const usual = {
-    profile: reference.profilePath,
-    port: 0,
-    threads: 1,
-    isolation: 'thread',
-    logLevel: 'silent',
-    maxWaitMs: 60_000,
-    apiKeys,
-  };
-  return serve(loadConfig({ env: {}, flags: { ...usual, ...flags } as never }).config);
+  return startService({ profile: reference.profilePath, apiKeys, ...flags });
 }
 
 beforeAll(async () => {

@@ -7,9 +7,9 @@ import {
   type Pictures,
 } from '../../../scripts/faults/differentialrequest.ts';
 import { differentials } from '../../../scripts/faults/differentials.ts';
-import { loadConfig } from '../../../src/config.ts';
-import { type Service, serve } from '../../../src/server/serve.ts';
+import type { Service } from '../../../src/server/serve.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
+import { startService } from '../../fixtures/service.ts';
 import { type Recorder, startRecorder } from '../../fixtures/upstream.ts';
 
 let reference: Reference;
@@ -21,24 +21,13 @@ beforeAll(async () => {
   reference = await fitReference();
   upstream = await startRecorder();
   pictures = await drawPictures(Buffer.from(reference.frame));
-  gate = await serve(
-    loadConfig({
-      env: {},
-      flags: {
-        profile: reference.profilePath,
-        port: 0,
-        threads: 1,
-        isolation: 'thread',
-        logLevel: 'silent',
-        verdictTimeoutMs: 60_000,
-        maxWaitMs: 60_000,
-        upstream: upstream.url,
-        mode: 'enforce',
-        onError: 'closed',
-        routes: differentialRoutes,
-      } as never,
-    }).config,
-  );
+  gate = await startService({
+    profile: reference.profilePath,
+    upstream: upstream.url,
+    mode: 'enforce',
+    onError: 'closed',
+    routes: differentialRoutes,
+  });
 });
 afterAll(async () => {
   await gate.close();

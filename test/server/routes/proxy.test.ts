@@ -7,12 +7,12 @@ import { promisify } from 'node:util';
 import { request } from 'undici';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startModelServer } from '../../../src/cli/demo/modelserver.ts';
-import { loadConfig } from '../../../src/config.ts';
 import { decode } from '../../../src/image/decode.ts';
-import { type Service, serve } from '../../../src/server/serve.ts';
+import type { Service } from '../../../src/server/serve.ts';
 import type { Config } from '../../../src/settings.ts';
 import { encodeFrame, renderFrame } from '../../fixtures/camera.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
+import { startService } from '../../fixtures/service.ts';
 import { openConnection } from '../../fixtures/socket.ts';
 import { closedPort, startRecorder } from '../../fixtures/upstream.ts';
 
@@ -25,17 +25,7 @@ let gate: Service;
 const services: Service[] = [];
 
 async function start(flags: Partial<Config>): Promise<Service> {
-  const usual = {
-    profile: reference.profilePath,
-    port: 0,
-    threads: 1,
-    isolation: 'thread',
-    logLevel: 'silent',
-    verdictTimeoutMs: 60_000,
-  };
-  const service = await serve(
-    loadConfig({ env: {}, flags: { ...usual, maxWaitMs: 60_000, ...flags } as never }).config,
-  );
+  const service = await startService({ profile: reference.profilePath, ...flags });
   services.push(service);
   return service;
 }
