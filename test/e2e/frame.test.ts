@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.ts';
 import { createInspector, type Inspector } from '../../src/profile/inspector.ts';
 import { type Service, serve } from '../../src/server/serve.ts';
-import { browserPath, openBrowser, watchPage } from '../fixtures/browser.ts';
+import { browserPath, openBrowser, patience, watchPage } from '../fixtures/browser.ts';
 import { encodeFrame, renderFrame } from '../fixtures/camera.ts';
 import { causesProfile, fitOnce } from '../fixtures/fitted.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
@@ -151,6 +151,7 @@ describe.skipIf(!browserPath)('the judge of a page', () => {
 
   it('judges on the page without sending the image', async () => {
     const page = await browser.newPage();
+    page.setDefaultTimeout(patience);
     const faults = watchPage(page, service.url);
     const posted: string[] = [];
     page.on('request', (request) => request.method() !== 'GET' && posted.push(request.url()));

@@ -10,7 +10,7 @@ import { clopperPearson } from '../../src/profile/maths/binomial.ts';
 import type { Verdict } from '../../src/profile/verdict.ts';
 import { renderRunReport } from '../../src/report/run.ts';
 import { percent } from '../../src/report/words.ts';
-import { browserPath, openBrowser } from '../fixtures/browser.ts';
+import { browserPath, openBrowser, patience } from '../fixtures/browser.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
 import { readError, runHere } from '../fixtures/cli.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
@@ -122,6 +122,7 @@ describe('the report of a run', () => {
     writeFileSync(at('long.html'), page);
     const browser = await openBrowser();
     const phone = await browser.newPage({ viewport: { width: 390, height: 844 } });
+    phone.setDefaultTimeout(patience);
     await phone.goto(`file://${at('long.html')}`);
     expect(await phone.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
     // A cell with a path is as wide as its longest part, never a letter.
@@ -147,6 +148,7 @@ describe('the report of a run', () => {
     if (!browserPath) return console.warn('not opened: no chromium on this machine');
     const browser = await openBrowser();
     const opened = await browser.newPage();
+    opened.setDefaultTimeout(patience);
     const faults: string[] = [];
     opened.on('console', (message) => faults.push(message.text()));
     opened.on('request', (request) => {

@@ -9,7 +9,7 @@ import { corrupt } from '../../src/image/corruptions/corruptions.ts';
 import { createProfile, type Profile } from '../../src/profile/description.ts';
 import { loadProfile, saveProfile } from '../../src/profile/file.ts';
 import { type Service, serve } from '../../src/server/serve.ts';
-import { browserPath, openBrowser, watchPage } from '../fixtures/browser.ts';
+import { browserPath, openBrowser, patience, watchPage } from '../fixtures/browser.ts';
 import { encodeFrame, jpegFrame, renderFrame, smallSize } from '../fixtures/camera.ts';
 import { fitOnce, wholeProfile } from '../fixtures/fitted.ts';
 
@@ -102,7 +102,7 @@ async function countListed(isAccepted: boolean): Promise<number> {
 async function open(hash: string, options: { width?: number; colorScheme?: 'light' | 'dark' } = {}) {
   const { width = 1280, colorScheme = 'light' } = options;
   const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme, reducedMotion: 'reduce' });
-  page.setDefaultTimeout(120_000);
+  page.setDefaultTimeout(patience);
   const faults = watchPage(page, service.url);
   await page.goto(`${service.url}/${hash}`);
   await page.locator('.page h1').waitFor();
@@ -124,6 +124,7 @@ async function audit(page: Page): Promise<string[]> {
 describe.skipIf(!browserPath)('the dashboard in a browser', () => {
   it('comes with little, after few requests, and with a policy that lets nothing else in', async () => {
     const page = await browser.newPage();
+    page.setDefaultTimeout(patience);
     const answer = await page.goto(service.url);
     await page.locator('.cameras tbody tr').first().waitFor();
     // What the first look waits for, on the slowest machine too: no more than is asked for until all cameras are there.
@@ -358,15 +359,19 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await page.locator('h2', { hasText: 'What is normal' }).waitFor();
     await expect.poll(() => page.locator('[aria-label="Statistics of the reference"] tbody tr').count()).toBe(1);
     const links = new Set<string>();
-    for (const hash of ['#/camera/rear', '#/quarantine', '#/events', '#/profile', '#/service']) {
-      await page.goto(`${service.url}/${hash}`);
-      await page.locator('a[href^="dashboard/manual/"]').first().waitFor();
-      const found = await page.evaluate<string[]>(
-        `[...document.querySelectorAll('main a[href]')].map(({ href }) => href).filter((href) => !href.includes('#'))`,
-      );
-      for (const link of found) links.add(link);
-    }
-    expect(links.size).toBeGreaterThan(6);
+    const collectLinks = async () => {
+      for (const hash of ['#/camera/rear', '#/quarantine', '#/events', '#/profile', '#/service']) {
+        await page.goto(`${service.url}/${hash}`);
+        await page.locator('a[href^="dashboard/manual/"]').first().waitFor();
+        const found = await page.evaluate<string[]>(
+          `[...document.querySelectorAll('main a[href]')].map(({ href }) => href).filter((href) => !href.includes('#'))`,
+        );
+        for (const link of found) links.add(link);
+      }
+      return links.size;
+    };
+    // What a page had before may still stand there while the next one is drawn.
+    await expect.poll(collectLinks, { timeout: patience }).toBeGreaterThan(6);
     for (const link of links) expect((await fetch(link)).status, link).toBe(200);
     expect(faults).toEqual([]);
     await page.close();
