@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config.ts';
 import { HostList, readHostName } from '../../../src/server/http/origin.ts';
 import { type Service, serve } from '../../../src/server/serve.ts';
-import { browserPath, openBrowser } from '../../fixtures/browser.ts';
+import { browserPath, openBrowser, patience } from '../../fixtures/browser.ts';
 import { fitReference, type Reference } from '../../fixtures/reference.ts';
 
 const host = '127.0.0.1';
@@ -180,6 +180,7 @@ describe('a service without keys', () => {
       const browser = await openBrowser();
       try {
         const page = await browser.newPage();
+        page.setDefaultTimeout(patience);
         await page.goto(`http://${host}:${theirs}/`);
         const seen = await attack(page, service.url);
         expect(seen.join('\n')).not.toMatch(new RegExp(`^200|${id}|shown`, 'm'));
@@ -199,6 +200,7 @@ describe('a service without keys', () => {
       try {
         // Its page would not have the policy of ours.
         const page = await (await rebound.newContext({ bypassCSP: true })).newPage();
+        page.setDefaultTimeout(patience);
         await page.goto(`http://attacker.example:${ours}/`);
         const seen = await attack(page, '');
         expect(seen.slice(0, 5).map((text) => text.slice(0, 4))).toEqual(Array(5).fill('421 '));
