@@ -37,7 +37,7 @@ export interface EvaluateOptions {
   current: string[];
   /** Put held-out images through every simulated cause. */
   corruptions: boolean;
-  /** The same with each of these families left out of training in turn, tested on the causes of that family. */
+  /** Each of these families is left out of training in turn, and what was not shown it is tested on its causes. */
   leaveOut: readonly CorruptionFamily[];
   /** Put held-out images under faults that the evaluation alone knows. */
   faults: boolean;
@@ -88,8 +88,8 @@ export interface Evaluation {
   reference: { images: number; groups: number; by: GroupedBy; skipped: number };
   /** Images in each current folder. */
   current: { folder: string; images: number; skipped: number }[];
-  /** Per fold: how many images its model was fitted on, and the statistics that never varied there. */
-  folds: { fitted: number; heldOut: number; simulated: number; constants: string[] }[];
+  /** Per fold: how many images its model was fitted on, of how many causes were learnt, and the statistics that never varied. */
+  folds: { fitted: number; simulated: number; constants: string[] }[];
   judgements: Judgement[];
   /** Per detector, the calibration scores of the Profile of the whole reference, which judges the current folders. */
   calibration: number[][];
@@ -115,67 +115,124 @@ interface ReferenceImage {
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   checkOptions(options);
-  const { seed, folds: count, threads } = options;
+  const { threads } = options;
   const chosen = await chooseModel(options.model);
   const pool = await createPool({ threads, model: chosen.model });
   await pool.ready();
   const { embedder } = pool.info;
   const model = chosen.model && embedder && modelSection(chosen.model, embedder);
-  const { images, by, groups, current, learnt, tested, skipped } = await measureEverything(pool, options).finally(() =>
-    pool.destroy(),
-  );
-
-  const part = (fold: number, judged: { role: Role; subject: Subject }[]) => {
-    const outside = images.filter((image) => image.fold !== fold).map(({ sample }) => sample);
-    // As fit does: its model goes without one of these parts in turn to learn what clean images score.
-    const innerFold = assignFolds(outside, { folds: modelFolds, seed });
-    const samples = outside.map((sample) => ({ ...sample, fold: innerFold.get(sample.group) as number }));
-    const chosen = choose(samples, options.simulations, seed);
-    const simulated = chosen.flatMap(({ id, fold }) => learnt.get(id)?.views.map((view) => ({ ...view, fold })) ?? []);
-    const placed = chosen.flatMap(({ id, fold }) => learnt.get(id)?.placed.map((view) => ({ ...view, fold })) ?? []);
-    return { fold, samples, simulated, placed, images: chosen.length, judged };
-  };
-  const parts = Array.from({ length: count }, (_, fold) => {
-    const heldOut = images.filter((image) => image.fold === fold);
-    const clean = heldOut.map(({ sample }) => ({ role: { kind: 'clean' } as Role, subject: makeSubject(sample) }));
-    return part(fold, [...clean, ...heldOut.flatMap(({ sample }) => tested.get(sample.id) ?? [])]);
-  });
-  const others = current.flatMap(({ folder, samples }) =>
-    samples.map((sample) => ({ role: { kind: 'current', folder } as Role, subject: makeSubject(sample) })),
-  );
-  if (others.length > 0) parts.push(part(whole, others));
-
-  const jobs = parts.map((part) => ({ ...part, family: undefined as string | undefined }));
-  for (const family of options.leaveOut) {
-    for (const part of parts.slice(0, count)) {
-      const judged = part.judged.filter(
-        ({ role }) => role.kind === 'encodedAgain' || (role.kind === 'cause' && findFamily(role.cause) === family),
-      );
-      const isKnown = ({ cause }: { cause?: string | undefined }) =>
-        cause === undefined || findFamily(cause) !== family;
-      const [simulated, placed] = [part.simulated.filter(isKnown), part.placed.filter(isKnown)];
-      jobs.push({ ...part, simulated, placed, judged, family });
-    }
-  }
+  const measured = await measureEverything(pool, options).finally(() => pool.destroy());
+  const { images, by, groups, current, skipped } = measured;
+  const parts = crossValidates(options) ? planParts(measured, options) : [];
+  const families = options.leaveOut.map((family) => planFamily(family, measured, options));
+  const jobs: Job[] = [...parts, ...families];
   const answers = await fitAndScore(jobs, model, options);
-  const collectJudgements = (family?: string): Judgement[] =>
-    jobs.flatMap(({ fold, judged, family: left }, job) =>
-      left === family ? judged.map(({ role }, i) => ({ role, fold, ...answers[job].scored[i] })) : [],
+  const collectJudgements = (wanted: readonly Job[]): Judgement[] =>
+    wanted.flatMap((job) =>
+      job.judged.map(({ role, fold }, i) => ({ role, fold, ...answers[jobs.indexOf(job)].scored[i] })),
     );
+  const last = parts.at(-1);
   return {
     detectors: answers[0].detectors,
     reference: { images: images.length, groups, by, skipped },
     current: current.map(({ folder, samples, skipped }) => ({ folder, images: samples.length, skipped })),
-    folds: parts.slice(0, count).map(({ fold, samples, images: simulated }) => ({
-      fitted: samples.length,
-      heldOut: images.filter((image) => image.fold === fold).length,
-      simulated,
-      constants: answers[fold].constants,
-    })),
-    judgements: collectJudgements(),
-    calibration: others.length > 0 ? answers[count].calibration : [],
-    leftOut: options.leaveOut.map((family) => ({ family, judgements: collectJudgements(family) })),
+    folds: describeFolds(jobs, answers),
+    judgements: collectJudgements(parts),
+    calibration: last?.fold === whole ? answers[parts.length - 1].calibration : [],
+    leftOut: families.map((job) => ({ family: job.family as string, judgements: collectJudgements([job]) })),
   };
+}
+
+/** Whether models are wanted that were shown every family: those with a family left out say nothing of them. */
+function crossValidates({ corruptions, faults, current, leaveOut }: EvaluateOptions): boolean {
+  return corruptions || faults || current.length > 0 || leaveOut.length === 0;
+}
+
+/** One model to fit, and what it is to score. */
+interface Job extends Pick<FoldTask, 'samples' | 'simulated' | 'isCrossed'> {
+  /** With the cause that hid a part, where it was one. */
+  placed: (PlacedView & { cause?: string | undefined })[];
+  /** Which part is held out; none by the model of the whole. */
+  fold: number;
+  /** What causes are learnt from. */
+  images: number;
+  family?: CorruptionFamily;
+  judged: { role: Role; fold: number; subject: Subject }[];
+}
+
+/** As fit does it: the model goes without one of its parts in turn to learn what clean images score. */
+function planModel(
+  fold: number,
+  { images, learnt }: Everything,
+  { seed, simulations }: Pick<EvaluateOptions, 'seed' | 'simulations'>,
+): Omit<Job, 'judged'> {
+  const outside = images.filter((image) => image.fold !== fold).map(({ sample }) => sample);
+  const innerFold = assignFolds(outside, { folds: modelFolds, seed });
+  const samples = outside.map((sample) => ({ ...sample, fold: innerFold.get(sample.group) as number }));
+  const chosen = choose(samples, simulations, seed);
+  const simulated = chosen.flatMap(({ id, fold }) => learnt.get(id)?.views.map((view) => ({ ...view, fold })) ?? []);
+  const placed = chosen.flatMap(({ id, fold }) => learnt.get(id)?.placed.map((view) => ({ ...view, fold })) ?? []);
+  return { fold, samples, simulated, placed, images: chosen.length };
+}
+
+/** A model for each part that is held out, and for the folders of other images one of the whole reference. */
+function planParts(measured: Everything, options: EvaluateOptions): Job[] {
+  const { images, tested, current } = measured;
+  const parts = Array.from({ length: options.folds }, (_, fold): Job => {
+    const heldOut = images.filter((image) => image.fold === fold);
+    const clean = heldOut.map(({ sample }): Test => ({ role: { kind: 'clean' }, subject: makeSubject(sample) }));
+    const tests = [...clean, ...heldOut.flatMap(({ sample }) => tested.get(sample.id) ?? [])];
+    return { ...planModel(fold, measured, options), judged: tests.map((test) => ({ ...test, fold })) };
+  });
+  if (current.length === 0) return parts;
+  const judged = current.flatMap(({ folder, samples }) =>
+    samples.map((sample) => ({
+      role: { kind: 'current', folder } as Role,
+      fold: whole,
+      subject: makeSubject(sample),
+    })),
+  );
+  return [...parts, { ...planModel(whole, measured, options), judged }];
+}
+
+/** Images of which causes are learnt by models that go without a part in turn: as many are left as \`fit\` takes. */
+const crossed = (simulations: number) => Math.ceil((simulations * modelFolds) / (modelFolds - 1));
+
+/**
+ * A model that was shown no cause of a family. What goes without a part of it in turn judges the images of that part: a fifth of the
+ * fits that a model of its own for each part would take.
+ */
+function planFamily(family: CorruptionFamily, measured: Everything, options: EvaluateOptions): Job {
+  const isKnown = ({ cause }: { cause?: string | undefined }) => cause === undefined || findFamily(cause) !== family;
+  const model = planModel(whole, measured, { ...options, simulations: crossed(options.simulations) });
+  const judged = model.samples.flatMap((sample): Job['judged'] => {
+    const tests = (measured.tested.get(sample.id) ?? []).filter(
+      ({ role }) => role.kind === 'encodedAgain' || (role.kind === 'cause' && findFamily(role.cause) === family),
+    );
+    return [{ role: { kind: 'clean' } as Role, subject: makeSubject(sample) }, ...tests].map((test) => ({
+      ...test,
+      fold: sample.fold,
+    }));
+  });
+  const [simulated, placed] = [model.simulated.filter(isKnown), model.placed.filter(isKnown)];
+  return { ...model, simulated, placed, family, isCrossed: true, judged };
+}
+
+/** What each model was fitted on, and, of one that goes without a part in turn, each part. */
+function describeFolds(jobs: readonly Job[], answers: readonly FoldAnswer[]): Evaluation['folds'] {
+  const parts = jobs.flatMap(({ fold, samples, images, isCrossed }, job) =>
+    fold === whole || isCrossed
+      ? []
+      : [{ fitted: samples.length, simulated: images, constants: answers[job].constants }],
+  );
+  if (parts.length > 0) return parts;
+  const [{ samples, simulated }] = jobs;
+  const [{ constants }] = answers;
+  return [...new Set(samples.map(({ fold }) => fold))].map((fold) => ({
+    fitted: samples.filter((sample) => sample.fold !== fold).length,
+    simulated: new Set(simulated.filter((view) => view.fold !== fold).map(({ view }) => view.split(' ')[0])).size,
+    constants,
+  }));
 }
 
 /** `DIR:TEXT` means the images of a folder whose path holds a text: one half of pairs that lie together. */
@@ -183,6 +240,8 @@ function selectPart(folder: string): [paths: string[], only: (image: { path: str
   const [path, text = ''] = folder.split(':');
   return [[path], (image) => image.path.includes(text)];
 }
+
+type Everything = Awaited<ReturnType<typeof measureEverything>>;
 
 /** Every image is measured once, and each simulation once, however many folds use it. */
 async function measureEverything(pool: Pool, options: EvaluateOptions) {
@@ -298,17 +357,20 @@ const names = statistics.map(({ name }) => name);
 /** What one image is learnt from: views of it under causes, and where parts of it were hidden. */
 interface Learnt {
   views: Omit<SimulatedSample, 'fold'>[];
-  /** With the cause that hid them, where it was one. */
-  placed: (Omit<PlacedView, 'fold'> & { cause?: string | undefined })[];
+  placed: Omit<Job['placed'][number], 'fold'>[];
 }
 
 async function simulateToLearn(pool: Pool, images: ReferenceImage[], options: EvaluateOptions) {
   const { seed, folds, onProgress } = options;
   const wanted = new Set<string>();
-  for (let fold = options.current.length > 0 ? whole : 0; fold < folds; fold++) {
+  const want = (fold: number, count: number) => {
     const outside = images.filter((image) => image.fold !== fold).map(({ sample }) => sample);
-    for (const { id } of choose(outside, options.simulations, seed)) wanted.add(id);
+    for (const { id } of choose(outside, count, seed)) wanted.add(id);
+  };
+  if (crossValidates(options)) {
+    for (let fold = options.current.length > 0 ? whole : 0; fold < folds; fold++) want(fold, options.simulations);
   }
+  if (options.leaveOut.length > 0) want(whole, crossed(options.simulations));
   const learnt = new Map<string, Learnt>();
   const simulate = async ({ sample, rank }: ReferenceImage) => {
     options.signal?.throwIfAborted();
@@ -418,7 +480,7 @@ function makeSubject({ statistics, embedding, places, properties }: Sample): Sub
 }
 
 async function fitAndScore(
-  jobs: (Pick<FoldTask, 'samples' | 'simulated' | 'placed'> & { judged: { subject: Subject }[] })[],
+  jobs: readonly Job[],
   model: FoldTask['model'],
   { threads, onProgress, signal }: EvaluateOptions,
 ): Promise<FoldAnswer[]> {
@@ -426,9 +488,9 @@ async function fitAndScore(
   const line = createWorkerLine<FoldTask>({ filename, threads: Math.min(threads, jobs.length) });
   const answers: FoldAnswer[] = [];
   try {
-    const perform = ({ samples, simulated, placed, judged }: (typeof jobs)[number]) => {
-      const subjects = judged.map(({ subject }) => subject);
-      return line.run<FoldAnswer>({ samples, simulated, placed, subjects, model }, { signal });
+    const perform = ({ samples, simulated, placed, isCrossed, judged }: Job) => {
+      const subjects = judged.map(({ subject, fold }) => ({ ...subject, fold }));
+      return line.run<FoldAnswer>({ samples, simulated, placed, isCrossed, subjects, model }, { signal });
     };
     for await (const answer of mapOrdered(jobs, line.threads, perform)) {
       answers.push(answer);

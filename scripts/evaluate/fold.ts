@@ -3,9 +3,10 @@
 import { crossFit } from '../../src/fit/crossfit.ts';
 import type { PlacedView } from '../../src/fit/places.ts';
 import type { Sample, SimulatedSample } from '../../src/fit/samples.ts';
+import { type ScoreUnseen, unseenScores } from '../../src/fit/secondlook.ts';
 import { constantProperties } from '../../src/image/measured.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
-import { createProfile, type ProfileDescription } from '../../src/profile/description.ts';
+import { createProfile, type Profile, type ProfileDescription } from '../../src/profile/description.ts';
 import type { Cause } from '../../src/profile/diagnosis.ts';
 import { createScorer } from '../../src/profile/score.ts';
 import { answerWith } from '../../src/run/workers/answer.ts';
@@ -23,7 +24,10 @@ export interface FoldTask {
   samples: Sample[];
   simulated: SimulatedSample[];
   placed: PlacedView[];
-  subjects: Subject[];
+  /** With the part of the reference that each is from. */
+  subjects: (Subject & { fold: number })[];
+  /** Whether a subject is judged by the model without its part, and not by that of all; default false. */
+  isCrossed?: boolean | undefined;
   /** The network that the embeddings come from; none without one. */
   model?: ProfileDescription['model'];
 }
@@ -41,42 +45,48 @@ export interface FoldAnswer {
 /** The two causes named first are enough to judge a diagnosis. */
 const named = 2;
 
-function perform({ samples, simulated, placed, subjects, model }: FoldTask): FoldAnswer {
-  const { description, tensors } = crossFit(samples, simulated, model, placed);
+function perform({ samples, simulated, placed, subjects, isCrossed, model }: FoldTask): FoldAnswer {
+  const fitted = crossFit(samples, simulated, model, placed);
   const split = { by: 'image', groups: 0, folds: 0, seed: 0 };
   const rate = { warn: 1, block: 1 };
-  const profile = createProfile(
-    {
-      // Scoring reads none of these.
-      name: 'evaluation',
-      createdAt: '',
-      stopline: '',
-      decode: { rule: '', decoder: '' },
-      reference: { images: 0, fitted: 0, skipped: 0, duplicates: 0, split, folders: [] },
-      falseAlarmRate: { asked: rate, promised: rate },
-      warnings: [],
-      ...(model && { model }),
-      ...description,
-    },
-    tensors,
-  );
-  const scorer = createScorer(
-    profile,
-    statistics.map(({ name }) => name),
-  );
+  const description: ProfileDescription = {
+    // Scoring reads none of these.
+    name: 'evaluation',
+    createdAt: '',
+    stopline: '',
+    decode: { rule: '', decoder: '' },
+    reference: { images: 0, fitted: 0, skipped: 0, duplicates: 0, split, folders: [] },
+    falseAlarmRate: { asked: rate, promised: rate },
+    warnings: [],
+    ...(model && { model }),
+    ...fitted.description,
+  };
+  const profile = createProfile(description, fitted.tensors);
+  const score = isCrossed ? unseenScores(description, fitted) : scoreByAll(profile);
   return {
     detectors: profile.detectors.map(({ name }) => name),
     constants: Object.keys(profile.constants),
     calibration: profile.detectors.map(({ name }) => [...profile.tensors[`${name}Scores`].data]),
     scored: subjects.map((subject) => {
-      const properties = { ...subject.properties, ...constantProperties(subject.statistics, profile.constants) };
-      const { detectors, causes = [] } = scorer.score(subject.statistics, properties, subject);
+      const { detectors, causes = [] } = score(subject, subject);
       return {
         scores: detectors.map(({ score }) => score),
         pValues: detectors.map(({ pValue }) => pValue),
         causes: causes.slice(0, named),
       };
     }),
+  };
+}
+
+/** What images score by the fit of all. */
+function scoreByAll(profile: Profile): ScoreUnseen {
+  const scorer = createScorer(
+    profile,
+    statistics.map(({ name }) => name),
+  );
+  return ({ properties }, image) => {
+    const all = { ...properties, ...constantProperties(image.statistics, profile.constants) };
+    return scorer.score(image.statistics, all, image);
   };
 }
 

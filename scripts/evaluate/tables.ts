@@ -55,7 +55,8 @@ function detection(clean: readonly Judgement[], current: readonly Judgement[], d
 
 /** The whole report on one reference, without its heading. */
 export function report(evaluation: Evaluation, options: EvaluateOptions): string {
-  const sections = [facts(evaluation, options), falseAlarms(evaluation)];
+  const sections = [facts(evaluation, options)];
+  if (evaluation.judgements.length > 0) sections.push(falseAlarms(evaluation));
   if (evaluation.current.length > 0) sections.push(folders(evaluation));
   if (options.corruptions) sections.push(causes(evaluation, options.severities));
   if (options.leaveOut.length > 0) sections.push(leftOut(evaluation, options.severities));
@@ -72,7 +73,7 @@ function facts({ reference, folds, current }: Evaluation, options: EvaluateOptio
   const skipped = reference.skipped + current.reduce((sum, folder) => sum + folder.skipped, 0);
   const constants = [...new Set(folds.flatMap((fold) => fold.constants))];
   return [
-    `${reference.images} reference images in ${reference.groups} groups (by ${reference.by}), ${options.folds} folds of whole groups. `,
+    `${reference.images} reference images in ${reference.groups} groups (by ${reference.by}), ${folds.length} folds of whole groups. `,
     `Each model: ${range(folds.map(({ fitted }) => fitted))} images fitted, `,
     `${range(folds.map(({ simulated }) => simulated))} put through the causes. `,
     `Seed ${options.seed}. Statistics that never vary: ${constants.length}. Files skipped: ${skipped}.`,
@@ -283,10 +284,12 @@ function diagnosis(underCause: readonly Judgement[]): string {
 
 function leftOut(evaluation: Evaluation, severities: readonly Severity[]): string {
   const detectors = testedIn(evaluation);
+  const promised = promise(evaluation, rates[0]);
   const rows = evaluation.leftOut.map(({ family, judgements }) => {
-    const clean = judgements.filter(matchKind('encodedAgain'));
+    const again = judgements.filter(matchKind('encodedAgain'));
     const names = corruptions.filter((cause) => cause.family === family).map(({ name }) => name);
-    const seen = names.map((name) => perSeverity(ofCause(judgements, name), clean, severities, detectors));
+    const seen = names.map((name) => perSeverity(ofCause(judgements, name), again, severities, detectors));
+    const stopped = names.map((name) => verdictShares(evaluation, ofCause(judgements, name), severities));
     const underCause = judgements.filter(matchKind('cause'));
     const wrongFamily = (judgement: Judgement) =>
       first(judgement).cause !== 'unknown' && findFamily(first(judgement).cause) !== family;
@@ -294,40 +297,39 @@ function leftOut(evaluation: Evaluation, severities: readonly Severity[]): strin
       family,
       names,
       seen,
+      stopped,
+      clean: judgements.filter(matchKind('clean')),
       // With the whole family left out nothing of it can be named, so this is the share of `unknown`.
       fair: share(underCause, (judgement) => !wrongFamily(judgement)),
       wrong: share(underCause, (judgement) => wrongFamily(judgement) && first(judgement).probability > confident),
     };
   });
-  const line = (name: string, count: number, seen: Seen[], fair: number, wrong: number) => [
-    name,
-    count,
-    ...seen.map((seen) => series(seen.auroc, three)),
-    ...seen.map((seen) => series(seen.detected[0], percent)),
-    percent(fair),
-    percent(wrong),
-  ];
-  const over = (seen: Seen[][]) => detectors.map((_, i) => computeMean(seen.map((cause) => cause[i])));
-  const weighted = (pick: (row: (typeof rows)[number]) => number) =>
-    mean(rows.flatMap((row) => row.names.map(() => pick(row))));
+  const overSeen = (seen: Seen[][]) => detectors.map((_, i) => computeMean(seen.map((cause) => cause[i])));
+  const overStopped = (stopped: number[][][]) =>
+    detectors.map((_, i) => severities.map((_, at) => mean(stopped.map((cause) => cause[i][at]))));
+  const line = (name: string, some: typeof rows) => {
+    const weighted = (pick: (row: (typeof rows)[number]) => number) =>
+      mean(some.flatMap((row) => row.names.map(() => pick(row))));
+    const clean = some.flatMap((row) => row.clean);
+    return [
+      name,
+      some.reduce((sum, { names }) => sum + names.length, 0),
+      ...overSeen(some.flatMap(({ seen }) => seen)).map((seen) => series(seen.auroc, three)),
+      ...overStopped(some.flatMap(({ stopped }) => stopped)).map((shares) => series(shares, percent)),
+      percent(share(clean, ({ pValues }) => pValues[detectors[0]] <= promised)),
+      percent(weighted(({ fair }) => fair)),
+      percent(weighted(({ wrong }) => wrong)),
+    ];
+  };
   return [
     '### Families left out of training',
-    `Each cause is tested by models that were shown no cause of its family. Severities ${severities.join(' / ')}; means over causes.`,
+    `Each cause is tested by models that were shown no cause of its family, nor the part of the reference that the image is from. Severities ${severities.join(' / ')}; means over causes. Stopped is the share with a verdict of warn or block at ${percent(promised)}; clean is that of clean images that combined stops.`,
     table(
       [
-        ...['family', 'causes', 'AUROC combined', 'AUROC capture', '1 % combined', '1 % capture'],
+        ...['family', 'causes', 'AUROC combined', 'AUROC capture', 'stopped combined', 'stopped capture', 'clean'],
         ...['unknown or family', `wrong family > ${confident}`],
       ],
-      [
-        ...rows.map(({ family, names, seen, fair, wrong }) => line(family, names.length, over(seen), fair, wrong)),
-        line(
-          'all',
-          corruptions.length,
-          over(rows.flatMap(({ seen }) => seen)),
-          weighted(({ fair }) => fair),
-          weighted(({ wrong }) => wrong),
-        ),
-      ],
+      [...rows.map((row) => line(row.family, [row])), line('all', rows)],
     ),
   ].join('\n\n');
 }

@@ -189,22 +189,28 @@ function checked({ warn, block }: NonNullable<Profile['falseAlarmRate']['achieve
 
 /** Whether the promise is about one drive, and what a drive that was not seen met. */
 function driveRows({ reference: { split, folders }, falseAlarmRate: { unseenDrive } }: Profile): string[][] {
+  const say = (text: string) => [['new drive', text]];
   if (unseenDrive) {
     const { drives, images, flagged, low, high } = unseenDrive;
-    return [
-      [
-        'new drive',
-        `${flagged} of ${images} images (${percent(flagged / images)}; 95 %: ${percent(low)} to ${percent(high)}) warned or blocked when ${drives} folders were left out whole in turn: expect that of a drive that is not here`,
-      ],
-    ];
+    return say(
+      `${flagged} of ${images} images (${percent(flagged / images)}; 95 %: ${percent(low)} to ${percent(high)}) warned or blocked when ${drives} folders were left out whole in turn: expect that of a drive that is not here`,
+    );
   }
-  if (split.by !== 'time block' || folders.length !== 1) return [];
-  return [
-    [
-      'new drive',
-      'not known: all images are of one folder. If they are frames of one drive, this promise is about this drive; add others, each in a folder of its own',
-    ],
-  ];
+  // Image by image is warned about.
+  if (split.by === 'image') return [];
+  if (split.by !== 'time block') {
+    return say(
+      `as checked, because whole ${split.by === 'folder' ? 'folders' : 'groups'} were left out, if each holds a drive`,
+    );
+  }
+  if (folders.length > 1) {
+    return say(
+      'not known: leaving out any folder whole leaves too few images, or leaves too few out. Add images of each drive',
+    );
+  }
+  return say(
+    'not known: all images are of one folder. If they are frames of one drive, this promise is about this drive; add others, each in a folder of its own',
+  );
 }
 
 function outlierLines({ count: total, images }: Outliers): string[] {

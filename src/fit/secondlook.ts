@@ -143,7 +143,10 @@ export async function tryCauses(
 }
 
 /** What a reference image, or a simulation of it, scores by the fit that is without it. */
-export type ScoreUnseen = (sample: Sample, image: Pick<MeasuredImage, 'statistics'> & Looks) => Score;
+export type ScoreUnseen = (
+  sample: Pick<Sample, 'fold' | 'properties'>,
+  image: Pick<MeasuredImage, 'statistics'> & Looks,
+) => Score;
 
 export function unseenScores(profile: ProfileDescription, model: FittedReference): ScoreUnseen {
   const names = statistics.map(({ name }) => name);

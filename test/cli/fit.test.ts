@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { describeFit } from '../../src/cli/fitsummary.ts';
 import { loadProfile } from '../../src/profile/file.ts';
 import { jpegFrame, renderFolder } from '../fixtures/camera.ts';
 import { type Run, readError, runHere, stopline } from '../fixtures/cli.ts';
@@ -49,6 +50,27 @@ describe('stopline fit', () => {
     expect(run.stdout).toMatch(
       /new drive +not known: all images are of one folder\. .* this promise is about this drive/,
     );
+  });
+
+  it('says of every other way to leave images out what a new drive meets, or that it is not known', async () => {
+    const profile = await loadProfile(out);
+    const { split, folders } = profile.reference;
+    const tell = (by: typeof split.by, more: { folders?: typeof folders; unseenDrive?: object } = {}) => {
+      const { unseenDrive } = more;
+      const reference = { ...profile.reference, split: { ...split, by }, folders: more.folders ?? folders };
+      const falseAlarmRate = { ...profile.falseAlarmRate, ...(unseenDrive && { unseenDrive }) };
+      const told = { ...profile, reference, falseAlarmRate } as typeof profile;
+      const text = describeFit({ profile: told, skipped: [], outliers: { count: 0, images: [] }, warnings: [] }, out);
+      return text.split('\n').find((line) => line.includes('new drive'));
+    };
+    expect(tell('folder')).toMatch(/as checked, because whole folders were left out/);
+    expect(tell('pattern')).toMatch(/as checked, because whole groups were left out/);
+    expect(tell('image')).toBeUndefined();
+    expect(tell('time block', { folders: [...folders, ...folders] })).toMatch(
+      /not known: leaving out any folder whole/,
+    );
+    const unseenDrive = { drives: 2, images: 50, flagged: 5, low: 0.033, high: 0.218 };
+    expect(tell('time block', { unseenDrive })).toMatch(/5 of 50 images \(10 %; .* 2 folders were left out whole/);
   });
 
   it('holds rates by a fitted tail, says so everywhere, and takes no other kind', async () => {
