@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { expansions, treacherousClassifier } from '../../test/fixtures/onnxfile.ts';
+import { treacherousFrozenGraph } from '../../test/fixtures/savedmodelfile.ts';
 import { type Outcome, post, quickFit, readMemory, type Stage } from './target.ts';
 
 /** Most memory of a command, in MB: what the worst image takes of a worker, and what the trial of a model may. */
@@ -15,11 +16,12 @@ export async function run(stage: Stage): Promise<Outcome> {
     .toBuffer();
   writeFileSync(white, bytes);
   const wrong: string[] = [];
-  const kinds = [...expansions, 'NaN'] as const;
+  const kinds = ['frozen', ...expansions, 'NaN'] as const;
   const tried = kinds.slice(0, stage.count);
   for (const kind of tried) {
-    const [model, profile] = ['onnx', 'stopline'].map((end) => join(stage.folder, `${kind}.${end}`));
-    writeFileSync(model, treacherousClassifier(kind));
+    const isFrozen = kind === 'frozen';
+    const [model, profile] = [isFrozen ? 'pb' : 'onnx', 'stopline'].map((end) => join(stage.folder, `${kind}.${end}`));
+    writeFileSync(model, isFrozen ? treacherousFrozenGraph() : treacherousClassifier(kind));
     const fit = ['fit', join(stage.folder, 'reference'), '--out', profile, ...quickFit, '--model', model];
     const fitted = await stage.command(fit);
     // One that may run without end is not even taken.

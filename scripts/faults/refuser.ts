@@ -1,6 +1,7 @@
 /**
  * What an overload is compared with: a service that refuses every request at once, beside as many processes as the real one has workers,
- * which do nothing but keep their processor. How late its answers are is how late this machine is. Ends by itself.
+ * which do nothing but keep their processor, and give way to it as workers do. How late its answers are is how late this machine is.
+ * Ends by itself.
  */
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
@@ -8,7 +9,7 @@ import { createServer } from 'node:http';
 const workers = Number(process.argv[2]);
 /** Whoever started it ends it long before. */
 const longestMs = 60_000;
-const spin = `const until = Date.now() + ${longestMs}; while (Date.now() < until);`;
+const spin = `require('node:os').setPriority(5); const until = Date.now() + ${longestMs}; while (Date.now() < until);`;
 for (let i = 0; i < workers; i++) spawn(process.execPath, ['-e', spin], { stdio: 'ignore' });
 const server = createServer((request, response) => {
   request.resume().on('end', () => {

@@ -17,6 +17,24 @@ type Runtime = LiteRt['liteRtWasm'];
 interface LoadedRuntime {
   runtime: Runtime;
   version: string;
+  log: ErrorLog;
+}
+
+/** What the runtime says has gone wrong. A run that fails gives back what lay in memory, and says so nowhere else. */
+class ErrorLog {
+  #first: string | undefined;
+
+  readonly add = (line: string): void => {
+    const [, said] = /^ERROR: (.*)/.exec(line) ?? [];
+    this.#first ??= said;
+  };
+
+  /** The first since the last time, which is the cause of those behind it. */
+  take(): string | undefined {
+    const first = this.#first;
+    this.#first = undefined;
+    return first;
+  }
 }
 
 const packageName = '@litertjs/core';
@@ -37,9 +55,10 @@ async function loadLiteRt(): Promise<LoadedRuntime> {
       ['require', '__dirname', '__filename'],
       { filename: script },
     ) as (...about: unknown[]) => (options: object) => Promise<Runtime>;
+    const log = new ErrorLog();
     // It says on standard output what it does.
-    const silent = { print: () => undefined, printErr: () => undefined };
-    return { runtime: await make(createRequire(script), dirname(script), script)(silent), version };
+    const silent = { print: () => undefined, printErr: log.add };
+    return { runtime: await make(createRequire(script), dirname(script), script)(silent), version, log };
   } catch (cause) {
     throw new StoplineError(
       'MODEL_RUNTIME',
@@ -77,7 +96,11 @@ export async function openLiteRt({ bytes, card, check, limits }: LiteRtOptions):
   const names = namedOutputs(card);
   const tensors = names.map((name) => model.tensors.find((tensor) => tensor.name === name) as LiteTensor);
   const loaded = await loadLiteRt();
-  return openChecked(() => LiteNetwork.open(loaded, setOutputs(bytes, model, names), card, tensors), {
+  const open = () =>
+    LiteNetwork.open(loaded, setOutputs(bytes, model, names), card, tensors).catch((cause) => {
+      throw new Error(loaded.log.take() ?? firstLine(cause), { cause });
+    });
+  return openChecked(open, {
     by: 'LiteRT',
     name: card.name,
     check,
@@ -102,6 +125,7 @@ class LiteNetwork implements Network {
   /** A TFLite file has its batch in every shape. */
   readonly maxBatch = 1;
   readonly #runtime: Runtime;
+  readonly #log: ErrorLog;
   readonly #environment: ReturnType<Runtime['LiteRtEnvironment']['create']>;
   readonly #model: ReturnType<Runtime['loadModel']>;
   readonly #compiled: Compiled;
@@ -109,7 +133,7 @@ class LiteNetwork implements Network {
   readonly #tensors: readonly LiteTensor[];
 
   private constructor(
-    { runtime, version }: LoadedRuntime,
+    { runtime, version, log }: LoadedRuntime,
     opened: {
       environment: ReturnType<Runtime['LiteRtEnvironment']['create']>;
       model: ReturnType<Runtime['loadModel']>;
@@ -120,6 +144,7 @@ class LiteNetwork implements Network {
   ) {
     this.runtime = `${packageName} ${version}`;
     this.#runtime = runtime;
+    this.#log = log;
     this.#environment = opened.environment;
     this.#model = opened.model;
     this.#compiled = opened.compiled;
@@ -138,13 +163,14 @@ class LiteNetwork implements Network {
     const at = runtime._malloc(bytes.length);
     runtime.HEAPU8.set(bytes, at);
     const model = runtime.loadModel(environment, at, bytes.length);
-    const compiled = await runtime.compileModel(environment, model, {
+    const asked = {
       environment,
       accelerator: 'wasm',
       cpuOptions: { numThreads: 1 },
       gpuOptions: {},
       webNNOptions: {},
-    } as unknown as Parameters<Runtime['compileModel']>[2]);
+    } as unknown as Parameters<Runtime['compileModel']>[2];
+    const compiled = await runtime.compileModel(environment, model, asked);
     return new LiteNetwork(loaded, { environment, model, compiled }, card, tensors);
   }
 
@@ -152,7 +178,10 @@ class LiteNetwork implements Network {
     const { name, input: asked } = this.#card;
     try {
       const given = this.#fill(input, asked.type ?? 'float32');
+      this.#log.take();
       const outputs = await this.#compiled.run(0, [given]);
+      const wrong = this.#log.take();
+      if (wrong !== undefined) throw new Error(wrong);
       given.delete();
       return outputs.map((output, i) => {
         const at = output.lock(this.#runtime.LiteRtTensorBufferLockMode.READ);
@@ -184,9 +213,13 @@ class LiteNetwork implements Network {
   }
 
   async close(): Promise<void> {
-    this.#compiled.delete();
-    this.#model.delete();
-    this.#environment.delete();
+    try {
+      this.#compiled.delete();
+      this.#model.delete();
+      this.#environment.delete();
+    } catch {
+      // Where a run went beyond the memory of WebAssembly, nothing can be given back in it.
+    }
   }
 }
 

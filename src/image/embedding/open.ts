@@ -23,10 +23,47 @@ export interface OpenOptions {
 }
 
 /**
- * Opens a prepared model in this thread. Meant for worker threads: a run blocks its thread.
+ * Opens a prepared model in this thread. Meant for worker threads: a run blocks its thread. A network in WebAssembly that fails on an
+ * image is opened anew before the next one.
  * @throws {StoplineError} MODEL_RUNTIME, MODEL_FAILED, MODEL_ANSWER when even the CPU does not give the known answers
  */
-export async function openPrepared(model: PreparedModel, { core, device }: OpenOptions): Promise<Embedder> {
+export async function openPrepared(model: PreparedModel, options: OpenOptions): Promise<Embedder> {
+  const open = () => openOnce(model, options);
+  const first = await open();
+  return model.card.kind === 'onnx' ? first : openAnew(first, open);
+}
+
+/**
+ * Kernels of WebAssembly that go wrong may have written over the memory that the next run reads. So what has failed is not asked again:
+ * another one takes its place, after it has given the known answers.
+ */
+function openAnew(first: Embedder, open: () => Promise<Embedder>): Embedder {
+  let current: Promise<Embedder> | undefined = Promise.resolve(first);
+  async function ask<Answers>(question: (embedder: Embedder) => Promise<Answers>): Promise<Answers> {
+    current ??= open();
+    const asked = current;
+    try {
+      const answers = await question(await asked);
+      // What failed meanwhile on another image may have spoilt these.
+      return current === asked ? answers : ask(question);
+    } catch (error) {
+      if (current === asked) {
+        current = undefined;
+        await asked.then((embedder) => embedder.close()).catch(() => undefined);
+      }
+      throw error;
+    }
+  }
+  return {
+    info: first.info,
+    embed: (frames) => ask((embedder) => embedder.embed(frames)),
+    classify: (frames) => ask((embedder) => embedder.classify(frames)),
+    answer: (frames) => ask((embedder) => embedder.answer(frames)),
+    close: async () => (await current)?.close(),
+  };
+}
+
+async function openOnce(model: PreparedModel, { core, device }: OpenOptions): Promise<Embedder> {
   const { card, files, answers, limits } = model;
   let opened: Embedder | undefined;
   let differs: string | undefined;

@@ -48,10 +48,37 @@ async function loadBackend(): Promise<Backend> {
     wasm.setThreadsCount(1);
     if (!(await core.setBackend('wasm'))) throw new Error('its WebAssembly backend does not start');
     await core.ready();
+    boundTensors(core.backend() as unknown as WasmBackend);
     return { core, provider: 'wasm', failed };
   } catch (cause) {
     throw missing(cause);
   }
+}
+
+/** What is used of the WebAssembly backend: every tensor gets its memory here, before a kernel writes to it. */
+interface WasmBackend {
+  wasm: { _malloc(bytes: number): number; _free(address: number): void };
+}
+
+/** Most bytes of one tensor: as much as the trial of a model and a worker may hold beside it. */
+const maxTensorBytes = 1024 ** 3;
+
+/**
+ * Refuses tensors that the memory of WebAssembly cannot hold. By itself the backend hands the number of bytes on modulo 2^32, and takes
+ * the address 0, which says that nothing is left, for one like any other: kernels then write over what is not theirs, and what is
+ * computed of that passes for an answer.
+ */
+function boundTensors({ wasm }: WasmBackend): void {
+  // The first call puts the function of the module in the place of a stand-in.
+  wasm._free(wasm._malloc(1));
+  const { _malloc: allocate } = wasm;
+  wasm._malloc = (bytes) => {
+    if (!(bytes >= 0 && bytes <= maxTensorBytes))
+      throw new RangeError(`a tensor of ${bytes} bytes is more than the ${maxTensorBytes} that one may have`);
+    const address = allocate(bytes);
+    if (address === 0) throw new RangeError(`no memory is left for a tensor of ${bytes} bytes`);
+    return address;
+  };
 }
 
 /**

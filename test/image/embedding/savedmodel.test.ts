@@ -24,6 +24,7 @@ import {
   smallSavedModel,
   smallVariables,
   tensorBundle,
+  treacherousFrozenGraph,
   writeSavedModel,
 } from '../../fixtures/savedmodelfile.ts';
 
@@ -288,6 +289,88 @@ describe('a frozen graph', () => {
         code: 'MODEL_INVALID',
         message: expect.stringContaining(reason),
       });
+  });
+
+  it('that expands one image beyond all memory refuses it, and judges the next as it did before', async () => {
+    const path = write('treacherous.pb', treacherousFrozenGraph());
+    const read = await readModel(path);
+    const { card } = proposeFor(path, read);
+    const embedder = await openPrepared({ card, files: read.files, answers: [] }, { core });
+    const white: Frame = { data: new Uint8Array(64 * 64 * 3).fill(255), width: 64, height: 64, channels: 3 };
+    const before = await embedder.embed(frames);
+    expect(await failure(embedder.embed([white]))).toMatchObject({
+      code: 'MODEL_FAILED',
+      message: expect.stringContaining('a tensor of 43200000000 bytes is more than the 1073741824'),
+    });
+    expect(await embedder.embed(frames)).toEqual(before);
+    await embedder.close();
+  });
+
+  it.each<[string, Uint8Array[], RegExp]>([
+    [
+      'ResizeNearestNeighbor',
+      [
+        constant('sides', 'int32', [2], [60_000, 60_000]),
+        node('huge', 'ResizeNearestNeighbor', ['image', 'sides'], {
+          ...float,
+          align_corners: attribute.bool(false),
+          half_pixel_centers: attribute.bool(true),
+        }),
+      ],
+      /43200000000 bytes/,
+    ],
+    [
+      'Tile',
+      [constant('times', 'int32', [4], [1, 1000, 1000, 100]), node('huge', 'Tile', ['image', 'times'], float)],
+      /4915200000000 bytes/,
+    ],
+    [
+      'Pad',
+      [
+        constant('wide', 'int32', [4, 2], [0, 0, 30_000, 30_000, 30_000, 30_000, 0, 0]),
+        node('huge', 'Pad', ['image', 'wide'], float),
+      ],
+      /43292209152 bytes/,
+    ],
+    [
+      'a product of a column and a row',
+      [
+        constant('column', 'int32', [2], [12_288, 1]),
+        constant('row', 'int32', [2], [1, 12_288]),
+        node('tall', 'Reshape', ['image', 'column'], float),
+        node('flat', 'Reshape', ['image', 'row'], float),
+        constant('four', 'int32', [2], [1, 4]),
+        node('long', 'Tile', ['flat', 'four'], float),
+        node('huge', 'Mul', ['tall', 'long'], float),
+      ],
+      /2415919104 bytes/,
+    ],
+  ])('that makes more of its image than there is memory, by %s, is not let through', async (name, nodes, reason) => {
+    const answer = [
+      constant('every', 'int32', [1], [-1]),
+      node('numbers', 'Reshape', ['huge', 'every'], float),
+      constant('first', 'int32', [1], [0]),
+      node('peak', 'Max', ['numbers', 'first'], { ...float, keep_dims: attribute.bool(false) }),
+      node('answer', 'Mul', ['probabilities', 'peak'], float),
+    ];
+    const path = write(`${name}.pb`, smallFrozenGraph([...nodes, ...answer]));
+    const read = await readModel(path);
+    const card = { ...proposeFor(path, read).card, outputs: { content: 'answer', early: [] } };
+    expect(await failure(openPrepared({ card, files: read.files, answers: [] }, { core }))).toMatchObject({
+      code: 'MODEL_FAILED',
+      message: expect.stringMatching(reason),
+    });
+  });
+
+  it('whose joints each double what came before is read as fast as any', async () => {
+    const joints = Array.from({ length: 40 }, (_, i) => {
+      const before = i === 0 ? 'image' : `joint${i - 1}`;
+      return node(`joint${i}`, 'ConcatV2', [before, before, 'last'], { ...float, N: attribute.integer(2) });
+    });
+    const path = write('joints.pb', smallFrozenGraph([constant('last', 'int32', [], [3]), ...joints]));
+    const read = await readModel(path);
+    // Forty of them would be 3 * 2^40 channels.
+    expect(proposeFor(path, read).card.input).toMatchObject({ name: 'image', channels: 3 });
   });
 
   it('with bytes changed or cut anywhere is read or refused by a code', () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadCore } from '../../../src/core/index.ts';
 import { measureDifference } from '../../../src/image/embedding/embedder.ts';
+import { openLiteRt } from '../../../src/image/embedding/litert.ts';
 import { openPrepared } from '../../../src/image/embedding/open.ts';
 import { prepareModel, proposeFor, readModel } from '../../../src/image/embedding/prepare.ts';
 import { readTflite, readTfliteConstants } from '../../../src/image/embedding/tflite.ts';
@@ -186,6 +187,29 @@ describe('a hostile or broken TFLite model is refused', () => {
     const outputs = { content: 'wide', early: [] };
     await expect(prepareModel(join(folder, 'wide.tflite'), { card: { ...card, outputs } })).rejects.toMatchObject({
       code: 'STOPLINE_ERR_MODEL_FAILED',
+    });
+  });
+
+  it('and one whose run fails says so, in place of what lay in memory', async () => {
+    const parts = smallLiteParts();
+    const side = 60_000;
+    // What is enlarged says that it is one number.
+    parts.tensors.push({ name: 'wide', shape: [1, 1, 1, 1] });
+    parts.tensors.push({ name: 'sides', shape: [2], type: 'int32', values: [side, side] });
+    parts.operators.push({
+      code: 97,
+      inputs: ['image', 'sides'],
+      outputs: ['wide'],
+      options: { type: 74, fields: [] },
+    });
+    const bytes = liteModel({ ...parts, outputs: ['wide'], signature: { wide: 'wide' } });
+    const { card } = proposeFor('lying', await readModel(write('lying.tflite', bytes)));
+    const lying = { ...card, outputs: { content: 'wide', early: [] } };
+    await expect(
+      openLiteRt({ bytes, card: lying }).then((network) => network.run(new Float32Array(64 * 64 * 3), 1)),
+    ).rejects.toMatchObject({
+      code: 'STOPLINE_ERR_MODEL_FAILED',
+      message: expect.stringMatching(/overflowed|allocate/),
     });
   });
 });
