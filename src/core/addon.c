@@ -12,7 +12,7 @@
 #include "core.h"
 
 /* Of the record that train.c reads. */
-#define TRAINING_BYTES 128
+#define TRAINING_BYTES 192
 
 #if defined(__GLIBC__)
 /* Built on glibc the add-on runs on musl too, which has no such function and needs none. */
@@ -206,8 +206,8 @@ static napi_value describe(napi_env env, const variant *chosen) {
   napi_set_named_property(env, object, "history", value);
   napi_create_function(env, "resize", NAPI_AUTO_LENGTH, resize, (void *)(uintptr_t)chosen, &value);
   napi_set_named_property(env, object, "resize", value);
-  napi_create_function(env, "train", NAPI_AUTO_LENGTH, train, (void *)(uintptr_t)chosen, &value);
-  napi_set_named_property(env, object, "train", value);
+  napi_create_function(env, "trainStep", NAPI_AUTO_LENGTH, train, (void *)(uintptr_t)chosen, &value);
+  napi_set_named_property(env, object, "trainStep", value);
   return object;
 }
 

@@ -15,7 +15,8 @@ interface Variant {
   measure(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): void;
   history(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): void;
   resize: Core['resize'];
-  train(memory: Uint8Array, record: number, rows: number): void;
+  /** Named for what its record holds: a build whose record is another has another name for it. */
+  trainStep(memory: Uint8Array, record: number, rows: number): void;
 }
 
 const require = createRequire(import.meta.url);
@@ -44,7 +45,7 @@ function findVariant(simd: string | undefined): Variant {
       'CORE_UNAVAILABLE',
       `Expected one of ${variants.map((v) => v.simd).join(', ')} for simd but received ${simd}.`,
     );
-  if (variant.layout !== layoutText || variant.train === undefined)
+  if (variant.layout !== layoutText || variant.trainStep === undefined)
     throw new StoplineError(
       'CORE_UNAVAILABLE',
       'The native core was built from other sources. Build it again: npm run build:native',
@@ -56,8 +57,8 @@ function findVariant(simd: string | undefined): Variant {
  * The step of a training, on the memory of a WebAssembly instance and with its bits, for less.
  * @throws as `loadNative`
  */
-export function loadTrain(simd?: string): Variant['train'] {
-  return findVariant(simd).train;
+export function loadTrain(simd?: string): Variant['trainStep'] {
+  return findVariant(simd).trainStep;
 }
 
 /**

@@ -3,22 +3,26 @@
  * multiplications, divisions and roots of 32-bit floats, in the order written here whatever the width of a vector: the WebAssembly build
  * and every native one give the same bits.
  *
- * Rows of all matrices are padded with zeros to a multiple of eight floats, so that no loop has a rest. Matrices of a batch
+ * Rows of all matrices are padded with zeros to a multiple of sixteen floats, so that no loop has a rest. Matrices of a batch
  * have three rows more than it has: their sums are computed, and read by nobody.
  */
 #include "core.h"
 #include "floats.h"
 
-typedef float f32x8 __attribute__((vector_size(32)));
 typedef int32_t i32x4 __attribute__((vector_size(16)));
-typedef uint32_t u32x4 __attribute__((vector_size(16)));
 
-/* Vectors of eight floats that are summed side by side, as many as registers hold: a sum waits for the one before it. */
-#if defined(__AVX2__)
-#define SIDE_BY_SIDE 2
+/* Floats of the widest vector of the build, and vectors that are summed side by side: a sum waits for the one before it. */
+#if defined(__AVX512F__)
+#define LANES 16
+#define SIDE_BY_SIDE 4
+#elif defined(__AVX2__)
+#define LANES 8
+#define SIDE_BY_SIDE 8
 #else
-#define SIDE_BY_SIDE 1
+#define LANES 4
+#define SIDE_BY_SIDE 8
 #endif
+typedef float wide __attribute__((vector_size(4 * LANES)));
 
 /* Weights, their gradient, and the running means of it and of its square: `rows` x `width`. */
 typedef struct {
@@ -34,11 +38,14 @@ typedef struct {
 typedef struct {
   parameter_places hidden, output;
   uint32_t features, units, classes, noise_mask;
-  uint32_t x, weights, y, noise, batch, offsets, luck, inputs, active, errors, deltas;
+  uint32_t x, weights, y, noise, batch, inputs, active, errors, deltas;
+  uint32_t turned_hidden, turned_output, lists, counts, chosen;
   uint32_t dropped_below;
   float kept_scale;
   /* Of this step of AdamW. */
   float size, root, shrink;
+  /* Of the generator: four words of xoshiro128**, as image/corruptions/random.ts has them. */
+  uint32_t random[4];
 } record;
 
 typedef struct {
@@ -48,88 +55,160 @@ typedef struct {
   const float *x, *weights;
   const uint32_t *y;
   const float *noise;
-  /* Of this batch: which rows, where each begins in the noise, the luck of each hidden unit. */
-  const uint32_t *batch, *offsets, *luck;
+  /* Which rows of the set are those of this batch. */
+  const uint32_t *batch;
   float *inputs, *active, *errors, *deltas;
+  /* The weights with rows for columns, so that the sums of neighbouring units stand side by side. */
+  float *turned_hidden, *turned_output;
+  /* For each unit, the one that is always 1 included, the rows of the batch in which it is not 0, and how many. */
+  uint32_t *lists, *counts;
+  /* Units that are not 0 in one row. */
+  uint32_t *chosen;
   uint32_t dropped_below;
   float kept_scale;
   float size, root, shrink;
+  uint32_t *random;
 } training;
 
 /* Units of a row of `active`: the hidden ones, and one that is always 1, for the bias. */
 #define BIAS 8
+/* Rows of a batch, at most. */
+#define MOST_ROWS 256
 
-/* By address: as an argument such a vector is passed in other ways with and without AVX. */
-INLINE void load8(f32x8 *v, const float *p) { __builtin_memcpy(v, p, sizeof *v); }
-INLINE void store8(float *p, const f32x8 *v) { __builtin_memcpy(p, v, sizeof *v); }
+#define LOAD(v, from) __builtin_memcpy(&(v), from, sizeof(v))
+#define STORE(to, v) __builtin_memcpy(to, &(v), sizeof(v))
 
-#define JOIN(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7)
-#define LOW(v) __builtin_shufflevector(v, v, 0, 1, 2, 3)
-#define HIGH(v) __builtin_shufflevector(v, v, 4, 5, 6, 7)
-
-/* The sums of the lanes of four vectors. */
-INLINE f32x4 sum_lanes4(f32x4 a, f32x4 b, f32x4 c, f32x4 d) {
-  const f32x4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  const f32x4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-}
-
-/* out[r][u] = a[r] . b[u], both of `width`: two rows, one in each half of a vector, by four at a time. */
-static void multiply_rows(const float *restrict a, size_t rows, const float *restrict b, size_t units, size_t width,
-                          float *restrict out, size_t stride) {
-  for (size_t r = 0; r < rows; r += 2) {
-    const float *x = a + r * width, *y = x + width;
-    for (size_t u = 0; u < units; u += 4) {
-      const float *p = b + u * width, *q = p + width, *s = q + width, *t = s + width;
-      f32x8 sum0 = {0}, sum1 = {0}, sum2 = {0}, sum3 = {0};
-      for (size_t j = 0; j < width; j += 4) {
-        const f32x4 v = load(x + j), w = load(y + j);
-        const f32x4 p4 = load(p + j), q4 = load(q + j), s4 = load(s + j), t4 = load(t + j);
-        const f32x8 both = JOIN(v, w);
-        sum0 += JOIN(p4, p4) * both, sum1 += JOIN(q4, q4) * both;
-        sum2 += JOIN(s4, s4) * both, sum3 += JOIN(t4, t4) * both;
-      }
-      store(out + r * stride + u, sum_lanes4(LOW(sum0), LOW(sum1), LOW(sum2), LOW(sum3)));
-      store(out + (r + 1) * stride + u, sum_lanes4(HIGH(sum0), HIGH(sum1), HIGH(sum2), HIGH(sum3)));
-    }
+/*
+ * Four rows by two vectors of units of out[r][u] = the sum over j of a[r][j] b[j][u]. Every fourth term goes into one of four sums
+ * s0 to s3, which are (s0 + s2) + (s1 + s3): the order in which vectors of four floats along j would be summed.
+ */
+#define MULTIPLY_TILE(name, vector, count)                                                                             \
+  INLINE void name(const float *restrict a, size_t width, const float *restrict b, size_t units, size_t terms,         \
+                   float *restrict out, size_t stride) {                                                               \
+    vector even[4][count], odd[4][count];                                                                              \
+    for (size_t phase = 0; phase < 4; phase++) {                                                                       \
+      vector sums[4][count];                                                                                           \
+      for (int i = 0; i < 4; i++)                                                                                      \
+        for (int c = 0; c < count; c++) sums[i][c] = (vector){0};                                                      \
+      for (size_t j = phase; j < terms; j += 4) {                                                                      \
+        for (int c = 0; c < count; c++) {                                                                              \
+          vector v;                                                                                                    \
+          LOAD(v, b + j * units + (size_t)c * (sizeof v / 4));                                                         \
+          for (int i = 0; i < 4; i++) sums[i][c] += a[(size_t)i * width + j] * v;                                      \
+        }                                                                                                              \
+      }                                                                                                                \
+      for (int i = 0; i < 4; i++)                                                                                      \
+        for (int c = 0; c < count; c++) {                                                                              \
+          vector *kept = phase & 1 ? &odd[i][c] : &even[i][c];                                                         \
+          *kept = phase < 2 ? sums[i][c] : *kept + sums[i][c];                                                         \
+        }                                                                                                              \
+    }                                                                                                                  \
+    for (int i = 0; i < 4; i++)                                                                                        \
+      for (int c = 0; c < count; c++) {                                                                                \
+        const vector sum = even[i][c] + odd[i][c];                                                                     \
+        STORE(out + (size_t)i * stride + (size_t)c * (sizeof sum / 4), sum);                                           \
+      }                                                                                                                \
   }
+
+MULTIPLY_TILE(multiply_wide, wide, 2)
+MULTIPLY_TILE(multiply_four, f32x4, 1)
+
+/* out[r][u] = the sum over the first `terms` j of a[r][j] b[j][u]; rows are rounded up to four. */
+static void multiply(const float *restrict a, size_t width, size_t rows, const float *restrict b, size_t units,
+                     size_t terms, float *restrict out, size_t stride) {
+  size_t u = 0;
+  for (; u + 2 * LANES <= units; u += 2 * LANES)
+    for (size_t r = 0; r < rows; r += 4)
+      multiply_wide(a + r * width, width, b + u, units, terms, out + r * stride + u, stride);
+  for (; u < units; u += 4)
+    for (size_t r = 0; r < rows; r += 4)
+      multiply_four(a + r * width, width, b + u, units, terms, out + r * stride + u, stride);
 }
 
-/* `count` times eight columns of four rows of out[i][k] = the sum over n of a[n * step + i * apart] b[n][k]. */
-INLINE void mix_columns(const float *restrict a, size_t step, size_t apart, size_t terms, const float *restrict b,
-                        size_t width, float *restrict out, const int count) {
-  f32x8 sums[4][SIDE_BY_SIDE];
-  for (int i = 0; i < 4; i++)
-    for (int c = 0; c < count; c++) sums[i][c] = (f32x8){0};
-  for (size_t n = 0; n < terms; n++) {
+/* `count` vectors of out[k] = the sum over the n in the list of a[n * step] b[n][k]. */
+INLINE void mix_vectors(const float *restrict a, size_t step, const uint32_t *restrict list, size_t terms,
+                        const float *restrict b, size_t width, float *restrict out, const int count) {
+  wide sums[SIDE_BY_SIDE];
+  for (int c = 0; c < count; c++) sums[c] = (wide){0};
+  for (size_t i = 0; i < terms; i++) {
+    const float by = a[list[i] * step];
+    const float *row = b + list[i] * width;
     for (int c = 0; c < count; c++) {
-      f32x8 v;
-      load8(&v, b + n * width + 8 * c);
-      for (int i = 0; i < 4; i++) sums[i][c] += a[n * step + (size_t)i * apart] * v;
+      wide v;
+      LOAD(v, row + c * LANES);
+      sums[c] += by * v;
     }
   }
-  for (int i = 0; i < 4; i++)
-    for (int c = 0; c < count; c++) store8(out + (size_t)i * width + 8 * c, &sums[i][c]);
+  for (int c = 0; c < count; c++) STORE(out + c * LANES, sums[c]);
 }
 
-INLINE void mix_four(const float *restrict a, size_t step, size_t apart, size_t terms, const float *restrict b,
-                     size_t width, float *restrict out) {
-  size_t k = 0;
-  for (; k + 8 * SIDE_BY_SIDE <= width; k += 8 * SIDE_BY_SIDE)
-    mix_columns(a, step, apart, terms, b + k, width, out + k, SIDE_BY_SIDE);
-  for (; k < width; k += 8) mix_columns(a, step, apart, terms, b + k, width, out + k, 1);
+/* What is not in the list is 0, and would add nothing; at most SIDE_BY_SIDE vectors. */
+static void mix_listed(const float *restrict a, size_t step, const uint32_t *restrict list, size_t terms,
+                       const float *restrict b, size_t width, float *restrict out, size_t vectors) {
+#define MIX(count)                                                                                                     \
+  case count:                                                                                                          \
+    mix_vectors(a, step, list, terms, b, width, out, count);                                                           \
+    break;
+  switch (vectors) {
+    MIX(1)
+    MIX(2)
+    MIX(3)
+    MIX(4)
+#if SIDE_BY_SIDE == 8
+    MIX(5)
+    MIX(6)
+    MIX(7)
+    MIX(8)
+#endif
+  }
+#undef MIX
 }
 
-/* out[r] = the sum over u of a[r][u] b[u]. */
-static void mix_rows(const float *restrict a, size_t rows, size_t units, const float *restrict b, size_t width,
-                     float *restrict out) {
-  for (size_t r = 0; r < rows; r += 4) mix_four(a + r * units, 1, units, units, b, width, out + r * width);
+/* How many of the vectors of a row come next. */
+INLINE size_t count_next(size_t vectors, size_t from) {
+  return vectors - from < SIDE_BY_SIDE ? vectors - from : SIDE_BY_SIDE;
 }
 
-/* out[u] = the sum over rows of a[r][u] b[r]. */
-static void sum_products(const float *restrict a, size_t units, const float *restrict b, size_t width, size_t rows,
-                         float *restrict out) {
-  for (size_t u = 0; u < units; u += 4) mix_four(a + u, units, 1, rows, b, width, out + u * width);
+INLINE size_t count_vectors(size_t floats) { return (floats + LANES - 1) / LANES; }
+
+/* out[u][k] = the sum over the rows of the batch of a[r][u] b[r][k], for the first `columns` k. */
+static void sum_products(const training *t, const float *restrict a, size_t step, size_t units, const float *restrict b,
+                         size_t width, size_t columns, float *restrict out) {
+  const size_t vectors = count_vectors(columns);
+  /* Some columns of all rows stay near while all units go over them. */
+  for (size_t v = 0; v < vectors; v += SIDE_BY_SIDE)
+    for (size_t u = 0; u < units; u++)
+      mix_listed(a + u, step, t->lists + u * MOST_ROWS, t->counts[u], b + v * LANES, width, out + u * width + v * LANES,
+                 count_next(vectors, v));
+}
+
+/* to[k][u] = from[u][k]; both counts are multiples of four. */
+static void turn(const float *restrict from, size_t rows, size_t width, float *restrict to) {
+  for (size_t u = 0; u < rows; u += 4)
+    for (size_t k = 0; k < width; k += 4) {
+      const float *p = from + u * width + k;
+      const f32x4 a = load(p), b = load(p + width), c = load(p + 2 * width), d = load(p + 3 * width);
+      const f32x4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+      const f32x4 ef = __builtin_shufflevector(a, b, 2, 6, 3, 7), gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      store(to + k * rows + u, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+      store(to + (k + 1) * rows + u, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+      store(to + (k + 2) * rows + u, __builtin_shufflevector(ef, gh, 0, 1, 4, 5));
+      store(to + (k + 3) * rows + u, __builtin_shufflevector(ef, gh, 2, 3, 6, 7));
+    }
+}
+
+INLINE uint32_t rotate(uint32_t word, int by) { return word << by | word >> (32 - by); }
+
+/* The next word of xoshiro128** (Blackman and Vigna 2018). */
+INLINE uint32_t draw(uint32_t state[4]) {
+  const uint32_t word = rotate(state[1] * 5, 7) * 9, t = state[1] << 9;
+  state[2] ^= state[0];
+  state[3] ^= state[1];
+  state[1] ^= state[2];
+  state[0] ^= state[3];
+  state[2] ^= t;
+  state[3] = rotate(state[3], 11);
+  return word;
 }
 
 /* e^x of x at most 0, to a millionth, by 2^k and a Taylor polynomial within half a doubling. */
@@ -154,32 +233,61 @@ static void soften(float *restrict row, size_t count, size_t width) {
   for (size_t k = count; k < width; k++) row[k] = 0;
 }
 
+/* The rows of the batch, with noise: each reads the table from a place of its own on. */
 static void read_inputs(const training *t, size_t rows) {
-  const size_t width = t->hidden.width;
+  const size_t width = t->hidden.width, table = (size_t)t->noise_mask + 1;
+  uint32_t state[4];
+  __builtin_memcpy(state, t->random, sizeof state);
   for (size_t r = 0; r < rows; r++) {
-    const float *from = t->x + t->batch[r] * width;
-    float *to = t->inputs + r * width;
-    for (size_t j = 0; j < width; j++) to[j] = from[j];
-    for (size_t j = 0; j < t->features; j++) to[j] += t->noise[(t->offsets[r] + j) & t->noise_mask];
+    const float *restrict from = t->x + t->batch[r] * width;
+    float *restrict to = t->inputs + r * width;
+    size_t at = draw(state) & t->noise_mask, j = 0;
+    while (j < t->features) {
+      const size_t end = t->features - j < table - at ? t->features : j + (table - at);
+      const float *restrict noise = t->noise + at;
+      for (size_t i = j; i < end; i++) to[i] = from[i] + noise[i - j];
+      j = end, at = 0;
+    }
+    for (; j < width; j++) to[j] = from[j];
   }
+  __builtin_memcpy(t->random, state, sizeof state);
 }
 
-/* What is left of the hidden units: those above 0 that are not silenced. */
+/* What is left of the hidden units, those above 0 that are not silenced, and where. */
 static void activate(const training *t, size_t rows) {
   const size_t units = t->units, stride = units + BIAS;
-  multiply_rows(t->inputs, rows, t->hidden.values, units, t->hidden.width, t->active, stride);
+  turn(t->hidden.values, units, t->hidden.width, t->turned_hidden);
+  multiply(t->inputs, t->hidden.width, rows, t->turned_hidden, units, t->features + 1, t->active, stride);
+  uint32_t state[4];
+  __builtin_memcpy(state, t->random, sizeof state);
+  for (size_t u = 0; u <= units; u++) t->counts[u] = 0;
   for (size_t r = 0; r < rows; r++) {
-    float *row = t->active + r * stride;
-    for (size_t u = 0; u < units; u++)
-      row[u] = row[u] > 0 && t->luck[r * units + u] >= t->dropped_below ? row[u] * t->kept_scale : 0;
+    float *restrict row = t->active + r * stride;
+    uint32_t *restrict chosen = t->chosen, *restrict counts = t->counts;
+    size_t count = 0;
+    for (size_t u = 0; u < units; u++) {
+      const int is_kept = (row[u] > 0) & (draw(state) >= t->dropped_below);
+      row[u] = is_kept ? row[u] * t->kept_scale : 0;
+      chosen[count] = (uint32_t)u;
+      count += (size_t)is_kept;
+    }
     for (size_t u = units; u < stride; u++) row[u] = u == units;
+    chosen[count++] = (uint32_t)units;
+    for (size_t i = 0; i < count; i++) {
+      const size_t u = chosen[i];
+      t->lists[u * MOST_ROWS + counts[u]++] = (uint32_t)r;
+    }
+    const size_t vectors = count_vectors(t->classes), width = t->output.width;
+    for (size_t v = 0; v < vectors; v += SIDE_BY_SIDE)
+      mix_listed(row, 1, chosen, count, t->output.values + v * LANES, width, t->errors + r * width + v * LANES,
+                 count_next(vectors, v));
   }
+  __builtin_memcpy(t->random, state, sizeof state);
 }
 
 /* Probabilities less the truth, weighted. */
 static void answer(const training *t, size_t rows) {
   const size_t width = t->output.width;
-  mix_rows(t->active, rows, t->units + BIAS, t->output.values, width, t->errors);
   for (size_t r = 0; r < rows; r++) {
     float *row = t->errors + r * width;
     soften(row, t->classes, width);
@@ -190,13 +298,12 @@ static void answer(const training *t, size_t rows) {
 }
 
 static void learn(const training *t, size_t rows) {
-  const size_t units = t->units, stride = units + BIAS, width = t->output.width;
-  multiply_rows(t->errors, rows, t->output.values, units, width, t->deltas, units);
-  for (size_t r = 0; r < rows; r++)
-    for (size_t u = 0; u < units; u++)
-      t->deltas[r * units + u] = t->active[r * stride + u] > 0 ? t->deltas[r * units + u] * t->kept_scale : 0;
-  sum_products(t->active, stride, t->errors, width, rows, t->output.gradient);
-  sum_products(t->deltas, units, t->inputs, t->hidden.width, rows, t->hidden.gradient);
+  const size_t units = t->units, stride = units + BIAS, across = t->output.width, width = t->hidden.width;
+  sum_products(t, t->active, stride, units + 1, t->errors, across, t->classes, t->output.gradient);
+  turn(t->output.values, units, across, t->turned_output);
+  multiply(t->errors, across, rows, t->turned_output, units, t->classes, t->deltas, units);
+  for (size_t i = 0; i < rows * units; i++) t->deltas[i] *= t->kept_scale;
+  sum_products(t, t->deltas, units, units, t->inputs, width, t->features + 1, t->hidden.gradient);
 }
 
 static void update(const training *t, const parameters *p) {
@@ -220,13 +327,14 @@ void stopline_train(uint8_t *memory, size_t at, size_t rows);
 
 /* Looks at a batch and moves the weights against the gradient of its mean loss; the record of the training lies at `at`. */
 STOPLINE_EXPORT(stopline_train) void stopline_train(uint8_t *memory, size_t at, size_t rows) {
-  const record *r = (const record *)(const void *)(memory + at);
+  record *r = (record *)(void *)(memory + at);
 #define FLOATS(field) (float *)(void *)(memory + r->field)
-#define WORDS(field) (const uint32_t *)(const void *)(memory + r->field)
+#define WORDS(field) (uint32_t *)(void *)(memory + r->field)
   const training all = {place(memory, &r->hidden), place(memory, &r->output), r->features, r->units, r->classes,
                         r->noise_mask, FLOATS(x), FLOATS(weights), WORDS(y), FLOATS(noise), WORDS(batch),
-                        WORDS(offsets), WORDS(luck), FLOATS(inputs), FLOATS(active), FLOATS(errors), FLOATS(deltas),
-                        r->dropped_below, r->kept_scale, r->size, r->root, r->shrink};
+                        FLOATS(inputs), FLOATS(active), FLOATS(errors), FLOATS(deltas), FLOATS(turned_hidden),
+                        FLOATS(turned_output), WORDS(lists), WORDS(counts), WORDS(chosen), r->dropped_below,
+                        r->kept_scale, r->size, r->root, r->shrink, r->random};
   const training *t = &all;
   read_inputs(t, rows);
   activate(t, rows);

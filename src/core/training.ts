@@ -5,9 +5,8 @@ import { openWasm } from './wasm.ts';
 
 /** A set to learn from, and the network that is to learn it. */
 export interface TrainingShape {
-  /** Rows of the set, and of the largest batch. */
+  /** Rows of the set. */
   rows: number;
-  batch: number;
   features: number;
   /** Hidden units: a multiple of four. */
   units: number;
@@ -24,11 +23,12 @@ export interface PaddedMatrix {
   width: number;
 }
 
-/** Rows that the kernels compute beyond those of a batch, and units of a row beyond the hidden ones: see train.c. */
+/** Rows of a batch, at most; rows that the kernels compute beyond them, and units of a row beyond the hidden ones: see train.c. */
+export const mostRows = 256;
 const spareRows = 3;
 const bias = 8;
-/** Words of the record that train.c calls `training`. */
-const recordWords = 32;
+/** Words of the record that train.c reads. */
+const recordWords = 48;
 
 const roundUp = (count: number, to: number) => Math.ceil(count / to) * to;
 
@@ -67,31 +67,31 @@ export class Training {
   readonly weights: Float32Array;
   readonly classes: Uint32Array;
   readonly noise: Float32Array;
-  /** Which rows the next batch has, where in the noise each begins, and a random word for each of its hidden units. */
+  /** Which rows the next batch has. */
   readonly batch: Uint32Array;
-  readonly offsets: Uint32Array;
-  readonly luck: Uint32Array;
   /** units x (features + 1), and (units + 1) x classes: the last of each is the bias. */
   readonly hidden: PaddedMatrix;
   readonly output: PaddedMatrix;
   readonly #train: (record: number, rows: number) => void;
   readonly #record: number;
   readonly #step: Float32Array;
+  readonly #random: Uint32Array;
 
   /**
    * @param build default: the fastest that there is
    * @throws {StoplineError} CORE_UNAVAILABLE
    */
-  constructor({ rows, batch, features, units, classes, noise, dropout }: TrainingShape, build?: TrainingBuild) {
+  constructor({ rows, features, units, classes, noise, dropout }: TrainingShape, build?: TrainingBuild) {
     const wasm = openWasm();
     const { memory, __heap_base: base } = wasm;
-    const width = roundUp(features + 1, 8);
-    const across = roundUp(classes, 8);
-    const most = batch + spareRows;
+    const width = roundUp(features + 1, 16);
+    const across = roundUp(classes, 16);
+    const most = mostRows + spareRows;
     const sizes = {
-      ...{ x: rows * width, weights: rows, classes: rows, noise },
-      ...{ batch, offsets: batch, luck: batch * units },
+      ...{ x: rows * width, weights: rows, classes: rows, noise, batch: mostRows },
       ...{ inputs: most * width, active: most * (units + bias), errors: most * across, deltas: most * units },
+      ...{ turnedHidden: width * units, turnedOutput: across * units },
+      ...{ lists: (units + 1) * mostRows, counts: units + 1, chosen: units + 1 },
     };
     const matrices = { hidden: units * width, output: (units + bias) * across };
     let end = roundUp(base.value as number, 64) + recordWords * 4;
@@ -116,31 +116,38 @@ export class Training {
     this.weights = floats(at.weights, rows);
     this.classes = words(at.classes, rows);
     this.noise = floats(at.noise, noise);
-    this.batch = words(at.batch, batch);
-    this.offsets = words(at.offsets, batch);
-    this.luck = words(at.luck, batch * units);
+    this.batch = words(at.batch, mostRows);
     this.hidden = { data: floats(hidden[0], matrices.hidden), width };
     this.output = { data: floats(output[0], matrices.output), width: across };
     words(this.#record, recordWords).set([
       ...[...hidden, units, width, ...output, units + bias, across],
       ...[features, units, classes, noise - 1],
-      ...[at.x, at.weights, at.classes, at.noise, at.batch, at.offsets, at.luck],
-      ...[at.inputs, at.active, at.errors, at.deltas],
+      ...[at.x, at.weights, at.classes, at.noise, at.batch, at.inputs, at.active, at.errors, at.deltas],
+      ...[at.turnedHidden, at.turnedOutput, at.lists, at.counts, at.chosen],
       Math.floor(dropout * 4294967296),
     ]);
-    const floatsAt = 12 + 4 + 7 + 4 + 1;
+    const floatsAt = 12 + 4 + 9 + 5 + 1;
     floats(this.#record + floatsAt * 4, 1)[0] = 1 / (1 - dropout);
     this.#step = floats(this.#record + (floatsAt + 1) * 4, 3);
+    this.#random = words(this.#record + (floatsAt + 4) * 4, 4);
   }
 
   /**
-   * Looks at the first `rows` of `batch`, and moves the weights.
+   * Looks at the first `rows` of `batch`, and moves the weights. Draws a word for each row, where in the noise it begins, and then for
+   * each row one for each hidden unit, which is silenced below the share.
+   * @param random the state of the generator, which moves on
    * @param step.size of AdamW, corrected for the mean's beginning
    * @param step.root what corrects the mean square for its beginning
    * @param step.shrink what every weight is multiplied by
    */
-  learn(rows: number, { size, root, shrink }: { size: number; root: number; shrink: number }): void {
+  learn(
+    rows: number,
+    random: Uint32Array,
+    { size, root, shrink }: { size: number; root: number; shrink: number },
+  ): void {
     this.#step.set([size, root, shrink]);
+    this.#random.set(random);
     this.#train(this.#record, rows);
+    random.set(this.#random);
   }
 }

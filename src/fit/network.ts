@@ -1,4 +1,4 @@
-import { type PaddedMatrix, Training } from '../core/training.ts';
+import { mostRows, type PaddedMatrix, Training } from '../core/training.ts';
 import { Random } from '../image/corruptions/random.ts';
 import type { Network } from '../profile/maths/network.ts';
 import type { TrainingSet } from '../profile/maths/softmax.ts';
@@ -15,8 +15,7 @@ export interface NetworkOptions {
   rate?: number;
 }
 
-/** Rows that are looked at between two steps, at most; and steps of an epoch, at least, while there are enough rows. */
-const batchSize = 256;
+/** Steps of an epoch, at least, while there are enough rows. */
 const leastSteps = 12;
 /** Largest step of AdamW, reached at `warmUp` of all steps. */
 const largestRate = 4e-3;
@@ -71,7 +70,7 @@ class Trainer {
     this.#epochs = epochs;
     this.#rate = rate;
     this.#random = new Random(seed);
-    const shape = { rows, batch: batchSize, features, units, classes, noise: noiseTable, dropout };
+    const shape = { rows, features, units, classes, noise: noiseTable, dropout };
     this.#training = new Training(shape);
     const { x, weights, noise, hidden, output, classes: truths } = this.#training;
     this.#draw(hidden, units, features, Math.sqrt(2 / features));
@@ -89,7 +88,7 @@ class Trainer {
   }
 
   train(): Network {
-    const batches = Math.max(Math.ceil(this.#rows / batchSize), Math.min(leastSteps, this.#rows));
+    const batches = Math.max(Math.ceil(this.#rows / mostRows), Math.min(leastSteps, this.#rows));
     const steps = batches * this.#epochs;
     const order = Uint32Array.from({ length: this.#rows }, (_, i) => i);
     let step = 0;
@@ -130,14 +129,15 @@ class Trainer {
   }
 
   #learn(rows: Uint32Array, rate: number): void {
-    const { batch, offsets, luck } = this.#training;
-    batch.set(rows);
-    offsets.set(this.#random.words(rows.length));
-    luck.set(this.#random.words(rows.length * this.#units));
+    this.#training.batch.set(rows);
     this.#meanLeft *= momentum;
     this.#squareLeft *= spread;
     const size = rate / (1 - this.#meanLeft);
-    this.#training.learn(rows.length, { size, root: 1 / (1 - this.#squareLeft), shrink: 1 - rate * decay });
+    this.#training.learn(rows.length, this.#random.state, {
+      size,
+      root: 1 / (1 - this.#squareLeft),
+      shrink: 1 - rate * decay,
+    });
   }
 }
 

@@ -23,8 +23,8 @@ describe('stopline demo', () => {
     expect(conditions.map(({ label, images }: { label: string; images: number }) => [label, images])).toEqual([
       ['clean', 25],
       ...['rain', 'JPEG compression', 'blur', 'night', 'fog'].flatMap((cause) => [
-        [`${cause} 1`, 5],
-        [`${cause} 3`, 5],
+        [`${cause} 1`, 3],
+        [`${cause} 3`, 3],
       ]),
     ]);
     for (const { images, failed, verdicts } of conditions) {

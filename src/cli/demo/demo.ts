@@ -60,6 +60,8 @@ const conditions: readonly Condition[] = causes.flatMap(([cause]) =>
 const simulations = 24;
 /** Rates that a few hundred frames can promise and a demo can check: of 200 clean frames 10 may be stopped, 2 blocked. */
 const falseAlarmRate = { warn: 0.05, block: 0.01 };
+/** For every so many frames of the reference one under each condition: 20 beside 400, of which the page shows three. */
+const framesPerCondition = 20;
 /** Frames of one condition on the page. */
 const examplesPerCondition = 3;
 const seed = 1;
@@ -230,8 +232,8 @@ interface Group {
 }
 
 /**
- * Frames that were not fitted, sent to the running service: half as many clean ones as the reference has, and a tenth as many under
- * every condition.
+ * Frames that were not fitted, sent to the running service: half as many clean ones as the reference has, and a few under every
+ * condition.
  */
 class Challenge {
   readonly #renderers: WorkerLine<RenderTask>;
@@ -247,7 +249,7 @@ class Challenge {
     this.#renderers = renderers;
     this.#frames = frames;
     this.#clean = Math.ceil(frames / 2);
-    this.#perCondition = Math.ceil(frames / 10);
+    this.#perCondition = Math.ceil(frames / framesPerCondition);
     this.#signal = signal;
   }
 

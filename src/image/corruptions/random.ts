@@ -22,7 +22,8 @@ function normalQuantiles(): Float32Array {
 
 /** xoshiro128** (Blackman and Vigna 2018), seeded through splitmix32: the same seed gives the same pixels on every machine. */
 export class Random {
-  readonly #state = new Uint32Array(4);
+  /** The four words of the generator: whoever draws from them elsewhere (src/core/train.c) moves them on. */
+  readonly state: Uint32Array = new Uint32Array(4);
 
   constructor(seed: number) {
     let x = seed | 0;
@@ -30,14 +31,14 @@ export class Random {
       x = (x + 0x9e3779b9) | 0;
       let z = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
       z = Math.imul(z ^ (z >>> 13), 0xc2b2ae35);
-      this.#state[i] = z ^ (z >>> 16);
+      this.state[i] = z ^ (z >>> 16);
     }
   }
 
   /** `count` words of 32 random bits. */
   words(count: number): Uint32Array {
     const out = new Uint32Array(count);
-    let [a, b, c, d] = this.#state as unknown as [number, number, number, number];
+    let [a, b, c, d] = this.state as unknown as [number, number, number, number];
     for (let i = 0; i < count; i++) {
       const m = Math.imul(b, 5);
       out[i] = Math.imul((m << 7) | (m >>> 25), 9);
@@ -49,7 +50,7 @@ export class Random {
       c ^= t;
       d = (d << 11) | (d >>> 21);
     }
-    this.#state.set([a, b, c, d]);
+    this.state.set([a, b, c, d]);
     return out;
   }
 
