@@ -42,7 +42,7 @@ export async function takeProbe(): Promise<Probe> {
     statistics: names.length,
     ...(await probeImages()),
     ...probeScores(),
-    odds: probeCauses(),
+    ...probeCauses(),
     places: probePlaces(),
     drift: probeDrift(),
     network: createHash('sha256').update(network).digest('hex').slice(0, 8),
@@ -97,8 +97,11 @@ function probeScores(): Probe {
   };
 }
 
-/** How surely a drawn row is under a cause, by networks that were trained on drawn rows: what is learnt from simulated causes. */
-function probeCauses(): number {
+/**
+ * How surely a drawn row is under a cause, by networks that were trained on drawn rows, and how far it lies where causes act: what is
+ * learnt from simulated causes.
+ */
+function probeCauses(): Probe {
   const random = new Random(7);
   const draw = (shift = 0) => Float64Array.from(random.normals(12), (value, i) => (i === 0 ? value + shift : value));
   const clean = Array.from({ length: 60 }, () => draw());
@@ -106,7 +109,8 @@ function probeCauses(): number {
     ...{ x: draw(i % 2 ? 3 : 0), regime: 0, view: String(i), isPart: false },
     ...(i % 2 && { cause: 'shifted' }),
   }));
-  return tidy(causeEvidence(fitCauses({ clean, views }, ['shifted']), draw(1.5)).logOdds);
+  const { logOdds, logDistance } = causeEvidence(fitCauses({ clean, views }, ['shifted']), draw(1.5));
+  return { odds: tidy(logOdds), causeSpace: tidy(logDistance) };
 }
 
 /** How surely a part of a drawn view is hidden, by a network that was trained on drawn views. */

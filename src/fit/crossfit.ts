@@ -23,6 +23,7 @@ import {
   strongest,
 } from '../profile/score.ts';
 import { calibrateDiagnosis, fitCauses, networks, type View } from './causes.ts';
+import { measureRise, moveBetween, type SeenTwice, spreadBetween } from './drives.ts';
 import { fitEmbeddings } from './embeddings.ts';
 import { type CrossFittedPlaces, crossFitPlaces, fitPlaces, type PlacedView } from './places.ts';
 import { findRegimes, fitRegime } from './regimes.ts';
@@ -88,19 +89,27 @@ export function crossFit(
     parts: rows.embedded,
     hasPlaces: places !== undefined,
   });
-  const { regimes, knots } = measureRegimes(rows.labels, judged);
+  const left = leaveDrives(rows, { judged, placed: places ? placed : [] });
+  const rises = left.filter(({ hasKin }) => hasKin).map(({ drive, images }) => ({ drive, rise: measureRise(images) }));
+  const spread = spreadBetween(rises.map(({ rise }) => rise));
+  const calibrating = judged.map((image) => ({ ...image, values: moveBetween(image.values, spread) }));
+  const { regimes, knots } = measureRegimes(rows.labels, calibrating);
   const detectors = chooseDetectors(components, { hasCauses: calibration !== undefined, embedded: rows.embedded });
-  const drives = judgeDrives(rows, { judged, combined: detectors[0], placed: places ? placed : [] });
+  // What is added for drives that are not known must not know the one that is left out, either.
+  const drives = left.map((one) => {
+    const others = rises.filter(({ drive }) => drive !== one.drive);
+    return scoreDrive(one, spreadBetween(others.map(({ rise }) => rise)), detectors[0]);
+  });
   const scales = regimes.map((regime, i) => readScales(regime.components, knots[i]));
-  for (const image of judged) {
+  for (const image of [...judged, ...calibrating]) {
     normalise(image.values, scales[image.regime]);
-    image.scores = detectors.map(({ components, weights }) => strongest(image.values, components, weights));
+    image.scores = detectors.map((detector) => strongest(image.values, detector));
     [image.score] = image.scores;
   }
   const shared = calibrationTensors(samples, rows, regimes.length);
   shared.componentKnots = { shape: [regimes.length, components.length, knotCount], data: concatenate(knots) };
   for (const [i, { name }] of detectors.entries()) {
-    shared[`${name}Scores`] = vector(Float64Array.from(judged, ({ scores }) => scores[i]).sort());
+    shared[`${name}Scores`] = vector(Float64Array.from(calibrating, ({ scores }) => scores[i]).sort());
   }
   if (places) shared.placeUsual = { shape: [placeCount], data: places.usual, isSingle: true };
   const { used, constants, causes, members } = rows;
@@ -122,7 +131,10 @@ export function crossFit(
   return {
     ...fitted,
     folds: without.map(({ part }) => part && describe(part)),
-    unseen: judged.map(({ sample, score, scores, z }) => ({ sample, score, scores, z })),
+    unseen: judged.map(({ sample, score, scores, z }, i) => ({
+      ...{ sample, score, scores, z },
+      calibration: calibrating[i].score,
+    })),
     drives,
     coreset,
   };
@@ -168,7 +180,7 @@ function noteLayout({ sample: { fold, places }, properties }: CleanRow, { model,
 }
 
 /** An image of the reference as seen by the fit without its fold. */
-type JudgedSample = UnseenSample & { regime: number; values: Float64Array };
+type JudgedSample = Omit<UnseenSample, 'calibration'> & { regime: number; values: Float64Array };
 
 /** Fits without one fold, and looks at the images of that fold with it. */
 function fitWithout(
@@ -216,52 +228,79 @@ const maxDrives = 4;
 /** A recording is left out where so many images are left to fit and to calibrate, and where it says something itself. */
 const leastOfDrive = 20;
 
+/** A recording that was left out whole. */
+interface LeftDrive {
+  drive: string;
+  images: SeenTwice[];
+  /** Whether others are of its kind: one that is a population of its own, as of another camera, tells nothing of drives like the rest. */
+  hasKin: boolean;
+  /** Images of all others, as fits without their parts see them. */
+  others: JudgedSample[];
+}
+
 /**
  * Leaves out one recording after the other: frames of one are alike in ways that another of the same camera is not, so what
  * images score without their time block tells nothing of a new drive.
  */
-function judgeDrives(
+function leaveDrives(
   rows: Rows,
-  {
-    judged,
-    combined: { components, weights },
-    placed,
-  }: {
-    judged: readonly JudgedSample[];
-    combined: ProfileDescription['detectors'][number];
-    placed: readonly PlacedView[];
-  },
-): UnseenDrive[] {
+  { judged, placed }: { judged: readonly JudgedSample[]; placed: readonly PlacedView[] },
+): LeftDrive[] {
   const sizes = new Map<string, number>();
   for (const { sample } of rows.clean) if (sample.drive) sizes.set(sample.drive, (sizes.get(sample.drive) ?? 0) + 1);
   if (sizes.size < 2) return [];
+  const known = new Map(judged.map(({ sample, values }) => [sample.id, values]));
   const drives = [...sizes].sort((a, b) => b[1] - a[1]).slice(0, maxDrives);
-  return drives.flatMap(([drive, count]): UnseenDrive[] => {
+  return drives.flatMap(([drive, count]): LeftDrive[] => {
+    const inside = rows.clean.filter(({ sample }) => sample.drive === drive);
     const outside = rows.clean.filter(({ sample }) => sample.drive !== drive);
     if (count < leastOfDrive || outside.length < 2 * leastOfDrive) return [];
-    const others = judged.filter(({ sample }) => sample.drive !== drive);
     // Without the drive a regime may be empty; all that is left is then one population.
-    const clean = outside.map((row) => ({ ...row, regime: 0 }));
+    const isSplit = countRegimes(outside).every((images) => images >= minJudged);
+    const clean = isSplit ? outside : outside.map((row) => ({ ...row, regime: 0 }));
     const { parts } = fitParts({ ...rows, clean, views: rows.views.filter((view) => view.drive !== drive) });
     const placeFit = fitPlaces(
       outside.map(({ sample }) => sample),
       placed.filter((view) => view.drive !== drive),
     );
     if (placed.length > 0 && !placeFit) return [];
-    const scales = findScales(others.map(({ values }) => values));
-    const readScore = (values: Float64Array) =>
-      strongest(normalise(values.slice(), readScales(scales.components, scales.knots)), components, weights);
-    const inside = rows.clean.filter(({ sample }) => sample.drive === drive);
-    return [
-      {
-        drive,
-        scores: inside.map(({ sample, row, properties }) =>
-          readScore(computeComponents({ ...parts, placeFit }, row, properties, sample).values),
-        ),
-        calibration: Float64Array.from(others, ({ values }) => readScore(values)).sort(),
-      },
-    ];
+    const images = inside.map(({ sample, row, properties }) => ({
+      known: known.get(sample.id) as Float64Array,
+      unknown: computeComponents({ ...parts, placeFit }, row, properties, sample).values,
+    }));
+    const hasKin = countKin(inside, outside) >= leastOfDrive;
+    return [{ drive, images, hasKin, others: judged.filter(({ sample }) => sample.drive !== drive) }];
   });
+}
+
+/** Images of other drives in the regime in which most images of one are. */
+function countKin(inside: readonly CleanRow[], outside: readonly CleanRow[]): number {
+  const sizes = countRegimes(inside);
+  return countRegimes(outside)[sizes.indexOf(Math.max(...sizes))] ?? 0;
+}
+
+/** Images of each regime. */
+function countRegimes(rows: readonly CleanRow[]): number[] {
+  const sizes = new Array<number>(Math.max(...rows.map(({ regime }) => regime)) + 1).fill(0);
+  for (const { regime } of rows) sizes[regime]++;
+  return sizes;
+}
+
+/** What a drive scores that was left out, and what images of the others do. */
+function scoreDrive(
+  { drive, images, others }: LeftDrive,
+  spread: Float64Array | undefined,
+  detector: ProfileDescription['detectors'][number],
+): UnseenDrive {
+  const calibrating = others.map(({ values }) => moveBetween(values, spread));
+  const found = findScales(calibrating);
+  const scales = readScales(found.components, found.knots);
+  const readScore = (values: Float64Array) => strongest(normalise(values.slice(), scales), detector);
+  return {
+    drive,
+    scores: images.map(({ unknown }) => readScore(unknown)),
+    calibration: Float64Array.from(calibrating, readScore).sort(),
+  };
 }
 
 /** How many images each regime has, and what its components are normalised by. */
@@ -278,11 +317,12 @@ function measureRegimes(labels: readonly number[], judged: readonly JudgedSample
 }
 
 /**
- * What a component counts for in the combined detector: what sees hardly anything of simulated causes must not raise the edge
- * for those that do. Tables in docs/detection.md.
+ * By how much a component counts for less in the combined detector: what sees hardly anything of simulated causes, or differs from
+ * drive to drive, must not raise the edge for what does. Tables in docs/detection.md.
  */
 const discounts: Readonly<Record<string, number>> = {
-  distance: 0.7,
+  distance: 0.4,
+  causeSpace: 0.05,
   embeddingDistance: 0.5,
   embeddingNeighbours: 0.5,
   embeddingEarly: 0.5,
@@ -305,9 +345,9 @@ function chooseDetectors(
         ...(embedded ? [content] : []),
       ];
   // Without simulated causes nothing is known of what a component sees, so each counts alike.
-  const weigh = (name: string) => (hasCauses ? (discounts[name] ?? 1) : 1);
+  const discounted = hasCauses && { discounts: components.map((name) => discounts[name] ?? 0) };
   return [
-    { name: 'combined', components: components.map((_, i) => i), weights: components.map(weigh) },
+    { name: 'combined', components: components.map((_, i) => i), ...discounted },
     ...byQuestion,
     ...(embedded ? [{ name: 'embedding', components: positions(...seen) }] : []),
     ...(components.includes('places') ? [{ name: 'places', components: positions('places') }] : []),

@@ -124,13 +124,13 @@ export function countFlagged(flagged: number, images: number): Counted {
  * one that could only be 0.
  */
 export function achievedFalseAlarms(
-  images: readonly Pick<UnseenSample, 'sample' | 'score'>[],
+  images: readonly Pick<UnseenSample, 'sample' | 'score' | 'calibration'>[],
   promised: Rates,
   threshold?: ThresholdKind,
 ): { warn: Counted; block: Counted } {
   const judged = [...new Set(images.map(({ sample }) => sample.fold))].flatMap((fold) => {
     const others = images.filter(({ sample }) => sample.fold !== fold);
-    const calibration = Float64Array.from(others, ({ score }) => score).sort();
+    const calibration = Float64Array.from(others, (image) => image.calibration).sort();
     const inside = images.filter(({ sample }) => sample.fold === fold);
     const pValues = new PValues(calibration, threshold);
     const smallest = threshold === 'tail' ? 0 : 1 / (others.length + 1);

@@ -52,6 +52,8 @@ export interface UnseenSample {
   sample: Sample;
   /** Combined score, as a verdict's. */
   score: number;
+  /** The combined score that it calibrates with: as that of an image of a drive that was not seen, where several drives tell of one. */
+  calibration: number;
   /** Score of every detector, in their order. */
   scores: number[];
   /** Deviations of every scored statistic, in the order of the Profile. */

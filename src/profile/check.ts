@@ -57,10 +57,10 @@ export function checkTensors(
         throw invalid('Expected knots of components that never fall.');
     }
   }
-  for (const { name, components: positions, weights } of detectors) {
+  for (const { name, components: positions, discounts, weights } of detectors) {
     expect(`${name}Scores`);
-    if (weights && weights.length !== positions.length) {
-      throw invalid(`Expected a weight for each component of the detector "${name}".`);
+    if ([discounts, weights].some((each) => each && each.length !== positions.length)) {
+      throw invalid(`Expected a discount or a weight for each component of the detector "${name}".`);
     }
     if (positions.some((component) => component >= components.length)) {
       throw invalid(`Expected components of the detector "${name}" below ${components.length}.`);

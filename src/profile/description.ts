@@ -142,7 +142,9 @@ export const Description = Type.Object(
         {
           name: Type.String({ pattern: '^[a-z]+$' }),
           components: Type.Array(size, { minItems: 1 }),
-          /** What each of them counts for; without, all the same. */
+          /** By how much each of them counts for less, as `strongest` says; without, all count alike. */
+          discounts: Type.Optional(Type.Array(Type.Number({ minimum: 0, exclusiveMaximum: 1 }))),
+          /** Factors in place of discounts, in Profiles of earlier versions. */
           weights: Type.Optional(Type.Array(Type.Number({ exclusiveMinimum: 0, maximum: 1 }))),
           /**
            * How much higher images of a reference of stills score as frames of a video. Absent where the reference is a video,

@@ -238,9 +238,10 @@ export function createScorer(profile: Profile, order: readonly string[]): Scorer
       const causes = parts.causeFit && evidence && diagnose(parts.causeFit, evidence, distance);
       const normalised = normalise(values, scales[regime]);
       const isVideo = properties.codec !== undefined && profile.categories.codec === undefined;
-      const detectors = profile.detectors.map(({ name, components, weights, video }, i): DetectorScore => {
+      const detectors = profile.detectors.map((detector, i): DetectorScore => {
+        const { name, video } = detector;
         // What every codec does to images of this camera is no evidence against a frame of a video.
-        const score = strongest(normalised, components, weights) - (isVideo ? (video ?? 0) : 0);
+        const score = strongest(normalised, detector) - (isVideo ? (video ?? 0) : 0);
         return { name, pValue: pValues[i].of(score), score };
       });
       const flips = harm && expectedFlipRate(harm, harmRow(detectors[0].score, causes, profile.causes?.names ?? []));
@@ -374,10 +375,22 @@ function bringToScale(value: number, scale: Scale, isLast: boolean): number {
   return isLast && value <= scale.median ? quiet : (value - scale.median) / scale.scale;
 }
 
-/** The score of a detector: the largest of its components, each counted by its weight. */
-export function strongest(values: Float64Array, components: readonly number[], weights?: readonly number[]): number {
+/**
+ * The score of a detector: the largest of its components. A discount d makes of a component of 1, which is one clean image in a hundred,
+ * 1 - d; below it is taken off, and beyond it is that share of it. So what sees little neither decides among images that are
+ * hardly strange, nor lets one clean image that it finds very strange set the threshold for all.
+ * @param values components on the scale of scores
+ */
+export function strongest(
+  values: Float64Array,
+  { components, discounts, weights }: Pick<Profile['detectors'][number], 'components' | 'discounts' | 'weights'>,
+): number {
   let most = Number.NEGATIVE_INFINITY;
-  for (const [i, component] of components.entries()) most = Math.max(most, values[component] * (weights?.[i] ?? 1));
+  for (const [i, component] of components.entries()) {
+    const discount = discounts?.[i] ?? 0;
+    const value = values[component] * (weights?.[i] ?? 1);
+    most = Math.max(most, value < 1 ? value - discount : value * (1 - discount));
+  }
   return most;
 }
 

@@ -209,7 +209,7 @@ describe.skipIf(!hasOnnx)('a Profile with a model', () => {
     ]);
     const video = expect.any(Number);
     expect(whole.detectors).toEqual([
-      { name: 'combined', components: [0, 1, 2, 3, 4, 5, 6, 7], weights: [0.7, 1, 1, 0.5, 0.5, 0.5, 1, 1], video },
+      { name: 'combined', components: [0, 1, 2, 3, 4, 5, 6, 7], discounts: [0.4, 0.05, 0, 0.5, 0.5, 0.5, 0, 0], video },
       { name: 'capture', components: [1, 2, 6, 7], video },
       { name: 'content', components: [0, 3, 4], video },
       { name: 'embedding', components: [3, 4], video },

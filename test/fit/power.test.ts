@@ -100,7 +100,8 @@ test('power is the share of the images of each cell, however many there are', ()
 });
 
 test('the achieved rate holds each part against the thresholds of the others, with the exact interval', () => {
-  const images = (fold: number, scores: number[]) => scores.map((score) => ({ sample: inFold(fold), score }));
+  const images = (fold: number, scores: number[]) =>
+    scores.map((score) => ({ sample: inFold(fold), score, calibration: score }));
   const even = Array.from({ length: 100 }, (_, i) => 2 * i);
   const odd = even.map((score) => score + 1);
   // Of an even score 2j, 100 - j odd ones are at least as large: p = (101 - j) / 101 <= 0.05 for the last four. Of an odd
@@ -116,7 +117,10 @@ test('the achieved rate holds each part against the thresholds of the others, wi
 });
 
 test('the achieved rate is above the promise where a part of the reference is unlike the others', () => {
-  const images = Array.from({ length: 100 }, (_, i) => ({ sample: inFold(i % 5), score: i % 5 === 4 ? 1000 + i : i }));
+  const images = Array.from({ length: 100 }, (_, i) => {
+    const score = i % 5 === 4 ? 1000 + i : i;
+    return { sample: inFold(i % 5), score, calibration: score };
+  });
   const { warn } = achievedFalseAlarms(images, { warn: 0.05, block: 0.02 });
   // All 20 of the odd part, and none of those that have it among their thresholds.
   expect(warn.flagged).toBe(20);
@@ -127,6 +131,7 @@ test('by the tail the achieved rate is that of fitted tails, which tell rates th
   const scores = Array.from({ length: 400 }, (_, i) => ({
     sample: inFold(i % 5),
     score: -Math.log(1 - (i + 0.5) / 400),
+    calibration: -Math.log(1 - (i + 0.5) / 400),
   }));
   const { warn, block } = achievedFalseAlarms(scores, { warn: 0.01, block: 0.0005 }, 'tail');
   // Exponential scores: four of 400 are beyond the score of 1 %, and the farthest, at ln 800, is not beyond ln 2000.
@@ -135,7 +140,7 @@ test('by the tail the achieved rate is that of fitted tails, which tell rates th
 });
 
 test('where the other parts are too few to tell the promised rate, the strangest image still counts', () => {
-  const images = Array.from({ length: 20 }, (_, i) => ({ sample: inFold(i % 2), score: i }));
+  const images = Array.from({ length: 20 }, (_, i) => ({ sample: inFold(i % 2), score: i, calibration: i }));
   // All 20 promise 1/21; of the 10 others the smallest p-value is 1/11, which the last image has.
   expect(achievedFalseAlarms(images, { warn: 1 / 21, block: 1 / 21 }).warn.flagged).toBe(1);
 });

@@ -119,8 +119,18 @@ test('normalise: by the tail, one clean image in a hundred is at 1, one in ten t
   expect(normalise(Float64Array.of(Number.NaN, 0), [scale, { median: 1, scale: 1 }])[0]).toBe(1e6);
 });
 
-test('a detector is the strongest of its components, each by its weight', () => {
-  expect(strongest(Float64Array.of(1, 5, 3), [0, 2])).toBe(3);
-  expect(strongest(Float64Array.of(1, 5, 3), [0, 1, 2], [1, 0.5, 1])).toBe(3);
-  expect(strongest(Float64Array.of(1, 8, 3), [0, 1, 2], [1, 0.5, 1])).toBe(4);
+test('a detector is the strongest of its components, each less by its discount, or by the weight of earlier versions', () => {
+  const values = (...of: number[]) => Float64Array.from(of);
+  expect(strongest(values(1, 5, 3), { components: [0, 2] })).toBe(3);
+  const discounted = { components: [0, 1], discounts: [0, 0.4] };
+  // One clean image in a hundred, by either piece; beyond, the share; below, the difference.
+  expect(strongest(values(0, 1), discounted)).toBeCloseTo(0.6, 12);
+  expect(strongest(values(0, 1 - 1e-13), discounted)).toBeCloseTo(0.6, 12);
+  expect(strongest(values(0, 5), discounted)).toBeCloseTo(3, 12);
+  expect(strongest(values(0, 0.7), discounted)).toBeCloseTo(0.3, 12);
+  expect(strongest(values(0.2, 0.5), discounted)).toBeCloseTo(0.2, 12);
+  const weighted = { components: [0, 1, 2], weights: [1, 0.5, 1] };
+  expect(strongest(values(1, 5, 3), weighted)).toBe(3);
+  expect(strongest(values(1, 8, 3), weighted)).toBe(4);
+  expect(strongest(values(0.1, 0.8, 0.3), weighted)).toBe(0.4);
 });

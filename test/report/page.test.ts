@@ -182,7 +182,7 @@ describe('the pictures', () => {
   it('come from the image whose score is the median, by models that have not seen it', async () => {
     const unseen = (id: string, score: number): UnseenSample => {
       const sample = { id, path: '', group: '', fold: 0, statistics: new Float64Array(), properties: {} };
-      return { sample, score, scores: [score], z: new Float32Array() };
+      return { sample, score, calibration: score, scores: [score], z: new Float32Array() };
     };
     const images = [unseen('e', 3), unseen('d', 2), unseen('a', 9), unseen('b', 2), unseen('c', 2), unseen('f', -1)];
     expect(chooseExample(images).id).toBe('c');
