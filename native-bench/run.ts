@@ -2,7 +2,7 @@
  * Runs the benchmarks one after another, each in a process of its own, and prints what they print.
  *
  *     npm run bench                    all
- *     npm run bench -- core gate       only those: core, start, decode, pipeline, promise, fit, service, peers, gate, drift
+ *     npm run bench -- core gate       only those: core, bands, start, decode, pipeline, promise, fit, service, peers, gate, drift
  *     npm run bench -- --write         and put each into its section of docs/performance.md, and what the README says of it there
  */
 import { spawn } from 'node:child_process';
@@ -17,6 +17,7 @@ import { prefaces, withSection } from '../scripts/evaluate/page.ts';
 
 const programs = [
   { name: 'core', title: 'The core', file: 'core.bench.ts' },
+  { name: 'bands', title: 'Reading in bands', file: 'bands.bench.ts' },
   { name: 'start', title: 'The start', file: 'start.bench.ts' },
   { name: 'decode', title: 'Decoding', file: 'decode.bench.ts' },
   { name: 'pipeline', title: 'The whole path', file: 'pipeline.bench.ts' },

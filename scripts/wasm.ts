@@ -1,13 +1,12 @@
 // Builds src/core/stopline.wasm, which is committed: a clone then needs nothing but Node.
 //   node scripts/wasm.ts           build
 //   node scripts/wasm.ts --check   build elsewhere and prove that the committed file is the same, byte for byte
-// clang-16 and wasm-ld-16 are pinned: other versions emit other bytes.
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readArguments } from './arguments.ts';
-import { compilerFlags, coreFolder, kernels, wasmKernels } from './native/kernels.ts';
+import { coreFolder } from './native/kernels.ts';
+import { buildWasm } from './native/wasm.ts';
 
 const committed = join(coreFolder, 'stopline.wasm');
 const { values } = readArguments({
@@ -19,36 +18,8 @@ const { check } = values;
 const temporary = mkdtempSync(join(tmpdir(), 'stopline-wasm-'));
 const target = check ? join(temporary, 'stopline.wasm') : committed;
 
-const compile = [
-  '--target=wasm32',
-  ...compilerFlags,
-  '-nostdlib',
-  '-ffreestanding',
-  '-fno-builtin',
-  '-msimd128',
-  '-mbulk-memory',
-  '-mnontrapping-fptoint',
-  '-Wall',
-  '-Wextra',
-];
-const link = [
-  '--no-entry',
-  '--stack-first',
-  '-z',
-  'stack-size=131072',
-  '--export=__heap_base',
-  '--gc-sections',
-  '--strip-all',
-];
-
 try {
-  // Compiled from inside the folder, so that no path of this machine can enter the file.
-  const objects = [...kernels, ...wasmKernels].map((source) => {
-    const object = join(temporary, source.replace(/\.c$/, '.o'));
-    execFileSync('clang-16', [...compile, '-c', source, '-o', object], { cwd: coreFolder, stdio: 'inherit' });
-    return object;
-  });
-  execFileSync('wasm-ld-16', [...link, ...objects, '-o', target], { cwd: coreFolder, stdio: 'inherit' });
+  buildWasm(target);
   const bytes = readFileSync(target);
   const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes));
   if (imports.length > 0)

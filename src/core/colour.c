@@ -28,44 +28,76 @@ typedef struct {
  * With the coefficients split into high and low bytes, luma is exact in 16 bits:
  * 256 (76 R + 150 G + 29 B) + (139 R + 70 G + 47 B) = 19595 R + 38470 G + 7471 B, and neither bracket exceeds 65,280.
  */
-INLINE void luma_of(i16v r, i16v g, i16v b, uint8_t *restrict to) {
-  u16v high = (u16v)r * 76 + (u16v)g * 150 + (u16v)b * 29;
-  u16v low = (u16v)r * 139 + (u16v)g * 70 + (u16v)b * 47;
-  u16v y = (high + (low >> 8) + 128) >> 8;
-  u8half bytes = __builtin_convertvector(y, u8half);
-  __builtin_memcpy(to, &bytes, sizeof bytes);
+INLINE u16v luma_words(u16v r, u16v g, u16v b) {
+  return (r * 76 + g * 150 + b * 29 + ((r * 139 + g * 70 + b * 47) >> 8) + 128) >> 8;
 }
 
-/* Of rows that are left out: luma, and the clipped pixels, which lie together and are few. */
-static void add_luma(planes *restrict at, size_t padded, sums *restrict total) {
-  const u8v zero = {0}, one = zero + 1;
-  u32v dark = {0}, light = {0};
-  for (size_t i = 0; i < padded; i += LANES16)
-    luma_of(widen(at->r + i), widen(at->g + i), widen(at->b + i), at->luma + i);
-  for (size_t i = 0; i < padded; i += VECTOR_BYTES) {
-    u8v most = max8(max8(load8(at->r + i), load8(at->g + i)), load8(at->b + i));
-    dark = add_bytes(dark, min8(subs8(most, zero + 4), one));
-    light = add_bytes(light, min8(subs8(most, zero + 250), one));
+/* In 16 bits by turns: even bytes, then odd ones, so that none have to change their lane. */
+INLINE u8v luma_of(u8v r, u8v g, u8v b) {
+  const u16v even = luma_words((u16v)r & 255, (u16v)g & 255, (u16v)b & 255);
+  const u16v odd = luma_words((u16v)r >> 8, (u16v)g >> 8, (u16v)b >> 8);
+  return (u8v)(even | odd << 8);
+}
+
+/* Pixels that are not dark, and those that are light. */
+typedef struct {
+  u32v visible, light;
+} extremes;
+
+INLINE void count_extremes(u8v r, u8v g, u8v b, extremes *restrict sum) {
+  const u8v zero = {0}, one = zero + 1, most = max8(max8(r, g), b);
+  sum->visible = add_bytes(sum->visible, min8(subs8(most, zero + 4), one));
+  sum->light = add_bytes(sum->light, min8(subs8(most, zero + 250), one));
+}
+
+/* Of n pixels of a row that is left out: luma, and the clipped pixels, which lie together and are few. */
+static void add_luma(planes *restrict at, const uint8_t *restrict data, size_t n, size_t channels,
+                     uint8_t *restrict luma, sums *restrict total) {
+  extremes sum = {{0}, {0}};
+  size_t i = 0;
+#ifdef HAS_LOOKUP
+  for (; channels == 3 && i + VECTOR_BYTES <= n; i += VECTOR_BYTES) {
+    u8v rgb[3];
+    split_vector(data + 3 * i, rgb);
+    store8(luma + i, luma_of(rgb[0], rgb[1], rgb[2]));
+    count_extremes(rgb[0], rgb[1], rgb[2], &sum);
   }
-  total->low += padded - sum_lanes_u32(dark), total->high += sum_lanes_u32(light);
+#endif
+  /* The rest lies in planes, with black behind it. */
+  const size_t rest = n - i;
+  split(at->r, at->g, at->b, data + i * channels, rest, channels);
+  for (size_t k = 0; k < rest; k += VECTOR_BYTES) {
+    const u8v r = load8(at->r + k), g = load8(at->g + k), b = load8(at->b + k);
+    store8(at->luma + k, luma_of(r, g, b));
+    count_extremes(r, g, b, &sum);
+  }
+  __builtin_memcpy(luma + i, at->luma, rest);
+  total->low += n - sum_lanes_u32(sum.visible), total->high += sum_lanes_u32(sum.light);
+}
+
+typedef struct {
+  u16v r, g, b;
+  i32v rg2, yb2;
+} colour_lanes;
+
+INLINE void add_colour_words(i16v r, i16v g, i16v b, colour_lanes *restrict sum) {
+  const i16v rg = r - g, yb = r + g - b - b;
+  /* At most CHUNK / 8 = 256 additions of 255 to a lane, and of 2 * 510^2. */
+  sum->r += (u16v)r, sum->g += (u16v)g, sum->b += (u16v)b;
+  sum->rg2 += pair_dot(rg, rg), sum->yb2 += pair_dot(yb, yb);
 }
 
 /* Luma and the sums of colours. */
 static void add_colours(planes *restrict at, size_t padded, sums *restrict total) {
-  u16v r16 = {0}, g16 = {0}, b16 = {0};
-  i32v rg2 = {0}, yb2 = {0};
-  for (size_t i = 0; i < padded; i += LANES16) {
-    i16v r = widen(at->r + i), g = widen(at->g + i), b = widen(at->b + i);
-    luma_of(r, g, b, at->luma + i);
-    /* At most CHUNK / 8 = 256 additions of 255 to a lane. */
-    r16 += (u16v)r, g16 += (u16v)g, b16 += (u16v)b;
-    i16v rg = r - g, yb = r + g - b - b;
-    /* At most 256 additions of 2 * 510^2 to a lane. */
-    rg2 += pair_dot(rg, rg);
-    yb2 += pair_dot(yb, yb);
+  colour_lanes sum = {{0}, {0}, {0}, {0}, {0}};
+  for (size_t i = 0; i < padded; i += VECTOR_BYTES) {
+    const u8v r = load8(at->r + i), g = load8(at->g + i), b = load8(at->b + i);
+    store8(at->luma + i, luma_of(r, g, b));
+    add_colour_words((i16v)((u16v)r & 255), (i16v)((u16v)g & 255), (i16v)((u16v)b & 255), &sum);
+    add_colour_words((i16v)((u16v)r >> 8), (i16v)((u16v)g >> 8), (i16v)((u16v)b >> 8), &sum);
   }
-  total->r += sum_lanes_u16(r16), total->g += sum_lanes_u16(g16), total->b += sum_lanes_u16(b16);
-  total->rg2 += (uint64_t)sum_lanes(rg2), total->yb2 += (uint64_t)sum_lanes(yb2);
+  total->r += sum_lanes_u16(sum.r), total->g += sum_lanes_u16(sum.g), total->b += sum_lanes_u16(sum.b);
+  total->rg2 += (uint64_t)sum_lanes(sum.rg2), total->yb2 += (uint64_t)sum_lanes(sum.yb2);
 }
 
 /* Counts of clipped and grey pixels and the dark channel of 64 pixels; leaves what their saturation needs. */
@@ -127,24 +159,23 @@ void stopline_colour(const uint8_t *restrict data, size_t width, size_t height, 
   planes tile;
   sums total = {0};
   uint32_t histogram[4][256] = {{0}};
-  const int sparse = has_bands(width, height);
+  const unsigned shift = band_shift(width, height);
+  const size_t step = shift == 0 ? CHUNK : BAND_COLUMNS;
   size_t counted = 0;
   for (size_t top = 0; top < height; top += BLOCK) {
     size_t rows = height - top < BLOCK ? height - top : BLOCK;
-    const int is_read = !sparse || band_is_read(top / BAND_ROWS);
-    if (is_read) counted += rows * width;
-    for (size_t left = 0; left < width; left += CHUNK) {
-      size_t n = width - left < CHUNK ? width - left : CHUNK, padded = (n + 63) & ~(size_t)63;
+    for (size_t left = 0; left < width; left += step) {
+      size_t n = width - left < step ? width - left : step, padded = (n + 63) & ~(size_t)63;
+      if (!band_is_read(top / BAND_ROWS, left / BAND_COLUMNS, shift)) {
+        for (size_t start = top * width + left; start < (top + rows) * width; start += width)
+          add_luma(&tile, data + start * channels, n, channels, luma + start, &total);
+        continue;
+      }
+      counted += rows * n;
       for (size_t i = 0; i < padded; i++) tile.dark[i] = 255;
       for (size_t y = top; y < top + rows; y++) {
         size_t start = y * width + left;
         split(tile.r, tile.g, tile.b, data + start * channels, n, channels);
-        if (!is_read) {
-          add_luma(&tile, padded, &total);
-          total.low -= padded - n;
-          __builtin_memcpy(luma + start, tile.luma, n);
-          continue;
-        }
         add_colours(&tile, padded, &total);
         /* By turns, so that the processor counts (stores) while it divides (vectors). */
         for (size_t i = 0; i < n; i += 64) {
@@ -156,7 +187,7 @@ void stopline_colour(const uint8_t *restrict data, size_t width, size_t height, 
         total.low -= padded - n, total.grey -= padded - n;
         __builtin_memcpy(luma + start, tile.luma, n);
       }
-      if (is_read && rows == BLOCK) add_dark(tile.dark, n, &total);
+      if (rows == BLOCK) add_dark(tile.dark, n, &total);
     }
   }
   out[AT_pixels] = (double)counted;

@@ -71,23 +71,21 @@
   X(grey, 1)                /* pixels with max - min <= 2 */                                                           \
   X(darkSum, 1)             /* least channel of each whole 8x8 block */                                                \
   X(darkBlocks, 1)                                                                                                     \
-  X(interior, 1)            /* gradient.c: pixels with 8 neighbours, all or those in bands, of the next six */         \
+  X(interior, 1)            /* gradient.c: pixels with 8 neighbours, all or those in bands, as what follows */         \
   X(sumLaplacian, 1)                                                                                                   \
   X(sumLaplacian2, 1)       /* 4-neighbour Laplacian */                                                                \
   X(jxx, 1)                 /* (Y[x+1] - Y[x-1])^2 */                                                                  \
   X(jyy, 1)                                                                                                            \
   X(jxy, 1)                                                                                                            \
   X(residualHistogram, 2041)/* counts of |Y * [1 -2 1]' [1 -2 1]| */                                                   \
-  X(stepsX, 8)              /* all of the interior: sum of |Y[x+1] - Y[x]| by (x + 1) mod 8 */                         \
+  X(stepsX, 8)              /* sum of |Y[x+1] - Y[x]| by (x + 1) mod 8 */                                              \
   X(stepsY, 8)              /* the same downwards */                                                                   \
+  X(stepsPixelsX, 8)        /* how many pixels had a step, by the same */                                              \
+  X(stepsPixelsY, 8)                                                                                                   \
   X(stepsY2, 1)             /* sum of |Y[y+1] - Y[y-1]| */                                                             \
   X(movingX, 1)             /* pixels that differ from the one on their right */                                       \
   X(movingY, 1)             /* pixels that differ from the one below */                                                \
   X(impulses, 1)            /* pixels over 40 away from their 3x3 median */                                            \
-  X(deadRows, 1)            /* rows that are constant or equal the next */                                             \
-  X(deadColumns, 1)                                                                                                    \
-  X(rowBanding, 1)          /* sum of (2 S[y] - S[y-1] - S[y+1])^2 over row sums S */                                  \
-  X(columnBanding, 1)                                                                                                  \
   X(noiseEnergy, 1)         /* tenth percentile of the squared residual of unclipped 8x8 blocks */                     \
   X(noiseBlocks, 1)                                                                                                    \
   X(sharpRatio, 1)          /* Laplacian to gradient energy, summed over textured 16x16 blocks */                      \
@@ -107,10 +105,14 @@
   X(latticeQuality, 1)      /* and the quality it belongs to, 0 when there are too few coefficients */                 \
   X(latticeCounts, 2560)    /* counts of |coefficient| in DN, 0 to 127, of the first 20 AC frequencies in zigzag order */ \
   X(latticePhases, 64)      /* for each grid phase x + 8 y the significance n mean^2 of its best quality from 35 to 95 */ \
-  X(aloneBright, 1) /* local.c: pixels above all 8 neighbours by more than their range */                              \
+  X(aloneBright, 1) /* local.c, all of the frame: pixels above all 8 neighbours by more than their range */                              \
   X(aloneDark, 1) /* and below */                                                                                      \
   X(rowSigns, 2) /* |sum of signs of second differences| along interior rows: total and largest */                     \
   X(columnSigns, 2) /* and columns */                                                                                  \
+  X(deadRows, 1) /* interior rows that are constant or equal the next */                                               \
+  X(deadColumns, 1)                                                                                                    \
+  X(rowBanding, 1) /* sum of (2 S[y] - S[y-1] - S[y+1])^2 over sums S of interior rows */                              \
+  X(columnBanding, 1)                                                                                                  \
   X(blockHoles, 3) /* 8x8 blocks with less than 1/2, 1/4, 1/8 of the energy around them */                             \
   X(blockPeaks, 3) /* more than 2, 4, 8 times */                                                                       \
   X(blockBright, 3) /* brighter than all around by more than 12, 24, 48 DN */                                          \

@@ -1,10 +1,10 @@
 /*
- * One pass over the luma plane: everything that needs a pixel and its 8 neighbours. The
- * one-pixel border is left out; "interior" is the rest, and its 8x8 blocks start at pixel (1, 1).
+ * One pass over the luma plane: the averages, spreads and quantiles that need a pixel and its 8 neighbours. The
+ * one-pixel border is left out; "interior" is the rest, and its 8x8 blocks start at pixel (1, 1). Of large frames only
+ * the bands of bands.h are read.
  *
  * Bands of 8 rows are walked in columns one vector wide, so that each row is loaded once and block sums stay in
- * registers; what only needs bytes is then walked row by row while the band is in the first cache. Of bands that bands.h
- * leaves out, only the bytes are walked.
+ * registers; what only needs bytes is then walked row by row while the band is in the first cache.
  */
 #include "bands.h"
 #include "core.h"
@@ -16,7 +16,7 @@ enum {
   COLUMNS = 32,
   CHUNK = COLUMNS * LANES16,
   RESIDUALS = 2041, /* |r| <= 8 * 255 */
-  /* Rows between flushes of the column sums in 16 bits. */
+  /* Vectors between flushes of the steps in 16 bits. */
   SUMMED = 256,
   TILES_X = 8,
   TILES_Y = 6,
@@ -26,19 +26,13 @@ enum {
 /* Sums over the 8x8 blocks, one array per quantity, in scratch. */
 typedef struct {
   size_t across, down;
-  int sparse;
+  unsigned shift;
   uint32_t *residual2, *gradient2, *laplacian2, *luma;
   uint8_t *clipped;
 } blocks;
 
 typedef struct {
   blocks of;
-  /* Per interior column: sum of luma; of the last rows, for each vector the even and then the odd ones. */
-  uint32_t *column_sum;
-  uint16_t *recent;
-  /* Not zero where a pixel differs from the one on its right, or below. */
-  uint8_t *differs_right, *differs_below;
-  uint32_t *row_sum;
   /* Columns of three pixels, sorted, for the median of nine. */
   uint8_t *least, *middle, *most;
   /* Room for a selection over blocks. */
@@ -47,7 +41,7 @@ typedef struct {
 
 typedef struct {
   int64_t laplacian, laplacian2, jxx, jxy, gradient2;
-  uint64_t x[8], y[8], y2, moving_x, moving_y, impulses, dead_rows, interior;
+  uint64_t x[8], y[8], pixels_x[8], pixels_y[8], y2, moving_x, moving_y, impulses, interior;
   uint32_t residual[4][RESIDUALS + 7];
 } sums;
 
@@ -64,11 +58,6 @@ static size_t lay_out(room *at, uint8_t *base, size_t width, size_t height) {
   TAKE(at->of.laplacian2, uint32_t, count);
   TAKE(at->of.luma, uint32_t, count);
   TAKE(at->of.clipped, uint8_t, count);
-  TAKE(at->column_sum, uint32_t, wide);
-  TAKE(at->recent, uint16_t, wide);
-  TAKE(at->differs_right, uint8_t, wide);
-  TAKE(at->differs_below, uint8_t, wide);
-  TAKE(at->row_sum, uint32_t, height);
   TAKE(at->least, uint8_t, wide);
   TAKE(at->middle, uint8_t, wide);
   TAKE(at->most, uint8_t, wide);
@@ -160,25 +149,12 @@ static void count(const pending *restrict at, size_t rows, size_t n, sums *restr
   }
 }
 
-INLINE void mark(uint8_t *at, u8v different) {
-  u8v old = load8(at) | different;
-  __builtin_memcpy(at, &old, sizeof old);
-}
-
 /* Adds the low and then the high bytes of 16-bit pairs to two vectors in memory. */
 INLINE void add_pairs(uint16_t *at, u8v bytes) {
   u16v sum[2];
   __builtin_memcpy(sum, at, sizeof sum);
   sum[0] += (u16v)bytes & 255, sum[1] += (u16v)bytes >> 8;
   __builtin_memcpy(at, sum, sizeof sum);
-}
-
-static void flush_columns(const room *at, size_t n) {
-  for (size_t x = 0; x < n; x += VECTOR_BYTES)
-    for (size_t k = 0; k < LANES16; k++) {
-      at->column_sum[x + 2 * k] += at->recent[x + k], at->column_sum[x + 2 * k + 1] += at->recent[x + LANES16 + k];
-      at->recent[x + k] = 0, at->recent[x + LANES16 + k] = 0;
-    }
 }
 
 /* Column k of a vector is at x = 1 + k (mod 8); its step to x + 1 belongs to the grid whose lines lie before x + 1. */
@@ -202,7 +178,7 @@ static void walk_row(const uint8_t *restrict row, size_t stride, size_t n, size_
     __builtin_memcpy(at->middle + x, &middle, sizeof middle);
     __builtin_memcpy(at->most + x, &high, sizeof high);
   }
-  u32v luma = {0}, step = {0}, step2 = {0}, moving_x = {0}, moving_y = {0}, impulses = {0};
+  u32v step = {0}, step2 = {0}, moving_x = {0}, moving_y = {0}, impulses = {0};
   const u8v zero = {0}, one = zero + 1, limit = zero + IMPULSE;
   uint16_t steps[VECTOR_BYTES] = {0};
   for (size_t x = 0; x < n; x += VECTOR_BYTES) {
@@ -212,12 +188,8 @@ static void walk_row(const uint8_t *restrict row, size_t stride, size_t n, size_
     const uint8_t *p = row + 1 + x;
     u8v e = load8(p) & mask, f = load8(p + 1) & mask, b = load8(p - stride) & mask, h = load8(p + stride) & mask;
     u8v right = distance8(e, f), below = distance8(e, h);
-    mark(at->differs_right + x, right);
-    mark(at->differs_below + x, below);
-    add_pairs(at->recent + x, e);
     add_pairs(steps, right);
     if (x / VECTOR_BYTES % SUMMED == SUMMED - 1) flush_steps(steps, total);
-    luma = add_bytes(luma, e);
     step = add_bytes(step, below);
     step2 = add_bytes(step2, distance8(b, h));
     moving_x = add_bytes(moving_x, min8(right, one));
@@ -232,13 +204,10 @@ static void walk_row(const uint8_t *restrict row, size_t stride, size_t n, size_
     impulses = add_bytes(impulses, min8(subs8(distance8(e, median), limit), one));
   }
   flush_steps(steps, total);
-  at->row_sum[y - 1] = (uint32_t)sum_lanes_u32(luma);
   /* A step between rows y and y + 1 belongs to the grid whose lines lie before row y + 1. */
-  total->y[(y + 1) & 7] += sum_lanes_u32(step);
+  total->y[(y + 1) & 7] += sum_lanes_u32(step), total->pixels_y[(y + 1) & 7] += n;
   total->y2 += sum_lanes_u32(step2);
-  uint64_t in_x = sum_lanes_u32(moving_x), in_y = sum_lanes_u32(moving_y);
-  total->moving_x += in_x, total->moving_y += in_y;
-  total->dead_rows += in_x == 0 || in_y == 0;
+  total->moving_x += sum_lanes_u32(moving_x), total->moving_y += sum_lanes_u32(moving_y);
   total->impulses += sum_lanes_u32(impulses);
 }
 
@@ -272,19 +241,29 @@ static uint32_t following(const uint32_t *restrict values, size_t n, size_t k, u
   return up_to > k + 1 ? value : least;
 }
 
-/* Whether a row of blocks was walked. Two make a band, so that blocks of 16x16 are read whole. */
-static int is_walked(const blocks *of, size_t row) { return !of->sparse || band_is_read(row * BLOCK / BAND_ROWS); }
+/* How many blocks beside one another, from column x of blocks on, were walked or left out alike. */
+static size_t count_alike(const blocks *of, size_t x) {
+  const size_t span = segment_columns(of->across * BLOCK, of->shift) / BLOCK, left = span - x % span;
+  return of->across - x < left ? of->across - x : left;
+}
+
+/* Whether a block was walked. Two rows of blocks make a band, so that blocks of 16x16 are read whole. */
+static int is_walked(const blocks *of, size_t x, size_t y) {
+  return band_is_read(y * BLOCK / BAND_ROWS, x * BLOCK / BAND_COLUMNS, of->shift);
+}
 
 /* sigQ10: the tenth percentile of the residual energy of the 8x8 blocks in which nothing is clipped. */
 static double noise_energy(const room *at, double *restrict out) {
   size_t n = 0;
-  for (size_t y = 0; y < at->of.down; y++) {
-    if (!is_walked(&at->of, y)) continue;
-    for (size_t b = y * at->of.across; b < (y + 1) * at->of.across; b++) {
-      at->pick[n] = at->of.residual2[b];
-      n += !at->of.clipped[b];
+  for (size_t y = 0; y < at->of.down; y++)
+    for (size_t x = 0, alike; x < at->of.across; x += alike) {
+      alike = count_alike(&at->of, x);
+      if (!is_walked(&at->of, x, y)) continue;
+      for (size_t b = y * at->of.across + x, end = b + alike; b < end; b++) {
+        at->pick[n] = at->of.residual2[b];
+        n += !at->of.clipped[b];
+      }
     }
-  }
   out[AT_noiseBlocks] = (double)n;
   if (n == 0) return 0;
   size_t k = (n - 1) / 10, tenths = (n - 1) % 10;
@@ -302,9 +281,13 @@ static uint32_t four(const uint32_t *restrict of, size_t b, size_t across) {
 static void textured_and_flat(const room *at, double noise2, double *restrict out) {
   size_t across = at->of.across, n = 0;
   for (size_t y = 0; y + 2 <= at->of.down; y += 2)
-    for (size_t x = 0; x + 2 <= across && is_walked(&at->of, y); x += 2, n++) {
-      at->order[n] = (uint32_t)(y * across + x);
-      at->pick[n] = four(at->of.gradient2, y * across + x, across);
+    for (size_t left = 0, alike; left < across; left += alike) {
+      alike = count_alike(&at->of, left);
+      if (!is_walked(&at->of, left, y)) continue;
+      for (size_t x = left; x + 2 <= left + alike; x += 2, n++) {
+        at->order[n] = (uint32_t)(y * across + x);
+        at->pick[n] = four(at->of.gradient2, y * across + x, across);
+      }
     }
   if (n == 0) return;
   uint32_t textured = kth(at->pick, n, (n - 1) - (n - 1) / 5);
@@ -346,22 +329,42 @@ static void add_tiles(const blocks *of, double *restrict out) {
     const size_t top = tile_start(line, TILES_Y, of->down), bottom = tile_start(line + 1, TILES_Y, of->down);
     uint64_t gradient2 = 0, luma = 0, count = 0;
     for (size_t y = top; y < bottom; y++)
-      for (size_t b = y * of->across + left; b < y * of->across + right && is_walked(of, y); b++, count++)
-        gradient2 += of->gradient2[b], luma += of->luma[b];
+      for (size_t x = left, alike; x < right; x += alike) {
+        alike = count_alike(of, x);
+        if (alike > right - x) alike = right - x;
+        if (!is_walked(of, x, y)) continue;
+        count += alike;
+        for (size_t b = y * of->across + x, end = b + alike; b < end; b++)
+          gradient2 += of->gradient2[b], luma += of->luma[b];
+      }
     out[AT_tileGradient2 + tile] = (double)gradient2;
     out[AT_tileLuma + tile] = (double)luma;
     out[AT_tilePixels + tile] = (double)(count * BLOCK * BLOCK);
   }
 }
 
-/* Sum of squares of the second difference of neighbouring sums. */
-static double banding(const uint32_t *restrict sum, size_t n) {
-  double energy = 0;
-  for (size_t i = 1; i + 1 < n; i++) {
-    double bend = 2.0 * sum[i] - sum[i - 1] - sum[i + 1];
-    energy += bend * bend;
+/* `wide` times `rows` pixels of the interior, from its column `left` and its row `top` on; both are multiples of BLOCK. */
+static void walk_chunk(const uint8_t *restrict luma, size_t width, size_t wide, size_t rows, size_t left, size_t top,
+                       room *restrict at, sums *restrict total) {
+  pending chunk;
+  lanes sum = {0};
+  for (size_t i = 0; i < wide; i += LANES16) {
+    i16v mask = ~(i16v){0};
+    if (wide - i < LANES16)
+      for (size_t k = wide - i; k < LANES16; k++) mask[k] = 0;
+    const uint8_t *centre = luma + (top + 1) * width + 1 + left + i;
+    if (rows == BLOCK) walk_column(centre, width, BLOCK, mask, i, &sum, &chunk, left + i, top / BLOCK, at);
+    else walk_column(centre, width, rows, mask, i, &sum, &chunk, left + i, top / BLOCK, at);
   }
-  return energy;
+  total->interior += rows * wide;
+  total->laplacian += sum_lanes(sum.laplacian);
+  total->laplacian2 += sum_lanes(sum.laplacian2);
+  total->jxx += sum_lanes(sum.jxx), total->jxy += sum_lanes(sum.jxy), total->gradient2 += sum_lanes(sum.gradient2);
+  /* Counting is the dearest step, and 8 of the 16 rows of a band meet every row of an 8x8 grid as often as all do. */
+  if (at->of.shift == 0 || top / BLOCK % 2 == 0) count(&chunk, rows, wide, total);
+  for (size_t k = 0; k < BLOCK && k < wide; k++)
+    total->pixels_x[(k + 2) % 8] += rows * ((wide - k + BLOCK - 1) / BLOCK);
+  for (size_t y = top + 1; y <= top + rows; y++) walk_row(luma + y * width + left, width, wide, y, at, total);
 }
 
 void stopline_gradient(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
@@ -370,41 +373,17 @@ void stopline_gradient(const uint8_t *restrict luma, size_t width, size_t height
   size_t n = width - 2, m = height - 2;
   room at;
   lay_out(&at, scratch, width, height);
-  at.of.across = n / BLOCK, at.of.down = m / BLOCK, at.of.sparse = has_bands(width, height);
-  for (size_t x = 0; x < width + CHUNK; x++)
-    at.column_sum[x] = 0, at.recent[x] = 0, at.differs_right[x] = 0, at.differs_below[x] = 0;
+  at.of.across = n / BLOCK, at.of.down = m / BLOCK, at.of.shift = band_shift(width, height);
 
   sums total;
   __builtin_memset(&total, 0, sizeof total);
-  pending chunk;
-  for (size_t top = 0; top < m; top += BLOCK) {
-    size_t rows = m - top < BLOCK ? m - top : BLOCK;
-    const int is_read = is_walked(&at.of, top / BLOCK);
-    if (is_read) total.interior += rows * n;
-    for (size_t left = 0; left < n && is_read; left += CHUNK) {
-      size_t wide = n - left < CHUNK ? n - left : CHUNK;
-      lanes sum = {0};
-      for (size_t i = 0; i < wide; i += LANES16) {
-        i16v mask = ~(i16v){0};
-        if (wide - i < LANES16)
-          for (size_t k = wide - i; k < LANES16; k++) mask[k] = 0;
-        const uint8_t *centre = luma + (top + 1) * width + 1 + left + i;
-        if (rows == BLOCK) walk_column(centre, width, BLOCK, mask, i, &sum, &chunk, left + i, top / BLOCK, &at);
-        else walk_column(centre, width, rows, mask, i, &sum, &chunk, left + i, top / BLOCK, &at);
-      }
-      total.laplacian += sum_lanes(sum.laplacian);
-      total.laplacian2 += sum_lanes(sum.laplacian2);
-      total.jxx += sum_lanes(sum.jxx), total.jxy += sum_lanes(sum.jxy), total.gradient2 += sum_lanes(sum.gradient2);
-      /* Counting is the dearest step, and 8 of the 16 rows of a band meet every row of an 8x8 grid as often as all do. */
-      if (!at.of.sparse || top / BLOCK % 2 == 0) count(&chunk, rows, wide, &total);
+  const size_t step = at.of.shift == 0 ? CHUNK : BAND_COLUMNS;
+  for (size_t top = 0; top < m; top += BLOCK)
+    for (size_t left = 0; left < n; left += step) {
+      if (!is_walked(&at.of, left / BLOCK, top / BLOCK)) continue;
+      walk_chunk(luma, width, n - left < step ? n - left : step, m - top < BLOCK ? m - top : BLOCK, left, top, &at, &total);
     }
-    for (size_t y = top + 1; y <= top + rows; y++) {
-      walk_row(luma + y * width, width, n, y, &at, &total);
-      if (y % SUMMED == 0) flush_columns(&at, n);
-    }
-  }
 
-  flush_columns(&at, n);
   out[AT_interior] = (double)total.interior;
   out[AT_sumLaplacian] = (double)total.laplacian, out[AT_sumLaplacian2] = (double)total.laplacian2;
   out[AT_jxx] = (double)total.jxx, out[AT_jyy] = (double)(total.gradient2 - total.jxx), out[AT_jxy] = (double)total.jxy;
@@ -412,14 +391,11 @@ void stopline_gradient(const uint8_t *restrict luma, size_t width, size_t height
     out[AT_residualHistogram + i] =
         (double)total.residual[0][i] + total.residual[1][i] + total.residual[2][i] + total.residual[3][i];
   for (size_t i = 0; i < 8; i++) out[AT_stepsX + i] = (double)total.x[i], out[AT_stepsY + i] = (double)total.y[i];
+  for (size_t i = 0; i < 8; i++)
+    out[AT_stepsPixelsX + i] = (double)total.pixels_x[i], out[AT_stepsPixelsY + i] = (double)total.pixels_y[i];
   out[AT_stepsY2] = (double)total.y2;
   out[AT_movingX] = (double)total.moving_x, out[AT_movingY] = (double)total.moving_y;
   out[AT_impulses] = (double)total.impulses;
-  out[AT_deadRows] = (double)total.dead_rows;
-  double dead = 0;
-  for (size_t x = 0; x < n; x++) dead += at.differs_right[x] == 0 || at.differs_below[x] == 0;
-  out[AT_deadColumns] = dead;
-  out[AT_rowBanding] = banding(at.row_sum, m), out[AT_columnBanding] = banding(at.column_sum, n);
   double energy = noise_energy(&at, out);
   out[AT_noiseEnergy] = energy;
   /* sigma^2 = energy / (64 pixels * 36) / 0.7914^2, 0.7914 being what the same estimator gives on white noise of 1 DN. */

@@ -1,6 +1,6 @@
 /*
  * What sticks out of its surroundings, where averages over the frame see little: single hot and dead pixels, rows and
- * columns that are offset against their neighbours, and 8x8 blocks that are flatter, busier, brighter or darker than
+ * columns that stand still or are offset against their neighbours, and 8x8 blocks that are flatter, busier, brighter or darker than
  * all that lies around them (drops, dirt, glare, a covered corner).
  */
 #include "core.h"
@@ -25,13 +25,22 @@ typedef struct {
   /* Per column: sum of the signs of the last bands, and of those before. */
   uint8_t *recent;
   int32_t *columns;
+  /* The same for luma, of the last bands for each vector the even and then the odd columns. */
+  uint16_t *recent_light;
+  uint32_t *column_light;
+  /* Per column: not zero where a pixel differs from the one on its right, or below. */
+  uint8_t *differs_right, *differs_below;
+  /* Per row: sum of luma. */
+  uint32_t *row_light;
   /* Per block: sums of luma, and of absolute differences to the right and below. */
   uint32_t *luma, *energy;
 } room;
 
 typedef struct {
-  uint64_t bright, dark;
+  uint64_t bright, dark, dead_rows;
+  /* Of the rows of one band. */
   int32_t rows[BLOCK];
+  uint64_t right[BLOCK], below[BLOCK], light[BLOCK];
 } sums;
 
 static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
@@ -43,6 +52,11 @@ static size_t lay_out(room *at, uint8_t *base, size_t width, size_t height) {
   TAKE(at->inside, uint8_t, wide);
   TAKE(at->recent, uint8_t, wide);
   TAKE(at->columns, int32_t, wide);
+  TAKE(at->recent_light, uint16_t, wide);
+  TAKE(at->column_light, uint32_t, wide);
+  TAKE(at->differs_right, uint8_t, wide);
+  TAKE(at->differs_below, uint8_t, wide);
+  TAKE(at->row_light, uint32_t, height);
   TAKE(at->luma, uint32_t, count);
   TAKE(at->energy, uint32_t, count);
 #undef TAKE
@@ -58,6 +72,9 @@ size_t stopline_local_scratch(size_t width, size_t height) {
 typedef struct {
   u8v rows[BLOCK];
   u32v bright, dark;
+  /* Of each row: where a pixel differs from the one on its right, and below; and the sum of luma. */
+  u8v right[BLOCK], below[BLOCK];
+  u32v light[BLOCK];
 } lanes;
 
 /*
@@ -68,6 +85,23 @@ typedef struct {
 INLINE u8v add_sign(u8v sum, u8v pixel, u8v a, u8v b) {
   u8v up = average8(a, b), down = up - ((a ^ b) & 1);
   return subtract_above(add_above(sum, pixel, down), up, pixel);
+}
+
+/* What one strip adds to its columns. */
+typedef struct {
+  u8v signs, right, below;
+  u16v light[2];
+} column_lanes;
+
+INLINE void add_columns(const room *restrict at, size_t x, const column_lanes *restrict strip) {
+  const u8v right = load8(at->differs_right + x) | strip->right, below = load8(at->differs_below + x) | strip->below;
+  u16v light[2];
+  __builtin_memcpy(light, at->recent_light + x, sizeof light);
+  light[0] += strip->light[0], light[1] += strip->light[1];
+  __builtin_memcpy(at->recent + x, &strip->signs, sizeof strip->signs);
+  __builtin_memcpy(at->differs_right + x, &right, sizeof right);
+  __builtin_memcpy(at->differs_below + x, &below, sizeof below);
+  __builtin_memcpy(at->recent_light + x, light, sizeof light);
 }
 
 /*
@@ -84,7 +118,8 @@ INLINE void walk_strip(const uint8_t *restrict luma, size_t width, size_t height
   u8v pixel = load8(row);
   left = load8(row - 1), right = load8(row + 1);
   u8v most_beside = max8(left, right), least_beside = min8(left, right);
-  u8v signs = load8(at->recent + x), bright = zero, dark = zero;
+  u8v bright = zero, dark = zero;
+  column_lanes columns = {load8(at->recent + x), zero, zero, {{0}}};
   u16v brightness = {0}, energy = {0};
   for (size_t j = 0; j < rows; j++) {
     /* Below the last row it is repeated: no difference to it is counted. */
@@ -100,7 +135,12 @@ INLINE void walk_strip(const uint8_t *restrict luma, size_t width, size_t height
       u8v range = max8(most - least, margin);
       bright = add_above(bright, subs8(pixel, most), range);
       dark = add_above(dark, subs8(least, pixel), range);
-      signs = add_sign(signs, pixel, left, right);
+      columns.signs = add_sign(columns.signs, pixel, left, right);
+      const u8v in_x = (pixel ^ right) & inside, in_y = (pixel ^ below) & inside;
+      columns.right |= in_x, columns.below |= in_y;
+      columns.light[0] += (u16v)pixel & 255, columns.light[1] += (u16v)pixel >> 8;
+      sum->right[j] |= in_x, sum->below[j] |= in_y;
+      sum->light[j] = add_bytes(sum->light[j], pixel & inside);
       if (edge) sum->rows[j] += add_sign(zero, pixel, above, below) & inside;
       else sum->rows[j] = add_sign(sum->rows[j], pixel, above, below);
     }
@@ -108,7 +148,7 @@ INLINE void walk_strip(const uint8_t *restrict luma, size_t width, size_t height
     above = pixel, pixel = below, left = next_left, right = next_right;
     most_beside = next_most, least_beside = next_least;
   }
-  __builtin_memcpy(at->recent + x, &signs, sizeof signs);
+  add_columns(at, x, &columns);
   sum->bright = add_bytes(sum->bright, bright & inside);
   sum->dark = add_bytes(sum->dark, dark & inside);
   if (rows < BLOCK) return;
@@ -138,7 +178,13 @@ static void walk_band(const uint8_t *restrict luma, size_t width, size_t height,
     for (size_t x = left; x < end; x += VECTOR_BYTES)
       if (edge || x == 0 || x + VECTOR_BYTES > width - 1) walk_strip(luma, width, height, x, y, rows, 1, at, &sum);
       else walk_strip(luma, width, height, x, y, BLOCK, 0, at, &sum);
-    for (size_t j = 0; j < rows; j++) total->rows[j] += sum_signs(sum.rows[j]);
+    for (size_t j = 0; j < rows; j++) {
+      const u32v none = {0};
+      total->rows[j] += sum_signs(sum.rows[j]);
+      total->right[j] += sum_lanes_u32(add_bytes(none, sum.right[j]));
+      total->below[j] += sum_lanes_u32(add_bytes(none, sum.below[j]));
+      total->light[j] += sum_lanes_u32(sum.light[j]);
+    }
     total->bright += sum_lanes_u32(sum.bright), total->dark += sum_lanes_u32(sum.dark);
   }
   if (rows < BLOCK || width % BLOCK != 0) return;
@@ -150,6 +196,12 @@ static void walk_band(const uint8_t *restrict luma, size_t width, size_t height,
 
 static void flush_columns(const room *at, size_t width) {
   for (size_t x = 0; x < width; x++) at->columns[x] += (int8_t)at->recent[x], at->recent[x] = 0;
+  for (size_t x = 0; x < width; x += VECTOR_BYTES)
+    for (size_t k = 0; k < LANES16; k++) {
+      at->column_light[x + 2 * k] += at->recent_light[x + k];
+      at->column_light[x + 2 * k + 1] += at->recent_light[x + LANES16 + k];
+      at->recent_light[x + k] = 0, at->recent_light[x + LANES16 + k] = 0;
+    }
 }
 
 INLINE u32v load32(const uint32_t *p) {
@@ -218,24 +270,55 @@ static void add_size(double *field, int32_t sum) {
   if (size > field[1]) field[1] = size;
 }
 
+/* Sum of squares of the second difference of neighbouring sums. */
+static double banding(const uint32_t *restrict sum, size_t n) {
+  double energy = 0;
+  for (size_t i = 1; i + 1 < n; i++) {
+    double bend = 2.0 * sum[i] - sum[i - 1] - sum[i + 1];
+    energy += bend * bend;
+  }
+  return energy;
+}
+
+static void clear(const room *at, size_t width) {
+  for (size_t x = 0; x < width + VECTOR_BYTES; x++) {
+    at->columns[x] = 0, at->recent[x] = 0, at->inside[x] = x > 0 && x + 1 < width ? 255 : 0;
+    at->recent_light[x] = 0, at->column_light[x] = 0, at->differs_right[x] = 0, at->differs_below[x] = 0;
+  }
+}
+
+/* Takes what was summed over `rows` rows from row y on, and makes room for the next. */
+static void end_rows(const room *at, size_t height, size_t y, size_t rows, sums *restrict total, double *restrict out) {
+  for (size_t j = 0; j < rows; j++) {
+    add_size(out + AT_rowSigns, total->rows[j]);
+    at->row_light[y + j] = (uint32_t)total->light[j];
+    if (y + j > 0 && y + j + 1 < height) total->dead_rows += total->right[j] == 0 || total->below[j] == 0;
+    total->rows[j] = 0, total->right[j] = 0, total->below[j] = 0, total->light[j] = 0;
+  }
+}
+
 void stopline_local(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
                     double *restrict out) {
   if (width < 3 || height < 3) return;
   room at;
   lay_out(&at, scratch, width, height);
-  for (size_t x = 0; x < width + VECTOR_BYTES; x++)
-    at.columns[x] = 0, at.recent[x] = 0, at.inside[x] = x > 0 && x + 1 < width ? 255 : 0;
+  clear(&at, width);
   sums total = {0};
   for (size_t y = 0, bands = 1; y < height; y += BLOCK, bands++) {
     const size_t rows = height - y < BLOCK ? height - y : BLOCK;
-    for (size_t j = 0; j < rows; j++) total.rows[j] = 0;
     walk_band(luma, width, height, y, rows, &at, &total);
-    for (size_t j = 0; j < rows; j++) add_size(out + AT_rowSigns, total.rows[j]);
+    end_rows(&at, height, y, rows, &total, out);
     if (bands % BANDS == 0) flush_columns(&at, width);
   }
   flush_columns(&at, width);
-  for (size_t x = 1; x + 1 < width; x++) add_size(out + AT_columnSigns, at.columns[x]);
-  out[AT_aloneBright] = (double)total.bright;
-  out[AT_aloneDark] = (double)total.dark;
+  double dead = 0;
+  for (size_t x = 1; x + 1 < width; x++) {
+    add_size(out + AT_columnSigns, at.columns[x]);
+    dead += at.differs_right[x] == 0 || at.differs_below[x] == 0;
+  }
+  out[AT_aloneBright] = (double)total.bright, out[AT_aloneDark] = (double)total.dark;
+  out[AT_deadRows] = (double)total.dead_rows, out[AT_deadColumns] = dead;
+  out[AT_rowBanding] = banding(at.row_light + 1, height - 2);
+  out[AT_columnBanding] = banding(at.column_light + 1, width - 2);
   compare_blocks(&at, width / BLOCK, height / BLOCK, out);
 }

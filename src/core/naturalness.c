@@ -6,8 +6,8 @@
  * float arithmetic; the sums run in eight explicit lanes, one row at a time, so every build adds in the same order.
  * On frames of more than DENSE_PIXELS pixels full scale is sampled in bands: BAND rows of every PERIOD. On 21 photographs
  * of 0.8 to 3 megapixels a statistic then moves by 0.003 to 0.02 of its standard deviation over the photographs (median;
- * at most 0.26, for the shape); eight rows meet every row of an 8x8 block grid equally often. Large frames (bands.h) are
- * sampled so on both scales, and at full scale half of these bands is left out.
+ * at most 0.26, for the shape); eight rows meet every row of an 8x8 block grid equally often. Of large frames both scales are
+ * taken from the bands of bands.h alone: at full scale the upper half of each, at half scale all of it.
  */
 #include "bands.h"
 #include "core.h"
@@ -164,24 +164,31 @@ static void load_row(const uint8_t *luma, size_t stride, int half, size_t y, siz
   else load_full(luma + y * stride, n, to);
 }
 
-static void measure_scale(const uint8_t *luma, size_t stride, size_t width, size_t height, int half, int large, rows r,
-                          double *out) {
-  size_t n = width - 2 * BORDER, last = height - BORDER, loaded = 0;
-  const int sparse = large || (!half && width * height > DENSE_PIXELS);
+/* Of one segment of a frame with its border; what it measures is added to `out`. */
+typedef struct {
+  size_t width, height, number;
+  int half, sparse;
+  unsigned shift;
+} segment;
+
+static void measure_segment(const uint8_t *luma, size_t stride, const segment *of, rows r, double *out) {
+  const size_t n = of->width - 2 * BORDER, last = of->height - BORDER;
+  const size_t band_rows = of->half ? BAND_ROWS / 2 : BAND_ROWS;
+  size_t loaded = 0;
   double sums[3] = {0}, products[4][4] = {{0}};
   double positions = 0, pairs_in_row = 0, pairs_in_column = 0, pairs_diagonal = 0;
   float *previous = 0;
   for (size_t y = BORDER; y < last; y++) {
-    if ((sparse && (y - BORDER) % PERIOD >= BAND) || (large && !half && !band_is_read((y - BORDER) / PERIOD))) {
+    if ((of->sparse && (y - BORDER) % PERIOD >= BAND) || !band_is_read((y - BORDER) / band_rows, of->number, of->shift)) {
       previous = 0;
       continue;
     }
     if (loaded < y - BORDER) loaded = y - BORDER;
-    for (; loaded <= y + BORDER; loaded++) load_row(luma, stride, half, loaded, width, r.ring[loaded % RING]);
+    for (; loaded <= y + BORDER; loaded++) load_row(luma, stride, of->half, loaded, of->width, r.ring[loaded % RING]);
     const float *window[WINDOW];
     for (size_t k = 0; k < WINDOW; k++) window[k] = r.ring[(y - BORDER + k) % RING];
     float *current = r.coefficients[y % 2];
-    window_columns(window, width, r.mean, r.square);
+    window_columns(window, of->width, r.mean, r.square);
     normalise_row(r.mean, r.square, window[BORDER] + BORDER, n, current, r.deviation);
     __builtin_memset(current + n, 0, 16 * sizeof *current);
     __builtin_memset(r.deviation + n, 0, 16 * sizeof *current);
@@ -199,16 +206,27 @@ static void measure_scale(const uint8_t *luma, size_t stride, size_t width, size
     }
     previous = current;
   }
-  out[0] = positions;
-  for (size_t k = 0; k < 3; k++) out[1 + k] = sums[k];
+  out[0] += positions;
+  for (size_t k = 0; k < 3; k++) out[1 + k] += sums[k];
   for (size_t k = 0; k < 4; k++) {
     double count = k == 0 ? pairs_in_row : k == 1 ? pairs_in_column : pairs_diagonal;
-    double *segment = out + 4 + 5 * k;
-    segment[0] = count;
-    segment[1] = products[k][0];
-    segment[2] = products[k][1];
-    segment[3] = products[k][2];
-    segment[4] = products[k][3] - products[k][2];
+    double *field = out + 4 + 5 * k;
+    field[0] += count;
+    field[1] += products[k][0];
+    field[2] += products[k][1];
+    field[3] += products[k][2];
+    field[4] += products[k][3] - products[k][2];
+  }
+}
+
+/* Segments have borders of their own, which lie in their neighbours. */
+static void measure_scale(const uint8_t *luma, size_t stride, size_t width, size_t height, int half, unsigned shift,
+                          rows r, double *out) {
+  const size_t step = shift == 0 ? width : half ? BAND_COLUMNS / 2 : BAND_COLUMNS;
+  segment of = {0, height, 0, half, !half && width * height > DENSE_PIXELS, shift};
+  for (size_t left = 0; left + 2 * BORDER + 1 < width; left += step, of.number++) {
+    of.width = width - left < step + 2 * BORDER ? width - left : step + 2 * BORDER;
+    measure_segment(luma + (half ? 2 * left : left), stride, &of, r, out);
   }
 }
 
@@ -231,6 +249,6 @@ void stopline_naturalness(const uint8_t *restrict luma, size_t width, size_t hei
   for (int half = 0; half < 2; half++) {
     size_t columns = half ? width / 2 : width, lines = half ? height / 2 : height;
     if (columns <= 2 * BORDER + 1 || lines <= 2 * BORDER + 1) return;
-    measure_scale(luma, width, columns, lines, half, has_bands(width, height), r, out + (half ? AT_mscnHalf : AT_mscn));
+    measure_scale(luma, width, columns, lines, half, band_shift(width, height), r, out + (half ? AT_mscnHalf : AT_mscn));
   }
 }

@@ -20,14 +20,11 @@ static const uint8_t places[3][3][16] = {
      {NONE, NONE, NONE, NONE, NONE, 1, 4, 7, 10, 13, NONE, NONE, NONE, NONE, NONE, NONE},
      {NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 0, 3, 6, 9, 12, 15}}};
 
-/* VECTOR_BYTES interleaved RGB pixels to three planes. */
-INLINE void split_vector(const uint8_t *p, uint8_t *r, uint8_t *g, uint8_t *b) {
+/* VECTOR_BYTES interleaved RGB pixels as a vector for each channel. */
+INLINE void split_vector(const uint8_t *p, u8v planes[3]) {
   u8v first = load_lanes48(p), second = load_lanes48(p + 16), third = load_lanes48(p + 32);
-  uint8_t *to[3] = {r, g, b};
-  for (int k = 0; k < 3; k++) {
-    u8v plane = lookup(first, places[k][0]) | lookup(second, places[k][1]) | lookup(third, places[k][2]);
-    __builtin_memcpy(to[k], &plane, sizeof plane);
-  }
+  for (int k = 0; k < 3; k++)
+    planes[k] = lookup(first, places[k][0]) | lookup(second, places[k][1]) | lookup(third, places[k][2]);
 }
 #endif
 
@@ -42,7 +39,11 @@ static void split(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b,
     i = n;
   } else if (channels == 3) {
 #ifdef HAS_LOOKUP
-    for (; i + VECTOR_BYTES <= n; i += VECTOR_BYTES) split_vector(p + 3 * i, r + i, g + i, b + i);
+    for (; i + VECTOR_BYTES <= n; i += VECTOR_BYTES) {
+      u8v planes[3];
+      split_vector(p + 3 * i, planes);
+      store8(r + i, planes[0]), store8(g + i, planes[1]), store8(b + i, planes[2]);
+    }
 #endif
     for (; i < n; i++) r[i] = p[3 * i], g[i] = p[3 * i + 1], b[i] = p[3 * i + 2];
   } else {

@@ -5,8 +5,8 @@
  * after each separable pass; its moments are summed in eight explicit float lanes, one row at a time, so every build adds
  * in the same order. On frames of more than DENSE_PIXELS pixels the diagonal histogram takes every second row of blocks: on
  * 21 photographs of 0.8 to 3 megapixels its median moves by 0.2 % (at most 0.8 %). Sampling the finest band the same way
- * would halve its energy on single frames, so every row counts there. Of large frames, the Laplacian
- * bands are taken from every other band of rows (bands.h) on all levels alike, so that scales are compared on one content.
+ * would halve its energy on single frames, so every row counts there. Of large frames each pyramid is
+ * taken from the same bands (bands.h) on all its levels, so that scales are compared on one content.
  */
 #include "bands.h"
 #include "core.h"
@@ -77,29 +77,57 @@ static void count_magnitudes(const uint16_t *magnitudes, size_t n, uint32_t *his
   for (; i < n; i++) histogram[magnitudes[i]]++;
 }
 
-static void haar_pyramid(const uint8_t *luma, size_t width, size_t height, uint8_t *scratch, double *out) {
-  uint32_t *histogram = (uint32_t *)scratch;
-  uint16_t *diagonal = (uint16_t *)(histogram + 4 * DIAGONAL_BINS);
-  uint16_t *plane = diagonal + width / 2 + PAD;
+typedef struct {
+  uint32_t *histogram;
+  uint16_t *diagonal, *plane;
+  /* Every so manieth row of blocks is counted. */
+  size_t step;
   uint64_t sums[LEVELS][3];
-  const size_t step = width * height > DENSE_PIXELS ? 2 : 1;
-  __builtin_memset(histogram, 0, 4 * DIAGONAL_BINS * sizeof *histogram);
-  __builtin_memset(sums, 0, sizeof sums);
+  size_t counts[LEVELS];
+} haar_room;
+
+/*
+ * `high` rows of `wide` columns on all levels. A whole band is a single row of blocks at the last level, so that no block
+ * reaches beyond it, and what a level leaves for the next stays in the first cache.
+ */
+static void haar_band(const uint8_t *luma, size_t width, size_t wide, size_t high, haar_room *at) {
   for (size_t level = 0; level < LEVELS; level++) {
-    size_t columns = width >> (level + 1), rows = height >> (level + 1), source = width >> level;
-    out[AT_haarCounts + level] = (double)(columns * rows);
+    const size_t columns = wide >> (level + 1), source = wide >> level, rows = high >> (level + 1);
+    at->counts[level] += columns * rows;
     for (size_t y = 0; y < rows; y++) {
-      /* in place: the block row y is written after source rows 2y and 2y + 1 are read, never before */
+      /* in place: row y is written after source rows 2y and 2y + 1 are read, never before */
       if (level == 0) {
-        haar_bytes(luma + 2 * y * width, luma + (2 * y + 1) * width, columns, plane + y * columns, diagonal, sums[0]);
-        if (y % step == 0) count_magnitudes(diagonal, columns, histogram);
+        const uint8_t *upper = luma + 2 * y * width;
+        haar_bytes(upper, upper + width, columns, at->plane + y * columns, at->diagonal, at->sums[0]);
+        if (y % at->step == 0) count_magnitudes(at->diagonal, columns, at->histogram);
       } else {
-        uint16_t *row = diagonal;
-        haar_words(plane + 2 * y * source, plane + (2 * y + 1) * source, columns, row, sums[level]);
-        __builtin_memcpy(plane + y * columns, row, columns * sizeof *row);
+        haar_words(at->plane + 2 * y * source, at->plane + (2 * y + 1) * source, columns, at->diagonal, at->sums[level]);
+        __builtin_memcpy(at->plane + y * columns, at->diagonal, columns * sizeof *at->diagonal);
       }
     }
-    for (size_t k = 0; k < 3; k++) out[AT_haarSquares + 3 * level + k] = (double)sums[level][k];
+  }
+}
+
+static void haar_pyramid(const uint8_t *luma, size_t width, size_t height, uint8_t *scratch, double *out) {
+  haar_room at;
+  __builtin_memset(&at, 0, sizeof at);
+  uint32_t *histogram = at.histogram = (uint32_t *)scratch;
+  at.diagonal = (uint16_t *)(histogram + 4 * DIAGONAL_BINS);
+  at.plane = at.diagonal + width / 2 + PAD;
+  at.step = width * height > DENSE_PIXELS ? 2 : 1;
+  /* Twice as much as others read: a block is one sample, ratios of octaves are steep, and this costs little. */
+  const unsigned full = band_shift(width, height), shift = full > 0 ? full - 1 : 0;
+  const size_t segment = segment_columns(width, shift);
+  __builtin_memset(histogram, 0, 4 * DIAGONAL_BINS * sizeof *histogram);
+  for (size_t top = 0; top < height; top += BAND_ROWS)
+    for (size_t left = 0; left < width; left += segment) {
+      if (!band_is_read(top / BAND_ROWS, left / segment, shift)) continue;
+      const size_t wide = width - left < segment ? width - left : segment;
+      haar_band(luma + top * width + left, width, wide, height - top < BAND_ROWS ? height - top : BAND_ROWS, &at);
+    }
+  for (size_t level = 0; level < LEVELS; level++) {
+    out[AT_haarCounts + level] = (double)at.counts[level];
+    for (size_t k = 0; k < 3; k++) out[AT_haarSquares + 3 * level + k] = (double)at.sums[level][k];
   }
   for (size_t bin = 0; bin < DIAGONAL_BINS; bin++) {
     out[AT_haarDiagonal + bin] = (double)histogram[bin] + histogram[DIAGONAL_BINS + bin] +
@@ -211,27 +239,40 @@ static void reduce_plane(const plane *from, uint16_t *row, uint16_t *to, size_t 
   }
 }
 
-/* Of a plane that is read in bands, `band` rows are one; otherwise 0. */
-static void band_moments(const plane *fine, const uint16_t *coarse, size_t columns, size_t rows, size_t band,
+/* What of a plane is read: `rows` of it are a band and `columns` a segment. */
+typedef struct {
+  size_t rows, columns;
+  unsigned shift;
+} sampling;
+
+static void band_moments(const plane *fine, const uint16_t *coarse, size_t columns, size_t rows, sampling of,
                          uint16_t *row, double *out) {
   uint16_t *expanded = row + PAD;
   int16_t *even = (int16_t *)(row + columns + 3 * PAD), *odd = even + columns + 2 * PAD;
-  size_t half = fine->width / 2, counted = 0;
+  size_t counted = 0;
   double moments[2] = {0, 0};
   for (size_t y = 0; y < fine->height; y++) {
-    if (band != 0 && !band_is_read(y / band)) continue;
-    size_t middle = y / 2;
-    expand_column(coarse + clamp_row((ptrdiff_t)middle - 1, rows) * columns, coarse + middle * columns,
-                      coarse + clamp_row((ptrdiff_t)middle + 1, rows) * columns, (int)(y & 1), columns, expanded);
-    expanded[-1] = expanded[0];
-    expanded[columns] = expanded[columns - 1];
-    if (fine->bytes) band_row_bytes(fine->bytes + y * fine->width, expanded, half, even, odd);
-    else band_row_words(fine->words + y * fine->width, expanded, half, even, odd);
-    __builtin_memset(even + half, 0, 8 * sizeof *even);
-    __builtin_memset(odd + half, 0, 8 * sizeof *odd);
-    add_moments(even, half, moments);
-    add_moments(odd, half, moments);
-    counted += 2 * half; /* the last column of an odd width is left out */
+    const size_t middle = y / 2;
+    const uint16_t *above = coarse + clamp_row((ptrdiff_t)middle - 1, rows) * columns, *here = coarse + middle * columns;
+    const uint16_t *below = coarse + clamp_row((ptrdiff_t)middle + 1, rows) * columns;
+    for (size_t left = 0; left < fine->width; left += of.columns) {
+      if (!band_is_read(y / of.rows, left / of.columns, of.shift)) continue;
+      const size_t wide = fine->width - left < of.columns ? fine->width - left : of.columns;
+      /* With a neighbour on either side, which is repeated at the border of the frame. */
+      const size_t half = wide / 2, first = left / 2, from = first > 0 ? first - 1 : 0;
+      const size_t end = first + half < columns ? first + half + 1 : columns;
+      uint16_t *smooth = expanded + (first - from);
+      expand_column(above + from, here + from, below + from, (int)(y & 1), end - from, expanded);
+      if (first == 0) smooth[-1] = smooth[0];
+      if (first + half == columns) smooth[half] = smooth[half - 1];
+      if (fine->bytes) band_row_bytes(fine->bytes + y * fine->width + left, smooth, half, even, odd);
+      else band_row_words(fine->words + y * fine->width + left, smooth, half, even, odd);
+      __builtin_memset(even + half, 0, 8 * sizeof *even);
+      __builtin_memset(odd + half, 0, 8 * sizeof *odd);
+      add_moments(even, half, moments);
+      add_moments(odd, half, moments);
+      counted += 2 * half; /* the last column of an odd width is left out */
+    }
   }
   out[0] = (double)counted;
   out[1] = moments[0];
@@ -242,12 +283,13 @@ static void laplacian_pyramid(const uint8_t *luma, size_t width, size_t height, 
   plane fine = {luma, 0, width, height};
   uint16_t *row = (uint16_t *)scratch;
   uint16_t *coarse = row + 2 * width + 8 * PAD;
+  const unsigned shift = band_shift(width, height);
   for (size_t level = 0; level < LEVELS; level++) {
     size_t columns = (fine.width + 1) / 2, rows = (fine.height + 1) / 2;
     if (fine.width < SMALLEST_SIDE || fine.height < SMALLEST_SIDE) break;
     reduce_plane(&fine, row, coarse, columns, rows);
-    const size_t band = has_bands(width, height) ? BAND_ROWS >> level : 0;
-    band_moments(&fine, coarse, columns, rows, band, row, out + 3 * level);
+    const sampling of = {BAND_ROWS >> level, shift == 0 ? fine.width : BAND_COLUMNS >> level, shift};
+    band_moments(&fine, coarse, columns, rows, of, row, out + 3 * level);
     fine = (plane){0, coarse, columns, rows};
     coarse += columns * rows;
   }
@@ -256,7 +298,7 @@ static void laplacian_pyramid(const uint8_t *luma, size_t width, size_t height, 
 size_t stopline_scales_scratch(size_t width, size_t height) {
   size_t quarter = ((width + 1) / 2) * ((height + 1) / 2);
   size_t laplacian = 2 * (2 * width + 8 * PAD + quarter + quarter / 2 + width + height + 64);
-  size_t haar = 4 * 4 * DIAGONAL_BINS + 2 * (width / 2 + PAD + quarter);
+  size_t haar = 4 * 4 * DIAGONAL_BINS + 2 * (width / 2 + PAD + BAND_ROWS / 2 * (width / 2));
   return laplacian > haar ? laplacian : haar;
 }
 

@@ -63,6 +63,8 @@ INLINE u8v load8(const uint8_t *p) {
   return bytes;
 }
 
+INLINE void store8(uint8_t *p, u8v bytes) { __builtin_memcpy(p, &bytes, sizeof bytes); }
+
 /* Per byte: the smaller, the larger, and the difference that stops at 0. */
 #if defined(__AVX512BW__)
 INLINE u8v min8(u8v a, u8v b) { return (u8v)_mm512_min_epu8((__m512i)a, (__m512i)b); }

@@ -69,6 +69,8 @@ function neighbourhoods(luma: Uint8Array, width: number, height: number): Refere
     residualHistogram: new Array(2041).fill(0),
     stepsX: new Array(8).fill(0),
     stepsY: new Array(8).fill(0),
+    stepsPixelsX: new Array(8).fill(0),
+    stepsPixelsY: new Array(8).fill(0),
     stepsY2: 0,
     movingX: 0,
     movingY: 0,
@@ -96,6 +98,8 @@ function neighbourhoods(luma: Uint8Array, width: number, height: number): Refere
       const [right, below] = [Math.abs(Y(x + 1, y) - e), Math.abs(Y(x, y + 1) - e)];
       ref.stepsX[(x + 1) % 8] += right;
       ref.stepsY[(y + 1) % 8] += below;
+      ref.stepsPixelsX[(x + 1) % 8]++;
+      ref.stepsPixelsY[(y + 1) % 8]++;
       ref.stepsY2 += Math.abs(gy);
       if (right > 0) {
         ref.movingX++;

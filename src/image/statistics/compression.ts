@@ -93,8 +93,8 @@ export const compression: StatisticTable = {
   derive(out) {
     const [width, height] = [out[at.width], out[at.height]];
     if (width < 3 || height < 3) return new Array(7).fill(Number.NaN);
-    const x = grid(slice(out, 'stepsX'), width, height);
-    const y = grid(slice(out, 'stepsY'), height, width);
+    const x = grid(slice(out, 'stepsX'), slice(out, 'stepsPixelsX'), width);
+    const y = grid(slice(out, 'stepsY'), slice(out, 'stepsPixelsY'), height);
     const moving = out[at.movingX] + out[at.movingY];
     return [
       x.ratio,
@@ -103,7 +103,7 @@ export const compression: StatisticTable = {
       y.phase,
       (x.aligned + y.aligned) / 2,
       (x.strongest + y.strongest) / 2,
-      1 - moving / (2 * (width - 2) * (height - 2)),
+      1 - moving / (2 * out[at.interior]),
     ];
   },
 };
@@ -120,17 +120,14 @@ const none: Grid = { ratio: Number.NaN, phase: Number.NaN, aligned: Number.NaN, 
 /**
  * How much the steps of one phase stand out of those of its two neighbours, for the 8 phases of a grid.
  * @param steps sums of |difference| before the pixels whose coordinate is 0 to 7 modulo 8
- * @param length pixels along the axis, of which `length - 2` have a step that was measured
+ * @param pixels how many differences were summed
+ * @param length pixels along the axis
  */
-function grid(steps: Float64Array, length: number, breadth: number): Grid {
+function grid(steps: Float64Array, pixels: Float64Array, length: number): Grid {
   // Two whole periods at least: one edge in a strip is not a grid.
   if (length < 18) return none;
   const mean = new Float64Array(8);
-  for (let phase = 0; phase < 8; phase++) {
-    // Steps lie before pixels 2 to length - 1.
-    const lines = Math.floor((length - 1 - phase) / 8) - Math.floor((1 - phase) / 8);
-    mean[phase] = steps[phase] / (lines * (breadth - 2));
-  }
+  for (let phase = 0; phase < 8; phase++) mean[phase] = steps[phase] / pixels[phase];
   const all = mean.reduce((sum, value) => sum + value, 0) / 8;
   // Half a level of floor: rounding alone makes steps of that size.
   const floor = 0.5;

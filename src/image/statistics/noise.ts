@@ -108,7 +108,7 @@ export const noise: StatisticTable = {
       medianMagnitude(residual, n) / 6 / normalMad,
       mad,
       out[at.flatPixels] > 0 ? Math.sqrt(out[at.flatResidual2] / (36 * out[at.flatPixels])) : Number.NaN,
-      out[at.impulses] / ((out[at.width] - 2) * (out[at.height] - 2)),
+      out[at.impulses] / out[at.interior],
     ];
   },
 };

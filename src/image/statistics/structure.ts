@@ -142,7 +142,7 @@ export const structure: StatisticTable = {
       // Sums of n pixels; the second difference 2 a - b - c is twice the distance to the mean of the neighbours.
       m > 2 ? Math.sqrt(out[at.rowBanding] / (m - 2)) / (2 * n) : Number.NaN,
       n > 2 ? Math.sqrt(out[at.columnBanding] / (n - 2)) / (2 * m) : Number.NaN,
-      Math.log((steps / (n * m) + 0.5) / (out[at.stepsY2] / (n * m) + 0.5)),
+      Math.log((steps / out[at.interior] + 0.5) / (out[at.stepsY2] / out[at.interior] + 0.5)),
       ...tiles(out),
     ];
   },
