@@ -2,7 +2,7 @@ import type { Profile } from '../profile/description.ts';
 import type { Item, Items } from '../run/inputs/item.ts';
 import { judgeRows } from '../run/judgeitems.ts';
 import type { Masks } from '../run/masks.ts';
-import { createPool, poolOptions } from '../run/pool.ts';
+import { createPool, poolOptions, spreadBatch } from '../run/pool.ts';
 import type { Row } from '../run/rows/row.ts';
 import type { Config } from '../settings.ts';
 import { interruptible } from './interrupt.ts';
@@ -33,7 +33,7 @@ export async function judgeAll(
 ): Promise<void> {
   const { config, masks, items, total, chooseProfile: profile, nameSource: source, ...judgedBy } = run;
   await interruptible(async (signal) => {
-    const pool = await createPool({ ...poolOptions(config, 'batch'), ...judgedBy, masks });
+    const pool = await createPool({ ...spreadBatch(poolOptions(config, 'batch'), total), ...judgedBy, masks });
     const progress = startProgress(label);
     let done = 0;
     let failed = 0;

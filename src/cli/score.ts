@@ -12,7 +12,7 @@ import type { Items, Shard } from '../run/inputs/item.ts';
 import { chooseFormat, createColumnTypes, judgeItems, unfinishedItems } from '../run/judgeitems.ts';
 import type { Masks } from '../run/masks.ts';
 import { createObjectStore, isObjectUrl, type ObjectStore } from '../run/objects.ts';
-import { createPool, type Pool, poolOptions } from '../run/pool.ts';
+import { createPool, type Pool, poolOptions, spreadBatch } from '../run/pool.ts';
 import { type Job, openJob } from '../run/rows/job.ts';
 import { replaceFile, writeRows } from '../run/rows/output.ts';
 import { formatHeader, type RowCount, type RowFormat, rowFormats } from '../run/rows/row.ts';
@@ -116,8 +116,8 @@ class ScoreRun {
   }
 
   async judge(signal: AbortSignal): Promise<void> {
-    const { config, profile, masks, flags } = this.#parts;
-    const pool = await createPool({ ...poolOptions(config, 'batch'), profile, masks });
+    const { config, profile, masks, flags, total } = this.#parts;
+    const pool = await createPool({ ...spreadBatch(poolOptions(config, 'batch'), total), profile, masks });
     try {
       await pool.ready();
       this.#progress = startProgress('score');

@@ -24,11 +24,12 @@ export function confinedEnvironment(): NodeJS.ProcessEnv {
  * @param args of Node
  * @param options.maxBytes most data of the process. It is a limit on data, not on addresses, of which V8 and WebAssembly reserve
  * many gigabytes without using them, and cannot be raised above one that is already there
+ * @param options.cpu the one processor that it is to keep to
  * @param options.isConfined whether rights are taken from it too: a process that computes on a graphics card opens devices
  */
 export function limitNode(
   args: readonly string[],
-  { maxBytes, isConfined = true }: { maxBytes: number; isConfined?: boolean },
+  { maxBytes, isConfined = true, cpu }: { maxBytes: number; isConfined?: boolean; cpu?: number | undefined },
 ): [command: string, args: string[]] {
   if (process.platform === 'win32') return [process.execPath, [...args]];
   const script = [
@@ -37,6 +38,8 @@ export function limitNode(
     `export MALLOC_ARENA_MAX="\${MALLOC_ARENA_MAX:-2}"`,
     // libvips puts large images into a file, which these processes may not write. Their limit on data counts the memory.
     'export VIPS_DISC_THRESHOLD=100g',
+    // Of util-linux; without it the process is moved about.
+    ...(cpu === undefined ? [] : [`taskset -cp ${cpu} $$ >/dev/null 2>&1`]),
     ...(isConfined ? [confine()] : []),
     'exec "$0" "$@"',
   ];

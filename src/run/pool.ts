@@ -52,8 +52,8 @@ export interface PoolOptions {
    */
   isBatch?: boolean;
   /**
-   * Whether what crashes or hangs in native code ends a process, and costs one image, or ends this one. Default `thread`;
-   * batches are for threads only.
+   * Whether what crashes or hangs in native code ends a process, and costs one image, or ends this one. Default `thread`. The processes
+   * of a batch are for speed, one a processor: they have all rights, and as long for an image as threads.
    */
   isolation?: 'process' | 'thread';
   /** Longest processor time of one image in a process, which is then ended; default 2000. */
@@ -173,6 +173,15 @@ export function poolOptions(config: Config, use: 'batch' | 'stream' | 'service')
   return use === 'stream' ? options : { ...options, isolation, maxImageMs, maxWaitMs };
 }
 
+/** Images from which on a process for each processor gains more than its start takes: threads share memory, locks and caches. */
+const manyImages = 200;
+
+/** How a batch of so many images, where that is known, is spread over the processors. */
+export function spreadBatch(options: PoolOptions, images: number | undefined): PoolOptions {
+  const { isBatch, threads = availableParallelism() } = options;
+  return isBatch && threads > 1 && (images ?? 0) >= manyImages ? { ...options, isolation: 'process' } : options;
+}
+
 /** Processor time of one task of a batch with a model: an image under a hundred simulations, each of which the model is asked about. */
 const modelTaskMs = 20_000 * defaultTrialLimits.seconds;
 
@@ -218,15 +227,16 @@ class ImagePool implements Pool {
     const { threads = availableParallelism(), isolation = 'thread', maxImageMs: limitMs = 2000, isBatch } = options;
     const { core = 'auto', decideBy, blockWhen, ignore, classifier, device, limits = {}, maxWaitMs, mask } = options;
     // With fewer threads than cores somebody wants the rest left alone: then images are decoded one by one, too.
-    const decodesAhead = isBatch && threads >= availableParallelism();
+    // A process of a batch has one processor, on which nothing runs beside.
+    const decodesAhead = isBatch && isolation === 'thread' && threads >= availableParallelism();
     this.#options = options;
     const judging = { decideBy, blockWhen, ignore };
     this.#settings = { profiles, core, model, classifier, device, ...judging, limits, decodesAhead, mask };
     this.#isProcess = isolation === 'process';
-    this.#slowImages = this.#isProcess ? new SlowImages() : undefined;
+    this.#slowImages = this.#isProcess && !isBatch ? new SlowImages() : undefined;
     const models = new Set([model, classifier, ...profiles.map((judgedBy) => judgedBy.model)]);
     const maxBytes = countWorkerBytes(limits, [...models]);
-    const isConfined = device !== 'gpu';
+    const isConfined = device !== 'gpu' && !isBatch;
     this.#line = new WorkerLine<WorkerTask>({
       filename: resolveEntry('./worker', import.meta.url),
       workerData: this.#settings,
@@ -235,7 +245,13 @@ class ImagePool implements Pool {
       ahead: isBatch ? 1 : 0,
       graceMs: [...models].some(Boolean) && !this.#isProcess ? modelGraceMs : 0,
       ...(this.#isProcess && {
-        processes: { limitMs, maxBytes, isConfined, warmUp: { kind: 'warm' as const } },
+        processes: {
+          limitMs: isBatch ? undefined : limitMs,
+          maxBytes,
+          isConfined,
+          isPinned: isBatch,
+          warmUp: { kind: 'warm' as const },
+        },
       }),
     });
     // Where workers cannot be told, a pool is replaced, so it must not look as if it could be renewed.

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { statistics } from '../../src/image/statistics/statistics.ts';
-import { createPool, isolateModels, type Pool } from '../../src/run/pool.ts';
+import { createPool, isolateModels, type Pool, spreadBatch } from '../../src/run/pool.ts';
 import { createWorkerLine, type WorkerLine } from '../../src/run/workers/line.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 import { treacherousClassifier } from '../fixtures/onnxfile.ts';
@@ -308,6 +308,18 @@ describe('createPool', () => {
       { isBatch: true },
       { isBatch: true },
     ]);
+  });
+
+  it('spreads a batch over processes from so many images on, where more than one is to work', () => {
+    const isApart = (options: Parameters<typeof spreadBatch>[0], images?: number) =>
+      spreadBatch(options, images).isolation === 'process';
+    expect([199, 200, undefined].map((images) => isApart({ isBatch: true, threads: 2 }, images))).toEqual([
+      false,
+      true,
+      false,
+    ]);
+    expect(isApart({ isBatch: true, threads: 1 }, 1000)).toBe(false);
+    expect(spreadBatch({ threads: 2 }, 1000)).toEqual({ threads: 2 });
   });
 
   it('does not open with a profile that is missing or damaged, nor become ready with one that it cannot judge by', async () => {

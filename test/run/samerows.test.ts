@@ -54,11 +54,16 @@ beforeAll(async () => {
 });
 
 describe('the same bytes', () => {
-  it('give the same row in twenty runs, with one, two and four workers, byte for byte', async () => {
+  it('give the same row in twenty runs, with one, two and four threads and with two processes, byte for byte', async () => {
     const files = await breakFiles();
     let first: string[] | undefined;
-    for (const threads of [1, 2, 4]) {
-      const pool = await createPool({ profile, threads, isBatch: true });
+    for (const workers of [
+      { threads: 1 },
+      { threads: 2 },
+      { threads: 4 },
+      { threads: 2, isolation: 'process' as const },
+    ]) {
+      const pool = await createPool({ profile, ...workers, isBatch: true });
       try {
         await pool.ready();
         for (let run = 0; run < 20; run++) {
@@ -70,7 +75,7 @@ describe('the same bytes', () => {
             ),
           );
           first ??= written;
-          expect([threads, run, written]).toEqual([threads, run, first]);
+          expect([workers, run, written]).toEqual([workers, run, first]);
         }
       } finally {
         await pool.destroy();

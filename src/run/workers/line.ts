@@ -18,7 +18,7 @@ export interface WorkerLineOptions<Task> {
   /** Longest time in milliseconds that `destroy` lets running tasks end by themselves; default 0. */
   graceMs?: number;
   /** Processes instead of threads: the longest time of one task, and what each does before it takes any. */
-  processes?: Pick<ProcessOptions<Task>, 'limitMs' | 'warmUp' | 'crashLimit' | 'maxBytes' | 'isConfined'>;
+  processes?: Pick<ProcessOptions<Task>, 'limitMs' | 'warmUp' | 'crashLimit' | 'maxBytes' | 'isConfined' | 'isPinned'>;
 }
 
 export interface TaskOptions {
@@ -118,7 +118,7 @@ export class WorkerLine<Task> {
     const onFailure = (cause: unknown) => this.#checkWorkers(cause);
     const common = { filename, workerData, count: threads, onFailure };
     this.#workers = processes
-      ? new WorkerProcesses({ ...common, ...processes })
+      ? new WorkerProcesses({ ...common, ahead, ...processes })
       : new WorkerThreads({ ...common, ahead });
     const workers = this.#workers;
     if (workers.renew) this.renew = workers.renew.bind(workers);

@@ -1,14 +1,10 @@
 /** A worker that is a process: `processes.ts` starts it with the file of a worker and talks to it over the pipe. */
 import { readSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
-import { getPriority, setPriority } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { putTogether, type TaskApart } from './arrays.ts';
 
 enableCompileCache?.();
-// Where all cores are busy the service comes first: it is the one that answers, also those that it must refuse. A service that
-// was started with a lower priority keeps it: raising it takes a right that workers do not have.
-if (getPriority() < 5) setPriority(5);
 
 type Work = (task: unknown) => Promise<unknown>;
 const { openWorker } = (await import(pathToFileURL(process.argv[2]).href)) as { openWorker(workerData: unknown): Work };
@@ -30,13 +26,13 @@ function readArray(length: number): Uint8Array {
   return array;
 }
 
-type Message = { workerData: unknown; warmUp?: unknown } | TaskApart;
+type Message = { workerData: unknown; warmUp?: unknown } | (TaskApart & { id: number });
 process.on('message', async (message: Message) => {
   if ('workerData' in message) {
     work = openWorker(message.workerData);
-    send({ ready: true, answer: message.warmUp === undefined ? undefined : await work(message.warmUp) });
+    send({ answer: message.warmUp === undefined ? undefined : await work(message.warmUp) });
   } else {
-    send({ answer: await work?.(putTogether(message, readArray)) });
+    send({ id: message.id, answer: await work?.(putTogether(message, readArray)) });
   }
 });
 // The service decides when its workers end; a terminal and a service manager signal all processes at once.

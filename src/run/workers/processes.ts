@@ -4,6 +4,7 @@ import { limitNode } from '../../core/confine.ts';
 import { resolveEntry } from '../../core/entry.ts';
 import { pickEnvironment } from '../../core/environment.ts';
 import { StoplineError } from '../../errors.ts';
+import { chooseCpus } from './affinity.ts';
 import type { Workers } from './answer.ts';
 import { takeApart } from './arrays.ts';
 import { planNextLook, readProcessorMs, wantsProcessor } from './processortime.ts';
@@ -22,6 +23,7 @@ const backOffMs = 2000;
 const defaultMaxBytes = 1024 ** 3;
 
 interface Assignment {
+  id: number;
   task: unknown;
   isLimited: boolean;
   resolve(answer: unknown): void;
@@ -34,10 +36,19 @@ interface Child {
   isLate: boolean;
   /** The data that it works with. */
   given?: unknown;
-  job?: Assignment | undefined;
+  /** The processor that it is bound to. */
+  cpu?: number | undefined;
+  /** What it was handed and has not answered, by number. */
+  jobs: Map<number, Assignment>;
   timer?: NodeJS.Timeout;
   /** What it is to work with instead, once it is idle; told how its warm-up ended, or nothing where the process did. */
   renewal?: { workerData: unknown; isSent: boolean; resolve(answer?: unknown): void } | undefined;
+}
+
+/** What a process sends: the answer to a task by its number, or, without one, that it is ready and what its warm-up came to. */
+interface Answer {
+  id?: number;
+  answer?: unknown;
 }
 
 export interface ProcessOptions<Task> {
@@ -45,11 +56,15 @@ export interface ProcessOptions<Task> {
   workerData: unknown;
   /** Tasks that are worked on at a time. */
   count: number;
+  /** Tasks handed to a process beyond the one it works on; only without `limitMs`, and then there is no spare process. Default 0. */
+  ahead?: number | undefined;
+  /** Whether each process keeps to a processor of its own, where there is one for each and the system can be asked for that. */
+  isPinned?: boolean | undefined;
   /**
    * A task that takes more processor time than this ends with its process. Where processor time cannot be read, it is the time
-   * on the clock.
+   * on the clock. Default: no limit.
    */
-  limitMs: number;
+  limitMs?: number | undefined;
   /** Done by every process before it takes tasks, also by one that replaces another. */
   warmUp?: Task | undefined;
   crashLimit?: number | undefined;
@@ -70,6 +85,10 @@ export class WorkerProcesses<Task> implements Workers<Task> {
   readonly #children = new Set<Child>();
   /** Jobs that were handed over while no process was ready. */
   readonly #waiting: Assignment[] = [];
+  readonly #room: number;
+  readonly #spares: number;
+  readonly #cpus: readonly number[];
+  #lastId = 0;
   #workerData: unknown;
   #crashTimes: number[] = [];
   #crashes = 0;
@@ -80,10 +99,14 @@ export class WorkerProcesses<Task> implements Workers<Task> {
 
   constructor(options: ProcessOptions<Task>) {
     this.#options = options;
+    const { count, ahead = 0, isPinned } = options;
+    this.#room = 1 + ahead;
+    this.#spares = ahead > 0 ? 0 : spares;
+    this.#cpus = isPinned ? chooseCpus(count) : [];
     this.#workerData = options.workerData;
     // Told by the end of the pipe, a process that hangs in native code would not notice.
     process.on('exit', this.#killAll);
-    for (let i = 0; i < options.count; i++) this.#start();
+    for (let i = 0; i < count; i++) this.#start();
   }
 
   get alive(): number {
@@ -104,8 +127,8 @@ export class WorkerProcesses<Task> implements Workers<Task> {
 
   run(task: Task, { isWarmUp }: { isWarmUp?: boolean }): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ task, isLimited: !isWarmUp, resolve, reject });
-      for (const child of this.#children) if (child.isReady && !child.job) this.#giveNext(child);
+      this.#waiting.push({ id: ++this.#lastId, task, isLimited: !isWarmUp, resolve, reject });
+      this.#giveAll();
     });
   }
 
@@ -146,9 +169,16 @@ export class WorkerProcesses<Task> implements Workers<Task> {
 
   #start(): void {
     if (this.#isClosed) return;
-    const child: Child = { process: spawnChild(this.#options), isReady: false, isLate: false };
+    const cpu = this.#findCpu();
+    const child: Child = {
+      process: spawnChild(this.#options, cpu),
+      isReady: false,
+      isLate: false,
+      cpu,
+      jobs: new Map(),
+    };
     this.#children.add(child);
-    child.process.on('message', (message: { ready?: true; answer?: unknown }) => this.#receive(child, message));
+    child.process.on('message', (message: Answer) => this.#receive(child, message));
     child.process.on('exit', (code, signal) => this.#replace(child, signal ?? `exit code ${code}`));
     child.process.on('error', (error) => this.#replace(child, error.message));
     this.#open(child, this.#workerData);
@@ -161,37 +191,61 @@ export class WorkerProcesses<Task> implements Workers<Task> {
     child.process.send({ workerData: given, warmUp: this.#options.warmUp }, () => undefined);
   }
 
-  #giveNext(child: Child): void {
-    if (child.renewal && !child.renewal.isSent) {
-      child.renewal.isSent = true;
-      this.#open(child, child.renewal.workerData);
-      return;
+  /** The processor that the fewest keep to; nothing where none is to. */
+  #findCpu(): number | undefined {
+    const count = (cpu: number) => [...this.#children].filter((child) => child.cpu === cpu).length;
+    return [...this.#cpus].sort((a, b) => count(a) - count(b))[0];
+  }
+
+  /** Hands out what waits, each to the one that has least to do. */
+  #giveAll(): void {
+    while (this.#waiting.length > 0) {
+      let free: Child | undefined;
+      for (const child of this.#children) {
+        const hasRoom = child.isReady && !child.renewal && child.jobs.size < this.#room;
+        if (hasRoom && child.jobs.size < (free?.jobs.size ?? this.#room)) free = child;
+      }
+      if (!free) return;
+      this.#give(free, this.#waiting.shift() as Assignment);
     }
-    const job = this.#waiting.shift();
-    if (!job) return;
-    child.job = job;
+  }
+
+  #give(child: Child, job: Assignment): void {
+    child.jobs.set(job.id, job);
     // First: what the process has used so far is read from a file, for which the image need not wait.
-    handOver(child.process, job.task);
-    if (job.isLimited) this.#limit(child);
+    handOver(child.process, job);
+    if (job.isLimited && this.#options.limitMs !== undefined) this.#limit(child, job, this.#options.limitMs);
+  }
+
+  /** Gives it what it is to work with instead, once nothing is left of what it was handed. */
+  #renewIdle(child: Child): void {
+    const { renewal, isReady, jobs } = child;
+    if (!renewal || renewal.isSent || !isReady || jobs.size > 0) return;
+    renewal.isSent = true;
+    this.#open(child, renewal.workerData);
   }
 
   /** Ends the process when its task has used its processor time: on a busy machine a sound image may take longer by the clock. */
-  #limit(child: Child): void {
-    const { limitMs } = this.#options;
+  #limit(child: Child, job: Assignment, limitMs: number): void {
     const { pid } = child.process;
     const usedBefore = readProcessorMs(pid);
     const startedAt = performance.now();
     let lastUsedMs = 0;
     const look = () => {
+      if (!child.jobs.has(job.id)) return;
       const usedNow = readProcessorMs(pid);
       const usedMs = usedBefore === undefined || usedNow === undefined ? limitMs : usedNow - usedBefore;
       const elapsedMs = performance.now() - startedAt;
       const waitMs = planNextLook({ limitMs, usedMs, lastUsedMs, elapsedMs, isWaiting: wantsProcessor(pid) });
       lastUsedMs = usedMs;
       if (waitMs === undefined) this.#endLate(child);
-      else child.timer = setTimeout(look, waitMs);
+      else lookIn(waitMs);
     };
-    child.timer = setTimeout(look, limitMs);
+    // Timers come before what was sent meanwhile: where this process itself was held up, the answer may have long been there.
+    const lookIn = (ms: number) => {
+      child.timer = setTimeout(() => setImmediate(look), ms);
+    };
+    lookIn(limitMs);
   }
 
   #endLate(child: Child): void {
@@ -199,15 +253,16 @@ export class WorkerProcesses<Task> implements Workers<Task> {
     child.process.kill('SIGKILL');
   }
 
-  #receive(child: Child, message: { ready?: true; answer?: unknown }): void {
+  #receive(child: Child, { id, answer }: Answer): void {
     clearTimeout(child.timer);
-    if (message.ready) this.#welcome(child, message.answer);
+    if (id === undefined) this.#welcome(child, answer);
     else {
-      const { job } = child;
-      child.job = undefined;
-      job?.resolve(message.answer);
+      const job = child.jobs.get(id);
+      child.jobs.delete(id);
+      job?.resolve(answer);
     }
-    this.#giveNext(child);
+    this.#renewIdle(child);
+    this.#giveAll();
   }
 
   #welcome(child: Child, answer: unknown): void {
@@ -218,7 +273,7 @@ export class WorkerProcesses<Task> implements Workers<Task> {
       child.renewal = undefined;
       renewal.resolve(answer);
     } else if (++this.#readyOnce === this.#options.count) {
-      for (let i = 0; i < spares; i++) this.#start();
+      for (let i = 0; i < this.#spares; i++) this.#start();
     }
   }
 
@@ -227,7 +282,9 @@ export class WorkerProcesses<Task> implements Workers<Task> {
     if (!this.#children.delete(child)) return;
     clearTimeout(child.timer);
     child.renewal?.resolve();
-    child.job?.reject(this.#isClosed ? new Error('closed') : this.#describeEnd(child, how));
+    for (const job of child.jobs.values()) {
+      job.reject(this.#isClosed ? new Error('closed') : this.#describeEnd(child, how));
+    }
     if (this.#isClosed) return;
     this.#countEnd(child);
     if (this.#readyOnce > 0 || this.#failedStarts < maxFailedStarts) {
@@ -250,7 +307,7 @@ export class WorkerProcesses<Task> implements Workers<Task> {
 
   /** A process that was ended for a slow task is no crash: legal images may be slow, and say nothing about the next ones. */
   #countEnd(child: Child): void {
-    if (child.isLate && child.job) {
+    if (child.isLate && child.jobs.size > 0) {
       this.#slow += 1;
       return;
     }
@@ -268,31 +325,31 @@ export class WorkerProcesses<Task> implements Workers<Task> {
   /** A process that works with something else: an idle one first, so that the others go on with what they have. */
   #findOther(given: unknown): Child | undefined {
     const others = [...this.#children].filter((child) => child.given !== given);
-    return others.find(({ job }) => !job) ?? others[0];
+    return others.find(({ jobs }) => jobs.size === 0) ?? others[0];
   }
 
   /** @returns what its warm-up came to; nothing where the process has ended */
   #renewChild(child: Child, given: unknown): Promise<unknown> {
     return new Promise<unknown>((resolve) => {
       child.renewal = { workerData: given, isSent: false, resolve };
-      if (child.isReady && !child.job) this.#giveNext(child);
+      this.#renewIdle(child);
     });
   }
 }
 
 /** Sends a task, its long arrays ahead of it. A process that is gone is noticed by its end. */
-function handOver(child: ChildProcess, whole: unknown): void {
-  const { arrays, ...apart } = takeApart(whole);
+function handOver(child: ChildProcess, { id, task }: Assignment): void {
+  const { arrays, ...apart } = takeApart(task);
   const pipe = child.stdio[4] as Writable;
   for (const array of arrays) pipe.write(array);
-  child.send(apart, () => undefined);
+  child.send({ id, ...apart }, () => undefined);
 }
 
-function spawnChild<Task>(options: ProcessOptions<Task>): ChildProcess {
+function spawnChild<Task>(options: ProcessOptions<Task>, cpu: number | undefined): ChildProcess {
   const { filename, maxBytes = defaultMaxBytes, isConfined = true } = options;
   // As for threads (`maxYoungMiB`): three semi-spaces are the young generation.
   const args = ['--max-semi-space-size=2', resolveEntry('./process.entry', import.meta.url), filename];
-  const child = spawn(...limitNode(args, { maxBytes, isConfined }), {
+  const child = spawn(...limitNode(args, { maxBytes, isConfined, cpu }), {
     // The last one carries long arrays: see `process.entry.ts`.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
     serialization: 'advanced',

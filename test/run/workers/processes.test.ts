@@ -1,9 +1,10 @@
 import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { availableParallelism, getPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { limitNode } from '../../../src/core/confine.ts';
+import { readCpuList } from '../../../src/run/workers/affinity.ts';
 import { shortArray } from '../../../src/run/workers/arrays.ts';
 import { createWorkerLine, type WorkerLine } from '../../../src/run/workers/line.ts';
 import type { ProbeTask } from '../../fixtures/pool.program.ts';
@@ -175,12 +176,49 @@ describe('a process', () => {
     await expect(line.run({ kind: 'echo', value: 2 })).rejects.toMatchObject({ code: 'STOPLINE_ERR_INTERNAL' });
   });
 
-  it('starts where the service has a lower priority than workers take, which they cannot raise', () => {
-    const entry = resolvePath('../../../src/run/workers/process.entry.ts');
-    const [command, args] = limitNode([entry, resolvePath('../../../src/run/worker.ts')], { maxBytes: 2 ** 31 });
-    const { status, stderr } = spawnSync('nice', ['-n', '10', command, ...args], { encoding: 'utf8' });
-    expect(stderr).toBe('');
-    expect(status).toBe(0);
+  it('has the priority of the service: behind its neighbours it would be late on a busy machine, and images refused', async () => {
+    expect(await start(1).run<number>({ kind: 'priority' })).toBe(getPriority());
+  });
+
+  it('has answered in time where the service was held up itself, and only reads the answer late', async () => {
+    const line = start(1, { limitMs: 500 });
+    await line.run({ kind: 'echo', value: 0 });
+    const answer = line.run({ kind: 'echo', value: 1 });
+    await new Promise(setImmediate); // it is sent
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2000);
+    await expect(answer).resolves.toMatchObject({ task: 1 });
+    expect(line.slow).toBe(0);
+  });
+
+  it('of a batch has its next task at hand, and shares with the others alike', async () => {
+    const line = createWorkerLine<ProbeTask>({ filename, threads: 2, ahead: 1, processes: {} });
+    lines.push(line);
+    const askAll = () => Promise.all(Array.from({ length: 4 }, () => line.run<number>({ kind: 'pid' })));
+    // Until both have started one may be given all.
+    await expect.poll(async () => new Set(await askAll()).size).toBe(2);
+    const [first, second, third, fourth] = await askAll();
+    expect([third, fourth]).toEqual([first, second]);
+    const crashed = [line.run({ kind: 'segfault' }), line.run({ kind: 'pid' }), line.run({ kind: 'pid' })];
+    const outcomes = await Promise.allSettled(crashed);
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'rejected']);
+    expect(typeof (await line.run({ kind: 'pid' }))).toBe('number');
+  });
+
+  it('keeps to a processor of its own where there is one for each', async (context) => {
+    const processors = availableParallelism();
+    const isKnown = process.platform === 'linux' && spawnSync('taskset', ['-p', String(process.pid)]).status === 0;
+    if (!isKnown || processors < 2) context.skip('needs Linux, taskset (util-linux) and two processors');
+    for (const [threads, own] of [
+      [processors, 1],
+      [1, processors],
+    ]) {
+      const line = createWorkerLine<ProbeTask>({ filename, threads, ahead: 1, processes: { isPinned: true } });
+      lines.push(line);
+      const askAll = () =>
+        Promise.all(Array.from({ length: 2 * threads }, () => line.run<string>({ kind: 'processors' })));
+      await expect.poll(async () => new Set(await askAll()).size).toBe(threads);
+      expect((await askAll()).map((list) => readCpuList(list).length)).toEqual(Array(2 * threads).fill(own));
+    }
   });
 
   it('ends with its line, and with its parent however that ends', async () => {
