@@ -9,7 +9,7 @@ import { type FindingsFormat, findingsFormats, formatFindings, listFindings, toJ
 import { type InputFlags, inputOptions, openInputs, pathsHelp, tellLeftOut } from './inputs.ts';
 import { judgeAll } from './judge.ts';
 import { type JudgingFlags, judgingFlags, openJudging, pickSettings, shareOption } from './options.ts';
-import { commandLine, percent, print } from './terminal.ts';
+import { commandLine, percent, print, printJson } from './terminal.ts';
 
 /** What `check` exits with when the images do not match the reference. */
 export const driftExit = 1;
@@ -97,7 +97,7 @@ async function runCheck(paths: string[], flags: CheckFlags): Promise<void> {
   if (!check.passed) process.exitCode = driftExit;
   const format = json ? 'json' : asked;
   if (format === 'json') {
-    print(JSON.stringify({ ...toJson(check, population, profile), leftOut: items.leftOut }));
+    printJson({ ...toJson(check, population, profile), leftOut: items.leftOut });
   } else print(formatFindings(format, { findings: listFindings(check), check, population, profile }));
   tellLeftOut(items, rest);
 }

@@ -80,7 +80,9 @@ async function runExport(sources: string[], flags: ExportFlags): Promise<void> {
   print(`${count(images.length, 'image')} written to ${printable(out)} for ${format}`);
   if (unread.length > 0) {
     const [first] = unread;
-    note(`${count(unread.length, 'image')} could not be read, such as ${printable(first.path)}: ${first.message}`);
+    note(
+      `${count(unread.length, 'image')} could not be read, such as ${printable(first.path)}: ${printable(first.message)}`,
+    );
   }
   if (format === 'label-studio')
     note(`Labelling interface of the project (Settings, Labeling Interface, Code):\n${labelStudioConfig}`);

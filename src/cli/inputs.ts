@@ -103,7 +103,7 @@ function describeLeftOut(reasons: readonly LeftOutCount[]): string[] {
   if (reasons.length === 0) return [];
   const rows = reasons.map(({ reason, count: times, examples }) => {
     const more = times > examples.length ? ', ...' : '';
-    return `  ${times} ${reason} (${examples.map(printable).join(', ')}${more})`;
+    return `  ${times} ${printable(reason)} (${examples.map(printable).join(', ')}${more})`;
   });
   return ['Left out:', ...rows];
 }

@@ -5,6 +5,7 @@ import type { LabelRow } from '../run/labelling/labelrow.ts';
 import { type Pick, pickImages } from '../run/labelling/pick.ts';
 import { createObjectStore } from '../run/objects.ts';
 import { replaceFile } from '../run/rows/output.ts';
+import { plainJson } from '../run/rows/row.ts';
 import { readSources, sourceHelp } from './labelsource.ts';
 import { settingOption } from './options.ts';
 import { checkWritable } from './output.ts';
@@ -59,7 +60,7 @@ async function runPick(wanted: number, sources: string[], { out, s3Endpoint, jso
   };
   const picks = await pickImages(counted(), { count: wanted });
   if (out !== undefined) {
-    const text = picks.map(({ row }) => `${JSON.stringify(row)}\n`).join('');
+    const text = picks.map(({ row }) => `${plainJson(row)}\n`).join('');
     await replaceFile(out, store, (path) => writeFile(path, text));
   }
   if (json) {

@@ -3,6 +3,7 @@ import { Help } from 'commander';
 import { isSource } from '../core/entry.ts';
 import type { Reason } from '../profile/reasons.ts';
 import type { Verdict } from '../profile/verdict.ts';
+import { plainJson } from '../run/rows/row.ts';
 
 /**
  * File names and messages come from elsewhere: control, format and lone surrogate characters could move the cursor,
@@ -19,7 +20,7 @@ export function print(text: string): void {
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
+  process.stdout.write(`${plainJson(value)}\n`);
 }
 
 let quiet = false;

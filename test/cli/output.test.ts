@@ -1,9 +1,11 @@
-import { chmodSync, existsSync, writeFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkWritable } from '../../src/cli/output.ts';
 import { syncFolder } from '../../src/image/file.ts';
+import { createObjectStore } from '../../src/run/objects.ts';
+import { replaceFile } from '../../src/run/rows/output.ts';
 import { temporaryFolder } from '../fixtures/folder.ts';
 
 const folder = temporaryFolder();
@@ -29,6 +31,17 @@ describe('checkWritable', () => {
     chmodSync(file, 0o444);
     await expect(checkWritable(file, 'win32')).rejects.toMatchObject(unwritable);
     await checkWritable(file, 'linux');
+  });
+});
+
+describe('replaceFile', () => {
+  it('writes through no link that somebody else has laid where it writes first', async () => {
+    const [other, target] = [join(folder, 'other.txt'), join(folder, 'rows.csv')];
+    writeFileSync(other, 'theirs');
+    symlinkSync(other, `${target}.partial`);
+    await replaceFile(target, createObjectStore(), (path) => writeFile(path, 'ours'));
+    expect([readFileSync(other, 'utf8'), readFileSync(target, 'utf8')]).toEqual(['theirs', 'ours']);
+    expect(existsSync(`${target}.partial`)).toBe(false);
   });
 });
 

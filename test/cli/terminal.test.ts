@@ -13,7 +13,7 @@ import {
   table,
 } from '../../src/cli/terminal.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
-import { csvCell, formatHeader, formatRow } from '../../src/run/rows/row.ts';
+import { columnName, csvCell, formatHeader, formatRow, plainJson } from '../../src/run/rows/row.ts';
 import { createTally } from '../../src/run/rows/tally.ts';
 
 describe('printable', () => {
@@ -119,13 +119,31 @@ describe('rows', () => {
     ['a plus sign', '+1+1', "'+1+1"],
     ['a minus sign in text', '-1+1', "'-1+1"],
     ['an at sign', '@SUM(A1)', "'@SUM(A1)"],
-    ['a tab', '\t=1', "'\t=1"],
+    ['a tab', '\t=1', '"\'\t=1"'],
     ['a comma', 'a,b', '"a,b"'],
     ['a quote', 'a"b', '"a""b"'],
     ['a line break', 'a\nb', '"a\nb"'],
+    ['a line break ahead', '\n=1', '"\'\n=1"'],
+    ['a formula in full width', '＝1+1', "'＝1+1"],
+    ['a formula behind another separator', 'a;=1+1', '"a;=1+1"'],
+    ['a formula behind a tab', 'a\t=1+1', '"a\t=1+1"'],
     ['plain text', 'a b', 'a b'],
   ])('writes %s so that it is read back as text', (_, cell, expected) => {
     expect(csvCell(cell)).toBe(expected);
+  });
+
+  it('says in JSON whatever would steer a terminal, and nothing of it as it is', () => {
+    const name = 'a\u001b[2J\u009b31m\u007f\u202egnp.\u200f\u2028\u2029\u{e0041}\r\nb';
+    const line = plainJson({ name, deep: [name] });
+    expect(line).not.toMatch(/[\p{Cc}\p{Cf}\u2028\u2029]/u);
+    expect(JSON.parse(line)).toEqual({ name, deep: [name] });
+  });
+
+  it('keeps columns of a manifest apart, whatever they are called', () => {
+    const names = ['camera', 'pValue', 'manifest_pValue', 'manifest_manifest_pValue', 'manifest_camera', 'path'];
+    const named = names.map(columnName);
+    expect(new Set(named).size).toBe(names.length);
+    expect(named.slice(0, 2)).toEqual(['camera', 'manifest_pValue']);
   });
 
   it('leaves negative numbers numbers', () => {

@@ -49,7 +49,8 @@ export function describeOther(name: string): string {
   const ending = extname(name).toLowerCase();
   if (/^\.(tar|tgz)$/.test(ending) || /\.tar\.gz$/i.test(name)) return 'archive in a folder: name it, or use a glob';
   if (/^\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|mjpe?g)$/.test(ending)) return 'video in a folder: name it, or use a glob';
-  return ending === '' ? 'no image by its name: no ending' : `no image by its name: ${ending}`;
+  if (ending === '') return 'no image by its name: no ending';
+  return `no image by its name: ${/^\.[a-z0-9_-]{1,16}$/.test(ending) ? ending : 'another ending'}`;
 }
 
 /**

@@ -104,7 +104,9 @@ async function openTable(file: string, { store, pathColumn }: InputOptions): Pro
   const names = table.columns.map(({ name }) => name);
   if (!names.includes(chosen)) throw missingColumn(file, chosen, names);
   const kept = table.columns.filter(({ name, isBinary }) => name !== chosen && !isBinary);
-  return { columns: kept.map(({ name }) => columnName(name)), rows: table, file, pathColumn: chosen };
+  // In the order in which the cells of a row stand: an object has names that are numbers first.
+  const columns = Object.keys(Object.fromEntries(kept.map(({ name }) => [columnName(name), true])));
+  return { columns, rows: table, file, pathColumn: chosen };
 }
 
 /** `path`, or the one column that holds images as the data sets of Hugging Face do: a group of `bytes` and `path`. */

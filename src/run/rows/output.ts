@@ -42,6 +42,9 @@ export async function replaceFile(
   const partial = `${target}${isShared ? `.${randomBytes(6).toString('hex')}` : ''}.partial`;
   try {
     await unwritable(target, async () => {
+      // Made here and by nobody else: what lies there already may be a link to another file.
+      await rm(partial, { force: true });
+      await (await open(partial, 'wx')).close();
       await write(partial);
       await syncFile(partial);
       await rename(partial, target);

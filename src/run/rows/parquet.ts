@@ -5,7 +5,7 @@ import type { TableCell, TableColumn } from './row.ts';
 
 /** Rows written and read at a time: what bounds the memory. */
 const rowGroup = 4096;
-/** Images in a table make its rows heavy: then fewer are read at a time, so that about so many bytes are held. */
+/** Images or long texts in a table make its rows heavy: then there are fewer at a time, so that about so many bytes are held. */
 const heldBytes = 64 * 1024 * 1024;
 
 const physical = { STRING: 'BYTE_ARRAY', DOUBLE: 'DOUBLE', INT32: 'INT32', BOOLEAN: 'BOOLEAN' } as const;
@@ -32,14 +32,17 @@ export async function writeParquet(
     ],
   });
   let held: TableCell[][] = [];
+  let heldLength = 0;
   const flush = async () => {
     if (held.length === 0) return;
+    heldLength = 0;
     const columnData = columns.map(({ name }, i) => ({ name, data: held.map((row) => row[i]) }));
     held = [];
     await writer.write({ columnData, rowGroupSize: rowGroup });
   };
   for await (const row of rows) {
-    if (held.push(row) >= rowGroup) await flush();
+    for (const cell of row) if (typeof cell === 'string') heldLength += cell.length;
+    if (held.push(row) >= rowGroup || heldLength >= heldBytes) await flush();
   }
   await flush();
   await writer.finish();

@@ -54,9 +54,21 @@ const rowColumns: readonly RowColumn[] = [
 
 const ownNames = new Set(['path', ...rowColumns.map(({ name }) => name)]);
 
-/** What a column of a manifest is called in rows: its name, or with `manifest_` ahead where a column of ours has that name. */
+/**
+ * What a column of a manifest is called in rows: its name, or with `manifest_` ahead where a column of ours has that name, or would have
+ * it without: no two of a manifest become one.
+ */
 export function columnName(name: string): string {
-  return ownNames.has(name) ? `manifest_${name}` : name;
+  return ownNames.has(name.replace(/^(manifest_)+/, '')) ? `manifest_${name}` : name;
+}
+
+/**
+ * JSON in one line, in which nothing steers a terminal: control and format characters that JSON allows are escaped, which says the same.
+ */
+export function plainJson(value: unknown): string {
+  return JSON.stringify(value).replace(/[\x7f-\x9f\p{Cf}\u2028\u2029]/gu, (sign) =>
+    Array.from({ length: sign.length }, (_, i) => `\\u${sign.charCodeAt(i).toString(16).padStart(4, '0')}`).join(''),
+  );
 }
 
 /** The columns of a table of rows: the path, those of the manifest, ours. */
@@ -82,7 +94,7 @@ export function formatHeader(format: RowFormat, manifest: readonly string[] = []
 
 /** A row as a line; those of a Parquet file wait as JSON until it is written. */
 export function formatRow(format: RowFormat, row: Row): string {
-  return format === 'csv' ? csvLine(tableRow(row).map((cell) => cell ?? '')) : `${JSON.stringify(row)}\n`;
+  return format === 'csv' ? csvLine(tableRow(row).map((cell) => cell ?? '')) : `${plainJson(row)}\n`;
 }
 
 function csvLine(cells: readonly (string | number | boolean)[]): string {
@@ -90,13 +102,14 @@ function csvLine(cells: readonly (string | number | boolean)[]): string {
 }
 
 /**
- * RFC 4180. A text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection); numbers
- * are left alone, so that a negative one stays a number.
+ * RFC 4180. A text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection), and one that holds
+ * another separator than ours stands in quotes, too: where a spreadsheet parts cells there, a formula could begin behind it. Numbers are
+ * left alone, so that a negative one stays a number.
  */
 export function csvCell(cell: string | number | boolean): string {
   if (typeof cell !== 'string') return String(cell);
-  const text = /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const text = /^[=+\-@\t\r\n＝＋－＠]/.test(cell) ? `'${cell}` : cell;
+  return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /** What is counted of a row. */

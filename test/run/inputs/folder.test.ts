@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readImage } from '../../../src/image/file.ts';
-import { countImages, listImages } from '../../../src/run/inputs/folder.ts';
+import { countImages, describeOther, listImages } from '../../../src/run/inputs/folder.ts';
 
 let root: string;
 beforeAll(async () => {
@@ -27,6 +27,15 @@ async function list(...paths: string[]) {
 test('lists images in natural order, folder by folder, without hidden entries or other files', async () => {
   const all = ['f9.JPG', 'f10.jpg', 'a/loop', 'a/z.gif', 'a/deep/y.webp', 'b/link.jpg', 'b/x.png'];
   expect(await list(root)).toEqual(all);
+});
+
+test('endings that are no words are not told, whatever they hold', () => {
+  const named = ['a.txt', 'a.\u001b[2J', 'a.\u009b31m', `a.${'x'.repeat(200)}`, 'a.b c', 'a'].map(describeOther);
+  expect(named.map((reason) => reason.replace('no image by its name: ', ''))).toEqual([
+    '.txt',
+    ...new Array(4).fill('another ending'),
+    'no ending',
+  ]);
 });
 
 test('a file named outright is listed whatever its ending', async () => {

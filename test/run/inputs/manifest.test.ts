@@ -316,6 +316,17 @@ describe('a Parquet manifest', () => {
     expect((await read(file)).rows).toEqual(rows);
   });
 
+  it('has its columns in the order of the cells of its rows, whatever they are called', async () => {
+    const names = ['b', '10', 'pValue', 'manifest_pValue', '2', '__proto__', 'a'];
+    const columnData = [{ name: 'path', data: ['a.jpg'] }, ...names.map((name) => ({ name, data: [`the ${name}`] }))];
+    const manifest = list('names.parquet', new Uint8Array(parquetWriteBuffer({ columnData })));
+    const items = await openItems([], { ...options, manifest });
+    for await (const { columns = {} } of items) {
+      expect(items.columns).toEqual(Object.keys(columns));
+      expect(Object.values(columns).toSorted()).toEqual(names.map((name) => `the ${name}`).toSorted());
+    }
+  });
+
   it('with images inside, as Hugging Face writes it, is read, and its bytes are copied nowhere', async () => {
     const image = (text: string) => new TextEncoder().encode(text);
     const file = list(

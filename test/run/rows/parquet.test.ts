@@ -77,6 +77,17 @@ describe('Parquet', () => {
     expect(groups.map(({ num_rows }) => Number(num_rows))).toEqual([4096, 904]);
   });
 
+  it('is written in smaller row groups where its texts are long', async () => {
+    const long = 'x'.repeat(2 ** 22);
+    const heavy = async function* () {
+      for (let i = 0; i < 20; i++) yield [`${i}`, long];
+    };
+    const columns: TableColumn[] = ['path', 'note'].map((name) => ({ name, type: 'STRING' }));
+    await writeParquet(file, columns, heavy());
+    const { row_groups: groups } = await parquetMetadataAsync(await asyncBufferFromFile(file));
+    expect(groups.map(({ num_rows }) => Number(num_rows))).toEqual([16, 4]);
+  });
+
   it('has no rows when there are none', async () => {
     await writeParquet(file, tableColumns(), (async function* () {})());
     expect(await openParquet(file)).toMatchObject({ rows: 0, columns: tableColumns() });
