@@ -22,7 +22,7 @@ const [width, height] = [1920, 1080];
 const folder = mkdtempSync(join(tmpdir(), 'stopline-bench-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const sources = kernels.map((name) => join(coreFolder, name));
-const names = ['colour', 'tint', 'gradient', 'scales', 'local', 'naturalness', 'lattice', 'all'] as const;
+const names = ['colour', 'tint', 'gradient', 'scales', 'local', 'naturalness', 'lattice', 'residuals', 'all'] as const;
 const { names: given } = readArguments({
   command: 'npm run bench:core --',
   about: 'What the kernels take for one image, native and in WebAssembly.',
@@ -105,6 +105,7 @@ function wasm(): Times {
     local: () => code.stopline_local(luma, width, height, rest, out),
     naturalness: () => code.stopline_naturalness(luma, width, height, rest, out),
     lattice: () => code.stopline_lattice(luma, width, height, rest, out),
+    residuals: () => code.stopline_residuals(frame, width, height, 3, luma, rest, out),
     all: () => code.stopline_measure(frame, width, height, 3, scratch, out),
   };
   for (const name of names) call[name]();

@@ -51,6 +51,7 @@ int main(int argc, char **argv) {
   TIME("lattice", stopline_lattice(luma, width, height, rest, out));
   TIME("local", stopline_local(luma, width, height, rest, out));
   TIME("tint", stopline_tint(data, width, height, 3, luma, out));
+  TIME("residuals", stopline_residuals(data, width, height, 3, luma, rest, out));
   TIME("all", stopline_measure(data, width, height, 3, scratch, out));
   return copy[bytes - 1] != data[bytes - 1];
 }

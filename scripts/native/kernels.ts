@@ -14,6 +14,7 @@ export const kernels = [
   'lattice.c',
   'local.c',
   'tint.c',
+  'residuals.c',
   'resize.c',
   'train.c',
 ];

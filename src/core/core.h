@@ -36,6 +36,8 @@
 #define stopline_local STOPLINE_NAME(stopline_local)
 #define stopline_local_scratch STOPLINE_NAME(stopline_local_scratch)
 #define stopline_tint STOPLINE_NAME(stopline_tint)
+#define stopline_residuals STOPLINE_NAME(stopline_residuals)
+#define stopline_residuals_scratch STOPLINE_NAME(stopline_residuals_scratch)
 #define stopline_lattice_scratch STOPLINE_NAME(stopline_lattice_scratch)
 #define stopline_lattice_history STOPLINE_NAME(stopline_lattice_history)
 #define stopline_history STOPLINE_NAME(stopline_history)
@@ -121,7 +123,10 @@
   X(tintTop, 4) /* tint.c: upper half: pixels, Y, R - G, R + G - 2 B */                                                \
   X(tintBottom, 4) /* lower half */                                                                                    \
   X(tintProducts, 6) /* Y Y, rg rg, yb yb, Y rg, Y yb, rg yb */                                                        \
-  X(saturationHistogram, 16) /* 16 (max - min) / (max + 1) */
+  X(saturationHistogram, 16) /* 16 (max - min) / (max + 1) */                                                          \
+  X(residualPairs, 36) /* residuals.c: pairs of each class, of each of four families */                                \
+  X(residualProducts, 16) /* of each family a a, and a times the next, the one after it, the one across */             \
+  X(residualColours, 3) /* |a t|, a a, t t of luma and R - B along rows */
 
 #define STOPLINE_FIELD(field, size) AT_##field, AT_##field##_last = AT_##field + (size)-1,
 /* AT_<field> is the index of the first double of a field; OUT_SIZE the number of doubles in `out`. */
@@ -182,6 +187,9 @@ void stopline_colour(const uint8_t *restrict data, size_t width, size_t height, 
                      double *restrict out);
 void stopline_tint(const uint8_t *restrict data, size_t width, size_t height, size_t channels,
                    const uint8_t *restrict luma, double *restrict out);
+void stopline_residuals(const uint8_t *restrict data, size_t width, size_t height, size_t channels,
+                        const uint8_t *restrict luma, void *restrict scratch, double *restrict out);
+size_t stopline_residuals_scratch(void);
 void stopline_local(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
                     double *restrict out);
 size_t stopline_local_scratch(size_t width, size_t height);

@@ -69,6 +69,9 @@ const sizes = {
   tintBottom: 4,
   tintProducts: 6,
   saturationHistogram: 16,
+  residualPairs: 36,
+  residualProducts: 16,
+  residualColours: 3,
 } as const;
 
 export type Field = keyof typeof sizes;

@@ -20,6 +20,7 @@ size_t stopline_scratch_size(size_t width, size_t height) {
     if (size > largest) largest = size;                                                                                \
   }
   STOPLINE_KERNELS(LARGEST)
+  if (stopline_residuals_scratch() > largest) largest = stopline_residuals_scratch();
   return align64(width * height + 2 * STOPLINE_PAD) + align64(largest);
 }
 
@@ -45,6 +46,7 @@ int stopline_measure(const uint8_t *restrict data, size_t width, size_t height, 
   out[AT_width] = (double)width, out[AT_height] = (double)height;
   stopline_colour(data, width, height, channels, luma, out);
   stopline_tint(data, width, height, channels, luma, out);
+  stopline_residuals(data, width, height, channels, luma, rest, out);
 #define RUN(name) stopline_##name(luma, width, height, rest, out);
   STOPLINE_KERNELS(RUN)
   return 0;

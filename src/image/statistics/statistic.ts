@@ -10,7 +10,8 @@ export type StatisticGroup =
   | 'compression'
   | 'structure'
   | 'scales'
-  | 'naturalness';
+  | 'naturalness'
+  | 'residuals';
 
 /** One row of the table from which the CLI, HTTP, reports and docs are generated. */
 export interface Statistic {

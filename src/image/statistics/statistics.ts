@@ -11,6 +11,7 @@ import { naturalness } from './naturalness.ts';
 import { noise } from './noise.ts';
 import { tint } from './opponent.ts';
 import { earlier } from './recompression.ts';
+import { residuals } from './residuals.ts';
 import { scales } from './scales.ts';
 import { sharpness } from './sharpness.ts';
 import type { ImageStatistics, Statistic, StatisticsVector, StatisticTable } from './statistic.ts';
@@ -31,6 +32,7 @@ const tables: readonly StatisticTable[] = [
   local,
   scales,
   naturalness,
+  residuals,
 ];
 
 /** Every statistic, in the order of the vector. */
@@ -51,11 +53,13 @@ export function measureStatistics(core: Core, frame: Frame, source?: Container):
 }
 
 /**
- * Statistics in which coding shows: the grid and steps of JPEG, and the levels that the colour range of video leaves out. A
- * frame of a video was coded in another way than the stills of its camera, so that there they tell of the codec alone.
+ * Statistics in which coding shows: the grid and steps of JPEG, the finest structure, of which a codec leaves what it likes, and
+ * the levels that the colour range of video leaves out. A frame of a video was coded in another way than the stills of its
+ * camera, so that there they tell of the codec alone.
  */
 const showsCoding = statistics.map(
-  ({ name, group }) => group === 'compression' || name === 'histogramRoughness' || name === 'histogramGaps',
+  ({ name, group }) =>
+    group === 'compression' || group === 'residuals' || name === 'histogramRoughness' || name === 'histogramGaps',
 );
 
 /** The statistics of a frame of a video, without those that tell of its codec alone. */
