@@ -25,7 +25,7 @@ let inspector: Inspector;
 
 beforeAll(async () => {
   const falseAlarmRate = { warn: 0.05, block: 0.02 };
-  const options = { name: 'front-camera', falseAlarmRate, simulations: 10, power: 0, model: 'none' };
+  const options = { name: 'front-camera', falseAlarmRate, simulations: 20, power: 0, model: 'none' };
   ({ profile } = await fitOnce({ images: 200, groupBy: '\\d+(?=\\.jpg)', ...options }));
   inspector = await createInspector({ profile });
 });
