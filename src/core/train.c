@@ -264,12 +264,18 @@ static void activate(const training *t, size_t rows) {
   for (size_t r = 0; r < rows; r++) {
     float *restrict row = t->active + r * stride;
     uint32_t *restrict chosen = t->chosen, *restrict counts = t->counts;
+    /* The words lie where the deltas of the row will: one loop for each step, without branches, since nobody can foresee them. */
+    uint32_t *restrict luck = (uint32_t *)(void *)(t->deltas + r * units);
+    for (size_t u = 0; u < units; u++) luck[u] = draw(state);
+    for (size_t u = 0; u < units; u++) {
+      const float scaled = row[u] * t->kept_scale;
+      const int is_kept = (row[u] > 0) & (luck[u] >= t->dropped_below);
+      row[u] = is_kept ? scaled : 0;
+    }
     size_t count = 0;
     for (size_t u = 0; u < units; u++) {
-      const int is_kept = (row[u] > 0) & (draw(state) >= t->dropped_below);
-      row[u] = is_kept ? row[u] * t->kept_scale : 0;
       chosen[count] = (uint32_t)u;
-      count += (size_t)is_kept;
+      count += row[u] > 0;
     }
     for (size_t u = units; u < stride; u++) row[u] = u == units;
     chosen[count++] = (uint32_t)units;
