@@ -13,7 +13,6 @@ import { writeNumbers } from '../profile/sights.ts';
 import type { Verdict } from '../profile/verdict.ts';
 import type { Masks } from '../run/masks.ts';
 import { isObjectUrl } from '../run/objects.ts';
-import { createPool, poolOptions } from '../run/pool.ts';
 import type { Config } from '../settings.ts';
 import { type JudgingFlags, judgingFlags, openJudging } from './options.ts';
 import { beside, picture, showsPictures } from './picture.ts';
@@ -92,6 +91,8 @@ async function openJudge(config: Config, profile: Profile, masks: Masks): Promis
     };
   }
   const { warnings } = prepareJudging(profile, options);
+  // Loaded only here: what starts workers takes as long to load as a large image to judge.
+  const { createPool, poolOptions } = await import('../run/pool.ts');
   const pool = await createPool({ ...poolOptions(config, 'stream'), threads: 1, profile, masks });
   await pool.ready();
   return {

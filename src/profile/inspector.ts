@@ -2,7 +2,6 @@ import type { Core } from '../core/core.ts';
 import { loadCore } from '../core/index.ts';
 import { decoderVersion } from '../image/decode.ts';
 import type { Embedder } from '../image/embedding/embedder.ts';
-import { openPrepared } from '../image/embedding/open.ts';
 import { checkFrame, type ExtractedFrame, type Frame, type Limits, release } from '../image/frame.ts';
 import { Maskings, type SourceMask } from '../image/mask.ts';
 import { measureFrame, measurePixels } from '../image/measure.ts';
@@ -103,6 +102,7 @@ export async function createInspector(options: InspectorOptions): Promise<Inspec
   const embedder = profile.model && (options.embedder ?? (await openModel(profile.model)));
   async function openModel(fitted: NonNullable<Profile['model']>): Promise<Embedder> {
     const { findModel } = await import('../image/embedding/choose.ts');
+    const { openPrepared } = await import('../image/embedding/open.ts');
     return openPrepared(await findModel(fitted, options.model, options.limits), { core, device: options.device });
   }
   return {

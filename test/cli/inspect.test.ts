@@ -208,6 +208,19 @@ describe('stopline inspect', () => {
     expect(await onTerminal(colours, '--json')).not.toContain('\u2580');
   });
 
+  it('loads neither what starts workers nor what runs networks where it needs neither', async () => {
+    const hook = `import { registerHooks } from 'node:module';
+      const loaded = [];
+      registerHooks({ load(url, context, next) { loaded.push(url); return next(url, context); } });
+      process.on('exit', () => process.stderr.write(loaded.join('\\n')));`;
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` };
+    const { code, stderr } = await stopline(['inspect', at('clean.jpg'), '--profile', profile], { env });
+    expect(code).toBe(0);
+    const loaded = stderr.split('\n');
+    expect(loaded.filter((url) => url.endsWith('/profile/inspector.ts'))).toHaveLength(1);
+    expect(loaded.filter((url) => /piscina|\/run\/pool\.|embedding\/open\./.test(url))).toEqual([]);
+  });
+
   it('follows a link that the user names', async () => {
     expect((await runHere(['inspect', at('link.jpg'), '--profile', profile])).code).toBe(0);
   });
