@@ -202,7 +202,7 @@ export class WorkerProcesses<Task> implements Workers<Task> {
     while (this.#waiting.length > 0) {
       let free: Child | undefined;
       for (const child of this.#children) {
-        const hasRoom = child.isReady && !child.renewal && child.jobs.size < this.#room;
+        const hasRoom = child.isReady && !child.isLate && !child.renewal && child.jobs.size < this.#room;
         if (hasRoom && child.jobs.size < (free?.jobs.size ?? this.#room)) free = child;
       }
       if (!free) return;
