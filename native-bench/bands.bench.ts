@@ -28,8 +28,8 @@ const sizes = [
   { width: 1280, height: 720 },
   { width: 1920, height: 1080 },
 ];
-const references = 40;
-const fresh = 20;
+const references = 30;
+const fresh = 12;
 const causes = [
   'gaussianNoise',
   'defocusBlur',

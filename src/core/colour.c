@@ -154,6 +154,16 @@ static void add_dark(const uint8_t *restrict dark, size_t n, sums *restrict tota
   }
 }
 
+void stopline_luma(const uint8_t *restrict data, size_t width, size_t height, size_t channels, uint8_t *restrict luma) {
+  planes tile;
+  sums ignored = {0};
+  for (size_t y = 0; y < height; y++)
+    for (size_t left = 0; left < width; left += CHUNK) {
+      const size_t start = y * width + left, n = width - left < CHUNK ? width - left : CHUNK;
+      add_luma(&tile, data + start * channels, n, channels, luma + start, &ignored);
+    }
+}
+
 void stopline_colour(const uint8_t *restrict data, size_t width, size_t height, size_t channels, uint8_t *restrict luma,
                      double *restrict out) {
   planes tile;

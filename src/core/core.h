@@ -26,6 +26,7 @@
 #define stopline_out_size STOPLINE_NAME(stopline_out_size)
 #define stopline_layout STOPLINE_NAME(stopline_layout)
 #define stopline_colour STOPLINE_NAME(stopline_colour)
+#define stopline_luma STOPLINE_NAME(stopline_luma)
 #define stopline_gradient STOPLINE_NAME(stopline_gradient)
 #define stopline_gradient_scratch STOPLINE_NAME(stopline_gradient_scratch)
 #define stopline_scales STOPLINE_NAME(stopline_scales)
@@ -185,6 +186,8 @@ const char *stopline_layout(void);
  */
 void stopline_colour(const uint8_t *restrict data, size_t width, size_t height, size_t channels, uint8_t *restrict luma,
                      double *restrict out);
+/* The luma plane alone. */
+void stopline_luma(const uint8_t *restrict data, size_t width, size_t height, size_t channels, uint8_t *restrict luma);
 void stopline_tint(const uint8_t *restrict data, size_t width, size_t height, size_t channels,
                    const uint8_t *restrict luma, double *restrict out);
 void stopline_residuals(const uint8_t *restrict data, size_t width, size_t height, size_t channels,

@@ -60,9 +60,7 @@ int stopline_history(const uint8_t *restrict data, size_t width, size_t height, 
                      double *restrict out) {
   if (width == 0 || height == 0 || (channels != 1 && channels != 3 && channels != 4)) return -1;
   uint8_t *luma = (uint8_t *)scratch + STOPLINE_PAD;
-  double *rest = (double *)((uint8_t *)scratch + align64(width * height + 2 * STOPLINE_PAD));
-  for (size_t i = 0; i < OUT_SIZE; i++) rest[i] = 0;
-  stopline_colour(data, width, height, channels, luma, rest); /* its sums are not wanted here */
-  stopline_lattice_history(luma, width, height, rest, out);
+  stopline_luma(data, width, height, channels, luma);
+  stopline_lattice_history(luma, width, height, (uint8_t *)scratch + align64(width * height + 2 * STOPLINE_PAD), out);
   return 0;
 }

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { sep } from 'node:path';
 import { StoplineError } from '../errors.ts';
+import { readingRule } from '../core/layout.ts';
 import { decoderVersion } from '../image/decode.ts';
 import { decodeRule } from '../image/decoderule.ts';
 import { chooseModel } from '../image/embedding/choose.ts';
@@ -273,7 +274,7 @@ function describeFit(
     name: options.name ?? 'reference',
     createdAt: (options.createdAt ?? new Date()).toISOString(),
     stopline: version,
-    decode: { rule: decodeRule, decoder: decoderVersion },
+    decode: { rule: decodeRule, decoder: decoderVersion, reading: readingRule },
     ...(options.mask && { mask: options.mask }),
     reference: {
       images: reference.measured,

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { StoplineError } from '../errors.ts';
+import { readingRule } from '../core/layout.ts';
 import { decoderVersion } from '../image/decode.ts';
 import { decodeRule } from '../image/decoderule.ts';
 import { chooseModel } from '../image/embedding/choose.ts';
@@ -19,7 +20,7 @@ import { Collection, measureReference, type Reference, type ReferenceSample } fr
  */
 interface PartHead {
   version: number;
-  decode: { rule: string; decoder: string };
+  decode: { rule: string; decoder: string; reading: string };
   statistics: string[];
   /** sha256 of the model; none for statistics alone. */
   model: string;
@@ -82,7 +83,7 @@ export async function measurePart(
     const { measured, duplicates, folders, kept, skipped } = reference;
     const head: PartHead = {
       version: partVersion,
-      decode: { rule: decodeRule, decoder: decoderVersion },
+      decode: { rule: decodeRule, decoder: decoderVersion, reading: readingRule },
       statistics: statistics.map(({ name }) => name),
       model: pool.info.embedder?.sha256 ?? 'none',
       shard,

@@ -83,7 +83,7 @@ export function checkContainer(container: Container, limits: Required<Limits>): 
 }
 
 /** Smallest power of two that brings floor(width / factor) x floor(height / factor) to at most `inspectionPixels`. */
-export function shrinkFactor({ width, height }: Container): number {
+export function shrinkFactor({ width, height }: Pick<Container, 'width' | 'height'>): number {
   let factor = 1;
   while (Math.floor(width / factor) * Math.floor(height / factor) > inspectionPixels) factor *= 2;
   return factor;

@@ -13,18 +13,20 @@ const samples = 12;
  */
 export function differenceHash({ data, width, height, channels }: Frame): string {
   const last = channels < 3 ? 0 : 2;
+  const green = last >> 1;
+  const xs = choosePoints(width, side + 1, channels);
+  const ys = choosePoints(height, side, width * channels);
   let hash = '';
   for (let row = 0; row < side; row++) {
     let bits = 0;
     let before = 0;
     for (let column = 0; column <= side; column++) {
       let sum = 0;
-      for (let j = 0; j < samples; j++) {
-        const y = Math.floor(((row + (j + 0.5) / samples) * height) / side);
-        for (let i = 0; i < samples; i++) {
-          const x = Math.floor(((column + (i + 0.5) / samples) * width) / (side + 1));
-          const at = (y * width + x) * channels;
-          sum += data[at] + 2 * data[at + (last >> 1)] + data[at + last];
+      for (let j = row * samples; j < (row + 1) * samples; j++) {
+        const line = ys[j];
+        for (let i = column * samples; i < (column + 1) * samples; i++) {
+          const at = line + xs[i];
+          sum += data[at] + 2 * data[at + green] + data[at + last];
         }
       }
       if (column > 0) bits = (bits << 1) | (before > sum ? 1 : 0);
@@ -33,6 +35,17 @@ export function differenceHash({ data, width, height, channels }: Frame): string
     hash += bits.toString(16).padStart(2, '0');
   }
   return hash;
+}
+
+/**
+ * The pixels of a side that are looked at, cell after cell.
+ * @param step between neighbours, in bytes
+ */
+function choosePoints(length: number, cells: number, step: number): Int32Array {
+  return Int32Array.from(
+    { length: cells * samples },
+    (_, i) => Math.floor(((Math.floor(i / samples) + ((i % samples) + 0.5) / samples) * length) / cells) * step,
+  );
 }
 
 /** Bits in which two hashes differ. */

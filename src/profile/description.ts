@@ -31,7 +31,15 @@ export const Description = Type.Object(
     name: Type.String({ minLength: 1, maxLength: 128 }),
     createdAt: Type.String({ maxLength: 40 }),
     stopline: Type.String({ maxLength: 40 }),
-    decode: Type.Object({ rule: Type.String({ maxLength: 200 }), decoder: Type.String({ maxLength: 200 }) }, closed),
+    decode: Type.Object(
+      {
+        rule: Type.String({ maxLength: 200 }),
+        decoder: Type.String({ maxLength: 200 }),
+        /** How large frames were read; Profiles of earlier versions do not say. */
+        reading: Type.Optional(Type.String({ maxLength: 200 })),
+      },
+      closed,
+    ),
     /** What of every image counts: what lies under it was filled before anything was measured, and is in what is judged. */
     mask: Type.Optional(
       Type.Object(

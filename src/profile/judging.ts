@@ -1,7 +1,8 @@
 import type { Core } from '../core/core.ts';
+import { readingRule, wholePixels } from '../core/layout.ts';
 import { StoplineError } from '../errors.ts';
 import { findOldFingerprint } from '../image/container/oldfingerprint.ts';
-import { decodeRule } from '../image/decoderule.ts';
+import { decodeRule, shrinkFactor } from '../image/decoderule.ts';
 import type { Frame } from '../image/frame.ts';
 import { readHistory } from '../image/jpeghistory.ts';
 import type { MeasuredImage } from '../image/measured.ts';
@@ -43,6 +44,18 @@ export interface Judging {
 const oldProfileWarning =
   'The profile was fitted by a version for which metadata and Huffman tables counted as settings of the encoder: unusual ones may still make an image strange. Fit it again: stopline fit <folder> --out FILE';
 
+const otherReadingWarning =
+  'The profile was fitted by a version that read other rows of images as large as these: their statistics differ a little, and false alarms may be more than promised. Fit it again: stopline fit <folder> --out FILE';
+
+/** Whether the images of a Profile are so large that they are read in parts, and were so by another rule. */
+function wasReadOtherwise({ decode, categories }: Profile): boolean {
+  if (decode.reading === readingRule) return false;
+  return Object.keys(categories.size ?? {}).some((size) => {
+    const [width, height] = size.split('x').map(Number);
+    return (width * height) / shrinkFactor({ width, height }) ** 2 > wholePixels;
+  });
+}
+
 /**
  * @throws {StoplineError} PROFILE_RULE, PROFILE_VERSION; OPTION_INVALID when the Profile lacks what `decideBy`, `blockWhen` or `ignore`
  * names, or that is no rule
@@ -58,7 +71,7 @@ export function prepareJudging(loaded: Profile, options: JudgingOptions): Judgin
   const { fingerprint: known } = profile.categories;
   return {
     profile,
-    warnings: known ? [oldProfileWarning] : [],
+    warnings: [...(known ? [oldProfileWarning] : []), ...(wasReadOtherwise(profile) ? [otherReadingWarning] : [])],
     judge: (core, image, frame, bytes) =>
       decideVerdict(profile, scorer, image, {
         decidedBy: decideBy,
