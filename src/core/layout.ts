@@ -94,11 +94,6 @@ export const outSize: number = next;
 /** What `stopline_layout()` of a matching build returns. */
 export const layoutText: string = fields.map((field) => `${field}:${sizes[field]}`).join(',');
 
-/** A frame of more pixels than this is read in parts (bands.h), */
-export const wholePixels = 741_455;
-/** by this rule. Numbers that were measured by another one are a little different for such frames, and for no others. */
-export const readingRule = '16 rows of 256 columns, by the plastic number';
-
 /** The doubles of one field, without copying. */
 export function slice(out: Float64Array, field: Field): Float64Array {
   return out.subarray(at[field], at[field] + sizes[field]);

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
+import { readingRule } from '../core/reading.ts';
 import { StoplineError } from '../errors.ts';
-import { readingRule } from '../core/layout.ts';
 import { decoderVersion } from '../image/decode.ts';
 import { decodeRule } from '../image/decoderule.ts';
 import { chooseModel } from '../image/embedding/choose.ts';

@@ -1,5 +1,5 @@
 import type { Core } from '../core/core.ts';
-import { readingRule, wholePixels } from '../core/layout.ts';
+import { readingRule, wholePixels } from '../core/reading.ts';
 import { StoplineError } from '../errors.ts';
 import { findOldFingerprint } from '../image/container/oldfingerprint.ts';
 import { decodeRule, shrinkFactor } from '../image/decoderule.ts';

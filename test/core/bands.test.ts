@@ -1,6 +1,7 @@
 // Large frames are read in bands of rows for averages, and whole for local damage.
 import { describe, expect, it } from 'vitest';
 import { at, type Field, slice } from '../../src/core/layout.ts';
+import { wholePixels } from '../../src/core/reading.ts';
 import { measureStatistics, statistics } from '../../src/image/statistics/statistics.ts';
 import { anyFrame, everyCore, random } from '../fixtures/frames.ts';
 
@@ -36,7 +37,7 @@ function isRead(x: number, y: number, shift: number): boolean {
 
 describe('which rows are read', () => {
   it.each([
-    ['three quarters of a megapixel', 920, 805],
+    ['as many pixels as are read whole', 1024, Math.floor(wholePixels / 1024)],
     ['few rows', 2400, 511],
   ])('%s: all', (_, width, height) => {
     const out = core.measure(new Uint8Array(width * height * 3), width, height, 3);
@@ -45,6 +46,12 @@ describe('which rows are read', () => {
     expect(slice(out, 'tilePixels').reduce((sum, n) => sum + n)).toBe(
       64 * Math.floor((width - 2) / 8) * Math.floor((height - 2) / 8),
     );
+  });
+
+  it('one row more: about half', () => {
+    const [width, height] = [1024, Math.floor(wholePixels / 1024) + 1];
+    const share = core.measure(new Uint8Array(width * height), width, height, 1)[at.pixels] / (width * height);
+    expect(Math.abs(share - 0.5)).toBeLessThan(0.02);
   });
 
   it.each([

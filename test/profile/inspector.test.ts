@@ -471,13 +471,18 @@ describe('an inspector', () => {
     ['960x720', 0],
     // Shrunk to a quarter of its sides before anything is measured.
     ['3600x2400', 0],
-  ])('warns of a Profile of an earlier version if its images of %s are read in other parts now: %i', async (size, warnings) => {
-    const { rule, decoder } = profile.decode;
-    const categories = { ...profile.categories, size: { [size]: 5 } };
-    expect((await createInspector({ profile: altered({ categories }) })).warnings).toEqual([]);
-    const earlier = await createInspector({ profile: altered({ categories, decode: { rule, decoder } }) });
-    expect(earlier.warnings).toEqual(new Array(warnings).fill(expect.stringMatching(/read other rows.*stopline fit/)));
-  });
+  ])(
+    'warns of a Profile of an earlier version if its images of %s are read in other parts now: %i',
+    async (size, warnings) => {
+      const { rule, decoder } = profile.decode;
+      const categories = { ...profile.categories, size: { [size]: 5 } };
+      expect((await createInspector({ profile: altered({ categories }) })).warnings).toEqual([]);
+      const earlier = await createInspector({ profile: altered({ categories, decode: { rule, decoder } }) });
+      expect(earlier.warnings).toEqual(
+        new Array(warnings).fill(expect.stringMatching(/read other rows.*stopline fit/)),
+      );
+    },
+  );
 
   it('refuses a Profile with a statistic that it cannot measure', async () => {
     const [first, ...others] = profile.statistics;
