@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { asStoplineError, StoplineError } from '../../errors.ts';
 import { frameHead, type GrpcFrame, readFrameHead } from '../../gate/bodies/grpcframes.ts';
 import { tooLarge } from '../../gate/bodies/peek.ts';
-import { type BufferBudget, heldBytes } from '../http/body.ts';
+import { type BufferBudget, checkPieces, heldBytes } from '../http/body.ts';
 
 /** A message as it came, or why it is not kept, and what came of it so far: the rest is then to be had of the reader. */
 export type TakenFrame = {
@@ -133,6 +133,7 @@ export class FrameReader {
       this.#hasBegun = true;
       this.#chunks.push(result.value);
       this.#length += result.value.length;
+      checkPieces(this.#chunks.length, this.#length);
     }
     return !this.#isEnded;
   }

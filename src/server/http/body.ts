@@ -55,6 +55,60 @@ function readBreak(error: Error): StoplineError {
 }
 
 /**
+ * Most pieces of a body that may be as small as they like, and the bytes that more of them must have on average. Every chunk of a body is
+ * a piece, and costs as much as a full one: a megabyte in chunks of one byte held the loop for two thirds of a second.
+ */
+const freePieces = 2048;
+const leastAverage = 64;
+/**
+ * @param count pieces of one body or message so far
+ * @param length bytes of all of them
+ * @throws {StoplineError} REQUEST_INVALID where there are too many small ones
+ */
+export function checkPieces(count: number, length: number): void {
+  if (count <= freePieces || length >= count * leastAverage) return;
+  throw new StoplineError(
+    'REQUEST_INVALID',
+    `Expected pieces of at least ${leastAverage} bytes on average but received smaller chunks.`,
+  );
+}
+
+/** Pieces of one body that are taken in one turn of the event loop. */
+const piecesATurn = 256;
+
+/**
+ * Lets others have their turn while a body comes in many small pieces. Node reads two megabytes of a connection at once where they lie
+ * ready, which can be hundreds of thousands of chunks.
+ */
+class Turns {
+  readonly #stream: Readable;
+  #count = 0;
+  #isOver = false;
+
+  constructor(stream: Readable) {
+    this.#stream = stream;
+  }
+
+  readonly count = (): void => {
+    if (++this.#count !== piecesATurn) return;
+    this.#stream.pause();
+    setImmediate(() => {
+      this.#count = 0;
+      if (!this.#isOver) this.#stream.resume();
+    });
+  };
+
+  /** Somebody else reads on. */
+  end(): void {
+    this.#isOver = true;
+  }
+}
+
+/** Pieces below the first size are put together in blocks of the second: each by itself takes 300 bytes beside its own. */
+const smallPiece = 4096;
+const blockBytes = 64 * 1024;
+
+/**
  * The pieces of one body, which nobody else holds. Where its length was announced they are copied into one array as they come, and each
  * is given back at once: kept until the end they are as much memory as the body again, which the process does not give back.
  */
@@ -65,14 +119,20 @@ class Pieces {
   #filled = 0;
   /** Those that are not in it: all where no length was announced, and what comes beyond it. */
   #beside: Buffer[] = [];
+  /** The small ones behind them. */
+  #block: Buffer | undefined;
+  #blockFilled = 0;
   #length = 0;
+  #count = 0;
 
   /** @param announced bytes by Content-Length; 0 where it says nothing, or more than is taken */
   constructor(announced: number) {
     this.#announced = announced;
   }
 
+  /** @throws {StoplineError} REQUEST_INVALID where there are too many small ones */
   add(piece: Buffer): void {
+    checkPieces(++this.#count, this.#length + piece.length);
     // A body in one piece needs no copy.
     const isFirst = this.#length === 0 && !this.#whole;
     if (isFirst && piece.length < this.#announced) this.#whole = Buffer.allocUnsafeSlow(this.#announced);
@@ -81,11 +141,33 @@ class Pieces {
       this.#whole.set(piece, this.#filled);
       this.#filled = this.#length;
       release(piece);
-    } else this.#beside.push(piece);
+    } else this.#keep(piece);
+  }
+
+  #keep(piece: Buffer): void {
+    const isAlone = this.#beside.length === 0 && !this.#block;
+    if (isAlone || piece.length >= smallPiece) {
+      this.#sealBlock();
+      this.#beside.push(piece);
+      return;
+    }
+    if (!this.#block || blockBytes - this.#blockFilled < piece.length) {
+      this.#sealBlock();
+      this.#block = Buffer.allocUnsafeSlow(blockBytes);
+    }
+    this.#block.set(piece, this.#blockFilled);
+    this.#blockFilled += piece.length;
+  }
+
+  #sealBlock(): void {
+    if (this.#block) this.#beside.push(this.#block.subarray(0, this.#blockFilled));
+    this.#block = undefined;
+    this.#blockFilled = 0;
   }
 
   /** In order. */
   list(): Buffer[] {
+    this.#sealBlock();
     return this.#whole ? [this.#whole.subarray(0, this.#filled), ...this.#beside] : this.#beside;
   }
 
@@ -113,6 +195,8 @@ function collect(stream: Readable, announced: number, limit: number, hold: (byte
   return new Promise((resolve, reject) => {
     const pieces = new Pieces(announced > limit ? 0 : announced);
     let length = 0;
+    // Also of what comes after a refusal and is dropped.
+    stream.on('data', new Turns(stream).count);
     const take = (chunk: Buffer) => {
       length += chunk.length;
       try {
@@ -240,7 +324,9 @@ export function takeBody(
   return new Promise((resolve, reject) => {
     const pieces = new Pieces(announced);
     let length = 0;
+    const turns = new Turns(stream);
     const take = (chunk: Buffer) => {
+      turns.count();
       length += chunk.length;
       try {
         if (length > limit) throw tooLarge(limit, `more than ${limit}`);
@@ -249,6 +335,7 @@ export function takeBody(
       } catch (error) {
         forget();
         stream.off('data', take);
+        turns.end();
         stream.pause();
         const rest = async function* () {
           yield* pieces.list();

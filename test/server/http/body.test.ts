@@ -106,6 +106,23 @@ describe('a body', () => {
     expect(body?.buffer.byteLength).toBe(10_000);
   });
 
+  it('in thousands of tiny chunks is refused, and what came of it can be had all the same', async () => {
+    const tiny = Array.from({ length: 5000 }, (_, i) => Buffer.from([i % 251]));
+    const taken = await takeBody(Readable.from(tiny), 0, limit, () => {});
+    expect(taken.error).toMatchObject({ code: 'STOPLINE_ERR_REQUEST_INVALID' });
+    const rest: Buffer[] = [];
+    if (taken.error) for await (const piece of taken.rest()) rest.push(piece);
+    expect(Buffer.concat(rest)).toEqual(Buffer.concat(tiny));
+  });
+
+  it('in many small pieces is read, and lies in few', async () => {
+    const small = Array.from({ length: 5000 }, (_, i) => Buffer.alloc(i % 700 === 0 ? 5000 : 65 + (i % 99), i));
+    // Pieces are given back as they are taken.
+    const sent = Buffer.concat(small);
+    const { body } = await takeBody(Readable.from(small), 0, limit, () => {});
+    expect(body).toEqual(sent);
+  });
+
   it.each([1, 4, 8, 10, 1000])('of nine bytes that was said to have %d is what came', async (announced) => {
     const pieces = ['abc', 'def', 'ghi'].map((text) => Buffer.from(text));
     const { body } = await takeBody(Readable.from(pieces), announced, limit, () => {});
