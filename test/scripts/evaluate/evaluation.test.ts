@@ -115,6 +115,23 @@ describe('a rendered camera', () => {
     }
   });
 
+  it('fits no model that was shown every family where only those are wanted that were not', async () => {
+    const stages: string[] = [];
+    const alone = await evaluate({
+      ...{ ...options, leaveOut: ['blur'], corruptions: false, current: [], faults: false },
+      onProgress: ({ stage, total }) => stages.push(`${stage} ${total}`),
+    });
+    expect(stages.at(-1)).toBe('fit and score 1');
+    expect(alone.judgements).toEqual([]);
+    expect(alone.leftOut).toEqual(evaluation.leftOut.slice(0, 1));
+    // Each image is judged by a model without its part, of which there are five.
+    expect(alone.folds).toHaveLength(5);
+    expect(alone.folds.reduce((sum, { fitted }) => sum + 60 - fitted, 0)).toBe(60);
+    for (const { judgements } of alone.leftOut)
+      expect(judgements.filter(({ role }) => role.kind === 'clean')).toHaveLength(60);
+    expect(report(alone, { ...options, corruptions: false, current: [], faults: false })).not.toMatch(/NaN|undefined/);
+  });
+
   it('names causes that it was shown', () => {
     const names = evaluation.judgements.map(({ causes }) => causes[0].cause);
     expect(new Set(names).size).toBeGreaterThan(20);
