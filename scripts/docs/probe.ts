@@ -91,7 +91,7 @@ function probeScores(): Probe {
   const computeScore = (values: Record<string, number>) =>
     tidy(decideVerdict(profile, scorer, makeImage(values)).score);
   return {
-    darkScore: computeScore({ lumaP50: 1, lumaMean: 2, noiseSigma: 12 }),
+    darkScore: computeScore({ lumaP50: 1, lumaMean: 2, noiseSigma: 24 }),
     blurredScore: computeScore({ blockSharpness: -5, localContrast: 1 }),
     noisyScore: computeScore({ noiseSigma: 50, lumaP05: 120 }),
   };
