@@ -96,6 +96,7 @@ interface Schema {
   minimum?: number;
   maximum?: number;
   exclusiveMinimum?: number;
+  exclusiveMaximum?: number;
   minLength?: number;
   maxLength?: number;
   pattern?: string;
@@ -104,7 +105,17 @@ interface Schema {
 /** Keywords that are looked at, and those that ask for nothing. */
 const known = new Set([
   ...['type', 'const', 'enum', 'anyOf', 'properties', 'patternProperties', 'required', 'additionalProperties', 'items'],
-  ...['minItems', 'maxItems', 'minimum', 'maximum', 'exclusiveMinimum', 'minLength', 'maxLength', 'pattern'],
+  ...[
+    'minItems',
+    'maxItems',
+    'minimum',
+    'maximum',
+    'exclusiveMinimum',
+    'exclusiveMaximum',
+    'minLength',
+    'maxLength',
+    'pattern',
+  ],
   ...['additionalItems', 'default', 'description', 'title', 'examples', 'writeOnly', 'expects'],
 ]);
 
@@ -150,11 +161,12 @@ function acceptsText({ minLength = 0, maxLength = Number.POSITIVE_INFINITY, patt
   return isLongEnough && text.length <= maxLength && (pattern === undefined || new RegExp(pattern, 'u').test(text));
 }
 
-function acceptsNumber({ minimum, maximum, exclusiveMinimum }: Schema, value: number): boolean {
+function acceptsNumber({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: Schema, value: number): boolean {
   return (
     (minimum === undefined || value >= minimum) &&
     (maximum === undefined || value <= maximum) &&
-    (exclusiveMinimum === undefined || value > exclusiveMinimum)
+    (exclusiveMinimum === undefined || value > exclusiveMinimum) &&
+    (exclusiveMaximum === undefined || value < exclusiveMaximum)
   );
 }
 

@@ -20,7 +20,7 @@ describe('schemas are those that TypeBox writes', () => {
     ['Enum', (t) => t.Enum(['a', 'b'], { description: 'which' })],
     ['Literal', (t) => [t.Literal('a'), t.Literal(3), t.Literal(true)]],
     ['Null', (t) => t.Null({ description: 'none' })],
-    ['Number', (t) => t.Number({ exclusiveMinimum: 0 })],
+    ['Number', (t) => t.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1 })],
     ['Object', (t) => t.Object({ a: t.String(), b: t.Optional(t.Number()) }, { additionalProperties: false })],
     ['Object without a required property', (t) => t.Object({ a: t.Optional(t.String()) })],
     ['Optional', (t) => t.Optional(t.Object({ a: t.Null() }))],
@@ -63,11 +63,18 @@ interface Drawn {
   minimum?: number;
   exclusiveMinimum?: number;
   maximum?: number;
+  exclusiveMaximum?: number;
 }
 
 /** Values that fit a schema. */
 function draw(schema: Drawn): fc.Arbitrary<unknown> {
-  const { minItems = 0, minLength = 0, minimum = 0, maximum = minimum + 9 } = schema;
+  const {
+    minItems = 0,
+    minLength = 0,
+    minimum = 0,
+    exclusiveMaximum,
+    maximum = exclusiveMaximum ?? minimum + 9,
+  } = schema;
   if (schema.const !== undefined) return fc.constant(schema.const);
   if (schema.enum) return fc.constantFrom(...schema.enum);
   if (schema.anyOf) return fc.oneof(...schema.anyOf.map(draw));
@@ -75,7 +82,10 @@ function draw(schema: Drawn): fc.Arbitrary<unknown> {
   if (schema.type === 'boolean') return fc.boolean();
   if (schema.type === 'integer') return fc.integer({ min: Math.ceil(minimum), max: Math.floor(maximum) });
   if (schema.type === 'number')
-    return fc.double({ min: minimum, max: maximum, minExcluded: schema.exclusiveMinimum !== undefined, noNaN: true });
+    return fc.double({
+      ...{ min: minimum, max: maximum, noNaN: true },
+      ...{ minExcluded: schema.exclusiveMinimum !== undefined, maxExcluded: exclusiveMaximum !== undefined },
+    });
   if (schema.type === 'string')
     return schema.pattern
       ? fc.stringMatching(new RegExp(schema.pattern))

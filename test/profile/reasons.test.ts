@@ -29,7 +29,7 @@ describe('reasons', () => {
 
   it('say what a person sees, with its most legible number first', () => {
     const [low, high] = band('lumaP50').map((value) => value.toFixed(0));
-    const { verdict, reasons, cause } = judge({ lumaP50: 1, lumaMean: 2, noiseSigma: 12 });
+    const { verdict, reasons, cause } = judge({ lumaP50: 1, lumaMean: 2, noiseSigma: 24 });
     expect(verdict).toBe('block');
     expect(reasons[0]).toMatchObject({
       group: 'dark',
