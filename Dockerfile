@@ -12,9 +12,7 @@ COPY tsconfig.json tsconfig.build.json ./
 COPY scripts ./scripts
 COPY src ./src
 COPY models ./models
-# The base image's own Node builds and runs everything here: the devDependency `node` is for checkouts on older systems.
-RUN rm -f node_modules/.bin/node \
- && npm run build:native \
+RUN npm run build:native \
  && npm run build \
  && npm prune --omit=dev --ignore-scripts \
  && rm -rf node_modules/onnxruntime-node/bin/napi-v6/darwin node_modules/onnxruntime-node/bin/napi-v6/win32
