@@ -1,5 +1,5 @@
 import type { Severity } from '../../src/image/corruptions/corruptions.ts';
-import { gaussianBlur, type Pixels, toBytes, toPlane } from '../../src/image/corruptions/filter.ts';
+import { blurPixels, type Pixels } from '../../src/image/corruptions/filter.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 
 /**
@@ -125,7 +125,7 @@ function web(pixels: Pixels, strength: number, random: Random): Uint8Array {
 
 /** Blurred and lightened within a soft circle. */
 function softPatch(pixels: Pixels, circle: { x: number; y: number; radius: number }, blur: number, haze: number) {
-  const blurred = toBytes(gaussianBlur(toPlane(pixels), blur).data);
+  const blurred = blurPixels(pixels, blur);
   return mix(
     pixels,
     (at) => blurred[at] + haze * (200 - blurred[at]),

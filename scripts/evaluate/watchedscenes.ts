@@ -1,6 +1,6 @@
 import { renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { corrupt } from '../../src/image/corruptions/corruptions.ts';
-import { gaussianBlur, toBytes, toPlane } from '../../src/image/corruptions/filter.ts';
+import { blurPixels } from '../../src/image/corruptions/filter.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import type { Frame } from '../../src/image/frame.ts';
 import { addNoise, type Pose, Scene } from '../../test/fixtures/scene.ts';
@@ -149,7 +149,7 @@ export const cameraFaults: readonly CameraFault[] = [
   },
   {
     ...{ name: 'defocused', kind: 'gross', needsView: false, right: /focus|blur|lens/i },
-    draw: whole((frame) => ({ ...frame, data: toBytes(gaussianBlur(toPlane(frame), 4).data) })),
+    draw: whole((frame) => ({ ...frame, data: blurPixels(frame, 4) })),
   },
   { ...{ name: 'moved by 5 %', kind: 'gross', needsView: true, right: /moved/ }, draw: posed({ right: 0.05 }) },
   {

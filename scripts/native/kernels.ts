@@ -20,7 +20,7 @@ export const kernels = [
 ];
 
 /** Compiled as WebAssembly only: what they compute is kept in a Profile, and has to be the same to the bit on every machine. */
-export const wasmKernels = ['simulate.c', 'jpeg.c'];
+export const wasmKernels = ['simulate.c', 'causes.c', 'jpeg.c'];
 
 /** The same numbers everywhere: no fused multiplication, which only some processors have. */
 export const compilerFlags = ['-std=c11', '-O3', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden'];

@@ -1,5 +1,4 @@
-import type { Exports } from './instantiate.ts';
-import { openWasm } from './wasm.ts';
+import { openWorkspace, type Workspace } from './workspace.ts';
 
 /** A floating-point image, interleaved, of one channel or three. */
 export interface FloatImage {
@@ -25,126 +24,13 @@ export interface AxisSamples {
   share: Float32Array;
 }
 
-/**
- * The dear loops of simulated causes (src/core/simulate.c). Always WebAssembly, also where the native core is: a cause gives the
- * same pixels on every machine. The memory is laid out anew for each call, and grows to what the largest one needed.
- */
-class Filters {
-  readonly #exports: Exports = openWasm();
-  #end = 0;
-
-  /** See `blurBoxes`. */
-  blur({ data, width, height, channels }: FloatImage, { radius, edge, scale }: ExtendedBox): Float32Array {
-    this.#begin(2 * data.length + width * channels, 2);
-    const image = this.#write(data);
-    const scratch = this.#reserve(data.length + width * channels);
-    this.#exports.stopline_blur(image, width, height, channels, radius, edge, scale, scratch);
-    return this.#read(image, data.length);
-  }
-
-  /** See `blurBytes`. */
-  blurBytes({ data, width, height }: BytesImage, { radius, edge, scale }: ExtendedBox): Uint8Array<ArrayBuffer> {
-    const stride = width * 3;
-    this.#begin(2 * data.length + stride + Math.ceil(data.length / 4), 3);
-    const bytes = this.#writeBytes(data);
-    const image = this.#reserve(data.length);
-    const scratch = this.#reserve(data.length + stride);
-    this.#exports.stopline_floats(bytes, data.length, image);
-    this.#exports.stopline_blur(image, width, height, 3, radius, edge, scale, scratch);
-    this.#exports.stopline_bytes(image, data.length, bytes);
-    return this.#readBytes(bytes, data.length);
-  }
-
-  /** See `addShifted`. */
-  trail(source: Float32Array, rows: { at: number; stride: number; samples: number; height: number }, taps: Tap[]) {
-    const { at, stride, samples, height } = rows;
-    this.#begin(source.length + samples * height + 2 * taps.length, 4);
-    const image = this.#write(source);
-    const offsets = this.#write(Int32Array.from(taps, ({ offset }) => offset));
-    const weights = this.#write(Float32Array.from(taps, ({ weight }) => weight));
-    const out = this.#reserve(samples * height);
-    this.#exports.stopline_trail(image + at * 4, stride, samples, height, offsets, weights, taps.length, out);
-    return this.#read(out, samples * height);
-  }
-
-  /** See `averageDisk`. */
-  disk(sums: Int32Array, { width, height }: Pick<FloatImage, 'width' | 'height'>, halves: Int32Array): Float32Array {
-    const samples = width * 3;
-    this.#begin(sums.length + halves.length + samples + samples * height, 4);
-    const prefix = this.#write(sums);
-    const reach = this.#write(halves);
-    const line = this.#reserve(samples);
-    const out = this.#reserve(samples * height);
-    this.#exports.stopline_disk(prefix, width, height, halves.length - 1, reach, line, out);
-    return this.#read(out, samples * height);
-  }
-
-  /** See `resamplePlane`. */
-  resample(image: FloatImage, columns: AxisSamples, rows: AxisSamples): Float32Array {
-    const [width, height] = [columns.from.length, rows.from.length];
-    const { data, channels } = image;
-    const size = width * height * channels;
-    this.#begin(data.length + 2 * (width + height) + image.width * channels + size, 7);
-    const source = this.#write(data);
-    const [acrossFrom, acrossShare] = [this.#write(columns.from), this.#write(columns.share)];
-    const [downFrom, downShare] = [this.#write(rows.from), this.#write(rows.share)];
-    const line = this.#reserve(image.width * channels);
-    const out = this.#reserve(size);
-    const sizes = [image.width, image.height, channels, width, height] as const;
-    const axes = [acrossFrom, acrossShare, downFrom, downShare] as const;
-    this.#exports.stopline_resample(source, ...sizes, ...axes, line, out);
-    return this.#read(out, size);
-  }
-
-  /** See `passThroughJpeg`. */
-  jpeg({ data, width, height }: BytesImage, { tables, isHalved }: JpegLoss): Uint8Array<ArrayBuffer> {
-    const scratchBytes = this.#exports.stopline_jpeg_scratch(width, height);
-    this.#begin(Math.ceil((data.length + scratchBytes) / 4) + tables.length, 3);
-    const steps = this.#write(tables);
-    const pixels = this.#writeBytes(data);
-    const scratch = this.#reserve(Math.ceil(scratchBytes / 4));
-    this.#exports.stopline_jpeg(pixels, width, height, steps, isHalved ? 1 : 0, scratch);
-    return this.#readBytes(pixels, data.length);
-  }
-
-  /** Makes room for so many words in so many arrays, from the beginning of the memory on. */
-  #begin(words: number, arrays: number): void {
-    const { memory, __heap_base: base } = this.#exports;
-    this.#end = align(base.value as number);
-    const missing = this.#end + words * 4 + arrays * 64 - memory.buffer.byteLength;
-    if (missing > 0) memory.grow(Math.ceil(missing / 65536));
-  }
-
-  #reserve(words: number): number {
-    const at = this.#end;
-    this.#end = align(at + words * 4);
-    return at;
-  }
-
-  #write(values: Float32Array | Int32Array): number {
-    const at = this.#reserve(values.length);
-    const { buffer } = this.#exports.memory;
-    if (values instanceof Float32Array) new Float32Array(buffer, at, values.length).set(values);
-    else new Int32Array(buffer, at, values.length).set(values);
-    return at;
-  }
-
-  #writeBytes(bytes: Uint8Array): number {
-    const at = this.#reserve(Math.ceil(bytes.length / 4));
-    new Uint8Array(this.#exports.memory.buffer).set(bytes, at);
-    return at;
-  }
-
-  #readBytes(at: number, count: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#exports.memory.buffer, at, count).slice();
-  }
-
-  #read(at: number, count: number): Float32Array {
-    return new Float32Array(this.#exports.memory.buffer, at, count).slice();
-  }
+/** An image of floats in a workspace: interleaved, of one channel or three. */
+export interface PlacedImage {
+  at: number;
+  width: number;
+  height: number;
+  channels: number;
 }
-
-const align = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
 /** A box of 2 radius + 1 samples, with a fraction of one more at each end. */
 export interface ExtendedBox {
@@ -169,64 +55,100 @@ export interface JpegLoss {
   isHalved: boolean;
 }
 
-// Loaded by the first cause that needs it, once a thread.
-let filters: Filters | undefined;
-
-function useFilters(): Filters {
-  filters ??= new Filters();
-  return filters;
+/** Three passes of an extended box along rows and three down columns, in place; edges repeat. */
+export function blurPlaced(
+  space: Workspace,
+  { at, width, height, channels }: PlacedImage,
+  { radius, edge, scale }: ExtendedBox,
+): void {
+  space.scratch(() => {
+    const scratch = space.reserve(4 * width * channels * (height + 1));
+    space.kernels.stopline_blur(at, width, height, channels, radius, edge, scale, scratch);
+  });
 }
 
 /**
- * Three passes of an extended box along rows and three down columns; edges repeat.
+ * `blurPlaced` of a copy.
  * @throws {StoplineError} CORE_UNAVAILABLE
  */
-export function blurBoxes(image: FloatImage, box: ExtendedBox): Float32Array {
-  return useFilters().blur(image, box);
+export function blurBoxes({ data, width, height, channels }: FloatImage, box: ExtendedBox): Float32Array {
+  const space = openWorkspace();
+  const at = space.write(data);
+  blurPlaced(space, { at, width, height, channels }, box);
+  return space.readFloats(at, data.length);
 }
 
 /**
- * `blurBoxes` of pixels, rounded and clipped.
+ * `blurPlaced` of pixels, rounded and clipped.
  * @throws {StoplineError} CORE_UNAVAILABLE
  */
-export function blurBytes(pixels: BytesImage, box: ExtendedBox): Uint8Array<ArrayBuffer> {
-  return useFilters().blurBytes(pixels, box);
+export function blurBytes({ data, width, height }: BytesImage, box: ExtendedBox): Uint8Array<ArrayBuffer> {
+  const space = openWorkspace();
+  const at = space.writeFloats(data);
+  blurPlaced(space, { at, width, height, channels: 3 }, box);
+  return space.readRounded(at, data.length);
 }
 
 /**
  * The weighted sum of shifted copies.
  * @param rows.at where in `source` the first row begins; what the taps reach has to lie inside it
- * @returns `samples` x `height`
- * @throws {StoplineError} CORE_UNAVAILABLE
+ * @returns where its `samples` x `height` floats are
  */
-export function addShifted(
+export function addShiftedPlaced(
+  space: Workspace,
   source: Float32Array,
   rows: { at: number; stride: number; samples: number; height: number },
-  taps: Tap[],
-): Float32Array {
-  return useFilters().trail(source, rows, taps);
+  taps: readonly Tap[],
+): number {
+  const { at, stride, samples, height } = rows;
+  const image = space.write(source);
+  const offsets = space.write(Int32Array.from(taps, ({ offset }) => offset));
+  const weights = space.write(Float32Array.from(taps, ({ weight }) => weight));
+  const out = space.reserve(4 * samples * height);
+  space.kernels.stopline_trail(image + at * 4, stride, samples, height, offsets, weights, taps.length, out);
+  return out;
 }
 
 /**
- * The mean of three channels over a disk around each pixel.
- * @param sums prefix sums of every row, whose ends are repeated radius times, one entry more than it has pixels
+ * The mean of three channels over a disk around each pixel; edges repeat.
+ * @param pixels where the bytes are
  * @param halves how far each row of the disk reaches, from its middle on: radius + 1 of them
- * @throws {StoplineError} CORE_UNAVAILABLE
+ * @returns where the floats are
  */
-export function averageDisk(
-  sums: Int32Array,
-  size: Pick<FloatImage, 'width' | 'height'>,
+export function averageDiskPlaced(
+  space: Workspace,
+  pixels: number,
+  { width, height }: Pick<FloatImage, 'width' | 'height'>,
   halves: Int32Array,
-): Float32Array {
-  return useFilters().disk(sums, size, halves);
+): number {
+  const radius = halves.length - 1;
+  const sums = space.reserve(12 * (width + 2 * radius + 1) * height);
+  space.kernels.stopline_prefix(pixels, width, height, radius, sums);
+  const reach = space.write(halves);
+  const line = space.reserve(12 * width);
+  const out = space.reserve(12 * width * height);
+  space.kernels.stopline_disk(sums, width, height, radius, reach, line, out);
+  return out;
 }
 
-/**
- * Separable bilinear resampling.
- * @throws {StoplineError} CORE_UNAVAILABLE
- */
-export function resamplePlane(image: FloatImage, columns: AxisSamples, rows: AxisSamples): Float32Array {
-  return useFilters().resample(image, columns, rows);
+/** Separable bilinear resampling. */
+export function resamplePlaced(
+  space: Workspace,
+  image: PlacedImage,
+  columns: AxisSamples,
+  rows: AxisSamples,
+): PlacedImage {
+  const { channels } = image;
+  const [width, height] = [columns.from.length, rows.from.length];
+  const axes = [columns.from, columns.share, rows.from, rows.share].map((values) => space.write(values));
+  const line = space.reserve(4 * image.width * channels);
+  const at = space.reserve(4 * width * height * channels);
+  const [acrossFrom, acrossShare, downFrom, downShare] = axes;
+  space.kernels.stopline_resample(
+    ...([image.at, image.width, image.height, channels, width, height] as const),
+    ...([acrossFrom, acrossShare, downFrom, downShare, line, at] as const),
+  );
+  return { at, width, height, channels };
 }
 
 /**
@@ -234,6 +156,14 @@ export function resamplePlane(image: FloatImage, columns: AxisSamples, rows: Axi
  * DCT and its smooth enlargement of colours. Without the file between, which loses nothing and takes most of the time.
  * @throws {StoplineError} CORE_UNAVAILABLE
  */
-export function passThroughJpeg(pixels: BytesImage, loss: JpegLoss): Uint8Array<ArrayBuffer> {
-  return useFilters().jpeg(pixels, loss);
+export function passThroughJpeg(
+  { data, width, height }: BytesImage,
+  { tables, isHalved }: JpegLoss,
+): Uint8Array<ArrayBuffer> {
+  const space = openWorkspace();
+  const steps = space.write(tables);
+  const pixels = space.write(data);
+  const scratch = space.reserve(space.kernels.stopline_jpeg_scratch(width, height));
+  space.kernels.stopline_jpeg(pixels, width, height, steps, isHalved ? 1 : 0, scratch);
+  return space.readBytes(pixels, data.length);
 }

@@ -26,7 +26,7 @@ export interface Exports {
     outSize: number,
   ): number;
   stopline_measure(data: number, width: number, height: number, channels: number, scratch: number, out: number): number;
-  /** See `core/filters.ts`. */
+  /** See `core/filters.ts`, and causes.c. */
   stopline_blur(
     image: number,
     width: number,
@@ -74,6 +74,100 @@ export interface Exports {
   ): void;
   stopline_jpeg_scratch(width: number, height: number): number;
   stopline_jpeg(rgb: number, width: number, height: number, tables: number, isHalved: number, scratch: number): void;
+  stopline_words(state: number, count: number, out: number): void;
+  stopline_even(state: number, count: number, out: number): void;
+  stopline_normals(state: number, table: number, count: number, mean: number, deviation: number, out: number): void;
+  stopline_noise(data: number, samples: number, deviation: number, table: number, state: number): void;
+  stopline_shot(data: number, samples: number, table: number, state: number): void;
+  stopline_impulses(data: number, samples: number, limit: number, state: number): void;
+  stopline_shuffle(image: number, width: number, height: number, delta: number, words: number): void;
+  stopline_warp(
+    data: number,
+    width: number,
+    height: number,
+    columnsX: number,
+    columnsY: number,
+    rowsX: number,
+    rowsY: number,
+    movedX: number,
+    movedY: number,
+    out: number,
+  ): void;
+  stopline_scale(plane: number, size: number, factor: number): void;
+  stopline_add_scaled(plane: number, size: number, other: number, factor: number): void;
+  stopline_average(plane: number, size: number, other: number): void;
+  stopline_spread(plane: number, size: number): void;
+  stopline_line(
+    mask: number,
+    width: number,
+    height: number,
+    x0: number,
+    y0: number,
+    x1: number,
+    y1: number,
+    radius: number,
+    alpha: number,
+    radiusEnd: number,
+  ): void;
+  stopline_blend(data: number, count: number, mask: number, red: number, green: number, blue: number): void;
+  stopline_thousandths(plane: number, size: number, counts: number): void;
+  stopline_above(plane: number, size: number, low: number, high: number, opacity: number): void;
+  stopline_frost(
+    data: number,
+    width: number,
+    height: number,
+    film: number,
+    crystals: number,
+    milky: number,
+    reach: number,
+    opacity: number,
+  ): void;
+  stopline_fog(row: number, width: number, patches: number, transmission: number, optical: number): void;
+  stopline_rain(data: number, count: number, streaks: number, light: number, veil: number): void;
+  stopline_flakes(plane: number, size: number, threshold: number): void;
+  stopline_snow(data: number, count: number, fall: number, keep: number): void;
+  stopline_splash(
+    data: number,
+    width: number,
+    height: number,
+    liquid: number,
+    threshold: number,
+    spread: number,
+    sigma: number,
+    amount: number,
+  ): void;
+  stopline_glare(
+    light: number,
+    width: number,
+    height: number,
+    sunX: number,
+    sunY: number,
+    rayX: number,
+    rayY: number,
+    bloom: number,
+    ray: number,
+    bins: number,
+    binsPerPixel: number,
+  ): void;
+  stopline_lighten(data: number, samples: number, light: number): void;
+  stopline_gains(data: number, samples: number, height: number, gains: number, offsets: number): void;
+  stopline_pale(image: number, count: number, colour: number): void;
+  stopline_sharpen(image: number, blurred: number, size: number, amount: number): void;
+  stopline_night(data: number, count: number, linear: number, encoded: number, scale: number): void;
+  stopline_desaturate(data: number, count: number, lost: number): void;
+  stopline_saturate(data: number, count: number, factor: number, add: number): void;
+  stopline_range(data: number, count: number, fixed: number, light: number, colour: number): void;
+  stopline_prefix(data: number, width: number, height: number, radius: number, out: number): void;
+  stopline_cells(
+    data: number,
+    width: number,
+    height: number,
+    columns: number,
+    rows: number,
+    wide: number,
+    sums: number,
+    counts: number,
+  ): void;
   /** See `core/training.ts`. */
   stopline_train(memory: number, training: number, rows: number): void;
 }

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { addShifted, averageDisk, blurBoxes, type FloatImage, resamplePlane } from '../../src/core/filters.ts';
+import {
+  addShiftedPlaced,
+  averageDiskPlaced,
+  blurBoxes,
+  type FloatImage,
+  resamplePlaced,
+} from '../../src/core/filters.ts';
+import { openWorkspace } from '../../src/core/workspace.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 
 /** Sizes that no vector divides, down to one pixel. */
@@ -63,7 +70,7 @@ describe('blurBoxes', () => {
   });
 });
 
-describe('addShifted', () => {
+describe('addShiftedPlaced', () => {
   it.each(sizes)('of %i x %i with %i channels is the weighted sum of copies', (width, height, channels) => {
     // A margin of two pixels all around, that the taps reach into.
     const wide = drawImage(width + 4, height + 4, channels);
@@ -74,8 +81,9 @@ describe('addShifted', () => {
       { weight: -0.2, offset: -2 * stride + 2 * channels },
     ];
     const rows = { at: 2 * (stride + channels), stride, samples: width * channels, height };
+    const space = openWorkspace();
     expectPixels(
-      addShifted(wide.data, rows, taps),
+      space.readFloats(addShiftedPlaced(space, wide.data, rows, taps), width * height * channels),
       { ...wide, width, height },
       (x, y, c) =>
         0.5 * readAt(wide, x + 2, y + 2, c) + 0.3 * readAt(wide, x + 1, y + 3, c) - 0.2 * readAt(wide, x + 4, y, c),
@@ -83,7 +91,7 @@ describe('addShifted', () => {
   });
 });
 
-describe('averageDisk', () => {
+describe('averageDiskPlaced', () => {
   it.each([
     [37, 23],
     [5, 3],
@@ -94,15 +102,9 @@ describe('averageDisk', () => {
     const random = new Random(5);
     const image = { data: Float32Array.from(random.words(width * height * 3), (word) => word % 256), width, height };
     const plane = { ...image, channels: 3 };
-    const stride = (width + 2 * radius + 1) * 3;
-    const sums = new Int32Array(stride * height);
-    for (let y = 0; y < height; y++) {
-      for (let i = 3; i < stride; i++) {
-        const x = Math.floor(i / 3) - 1 - radius;
-        sums[y * stride + i] = sums[y * stride + i - 3] + readAt(plane, x, y, i % 3);
-      }
-    }
-    expectPixels(averageDisk(sums, image, halves), plane, (x, y, c) => {
+    const space = openWorkspace();
+    const at = averageDiskPlaced(space, space.write(Uint8Array.from(image.data)), image, halves);
+    expectPixels(space.readFloats(at, image.data.length), plane, (x, y, c) => {
       let [sum, count] = [0, 0];
       for (let dy = -radius; dy <= radius; dy++) {
         const half = halves[Math.abs(dy)];
@@ -113,14 +115,16 @@ describe('averageDisk', () => {
   });
 });
 
-describe('resamplePlane', () => {
+describe('resamplePlaced', () => {
   it.each(sizes)('of %i x %i with %i channels reads between neighbours', (width, height, channels) => {
     const image = drawImage(width, height, channels);
     // The last place to read from is the last but one, whose neighbour is the last.
     const columns = { from: Int32Array.of(0, clamp(3, width - 1 || 1)), share: Float32Array.of(0.25, 0) };
     const rows = { from: Int32Array.of(clamp(1, height - 1 || 1), 0, 0), share: Float32Array.of(0.5, 0.75, 0) };
     const mix = (a: number, b: number, share: number) => a + share * (b - a);
-    expectPixels(resamplePlane(image, columns, rows), { ...image, width: 2, height: 3 }, (i, j, c) => {
+    const space = openWorkspace();
+    const { at } = resamplePlaced(space, { ...image, at: space.write(image.data) }, columns, rows);
+    expectPixels(space.readFloats(at, 6 * channels), { ...image, width: 2, height: 3 }, (i, j, c) => {
       const [x, y] = [columns.from[i], rows.from[j]];
       const across = (row: number) => mix(readAt(image, x, row, c), readAt(image, x + 1, row, c), columns.share[i]);
       return mix(across(y), across(y + 1), rows.share[j]);

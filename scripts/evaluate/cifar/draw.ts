@@ -1,7 +1,8 @@
 import sharp from 'sharp';
+import { openWorkspace } from '../../../src/core/workspace.ts';
 import { trail } from '../../../src/image/corruptions/blur.ts';
 import type { Severity } from '../../../src/image/corruptions/corruptions.ts';
-import { type Pixels, reflect, resample, toBytes } from '../../../src/image/corruptions/filter.ts';
+import { type Pixels, type Plane, reflect, resample, toBytes } from '../../../src/image/corruptions/filter.ts';
 import { Random } from '../../../src/image/corruptions/random.ts';
 import { plasma } from '../../../src/image/corruptions/texture.ts';
 
@@ -155,7 +156,8 @@ function motionBlur({ data, width, height }: Image, severity: number, random: Ra
     [8, 2],
     [9, 2.5],
   ][severity];
-  return trail(data, width, height, channels, random.uniform(-Math.PI / 4, Math.PI / 4), 2 * radius + 1, sigma);
+  const angle = random.uniform(-Math.PI / 4, Math.PI / 4);
+  return smear({ data, width, height, channels }, { angle, length: 2 * radius + 1, sigma });
 }
 
 function zoomBlur(image: Image, severity: number): Float32Array {
@@ -177,7 +179,7 @@ function fog({ data, width, height }: Image, severity: number, random: Random): 
     [1.5, 1.75],
   ][severity];
   const brightest = data.reduce((most, value) => Math.max(most, value), 0) / 255;
-  const cloud = plasma(width, height, decay, random).data;
+  const cloud = drawClouds(width, height, { decay, random });
   const scale = brightest / (brightest + thickness);
   return data.map((value, i) => (value + 255 * thickness * cloud[Math.floor(i / channels)]) * scale);
 }
@@ -191,7 +193,7 @@ function frost({ data, width, height }: Image, severity: number, random: Random)
     [0.85, 0.4],
     [0.75, 0.45],
   ][severity];
-  const texture = plasma(width, height, 1.3, random, 4).data;
+  const texture = drawClouds(width, height, { decay: 1.3, random, firstCells: 4 });
   const tint = [0.8, 0.95, 1.1];
   return data.map((value, i) => picture * value + ice * 200 * texture[Math.floor(i / channels)] * tint[i % channels]);
 }
@@ -208,7 +210,7 @@ function snow({ data, width, height }: Image, severity: number, random: Random):
     (value) => (value < least ? 0 : Math.min(1, value)),
   );
   const angle = random.uniform((-3 * Math.PI) / 4, -Math.PI / 4);
-  const layer = trail(flakes, width, height, 1, angle, 2 * radius + 1, sigma);
+  const layer = smear({ data: flakes, width, height, channels: 1 }, { angle, length: 2 * radius + 1, sigma });
   return data.map((value, i) => {
     const pixel = Math.floor(i / channels);
     const whiter = Math.max(value, 1.5 * grey(data, pixel) + 127.5);
@@ -337,6 +339,16 @@ export function warp(
   return out;
 }
 
+function smear(image: Plane, how: Parameters<typeof trail>[2]): Float32Array {
+  const space = openWorkspace();
+  return space.readFloats(trail(space, image, how), image.data.length);
+}
+
+function drawClouds(width: number, height: number, how: Parameters<typeof plasma>[2]): Float32Array {
+  const space = openWorkspace();
+  return space.readFloats(plasma(space, { width, height }, how).at, width * height);
+}
+
 /** The middle of a picture enlarged to its size, between neighbours by distance, corners on corners. */
 function enlarge({ data, width, height }: Image, zoom: number, depth = channels): Float32Array {
   const axis = (size: number) => {
@@ -346,7 +358,10 @@ function enlarge({ data, width, height }: Image, zoom: number, depth = channels)
     const step = large > 1 ? (crop - 1) / (large - 1) : 0;
     return (i: number) => Math.min(start + crop - 1, start + (i + trim) * step);
   };
-  return resample({ data, width, height, channels: depth }, width, height, axis(width), axis(height)).data;
+  const space = openWorkspace();
+  const image = { at: space.write(data), width, height, channels: depth };
+  const { at } = resample(space, image, [width, height], axis(width), axis(height));
+  return space.readFloats(at, width * height * depth);
 }
 
 /** Every pixel is the mean of what it covers of the picture, in parts of pixels. */

@@ -1,5 +1,6 @@
-import { addShifted, averageDisk } from '../../core/filters.ts';
-import { blurPixels, gaussianBlur as gaussian, type Pixels, resample, toBytes, toPlane } from './filter.ts';
+import { addShiftedPlaced, averageDiskPlaced } from '../../core/filters.ts';
+import { openWorkspace, type Workspace } from '../../core/workspace.ts';
+import { blurInPlace, blurPixels, type Pixels, type Plane, placePixels, readPixels, resample } from './filter.ts';
 import type { Random } from './random.ts';
 
 /** ImageNet-C `gaussian_blur`: sigma in pixels. */
@@ -35,30 +36,15 @@ export function gaussianBlur(pixels: Pixels, severity: number): Uint8Array {
   return blurPixels(pixels, gaussianSigma[severity - 1]);
 }
 
-/** Horizontal prefix sums of rows padded by `pad` replicated pixels on each side; one more entry than samples in each row. */
-function prefixSums({ data, width, height }: Pixels, pad: number): Int32Array {
-  const stride = (width + 2 * pad + 1) * 3;
-  const out = new Int32Array(stride * height);
-  for (let y = 0; y < height; y++) {
-    const row = y * width * 3;
-    let to = y * stride + 3;
-    for (let x = -pad; x < width + pad; x++, to += 3) {
-      const from = row + 3 * (x < 0 ? 0 : x >= width ? width - 1 : x);
-      out[to] = out[to - 3] + data[from];
-      out[to + 1] = out[to - 2] + data[from + 1];
-      out[to + 2] = out[to - 1] + data[from + 2];
-    }
-  }
-  return out;
-}
-
 /** A disk, row by row: each row of the disk is one difference of prefix sums. */
-export function defocusBlur(pixels: Pixels, severity: number): Uint8Array {
-  const { width, height } = pixels;
+export function defocusBlur({ data, width, height }: Pixels, severity: number): Uint8Array {
   const [radius, alias] = defocus[severity - 1];
   const halves = Int32Array.from({ length: radius + 1 }, (_, k) => Math.floor(Math.sqrt(radius ** 2 - k ** 2)));
-  const data = averageDisk(prefixSums(pixels, radius), pixels, halves);
-  return toBytes(alias < 0.3 ? data : gaussian({ data, width, height, channels: 3 }, alias).data);
+  const space = openWorkspace();
+  const at = averageDiskPlaced(space, space.write(data), { width, height }, halves);
+  const image = { at, width, height, channels: 3 };
+  if (alias >= 0.3) blurInPlace(space, image, alias);
+  return readPixels(space, image);
 }
 
 /**
@@ -68,7 +54,10 @@ export function defocusBlur(pixels: Pixels, severity: number): Uint8Array {
 export function motionBlur({ data, width, height }: Pixels, severity: number, random: Random): Uint8Array {
   const [radius, sigma] = motion[severity - 1];
   const angle = random.uniform(0, 2 * Math.PI);
-  return toBytes(trail(new Float32Array(data), width, height, 3, angle, 2 * radius + 1, sigma));
+  const space = openWorkspace();
+  const image = { data: new Float32Array(data), width, height, channels: 3 };
+  const at = trail(space, image, { angle, length: 2 * radius + 1, sigma });
+  return readPixels(space, { ...image, at });
 }
 
 /** Copies an image into the middle of a larger one; the margin of `pad` pixels repeats the edge. */
@@ -89,16 +78,15 @@ function padded(data: Float32Array, width: number, height: number, channels: num
   return out;
 }
 
-/** Weighted sum of copies shifted by 0, 1, ... `length` - 1 pixels along `angle`; edges replicate. */
+/**
+ * Weighted sum of copies shifted by 0, 1, ... `length` - 1 pixels along `angle`; edges replicate.
+ * @returns where its floats are
+ */
 export function trail(
-  data: Float32Array,
-  width: number,
-  height: number,
-  channels: number,
-  angle: number,
-  length: number,
-  sigma: number,
-): Float32Array {
+  space: Workspace,
+  { data, width, height, channels }: Plane,
+  { angle, length, sigma }: { angle: number; length: number; sigma: number },
+): number {
   const weights = Array.from({ length }, (_, i) => Math.exp(-(i * i) / (2 * sigma * sigma))).filter((w) => w > 1e-3);
   const total = weights.reduce((sum, w) => sum + w, 0);
   const pad = weights.length;
@@ -109,7 +97,7 @@ export function trail(
     offset: Math.round(k * Math.sin(angle)) * stride + Math.round(k * Math.cos(angle)) * channels,
   }));
   const rows = { at: pad * (stride + channels), stride, samples: width * channels, height };
-  return addShifted(source, rows, taps);
+  return addShiftedPlaced(space, source, rows, taps);
 }
 
 /**
@@ -119,55 +107,38 @@ export function trail(
 export function zoomBlur(pixels: Pixels, severity: number): Uint8Array {
   const { width, height } = pixels;
   const step = zoomLimit[severity - 1] ** (1 / 15);
-  let image = toPlane(pixels);
+  const space = openWorkspace();
+  const image = placePixels(space, pixels);
   for (let round = 0; round < 4; round++) {
     const zoom = step ** (2 ** round);
     const cx = (width - 1) / 2;
     const cy = (height - 1) / 2;
-    const larger = resample(
-      image,
-      width,
-      height,
-      (x) => cx + (x - cx) / zoom,
-      (y) => cy + (y - cy) / zoom,
-    ).data;
-    for (let i = 0; i < larger.length; i++) larger[i] = (larger[i] + image.data[i]) / 2;
-    image = { ...image, data: larger };
+    space.scratch(() => {
+      const larger = resample(
+        space,
+        image,
+        [width, height],
+        (x) => cx + (x - cx) / zoom,
+        (y) => cy + (y - cy) / zoom,
+      );
+      space.kernels.stopline_average(image.at, pixels.data.length, larger.at);
+    });
   }
-  return toBytes(image.data);
+  return readPixels(space, image);
 }
 
 /** Blur, swap every pixel with a random neighbour, blur again: rippled glass. */
 export function glassBlur(pixels: Pixels, severity: number, random: Random): Uint8Array {
   const { width, height } = pixels;
   const [sigma, delta, rounds] = glass[severity - 1];
-  const image = gaussian(toPlane(pixels), sigma);
-  const { data } = image;
-  const span = 2 * delta;
+  const space = openWorkspace();
+  const image = placePixels(space, pixels);
+  blurInPlace(space, image, sigma);
   for (let round = 0; round < rounds; round++) {
-    const words = random.words(width * height);
-    for (let y = height - 1; y >= 0; y--) {
-      for (let x = width - 1; x >= 0; x--) {
-        const word = words[y * width + x];
-        // ImageNet-C draws from -delta..delta - 1.
-        const dx = (((word & 0xffff) * span) >>> 16) - delta;
-        const dy = (((word >>> 16) * span) >>> 16) - delta;
-        const nx = x + dx;
-        const ny = y + dy;
-        if (nx < 0 || ny < 0 || nx >= width || ny >= height) continue;
-        const a = (y * width + x) * 3;
-        const b = (ny * width + nx) * 3;
-        const red = data[a];
-        const green = data[a + 1];
-        const blue = data[a + 2];
-        data[a] = data[b];
-        data[a + 1] = data[b + 1];
-        data[a + 2] = data[b + 2];
-        data[b] = red;
-        data[b + 1] = green;
-        data[b + 2] = blue;
-      }
-    }
+    // ImageNet-C draws from -delta..delta - 1.
+    const words = random.placeWords(space, width * height);
+    space.kernels.stopline_shuffle(image.at, width, height, delta, words);
   }
-  return toBytes(gaussian(image, sigma).data);
+  blurInPlace(space, image, sigma);
+  return readPixels(space, image);
 }

@@ -22,6 +22,12 @@ export class Canvas {
     for (let y = y0; y < y1; y++) {
       for (let x = x0; x < x1; x++) {
         const at = 3 * (y * this.width + x);
+        if (share === 1) {
+          this.data[at] = colour[0];
+          this.data[at + 1] = colour[1];
+          this.data[at + 2] = colour[2];
+          continue;
+        }
         for (let c = 0; c < 3; c++)
           this.data[at + c] = Math.round(this.data[at + c] + share * (colour[c] - this.data[at + c]));
       }

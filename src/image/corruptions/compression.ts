@@ -1,7 +1,8 @@
 import sharp, { type Sharp } from 'sharp';
+import { openWorkspace } from '../../core/workspace.ts';
 import { cutFrame } from '../frame.ts';
 import { loseAsJpeg } from '../jpegloss.ts';
-import { gaussianBlur, mapChannels, type Pixels, resize, table, toBytes, toPlane } from './filter.ts';
+import { blurInPlace, mapChannels, type Pixels, placePixels, readPixels, resizePixels, table } from './filter.ts';
 import type { Random } from './random.ts';
 
 /** ImageNet-C `jpeg_compression`: libjpeg quality. */
@@ -81,7 +82,7 @@ export async function downUp(pixels: Pixels, severity: number): Promise<Uint8Arr
   const w = Math.max(1, Math.round(width * downFactor[severity - 1]));
   const h = Math.max(1, Math.round(height * downFactor[severity - 1]));
   const small = await raw(image(pixels).resize(w, h, { fit: 'fill' }));
-  return toBytes(resize(toPlane({ data: small, width: w, height: h }), width, height).data);
+  return resizePixels({ data: small, width: w, height: h }, width, height);
 }
 
 /** Pillow's BOX filter down (mean of whole pixels) and BOX up (copies), as ImageNet-C does. */
@@ -129,10 +130,12 @@ export function pixelate({ data, width, height }: Pixels, severity: number): Uin
 /** Unsharp mask, x + a (x - blurred x): halos along edges, as an over-eager image processor leaves them. */
 export function sharpening(pixels: Pixels, severity: number): Uint8Array {
   const amount = sharpenBy[severity - 1];
-  const values = toPlane(pixels);
-  const blurred = gaussianBlur(values, 1.5).data;
-  for (let i = 0; i < blurred.length; i++) blurred[i] = values.data[i] + amount * (values.data[i] - blurred[i]);
-  return toBytes(blurred);
+  const space = openWorkspace();
+  const image = placePixels(space, pixels);
+  const blurred = placePixels(space, pixels);
+  blurInPlace(space, blurred, 1.5);
+  space.kernels.stopline_sharpen(image.at, blurred.at, pixels.data.length, amount);
+  return readPixels(space, blurred);
 }
 
 /** Rounds every channel to 2^bits even levels: smooth areas break into bands. */

@@ -2,10 +2,13 @@ import {
   type AxisSamples,
   blurBoxes,
   blurBytes,
+  blurPlaced,
   type ExtendedBox,
   type FloatImage,
-  resamplePlane,
+  type PlacedImage,
+  resamplePlaced,
 } from '../../core/filters.ts';
+import { openWorkspace, type Workspace } from '../../core/workspace.ts';
 
 /** One channel for masks, three for pixels. */
 export type Plane = FloatImage;
@@ -24,8 +27,14 @@ export const plane = (width: number, height: number, channels = 1): Plane => ({
   channels,
 });
 
-export function toPlane({ data, width, height }: Pixels): Plane {
-  return { data: new Float32Array(data), width, height, channels: 3 };
+/** Pixels as floats. */
+export function placePixels(space: Workspace, { data, width, height }: Pixels): PlacedImage {
+  return { at: space.writeFloats(data), width, height, channels: 3 };
+}
+
+/** What a cause made of pixels in a workspace, rounded and clipped. */
+export function readPixels(space: Workspace, { at, width, height, channels }: PlacedImage): Uint8Array {
+  return space.readRounded(at, width * height * channels);
 }
 
 /** Rounds and clips to 0..255. */
@@ -75,6 +84,11 @@ export function gaussianBlur(image: Plane, sigma: number): Plane {
   return sigma <= 0 ? image : { ...image, data: blurBoxes(image, findBox(sigma)) };
 }
 
+/** The same in place. */
+export function blurInPlace(space: Workspace, image: PlacedImage, sigma: number): void {
+  if (sigma > 0) blurPlaced(space, image, findBox(sigma));
+}
+
 /** The same of pixels, rounded and clipped. */
 export function blurPixels(pixels: Pixels, sigma: number): Uint8Array {
   return blurBytes(pixels, findBox(sigma));
@@ -104,27 +118,32 @@ function placeSamples(count: number, limit: number, position: (i: number) => num
 
 /** Separable bilinear resampling; `x(i)` and `y(i)` give the source position of target column and row `i` (clamped). */
 export function resample(
-  image: Plane,
-  width: number,
-  height: number,
+  space: Workspace,
+  image: PlacedImage,
+  [width, height]: readonly [number, number],
   x: (i: number) => number,
   y: (i: number) => number,
-): Plane {
-  const data = resamplePlane(image, placeSamples(width, image.width, x), placeSamples(height, image.height, y));
-  return { data, width, height, channels: image.channels };
+): PlacedImage {
+  return resamplePlaced(space, image, placeSamples(width, image.width, x), placeSamples(height, image.height, y));
 }
 
 /** Resizes with pixel centres aligned. */
-export function resize(image: Plane, width: number, height: number): Plane {
+export function resize(space: Workspace, image: PlacedImage, width: number, height: number): PlacedImage {
   const sx = image.width / width;
   const sy = image.height / height;
   return resample(
+    space,
     image,
-    width,
-    height,
+    [width, height],
     (i) => (i + 0.5) * sx - 0.5,
     (i) => (i + 0.5) * sy - 0.5,
   );
+}
+
+/** The same of pixels, rounded and clipped. */
+export function resizePixels(pixels: Pixels, width: number, height: number): Uint8Array {
+  const space = openWorkspace();
+  return readPixels(space, resize(space, placePixels(space, pixels), width, height));
 }
 
 /** Reflects a coordinate into 0..limit-1 without repeating the edge. */
@@ -135,42 +154,27 @@ export function reflect(value: number, limit: number): number {
   return v < limit ? v : period - v;
 }
 
-/** Bilinear warp: `source(x, y, out)` writes the source position of a target pixel; positions outside are mirrored. */
+/** Where the source of every pixel lies: the sum of what its column and its row say, and of planes that move it further. */
+export interface Warping {
+  columns: { x: Float64Array; y: Float64Array };
+  rows: { x: Float64Array; y: Float64Array };
+  /** Two planes in the workspace. */
+  moved?: { x: number; y: number };
+}
+
+/** Bilinear warp; positions outside are mirrored. */
 export function warp(
   { data, width, height }: Pixels,
-  source: (x: number, y: number, out: Float64Array) => void,
+  { columns, rows, moved }: Warping,
+  space: Workspace = openWorkspace(),
 ): Uint8Array {
-  const out = new Uint8Array(data.length);
-  const at = new Float64Array(2);
-  const stride = width * 3;
-  let to = 0;
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, to += 3) {
-      source(x, y, at);
-      let sx = at[0];
-      let sy = at[1];
-      if (sx < 0 || sx > width - 1) sx = reflect(sx, width);
-      if (sy < 0 || sy > height - 1) sy = reflect(sy, height);
-      const left = sx | 0;
-      const top = sy | 0;
-      const u = sx - left;
-      const v = sy - top;
-      const from = top * stride + left * 3;
-      const right = left + 1 < width ? from + 3 : from;
-      const down = top + 1 < height ? stride : 0;
-      const w11 = u * v;
-      const w10 = v - w11;
-      const w01 = u - w11;
-      const w00 = 1 - u - v + w11;
-      for (let c = 0; c < 3; c++) {
-        out[to + c] =
-          w00 * data[from + c] +
-          w01 * data[right + c] +
-          w10 * data[from + down + c] +
-          w11 * data[right + down + c] +
-          0.5;
-      }
-    }
-  }
-  return out;
+  const sources = [columns.x, columns.y, rows.x, rows.y].map((values) => space.write(values));
+  const [columnsX, columnsY, rowsX, rowsY] = sources;
+  const pixels = space.write(data);
+  const out = space.reserve(data.length);
+  space.kernels.stopline_warp(
+    ...([pixels, width, height, columnsX, columnsY, rowsX, rowsY] as const),
+    ...([moved?.x ?? 0, moved?.y ?? 0, out] as const),
+  );
+  return space.readBytes(out, data.length);
 }

@@ -1,4 +1,5 @@
-import { gaussianBlur, type Pixels, type Plane, reflect, warp } from './filter.ts';
+import { openWorkspace } from '../../core/workspace.ts';
+import { blurInPlace, type Pixels, reflect, warp } from './filter.ts';
 import type { Random } from './random.ts';
 
 /** Degrees. */
@@ -33,11 +34,11 @@ export function rotation(pixels: Pixels, severity: number, random: Random): Uint
   const scale = cos + Math.abs(sin) * Math.max(width / height, height / width);
   const cx = (width - 1) / 2;
   const cy = (height - 1) / 2;
-  return warp(pixels, (x, y, out) => {
-    const dx = (x - cx) / scale;
-    const dy = (y - cy) / scale;
-    out[0] = cx + cos * dx - sin * dy;
-    out[1] = cy + sin * dx + cos * dy;
+  const across = Float64Array.from({ length: width }, (_, x) => (x - cx) / scale);
+  const down = Float64Array.from({ length: height }, (_, y) => (y - cy) / scale);
+  return warp(pixels, {
+    columns: { x: across.map((dx) => cx + cos * dx), y: across.map((dx) => cy + sin * dx) },
+    rows: { x: down.map((dy) => -(sin * dy)), y: down.map((dy) => cos * dy) },
   });
 }
 
@@ -47,9 +48,15 @@ export function cropZoom(pixels: Pixels, severity: number, random: Random): Uint
   const zoom = zoomFactor[severity - 1];
   const cx = ((width - 1) / 2) * (1 + (1 - 1 / zoom) * random.uniform(-0.2, 0.2));
   const cy = ((height - 1) / 2) * (1 + (1 - 1 / zoom) * random.uniform(-0.2, 0.2));
-  return warp(pixels, (x, y, out) => {
-    out[0] = cx + (x - (width - 1) / 2) / zoom;
-    out[1] = cy + (y - (height - 1) / 2) / zoom;
+  return warp(pixels, {
+    columns: {
+      x: Float64Array.from({ length: width }, (_, x) => cx + (x - (width - 1) / 2) / zoom),
+      y: new Float64Array(width),
+    },
+    rows: {
+      x: new Float64Array(height),
+      y: Float64Array.from({ length: height }, (_, y) => cy + (y - (height - 1) / 2) / zoom),
+    },
   });
 }
 
@@ -64,9 +71,9 @@ export function rollingShutter(pixels: Pixels, severity: number, random: Random)
     { length: height },
     (_, y) => skew * (y / height - 0.5) + wobble * Math.sin(phase + (2 * Math.PI * turns * y) / height),
   );
-  return warp(pixels, (x, y, out) => {
-    out[0] = x + shift[y];
-    out[1] = y;
+  return warp(pixels, {
+    columns: { x: Float64Array.from({ length: width }, (_, x) => x), y: new Float64Array(width) },
+    rows: { x: shift, y: Float64Array.from({ length: height }, (_, y) => y) },
   });
 }
 
@@ -113,24 +120,23 @@ export function elastic(pixels: Pixels, severity: number, random: Random): Uint8
   const { width, height } = pixels;
   const side = Math.min(width, height);
   const [strength, smoothness, jitter] = elasticity[severity - 1];
+  const space = openWorkspace();
   const displacement = () => {
-    const noise: Plane = { data: new Float32Array(width * height), width, height, channels: 1 };
-    const words = random.words(width * height);
-    for (let i = 0; i < words.length; i++) noise.data[i] = words[i] / 2147483648 - 1;
-    const smooth = gaussianBlur(noise, smoothness * side).data;
-    for (let i = 0; i < smooth.length; i++) smooth[i] *= strength * side;
-    return smooth;
+    const at = space.reserve(4 * width * height);
+    random.drawIn(space, (state) => space.kernels.stopline_even(state, width * height, at));
+    blurInPlace(space, { at, width, height, channels: 1 }, smoothness * side);
+    space.kernels.stopline_scale(at, width * height, strength * side);
+    return at;
   };
-  const dx = displacement();
-  const dy = displacement();
+  const moved = { x: displacement(), y: displacement() };
   // ImageNet-C moves three points of a square of a third of the side by up to `jitter`: the same spread of affine maps.
   const slope = () => (random.uniform(-1, 1) * jitter) / (2 / 3);
   const [xx, xy, yx, yy] = [1 + slope(), slope(), slope(), 1 + slope()];
   const cx = width / 2;
   const cy = height / 2;
-  return warp(pixels, (x, y, out) => {
-    const p = y * width + x;
-    out[0] = cx + xx * (x - cx) + xy * (y - cy) + dx[p];
-    out[1] = cy + yx * (x - cx) + yy * (y - cy) + dy[p];
-  });
+  const across = Float64Array.from({ length: width }, (_, x) => x - cx);
+  const down = Float64Array.from({ length: height }, (_, y) => y - cy);
+  const columns = { x: across.map((x) => cx + xx * x), y: across.map((x) => cy + yx * x) };
+  const rows = { x: down.map((y) => xy * y), y: down.map((y) => yy * y) };
+  return warp(pixels, { columns, rows, moved }, space);
 }

@@ -1,4 +1,6 @@
-import { gaussianBlur, type Pixels, type Plane, plane, resize } from './filter.ts';
+import type { PlacedImage } from '../../core/filters.ts';
+import { openWorkspace, type Workspace } from '../../core/workspace.ts';
+import { blurInPlace, type Pixels, resize } from './filter.ts';
 import type { Random } from './random.ts';
 import { blend, drawLine, plasma, smoothstep } from './texture.ts';
 
@@ -12,24 +14,18 @@ const drops = [
 ] as const;
 
 /** A small, smooth copy: what an out-of-focus drop shows of the scene. */
-function miniature(pixels: Pixels): Plane {
-  const { width, height } = pixels;
+function miniature(space: Workspace, { data, width, height }: Pixels): PlacedImage {
   const factor = Math.max(1, Math.min(width, height) / 48);
   const w = Math.max(1, Math.round(width / factor));
   const h = Math.max(1, Math.round(height / factor));
-  const out = plane(w, h, 3);
-  const counts = new Uint32Array(w * h);
-  for (let y = 0; y < height; y++) {
-    const row = Math.min(h - 1, Math.floor((y * h) / height)) * w;
-    for (let x = 0; x < width; x++) {
-      const cell = row + Math.min(w - 1, Math.floor((x * w) / width));
-      const from = (y * width + x) * 3;
-      counts[cell]++;
-      for (let c = 0; c < 3; c++) out.data[cell * 3 + c] += pixels.data[from + c];
-    }
-  }
-  for (let i = 0; i < out.data.length; i++) out.data[i] /= counts[Math.floor(i / 3)];
-  return out;
+  const cells = (count: number, size: number) =>
+    space.write(Int32Array.from({ length: size }, (_, i) => Math.min(count - 1, Math.floor((i * count) / size))));
+  const [columns, rows, pixels] = [cells(w, width), cells(h, height), space.write(data)];
+  const [at, counts] = [space.zeros(w * h * 3), space.zeros(w * h)];
+  space.kernels.stopline_cells(pixels, width, height, columns, rows, w, at, counts);
+  const [sums, sizes] = [space.floats(at, w * h * 3), space.floats(counts, w * h)];
+  for (let i = 0; i < sums.length; i++) sums[i] /= sizes[Math.floor(i / 3)];
+  return { at, width: w, height: h, channels: 3 };
 }
 
 /**
@@ -40,7 +36,10 @@ function miniature(pixels: Pixels): Plane {
 export function lensDrops(pixels: Pixels, severity: number, random: Random): Uint8Array {
   const { data, width, height } = pixels;
   const [density, largest] = drops[severity - 1];
-  const scene = gaussianBlur(miniature(pixels), 0.8);
+  const space = openWorkspace();
+  const scene = miniature(space, pixels);
+  blurInPlace(space, scene, 0.8);
+  const shown = space.floats(scene.at, scene.width * scene.height * 3);
   const out = data.slice();
   const count = Math.max(1, Math.round((density * width) / height));
   for (let n = 0; n < count; n++) {
@@ -48,6 +47,8 @@ export function lensDrops(pixels: Pixels, severity: number, random: Random): Uin
     const cx = random.uniform(0, width);
     const cy = random.uniform(0, height);
     const wobble = [random.uniform(0.04, 0.14), random.uniform(0, 7), random.uniform(0.02, 0.08), random.uniform(0, 7)];
+    // A little more than the outline reaches: what is rounded then does not matter.
+    const widest = 1.001 + wobble[0] + wobble[2];
     const stretch = random.uniform(1, 1.35);
     const top = Math.max(0, Math.floor(cy - radius * 1.7));
     const bottom = Math.min(height - 1, Math.ceil(cy + radius * 1.7));
@@ -57,9 +58,11 @@ export function lensDrops(pixels: Pixels, severity: number, random: Random): Uin
       for (let x = left; x <= right; x++) {
         const dx = (x - cx) / radius;
         const dy = (y - cy) / (radius * stretch);
+        const distance = Math.sqrt(dx * dx + dy * dy);
+        if (distance > widest) continue;
         const angle = Math.atan2(dy, dx);
         const outline = 1 + wobble[0] * Math.sin(2 * angle + wobble[1]) + wobble[2] * Math.sin(3 * angle + wobble[3]);
-        const r = Math.sqrt(dx * dx + dy * dy) / outline;
+        const r = distance / outline;
         if (r >= 1) continue;
         const alpha = 1 - smoothstep(0.8, 1, r);
         // Refraction grows towards the rim, so the scene is squeezed there.
@@ -72,7 +75,7 @@ export function lensDrops(pixels: Pixels, severity: number, random: Random): Uin
         const from = (sy * scene.width + sx) * 3;
         const to = (y * width + x) * 3;
         for (let c = 0; c < 3; c++) {
-          const v8 = Math.min(255, shade * scene.data[from + c] + 6);
+          const v8 = Math.min(255, shade * shown[from + c] + 6);
           out[to + c] = out[to + c] + alpha * (v8 - out[to + c]) + 0.5;
         }
       }
@@ -92,7 +95,8 @@ const ice = [
 
 /** One feather: a stem with side branches at 60 degrees, the angle at which ice grows. */
 function growCrystal(
-  mask: Plane,
+  space: Workspace,
+  mask: PlacedImage,
   x: number,
   y: number,
   angle: number,
@@ -105,14 +109,15 @@ function growCrystal(
   const bent = angle + random.uniform(-0.12, 0.12);
   const ex = x + length * Math.cos(bent);
   const ey = y + length * Math.sin(bent);
-  drawLine(mask, x, y, ex, ey, (0.35 + 0.45 * depth) * unit, alpha, 0.1 * unit);
+  drawLine(space, mask, [x, y, ex, ey], { radius: (0.35 + 0.45 * depth) * unit, alpha, radiusEnd: 0.1 * unit });
   if (depth === 0 || length < 6 * unit) return;
   const twigs = Math.min(depth === 2 ? 9 : 4, Math.max(2, Math.round(length / (9 * unit))));
   for (let k = 1; k <= twigs; k++) {
     const t = (k - random.uniform(0, 0.6)) / (twigs + 1);
     for (const side of [-1, 1]) {
       const size = length * (1 - t) * random.uniform(0.25, 0.5);
-      growCrystal(mask, x + t * (ex - x), y + t * (ey - y), bent + (side * Math.PI) / 3, size, depth - 1, random);
+      const [from, to] = [x + t * (ex - x), y + t * (ey - y)];
+      growCrystal(space, mask, from, to, bent + (side * Math.PI) / 3, size, depth - 1, random);
     }
   }
 }
@@ -125,7 +130,8 @@ export function frost(pixels: Pixels, severity: number, random: Random): Uint8Ar
   const { data, width, height } = pixels;
   const { opacity, reach, crystals } = ice[severity - 1];
   const shorter = Math.min(width, height);
-  const mask = plane(width, height);
+  const space = openWorkspace();
+  const mask = { at: space.zeros(width * height), width, height, channels: 1 };
   for (let i = 0; i < crystals; i++) {
     const along = random.uniform(0, 2 * (width + height));
     const [x, y, inward] =
@@ -137,27 +143,13 @@ export function frost(pixels: Pixels, severity: number, random: Random): Uint8Ar
             ? [0, along - 2 * width, 0]
             : [width - 1, along - 2 * width - height, Math.PI];
     const length = reach * shorter * random.uniform(0.5, 1.3);
-    growCrystal(mask, x, y, inward + random.uniform(-0.8, 0.8), length, 2, random);
+    growCrystal(space, mask, x, y, inward + random.uniform(-0.8, 0.8), length, 2, random);
   }
-  const film = plasma(width, height, 1.5, random, 4).data;
-  const milky = resize(miniature(pixels), width, height).data;
-  const out = new Uint8Array(data.length);
-  const colour = [226, 236, 246];
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const p = y * width + x;
-      const border = Math.min(x, y, width - 1 - x, height - 1 - y) / (reach * shorter);
-      const thickness = Math.min(1, Math.max(0, 1.15 - border + 1.1 * (film[p] - 0.5)));
-      const scatter = 0.85 * thickness;
-      const white = opacity * Math.min(1, 0.55 * thickness + mask.data[p] * (0.35 + 0.5 * thickness));
-      for (let c = 0; c < 3; c++) {
-        const i = p * 3 + c;
-        const behind = data[i] + scatter * (milky[i] - data[i]);
-        out[i] = behind + white * (colour[c] - behind) + 0.5;
-      }
-    }
-  }
-  return out;
+  const film = plasma(space, { width, height }, { decay: 1.5, random, firstCells: 4 });
+  const milky = resize(space, miniature(space, pixels), width, height);
+  const at = space.write(data);
+  space.kernels.stopline_frost(at, width, height, film.at, mask.at, milky.at, reach * shorter, opacity);
+  return space.readBytes(at, data.length);
 }
 
 /** ImageNet-C `spatter`: mean, deviation, sigma of the liquid, threshold, intensity (water) or sigma of the mud. */
@@ -175,30 +167,22 @@ const splashes = [
  */
 export function spatter({ data, width, height }: Pixels, severity: number, random: Random): Uint8Array {
   const { mean, deviation, sigma, threshold, amount, mud } = splashes[severity - 1];
-  const noise: Plane = { data: random.normals(width * height, mean, deviation), width, height, channels: 1 };
-  const liquid = gaussianBlur(noise, sigma).data;
+  const space = openWorkspace();
+  const size = width * height;
+  const liquid = { at: random.placeNormals(space, size, mean, deviation), width, height, channels: 1 };
+  blurInPlace(space, liquid, sigma);
   if (mud) {
-    const wet: Plane = { data: liquid.map((v) => (v > threshold ? 1 : 0)), width, height, channels: 1 };
-    const mask = gaussianBlur(wet, amount).data.map((v) => (v < 0.8 ? 0 : v));
-    return blend(data, mask, [63, 42, 20]);
+    const mask = space.floats(liquid.at, size);
+    for (let i = 0; i < size; i++) mask[i] = mask[i] > threshold ? 1 : 0;
+    blurInPlace(space, liquid, amount);
+    const soft = space.floats(liquid.at, size);
+    for (let i = 0; i < size; i++) if (soft[i] < 0.8) soft[i] = 0;
+    return blend(space, data, liquid.at, [63, 42, 20]);
   }
   const spread = deviation / (2 * Math.sqrt(Math.PI) * sigma);
-  const out = new Uint8Array(data.length);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const p = y * width + x;
-      const depth = Math.min(1, Math.max(0, (liquid[p] - threshold) / (0.7 * spread)));
-      const before = liquid[p - (x > 0 ? 1 : 0) - (y > 0 ? width : 0)];
-      const after = liquid[p + (x + 1 < width ? 1 : 0) + (y + 1 < height ? width : 0)];
-      const slope = (0.5 * (after - before) * sigma) / spread;
-      const shine = amount * Math.min(1, depth * Math.max(0, 0.35 + slope) * 1.4);
-      const i = p * 3;
-      out[i] = Math.min(255, data[i] + 175 * shine + 0.5);
-      out[i + 1] = Math.min(255, data[i + 1] + 238 * shine + 0.5);
-      out[i + 2] = Math.min(255, data[i + 2] + 238 * shine + 0.5);
-    }
-  }
-  return out;
+  const at = space.write(data);
+  space.kernels.stopline_splash(at, width, height, liquid.at, threshold, spread, sigma, amount);
+  return space.readBytes(at, data.length);
 }
 
 /** Share of the lens that is soiled, and how opaque the soil is. */
@@ -213,12 +197,16 @@ const soiling = [
 /** Dried mud on the lens: out-of-focus patches without sharp edges (as annotated in WoodScape, Yogamani et al. 2019). */
 export function dirt({ data, width, height }: Pixels, severity: number, random: Random): Uint8Array {
   const [share, opacity] = soiling[severity - 1];
-  const field = plasma(width, height, 1.7, random, 8).data;
-  const counts = new Uint32Array(1001);
-  for (const v of field) counts[Math.floor(v * 1000)]++;
+  const space = openWorkspace();
+  const size = width * height;
+  const field = plasma(space, { width, height }, { decay: 1.7, random, firstCells: 8 }).at;
+  const thousandths = space.reserve(4 * 1001);
+  space.kernels.stopline_thousandths(field, size, thousandths);
+  const counts = space.words(thousandths, 1001);
   let level = 1000;
-  for (let covered = 0; level > 0 && covered < share * field.length; level--) covered += counts[level];
+  for (let covered = 0; level > 0 && covered < share * size; level--) covered += counts[level];
   const threshold = level / 1000;
-  const mask = field.map((v) => opacity * smoothstep(threshold - 0.07, threshold + 0.07, v));
-  return blend(data, mask, [72 + random.uniform(-12, 12), 60 + random.uniform(-10, 10), 44 + random.uniform(-10, 10)]);
+  space.kernels.stopline_above(field, size, threshold - 0.07, threshold + 0.07, opacity);
+  const colour = [72 + random.uniform(-12, 12), 60 + random.uniform(-10, 10), 44 + random.uniform(-10, 10)] as const;
+  return blend(space, data, field, colour);
 }

@@ -1,4 +1,14 @@
-import { encodeLight, gaussianBlur, linearLight, mapChannels, type Pixels, table, toBytes, toPlane } from './filter.ts';
+import { openWorkspace, type Workspace } from '../../core/workspace.ts';
+import {
+  blurInPlace,
+  encodeLight,
+  linearLight,
+  mapChannels,
+  type Pixels,
+  placePixels,
+  readPixels,
+  table,
+} from './filter.ts';
 import { addNoise } from './noise.ts';
 import type { Random } from './random.ts';
 
@@ -60,6 +70,14 @@ const headroom = 0.9;
 
 const same = (t: Uint8Array) => [t, t, t] as const;
 
+/** A copy of pixels, changed in a workspace. */
+function change(data: Uint8Array, apply: (space: Workspace, at: number) => void): Uint8Array {
+  const space = openWorkspace();
+  const at = space.write(data);
+  apply(space, at);
+  return space.readBytes(at, data.length);
+}
+
 function expose({ data }: Pixels, stops: number): Uint8Array {
   return mapChannels(data, same(table((v) => encodeLight(linearLight[v] * 2 ** stops))));
 }
@@ -107,31 +125,13 @@ export function lowContrast({ data }: Pixels, severity: number): Uint8Array {
 /** HSV with S * mul + add, clipped; a grey pixel has hue 0, so `add` turns it red, as it does in ImageNet-C. */
 export function saturation({ data }: Pixels, severity: number): Uint8Array {
   const [mul, add] = saturateHsv[severity - 1];
-  const out = new Uint8Array(data.length);
-  for (let i = 0; i < data.length; i += 3) {
-    const value = Math.max(data[i], data[i + 1], data[i + 2]);
-    const range = value - Math.min(data[i], data[i + 1], data[i + 2]);
-    if (range === 0) {
-      out[i] = value;
-      out[i + 1] = value * (1 - add) + 0.5;
-      out[i + 2] = value * (1 - add) + 0.5;
-      continue;
-    }
-    const ratio = Math.min(1, (range / value) * mul + add) / (range / value);
-    for (let c = i; c < i + 3; c++) out[c] = value - (value - data[c]) * ratio + 0.5;
-  }
-  return out;
+  return change(data, ({ kernels }, at) => kernels.stopline_saturate(at, data.length / 3, mul, add));
 }
 
 /** Moves every pixel towards its BT.601 luma: what a grey or washed-out camera mode delivers. */
 export function desaturation({ data }: Pixels, severity: number): Uint8Array {
   const lost = colourLost[severity - 1];
-  const out = new Uint8Array(data.length);
-  for (let i = 0; i < data.length; i += 3) {
-    const grey = 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2];
-    for (let c = i; c < i + 3; c++) out[c] = data[c] + lost * (grey - data[c]) + 0.5;
-  }
-  return out;
+  return change(data, ({ kernels }, at) => kernels.stopline_desaturate(at, data.length / 3, lost));
 }
 
 const gamma = ({ data }: Pixels, exponent: number): Uint8Array =>
@@ -191,18 +191,11 @@ export function whiteBalance({ data }: Pixels, severity: number, random: Random)
  */
 export function night({ data }: Pixels, severity: number, random: Random): Uint8Array {
   const { light, read, shot } = nights[severity - 1];
-  const dark = new Uint8Array(data.length);
   const encoded = Uint8Array.from({ length: 4096 }, (_, i) => encodeLight(i / 4095) + 0.5);
-  for (let i = 0; i < data.length; i += 3) {
-    const red = linearLight[data[i]];
-    const green = linearLight[data[i + 1]];
-    const blue = linearLight[data[i + 2]];
-    const grey = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-    const scale = 4095 * light;
-    dark[i] = encoded[(scale * 0.78 * (0.65 * red + 0.35 * grey)) | 0];
-    dark[i + 1] = encoded[(scale * 0.9 * (0.65 * green + 0.35 * grey)) | 0];
-    dark[i + 2] = encoded[Math.min(4095, scale * 1.25 * (0.65 * blue + 0.35 * grey)) | 0];
-  }
+  const dark = change(data, (space, at) => {
+    const [linear, gamma] = [space.write(linearLight), space.write(encoded)];
+    space.kernels.stopline_night(at, data.length / 3, linear, gamma, 4095 * light);
+  });
   return addNoise(
     dark,
     Float32Array.from({ length: 256 }, (_, v) => read + shot * Math.sqrt(v)),
@@ -221,12 +214,11 @@ export function dusk({ data, width, height }: Pixels, severity: number, random: 
     table((v) => encodeLight(light * gain * linearLight[v] ** fall * (1 + headroom * linearLight[v] ** 4))),
   );
   const dark = mapChannels(data, tables as [Uint8Array, Uint8Array, Uint8Array]);
-  const smeared = gaussianBlur(toPlane({ data: dark, width, height }), blur).data;
-  for (let i = 0; i < smeared.length; i += 3) {
-    const grey = 0.299 * smeared[i] + 0.587 * smeared[i + 1] + 0.114 * smeared[i + 2];
-    for (let c = i; c < i + 3; c++) smeared[c] = grey + colour * (smeared[c] - grey);
-  }
-  return addNoise(toBytes(smeared), new Float32Array(256).fill(noise), random);
+  const space = openWorkspace();
+  const smeared = placePixels(space, { data: dark, width, height });
+  blurInPlace(space, smeared, blur);
+  space.kernels.stopline_pale(smeared.at, width * height, colour);
+  return addNoise(readPixels(space, smeared), new Float32Array(256).fill(noise), random);
 }
 
 /**
@@ -237,7 +229,8 @@ export function monochrome({ data, width, height }: Pixels, severity: number, ra
   const { infrared, corner, noise } = lamps[severity - 1];
   const [cx, cy] = [random.uniform(0.4, 0.6) * width, random.uniform(0.4, 0.6) * height];
   const reach = (width * width + height * height) / 4;
-  const normals = random.normals(width * height, 0, noise);
+  const space = openWorkspace();
+  const normals = space.floats(random.placeNormals(space, width * height, 0, noise), width * height);
   const out = new Uint8Array(data.length);
   for (let y = 0, p = 0; y < height; y++) {
     for (let x = 0; x < width; x++, p++) {

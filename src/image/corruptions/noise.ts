@@ -1,5 +1,6 @@
+import { openWorkspace } from '../../core/workspace.ts';
 import type { Pixels } from './filter.ts';
-import type { Random } from './random.ts';
+import { normalQuantiles, type Random } from './random.ts';
 
 /** ImageNet-C `gaussian_noise`: standard deviation as a share of full scale. */
 const gaussianDeviation = [0.08, 0.12, 0.18, 0.26, 0.38] as const;
@@ -11,14 +12,13 @@ const impulseShare = [0.03, 0.06, 0.09, 0.17, 0.27] as const;
 const speckleDeviation = [0.15, 0.2, 0.35, 0.45, 0.6] as const;
 
 /** Adds `deviation[v] * N(0, 1)` to every sample of value v. */
-export function addNoise(data: Uint8Array, deviation: ArrayLike<number>, random: Random): Uint8Array {
-  const out = new Uint8Array(data.length);
-  const normals = random.normals(data.length);
-  for (let i = 0; i < data.length; i++) {
-    const v = data[i] + deviation[data[i]] * normals[i] + 0.5;
-    out[i] = v <= 0 ? 0 : Math.min(v, 255);
-  }
-  return out;
+export function addNoise(data: Uint8Array, deviation: Float32Array, random: Random): Uint8Array {
+  const space = openWorkspace();
+  const at = space.write(data);
+  const deviations = space.write(deviation);
+  const table = space.write(normalQuantiles());
+  random.drawIn(space, (state) => space.kernels.stopline_noise(at, data.length, deviations, table, state));
+  return space.readBytes(at, data.length);
 }
 
 /** x + sd * N(0, 1). */
@@ -66,24 +66,18 @@ function poissonTable(photons: number): Uint8Array {
 
 /** Poisson(x c) / c: what few photons look like. */
 export function shotNoise({ data }: Pixels, severity: number, random: Random): Uint8Array {
-  const table = poissonTable(shotPhotons[severity - 1]);
-  const out = new Uint8Array(data.length);
-  const words = random.words((data.length + 1) >> 1);
-  const mask = (1 << poissonBits) - 1;
-  for (let i = 0; i < data.length; i++) {
-    const bits = i & 1 ? words[i >> 1] >>> 16 : words[i >> 1] & mask;
-    out[i] = table[(data[i] << poissonBits) | (bits & mask)];
-  }
-  return out;
+  const space = openWorkspace();
+  const at = space.write(data);
+  const table = space.write(poissonTable(shotPhotons[severity - 1]));
+  random.drawIn(space, (state) => space.kernels.stopline_shot(at, data.length, table, state));
+  return space.readBytes(at, data.length);
 }
 
 /** Salt and pepper, half each, on single samples. */
 export function impulseNoise({ data }: Pixels, severity: number, random: Random): Uint8Array {
-  const out = data.slice();
-  const words = random.words(data.length);
+  const space = openWorkspace();
+  const at = space.write(data);
   const limit = Math.round(impulseShare[severity - 1] * 2147483648);
-  for (let i = 0; i < out.length; i++) {
-    if (words[i] >>> 1 < limit) out[i] = words[i] & 1 ? 255 : 0;
-  }
-  return out;
+  random.drawIn(space, (state) => space.kernels.stopline_impulses(at, data.length, limit, state));
+  return space.readBytes(at, data.length);
 }

@@ -1,9 +1,10 @@
 import { probit } from 'simple-statistics';
+import type { Workspace } from '../../core/workspace.ts';
 
 /** Reading a quantile table at 16 random bits is about five times as fast as Box-Muller, and half a megapixel needs 0.5 M draws. */
 let normalTable: Float32Array | undefined;
 
-function normalQuantiles(): Float32Array {
+export function normalQuantiles(): Float32Array {
   if (normalTable) return normalTable;
   const table = new Float32Array(65536);
   let squares = 0;
@@ -80,6 +81,28 @@ export class Random {
       out[i + 1] = mean + deviation * table[word >>> 16];
     }
     if (count & 1) out[count - 1] = mean + deviation * table[words[count >> 1] & 0xffff];
+    return out;
+  }
+
+  /** Lets a kernel draw from the generator, whose state lies at `state` meanwhile. */
+  drawIn(space: Workspace, draw: (state: number) => void): void {
+    const at = space.write(this.state);
+    draw(at);
+    this.state.set(space.words(at, 4));
+  }
+
+  /** `words` in a workspace. */
+  placeWords(space: Workspace, count: number): number {
+    const out = space.reserve(4 * count);
+    this.drawIn(space, (state) => space.kernels.stopline_words(state, count, out));
+    return out;
+  }
+
+  /** `normals` in a workspace. */
+  placeNormals(space: Workspace, count: number, mean: number, deviation: number): number {
+    const table = space.write(normalQuantiles());
+    const out = space.reserve(4 * count);
+    this.drawIn(space, (state) => space.kernels.stopline_normals(state, table, count, mean, deviation, out));
     return out;
   }
 }

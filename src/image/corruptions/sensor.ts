@@ -1,4 +1,5 @@
-import { type Pixels, plane } from './filter.ts';
+import { openWorkspace } from '../../core/workspace.ts';
+import type { Pixels } from './filter.ts';
 import type { Random } from './random.ts';
 import { blend, smoothstep } from './texture.ts';
 
@@ -99,17 +100,13 @@ export function verticalBanding({ data, width, height }: Pixels, severity: numbe
   const fine = random.normals(width, 0, deviation);
   const stripes = random.normals(24, 0, deviation);
   const gains = fine.map((v, x) => 1 + 0.8 * v + 0.6 * stripes[Math.floor((x * 24) / width)]);
-  const offsets = gains.map((gain) => 40 * (gain - 1));
-  const out = new Uint8Array(data.length);
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i += 3) {
-      for (let c = i; c < i + 3; c++) {
-        const v = data[c] * gains[x] + offsets[x] + 0.5;
-        out[c] = v <= 0 ? 0 : Math.min(v, 255);
-      }
-    }
-  }
-  return out;
+  const space = openWorkspace();
+  const at = space.write(data);
+  // Of each channel.
+  const tripled = Float32Array.from({ length: 3 * width }, (_, i) => gains[Math.floor(i / 3)]);
+  const [factors, offsets] = [space.write(tripled), space.write(tripled.map((gain) => 40 * (gain - 1)))];
+  space.kernels.stopline_gains(at, 3 * width, height, factors, offsets);
+  return space.readBytes(at, data.length);
 }
 
 /** Something dark and out of focus in front of the lens (a leaf, a wiper, a finger), reaching in from one side. */
@@ -125,19 +122,26 @@ export function occlusion({ data, width, height }: Pixels, severity: number, ran
   const b = a / ratio;
   const lobes = random.integer(3) + 3;
   const phase = random.uniform(0, 2 * Math.PI);
-  const mask = plane(width, height);
+  const space = openWorkspace();
+  const placed = space.zeros(width * height);
+  const mask = space.floats(placed, width * height);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const dx = (x - cx) / a;
       const dy = (y - cy) / b;
       const r = Math.sqrt(dx * dx + dy * dy);
-      if (r > 1.3) continue;
+      // The outline is within a tenth of 1, and its soft edge 0.07 wide: beyond both nothing depends on it.
+      if (r > 1.18) continue;
+      if (r < 0.83) {
+        mask[y * width + x] = 1;
+        continue;
+      }
       const outline = 1 + 0.1 * Math.sin(lobes * Math.atan2(dy, dx) + phase);
-      mask.data[y * width + x] = 1 - smoothstep(0.93, 1.07, r / outline);
+      mask[y * width + x] = 1 - smoothstep(0.93, 1.07, r / outline);
     }
   }
   const base = random.uniform(18, 60);
-  return blend(data, mask.data, [base * 1.1, base, base * random.uniform(0.7, 1)]);
+  return blend(space, data, placed, [base * 1.1, base, base * random.uniform(0.7, 1)]);
 }
 
 /** The readout or the decoder stops part of the way down and the last row that came is shown again and again. */
@@ -162,9 +166,15 @@ export function blankFrame({ data }: Pixels, severity: number, random: Random): 
   const target = blanks[random.integer(blanks.length)];
   const out = new Uint8Array(data.length);
   const sums = [0, 0, 0];
-  for (let i = 0; i < data.length; i++) sums[i % 3] += data[i];
+  for (let i = 0; i < data.length; i += 3) {
+    sums[0] += data[i];
+    sums[1] += data[i + 1];
+    sums[2] += data[i + 2];
+  }
   const share = (severity - 1) / 4;
   const colour = target.map((v, c) => ((1 - share) * 3 * sums[c]) / data.length + share * v + 0.5);
-  for (let i = 0; i < out.length; i++) out[i] = colour[i % 3];
+  out.set(colour);
+  // What is filled doubles.
+  for (let done = 3; done < out.length; done *= 2) out.copyWithin(done, 0, done);
   return out;
 }

@@ -1,5 +1,6 @@
+import { openWorkspace } from '../../core/workspace.ts';
 import { Canvas, type Colour } from './canvas.ts';
-import { type Pixels, resize, toBytes, toPlane } from './filter.ts';
+import { type Pixels, resizePixels } from './filter.ts';
 import type { Random } from './random.ts';
 
 /** How often the step between the two ranges is made that should not be made: 3 is the usual mistake, 5 the same twice. */
@@ -23,13 +24,10 @@ export function colourRange({ data }: Pixels, severity: number, random: Random):
   const steps = random.sign() * rangeSteps[severity - 1];
   const fixed = (16 * 255) / (255 - 219);
   const [light, colour] = [(219 / 255) ** steps, (224 / 255) ** steps];
-  const out = new Uint8Array(data.length);
-  for (let i = 0; i < data.length; i += 3) {
-    const luma = 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2];
-    const base = fixed + light * (luma - fixed);
-    for (let c = i; c < i + 3; c++) out[c] = clip(base + colour * (data[c] - luma));
-  }
-  return out;
+  const space = openWorkspace();
+  const at = space.write(data);
+  space.kernels.stopline_range(at, data.length / 3, fixed, light, colour);
+  return space.readBytes(at, data.length);
 }
 
 const barColours: readonly Colour[] = [
@@ -58,7 +56,7 @@ export function bars(pixels: Pixels, severity: number, random: Random): Uint8Arr
   const y = Math.ceil(top * height);
   const w = Math.max(1, width - x - Math.ceil(right * width));
   const h = Math.max(1, height - y - Math.ceil(bottom * height));
-  const small = isShrunk ? toBytes(resize(toPlane(pixels), w, h).data) : undefined;
+  const small = isShrunk ? resizePixels(pixels, w, h) : undefined;
   const canvas = new Canvas(pixels);
   canvas.fill(0, 0, width, height, colour);
   for (let row = 0; row < h; row++) {
@@ -118,7 +116,10 @@ export function wrongLayout(pixels: Pixels, severity: number, random: Random): U
   for (let y = 0; y < height; y++) {
     // A buffer goes round where its end is left.
     const from = (((y * (3 * width + step)) % size) + size) % size;
-    for (let i = 0; i < 3 * width; i++) out[3 * y * width + i] = data[(from + i) % size];
+    const line = data.subarray(from, from + 3 * width);
+    out.set(line, 3 * y * width);
+    // Rows are shorter than the buffer, but for a frame of one row.
+    for (let i = line.length; i < 3 * width; i++) out[3 * y * width + i] = data[(from + i) % size];
   }
   return out;
 }

@@ -1,5 +1,6 @@
+import { openWorkspace } from '../../core/workspace.ts';
 import { trail } from './blur.ts';
-import { type Pixels, plane, resize, toBytes, toPlane } from './filter.ts';
+import { type Pixels, resize } from './filter.ts';
 import type { Random } from './random.ts';
 import { drawLine, plasma, smoothstep } from './texture.ts';
 
@@ -26,7 +27,8 @@ const rainLayers = [
 export function rain({ data, width, height }: Pixels, severity: number, random: Random): Uint8Array {
   const { density, veil, light } = rainfall[severity - 1];
   const tilt = random.uniform(-0.35, 0.35);
-  const mask = plane(width, height);
+  const space = openWorkspace();
+  const mask = { at: space.zeros(width * height), width, height, channels: 1 };
   for (const layer of rainLayers) {
     const count = Math.ceil((layer.count * density * width) / height);
     for (let i = 0; i < count; i++) {
@@ -36,19 +38,13 @@ export function rain({ data, width, height }: Pixels, severity: number, random: 
       const length = layer.length * height * random.uniform(0.6, 1.3);
       const radius = layer.radius * height;
       const alpha = layer.alpha * random.uniform(0.5, 1) * Math.min(1, 0.55 + radius);
-      drawLine(mask, x, y, x + length * Math.sin(angle), y + length * Math.cos(angle), radius * 0.4, alpha, radius);
+      const [endX, endY] = [x + length * Math.sin(angle), y + length * Math.cos(angle)];
+      drawLine(space, mask, [x, y, endX, endY], { radius: radius * 0.4, alpha, radiusEnd: radius });
     }
   }
-  const out = new Uint8Array(data.length);
-  const streaks = mask.data;
-  for (let p = 0, i = 0; p < streaks.length; p++) {
-    for (const end = i + 3; i < end; i++) {
-      const dimmed = light * data[i] + veil * (165 - light * data[i]);
-      const brighter = Math.min(235, dimmed * 0.5 + 150);
-      out[i] = dimmed + streaks[p] * Math.max(0, brighter - dimmed) + 0.5;
-    }
-  }
-  return out;
+  const at = space.write(data);
+  space.kernels.stopline_rain(at, width * height, mask.at, light, veil);
+  return space.readBytes(at, data.length);
 }
 
 /** ImageNet-C `snow`: mean, deviation, zoom, threshold, radius and sigma of the fall, weight of the unwhitened frame. */
@@ -65,30 +61,16 @@ export function snow({ data, width, height }: Pixels, severity: number, random: 
   const [mean, deviation, zoom, threshold, radius, sigma, keep] = snowfall[severity - 1];
   const w = Math.ceil(width / zoom) + 1;
   const h = Math.ceil(height / zoom) + 1;
-  const flakes = resize(
-    { data: random.normals(w * h, mean, deviation), width: w, height: h, channels: 1 },
-    width,
-    height,
-  );
-  for (let i = 0; i < flakes.data.length; i++) {
-    const v = flakes.data[i];
-    flakes.data[i] = v < threshold ? 0 : Math.min(1, v);
-  }
+  const space = openWorkspace();
+  const noise = { at: random.placeNormals(space, w * h, mean, deviation), width: w, height: h, channels: 1 };
+  const flakes = resize(space, noise, width, height);
+  space.kernels.stopline_flakes(flakes.at, width * height, threshold);
   const angle = random.uniform(0.25, 0.75) * Math.PI;
-  const fall = trail(flakes.data, width, height, 1, angle, 2 * radius + 1, sigma);
-  const out = new Uint8Array(data.length);
-  const last = fall.length - 1;
-  for (let p = 0, i = 0; p < fall.length; p++, i += 3) {
-    const grey = 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2];
-    const white = grey * 1.5 + 127.5;
-    const layer = 255 * (fall[p] + fall[last - p]) + 0.5;
-    for (let c = 0; c < 3; c++) {
-      const v = data[i + c];
-      const sum = keep * v + (1 - keep) * Math.max(v, white) + layer;
-      out[i + c] = Math.min(sum, 255);
-    }
-  }
-  return out;
+  const layer = { ...flakes, data: space.readFloats(flakes.at, width * height) };
+  const fall = trail(space, layer, { angle, length: 2 * radius + 1, sigma });
+  const at = space.write(data);
+  space.kernels.stopline_snow(at, width * height, fall, keep);
+  return space.readBytes(at, data.length);
 }
 
 /** Meteorological visibility in metres. */
@@ -102,26 +84,19 @@ const visibility = [500, 280, 170, 105, 60] as const;
  */
 export function fog({ data, width, height }: Pixels, severity: number, random: Random): Uint8Array {
   const density = 3.912 / visibility[severity - 1];
-  const patches = plasma(width, height, 2, random).data;
+  const space = openWorkspace();
+  const patches = plasma(space, { width, height }, { decay: 2, random }).at;
   const horizon = 0.42 * height;
-  const out = new Uint8Array(data.length);
   // Transmission by optical depth, tabulated: the exponential of every pixel would cost more than all the rest.
-  const transmission = Float32Array.from({ length: 2048 }, (_, i) => Math.exp(-i / 256));
+  const transmission = space.write(Float32Array.from({ length: 2048 }, (_, i) => Math.exp(-i / 256)));
+  const at = space.write(data);
   for (let y = 0; y < height; y++) {
     const nearness = Math.max(0, (y - horizon) / (height - horizon));
     const thinning = y < horizon ? 1 - 0.45 * (1 - y / horizon) : 1;
     const optical = 256 * density * thinning * 120 * (8 / 120) ** nearness;
-    for (let x = 0; x < width; x++) {
-      const p = y * width + x;
-      const t = transmission[Math.min(2047, (optical * (0.6 + 0.8 * patches[p])) | 0)];
-      const air = 206 * (1 - t) + 0.5;
-      const i = p * 3;
-      out[i] = data[i] * t + air;
-      out[i + 1] = data[i + 1] * t + air;
-      out[i + 2] = data[i + 2] * t + air * 1.015;
-    }
+    space.kernels.stopline_fog(at + 3 * y * width, width, patches + 4 * y * width, transmission, optical);
   }
-  return out;
+  return space.readBytes(at, data.length);
 }
 
 /** Brightness of the sun's glare relative to full scale. */
@@ -157,24 +132,12 @@ export function sunGlare({ data, width, height }: Pixels, severity: number, rand
     bloom[i] = strength * (2.2 * Math.exp(-((r / 0.05) ** 2)) + 0.85 * Math.exp(-r / 0.12) + 0.4 * Math.exp(-r / 0.5));
     ray[i] = strength * 0.5 * Math.exp(-r / 0.22);
   }
-  const light = plane(width, height, 3);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const dx = x - sunX;
-      const dy = y - sunY;
-      const r = Math.sqrt(dx * dx + dy * dy) || 1;
-      const bin = Math.min(bins - 1, (r * binsPerPixel) | 0);
-      // cos(3a)^24 of the angle a between pixel and ray, by cos(3a) = 4 cos(a)^3 - 3 cos(a).
-      const cos = (dx * rayX + dy * rayY) / r;
-      const triple = ((4 * cos * cos - 3) * cos) ** 2;
-      const fourth = triple * triple;
-      const amount = bloom[bin] + ray[bin] * fourth * fourth * fourth * fourth * fourth * fourth;
-      const i = (y * width + x) * 3;
-      light.data[i] = 255 * amount;
-      light.data[i + 1] = 244 * amount;
-      light.data[i + 2] = 214 * amount;
-    }
-  }
+  const space = openWorkspace();
+  const placed = space.reserve(4 * data.length);
+  const tables = [space.write(bloom), space.write(ray)] as const;
+  const sun = [sunX, sunY, rayX, rayY] as const;
+  space.kernels.stopline_glare(placed, width, height, ...sun, ...tables, bins, binsPerPixel);
+  const light = space.floats(placed, data.length);
   for (const [place, size, opacity, colour] of ghosts) {
     const cx = sunX + place * (width / 2 - sunX);
     const cy = sunY + place * (height / 2 - sunY);
@@ -185,11 +148,11 @@ export function sunGlare({ data, width, height }: Pixels, severity: number, rand
         const r = Math.hypot(x - cx, y - cy) / radius;
         if (r >= 1) continue;
         const ring = alpha * (0.6 + 0.4 * r ** 4) * (1 - smoothstep(0.9, 1, r));
-        for (let c = 0; c < 3; c++) light.data[(y * width + x) * 3 + c] += ring * colour[c];
+        for (let c = 0; c < 3; c++) light[(y * width + x) * 3 + c] += ring * colour[c];
       }
     }
   }
-  const lit = toPlane({ data, width, height }).data;
-  for (let i = 0; i < lit.length; i++) lit[i] += light.data[i];
-  return toBytes(lit);
+  const at = space.write(data);
+  space.kernels.stopline_lighten(at, data.length, placed);
+  return space.readBytes(at, data.length);
 }

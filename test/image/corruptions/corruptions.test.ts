@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { openWorkspace } from '../../../src/core/workspace.ts';
 import { corrupt, corruptions, type Severity } from '../../../src/image/corruptions/corruptions.ts';
 import { gaussianBlur, plane } from '../../../src/image/corruptions/filter.ts';
 import { blackBody } from '../../../src/image/corruptions/light.ts';
@@ -23,7 +24,9 @@ function flat(width: number, height: number, ...colour: [number, number, number]
 function scene(width: number, height: number): Frame {
   const frame = flat(width, height, 0, 0, 0);
   const random = new Random(11);
-  const clouds = plasma(width, height, 1.9, random, 3).data;
+  const space = openWorkspace();
+  const { at } = plasma(space, { width, height }, { decay: 1.9, random, firstCells: 3 });
+  const clouds = space.readFloats(at, width * height);
   const noise = random.normals(width * height, 0, 2);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
