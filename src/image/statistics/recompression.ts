@@ -43,9 +43,8 @@ const candidates = Array.from({ length: 94 }, (_, i) => ({
 }));
 
 interface Pattern {
-  /** Expected count of each multiple of the last step against that without an earlier pass, and its ln. */
-  ratio: Float64Array;
-  logRatio: Float64Array;
+  /** For each multiple of the last step, its expected count against that without an earlier pass, and the ln of that. */
+  ratios: Float64Array;
   /** First multiple that is above half the earlier step: all below it were quantised to zero. */
   from: number;
   isInformative: boolean;
@@ -64,7 +63,7 @@ function makePattern(earlier: number, last: number): Pattern {
   const known = patterns.get(key);
   if (known) return known;
   const multiples = Math.min(maxMultiple, Math.floor((bins - 1) / last - 0.5));
-  const ratio = new Float64Array(Math.max(0, multiples + 1));
+  const ratios = new Float64Array(2 * Math.max(0, multiples + 1));
   let variance = 0;
   for (let k = 1; k <= multiples; k++) {
     const [low, high] = [(k - 0.5) * last, (k + 0.5) * last];
@@ -76,10 +75,11 @@ function makePattern(earlier: number, last: number): Pattern {
     }
     const expected = (share * earlier) / last;
     variance += (expected - 1) ** 2 / multiples;
-    ratio[k] = (1 - outliers) * expected + outliers;
+    ratios[2 * k] = (1 - outliers) * expected + outliers;
+    ratios[2 * k + 1] = Math.log(ratios[2 * k]);
   }
   const from = Math.max(2, Math.floor(earlier / 2 / last) + 1);
-  const pattern = { ratio, logRatio: ratio.map(Math.log), from, isInformative: variance >= leastVariance };
+  const pattern = { ratios, from, isInformative: variance >= leastVariance };
   patterns.set(key, pattern);
   return pattern;
 }
@@ -145,19 +145,20 @@ export function findEarlierPass(counts: Float64Array, steps: readonly number[]):
   const { patterns, choices } = makePlan(steps);
   const sums = new Float64Array(candidates.length);
   const numbers = new Float64Array(candidates.length);
-  const evidence = new Float64Array(candidates.length);
+  const evidence = new Float64Array(candidates.length + 1);
   const coefficients = new Float64Array(candidates.length);
-  const tail = new Tail();
+  const tails = new Tails();
   for (let f = 0; f < frequencies; f++) {
     const multiples = countMultiples(counts.subarray(f * bins, (f + 1) * bins), steps[f]);
-    tail.from = -1;
     const known = patterns[f];
-    for (let i = 0; i < known.length; i++) {
-      const pattern = known[i];
+    if (known.length > 0) tails.read(multiples, known[0].ratios.length / 2);
+    for (let i = 0; i < known.length; ) {
+      const { from } = known[i];
       // Steps come in order, so that those with the same first multiple follow one another.
-      if (pattern.from !== tail.from) tail.read(multiples, pattern.from, pattern.ratio.length);
-      evidence[i] = sumEvidence(multiples, pattern, tail);
-      coefficients[i] = tail.n;
+      const pair = known[i + 1]?.from === from ? 2 : 1;
+      sumEvidence(tails, known[i], known[i + pair - 1], evidence, i);
+      coefficients[i] = coefficients[i + pair - 1] = tails.n[from];
+      i += pair;
     }
     for (let candidate = 0; candidate < candidates.length; candidate++) {
       const choice = choices[candidate * frequencies + f];
@@ -177,64 +178,65 @@ export function findEarlierPass(counts: Float64Array, steps: readonly number[]):
   return Number.isNaN(best.quality) ? { score: 0, quality: Number.NaN } : best;
 }
 
-/**
- * The multiples from one on, for all earlier steps that have the same first one: how many coefficients there are, and the share of each
- * multiple that is expected without an earlier pass. Then they fall off geometrically (a Laplacian density), by the rate that their
- * mean gives.
- */
-class Tail {
-  from = -1;
-  n = 0;
-  /** Multiples from here on hold no coefficient. */
-  counted = 0;
-  /** Shares from here on are too small to change a sum. */
-  end = 0;
-  /** Against that of the first one. */
-  readonly shares: Float64Array = new Float64Array(bins);
-  total = 0;
+/** The multiple above half of a step of 255, after a last step of 1. */
+const farthest = 128;
 
-  read(multiples: Float64Array, from: number, end: number): void {
-    let n = 0;
-    let beyond = 0;
+/** The multiples of one frequency from each on: how many coefficients they have, and how far these reach. All are whole numbers. */
+class Tails {
+  multiples: Float64Array = new Float64Array(0);
+  readonly n: Float64Array = new Float64Array(farthest + 1);
+  /** Sum of their distances from the first. */
+  readonly beyond: Float64Array = new Float64Array(farthest + 1);
+  /** Multiples from here on have no place in a pattern, and from `counted` on no coefficient. */
+  end = 0;
+  counted = 0;
+
+  read(multiples: Float64Array, end: number): void {
+    const { n, beyond } = this;
+    this.multiples = multiples;
+    this.end = end;
     let counted = end;
-    while (counted > from && multiples[counted - 1] === 0) counted--;
-    for (let k = from; k < counted; k++) {
-      n += multiples[k];
-      beyond += multiples[k] * (k - from);
-    }
+    while (counted > 0 && multiples[counted - 1] === 0) counted--;
     this.counted = counted;
-    this.from = from;
-    this.n = n;
-    if (n === 0) return;
-    const { shares } = this;
-    const decay = beyond / (beyond + n);
-    let share = 1;
-    let total = 0;
-    let k = from;
-    for (; k < end && share >= leastShare; k++) {
-      shares[k] = share;
-      total += share;
-      share *= decay;
+    n.fill(0, counted);
+    beyond.fill(0, counted);
+    for (let k = counted - 1; k >= 0; k--) {
+      n[k] = n[k + 1] + multiples[k];
+      beyond[k] = beyond[k + 1] + n[k + 1];
     }
-    this.end = k;
-    this.total = total;
   }
 }
 
-/** Log-likelihood ratio of the multiples above half the earlier step, given that they are there. */
-function sumEvidence(multiples: Float64Array, { ratio, logRatio, from }: Pattern, tail: Tail): number {
-  const { n, shares, total, counted, end } = tail;
-  if (n === 0) return 0;
+/**
+ * Log-likelihood ratios of the multiples above half of each of two earlier steps that have the same first one, given that they are
+ * there. Without an earlier pass they fall off geometrically (a Laplacian density), by the rate that their mean gives. Two at a
+ * time, because one sum waits for each of its additions, and sums beside one another do not.
+ */
+function sumEvidence(tails: Tails, first: Pattern, second: Pattern, evidence: Float64Array, at: number): void {
+  const { multiples, counted, end } = tails;
+  const { from } = first;
+  const n = tails.n[from];
+  evidence[at] = evidence[at + 1] = 0;
+  if (n === 0) return;
+  const [one, two] = [first.ratios, second.ratios];
+  const decay = tails.beyond[from] / (tails.beyond[from] + n);
+  let share = 1;
+  let total = 0;
   let sum = 0;
   let expected = 0;
-  let k = from;
-  for (const both = Math.min(counted, end); k < both; k++) {
-    sum += multiples[k] * logRatio[k];
-    expected += shares[k] * ratio[k];
+  let otherSum = 0;
+  let otherExpected = 0;
+  for (let k = from; k < end && (k < counted || share >= leastShare); k++) {
+    const count = multiples[k];
+    total += share;
+    expected += share * one[2 * k];
+    otherExpected += share * two[2 * k];
+    sum += count * one[2 * k + 1];
+    otherSum += count * two[2 * k + 1];
+    share *= decay;
   }
-  for (let i = k; i < counted; i++) sum += multiples[i] * logRatio[i];
-  for (; k < end; k++) expected += shares[k] * ratio[k];
-  return sum - n * Math.log(expected / total);
+  evidence[at] = sum - n * Math.log(expected / total);
+  if (second !== first) evidence[at + 1] = otherSum - n * Math.log(otherExpected / total);
 }
 
 /**
