@@ -250,6 +250,8 @@ class ImagePool implements Pool {
           maxBytes,
           isConfined,
           isPinned: isBatch,
+          // Somebody waits for answers, also for those that refuse.
+          isBehind: maxWaitMs !== undefined,
           warmUp: { kind: 'warm' as const },
         },
       }),

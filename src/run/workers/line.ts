@@ -18,7 +18,10 @@ export interface WorkerLineOptions<Task> {
   /** Longest time in milliseconds that `destroy` lets running tasks end by themselves; default 0. */
   graceMs?: number;
   /** Processes instead of threads: the longest time of one task, and what each does before it takes any. */
-  processes?: Pick<ProcessOptions<Task>, 'limitMs' | 'warmUp' | 'crashLimit' | 'maxBytes' | 'isConfined' | 'isPinned'>;
+  processes?: Pick<
+    ProcessOptions<Task>,
+    'limitMs' | 'warmUp' | 'crashLimit' | 'maxBytes' | 'isConfined' | 'isPinned' | 'isBehind'
+  >;
 }
 
 export interface TaskOptions {

@@ -6,12 +6,12 @@ import { pathToFileURL } from 'node:url';
 import { putTogether, type TaskApart } from './arrays.ts';
 
 enableCompileCache?.();
-// Where all cores are busy the service comes a little before its workers: it is the one that answers, also those that it must refuse.
+// Where all cores are busy a service comes a little before its workers: it is the one that answers, also those that it must refuse.
 // Two steps, because with five they were so far behind other work on the machine that most images were refused there, and with none
 // the answers of an overloaded service were seconds late. A service that was started with a lower priority keeps it: raising it takes a
 // right that workers do not have.
 const steps = 2;
-if (getPriority() < steps) setPriority(steps);
+if (process.argv[3] === 'behind' && getPriority() < steps) setPriority(steps);
 
 type Work = (task: unknown) => Promise<unknown>;
 const { openWorker } = (await import(pathToFileURL(process.argv[2]).href)) as { openWorker(workerData: unknown): Work };

@@ -72,6 +72,8 @@ export interface ProcessOptions<Task> {
   maxBytes?: number | undefined;
   /** Whether rights are taken from the processes, as far as there are means; default: yes. */
   isConfined?: boolean | undefined;
+  /** Whether they come a little behind this process, which has answers to give, where all processors are busy; default: no. */
+  isBehind?: boolean | undefined;
   onFailure(cause: unknown): void;
 }
 
@@ -346,9 +348,10 @@ function handOver(child: ChildProcess, { id, task }: Assignment): void {
 }
 
 function spawnChild<Task>(options: ProcessOptions<Task>, cpu: number | undefined): ChildProcess {
-  const { filename, maxBytes = defaultMaxBytes, isConfined = true } = options;
+  const { filename, maxBytes = defaultMaxBytes, isConfined = true, isBehind } = options;
   // As for threads (`maxYoungMiB`): three semi-spaces are the young generation.
   const args = ['--max-semi-space-size=2', resolveEntry('./process.entry', import.meta.url), filename];
+  if (isBehind) args.push('behind');
   const child = spawn(...limitNode(args, { maxBytes, isConfined, cpu }), {
     // The last one carries long arrays: see `process.entry.ts`.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
