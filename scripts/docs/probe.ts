@@ -11,7 +11,7 @@ import { loadCore } from '../../src/core/index.ts';
 import { type DriftReference, makeShared } from '../../src/drift/drift.ts';
 import { createMonitor } from '../../src/drift/monitor.ts';
 import { SightWatch } from '../../src/drift/sight.ts';
-import { fitCauses } from '../../src/fit/causes.ts';
+import { CauseRows } from '../../src/fit/causes.ts';
 import { fitPlaces } from '../../src/fit/places.ts';
 import { corrupt, corruptions } from '../../src/image/corruptions/corruptions.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
@@ -109,7 +109,7 @@ function probeCauses(): Probe {
     ...{ x: draw(i % 2 ? 3 : 0), regime: 0, view: String(i), isPart: false },
     ...(i % 2 && { cause: 'shifted' }),
   }));
-  const { logOdds, logDistance } = causeEvidence(fitCauses({ clean, views }, ['shifted']), draw(1.5));
+  const { logOdds, logDistance } = causeEvidence(new CauseRows({ clean, views }).fit(['shifted']), draw(1.5));
   return { odds: tidy(logOdds), causeSpace: tidy(logDistance) };
 }
 

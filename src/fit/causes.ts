@@ -2,7 +2,7 @@ import { CholeskyDecomposition, EigenvalueDecomposition, Matrix } from 'ml-matri
 import { type CauseFit, computeSoftmax } from '../profile/diagnosis.ts';
 import { ledoitWolf } from '../profile/maths/covariance.ts';
 import type { Network } from '../profile/maths/network.ts';
-import { concatenate, trainSoftmax } from '../profile/maths/softmax.ts';
+import { trainSoftmax } from '../profile/maths/softmax.ts';
 import { trainNetwork } from './network.ts';
 
 /**
@@ -35,62 +35,162 @@ export interface View {
 }
 
 /**
- * Learns causes from clean rows of the reference and from views of some of its images, clean and under each cause.
- * @param options.networks how many are trained; default: as many as a Profile has
+ * What causes are learnt from: clean rows of the reference, and views of some of its images, clean and under each cause. Fits of all
+ * causes and of some share what is known of the clean ones.
  */
-export function fitCauses(
-  rows: { clean: Float64Array[]; views: View[] },
-  causes: string[],
-  options: { networks?: number } = {},
-): CauseFit {
-  const cleanViews = rows.views.filter(({ cause }) => cause === undefined);
-  const causeViews = rows.views.filter(({ cause }) => cause !== undefined);
-  const parts = cleanViews.filter(({ isPart }) => isPart).length;
-  const features = rows.clean[0].length;
+export class CauseRows {
+  readonly #cleanViews: View[];
+  readonly #causeViews: View[];
+  readonly #features: number;
+  /** Clean rows that networks are shown. */
+  readonly #clean: number;
+  readonly #mean: Float64Array;
+  /** The inverse of the Cholesky factor of the clean covariance: it makes the rows white. */
+  readonly #inverse: Matrix;
+  readonly #whitening: Whitening;
+  /** Rows as networks are shown them: clean ones, clean views, views under causes. */
+  readonly #whitened: Float64Array;
 
-  // Clean variation, with parts of frames for other content than the reference happens to show.
-  const { mean, covariance } = ledoitWolf([...rows.clean, ...cleanViews.map(({ x }) => x)]);
-  const { projection, centre } = causeSubspace(
-    causeViews,
-    new Map(cleanViews.map((view) => [view.view, view])),
-    mean,
-    covariance,
-  );
+  constructor(rows: { clean: Float64Array[]; views: View[] }) {
+    this.#cleanViews = rows.views.filter(({ cause }) => cause === undefined);
+    this.#causeViews = rows.views.filter(({ cause }) => cause !== undefined);
+    this.#features = rows.clean[0].length;
+    // Clean variation, with parts of frames for other content than the reference happens to show.
+    const { mean, covariance } = ledoitWolf([...rows.clean, ...this.#cleanViews.map(({ x }) => x)]);
+    const step = Math.max(1, rows.clean.length / maxClean);
+    const clean = Array.from(
+      { length: Math.floor(rows.clean.length / step) },
+      (_, i) => rows.clean[Math.floor(i * step)],
+    );
+    this.#clean = clean.length;
+    this.#mean = mean;
+    this.#inverse = invertLower(new CholeskyDecomposition(covariance).lowerTriangularMatrix);
+    this.#whitening = new Whitening(mean, covariance);
+    this.#whitened = this.#whitening.apply([...clean, ...[...this.#cleanViews, ...this.#causeViews].map(({ x }) => x)]);
+  }
 
-  const step = Math.max(1, rows.clean.length / maxClean);
-  const clean = Array.from(
-    { length: Math.floor(rows.clean.length / step) },
-    (_, i) => rows.clean[Math.floor(i * step)],
-  );
-  const all = [
-    ...clean.map((x) => ({ x, y: 0, w: 1 })),
-    // Whole views weigh as much as the reference itself, so that being encoded again is no evidence.
-    ...cleanViews.map(({ x, isPart }) => ({
+  /**
+   * Learns some of the causes.
+   * @param options.networks how many are trained; default: as many as a Profile has
+   */
+  fit(causes: string[], options: { networks?: number } = {}): CauseFit {
+    const [features, clean] = [this.#features, this.#clean];
+    const cleanViews = this.#cleanViews;
+    const parts = cleanViews.filter(({ isPart }) => isPart).length;
+    const first = clean + cleanViews.length;
+    const all = [
+      ...Array.from({ length: clean }, (_, row) => ({ row, y: 0, w: 1 })),
+      // Whole views weigh as much as the reference itself, so that being encoded again is no evidence.
+      ...cleanViews.map(({ isPart }, i) => ({
+        row: clean + i,
+        y: 0,
+        w: ((isPart ? partWeight : 1) * clean) / (isPart ? parts : cleanViews.length - parts),
+      })),
+      ...this.#causeViews.flatMap(({ cause, isPart }, i) => {
+        const known = causes.indexOf(cause as string);
+        return known < 0 ? [] : [{ row: first + i, y: 1 + known, w: isPart ? partWeight : 1 }];
+      }),
+    ];
+    // Clean weighs as much as all causes together.
+    const weigh = (isClean: boolean) => all.reduce((sum, { y, w }) => sum + ((y === 0) === isClean ? w : 0), 0);
+    const total = { clean: weigh(true), causes: weigh(false) };
+    const x = new Float64Array(all.length * features);
+    for (const [i, { row }] of all.entries())
+      x.set(this.#whitened.subarray(row * features, (row + 1) * features), i * features);
+    const set = {
       x,
-      y: 0,
-      w: ((isPart ? partWeight : 1) * clean.length) / (isPart ? parts : cleanViews.length - parts),
-    })),
-    ...causeViews.map(({ x, cause, isPart }) => ({
-      x,
-      y: 1 + causes.indexOf(cause as string),
-      w: isPart ? partWeight : 1,
-    })),
-  ];
-  // Clean weighs as much as all causes together.
-  const weigh = (isClean: boolean) => all.reduce((sum, { y, w }) => sum + ((y === 0) === isClean ? w : 0), 0);
-  const total = { clean: weigh(true), causes: weigh(false) };
-  const whitening = new Whitening(mean, covariance);
-  const set = {
-    x: concatenate(all.map(({ x }) => whitening.apply(x))),
-    y: Uint16Array.from(all, ({ y }) => y),
-    w: Float64Array.from(all, ({ y, w }) => w / (y === 0 ? total.clean : total.causes)),
-  };
-  const shape = { features, classes: causes.length + 1 };
-  const training = { units: networks.units, epochs, noise: inputNoise };
-  const classifier = Array.from({ length: options.networks ?? networks.count }, (_, seed) =>
-    whitening.foldInto(trainNetwork(set, shape, { ...training, seed })),
-  );
-  return { causes, classifier, temperature: 1, projection, centre, unknown: new Float64Array(5) };
+      y: Uint16Array.from(all, ({ y }) => y),
+      w: Float64Array.from(all, ({ y, w }) => w / (y === 0 ? total.clean : total.causes)),
+    };
+    const shape = { features, classes: causes.length + 1 };
+    const training = { units: networks.units, epochs, noise: inputNoise };
+    const classifier = Array.from({ length: options.networks ?? networks.count }, (_, seed) =>
+      this.#whitening.foldInto(trainNetwork(set, shape, { ...training, seed })),
+    );
+    return { causes, classifier, temperature: 1, ...this.#findSubspace(causes), unknown: new Float64Array(5) };
+  }
+
+  /**
+   * Directions in which causes move an image most, measured in clean deviations: the leading eigenvectors of the second
+   * moment of (simulated - clean of the same view) relative to the clean covariance. They whiten it.
+   */
+  #findSubspace(causes: readonly string[]): Pick<CauseFit, 'projection' | 'centre'> {
+    const whiten = this.#inverse;
+    const moment = new Moment(this.#features);
+    const cleanViews = new Map(this.#cleanViews.map((view) => [view.view, view]));
+    for (const { x, view, regime, cause } of this.#causeViews) {
+      const clean = cleanViews.get(view);
+      // What a cause does is told within one regime.
+      if (clean?.regime === regime && causes.includes(cause as string)) moment.add(x, clean.x);
+    }
+    const whitened = whiten.mmul(moment.read()).mmul(whiten.transpose());
+    const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(whitened, { assumeSymmetric: true });
+    const order = realEigenvalues.map((_, i) => i).sort((a, b) => realEigenvalues[b] - realEigenvalues[a]);
+    const vectors = order.slice(0, subspaceSize).map((column) => eigenvectorMatrix.getColumn(column));
+    const projection = new Matrix(vectors).mmul(whiten);
+    return {
+      projection: Float64Array.from(projection.to1DArray()),
+      centre: Float64Array.from(projection.mmul(Matrix.columnVector([...this.#mean])).to1DArray()),
+    };
+  }
+}
+
+/** Second moments of the shifts from clean to simulated rows, of which several are added at a time: each in its turn. */
+class Moment {
+  readonly #size: number;
+  readonly #sums: Float64Array;
+  readonly #shifts: Float64Array[];
+  readonly #weights: number[] = [];
+
+  constructor(size: number) {
+    this.#size = size;
+    this.#sums = new Float64Array(size * size);
+    this.#shifts = Array.from({ length: 4 }, () => new Float64Array(size));
+  }
+
+  add(simulated: Float64Array, clean: Float64Array): void {
+    const shift = this.#shifts[this.#weights.length];
+    let length = 0;
+    for (let i = 0; i < shift.length; i++) {
+      shift[i] = simulated[i] - clean[i];
+      length += shift[i] ** 2;
+    }
+    // A gross cause must not count for a hundred mild ones.
+    const scale = Math.min(1, 8 / Math.sqrt(Math.max(length, 1e-12)));
+    this.#weights.push(scale ** 2);
+    if (this.#weights.length === this.#shifts.length) this.#flush();
+  }
+
+  #flush(): void {
+    const [size, sums] = [this.#size, this.#sums];
+    const [a, b, c, d] = this.#shifts;
+    const [wa, wb, wc, wd] = this.#weights;
+    if (this.#weights.length === 4) {
+      for (let i = 0; i < size; i++) {
+        const row = i * size;
+        const [ai, bi, ci, di] = [a[i], b[i], c[i], d[i]];
+        for (let j = i; j < size; j++)
+          sums[row + j] = sums[row + j] + ai * a[j] * wa + bi * b[j] * wb + ci * c[j] * wc + di * d[j] * wd;
+      }
+    } else {
+      for (const [k, weight] of this.#weights.entries()) {
+        const shift = this.#shifts[k];
+        for (let i = 0; i < size; i++)
+          for (let j = i; j < size; j++) sums[i * size + j] += shift[i] * shift[j] * weight;
+      }
+    }
+    this.#weights.length = 0;
+  }
+
+  read(): Matrix {
+    this.#flush();
+    const [size, sums] = [this.#size, this.#sums];
+    const moment = Matrix.zeros(size, size);
+    for (let i = 0; i < size; i++) {
+      for (let j = 0; j < size; j++) moment.set(i, j, sums[i <= j ? i * size + j : j * size + i]);
+    }
+    return moment;
+  }
 }
 
 /**
@@ -112,13 +212,38 @@ class Whitening {
     });
   }
 
-  apply(x: Float64Array): Float64Array {
-    const centred = x.map((value, i) => value - this.#mean[i]);
-    return Float64Array.from(this.#rows, (row) => {
-      let sum = 0;
-      for (let i = 0; i < row.length; i++) sum += row[i] * centred[i];
-      return sum;
-    });
+  /**
+   * Four rows at a time: one sum has to wait for each of its additions, four sums beside one another do not. Each still adds its terms
+   * in their order.
+   * @returns row after row
+   */
+  apply(rows: readonly Float64Array[]): Float64Array {
+    const size = this.#mean.length;
+    const out = new Float64Array(rows.length * size);
+    const [a, b, c, d] = Array.from({ length: 4 }, () => new Float64Array(size));
+    for (let first = 0; first < rows.length; first += 4) {
+      for (const [k, centred] of [a, b, c, d].entries()) {
+        const row = rows[Math.min(first + k, rows.length - 1)];
+        for (let i = 0; i < size; i++) centred[i] = row[i] - this.#mean[i];
+      }
+      for (let k = 0; k < size; k++) {
+        const axis = this.#rows[k];
+        let [sa, sb, sc, sd] = [0, 0, 0, 0];
+        for (let i = 0; i < size; i++) {
+          const weight = axis[i];
+          sa += weight * a[i];
+          sb += weight * b[i];
+          sc += weight * c[i];
+          sd += weight * d[i];
+        }
+        const at = first * size + k;
+        out[at] = sa;
+        if (first + 1 < rows.length) out[at + size] = sb;
+        if (first + 2 < rows.length) out[at + 2 * size] = sc;
+        if (first + 3 < rows.length) out[at + 3 * size] = sd;
+      }
+    }
+    return out;
   }
 
   /** The network that answers to rows as they are what one answers to whitened rows: its first layer takes the step. */
@@ -137,45 +262,6 @@ class Whitening {
     }
     return { ...network, hidden };
   }
-}
-
-/**
- * Directions in which causes move an image most, measured in clean deviations: the leading eigenvectors of the second
- * moment of (simulated - clean of the same view) relative to the clean covariance. They whiten it.
- */
-function causeSubspace(causeViews: View[], cleanViews: Map<string, View>, mean: Float64Array, covariance: Matrix) {
-  const size = mean.length;
-  const lower = new CholeskyDecomposition(covariance).lowerTriangularMatrix;
-  const whiten = invertLower(lower);
-  const sums = new Float64Array(size * size);
-  const shift = new Float64Array(size);
-  for (const { x, view, regime } of causeViews) {
-    const clean = cleanViews.get(view);
-    // What a cause does is told within one regime.
-    if (clean?.regime !== regime) continue;
-    let length = 0;
-    for (let i = 0; i < size; i++) {
-      shift[i] = x[i] - clean.x[i];
-      length += shift[i] ** 2;
-    }
-    // A gross cause must not count for a hundred mild ones.
-    const scale = Math.min(1, 8 / Math.sqrt(Math.max(length, 1e-12)));
-    const weight = scale ** 2;
-    for (let i = 0; i < size; i++) for (let j = i; j < size; j++) sums[i * size + j] += shift[i] * shift[j] * weight;
-  }
-  const moment = Matrix.zeros(size, size);
-  for (let i = 0; i < size; i++) {
-    for (let j = 0; j < size; j++) moment.set(i, j, sums[i <= j ? i * size + j : j * size + i]);
-  }
-  const whitened = whiten.mmul(moment).mmul(whiten.transpose());
-  const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(whitened, { assumeSymmetric: true });
-  const order = realEigenvalues.map((_, i) => i).sort((a, b) => realEigenvalues[b] - realEigenvalues[a]);
-  const vectors = order.slice(0, subspaceSize).map((column) => eigenvectorMatrix.getColumn(column));
-  const projection = new Matrix(vectors).mmul(whiten);
-  return {
-    projection: Float64Array.from(projection.to1DArray()),
-    centre: Float64Array.from(projection.mmul(Matrix.columnVector([...mean])).to1DArray()),
-  };
 }
 
 /** The inverse of a lower triangular matrix, by forward substitution: a general one costs ten times as much. */

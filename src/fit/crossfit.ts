@@ -7,22 +7,14 @@ import { placeCount } from '../image/places.ts';
 import { statistics } from '../image/statistics/statistics.ts';
 import { componentNames } from '../profile/components.ts';
 import type { ProfileDescription } from '../profile/description.ts';
-import { cap, unknownFeatures } from '../profile/diagnosis.ts';
+import { pickCapped, unknownFeatures } from '../profile/diagnosis.ts';
 import { type Grain, scoredValue } from '../profile/maths/gaussianise.ts';
 import { concatenate } from '../profile/maths/softmax.ts';
 import { fitTail, knotCount, knotsBelow } from '../profile/maths/tail.ts';
 import { type PlaceFit, tellLayout } from '../profile/places.ts';
 import type { Tensor } from '../profile/safetensors.ts';
-import {
-  computeComponents,
-  normalise,
-  type Parts,
-  pick,
-  readScales,
-  standardise,
-  strongest,
-} from '../profile/score.ts';
-import { calibrateDiagnosis, fitCauses, networks, type View } from './causes.ts';
+import { computeComponents, normalise, type Parts, readScales, standardise, strongest } from '../profile/score.ts';
+import { CauseRows, calibrateDiagnosis, networks } from './causes.ts';
 import { measureRise, moveBetween, type SeenTwice, spreadBetween } from './drives.ts';
 import { fitEmbeddings } from './embeddings.ts';
 import { type CrossFittedPlaces, crossFitPlaces, fitPlaces, type PlacedView } from './places.ts';
@@ -203,17 +195,12 @@ function fitWithout(
 
 /** Diagnoses the views of a fold by a fit that knows neither their images nor whole families of causes. */
 function diagnoseFold(fold: number, { causes, views }: Rows, fitted: ReturnType<typeof fitParts>): Diagnosed[] {
-  const { parts: part, rows } = fitted;
-  if (!part.causeFit) return [];
+  const { parts: part, causeRows } = fitted;
+  if (!part.causeFit || !causeRows) return [];
   // Without whole families of causes, so that there are images of causes whose relatives the fit does not know either.
   const known = causes.filter((cause) => families.indexOf(findFamily(cause)!) % folds !== fold);
   if (known.length < 2) return [];
-  const knownRows = {
-    ...rows,
-    views: rows.views.filter(({ cause }) => cause === undefined || known.includes(cause)),
-  };
-  const knowing =
-    known.length === causes.length ? part : { ...part, causeFit: fitCauses(knownRows, known, { networks: 1 }) };
+  const knowing = known.length === causes.length ? part : { ...part, causeFit: causeRows.fit(known, { networks: 1 }) };
   return views.flatMap(({ fold: own, cause, row }): Diagnosed[] => {
     if (own !== fold || cause === undefined) return [];
     const { evidence, distance } = computeComponents(knowing, row, {});
@@ -466,7 +453,7 @@ function fitParts(input: {
   members: number[];
   grains: Grain[];
   embedded?: readonly EmbeddingPart[];
-}): { parts: Parts; rows: { clean: Float64Array[]; views: View[] }; coreset: string[] } {
+}): { parts: Parts; causeRows?: CauseRows; coreset: string[] } {
   const { clean, views, causes, members, grains } = input;
   const regimes = Array.from({ length: Math.max(...clean.map(({ regime }) => regime)) + 1 }, (_, regime) =>
     fitRegime(
@@ -483,16 +470,16 @@ function fitParts(input: {
     embeddingFit: fitted?.model,
   };
   const coreset = fitted?.coreset ?? [];
-  if (causes.length < 2) return { parts, rows: { clean: [], views: [] }, coreset };
+  if (causes.length < 2) return { parts, coreset };
   const standardised = (row: Float64Array) => {
     const { regime, z } = standardise(regimes, row);
-    return { regime, x: pick(cap(z), members) };
+    return { regime, x: pickCapped(z, members) };
   };
-  const rows = {
+  const causeRows = new CauseRows({
     clean: clean.map(({ row }) => standardised(row).x),
     views: views.map(({ row, ...view }) => ({ ...view, ...standardised(row) })),
-  };
-  return { parts: { ...parts, causeFit: fitCauses(rows, causes) }, rows, coreset };
+  });
+  return { parts: { ...parts, causeFit: causeRows.fit(causes) }, causeRows, coreset };
 }
 
 /** How often each property had each value; properties of which most images have a value of their own are left out. */

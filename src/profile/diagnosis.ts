@@ -23,12 +23,15 @@ export interface CauseFit {
   unknown: Float64Array;
 }
 
-/** Deviations beyond 3 count logarithmically: how far out a statistic is says little about the cause. */
-export function cap(z: Float64Array): Float64Array {
-  return z.map((value) => {
+/** The deviations that causes are told by. Beyond 3 they count logarithmically: how far out a statistic is says little about the cause. */
+export function pickCapped(z: Float64Array, members: readonly number[]): Float64Array {
+  const out = new Float64Array(members.length);
+  for (let i = 0; i < out.length; i++) {
+    const value = z[members[i]];
     const size = Math.abs(value);
-    return size <= 3 ? value : Math.sign(value) * (3 + Math.log1p(size - 3));
-  });
+    out[i] = size <= 3 ? value : Math.sign(value) * (3 + Math.log1p(size - 3));
+  }
+  return out;
 }
 
 /** Evidence of one image on the two detectors that know causes. */

@@ -2,7 +2,7 @@ import { StoplineError } from '../errors.ts';
 import { remarkedProperties } from '../image/measured.ts';
 import { componentNames } from './components.ts';
 import type { Profile } from './description.ts';
-import { type Cause, type CauseEvidence, type CauseFit, cap, causeEvidence, diagnose } from './diagnosis.ts';
+import { type Cause, type CauseEvidence, type CauseFit, causeEvidence, diagnose, pickCapped } from './diagnosis.ts';
 import { type EmbeddingDistances, type EmbeddingFit, embeddingDistances } from './embeddings.ts';
 import { expectedFlipRate, type FlipRate, harmRow } from './flips.ts';
 import { type Gaussianiser, gaussianise, scoredValue } from './maths/gaussianise.ts';
@@ -11,10 +11,15 @@ import { PValues } from './maths/pvalues.ts';
 import { knotCount, strangeness, type Tail } from './maths/tail.ts';
 import { type Layout, type PlaceFit, placeFeatures, placeOdds, strongestPlace, tellLayout } from './places.ts';
 
+/** Kept, because an array for every image costs more than what is computed in it. */
+let centredRow = new Float64Array(0);
+
 /** ln of the squared Mahalanobis distance. */
 export function logDistance(z: Float64Array, mean: Float64Array, precision: Float64Array): number {
   const count = z.length;
-  const centred = z.map((value, i) => value - mean[i]);
+  if (centredRow.length < count) centredRow = new Float64Array(count);
+  const centred = centredRow;
+  for (let i = 0; i < count; i++) centred[i] = z[i] - mean[i];
   let sum = 0;
   for (let row = 0; row < count; row++) {
     let inner = 0;
@@ -79,7 +84,8 @@ export interface Standardised {
 export function standardise(regimes: readonly Regime[], row: Float64Array): Standardised {
   let nearest: Standardised | undefined;
   for (const [regime, { gaussianisers, mean, precision }] of regimes.entries()) {
-    const z = row.map((value, i) => gaussianise(gaussianisers[i], value));
+    const z = new Float64Array(row.length);
+    for (let i = 0; i < z.length; i++) z[i] = gaussianise(gaussianisers[i], row[i]);
     const distance = logDistance(z, mean, precision);
     if (!nearest || distance < nearest.distance) nearest = { regime, z, distance };
   }
@@ -106,7 +112,7 @@ export function computeComponents(
   const { causeFit, embeddingFit, placeFit } = parts;
   const standardised = standardise(parts.regimes, row);
   const { z, distance } = standardised;
-  const evidence = causeFit && causeEvidence(causeFit, pick(cap(z), parts.members));
+  const evidence = causeFit && causeEvidence(causeFit, pickCapped(z, parts.members));
   const embedded = embeddingFit && embedding && embeddingDistances(embeddingFit, embedding);
   const odds = placeFit && places && placeOdds(placeFit, places);
   // Which way round a picture is shown is a property like those of its file: some value of it was never seen.
@@ -135,10 +141,6 @@ export function computeComponents(
     odds,
     layout,
   };
-}
-
-export function pick(x: Float64Array, members: readonly number[]): Float64Array {
-  return Float64Array.from(members, (member) => x[member]);
 }
 
 /** Strangeness of one image. */

@@ -1,6 +1,6 @@
 import { probit } from 'simple-statistics';
 import { describe, expect, it } from 'vitest';
-import { calibrateDiagnosis, fitCauses, type View } from '../../src/fit/causes.ts';
+import { CauseRows, calibrateDiagnosis, type View } from '../../src/fit/causes.ts';
 import { Random } from '../../src/image/corruptions/random.ts';
 import { causeEvidence, diagnose } from '../../src/profile/diagnosis.ts';
 import type { Networks } from '../../src/profile/maths/network.ts';
@@ -22,9 +22,9 @@ const views = Array.from({ length: 80 }, (_, i): View[] => {
     { ...view, x: shift(x, 1, -4), cause: 'second' },
   ];
 }).flat();
-const model = { ...fitCauses({ clean, views }, ['first', 'second']), unknown: Float64Array.of(0, 0, 0, 0, -5) };
+const model = { ...new CauseRows({ clean, views }).fit(['first', 'second']), unknown: Float64Array.of(0, 0, 0, 0, -5) };
 
-describe('fitCauses', () => {
+describe('CauseRows', () => {
   it('tells one cause from the other, and both from clean images', () => {
     const likeliest = (x: Float64Array) => diagnose(model, causeEvidence(model, x), 3)[0].cause;
     let right = 0;
@@ -55,7 +55,7 @@ describe('fitCauses', () => {
         { ...view, x: shift(x, 8, -1.5), cause: 'second' },
       ];
     }).flat();
-    const fitted = fitCauses({ clean: reference, views: looks }, ['first', 'second']);
+    const fitted = new CauseRows({ clean: reference, views: looks }).fit(['first', 'second']);
     const isSeen = (x: Float64Array) => causeEvidence(fitted, x).logOdds > 0;
     const drawn = Array.from({ length: 100 }, together);
     // Five deviations of what is its own, one and a half of all that it varies.
@@ -64,7 +64,7 @@ describe('fitCauses', () => {
   });
 
   it('trains as many networks as it is asked for, each from another beginning', () => {
-    const [one] = fitCauses({ clean, views }, ['first', 'second'], { networks: 1 }).classifier as Networks;
+    const [one] = new CauseRows({ clean, views }).fit(['first', 'second'], { networks: 1 }).classifier as Networks;
     const [first, second] = model.classifier as Networks;
     expect(model.classifier).toHaveLength(4);
     expect(one.hidden).toEqual(first.hidden);

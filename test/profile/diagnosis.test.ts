@@ -1,16 +1,16 @@
 import { expect, test } from 'vitest';
 import {
   type CauseFit,
-  cap,
   causeEvidence,
   diagnose,
   logSumExp,
+  pickCapped,
   projectedDistance,
 } from '../../src/profile/diagnosis.ts';
 import type { Softmax } from '../../src/profile/maths/logits.ts';
 
-test('cap: linear to 3 deviations, then logarithmic, odd', () => {
-  const [a, b, c, d] = cap(Float64Array.of(2.5, -3, 3 + Math.E - 1, -(3 + Math.E - 1)));
+test('pickCapped: linear to 3 deviations, then logarithmic, odd', () => {
+  const [a, b, c, d] = pickCapped(Float64Array.of(9, 2.5, -3, 3 + Math.E - 1, -(3 + Math.E - 1)), [1, 2, 3, 4]);
   expect([a, b]).toEqual([2.5, -3]);
   expect(c).toBeCloseTo(4, 12);
   expect(d).toBeCloseTo(-4, 12);
