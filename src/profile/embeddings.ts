@@ -133,11 +133,36 @@ function mix(index: number): number {
   return (mixed ^ (mixed >>> 15)) >>> 0;
 }
 
-/** Solves L y = x. */
+/**
+ * Solves L y = x. Four rows at a time: one sum has to wait for each of its additions, four beside one another do not. Every sum still
+ * has its terms in the order of the columns.
+ */
 function whiten(factor: Float64Array, x: Float64Array): Float64Array {
   const { length } = x;
   const y = new Float64Array(length);
-  for (let row = 0; row < length; row++) {
+  let row = 0;
+  for (; row + 4 <= length; row += 4) {
+    const [a, b, c, d] = [row * length, (row + 1) * length, (row + 2) * length, (row + 3) * length];
+    let restA = x[row];
+    let restB = x[row + 1];
+    let restC = x[row + 2];
+    let restD = x[row + 3];
+    for (let column = 0; column < row; column++) {
+      const value = y[column];
+      restA -= factor[a + column] * value;
+      restB -= factor[b + column] * value;
+      restC -= factor[c + column] * value;
+      restD -= factor[d + column] * value;
+    }
+    y[row] = restA / factor[a + row];
+    restB -= factor[b + row] * y[row];
+    y[row + 1] = restB / factor[b + row + 1];
+    restC = restC - factor[c + row] * y[row] - factor[c + row + 1] * y[row + 1];
+    y[row + 2] = restC / factor[c + row + 2];
+    restD = restD - factor[d + row] * y[row] - factor[d + row + 1] * y[row + 1] - factor[d + row + 2] * y[row + 2];
+    y[row + 3] = restD / factor[d + row + 3];
+  }
+  for (; row < length; row++) {
     let rest = x[row];
     const base = row * length;
     for (let column = 0; column < row; column++) rest -= factor[base + column] * y[column];
@@ -155,21 +180,55 @@ function logSquare(y: Float64Array): number {
   );
 }
 
+/** Numbers of a row that are added up before it is known whether it may still be near. */
+const stretch = 32;
+
 function nearestRows(coreset: Float64Array, unit: Float64Array): EmbeddingDistances['nearest'] {
-  const { length } = unit;
   const nearest: EmbeddingDistances['nearest'] = [];
-  for (let row = 0; row * length < coreset.length; row++) {
-    let sum = 0;
-    for (let i = 0, at = row * length; i < length; i++, at++) {
-      const difference = coreset[at] - unit[i];
-      sum += difference * difference; // `** 2` takes ten times as long
-    }
-    if (nearest.length === neighbours && sum >= nearest[neighbours - 1].distance) continue;
-    const place = nearest.findIndex(({ distance }) => sum < distance);
-    nearest.splice(place < 0 ? nearest.length : place, 0, { row, distance: sum });
-    if (nearest.length > neighbours) nearest.pop();
+  const squares = new Float64Array(2);
+  const rows = coreset.length / unit.length;
+  for (let row = 0; row < rows; row += 2) {
+    const enough = nearest.length === neighbours ? nearest[neighbours - 1].distance : Number.POSITIVE_INFINITY;
+    addSquares(coreset, unit, { first: row, second: Math.min(row + 1, rows - 1), enough }, squares);
+    keepNearest(nearest, row, squares[0]);
+    if (row + 1 < rows) keepNearest(nearest, row + 1, squares[1]);
   }
   return nearest.map(({ row, distance }) => ({ row, distance: Math.sqrt(distance) }));
+}
+
+function keepNearest(nearest: EmbeddingDistances['nearest'], row: number, square: number): void {
+  if (nearest.length === neighbours && square >= nearest[neighbours - 1].distance) return;
+  const place = nearest.findIndex(({ distance }) => square < distance);
+  nearest.splice(place < 0 ? nearest.length : place, 0, { row, distance: square });
+  if (nearest.length > neighbours) nearest.pop();
+}
+
+/**
+ * The squared distances of two rows at a time, into `out`: one sum has to wait for each of its additions. Sums never fall, so that two
+ * that have both reached what is far enough are left as they are.
+ */
+function addSquares(
+  coreset: Float64Array,
+  unit: Float64Array,
+  { first, second, enough }: { first: number; second: number; enough: number },
+  out: Float64Array,
+): void {
+  const { length } = unit;
+  let sum = 0;
+  let other = 0;
+  let at = first * length;
+  let otherAt = second * length;
+  for (let from = 0; from < length && !(sum >= enough && other >= enough); from += stretch) {
+    const end = Math.min(length, from + stretch);
+    for (let i = from; i < end; i++, at++, otherAt++) {
+      const difference = coreset[at] - unit[i];
+      const otherDifference = coreset[otherAt] - unit[i];
+      sum += difference * difference; // `** 2` takes ten times as long
+      other += otherDifference * otherDifference;
+    }
+  }
+  out[0] = sum;
+  out[1] = other;
 }
 
 /** Coordinates that are kept of every embedding: enough to tell populations apart, few enough to keep for many images. */

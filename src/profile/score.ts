@@ -21,12 +21,20 @@ export function logDistance(z: Float64Array, mean: Float64Array, precision: Floa
   const centred = centredRow;
   for (let i = 0; i < count; i++) centred[i] = z[i] - mean[i];
   let sum = 0;
-  for (let row = 0; row < count; row++) {
-    let inner = 0;
+  // The matrix is symmetric: half of it, and the diagonal, say all. Two rows at a time: one sum waits for each of its additions.
+  for (let row = 0; row < count; row += 2) {
     const base = row * count;
-    // The matrix is symmetric: half of it, and the diagonal, say all.
-    for (let column = 0; column < row; column++) inner += precision[base + column] * centred[column];
+    const next = row + 1 < count ? base + count : base;
+    let inner = 0;
+    let nextInner = 0;
+    for (let column = 0; column < row; column++) {
+      inner += precision[base + column] * centred[column];
+      nextInner += precision[next + column] * centred[column];
+    }
     sum += centred[row] * (2 * inner + precision[base + row] * centred[row]);
+    if (row + 1 === count) break;
+    nextInner += precision[next + row] * centred[row];
+    sum += centred[row + 1] * (2 * nextInner + precision[next + row + 1] * centred[row + 1]);
   }
   return Math.log(Math.max(sum, 1e-9));
 }

@@ -194,7 +194,7 @@ class RowLayout {
           poolEarly(output, this.#channelAxis, i, part, peaks);
         }
       }
-      if (!row.every(Number.isFinite))
+      if (!areFinite(row))
         throw new StoplineError(
           'MODEL_FAILED',
           `Expected finite numbers but "${this.#name}" gives others for an image.`,
@@ -202,6 +202,11 @@ class RowLayout {
       return row;
     });
   }
+}
+
+function areFinite(row: Float32Array): boolean {
+  for (let i = 0; i < row.length; i++) if (!Number.isFinite(row[i])) return false;
+  return true;
 }
 
 /** In exports with a fixed batch hidden in a reshape, two frames at once fail or mix: those are asked one by one. */
