@@ -49,7 +49,7 @@ function isUpToDate(machine: string): boolean {
   return sources.every((path) => statSync(path).mtimeMs < statSync(built).mtimeMs);
 }
 
-/** Compiles `stopline.node`, `decode.node` and `confine.node` of one machine. */
+/** Compiles `stopline.node` and `confine.node` of one machine. */
 function build(machine: string): void {
   const [platform, architecture] = machine.split('-');
   const cc = findCompiler(machine);
@@ -65,16 +65,14 @@ function build(machine: string): void {
   const link =
     platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-s', '-Wl,-z,relro,-z,now'];
   try {
+    // Nothing of an older build stays.
+    rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
     const objects = listInstructionSets(architecture).flatMap(({ name, flags }) =>
       kernels.map((source) => compile(source, `${name}-${source}.o`, `-DSTOPLINE_VARIANT=${name}`, ...flags)),
     );
     objects.push(compile('addon.c', 'addon.o', '-DNAPI_VERSION=8', `-I${headers}`));
     execFileSync(cc, [...link, ...objects, '-o', join(folder, 'stopline.node')], { stdio: 'inherit' });
-    if (platform === 'linux') {
-      const decode = compile('decode.c', 'decode.o', '-DNAPI_VERSION=8', `-I${headers}`);
-      execFileSync(cc, [...link, decode, '-o', join(folder, 'decode.node')], { stdio: 'inherit' });
-    }
     const confine = compile('confine.c', 'confine.o');
     execFileSync(cc, [...link, confine, '-o', join(folder, 'confine.node')], { stdio: 'inherit' });
   } finally {

@@ -76,7 +76,7 @@ try {
   );
   if (expectedBuild === 'native') {
     // The package works without each of them, only slower or with more rights, so that nothing else would notice.
-    for (const name of ['stopline.node', 'decode.node', 'confine.node'])
+    for (const name of ['stopline.node', 'confine.node'])
       check(existsSync(join(installed, `prebuilds/${machine}/${name}`)), `${name} for ${machine} in the package`);
   }
   check(!readdirSync(installed).includes('test'), 'no tests in the package');

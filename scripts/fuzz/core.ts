@@ -5,12 +5,13 @@
  *     npm run fuzz:core -- --seconds 600 --seed 1     seconds for each instruction set
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readArguments } from '../arguments.ts';
 import { coreFolder, type InstructionSet, listInstructionSets, kernels as names } from '../native/kernels.ts';
+import { seedImages } from './mutate.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -42,8 +43,10 @@ export function fuzzCore(options: {
   seed: number;
   simd?: InstructionSet;
   corpus?: string | undefined;
+  /** What it begins with: of nothing no JPEG comes. */
+  seeds?: readonly Uint8Array[];
 }): CoreFuzzing | undefined {
-  const { seconds, seed, simd = { name: 'baseline', flags: [] }, corpus } = options;
+  const { seconds, seed, simd = { name: 'baseline', flags: [] }, corpus, seeds = [] } = options;
   const folder = mkdtempSync(join(tmpdir(), 'stopline-fuzz-'));
   try {
     const program = join(folder, 'fuzz');
@@ -53,9 +56,11 @@ export function fuzzCore(options: {
     const built = spawnSync('clang-16', [...flags, ...sanitizers, ...sources, '-o', program], { encoding: 'utf8' });
     if (built.error || /libclang_rt\.fuzzer.*No such file|cannot open.*fuzzer/.test(built.stderr)) return undefined;
     if (built.status !== 0) throw new Error(built.stderr);
-    if (corpus) mkdirSync(corpus, { recursive: true });
+    const [found, given] = [corpus ?? join(folder, 'found'), join(folder, 'given')];
+    for (const path of [found, given]) mkdirSync(path, { recursive: true });
+    for (const [i, bytes] of seeds.entries()) writeFileSync(join(given, `${i}`), bytes);
     const args = [`-max_total_time=${seconds}`, `-seed=${seed}`, '-max_len=4096', '-timeout=2', '-print_final_stats=1'];
-    const run = spawnSync(program, [...args, ...(corpus ? [corpus] : [])], {
+    const run = spawnSync(program, [...args, found, given], {
       encoding: 'utf8',
       cwd: corpus ?? folder,
       maxBuffer: 1 << 28,
@@ -80,12 +85,13 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   });
   execFileSync('clang-16', ['--version'], { stdio: 'ignore' });
   const found = findInstructionSets();
+  const seeds = (await seedImages()).filter((bytes) => bytes.length < 4096 && bytes.readUInt16BE(0) === 0xffd8);
   for (const { name } of listInstructionSets(process.arch)) {
     if (!found.some((set) => set.name === name)) console.log(`left out: ${name}, which this processor does not run`);
   }
   for (const simd of found) {
     const { seconds, seed, corpus } = values;
-    const result = fuzzCore({ seconds, seed, simd, ...(corpus !== '' && { corpus }) });
+    const result = fuzzCore({ seconds, seed, simd, seeds, ...(corpus !== '' && { corpus }) });
     if (!result) throw new Error('Expected clang-16 with libFuzzer: apt-get install clang-16 libclang-rt-16-dev');
     const isGood = result.status === 0;
     if (!isGood) process.stdout.write(result.log.slice(-4000));

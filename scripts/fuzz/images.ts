@@ -1,6 +1,6 @@
 /**
  * Mutated images end to end. Each must get exactly one verdict or one coded refusal of the image, within the time limit; and
- * over HTTP, on the command line and at the gate the same as in this process.
+ * over HTTP, on the command line and at the gate the same as in this process. What the core reads of a JPEG has the pixels of sharp.
  *
  *     npm run fuzz -- --files 1000000 --seed 7
  *     npm run fuzz -- --files 3000 --ways http,cli,gate
@@ -14,6 +14,9 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { encodeFrame, renderFrame } from '../../src/cli/demo/camera/camera.ts';
 import { loadConfig } from '../../src/config.ts';
+import type { Core } from '../../src/core/core.ts';
+import { loadNative, nativeVariants } from '../../src/core/native.ts';
+import { loadWasm } from '../../src/core/wasm.ts';
 import { asStoplineError } from '../../src/errors.ts';
 import { fit } from '../../src/fit/fit.ts';
 import { createGate } from '../../src/gate/gate.ts';
@@ -23,6 +26,7 @@ import type { Verdict } from '../../src/profile/verdict.ts';
 import { serve } from '../../src/server/serve.ts';
 import { readArguments } from '../arguments.ts';
 import { mutatedImage, seedImages } from './mutate.ts';
+import { comparePixels } from './pixels.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url));
 
@@ -32,6 +36,8 @@ export interface Fuzzing {
   files: number;
   /** How many were judged, and refused with each code. */
   outcomes: Record<string, number>;
+  /** JPEGs that the core read. */
+  read: number;
   slowestMs: number;
   /** What went wrong, with the number of the file; at most twenty. */
   faults: string[];
@@ -45,6 +51,15 @@ type Outcome = string;
 export const rightOutcome = /^(pass|warn|block) [\d.e-]+$|^STOPLINE_ERR_IMAGE_/;
 
 const judged = ({ verdict, pValue }: { verdict: string; pValue: number }): Outcome => `${verdict} ${pValue}`;
+
+/** Every build of the native core, where there is one. */
+function findNative(): Core[] {
+  try {
+    return nativeVariants().map((simd) => loadNative(simd));
+  } catch {
+    return [];
+  }
+}
 
 /** Makes the Profile that files are judged by, in a folder of the caller. */
 export async function fuzzProfile(folder: string): Promise<string> {
@@ -70,7 +85,8 @@ export async function fuzzImages(options: {
   const { files, seed, from = 0, profile, ways = [], onProgress } = options;
   const seeds = await seedImages();
   const inspector = await createInspector({ profile });
-  const fuzzing: Fuzzing = { files: 0, outcomes: {}, slowestMs: 0, faults: [] };
+  const cores = [...findNative(), loadWasm()];
+  const fuzzing: Fuzzing = { files: 0, outcomes: {}, read: 0, slowestMs: 0, faults: [] };
   const fault = (index: number, text: string) => {
     if (fuzzing.faults.length < 20) fuzzing.faults.push(`file ${index} of seed ${seed}: ${text}`);
   };
@@ -91,6 +107,9 @@ export async function fuzzImages(options: {
       fuzzing.outcomes[kind] = (fuzzing.outcomes[kind] ?? 0) + 1;
       if (!rightOutcome.test(outcome)) fault(index, `gave ${outcome}`);
       if (ms > limitMs) fault(index, `took ${Math.round(ms)} ms`);
+      const compared = await comparePixels(bytes, cores);
+      if (compared.isRead) fuzzing.read += 1;
+      if (compared.fault !== undefined) fault(index, compared.fault);
       if (ways.length > 0) {
         expected.push(outcome);
         images.push(bytes);
@@ -213,7 +232,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     });
     const seconds = Math.round((performance.now() - startedAt) / 1000);
     for (const text of fuzzing.faults) console.log(text);
-    console.log(JSON.stringify(fuzzing.outcomes));
+    console.log(JSON.stringify(fuzzing.outcomes), `${fuzzing.read} JPEGs read by the core`);
     const isGood = fuzzing.faults.length === 0 && fuzzing.files === values.files;
     console.log(
       `${isGood ? 'pass' : 'FAIL'} fuzz ${fuzzing.files} files from ${values.from} in ${seconds} s, seed ${values.seed}, slowest ${Math.round(fuzzing.slowestMs)} ms`,

@@ -17,6 +17,7 @@ export const kernels = [
   'residuals.c',
   'resize.c',
   'train.c',
+  'jpegpixels.c',
 ];
 
 /** Compiled as WebAssembly only: what they compute is kept in a Profile, and has to be the same to the bit on every machine. */

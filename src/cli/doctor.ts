@@ -13,7 +13,6 @@ import { loadWasm } from '../core/wasm.ts';
 import { asStoplineError, type ErrorJson } from '../errors.ts';
 import { decode, decoderVersion } from '../image/decode.ts';
 import { decodeRule } from '../image/decoderule.ts';
-import { directJpeg } from '../image/directjpeg.ts';
 import { examineDefaultModel } from '../image/embedding/choose.ts';
 import { examineLiteRt } from '../image/embedding/litert.ts';
 import { examineOnnxRuntime, type OnnxFindings } from '../image/embedding/onnx.ts';
@@ -34,8 +33,7 @@ interface DoctorCheck {
 interface Findings {
   usable: boolean;
   versions: Record<string, string>;
-  /** `notDirect`: why plain JPEGs go through sharp; absent where the loader of libvips is called for them. */
-  decode: { rule: string; decoder: string; notDirect?: string };
+  decode: { rule: string; decoder: string };
   core: CoreInfo | { error: ErrorJson };
   /** Instruction sets of the native build that this processor runs, fastest first. */
   nativeVariants: string[];
@@ -95,7 +93,6 @@ async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
   }
   const allocator = describeAllocator(MALLOC_ARENA_MAX);
   if (allocator.hint) hints.push(allocator.hint);
-  const notDirect = directJpeg.reason;
   const confined = examineConfinement();
   if (process.platform === 'linux' && !confined.includes('seccomp')) {
     hints.push(adviseConfinement());
@@ -112,7 +109,7 @@ async function examine(device: 'cpu' | 'gpu'): Promise<Findings> {
   return {
     usable: !('error' in core) && checks.every(({ ok }) => ok),
     versions: { stopline: version, node: process.versions.node, ...codecVersions() },
-    decode: { rule: decodeRule, decoder: decoderVersion, ...(notDirect !== undefined && { notDirect }) },
+    decode: { rule: decodeRule, decoder: decoderVersion },
     core,
     nativeVariants: variants(),
     threads: { cores, workers: threads, decoding },
@@ -241,10 +238,6 @@ function describe(findings: Findings): string {
   if ('reason' in core && core.reason) rows.push(['', `not the native one: ${printable(core.reason)}`]);
   if (findings.nativeVariants.length > 0) rows.push(['', `native runs here as ${findings.nativeVariants.join(', ')}`]);
   rows.push(
-    [
-      'plain JPEGs',
-      findings.decode.notDirect ? printable(findings.decode.notDirect) : 'by the loader of libvips itself',
-    ],
     ['threads', `${threads.workers} workers on ${threads.cores} cores, ${threads.decoding} for decoding`],
     ['allocator', findings.allocator],
     ['decoders', findings.confined.length > 0 ? `confined by ${findings.confined.join(', ')}` : 'not confined'],

@@ -31,6 +31,8 @@ typedef struct {
                 size_t, void *restrict, float *restrict, size_t);
   size_t (*resize_scratch)(size_t, size_t);
   void (*train)(uint8_t *, size_t, size_t);
+  int (*jpeg_pixels)(const uint8_t *restrict, size_t, size_t, size_t, uint8_t *restrict, void *restrict);
+  size_t (*jpeg_pixels_scratch)(size_t);
 } variant;
 
 #define DECLARE(name)                                                                                                  \
@@ -43,10 +45,20 @@ typedef struct {
                              const float *restrict, size_t, void *restrict, float *restrict, size_t);                  \
   size_t stopline_resize_scratch_##name(size_t, size_t);                                                               \
   void stopline_train_##name(uint8_t *, size_t, size_t);                                                               \
-  static const variant name = {#name, stopline_measure_##name, stopline_history_##name,                                \
-                               stopline_scratch_size_##name, stopline_out_size_##name,                                 \
-                               stopline_history_size_##name, stopline_layout_##name, stopline_resize_##name,           \
-                               stopline_resize_scratch_##name, stopline_train_##name};
+  int stopline_jpeg_pixels_##name(const uint8_t *restrict, size_t, size_t, size_t, uint8_t *restrict, void *restrict); \
+  size_t stopline_jpeg_pixels_scratch_##name(size_t);                                                                  \
+  static const variant name = {#name,                                                                                  \
+                               stopline_measure_##name,                                                                \
+                               stopline_history_##name,                                                                \
+                               stopline_scratch_size_##name,                                                           \
+                               stopline_out_size_##name,                                                               \
+                               stopline_history_size_##name,                                                           \
+                               stopline_layout_##name,                                                                 \
+                               stopline_resize_##name,                                                                 \
+                               stopline_resize_scratch_##name,                                                         \
+                               stopline_train_##name,                                                                  \
+                               stopline_jpeg_pixels_##name,                                                            \
+                               stopline_jpeg_pixels_scratch_##name};
 DECLARE(baseline)
 #if defined(__x86_64__)
 DECLARE(avx2)
@@ -189,6 +201,31 @@ static napi_value train(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* (bytes: Uint8Array, width: number, height: number, pixels: Uint8Array): boolean */
+static napi_value read_jpeg(napi_env env, napi_callback_info info) {
+  size_t argc = 4;
+  napi_value argv[4], is_read;
+  void *data;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, &data) != napi_ok) return fail(env, "Expected a call");
+  const variant *chosen = data;
+  if (argc < 4) return fail(env, "Expected four arguments: bytes, width, height, pixels");
+  napi_typedarray_type types[2];
+  size_t size, room;
+  void *bytes, *pixels;
+  if (napi_get_typedarray_info(env, argv[0], &types[0], &size, &bytes, NULL, NULL) != napi_ok ||
+      napi_get_typedarray_info(env, argv[3], &types[1], &room, &pixels, NULL, NULL) != napi_ok ||
+      types[0] != napi_uint8_array || types[1] != napi_uint8_array)
+    return fail(env, "Expected a Uint8Array for bytes and for pixels");
+  uint32_t width, height;
+  if (napi_get_value_uint32(env, argv[1], &width) != napi_ok || napi_get_value_uint32(env, argv[2], &height) != napi_ok ||
+      width > 65535 || height > 65535 || room != (uint64_t)width * height * 3)
+    return fail(env, "Expected width * height * 3 bytes for pixels");
+  uint8_t *scratch = reserve(env, chosen->jpeg_pixels_scratch(width));
+  if (scratch == NULL) return NULL;
+  napi_get_boolean(env, chosen->jpeg_pixels(bytes, size, width, height, pixels, scratch) == 0, &is_read);
+  return is_read;
+}
+
 static napi_value describe(napi_env env, const variant *chosen) {
   napi_value object, value;
   napi_create_object(env, &object);
@@ -208,6 +245,8 @@ static napi_value describe(napi_env env, const variant *chosen) {
   napi_set_named_property(env, object, "resize", value);
   napi_create_function(env, "trainStep", NAPI_AUTO_LENGTH, train, (void *)(uintptr_t)chosen, &value);
   napi_set_named_property(env, object, "trainStep", value);
+  napi_create_function(env, "readJpeg", NAPI_AUTO_LENGTH, read_jpeg, (void *)(uintptr_t)chosen, &value);
+  napi_set_named_property(env, object, "readJpeg", value);
   return object;
 }
 

@@ -46,6 +46,8 @@
 #define stopline_resize STOPLINE_NAME(stopline_resize)
 #define stopline_resize_scratch STOPLINE_NAME(stopline_resize_scratch)
 #define stopline_train STOPLINE_NAME(stopline_train)
+#define stopline_jpeg_pixels STOPLINE_NAME(stopline_jpeg_pixels)
+#define stopline_jpeg_pixels_scratch STOPLINE_NAME(stopline_jpeg_pixels_scratch)
 #endif
 
 #if defined(__wasm__)
@@ -176,6 +178,13 @@ int stopline_resize(const uint8_t *restrict data, size_t width, size_t height, s
                     const int32_t *restrict plan, size_t plan_size, const float *restrict weights, size_t weight_count,
                     void *restrict scratch, float *restrict out, size_t out_size);
 size_t stopline_resize_scratch(size_t width, size_t channels);
+/*
+ * The pixels of a plain JPEG of that size, 3 * width * height bytes. `scratch` holds stopline_jpeg_pixels_scratch() bytes aligned to 64.
+ * Returns 0, or -1 for a file that has to be decoded otherwise (then `pixels` mean nothing).
+ */
+int stopline_jpeg_pixels(const uint8_t *restrict bytes, size_t size, size_t width, size_t height,
+                         uint8_t *restrict pixels, void *restrict scratch);
+size_t stopline_jpeg_pixels_scratch(size_t width);
 /* "field:size,field:size,..." */
 const char *stopline_layout(void);
 

@@ -38,4 +38,11 @@ export interface Core {
     weights: Float32Array,
     out: Float32Array,
   ): void;
+  /**
+   * The pixels of a plain JPEG, as libjpeg has them to the bit: sequential, grey or YCbCr at 4:4:4, 4:2:2 or 4:2:0, with nothing about it
+   * that libjpeg would warn of (`jpegpixels.c`). Orientation and colour profile are not looked at.
+   * @param pixels where they go: `width * height * 3` bytes
+   * @returns whether it is done; else the file has to be decoded otherwise, and `pixels` mean nothing
+   */
+  readJpeg(bytes: Uint8Array, width: number, height: number, pixels: Uint8Array): boolean;
 }

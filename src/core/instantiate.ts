@@ -168,6 +168,15 @@ export interface Exports {
     sums: number,
     counts: number,
   ): void;
+  stopline_jpeg_pixels_scratch(width: number): number;
+  stopline_jpeg_pixels(
+    bytes: number,
+    size: number,
+    width: number,
+    height: number,
+    pixels: number,
+    scratch: number,
+  ): number;
   /** See `core/training.ts`. */
   stopline_train(memory: number, training: number, rows: number): void;
 }
@@ -185,7 +194,7 @@ const align64 = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 export function instantiate(module: WebAssembly.Module): Exports {
   const core = new WebAssembly.Instance(module).exports as unknown as Exports;
   const written = new Uint8Array(core.memory.buffer, core.stopline_layout(), layoutText.length + 1);
-  if (new TextDecoder().decode(written) !== `${layoutText}\0` || core.stopline_bytes === undefined)
+  if (new TextDecoder().decode(written) !== `${layoutText}\0` || core.stopline_jpeg_pixels === undefined)
     throw new StoplineError(
       'CORE_UNAVAILABLE',
       'stopline.wasm was built from other sources. Build it again: npm run build:wasm',
@@ -260,6 +269,18 @@ export function createWasmCore(core: Exports): Core {
       if (core.stopline_resize(pixels, ...sizes) !== 0)
         throw new TypeError('Expected a plan that fits the frame, the weights and the output');
       out.set(new Float32Array(memory.buffer, floats, out.length));
+    },
+    readJpeg(bytes, width, height, pixels) {
+      checkPixels(pixels, width, height, 3);
+      if (!(bytes instanceof Uint8Array)) throw new TypeError('Expected a Uint8Array for bytes');
+      const jpeg = align64(core.__heap_base.value as number);
+      const buffer = align64(jpeg + bytes.length);
+      const decoded = align64(buffer + core.stopline_jpeg_pixels_scratch(width));
+      reserve(decoded + pixels.length + 64, width, height);
+      new Uint8Array(memory.buffer).set(bytes, jpeg);
+      if (core.stopline_jpeg_pixels(jpeg, bytes.length, width, height, decoded, buffer) !== 0) return false;
+      pixels.set(new Uint8Array(memory.buffer, decoded, pixels.length));
+      return true;
     },
   };
 }

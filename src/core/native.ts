@@ -15,6 +15,7 @@ interface Variant {
   measure(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): void;
   history(data: Uint8Array, width: number, height: number, channels: number, out: Float64Array): void;
   resize: Core['resize'];
+  readJpeg: Core['readJpeg'];
   /** Named for what its record holds: a build whose record is another has another name for it. */
   trainStep(memory: Uint8Array, record: number, rows: number): void;
 }
@@ -45,7 +46,7 @@ function findVariant(simd: string | undefined): Variant {
       'CORE_UNAVAILABLE',
       `Expected one of ${variants.map((v) => v.simd).join(', ')} for simd but received ${simd}.`,
     );
-  if (variant.layout !== layoutText || variant.trainStep === undefined)
+  if (variant.layout !== layoutText || variant.trainStep === undefined || variant.readJpeg === undefined)
     throw new StoplineError(
       'CORE_UNAVAILABLE',
       'The native core was built from other sources. Build it again: npm run build:native',
@@ -85,6 +86,10 @@ export function loadNative(simd?: string): Core {
     resize(data, width, height, channels, plan, weights, out) {
       checkFrame(data, width, height, channels);
       variant.resize(data, width, height, channels, plan, weights, out);
+    },
+    readJpeg(bytes, width, height, pixels) {
+      checkFrame(pixels, width, height, 3);
+      return variant.readJpeg(bytes, width, height, pixels);
     },
   };
 }

@@ -6,7 +6,7 @@ import type { Container } from './container/container.ts';
 import { findPngDamage } from './container/pngdata.ts';
 import { readContainer } from './container/read.ts';
 import { checkContainer, isOddJpeg, type Source, shrinkFactor, turns, walkJpeg } from './decoderule.ts';
-import { directJpeg } from './directjpeg.ts';
+import { type JpegReader, readPlainJpeg } from './directjpeg.ts';
 import { boundsFrom, checkLength, type Frame, type Limits } from './frame.ts';
 
 const { sharp: wrapper, vips, mozjpeg, png, webp } = sharp.versions as Record<string, string | undefined>;
@@ -34,6 +34,7 @@ export const decoderVersion = `sharp ${wrapper} libvips ${vips} mozjpeg ${mozjpe
  *
  * @param bytes a whole JPEG, PNG or WebP; must not change until the promise settles
  * @param container from `readContainer`, where the caller already has it
+ * @param reader what decodes plain JPEGs; without one, the fastest core that there is
  * @returns the Frame (3 channels) and what the container says
  * @example
  * const { frame, container } = await decode(await readFile('frame.jpg'));
@@ -45,6 +46,7 @@ export async function decode(
   bytes: Uint8Array,
   limits: Limits = {},
   container?: Container,
+  reader?: JpegReader,
 ): Promise<{ frame: Frame; container: Container }> {
   const bounds = boundsFrom(limits);
   checkLength(bytes, bounds);
@@ -57,11 +59,8 @@ export async function decode(
     : { bytes, container: stored, isWalked: false };
   for (let tries = 1; ; tries++) {
     try {
-      // What the loader of libvips refuses, or warns of, sharp is asked for: its errors are those that are told.
-      const direct = source.isWalked
-        ? undefined
-        : await directJpeg.decode(source.bytes, source.container, bounds.maxSeconds);
-      if (!direct && performance.now() >= deadline) throw new Error('timeout');
+      // What the core refuses, sharp is asked for: its errors are those that are told.
+      const direct = source.isWalked ? undefined : readPlainJpeg(source.bytes, source.container, reader);
       return { frame: direct ?? (await render(source, bounds)), container: source.container };
     } catch (error) {
       if (error instanceof StoplineError) throw error;

@@ -1,62 +1,33 @@
-import sharp from 'sharp';
-import { type JpegDecoder, openJpegDecoder } from '../core/jpegdecoder.ts';
+import type { Core } from '../core/core.ts';
+import { loadCore } from '../core/index.ts';
 import type { Container } from './container/container.ts';
 import { shrinkFactor } from './decoderule.ts';
 import { type Frame, release, takeMemory } from './frame.ts';
 
-/** The decoder, or why there is none. */
-interface Opened {
-  decoder?: JpegDecoder;
-  reason?: string;
-}
+/** What decodes here: a core, native or WebAssembly, which give the same pixels. */
+export type JpegReader = Pick<Core, 'readJpeg'>;
+
+let own: JpegReader | undefined;
 
 /**
- * Plain JPEGs by the loader of libvips itself, which gives the pixels of sharp for two thirds to five sixths of the time. Whatever is
- * not plain, and whatever it refuses or warns of, is left to sharp, whose answer counts.
+ * Plain JPEGs by the core, which gives the pixels of sharp in less than half of the time. What is not plain, and what anything is
+ * odd about, is left to sharp, whose answer counts. At most `inspectionPixels` are decoded, which takes a bounded time.
+ * @param reader of the caller; without one, the fastest that there is
+ * @returns undefined where sharp has to be asked
  */
-class DirectJpeg {
-  #opened: Opened | undefined;
-
-  /** Why JPEGs are not decoded this way here; undefined where they are. */
-  get reason(): string | undefined {
-    return this.#open().reason;
-  }
-
-  /**
-   * @param bytes must not change until the promise settles
-   * @returns undefined where sharp has to be asked
-   */
-  async decode(bytes: Uint8Array, container: Container, seconds: number): Promise<Frame | undefined> {
-    const { decoder } = this.#open();
-    if (!decoder || !isPlain(container)) return undefined;
-    const { width, height } = container;
-    const data = takeMemory(width * height * 3);
-    if (await decoder(bytes, data, width, height, seconds)) return { data, width, height, channels: 3 };
-    release(data);
-    return undefined;
-  }
-
-  #open(): Opened {
-    this.#opened ??= tryOpen();
-    return this.#opened;
-  }
+export function readPlainJpeg(bytes: Uint8Array, container: Container, reader?: JpegReader): Frame | undefined {
+  if (!isPlain(container)) return undefined;
+  const { width, height } = container;
+  const data = takeMemory(width * height * 3);
+  own ??= reader ?? loadCore();
+  if ((reader ?? own).readJpeg(bytes, width, height, data)) return { data, width, height, channels: 3 };
+  release(data);
+  return undefined;
 }
 
-export const directJpeg: DirectJpeg = new DirectJpeg();
-
-function tryOpen(): Opened {
-  try {
-    return { decoder: openJpegDecoder(sharp.versions.vips) };
-  } catch (error) {
-    return { reason: (error as Error).message };
-  }
-}
-
-/** Three channels of values as they are stored, neither to be turned nor to be shrunk. */
+/** Values as they are stored, in one scan, neither to be turned nor to be shrunk. */
 function isPlain(container: Container): boolean {
-  const { format, colour, orientation, jpeg } = container;
-  const isColour = colour === 'ycbcr' || colour === 'rgb';
-  return (
-    format === 'jpeg' && isColour && orientation === 1 && jpeg?.arithmetic === false && shrinkFactor(container) === 1
-  );
+  const { format, colour, orientation, progressive, scans } = container;
+  const isRead = format === 'jpeg' && (colour === 'ycbcr' || colour === 'grey') && !progressive && scans === 1;
+  return isRead && orientation === 1 && shrinkFactor(container) === 1;
 }

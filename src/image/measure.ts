@@ -38,7 +38,7 @@ export async function measurePixels(
 ): Promise<MeasuredImage & { frame: Frame }> {
   const started = performance.now();
   const isFile = source instanceof Uint8Array;
-  const { frame, container } = await decode(isFile ? source : source.bytes, limits);
+  const { frame, container } = await decode(isFile ? source : source.bytes, limits, undefined, core);
   masking?.fill(frame);
   const decoded = performance.now();
   const whole = isFile ? measureStatistics(core, frame, container) : measureVideoFrame(core, frame);

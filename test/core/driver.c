@@ -1,5 +1,5 @@
 /*
- * Runs every kernel over frames of many sizes with exactly as much memory as it asks for; built with
+ * Runs every kernel over frames of many sizes, and over JPEGs, with exactly as much memory as it asks for; built with
  * -fsanitize=address,undefined by sanitize.test.ts, which turns one byte too far or one overflow into a failure.
  */
 #include <stdio.h>
@@ -41,7 +41,22 @@ static int resize(const uint8_t *data, size_t width, size_t height, size_t chann
   return ok ? 0 : 1;
 }
 
-int main(void) {
+/* 0 when the JPEGs of a file, each behind its size, width and height, are read or refused within their memory. */
+static int read_jpegs(const char *path, size_t *read) {
+  FILE *file = fopen(path, "rb");
+  uint32_t head[3];
+  if (file == NULL) return 1;
+  while (fread(head, sizeof *head, 3, file) == 3) {
+    uint8_t *bytes = malloc(head[0]), *pixels = malloc((size_t)head[1] * head[2] * 3);
+    void *scratch = aligned_alloc(64, (stopline_jpeg_pixels_scratch(head[1]) + 63) & ~(size_t)63);
+    if (fread(bytes, 1, head[0], file) != head[0]) return 1;
+    *read += stopline_jpeg_pixels(bytes, head[0], head[1], head[2], pixels, scratch) == 0;
+    free(bytes), free(pixels), free(scratch);
+  }
+  return fclose(file);
+}
+
+int main(int argc, char **argv) {
   static const size_t sides[] = {1, 2, 3, 4, 8, 9, 10, 16, 17, 18, 33, 64, 66, 67, 130, 257, 1030};
   const size_t count = sizeof sides / sizeof *sides;
   size_t frames = 0;
@@ -70,6 +85,8 @@ int main(void) {
   if (stopline_measure(NULL, 0, 5, 3, NULL, out) != -1 || stopline_measure(NULL, 5, 0, 3, NULL, out) != -1) return 1;
   free(out);
   free(history);
-  printf("%zu frames\n", frames);
+  size_t jpegs = 0;
+  if (argc > 1 && read_jpegs(argv[1], &jpegs) != 0) return 1;
+  printf("%zu frames, %zu JPEGs\n", frames, jpegs);
   return 0;
 }

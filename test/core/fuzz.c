@@ -1,5 +1,5 @@
 /*
- * Entry of libFuzzer: any bytes are a frame, its size and its scratch memory, or a plan of the resize; every buffer is
+ * Entry of libFuzzer: any bytes are a frame, its size and its scratch memory, or a plan of the resize, or a JPEG; every buffer is
  * exactly as long as the kernel asks for. `npm run fuzz:core` builds it with the address and undefined-behaviour sanitizers.
  */
 #include <math.h>
@@ -51,8 +51,26 @@ static void resize(const uint8_t *data, size_t size, size_t width, size_t height
   free(plan), free(weights), free(pixels), free(scratch), free(out);
 }
 
+/* Any bytes as a JPEG of the size that its first frame header says. */
+static void jpeg(const uint8_t *data, size_t size) {
+  size_t at = 0;
+  while (at + 9 < size && (data[at] != 0xff || (data[at + 1] != 0xc0 && data[at + 1] != 0xc1))) at++;
+  if (at + 9 >= size) return;
+  size_t height = (size_t)data[at + 5] << 8 | data[at + 6], width = (size_t)data[at + 7] << 8 | data[at + 8];
+  if (width * height > 100000) return;
+  uint8_t *bytes = malloc(size), *pixels = malloc(width * height * 3);
+  memcpy(bytes, data, size);
+  void *scratch = aligned_alloc(64, rounded(stopline_jpeg_pixels_scratch(width)));
+  if (stopline_jpeg_pixels(bytes, size, width, height, pixels, scratch) == 0 && (width < 8 || height < 1)) abort();
+  free(bytes), free(pixels), free(scratch);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 4) return 0;
+  if (data[0] == 0xff && data[1] == 0xd8) {
+    jpeg(data, size);
+    return 0;
+  }
   size_t width = data[0] % 128, height = data[1] % 128, channels = data[2] % 6, kind = data[3];
   /* One in sixteen is long and thin, as a frame of many bands is. */
   if (kind % 16 == 1) width = width * 20 + 1, height %= 24;
