@@ -8,6 +8,7 @@
  * luma less its neighbours in 3x3. All are integers, so every build agrees.
  */
 #include "core.h"
+#include "planes.h"
 #include "vector.h"
 
 enum {
@@ -17,16 +18,20 @@ enum {
   CLASSES = 9,
   PRODUCTS = 4, /* a a, with the next, with the one after it, with the one across */
   COLOURS = 3,
-  /* A residual is at most 2040, a sum of two products 2^23: so many rows of at most eight vectors stay below 2^31. */
-  FLUSH = 16,
   /* Loads reach two rows and a vector beyond the last pixel, and one row before the first. */
   PLANE = (SIDE + 4) * SIDE
 };
 
+/*
+ * Columns of pixels are walked two vectors of words wide, which make one of bytes. A residual is at most 2040, a sum of two
+ * products 2^23: both words of a lane in all rows stay below 2^31. A count in bytes is at most SIDE times SIDE / VECTOR_BYTES
+ * less the border.
+ */
 typedef struct {
   _Alignas(64) int16_t luma[PLANE], red[PLANE], blue[PLANE], half[PLANE]; /* luma, R - Y, B - Y, sums of 2x2 luma */
   int16_t along[3][PLANE], residual[PLANE];
   int16_t mask[SIDE]; /* -1 in columns whose pairs are counted */
+  _Alignas(64) uint8_t channel[3][SIDE];
 } window;
 
 /* Where the pixels of a plane begin: a row of room lies before them. */
@@ -48,28 +53,17 @@ static void differ(const int16_t *restrict plane, ptrdiff_t step, size_t rows, i
   }
 }
 
-/* Twice the sum of the four next neighbours less the four at corners less four times the pixel. */
-static void surround(const int16_t *restrict plane, size_t rows, int16_t *restrict residual) {
-  for (size_t i = 0; i < rows * SIDE; i += LANES16) {
-    const int16_t *at = plane + i;
-    i16v next = load_words(at - 1) + load_words(at + 1) + load_words(at - SIDE) + load_words(at + SIDE);
-    i16v corners = load_words(at - SIDE - 1) + load_words(at - SIDE + 1) + load_words(at + SIDE - 1) + load_words(at + SIDE + 1);
-    i16v middle = load_words(at);
-    store_words(residual + i, next + next - corners - 4 * middle);
-  }
-}
-
-/* -2 to 2: below one half of two DN, below three halves, and above. */
-INLINE i16v round_residual(i16v v, int16_t unit) {
-  const i16v one = (i16v){0} + unit, two = (i16v){0} + (int16_t)(3 * unit);
-  return (i16v)(v <= -one) + (i16v)(v <= -two) - (i16v)(v >= one) - (i16v)(v >= two);
+/* Two vectors of residuals as levels, -2 to 2: below one half of two DN, below three halves, and above. */
+INLINE i8v round_residuals(i16v a, i16v b, int8_t unit) {
+  const i8v v = narrow16(a, b), one = (i8v){0} + unit, two = (i8v){0} + (int8_t)(3 * unit);
+  return (i8v)(v <= -one) + (i8v)(v <= -two) - (i8v)(v >= one) - (i8v)(v >= two);
 }
 
 /*
  * |a + b| + 5 |a - b| of a pair (a, b) of levels is the same for (b, a) and (-a, -b), and differs otherwise. These are all
  * such classes: the pairs 0 0, 1 0, 1 1, 1 -1, 2 0, 2 1, 2 -1, 2 2 and 2 -2.
  */
-static const int16_t classes[CLASSES] = {0, 6, 2, 10, 12, 8, 16, 4, 20};
+static const int8_t classes[CLASSES] = {0, 6, 2, 10, 12, 8, 16, 4, 20};
 
 typedef struct {
   uint64_t counts[CLASSES];
@@ -78,39 +72,41 @@ typedef struct {
 
 /* Counts pairs `step` apart and adds products with the next, the one after it and the one across. */
 static void add_pairs(const window *restrict at, const int16_t *restrict residual, ptrdiff_t step, size_t columns,
-                      size_t rows, int16_t unit, sums *restrict family) {
+                      size_t rows, int8_t unit, sums *restrict family) {
   const ptrdiff_t across = step == 1 ? SIDE : 1;
-  const i16v none = {0};
-  u16v count[CLASSES] = {{0}};
-  for (size_t first = 1; first + 3 < rows; first += FLUSH) {
+  u8v count[CLASSES] = {{0}};
+  for (size_t x = 0; x + 3 < columns; x += 2 * LANES16) {
+    const i16v masks[2] = {load_words(at->mask + x), load_words(at->mask + x + LANES16)};
+    const i8v left_out = ~narrow16(masks[0], masks[1]);
     i32v product[PRODUCTS] = {{0}};
-    for (size_t y = first; y < first + FLUSH && y + 3 < rows; y++) {
-      for (size_t x = 0; x + 3 < columns; x += LANES16) {
-        const int16_t *p = residual + y * SIDE + x;
-        const i16v mask = load_words(at->mask + x), a = load_words(p) & mask, b = load_words(p + step);
-        product[0] += pair_dot(a, a), product[1] += pair_dot(a, b);
-        product[2] += pair_dot(a, load_words(p + 2 * step)), product[3] += pair_dot(a, load_words(p + across));
-        const i16v one = round_residual(a, unit), two = round_residual(b, unit);
-        const i16v code = (abs16(one + two) + 5 * abs16(one - two)) | ~mask;
-        for (int k = 0; k < CLASSES; k++) count[k] -= (u16v)(code == none + classes[k]);
+    for (size_t y = 1; y + 3 < rows; y++) {
+      i16v a[2], b[2];
+      for (int k = 0; k < 2; k++) {
+        const int16_t *p = residual + y * SIDE + x + (size_t)k * LANES16;
+        a[k] = load_words(p) & masks[k], b[k] = load_words(p + step);
+        product[0] += pair_dot(a[k], a[k]), product[1] += pair_dot(a[k], b[k]);
+        product[2] += pair_dot(a[k], load_words(p + 2 * step)), product[3] += pair_dot(a[k], load_words(p + across));
       }
+      const i8v one = round_residuals(a[0], a[1], unit), two = round_residuals(b[0], b[1], unit);
+      const i8v sum = abs8(one + two), difference = abs8(one - two);
+      const i8v code = (sum + difference + 4 * difference) | left_out;
+      for (int k = 0; k < CLASSES; k++) count[k] -= (u8v)(code == (i8v){0} + classes[k]);
     }
     for (int k = 0; k < PRODUCTS; k++) family->products[k] += sum_lanes(product[k]);
   }
-  for (int k = 0; k < CLASSES; k++) family->counts[k] += sum_lanes_u16(count[k]);
+  for (int k = 0; k < CLASSES; k++) family->counts[k] += sum_lanes_u32(add_bytes((u32v){0}, count[k]));
 }
 
 /* Of second differences along rows of luma and of R - B: |a t|, a^2, t^2. */
 static void add_colours(const window *restrict at, size_t columns, size_t rows, int64_t colours[COLOURS]) {
-  for (size_t first = 1; first + 3 < rows; first += FLUSH) {
+  for (size_t x = 0; x + 3 < columns; x += LANES16) {
+    const i16v mask = load_words(at->mask + x);
     i32v sum[COLOURS] = {{0}};
-    for (size_t y = first; y < first + FLUSH && y + 3 < rows; y++) {
-      for (size_t x = 0; x + 3 < columns; x += LANES16) {
-        const size_t i = SIDE + y * SIDE + x;
-        const i16v mask = load_words(at->mask + x), a = load_words(at->along[0] + i) & mask;
-        const i16v t = (load_words(at->along[1] + i) - load_words(at->along[2] + i)) & mask;
-        sum[0] += pair_dot(abs16(a), abs16(t)), sum[1] += pair_dot(a, a), sum[2] += pair_dot(t, t);
-      }
+    for (size_t y = 1; y + 3 < rows; y++) {
+      const size_t i = SIDE + y * SIDE + x;
+      const i16v a = load_words(at->along[0] + i) & mask;
+      const i16v t = (load_words(at->along[1] + i) - load_words(at->along[2] + i)) & mask;
+      sum[0] += pair_dot(abs16(a), abs16(t)), sum[1] += pair_dot(a, a), sum[2] += pair_dot(t, t);
     }
     for (int k = 0; k < COLOURS; k++) colours[k] += sum_lanes(sum[k]);
   }
@@ -120,27 +116,29 @@ static void mask_columns(window *restrict at, size_t columns) {
   for (size_t x = 0; x < SIDE; x++) at->mask[x] = x > 0 && x + 3 < columns ? -1 : 0;
 }
 
+/* Whole rows are read: what lies behind the window is never counted. */
 static void read_window(window *restrict at, const uint8_t *restrict data, const uint8_t *restrict luma, size_t stride,
                         size_t channels, size_t columns, size_t rows) {
-  const size_t last = channels > 1 ? 2 : 0;
   for (size_t y = 0; y < rows; y++) {
-    const size_t i = SIDE + y * SIDE;
-    for (size_t x = 0; x < columns; x++) {
-      const uint8_t *p = data + (y * stride + x) * channels;
-      const int16_t value = luma[y * stride + x];
-      at->luma[i + x] = value, at->red[i + x] = (int16_t)(p[0] - value), at->blue[i + x] = (int16_t)(p[last] - value);
+    const uint8_t *row = luma + y * stride;
+    split(at->channel[0], at->channel[1], at->channel[2], data + y * stride * channels, columns, channels);
+    for (size_t x = 0; x < SIDE; x += LANES16) {
+      const size_t i = SIDE + y * SIDE + x;
+      const i16v value = widen(row + x);
+      store_words(at->luma + i, value);
+      store_words(at->red + i, widen(at->channel[0] + x) - value);
+      store_words(at->blue + i, widen(at->channel[2] + x) - value);
     }
   }
-  for (size_t y = 0; y < rows / 2; y++) {
-    const int16_t *upper = PIXELS(at->luma) + 2 * y * SIDE, *lower = upper + SIDE;
-    int16_t *half = PIXELS(at->half) + y * SIDE;
-    for (size_t x = 0; x < columns / 2; x++)
-      half[x] = (int16_t)(upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1]);
-  }
+  for (size_t y = 0; y < rows / 2; y++)
+    for (size_t x = 0; x < SIDE / 2; x += LANES16) {
+      const u16v upper = (u16v)load8(luma + 2 * y * stride + 2 * x), lower = (u16v)load8(luma + (2 * y + 1) * stride + 2 * x);
+      store_words(PIXELS(at->half) + y * SIDE + x, (i16v)((upper & 255) + (upper >> 8) + (lower & 255) + (lower >> 8)));
+    }
 }
 
 /* One plane, along rows and down columns; what is found along rows stays in `along`. */
-static void add_plane(window *restrict at, const int16_t *restrict plane, size_t columns, size_t rows, int16_t unit,
+static void add_plane(window *restrict at, const int16_t *restrict plane, size_t columns, size_t rows, int8_t unit,
                       int16_t *restrict along, sums *restrict family) {
   differ(PIXELS(plane), 1, rows, PIXELS(along));
   add_pairs(at, PIXELS(along), 1, columns, rows, unit, family);
@@ -157,7 +155,8 @@ static void add_window(window *restrict at, size_t columns, size_t rows, sums fa
   add_plane(at, at->red, columns, rows, 1, at->along[1], families + 3);
   add_plane(at, at->blue, columns, rows, 1, at->along[2], families + 3);
   add_colours(at, columns, rows, colours);
-  surround(PIXELS(at->luma), rows, PIXELS(at->residual));
+  /* The surroundings with their sign turned, which nothing here tells apart. */
+  differ(PIXELS(at->along[0]), SIDE, rows, PIXELS(at->residual));
   add_pairs(at, PIXELS(at->residual), 1, columns, rows, 4, families + 1);
   add_pairs(at, PIXELS(at->residual), SIDE, columns, rows, 4, families + 1);
 }

@@ -8,7 +8,6 @@
 #include "core.h"
 #include "vector.h"
 
-typedef float f32v __attribute__((vector_size(VECTOR_BYTES)));
 typedef float f32x4 __attribute__((vector_size(16)));
 #if !defined(__SSE2__) && !defined(__wasm_simd128__)
 typedef uint8_t u8quarter __attribute__((vector_size(VECTOR_BYTES / 4)));

@@ -27,11 +27,13 @@
 #define INLINE static inline __attribute__((always_inline))
 
 typedef uint8_t u8v __attribute__((vector_size(VECTOR_BYTES)));
+typedef int8_t i8v __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint8_t u8half __attribute__((vector_size(VECTOR_BYTES / 2)));
 typedef int16_t i16v __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint16_t u16v __attribute__((vector_size(VECTOR_BYTES)));
 typedef int32_t i32v __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint32_t u32v __attribute__((vector_size(VECTOR_BYTES)));
+typedef float f32v __attribute__((vector_size(VECTOR_BYTES)));
 
 /* LANES16 bytes from any address, widened. */
 INLINE i16v widen(const uint8_t *p) {
@@ -55,6 +57,15 @@ INLINE i32v pair_dot(i16v a, i16v b) {
   for (int i = 0; i < LANES32; i++) sum[i] = (int32_t)a[2 * i] * b[2 * i] + (int32_t)a[2 * i + 1] * b[2 * i + 1];
   return sum;
 #endif
+}
+
+/* v times a constant, by a multiplication: GCC makes up to six shifts and sums of one. */
+INLINE u16v times16(u16v v, uint16_t factor) {
+  u16v factors = (u16v){0} + factor;
+#if defined(__SSE2__) && defined(__GNUC__)
+  __asm__("" : "+x"(factors));
+#endif
+  return v * factors;
 }
 
 INLINE u8v load8(const uint8_t *p) {
@@ -199,6 +210,44 @@ INLINE u8v load_lanes48(const uint8_t *p) { return load8(p); }
 INLINE u8v lookup(u8v v, const uint8_t table[16]) { return (u8v)vqtbl1q_u8((uint8x16_t)v, vld1q_u8(table)); }
 INLINE u8v load_lanes48(const uint8_t *p) { return load8(p); }
 #endif
+
+/* Words as bytes that stop at -128 and 127, those of both vectors in an order of their own. */
+INLINE i8v narrow16(i16v a, i16v b) {
+#if defined(__AVX512BW__)
+  return (i8v)_mm512_packs_epi16((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return (i8v)_mm256_packs_epi16((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+  return (i8v)_mm_packs_epi16((__m128i)a, (__m128i)b);
+#elif defined(__wasm_simd128__)
+  return (i8v)wasm_i8x16_narrow_i16x8((v128_t)a, (v128_t)b);
+#elif defined(__aarch64__)
+  return (i8v)vcombine_s8(vqmovn_s16((int16x8_t)a), vqmovn_s16((int16x8_t)b));
+#else
+  i8v bytes;
+  for (int i = 0; i < LANES16; i++) {
+    bytes[i] = (int8_t)(a[i] < -128 ? -128 : a[i] > 127 ? 127 : a[i]);
+    bytes[LANES16 + i] = (int8_t)(b[i] < -128 ? -128 : b[i] > 127 ? 127 : b[i]);
+  }
+  return bytes;
+#endif
+}
+
+/* Of bytes above -128. */
+INLINE i8v abs8(i8v v) {
+#if defined(__AVX512BW__)
+  return (i8v)_mm512_abs_epi8((__m512i)v);
+#elif defined(__AVX2__)
+  return (i8v)_mm256_abs_epi8((__m256i)v);
+#elif defined(__SSE2__)
+  return (i8v)_mm_min_epu8((__m128i)v, (__m128i)-v);
+#elif defined(__wasm_simd128__)
+  return (i8v)wasm_i8x16_abs((v128_t)v);
+#else
+  const i8v sign = v < 0;
+  return (v ^ sign) - sign;
+#endif
+}
 
 INLINE i16v abs16(i16v v) {
   i16v sign = v >> 15;
