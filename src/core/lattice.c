@@ -55,6 +55,8 @@ enum {
   PATCH_BASES = 4,
   PATCH_LOWEST = 35,
   PATCH_HIGHEST = 95,
+  PATCH_QUALITIES = 26, /* every third one */
+  TOGETHER = 3, /* steps that are looked at side by side */
   HISTORY_LOWEST = 20,
   KINDS = 3,          /* of phases beside 0: shifted along both axes, along rows, along columns. Of each kind a history looks */
   FINE_BOTH = 6,      /* at so many in full */
@@ -87,14 +89,24 @@ static int32_t ijg_step(int32_t base, int32_t quality) {
   return step < 1 ? 1 : step > 255 ? 255 : step;
 }
 
-typedef uint8_t u8x8 __attribute__((vector_size(8)));
 typedef uint16_t u16x8 __attribute__((vector_size(16)));
 typedef uint32_t u32x4 __attribute__((vector_size(16)));
+typedef uint64_t u64x2 __attribute__((vector_size(16)));
 
-static u8x16 load_row(const uint8_t *row) {
-  u8x16 bytes = {0};
-  __builtin_memcpy(&bytes, row, 8);
-  return bytes;
+/* Eight bytes from each of two addresses, or from one and none; by way of memory the second load would wait for the store. */
+INLINE u8x16 load_two(const uint8_t *first, const uint8_t *second) {
+  u64x2 words;
+  uint64_t a, b;
+  __builtin_memcpy(&a, first, 8);
+  __builtin_memcpy(&b, second, 8);
+  words[0] = a, words[1] = b;
+  return (u8x16)words;
+}
+
+INLINE u8x16 load_row(const uint8_t *row) {
+  uint64_t word;
+  __builtin_memcpy(&word, row, 8);
+  return (u8x16)(u64x2){word, 0};
 }
 
 /* Whether bytes between the smallest and the largest vary and touch neither end. */
@@ -112,9 +124,7 @@ static int is_between(u8x16 low, u8x16 high) {
 static int is_usable(const uint8_t *block, size_t width) {
   u8x16 low = (u8x16){0} - 1, high = {0};
   for (size_t y = 0; y < 8; y += 2) {
-    u8x16 rows; /* two of eight pixels */
-    __builtin_memcpy(&rows, block + y * width, 8);
-    __builtin_memcpy((uint8_t *)&rows + 8, block + (y + 1) * width, 8);
+    const u8x16 rows = load_two(block + y * width, block + (y + 1) * width); /* two of eight pixels */
     low = min16(low, rows);
     high = max16(high, rows);
   }
@@ -132,10 +142,9 @@ static int is_usable(const uint8_t *block, size_t width) {
 static void widen_columns(u8x16 columns, v8f *pixels) {
   const v8f middle = (v8f){0} + 128;
 #if VECTOR_BYTES > 16
-  u8x8 first = __builtin_shufflevector(columns, columns, 0, 1, 2, 3, 4, 5, 6, 7);
-  u8x8 second = __builtin_shufflevector(columns, columns, 8, 9, 10, 11, 12, 13, 14, 15);
-  pixels[0] = __builtin_convertvector(__builtin_convertvector(first, v8i), v8f) - middle;
-  pixels[1] = __builtin_convertvector(__builtin_convertvector(second, v8i), v8f) - middle;
+  /* GCC would widen them one by one. */
+  pixels[0] = (v8f)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32((__m128i)columns)) - middle;
+  pixels[1] = (v8f)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128((__m128i)columns, 8))) - middle;
 #else
   /* GCC takes these lanes apart one by one. */
   const u8x16 none = {0};
@@ -340,54 +349,112 @@ static void transform_patches(phase_workspace *w, const uint8_t *const *patches,
 static int is_usable_patch(const uint8_t *patch, size_t width) {
   u8x16 low = (u8x16){0} - 1, high = {0};
   for (size_t y = 0; y < PATCH; y++) {
-    u8x16 row; /* fifteen pixels, the middle one twice */
-    __builtin_memcpy(&row, patch + y * width, 8);
-    __builtin_memcpy((uint8_t *)&row + 8, patch + y * width + 7, 8);
+    const u8x16 row = load_two(patch + y * width, patch + y * width + 7); /* fifteen pixels, the middle one twice */
     low = min16(low, row);
     high = max16(high, row);
   }
   return is_between(low, high);
 }
 
-/* Sum of cos(2 pi c / step) over the magnitudes above step / 2, and their number. */
-static void add_patch_step(const v8f *magnitudes, size_t groups, int32_t step, float *sum, float *total) {
-  const float half = (float)step / 2, inverse = 1 / (float)step, round = 12582912.0f;
-  v8f cosines = {0}, used = {0};
-  const v8f one = (v8f){0} + 1.0f;
-  for (size_t k = 0; k < groups; k++) {
-    v8f turns = magnitudes[k] * inverse;
-    v8f weight = (v8f)((v8i)one & (v8i)(magnitudes[k] > half));
-    turns -= (turns + round) - round;
-    v8f x = turns * 3.14159265f, square = x * x;
-    v8f sine = x * (1 + square * (square * (1 / 120.0f + square * (square * (1 / 362880.0f) - 1 / 5040.0f)) - 1 / 6.0f));
-    cosines += weight * (1 - 2 * sine * sine);
-    used += weight;
-  }
-  *sum = *total = 0;
-  for (size_t k = 0; k < LANES; k++) {
-    *sum += cosines[k];
-    *total += used[k];
+/* What there is to look for at one frequency: the steps of every third quality, each once. */
+typedef struct {
+  size_t steps;
+  float half[PATCH_QUALITIES + TOGETHER], inverse[PATCH_QUALITIES + TOGETHER];
+  /* The step of a quality; not below `steps` where it is too small. */
+  uint8_t place[PATCH_QUALITIES];
+} step_list;
+
+static void list_steps(int32_t base, int32_t lowest, step_list *list) {
+  int32_t previous = 0;
+  list->steps = 0;
+  for (size_t k = 0; lowest + 3 * (int32_t)k <= PATCH_HIGHEST; k++) {
+    const int32_t step = ijg_step(base, lowest + 3 * (int32_t)k);
+    list->place[k] = PATCH_QUALITIES;
+    if (step < 2) continue;
+    if (step != previous) list->half[list->steps] = (float)step / 2, list->inverse[list->steps++] = 1 / (float)step;
+    list->place[k] = (uint8_t)(list->steps - 1);
+    previous = step;
   }
 }
 
-/* The same with a triangle in place of the cosine, which costs half. */
-static void add_patch_triangle(const v8f *magnitudes, size_t groups, int32_t step, float *sum, float *total) {
-  const float half = (float)step / 2, inverse = 1 / (float)step, round = 12582912.0f;
-  const v8i magnitude = (v8i){0} + 0x7fffffff;
-  v8f triangles = {0}, used = {0};
-  const v8f one = (v8f){0} + 1.0f;
-  for (size_t k = 0; k < groups; k++) {
-    v8f turns = magnitudes[k] * inverse;
-    v8i is_used = magnitudes[k] > half;
-    turns -= (turns + round) - round;
-    v8f off = (v8f)((v8i)turns & magnitude);
-    triangles += (v8f)((v8i)(one - 4 * off) & is_used);
-    used += (v8f)((v8i)one & is_used);
+/* Vectors no wider than the instruction set has them: PARTS make eight lanes. */
+#define FLOATS (VECTOR_BYTES / 4 < LANES ? VECTOR_BYTES / 4 : LANES)
+#define PARTS (LANES / FLOATS)
+#define CHAINS (PARTS * TOGETHER)
+typedef float part __attribute__((vector_size(4 * FLOATS)));
+typedef int32_t ipart __attribute__((vector_size(4 * FLOATS)));
+
+/*
+ * A step for all chains, and then the next: each waits for its own step before, and processors look too little ahead to see that
+ * chains do not wait for each other. The compilers would put them one after the other.
+ */
+#if defined(__wasm__)
+#define EACH(value, what) for (size_t k = 0; k < CHAINS; k++) { value[k] = what; __asm__ volatile("" : "+r"(value[k])); }
+#elif defined(__SSE2__)
+#define EACH(value, what) for (size_t k = 0; k < CHAINS; k++) { value[k] = what; __asm__ volatile("" : "+x"(value[k])); }
+#else
+#define EACH(value, what) for (size_t k = 0; k < CHAINS; k++) value[k] = what;
+#endif
+
+/* Adds the cosines of turns, or triangles, which cost half, where `used` is set. */
+INLINE void fit(const part *turns, const ipart *used, int is_triangle, part *sums) {
+  const float round = 12582912.0f; /* 1.5 * 2^23 */
+  part x[CHAINS], square[CHAINS], sine[CHAINS];
+  if (is_triangle) {
+    for (size_t k = 0; k < CHAINS; k++) {
+      const part off = (part)((ipart)(turns[k] - ((turns[k] + round) - round)) & 0x7fffffff);
+      sums[k] += (part)((ipart)(1.0f - 4.0f * off) & used[k]);
+    }
+    return;
   }
-  *sum = *total = 0;
-  for (size_t k = 0; k < LANES; k++) {
-    *sum += triangles[k];
-    *total += used[k];
+  EACH(x, turns[k] + round)
+  EACH(x, x[k] - round)
+  EACH(x, turns[k] - x[k]) /* -0.5 to 0.5 */
+  /* cos(2 pi t) = 1 - 2 sin^2(pi t), the sine by its series to x^9: error below 1e-5 */
+  EACH(x, x[k] * 3.14159265f)
+  EACH(square, x[k] * x[k])
+  EACH(sine, square[k] * (1 / 362880.0f))
+  EACH(sine, sine[k] - 1 / 5040.0f)
+  EACH(sine, sine[k] * square[k])
+  EACH(sine, sine[k] + 1 / 120.0f)
+  EACH(sine, sine[k] * square[k])
+  EACH(sine, sine[k] - 1 / 6.0f)
+  EACH(sine, sine[k] * square[k])
+  EACH(sine, sine[k] + 1)
+  EACH(sine, sine[k] * x[k])
+  EACH(x, 2 * sine[k])
+  EACH(sine, x[k] * sine[k])
+  EACH(sine, 1 - sine[k])
+  EACH(sums, sums[k] + (part)((ipart)sine[k] & used[k]))
+}
+
+/* For each step the sum of fits over the magnitudes above half of it, and their number. */
+INLINE void add_patch_steps(const v8f *magnitudes, size_t groups, const step_list *list, int is_triangle, float *sums,
+                            float *totals) {
+  part fits[PATCH_QUALITIES + TOGETHER][PARTS];
+  ipart used[PATCH_QUALITIES + TOGETHER][PARTS];
+  for (size_t s = 0; s < list->steps; s += TOGETHER) {
+    part sum[CHAINS] = {{0}};
+    ipart count[CHAINS] = {{0}};
+    for (size_t g = 0; g < groups; g++) {
+      part magnitude[PARTS], turns[CHAINS];
+      ipart above[CHAINS];
+      __builtin_memcpy(magnitude, magnitudes + g, sizeof magnitude);
+      for (size_t k = 0; k < CHAINS; k++) {
+        turns[k] = magnitude[k % PARTS] * list->inverse[s + k / PARTS];
+        above[k] = magnitude[k % PARTS] > list->half[s + k / PARTS];
+        count[k] -= above[k];
+      }
+      fit(turns, above, is_triangle, sum);
+    }
+    __builtin_memcpy(fits + s, sum, sizeof sum);
+    __builtin_memcpy(used + s, count, sizeof count);
+  }
+  for (size_t s = 0; s < list->steps; s++) {
+    int32_t total = 0;
+    sums[s] = 0;
+    for (size_t k = 0; k < LANES; k++) sums[s] += fits[s][k / FLOATS][k % FLOATS], total += used[s][k / FLOATS][k % FLOATS];
+    totals[s] = (float)total;
   }
 }
 
@@ -408,26 +475,22 @@ static size_t sample_patches(const uint8_t *restrict luma, size_t width, size_t 
   return found / LANES;
 }
 
-typedef void step_function(const v8f *magnitudes, size_t groups, int32_t step, float *sum, float *total);
-
 /* How significant the best lattice of each of 64 grid phases is, of every third quality from `lowest` on. */
-INLINE void score_phases(const phase_workspace *w, size_t groups, int32_t lowest, step_function *add, double *phases) {
+INLINE void score_phases(const phase_workspace *w, size_t groups, int32_t lowest, int is_triangle, double *phases) {
+  const size_t qualities = (size_t)(PATCH_HIGHEST - lowest) / 3 + 1;
+  step_list lists[PATCH_FREQUENCIES];
+  __builtin_memset(lists, 0, sizeof lists);
+  for (size_t f = 0; f < PATCH_FREQUENCIES; f++) list_steps(zigzag[f][2], lowest, lists + f);
   for (size_t phase = 0; phase < 64; phase++) {
-    phases[phase] = 0;
-    float sums[QUALITIES] = {0}, totals[QUALITIES] = {0};
+    float sums[PATCH_QUALITIES] = {0}, totals[PATCH_QUALITIES] = {0};
     for (size_t f = 0; f < PATCH_FREQUENCIES; f++) {
-      int32_t previous = 0;
-      float sum = 0, total = 0;
-      for (int32_t q = lowest; q <= PATCH_HIGHEST; q += 3) {
-        int32_t step = ijg_step(zigzag[f][2], q);
-        if (step < 2) break;
-        if (step != previous) add(w->magnitudes[phase][f], groups, step, &sum, &total);
-        previous = step;
-        sums[q] += sum;
-        totals[q] += total;
-      }
+      float sum[PATCH_QUALITIES], total[PATCH_QUALITIES];
+      add_patch_steps(w->magnitudes[phase][f], groups, lists + f, is_triangle, sum, total);
+      for (size_t q = 0; q < qualities && lists[f].place[q] < PATCH_QUALITIES; q++)
+        sums[q] += sum[lists[f].place[q]], totals[q] += total[lists[f].place[q]];
     }
-    for (int32_t q = lowest; q <= PATCH_HIGHEST; q += 3) {
+    phases[phase] = 0;
+    for (size_t q = 0; q < qualities; q++) {
       if (totals[q] < LEAST_SAMPLES || sums[q] <= 0) continue;
       double significance = (double)sums[q] * (double)sums[q] / (double)totals[q];
       if (significance > phases[phase]) phases[phase] = significance;
@@ -438,7 +501,7 @@ INLINE void score_phases(const phase_workspace *w, size_t groups, int32_t lowest
 void stopline_lattice(const uint8_t *restrict luma, size_t width, size_t height, void *restrict scratch,
                       double *restrict out) {
   size_t groups = sample_patches(luma, width, height, PATCHES, scratch);
-  score_phases(scratch, groups, PATCH_LOWEST, add_patch_step, out + AT_latticePhases);
+  score_phases(scratch, groups, PATCH_LOWEST, 0, out + AT_latticePhases);
   workspace *w = prepare(scratch);
   size_t blocks = sample_blocks(luma, width, height, 0, 0, STANDARD_BLOCKS, STANDARD_CANDIDATES, w);
   double *counts = out + AT_latticeCounts;
@@ -544,7 +607,7 @@ void stopline_lattice_history(const uint8_t *restrict luma, size_t width, size_t
                               double *restrict out) {
   double coarse[64];
   size_t groups = sample_patches(luma, width, height, HISTORY_PATCHES, scratch);
-  score_phases(scratch, groups, HISTORY_LOWEST, add_patch_triangle, coarse);
+  score_phases(scratch, groups, HISTORY_LOWEST, 1, coarse);
   phase_search search = {luma, width, height, prepare(scratch), out, 0, 0};
   for (size_t k = 0; k < 128; k++) out[HISTORY_PHASES + k] = 0;
   uint64_t chosen = choose_phases(coarse);
