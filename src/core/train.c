@@ -10,6 +10,7 @@
 #include "floats.h"
 
 typedef int32_t i32x4 __attribute__((vector_size(16)));
+typedef uint32_t u32x4 __attribute__((vector_size(16)));
 
 /* Floats of the widest vector of the build, and vectors that are summed side by side: a sum waits for the one before it. */
 #if defined(__AVX512F__)
@@ -236,12 +237,24 @@ static void soften(float *restrict row, size_t count, size_t width) {
 /* The rows of the batch, with noise: each reads the table from a place of its own on. */
 static void read_inputs(const training *t, size_t rows) {
   const size_t width = t->hidden.width, table = (size_t)t->noise_mask + 1;
-  uint32_t state[4];
+  uint32_t state[4], places[MOST_ROWS];
   __builtin_memcpy(state, t->random, sizeof state);
+  for (size_t r = 0; r < rows; r++) places[r] = draw(state) & t->noise_mask;
+  __builtin_memcpy(t->random, state, sizeof state);
   for (size_t r = 0; r < rows; r++) {
     const float *restrict from = t->x + t->batch[r] * width;
     float *restrict to = t->inputs + r * width;
-    size_t at = draw(state) & t->noise_mask, j = 0;
+#if !defined(__wasm__)
+    /* Rows are taken in any order, so that no processor foresees which one comes next. */
+    if (r + 2 < rows) {
+      const float *next = t->x + t->batch[r + 2] * width, *noise = t->noise + places[r + 2];
+      for (size_t i = 0; i < width; i += 16) {
+        __builtin_prefetch(next + i);
+        __builtin_prefetch(noise + i);
+      }
+    }
+#endif
+    size_t at = places[r], j = 0;
     while (j < t->features) {
       const size_t end = t->features - j < table - at ? t->features : j + (table - at);
       const float *restrict noise = t->noise + at;
@@ -250,7 +263,6 @@ static void read_inputs(const training *t, size_t rows) {
     }
     for (; j < width; j++) to[j] = from[j];
   }
-  __builtin_memcpy(t->random, state, sizeof state);
 }
 
 /* What is left of the hidden units, those above 0 that are not silenced, and where. */
@@ -267,15 +279,19 @@ static void activate(const training *t, size_t rows) {
     /* The words lie where the deltas of the row will: one loop for each step, without branches, since nobody can foresee them. */
     uint32_t *restrict luck = (uint32_t *)(void *)(t->deltas + r * units);
     for (size_t u = 0; u < units; u++) luck[u] = draw(state);
-    for (size_t u = 0; u < units; u++) {
-      const float scaled = row[u] * t->kept_scale;
-      const int is_kept = (row[u] > 0) & (luck[u] >= t->dropped_below);
-      row[u] = is_kept ? scaled : 0;
+    for (size_t u = 0; u < units; u += 4) {
+      const f32x4 value = load(row + u), scaled = value * t->kept_scale;
+      u32x4 drawn;
+      LOAD(drawn, luck + u);
+      const i32x4 is_kept = (i32x4)(value > 0) & (i32x4)(drawn >= t->dropped_below);
+      store(row + u, (f32x4)((i32x4)scaled & is_kept));
     }
     size_t count = 0;
     for (size_t u = 0; u < units; u++) {
+      uint32_t bits;
+      LOAD(bits, row + u);
       chosen[count] = (uint32_t)u;
-      count += row[u] > 0;
+      count += bits != 0;
     }
     for (size_t u = units; u < stride; u++) row[u] = u == units;
     chosen[count++] = (uint32_t)units;
