@@ -14,8 +14,7 @@ const samples = 12;
 export function differenceHash({ data, width, height, channels }: Frame): string {
   const last = channels < 3 ? 0 : 2;
   const green = last >> 1;
-  const xs = choosePoints(width, side + 1, channels);
-  const ys = choosePoints(height, side, width * channels);
+  const { xs, ys } = planPoints(width, height, channels);
   let hash = '';
   for (let row = 0; row < side; row++) {
     let bits = 0;
@@ -35,6 +34,22 @@ export function differenceHash({ data, width, height, channels }: Frame): string
     hash += bits.toString(16).padStart(2, '0');
   }
   return hash;
+}
+
+interface PointPlan {
+  key: string;
+  xs: Int32Array;
+  ys: Int32Array;
+}
+
+let known: PointPlan | undefined;
+
+/** The pixels that are looked at; of the size that came last, which hardly ever changes. */
+function planPoints(width: number, height: number, channels: number): PointPlan {
+  const key = `${width} ${height} ${channels}`;
+  if (known?.key === key) return known;
+  known = { key, xs: choosePoints(width, side + 1, channels), ys: choosePoints(height, side, width * channels) };
+  return known;
 }
 
 /**

@@ -50,7 +50,8 @@ export function constantProperties(
   constants: Readonly<Record<string, number>>,
 ): Record<string, string> {
   const properties: Record<string, string> = {};
-  for (const [position, { name, resolution }] of statistics.entries()) {
+  for (let position = 0; position < statistics.length; position++) {
+    const { name, resolution } = statistics[position];
     const value = values[position];
     const constant = constants[name];
     if (constant === undefined || Number.isNaN(value)) continue;

@@ -182,7 +182,7 @@ function findStatistics({ profile, scorer, image, score }: Judged): Finding[] {
     const deviations = Math.abs(score.z[position]);
     if (!(deviations >= reasonDeviations)) return [];
     const row = findStatistic(name);
-    const value = image.statistics[statistics.indexOf(row)];
+    const value = image.statistics[positions.get(name) as number];
     const sorted = scorer.calibration(position, score.regime);
     const [p01, p50, p99] = [0.01, 0.5, 0.99].map((share) => findQuantile(sorted, share));
     const outside = value > p99 ? value - p99 : p01 - value;
@@ -213,8 +213,10 @@ function findStatistics({ profile, scorer, image, score }: Judged): Finding[] {
   });
 }
 
+const positions: ReadonlyMap<string, number> = new Map(statistics.map(({ name }, position) => [name, position]));
+
 function findStatistic(name: string): Statistic {
-  return statistics.find((statistic) => statistic.name === name) as Statistic;
+  return statistics[positions.get(name) as number];
 }
 
 /** A statistic by its name, for those who want to know. */
@@ -238,10 +240,10 @@ function describeStatistic(
 function findConstants({ profile, image, properties, score }: Judged): Finding[] {
   return Object.entries(profile.constants).flatMap(([name, constant]): Finding[] => {
     const counts = profile.categories[name];
-    const row = statistics.find((statistic) => statistic.name === name);
+    const row = findStatistic(name);
     const property = properties[name];
     if (!counts || !row || property === undefined || Object.hasOwn(counts, property)) return [];
-    const value = image.statistics[statistics.indexOf(row)];
+    const value = image.statistics[positions.get(name) as number];
     if (Math.abs(value - constant) < row.resolution) return [];
     const direction = value > constant ? 'high' : 'low';
     const [own, usual] = writeNumbers([value, constant], row.digits, row.resolution);

@@ -686,8 +686,10 @@ export function describeGroup(group: ReasonGroup): string {
   return `${groupWords ?? words} the reference`;
 }
 
+const byKind: ReadonlyMap<SightKind, Sight> = new Map(sights.map((sight) => [sight.kind, sight]));
+
 export function findSight(wanted: SightKind): Sight {
-  return sights.find(({ kind }) => kind === wanted) as Sight;
+  return byKind.get(wanted) as Sight;
 }
 
 /**

@@ -44,10 +44,30 @@ const candidates = Array.from({ length: 100 }, (_, i) => i + 1).flatMap((quality
  * @param used the quantisation table of each component, natural order
  * @returns `standardTables`: every component carries the IJG table of that one quality
  */
-export function estimateQuality(
-  used: number[][],
-  colour: Container['colour'],
-): { quality: number; standardTables: boolean } {
+export function estimateQuality(used: number[][], colour: Container['colour']): EstimatedQuality {
+  const isKnown =
+    known?.colour === colour &&
+    known.used.length === used.length &&
+    known.used.every((table, i) => isSame(table, used[i]!));
+  if (!isKnown) known = { used: used.map((table) => [...table]), colour, ...searchQuality(used, colour) };
+  const { quality, standardTables } = known!;
+  return { quality, standardTables };
+}
+
+interface EstimatedQuality {
+  quality: number;
+  standardTables: boolean;
+}
+
+/** Of the tables that came last: a camera has one quality. */
+let known: (EstimatedQuality & { used: number[][]; colour: Container['colour'] }) | undefined;
+
+function isSame(a: number[], b: number[]): boolean {
+  for (let i = 0; i < 64; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function searchQuality(used: number[][], colour: Container['colour']): EstimatedQuality {
   const luma = used[0]!;
   let nearest = candidates[0]!;
   let least = Number.POSITIVE_INFINITY;

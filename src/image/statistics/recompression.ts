@@ -84,10 +84,11 @@ function makePattern(earlier: number, last: number): Pattern {
   return pattern;
 }
 
-/** Counts of |coefficient| in whole DN to counts of multiples of a step. */
-function countMultiples(counts: Float64Array, step: number): Float64Array {
-  const multiples = new Float64Array(Math.floor((bins - 1) / step + 0.5) + 1);
-  for (let level = 0; level < bins; level++) multiples[Math.floor(level / step + 0.5)] += counts[level];
+/** Counts of |coefficient| in whole DN to counts of multiples of a step, from `first` on. What is returned is valid until the next call. */
+function countMultiples(counts: Float64Array, first: number, step: number): Float64Array {
+  const { multiples } = kept;
+  multiples.fill(0);
+  for (let level = 0; level < bins; level++) multiples[Math.floor(level / step + 0.5)] += counts[first + level];
   return multiples;
 }
 
@@ -143,13 +144,11 @@ function makePlan(steps: readonly number[]): Plan {
  */
 export function findEarlierPass(counts: Float64Array, steps: readonly number[]): EarlierPass {
   const { patterns, choices } = makePlan(steps);
-  const sums = new Float64Array(candidates.length);
-  const numbers = new Float64Array(candidates.length);
-  const evidence = new Float64Array(candidates.length + 1);
-  const coefficients = new Float64Array(candidates.length);
-  const tails = new Tails();
+  const { sums, numbers, evidence, coefficients, tails } = kept;
+  sums.fill(0);
+  numbers.fill(0);
   for (let f = 0; f < frequencies; f++) {
-    const multiples = countMultiples(counts.subarray(f * bins, (f + 1) * bins), steps[f]);
+    const multiples = countMultiples(counts, f * bins, steps[f]);
     const known = patterns[f];
     if (known.length > 0) tails.read(multiples, known[0].ratios.length / 2);
     for (let i = 0; i < known.length; ) {
@@ -207,6 +206,16 @@ class Tails {
   }
 }
 
+/** Kept, because arrays for every image cost as much as what is computed in them. */
+const kept = {
+  multiples: new Float64Array(bins),
+  sums: new Float64Array(candidates.length),
+  numbers: new Float64Array(candidates.length),
+  evidence: new Float64Array(candidates.length + 1),
+  coefficients: new Float64Array(candidates.length),
+  tails: new Tails(),
+};
+
 /**
  * Log-likelihood ratios of the multiples above half of each of two earlier steps that have the same first one, given that they are
  * there. Without an earlier pass they fall off geometrically (a Laplacian density), by the rate that their mean gives. Two at a
@@ -247,8 +256,9 @@ function measureGaps(counts: Float64Array, steps: readonly number[]): number {
   let sum = gaps.shrinkage;
   let cells = gaps.shrinkage;
   for (let f = 0; f < gaps.frequencies; f++) {
-    const multiples = countMultiples(counts.subarray(f * bins, (f + 1) * bins), steps[f]);
-    for (let k = gaps.first; k <= gaps.last && k + 2 < multiples.length; k++) {
+    const multiples = countMultiples(counts, f * bins, steps[f]);
+    const most = Math.floor((bins - 1) / steps[f] + 0.5);
+    for (let k = gaps.first; k <= gaps.last && k + 1 < most; k++) {
       const expected = (multiples[k - 1] + multiples[k + 1]) / 2;
       if (expected < gaps.leastExpected) continue;
       sum += (multiples[k] - expected) ** 2 / (1.5 * expected + 1);

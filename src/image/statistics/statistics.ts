@@ -49,7 +49,10 @@ export const statistics: readonly Statistic[] = tables
  */
 export function measureStatistics(core: Core, frame: Frame, source?: Container): StatisticsVector {
   const out = core.measure(frame.data, frame.width, frame.height, frame.channels);
-  return Float64Array.from(tables.flatMap((table) => table.derive(out, source)));
+  const vector = new Float64Array(statistics.length);
+  let at = 0;
+  for (const table of tables) for (const value of table.derive(out, source)) vector[at++] = value;
+  return vector;
 }
 
 /**
@@ -69,7 +72,9 @@ export function measureVideoFrame(core: Core, frame: Frame): StatisticsVector {
 
 /** Names the numbers of a vector. */
 export function toImageStatistics(vector: StatisticsVector): ImageStatistics {
-  return Object.fromEntries(
-    statistics.map(({ name }, index) => [name, Number.isFinite(vector[index]) ? vector[index] : null]),
-  );
+  const named: ImageStatistics = {};
+  for (let i = 0; i < statistics.length; i++) {
+    named[statistics[i].name] = Number.isFinite(vector[i]) ? vector[i] : null;
+  }
+  return named;
 }
