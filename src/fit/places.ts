@@ -2,11 +2,12 @@ import { Random } from '../image/corruptions/random.ts';
 import { placeCount, placeGrid, placeMeasures } from '../image/places.ts';
 import type { ProfileDescription } from '../profile/description.ts';
 import {
-  describePlaces,
+  describeTile,
   type PlaceFit,
   placeChances,
   placeFeatures,
   placeOdds,
+  readPicture,
   strongestPlace,
 } from '../profile/places.ts';
 import { trainNetwork } from './network.ts';
@@ -220,12 +221,11 @@ function collectTiles(
   const y = new Uint16Array(count);
   let at = 0;
   for (const { rows, tiles, y: kind } of groups) {
-    let described: { row: number; features: Float64Array } | undefined;
+    let shown: { row: number; picture: ReturnType<typeof readPicture> } | undefined;
     for (const place of tiles) {
       const row = Math.floor(place / placeCount);
-      if (described?.row !== row) described = { row, features: describePlaces(usual, rows[row]) };
-      const from = (place % placeCount) * placeFeatures;
-      x.set(described.features.subarray(from, from + placeFeatures), at * placeFeatures);
+      if (shown?.row !== row) shown = { row, picture: readPicture(usual, rows[row]) };
+      describeTile(shown.picture, place % placeCount, x, at * placeFeatures);
       y[at++] = kind;
     }
   }

@@ -32,37 +32,61 @@ const mostOdds = 8;
  * @returns tile after tile, `placeFeatures` of each
  */
 export function describePlaces(model: Omit<PlaceFit, 'network'>, places: Float32Array): Float64Array {
-  const { centre, spread, level, range } = model;
+  const out = new Float64Array(placeCount * placeFeatures);
+  const picture = readPicture(model, places);
+  for (let tile = 0; tile < placeCount; tile++) describeTile(picture, tile, out, tile * placeFeatures);
+  return out;
+}
+
+/** A picture against the usual. */
+interface PlacedPicture {
+  model: Omit<PlaceFit, 'network'>;
+  places: Float32Array;
+  /** Deviation of every measure of every tile, and its mean over the picture. */
+  z: Float64Array;
+  whole: Float64Array;
+}
+
+export function readPicture(model: Omit<PlaceFit, 'network'>, places: Float32Array): PlacedPicture {
+  const { centre, spread } = model;
   const z = new Float64Array(places.length);
   const whole = new Float64Array(measures);
-  for (let i = 0; i < z.length; i++) {
-    const deviation = (places[i] - centre[i]) / spread[i];
-    z[i] = Math.max(-mostDeviation, Math.min(mostDeviation, deviation));
-    whole[i % measures] += z[i] / placeCount;
-  }
-  const out = new Float64Array(placeCount * placeFeatures);
-  for (let tile = 0; tile < placeCount; tile++) {
-    const at = tile * placeFeatures;
-    const near = neighbours[tile];
-    for (let k = 0; k < measures; k++) {
-      let sum = 0;
-      let most = Number.NEGATIVE_INFINITY;
-      let least = Number.POSITIVE_INFINITY;
-      for (let i = 0; i < near.length; i++) {
-        const value = z[near[i] * measures + k];
-        sum += value;
-        if (value > most) most = value;
-        if (value < least) least = value;
-      }
-      out[at + k] = z[tile * measures + k];
-      out[at + measures + k] = sum / near.length;
-      out[at + 2 * measures + k] = most;
-      out[at + 3 * measures + k] = least;
-      out[at + 4 * measures + k] = (places[tile * measures + k] - level[k]) / range[k];
-      out[at + 5 * measures + k] = whole[k];
+  for (let i = 0; i < z.length; ) {
+    for (let k = 0; k < measures; k++, i++) {
+      const deviation = (places[i] - centre[i]) / spread[i];
+      z[i] = Math.max(-mostDeviation, Math.min(mostDeviation, deviation));
+      whole[k] += z[i] / placeCount;
     }
   }
-  return out;
+  return { model, places, z, whole };
+}
+
+/** Writes the `placeFeatures` of one tile. */
+export function describeTile(
+  { model: { level, range }, places, z, whole }: PlacedPicture,
+  tile: number,
+  out: Float64Array,
+  at: number,
+): void {
+  const near = neighbourMeasures[tile];
+  const own = tile * measures;
+  for (let k = 0; k < measures; k++) {
+    let sum = z[near[0] + k];
+    let most = sum;
+    let least = sum;
+    for (let i = 1; i < near.length; i++) {
+      const value = z[near[i] + k];
+      sum += value;
+      if (value > most) most = value;
+      if (value < least) least = value;
+    }
+    out[at + k] = z[own + k];
+    out[at + measures + k] = sum / near.length;
+    out[at + 2 * measures + k] = most;
+    out[at + 3 * measures + k] = least;
+    out[at + 4 * measures + k] = (places[own + k] - level[k]) / range[k];
+    out[at + 5 * measures + k] = whole[k];
+  }
 }
 
 /** The up to eight tiles that touch each. */
@@ -77,6 +101,9 @@ const neighbours: readonly Int32Array[] = Array.from({ length: placeCount }, (_,
   }
   return Int32Array.from(near);
 });
+
+/** Where the measures of each of them begin. */
+const neighbourMeasures: readonly Int32Array[] = neighbours.map((near) => near.map((tile) => tile * measures));
 
 /** Log odds for every tile that it is hidden, row by row, from -8 to 8. */
 export function placeOdds(model: PlaceFit, places: Float32Array): Float64Array {
