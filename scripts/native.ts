@@ -11,7 +11,7 @@
  * that musl lacks.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -111,8 +111,8 @@ function drawFrame(): Uint8Array {
   return data;
 }
 
-/** Loads one core into a host that stands in for Node, and compares every number that it measures with WebAssembly. */
-function checkHost({ machine, libc, compiler, emulator }: Host, expected: Float64Array): void {
+/** Loads one core into a host that stands in for Node, and compares every number that it measures, and what it reads, with WebAssembly. */
+function checkHost({ machine, libc, compiler, emulator }: Host, jpeg: Uint8Array, expected: Float64Array): void {
   const name = `${machine}, ${libc}`;
   const temporary = mkdtempSync(join(tmpdir(), 'stopline-host-'));
   try {
@@ -120,7 +120,9 @@ function checkHost({ machine, libc, compiler, emulator }: Host, expected: Float6
     const source = fileURLToPath(new URL('./native/host.c', import.meta.url));
     execFileSync(compiler, ['-O1', '-rdynamic', `-I${headers}`, source, '-o', program, '-ldl'], { stdio: 'inherit' });
     const addon = join(root, 'prebuilds', machine, 'stopline.node');
-    const [command, ...args] = [...emulator, program, addon];
+    const file = join(temporary, 'frame.jpg');
+    writeFileSync(file, jpeg);
+    const [command, ...args] = [...emulator, program, addon, file];
     const printed = execFileSync(command, args, { encoding: 'utf8' }).trim().split('\n');
     for (const line of printed) {
       const [simd, ...values] = line.split(' ');
@@ -148,13 +150,22 @@ const { values } = readArguments({
   },
 });
 if (values.check) {
-  const expected = loadWasm().measure(drawFrame(), 131, 77, 3).slice();
+  const { default: sharp } = await import('sharp');
+  const frame = drawFrame();
+  const jpeg = await sharp(frame, { raw: { width: 131, height: 77, channels: 3 } })
+    .jpeg()
+    .toBuffer();
+  const core = loadWasm();
+  const pixels = new Uint8Array(frame.length);
+  if (!core.readJpeg(jpeg, 131, 77, pixels)) throw new Error('Expected a JPEG that the core reads');
+  const hash = pixels.reduce((sum, value) => (Math.imul(sum, 31) + value) >>> 0, 0);
+  const expected = Float64Array.of(...core.measure(frame, 131, 77, 3), hash);
   for (const host of listHosts()) {
     const needed = [host.compiler, ...host.emulator.slice(0, 1)];
     const missing = needed.find((command) => spawnSync(command, ['--version']).error !== undefined);
     if (missing !== undefined) console.log(`not tried: ${host.machine}, ${host.libc}: no ${missing} here`);
     else if (!existsSync(join(root, 'prebuilds', host.machine))) console.log(`not tried: ${host.machine}: not built`);
-    else checkHost(host, expected);
+    else checkHost(host, jpeg, expected);
   }
 } else {
   const wanted = values.all ? [...new Set([here, ...published])] : [here];

@@ -1,6 +1,7 @@
 /*
  * Stands in for Node where there is none to be had, on musl and on an emulated processor: loads the add-on as Node does, by
- * napi_register_module_v1, and prints what each of its instruction sets measures of one frame.
+ * napi_register_module_v1, and prints what each of its instruction sets measures of one frame, and a hash of the pixels that it reads
+ * from a JPEG of the size of that frame.
  */
 #include <dlfcn.h>
 #include <node_api.h>
@@ -13,13 +14,15 @@ enum { WIDTH = 131, HEIGHT = 77, CHANNELS = 3, MOST_VARIANTS = 4 };
 typedef struct {
   const char *simd;
   double out_size;
-  napi_callback measure;
+  napi_callback measure, read_jpeg;
   void *data;
 } variant;
 
 static variant variants[MOST_VARIANTS];
 static size_t variant_count;
-static uint8_t frame[WIDTH * HEIGHT * CHANNELS];
+static uint8_t frame[WIDTH * HEIGHT * CHANNELS], pixels[sizeof frame], jpeg[1 << 16];
+static size_t jpeg_size;
+static int is_reading, is_read;
 static double *measured;
 static void *instance;
 /* Values are addresses of these, or of what they stand for. */
@@ -92,6 +95,7 @@ napi_status napi_set_named_property(napi_env env, napi_value object, const char 
   if (strcmp(name, "simd") == 0) to->simd = last.text;
   if (strcmp(name, "outSize") == 0) to->out_size = last.number;
   if (strcmp(name, "measure") == 0) to->measure = last.function, to->data = last.data;
+  if (strcmp(name, "readJpeg") == 0) to->read_jpeg = last.function;
   return napi_ok;
 }
 napi_status napi_set_element(napi_env env, napi_value list, uint32_t index, napi_value value) {
@@ -113,6 +117,12 @@ napi_status napi_get_typedarray_info(napi_env env, napi_value value, napi_typeda
                                      void **data, napi_value *buffer, size_t *offset) {
   (void)env, (void)buffer, (void)offset;
   int is_frame = value == (napi_value)&arguments[0];
+  if (is_reading) {
+    *type = napi_uint8_array;
+    *length = is_frame ? jpeg_size : sizeof pixels;
+    *data = is_frame ? jpeg : pixels;
+    return napi_ok;
+  }
   *type = is_frame ? napi_uint8_array : napi_float64_array;
   *length = is_frame ? sizeof frame : (size_t)described->out_size;
   *data = is_frame ? (void *)frame : (void *)measured;
@@ -124,8 +134,18 @@ napi_status napi_get_value_uint32(napi_env env, napi_value value, uint32_t *resu
   return napi_ok;
 }
 
+napi_status napi_get_boolean(napi_env env, bool value, napi_value *result) {
+  (void)env;
+  is_read = value;
+  *result = (napi_value)&last;
+  return napi_ok;
+}
+
 int main(int argc, char **argv) {
-  if (argc != 2) give_up("Expected the path of an add-on");
+  if (argc != 3) give_up("Expected the paths of an add-on and of a JPEG");
+  FILE *file = fopen(argv[2], "rb");
+  if (file == NULL) give_up("no such JPEG");
+  jpeg_size = fread(jpeg, 1, sizeof jpeg, file);
   void *library = dlopen(argv[1], RTLD_NOW);
   if (library == NULL) give_up(dlerror());
   napi_value (*init)(napi_env, napi_value);
@@ -144,8 +164,14 @@ int main(int argc, char **argv) {
     described->measure(NULL, (napi_callback_info)described);
     printf("%s", described->simd);
     for (size_t k = 0; k < (size_t)described->out_size; k++) printf(" %.17g", measured[k]);
-    printf("\n");
     free(measured);
+    is_reading = 1;
+    described->read_jpeg(NULL, (napi_callback_info)described);
+    is_reading = 0;
+    if (!is_read) give_up("the JPEG is not read");
+    uint32_t hash = 0;
+    for (size_t k = 0; k < sizeof pixels; k++) hash = hash * 31 + pixels[k];
+    printf(" %u\n", hash);
   }
   return variant_count == 0;
 }
