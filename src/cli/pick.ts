@@ -5,7 +5,7 @@ import type { LabelRow } from '../run/labelling/labelrow.ts';
 import { type Pick, pickImages } from '../run/labelling/pick.ts';
 import { createObjectStore } from '../run/objects.ts';
 import { replaceFile } from '../run/rows/output.ts';
-import { plainJson } from '../run/rows/row.ts';
+import { plainJson } from '../run/rows/plainjson.ts';
 import { readSources, sourceHelp } from './labelsource.ts';
 import { settingOption } from './options.ts';
 import { checkWritable } from './output.ts';

@@ -3,7 +3,7 @@ import { Help } from 'commander';
 import { isSource } from '../core/entry.ts';
 import type { Reason } from '../profile/reasons.ts';
 import type { Verdict } from '../profile/verdict.ts';
-import { plainJson } from '../run/rows/row.ts';
+import { plainJson } from '../run/rows/plainjson.ts';
 
 /**
  * File names and messages come from elsewhere: control, format and lone surrogate characters could move the cursor,

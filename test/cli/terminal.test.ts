@@ -13,7 +13,8 @@ import {
   table,
 } from '../../src/cli/terminal.ts';
 import { statistics } from '../../src/image/statistics/statistics.ts';
-import { columnName, csvCell, formatHeader, formatRow, plainJson } from '../../src/run/rows/row.ts';
+import { plainJson } from '../../src/run/rows/plainjson.ts';
+import { columnName, csvCell, formatHeader, formatRow } from '../../src/run/rows/row.ts';
 import { createTally } from '../../src/run/rows/tally.ts';
 
 describe('printable', () => {

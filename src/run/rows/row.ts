@@ -4,6 +4,7 @@ import { statistics } from '../../image/statistics/statistics.ts';
 import { type FileFact, readFileFacts } from '../../profile/filefacts.ts';
 import type { Reason } from '../../profile/reasons.ts';
 import type { Verdict } from '../../profile/verdict.ts';
+import { plainJson } from './plainjson.ts';
 
 export type TableCell = string | number | boolean | null;
 
@@ -60,15 +61,6 @@ const ownNames = new Set(['path', ...rowColumns.map(({ name }) => name)]);
  */
 export function columnName(name: string): string {
   return ownNames.has(name.replace(/^(manifest_)+/, '')) ? `manifest_${name}` : name;
-}
-
-/**
- * JSON in one line, in which nothing steers a terminal: control and format characters that JSON allows are escaped, which says the same.
- */
-export function plainJson(value: unknown): string {
-  return JSON.stringify(value).replace(/[\x7f-\x9f\p{Cf}\u2028\u2029]/gu, (sign) =>
-    Array.from({ length: sign.length }, (_, i) => `\\u${sign.charCodeAt(i).toString(16).padStart(4, '0')}`).join(''),
-  );
 }
 
 /** The columns of a table of rows: the path, those of the manifest, ours. */
