@@ -10,8 +10,9 @@ import type { Regime } from '../profile/score.ts';
  * @param grains how coarse each statistic is
  */
 export function fitRegime(clean: readonly { row: Float64Array }[], grains: readonly Grain[]): Regime {
+  const column = new Float64Array(clean.length);
   const gaussianisers = Array.from(clean[0].row, (_, i) => {
-    const column = Float64Array.from(clean, ({ row }) => row[i]);
+    for (let k = 0; k < column.length; k++) column[k] = clean[k].row[i];
     // Constant within this part of the reference only: any value is then at its centre.
     return (
       fitGaussianiser(column, grains[i]) ?? {

@@ -13,15 +13,23 @@ export function invert(matrix: Matrix): Float64Array {
     row[place] = 1;
     return row;
   });
-  for (let k = 0; k < size; k++) {
-    for (let i = k + 1; i < size; i++) subtractRow(inverse[i], inverse[k], lu[i][k]);
+  // Two rows at a time, each in its turn: an element is read and written once for both.
+  for (let k = 0; k < size; k += 2) {
+    if (k + 1 === size) break;
+    subtractRow(inverse[k + 1], inverse[k], lu[k + 1][k]);
+    for (let i = k + 2; i < size; i++) subtractRows(inverse[i], inverse[k], lu[i][k], inverse[k + 1], lu[i][k + 1]);
   }
-  for (let k = size - 1; k >= 0; k--) {
-    const row = inverse[k];
+  const divide = (k: number) => {
     const pivot = lu[k][k];
     if (pivot === 0) throw new Error('Expected a matrix that can be inverted but it is singular.');
-    for (let j = 0; j < size; j++) row[j] /= pivot;
-    for (let i = 0; i < k; i++) subtractRow(inverse[i], row, lu[i][k]);
+    for (let j = 0; j < size; j++) inverse[k][j] /= pivot;
+  };
+  for (let k = size - 1; k >= 0; k -= 2) {
+    divide(k);
+    if (k === 0) break;
+    subtractRow(inverse[k - 1], inverse[k], lu[k - 1][k]);
+    divide(k - 1);
+    for (let i = 0; i < k - 1; i++) subtractRows(inverse[i], inverse[k], lu[i][k], inverse[k - 1], lu[i][k - 1]);
   }
   const flat = new Float64Array(size * size);
   for (const [i, row] of inverse.entries()) flat.set(row, i * size);
@@ -55,4 +63,8 @@ function decompose(lu: Float64Array[]): number[] {
 
 function subtractRow(from: Float64Array, row: Float64Array, scale: number): void {
   for (let j = 0; j < from.length; j++) from[j] -= row[j] * scale;
+}
+
+function subtractRows(from: Float64Array, first: Float64Array, by: number, second: Float64Array, by2: number): void {
+  for (let j = 0; j < from.length; j++) from[j] = from[j] - first[j] * by - second[j] * by2;
 }
