@@ -10,6 +10,7 @@
  */
 #include "bands.h"
 #include "core.h"
+#include "vector.h"
 
 enum {
   LEVELS = 4,
@@ -17,35 +18,51 @@ enum {
   DIAGONAL_BINS = 512,
   SMALLEST_SIDE = 4,
   HAAR_CHUNK = 4096, /* 4096 * 510^2 < 2^31 */
-  PAD = 16
+  PAD = 32
 };
 
 typedef float v8f __attribute__((vector_size(32), aligned(4)));
 typedef int32_t v8i __attribute__((vector_size(32), aligned(4)));
 typedef int16_t v8s __attribute__((vector_size(16), aligned(2)));
 
-/* One row of 2x2 blocks of bytes: squares of the three details, |diagonal|, and the block sums for the next level. */
+INLINE void store_words(uint16_t *p, u16v words) { __builtin_memcpy(p, &words, sizeof words); }
+
+INLINE u16v load_words(const uint16_t *p) {
+  u16v words;
+  __builtin_memcpy(&words, p, sizeof words);
+  return words;
+}
+
+/* -1 in the first n lanes. */
+INLINE i16v first_lanes(size_t n) {
+  i16v mask = {0};
+  for (size_t i = 0; i < LANES16 && i < n; i++) mask[i] = -1;
+  return mask;
+}
+
+/*
+ * One row of 2x2 blocks of bytes: squares of the three details, |diagonal|, and the block sums for the next level. Two neighbouring
+ * bytes are one lane: no shuffles (all targets are little-endian). Up to a vector is read and written beyond the last.
+ */
 static void haar_bytes(const uint8_t *restrict upper, const uint8_t *restrict lower, size_t blocks,
                                        uint16_t *restrict next, uint16_t *restrict diagonal, uint64_t sums[3]) {
   for (size_t start = 0; start < blocks; start += HAAR_CHUNK) {
     size_t end = blocks - start < HAAR_CHUNK ? blocks : start + HAAR_CHUNK;
-    int32_t lh = 0, hl = 0, hh = 0;
-    for (size_t i = start; i < end; i++) {
-      uint16_t p, q; /* two neighbouring bytes as one lane: no shuffles (all targets are little-endian) */
-      __builtin_memcpy(&p, upper + 2 * i, 2);
-      __builtin_memcpy(&q, lower + 2 * i, 2);
-      int16_t a = p & 255, b = p >> 8, c = q & 255, d = q >> 8;
-      int16_t s0 = a + c, s1 = b + d, d0 = a - c, d1 = b - d;
-      int16_t x = s0 - s1, y = d0 + d1, z = d0 - d1;
-      lh += (int32_t)x * x;
-      hl += (int32_t)y * y;
-      hh += (int32_t)z * z;
-      next[i] = (uint16_t)(s0 + s1);
-      diagonal[i] = (uint16_t)(z < 0 ? -z : z);
+    i32v lh = {0}, hl = {0}, hh = {0};
+    for (size_t i = start; i < end; i += LANES16) {
+      const u16v p = (u16v)load8(upper + 2 * i), q = (u16v)load8(lower + 2 * i);
+      const i16v a = (i16v)(p & 255), b = (i16v)(p >> 8), c = (i16v)(q & 255), d = (i16v)(q >> 8);
+      const i16v s0 = a + c, s1 = b + d, d0 = a - c, d1 = b - d;
+      i16v x = s0 - s1, y = d0 + d1, z = d0 - d1;
+      if (end - i < LANES16) {
+        const i16v mask = first_lanes(end - i);
+        x &= mask, y &= mask, z &= mask;
+      }
+      lh += pair_dot(x, x), hl += pair_dot(y, y), hh += pair_dot(z, z);
+      store_words(next + i, (u16v)(s0 + s1));
+      store_words(diagonal + i, (u16v)abs16(z));
     }
-    sums[0] += (uint32_t)lh;
-    sums[1] += (uint32_t)hl;
-    sums[2] += (uint32_t)hh;
+    sums[0] += sum_lanes_u32((u32v)lh), sums[1] += sum_lanes_u32((u32v)hl), sums[2] += sum_lanes_u32((u32v)hh);
   }
 }
 
@@ -137,10 +154,19 @@ static void haar_pyramid(const uint8_t *luma, size_t width, size_t height, uint8
 
 static size_t clamp_row(ptrdiff_t y, size_t rows) { return y < 0 ? 0 : (size_t)y >= rows ? rows - 1 : (size_t)y; }
 
-/* Vertical (1 4 6 4 1) of five rows; bytes come out at scale 16, words (already at 16) are rounded back to it. */
+/*
+ * Vertical (1 4 6 4 1) of five rows; bytes come out at scale 16, words (already at 16) are rounded back to it. Of bytes, two neighbours are
+ * one lane: n even columns and the odd ones come out apart, and up to a vector is read and written beyond the last.
+ */
 static void reduce_column_bytes(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d,
-                        const uint8_t *e, size_t n, uint16_t *restrict to) {
-  for (size_t x = 0; x < n; x++) to[x] = (uint16_t)(a[x] + e[x] + 4 * (b[x] + d[x]) + 6 * c[x]);
+                        const uint8_t *e, size_t n, uint16_t *restrict even, uint16_t *restrict odd) {
+  for (size_t x = 0; x < n; x += LANES16) {
+    const u16v p = (u16v)load8(a + 2 * x), q = (u16v)load8(b + 2 * x), r = (u16v)load8(c + 2 * x);
+    const u16v s = (u16v)load8(d + 2 * x), t = (u16v)load8(e + 2 * x);
+    const u16v middle = r & 255, middle2 = r >> 8;
+    store_words(even + x, (p & 255) + (t & 255) + (((q & 255) + (s & 255) + middle) << 2) + middle + middle);
+    store_words(odd + x, (p >> 8) + (t >> 8) + (((q >> 8) + (s >> 8) + middle2) << 2) + middle2 + middle2);
+  }
 }
 
 static void reduce_column_words(const uint16_t *a, const uint16_t *b, const uint16_t *c, const uint16_t *d,
@@ -151,8 +177,20 @@ static void reduce_column_words(const uint16_t *a, const uint16_t *b, const uint
   }
 }
 
-/* Horizontal (1 4 6 4 1) at even columns; `from` has two readable samples on either side. */
-static void reduce_row(const uint16_t *restrict from, size_t n, uint16_t *restrict to) {
+/*
+ * Horizontal (1 4 6 4 1) at even columns: sums of sixteen times 4080 fit 16 bits. Both have a readable sample on either side, and up to
+ * a vector is read and written beyond the last.
+ */
+static void reduce_row_bytes(const uint16_t *restrict even, const uint16_t *restrict odd, size_t n, uint16_t *restrict to) {
+  for (size_t x = 0; x < n; x += LANES16) {
+    const u16v middle = load_words(even + x), sides = load_words(odd + x - 1) + load_words(odd + x);
+    const u16v sum = load_words(even + x - 1) + load_words(even + x + 1) + ((sides + middle) << 2) + middle + middle;
+    store_words(to + x, (sum + 8) >> 4);
+  }
+}
+
+/* The same of words, `from` has two readable samples on either side. */
+static void reduce_row_words(const uint16_t *restrict from, size_t n, uint16_t *restrict to) {
   for (size_t x = 0; x < n; x++) {
     uint32_t p, q, r; /* sample pairs (2x - 2, 2x - 1), (2x, 2x + 1), (2x + 2, 2x + 3) */
     __builtin_memcpy(&p, from + 2 * x - 2, 4);
@@ -222,20 +260,25 @@ typedef struct {
 } plane;
 
 static void reduce_plane(const plane *from, uint16_t *row, uint16_t *to, size_t columns, size_t rows) {
-  uint16_t *middle = row + PAD;
-  for (size_t y = 0; y < rows; y++) {
+  uint16_t *even = row + PAD, *odd = even + columns + 2 * PAD, *middle = row + PAD;
+  for (size_t y = 0; y < rows; y++, to += columns) {
     size_t at[5];
     for (ptrdiff_t k = 0; k < 5; k++) at[k] = clamp_row(2 * (ptrdiff_t)y + k - 2, from->height) * from->width;
+    /* What lies beyond the border is as the border. */
     if (from->bytes) {
       const uint8_t *p = from->bytes;
-      reduce_column_bytes(p + at[0], p + at[1], p + at[2], p + at[3], p + at[4], from->width, middle);
+      reduce_column_bytes(p + at[0], p + at[1], p + at[2], p + at[3], p + at[4], columns, even, odd);
+      even[-1] = odd[-1] = even[0];
+      if (from->width % 2 != 0) odd[columns - 1] = even[columns - 1];
+      even[columns] = odd[columns - 1];
+      reduce_row_bytes(even, odd, columns, to);
     } else {
       const uint16_t *p = from->words;
       reduce_column_words(p + at[0], p + at[1], p + at[2], p + at[3], p + at[4], from->width, middle);
+      middle[-1] = middle[-2] = middle[0];
+      for (size_t k = 0; k < 4; k++) middle[from->width + k] = middle[from->width - 1];
+      reduce_row_words(middle, columns, to);
     }
-    middle[-1] = middle[-2] = middle[0];
-    for (size_t k = 0; k < 4; k++) middle[from->width + k] = middle[from->width - 1];
-    reduce_row(middle, columns, to + y * columns);
   }
 }
 
@@ -298,7 +341,7 @@ static void laplacian_pyramid(const uint8_t *luma, size_t width, size_t height, 
 size_t stopline_scales_scratch(size_t width, size_t height) {
   size_t quarter = ((width + 1) / 2) * ((height + 1) / 2);
   size_t laplacian = 2 * (2 * width + 8 * PAD + quarter + quarter / 2 + width + height + 64);
-  size_t haar = 4 * 4 * DIAGONAL_BINS + 2 * (width / 2 + PAD + BAND_ROWS / 2 * (width / 2));
+  size_t haar = 4 * 4 * DIAGONAL_BINS + 2 * (width / 2 + PAD + BAND_ROWS / 2 * (width / 2) + PAD);
   return laplacian > haar ? laplacian : haar;
 }
 
