@@ -326,6 +326,8 @@ describe.skipIf(!browserPath)('the dashboard in a browser', () => {
     await expect.poll(() => page.locator('.cards .done').count()).toBe(episode);
     await page.keyboard.press('u');
     await expect.poll(() => countListed(false)).toBe(total);
+    // The service knows before the page does, which takes no key meanwhile.
+    await page.locator('.told', { hasText: 'Taken back' }).waitFor();
     await page.keyboard.press('d');
     await page.locator('.told', { hasText: 'discarded' }).waitFor();
     await page.keyboard.press('u');
