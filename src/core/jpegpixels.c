@@ -9,24 +9,8 @@
  * Time is bounded by the size: a block takes at most 64 codes, and nothing is looked at twice.
  */
 #include "core.h"
+#include "dct.h"
 #include "vector.h"
-
-#define CONST_BITS 13
-#define PASS_BITS 2
-#define COLOUR_BITS 16
-
-#define F_0_298631336 2446
-#define F_0_390180644 3196
-#define F_0_541196100 4433
-#define F_0_765366865 6270
-#define F_0_899976223 7373
-#define F_1_175875602 9633
-#define F_1_501321110 12299
-#define F_1_847759065 15137
-#define F_1_961570560 16069
-#define F_2_053119869 16819
-#define F_2_562915447 20995
-#define F_3_072711026 25172
 
 /*
  * Sum of the magnitudes of the coefficients in the even columns of a block, and in the odd ones. A pass yields at most 4 * 1.4 times
