@@ -2,6 +2,7 @@ import { CholeskyDecomposition, EigenvalueDecomposition, Matrix } from 'ml-matri
 import { type CauseFit, computeSoftmax } from '../profile/diagnosis.ts';
 import { ledoitWolf } from '../profile/maths/covariance.ts';
 import type { Network } from '../profile/maths/network.ts';
+import { SecondMoment } from '../profile/maths/secondmoment.ts';
 import { trainSoftmax } from '../profile/maths/softmax.ts';
 import { trainNetwork } from './network.ts';
 
@@ -135,21 +136,18 @@ export class CauseRows {
   }
 }
 
-/** Second moments of the shifts from clean to simulated rows, of which several are added at a time: each in its turn. */
+/** Second moments of the shifts from clean to simulated rows. */
 class Moment {
   readonly #size: number;
-  readonly #sums: Float64Array;
-  readonly #shifts: Float64Array[];
-  readonly #weights: number[] = [];
+  readonly #shifts: SecondMoment;
 
   constructor(size: number) {
     this.#size = size;
-    this.#sums = new Float64Array(size * size);
-    this.#shifts = Array.from({ length: 4 }, () => new Float64Array(size));
+    this.#shifts = new SecondMoment(size);
   }
 
   add(simulated: Float64Array, clean: Float64Array): void {
-    const shift = this.#shifts[this.#weights.length];
+    const shift = this.#shifts.next;
     let length = 0;
     for (let i = 0; i < shift.length; i++) {
       shift[i] = simulated[i] - clean[i];
@@ -157,34 +155,11 @@ class Moment {
     }
     // A gross cause must not count for a hundred mild ones.
     const scale = Math.min(1, 8 / Math.sqrt(Math.max(length, 1e-12)));
-    this.#weights.push(scale ** 2);
-    if (this.#weights.length === this.#shifts.length) this.#flush();
-  }
-
-  #flush(): void {
-    const [size, sums] = [this.#size, this.#sums];
-    const [a, b, c, d] = this.#shifts;
-    const [wa, wb, wc, wd] = this.#weights;
-    if (this.#weights.length === 4) {
-      for (let i = 0; i < size; i++) {
-        const row = i * size;
-        const [ai, bi, ci, di] = [a[i], b[i], c[i], d[i]];
-        for (let j = i; j < size; j++)
-          sums[row + j] = sums[row + j] + ai * a[j] * wa + bi * b[j] * wb + ci * c[j] * wc + di * d[j] * wd;
-      }
-    } else {
-      for (const [k, weight] of this.#weights.entries()) {
-        const shift = this.#shifts[k];
-        for (let i = 0; i < size; i++)
-          for (let j = i; j < size; j++) sums[i * size + j] += shift[i] * shift[j] * weight;
-      }
-    }
-    this.#weights.length = 0;
+    this.#shifts.add(scale ** 2);
   }
 
   read(): Matrix {
-    this.#flush();
-    const [size, sums] = [this.#size, this.#sums];
+    const [size, sums] = [this.#size, this.#shifts.read()];
     const moment = Matrix.zeros(size, size);
     for (let i = 0; i < size; i++) {
       for (let j = 0; j < size; j++) moment.set(i, j, sums[i <= j ? i * size + j : j * size + i]);

@@ -1,4 +1,5 @@
 import { Matrix } from 'ml-matrix';
+import { SecondMoment } from './secondmoment.ts';
 
 /**
  * Mean and Ledoit-Wolf covariance (Ledoit and Wolf 2004; the estimator of scikit-learn): the sample covariance shrunk
@@ -17,30 +18,20 @@ export function ledoitWolf<Row = Float64Array>(
     for (let i = 0; i < p; i++) mean[i] += values[i] / n;
   }
   const covariance = Matrix.zeros(p, p);
-  // Four rows at a time, each added in its turn.
-  const [a, b, c, d] = Array.from({ length: 4 }, () => new Float64Array(p));
+  const moment = new SecondMoment(p);
   let fourth = 0;
-  const sums = new Float64Array(p * p);
-  for (const [row, item] of rows.entries()) {
-    const values = readValues(item);
-    const centred = [a, b, c, d][row & 3];
+  for (const row of rows) {
+    const values = readValues(row);
+    const centred = moment.next;
     let square = 0;
     for (let i = 0; i < p; i++) {
       centred[i] = values[i] - mean[i];
       square += centred[i] ** 2;
     }
     fourth += square ** 2;
-    if ((row & 3) === 3) {
-      for (let i = 0; i < p; i++) {
-        const [ai, bi, ci, di] = [a[i], b[i], c[i], d[i]];
-        for (let j = i, at = i * p + i; j < p; j++, at++)
-          sums[at] = sums[at] + ai * a[j] + bi * b[j] + ci * c[j] + di * d[j];
-      }
-    }
+    moment.add();
   }
-  for (const centred of [a, b, c].slice(0, n & 3)) {
-    for (let i = 0; i < p; i++) for (let j = i; j < p; j++) sums[i * p + j] += centred[i] * centred[j];
-  }
+  const sums = moment.read();
   let norm = 0;
   let trace = 0;
   for (let i = 0; i < p; i++) {
